@@ -1,0 +1,1 @@
+"""The arithmetic of typednn: arrays in, arrays out."""

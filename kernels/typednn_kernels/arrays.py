@@ -1,0 +1,25 @@
+"""The array types of the kernels: `B` samples are rows, `n` units are columns."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypeVar
+
+F = TypeVar("F", bound=np.float32 | np.float64, default=np.float64)
+"""The dtype of a network; every array of a call has the same."""
+
+Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[F]]
+Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[F]]
+Cube: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[F]]
+
+Order: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
+"""Sample indices `(n_samples,)`, in the order in which they are trained."""
+
+Layout: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+"""Where each layer's numbers lie: see `typednn_kernels.layout`."""
+
+Values: TypeAlias = NDArray[np.floating]
+"""What a formula works on: elementwise, any shape, float32 or float64."""

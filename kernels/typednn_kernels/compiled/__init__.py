@@ -1,0 +1,24 @@
+"""The kernels compiled by numba: imported when they are first needed."""
+
+from typednn_kernels.compiled.dense import affine, backpropagate, outer, sum_samples
+from typednn_kernels.compiled.elementwise import activation_slope, activation_value, slope_product, softmax_jacobian
+from typednn_kernels.compiled.network import backward, forward, train_batches, train_online
+from typednn_kernels.compiled.output import loss_slope, loss_value, output_error
+
+__all__ = [
+    "activation_slope",
+    "activation_value",
+    "affine",
+    "backpropagate",
+    "backward",
+    "forward",
+    "loss_slope",
+    "loss_value",
+    "outer",
+    "output_error",
+    "slope_product",
+    "softmax_jacobian",
+    "sum_samples",
+    "train_batches",
+    "train_online",
+]

@@ -1,0 +1,56 @@
+"""The words in which formulas are written.
+
+A formula of `activations` or `losses` is written once, in these functions, `abs`, arithmetic and
+comparisons. Called as it stands it is the NumPy version, elementwise over arrays. Compiled, the same
+source runs on scalars inside a loop, and these names stand for the versions of `compiled.elementary`
+that LLVM vectorises.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from typednn_kernels.arrays import Values
+
+
+def exp(x: Values) -> Values:
+    """e to the power of x."""
+    result: Values = np.exp(x)
+    return result
+
+
+def log(x: Values) -> Values:
+    """The natural logarithm."""
+    result: Values = np.log(x)
+    return result
+
+
+def log1p(x: Values) -> Values:
+    """log(1 + x), exact where x is small."""
+    result: Values = np.log1p(x)
+    return result
+
+
+def tanh(x: Values) -> Values:
+    """The hyperbolic tangent."""
+    result: Values = np.tanh(x)
+    return result
+
+
+def maximum(x: Values, y: Values | float) -> Values:
+    """The larger of the two; NaN where x is NaN."""
+    result: Values = np.maximum(x, y)
+    return result
+
+
+def minimum(x: Values, y: Values | float) -> Values:
+    """The smaller of the two; NaN where x is NaN."""
+    result: Values = np.minimum(x, y)
+    return result
+
+
+def where(condition: NDArray[np.bool], x: Values | float, y: Values | float) -> Values:
+    """x where the condition holds, else y, in the dtype of the array among them."""
+    result: Values = np.where(condition, x, y)
+    return result

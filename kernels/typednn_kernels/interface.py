@@ -1,0 +1,122 @@
+"""What a set of kernels can do: `plain` (NumPy) and `compiled` (numba) both do all of it.
+
+Shapes: `B` samples, `n` units of the layer, `n_prev` of the layer before. All arrays are C-contiguous and
+of one dtype, float32 or float64; results go into the array named last, which may not overlap the others.
+`activation` and `loss` are codes, that is, places in the tables of `activations` and `losses`.
+
+The last four work on a whole network: `parameters` is its flat vector and `layout` says where each
+layer's numbers lie in it and in the flat workspaces `a`, `h`, `dLdh`, `dLda`, of at least `B * units`
+numbers each. The block of the output layer in `dLdh` holds dLdy. The input layer's block of `a` is
+written only when the input layer has an activation.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Vector
+
+
+class Kernels(Protocol):
+    """The kernels, one at a time for a layer, or fused for a network."""
+
+    def activation_value(self, activation: int, a: Matrix[F], y: Matrix[F]) -> None:
+        """y = f(a), all (B, n)."""
+
+    def activation_slope(self, activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[F]) -> None:
+        """slope = dy/da, all (B, n); not for softmax."""
+
+    def slope_product(
+        self, activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
+    ) -> None:
+        """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+
+    def softmax_jacobian(self, y: Matrix[F], dyda: Cube[F]) -> None:
+        """dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
+
+    def affine(self, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
+        """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
+
+    def outer(self, dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
+        """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
+
+    def sum_samples(self, dLda: Matrix[F], dLdBias: Vector[F]) -> None:
+        """dLdBias = the sum over samples, from (B, n) to (n,)."""
+
+    def backpropagate(self, dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
+        """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
+
+    def loss_value(
+        self, loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
+    ) -> None:
+        """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
+
+    def loss_slope(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
+        """The slope (B, n) of the mean loss of the batch by the outputs."""
+
+    def output_error(
+        self,
+        loss: int,
+        activation: int,
+        a: Matrix[F],
+        y: Matrix[F],
+        t: Matrix[F],
+        dLdy: Matrix[F],
+        dLda: Matrix[F],
+    ) -> None:
+        """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
+
+    def forward(
+        self, parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]
+    ) -> None:
+        """All activations of a network for the samples x (B, n_inputs)."""
+
+    def backward(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        loss: int,
+        t: Matrix[F],
+        a: Vector[F],
+        h: Vector[F],
+        dLdh: Vector[F],
+        dLda: Vector[F],
+        gradient: Vector[F],
+    ) -> None:
+        """All error signals, and the gradient of the mean loss in the layout of the parameters."""
+
+    def train_online(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        loss: int,
+        x: Matrix[F],
+        t: Matrix[F],
+        order: Order,
+        learning_rate: F,
+        a: Vector[F],
+        h: Vector[F],
+        dLdh: Vector[F],
+        dLda: Vector[F],
+        losses: Vector[F],
+    ) -> None:
+        """A step of gradient descent for each sample of `order`; the loss of each before its step."""
+
+    def train_batches(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        loss: int,
+        x: Matrix[F],
+        t: Matrix[F],
+        order: Order,
+        batch_size: int,
+        learning_rate: F,
+        a: Vector[F],
+        h: Vector[F],
+        dLdh: Vector[F],
+        dLda: Vector[F],
+        gradient: Vector[F],
+        losses: Vector[F],
+    ) -> None:
+        """A step for each `batch_size` samples of `order`, the last batch being what is left."""

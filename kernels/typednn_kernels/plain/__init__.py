@@ -1,0 +1,24 @@
+"""The kernels in NumPy: the reference, and what runs where numba does not."""
+
+from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
+from typednn_kernels.plain.elementwise import activation_slope, activation_value, slope_product, softmax_jacobian
+from typednn_kernels.plain.network import backward, forward, train_batches, train_online
+from typednn_kernels.plain.output import loss_slope, loss_value, output_error
+
+__all__ = [
+    "activation_slope",
+    "activation_value",
+    "affine",
+    "backpropagate",
+    "backward",
+    "forward",
+    "loss_slope",
+    "loss_value",
+    "outer",
+    "output_error",
+    "slope_product",
+    "softmax_jacobian",
+    "sum_samples",
+    "train_batches",
+    "train_online",
+]

@@ -1,0 +1,112 @@
+"""One training step, to be read: forward, backward, update."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from typednn_kernels.activations import NONE
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.layout import ACTIVATION, biases, block, weights
+from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
+from typednn_kernels.plain.elementwise import activation_value, slope_product
+from typednn_kernels.plain.output import loss_value, output_error
+
+
+def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
+    """All activations of a network for the samples x (B, n_inputs)."""
+    samples = len(x)
+    below = block(h, layout, 0, samples)
+    below[...] = x
+    if layout[0, ACTIVATION] != NONE:
+        inputs = block(a, layout, 0, samples)
+        inputs[...] = x
+        activation_value(int(layout[0, ACTIVATION]), inputs, below)
+    for k in range(1, len(layout)):
+        pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
+        affine(below, weights(parameters, layout, k), biases(parameters, layout, k), pre_activations)
+        activation_value(int(layout[k, ACTIVATION]), pre_activations, activations)
+        below = activations
+
+
+def backward(
+    parameters: Vector[F],
+    layout: Layout,
+    loss: int,
+    t: Matrix[F],
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+) -> None:
+    """All error signals, and the gradient of the mean loss in the layout of the parameters."""
+    samples, last = len(t), len(layout) - 1
+    for k in range(last, 0, -1):
+        activation = int(layout[k, ACTIVATION])
+        pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
+        signal, error = block(dLdh, layout, k, samples), block(dLda, layout, k, samples)
+        if k == last:
+            output_error(loss, activation, pre_activations, activations, t, signal, error)
+        else:
+            backpropagate(block(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal)
+            slope_product(activation, pre_activations, activations, signal, error)
+        outer(error, block(h, layout, k - 1, samples), weights(gradient, layout, k))
+        sum_samples(error, biases(gradient, layout, k))
+
+
+def train_online(
+    parameters: Vector[F],
+    layout: Layout,
+    loss: int,
+    x: Matrix[F],
+    t: Matrix[F],
+    order: Order,
+    learning_rate: F,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    losses: Vector[F],
+) -> None:
+    """A step of gradient descent for each sample of `order`; the loss of each before its step."""
+    gradient = np.empty_like(parameters)
+    train_batches(
+        parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses
+    )
+
+
+def train_batches(
+    parameters: Vector[F],
+    layout: Layout,
+    loss: int,
+    x: Matrix[F],
+    t: Matrix[F],
+    order: Order,
+    batch_size: int,
+    learning_rate: F,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    losses: Vector[F],
+) -> None:
+    """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+    last = len(layout) - 1
+    activation = int(layout[last, ACTIVATION])
+    with np.errstate(all="ignore"):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            samples, targets = x[chosen], t[chosen]
+            forward(parameters, layout, samples, a, h)
+            loss_value(
+                loss,
+                activation,
+                block(a, layout, last, len(chosen)),
+                block(h, layout, last, len(chosen)),
+                targets,
+                losses[start : start + batch_size],
+            )
+            backward(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient)
+            gradient *= learning_rate
+            parameters -= gradient
