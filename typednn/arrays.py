@@ -1,0 +1,139 @@
+"""The border: what users pass in is checked and normalised here, once.
+
+Inside the library arrays are C-contiguous and of the network's dtype; those that the kernels only read
+are marked read-only, so that one compiled version serves all callers.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels.arrays import F, Matrix, Vector
+
+from typednn.errors import ArrayTypeError, DataError, ShapeError
+
+Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
+"""Class numbers `(n_samples,)`, from 0."""
+
+Samples: TypeAlias = Matrix[F]
+Targets: TypeAlias = Matrix[F] | Labels
+Numbers: TypeAlias = NDArray[np.number | np.bool]
+
+
+def as_matrix(values: object, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
+    """Samples `(n_samples, width)` as the kernels read them.
+
+    Integer and boolean arrays, strided, Fortran-ordered, big-endian and read-only arrays are accepted.
+
+    Raises:
+        ArrayTypeError: not an array, or floating point of another precision, complex, object, text.
+        ShapeError: not two-dimensional, or of another width.
+        DataError: no samples, NaN or infinity.
+    """
+    array = _numbers(values, dtype, name, owner)
+    if array.ndim != 2 or array.shape[1] != width:
+        hint = ""
+        if array.ndim == 1:
+            hint = "; x.reshape(1, -1) makes one sample of it, x.reshape(-1, 1) one column"
+        raise ShapeError(f"{owner}: {name} must have the shape (n_samples, {width}), not {array.shape}{hint}")
+    if len(array) == 0:
+        raise DataError(f"{owner}: {name} has no samples")
+    matrix: Matrix[F] = np.require(array, dtype, ["C", "A"]).view(np.ndarray).reshape(len(array), width)
+    matrix = read_only(matrix)
+    check_finite(matrix, name, owner)
+    return matrix
+
+
+def as_sample(values: object, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
+    """One sample `(width,)`, or a batch `(B, width)`, as a matrix `(B, width)`; any real dtype is converted.
+
+    Raises:
+        ArrayTypeError: not numbers.
+        ShapeError: another length.
+        DataError: no samples, NaN or infinity.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "fiub":
+        array = array.astype(dtype, copy=False)
+    if array.ndim < 2:
+        if array.size != width:
+            raise ShapeError(f"{owner}: {name} must hold {width} numbers, not {array.size}")
+        array = array.reshape(1, width)
+    return as_matrix(array, width, dtype, name, owner)
+
+
+def as_targets(values: object, width: int, dtype: np.dtype[F], classes: bool, owner: str) -> Matrix[F]:
+    """Targets `(n_samples, width)`; where `classes`, integer labels `(n_samples,)` become one-hot rows.
+
+    Raises:
+        ArrayTypeError, ShapeError, DataError: as `as_matrix`, and for labels outside 0 … width - 1.
+    """
+    if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
+        if len(values) == 0:
+            raise DataError(f"{owner}: y has no samples")
+        lowest, highest = values.min(), values.max()
+        if lowest < 0 or highest >= width:
+            raise DataError(
+                f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"
+            )
+        one_hot: Matrix[F] = np.zeros((len(values), width), dtype)
+        one_hot[np.arange(len(values)), values] = 1
+        return read_only(one_hot)
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        raise ShapeError(
+            f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
+            + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
+            + ("; labels must be integers" if classes else "")
+        )
+    return as_matrix(values, width, dtype, "y", owner)
+
+
+def read_only(array: Matrix[F]) -> Matrix[F]:
+    """A view that cannot be written to."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def check_finite(array: Matrix[F] | Vector[F], name: str, owner: str) -> None:
+    """Raises DataError where the array holds NaN or infinity, and says where."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.sum(array)):
+            return
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        place = tuple(int(index) for index in wrong[0])
+        raise DataError(
+            f"{owner}: {name} holds {len(wrong)} numbers that are not finite, the first is "
+            f"{name}[{', '.join(map(str, place))}] = {array[place]}"
+        )
+
+
+def check_range(array: Matrix[F], lowest: float, highest: float, name: str, owner: str) -> None:
+    """Raises DataError where a target lies outside what the loss is defined for."""
+    least, most = array.min(), array.max()
+    if least < lowest or most > highest:
+        raise DataError(f"{owner}: {name} must lie in [{lowest:g}, {highest:g}], but holds {least:g} … {most:g}")
+
+
+def check_same_length(x: Matrix[F], y: Matrix[F], owner: str) -> None:
+    """Raises ShapeError where samples and targets differ in number."""
+    if len(x) != len(y):
+        raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")
+
+
+def _numbers(values: object, dtype: np.dtype[F], name: str, owner: str) -> Numbers:
+    if not isinstance(values, np.ndarray):
+        raise ArrayTypeError(
+            f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}; numpy.array(...) makes one"
+        )
+    if values.dtype.kind in "iub" or values.dtype.newbyteorder("=") == dtype:
+        return values
+    if values.dtype.kind == "f":
+        raise ArrayTypeError(
+            f"{owner}: {name} must be {dtype}, not {values.dtype}; {name}.astype(np.{dtype}) converts it, "
+            f"or give the network dtype=np.{values.dtype}"
+        )
+    raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {values.dtype}")

@@ -1,0 +1,94 @@
+"""Which kernels run: compiled by numba, or plain NumPy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from types import TracebackType
+from typing import Literal, TypeAlias, get_args
+
+from typednn_kernels import plain
+from typednn_kernels.interface import Kernels
+
+from typednn.errors import UnknownNameError
+
+BackendName: TypeAlias = Literal["numba", "numpy"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+_active: Kernels | None = None
+_name: BackendName = "numpy"
+
+
+def kernels() -> Kernels:
+    """The kernels that run now; the compiled ones are imported when they are first asked for."""
+    if _active is None:
+        _activate(_wanted())
+    assert _active is not None
+    return _active
+
+
+def backend() -> BackendName:
+    """The name of the kernels that run: `"numba"` or `"numpy"`.
+
+    `TYPEDNN_BACKEND` sets it for a process; without it numba is used where it works.
+    """
+    kernels()
+    return _name
+
+
+class use_backend:
+    """Switches to other kernels, for the rest of the program or for a `with` block.
+
+    Both kinds work on the same arrays, so a network can go on on the other path. The switch holds for
+    the whole process, all its threads included.
+
+    Raises:
+        UnknownNameError: for any other name.
+        ImportError: if numba is asked for and cannot be imported; the backend stays as it was.
+
+    >>> with use_backend("numpy"):
+    ...     print(backend())
+    numpy
+    """
+
+    def __init__(self, name: BackendName) -> None:
+        self.previous = backend()
+        _activate(_checked(name), strict=True)
+
+    def __enter__(self) -> None:
+        """The switch is made when the object is."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Switches back."""
+        _activate(self.previous)
+
+
+def _checked(name: str) -> BackendName:
+    for known in BACKENDS:
+        if name == known:
+            return known
+    raise UnknownNameError("backend", name, BACKENDS)
+
+
+def _wanted() -> BackendName:
+    return _checked(os.environ.get("TYPEDNN_BACKEND") or "numba")
+
+
+def _activate(name: BackendName, *, strict: bool = False) -> None:
+    global _active, _name
+    if name == "numba":
+        try:
+            from typednn_kernels import compiled
+        except ImportError as error:
+            if strict:
+                raise
+            warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=4)
+        else:
+            _active, _name = compiled, name
+            return
+    _active, _name = plain, "numpy"
