@@ -1,7 +1,53 @@
-"""typednn: backpropagation that one can read, run and trust."""
+"""typednn: backpropagation that one can read, run and trust.
+
+The classic door: `InputLayer`, `HiddenLayer`, `OutputLayer` in a plain list, `gradient_descent_epoch`.
+The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same kernels on the same memory.
+"""
 
 from typednn.backends import backend, use_backend
-from typednn.initializers import generator
+from typednn.errors import (
+    ArrayTypeError,
+    DataError,
+    DivergenceError,
+    FileFormatError,
+    MissingExtraError,
+    NotReadyError,
+    SettingError,
+    ShapeError,
+    TypednnError,
+    UnknownNameError,
+    WiringError,
+)
+from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
-from typednn.networks import Network
-from typednn.training import gradient_descent_epoch, gradient_descent_threshold
+from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network
+from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
+
+__all__ = [
+    "ArrayTypeError",
+    "DataError",
+    "DivergenceError",
+    "Evaluation",
+    "FileFormatError",
+    "ForwardPass",
+    "GradientReport",
+    "Gradients",
+    "HiddenLayer",
+    "History",
+    "InputLayer",
+    "LayerGradients",
+    "MissingExtraError",
+    "Network",
+    "NotReadyError",
+    "OutputLayer",
+    "SettingError",
+    "ShapeError",
+    "TypednnError",
+    "UnknownNameError",
+    "WiringError",
+    "backend",
+    "gradcheck",
+    "gradient_descent_epoch",
+    "gradient_descent_threshold",
+    "use_backend",
+]

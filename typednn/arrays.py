@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
@@ -19,10 +19,11 @@ Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 
 Samples: TypeAlias = Matrix[F]
 Targets: TypeAlias = Matrix[F] | Labels
-Numbers: TypeAlias = NDArray[np.number | np.bool]
 
 
-def as_matrix(values: object, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
+def as_matrix(
+    values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
+) -> Matrix[F]:
     """Samples `(n_samples, width)` as the kernels read them.
 
     Integer and boolean arrays, strided, Fortran-ordered, big-endian and read-only arrays are accepted.
@@ -46,7 +47,7 @@ def as_matrix(values: object, width: int, dtype: np.dtype[F], name: str, owner: 
     return matrix
 
 
-def as_sample(values: object, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
+def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
     """One sample `(width,)`, or a batch `(B, width)`, as a matrix `(B, width)`; any real dtype is converted.
 
     Raises:
@@ -54,7 +55,7 @@ def as_sample(values: object, width: int, dtype: np.dtype[F], name: str, owner: 
         ShapeError: another length.
         DataError: no samples, NaN or infinity.
     """
-    array = np.asarray(values)
+    array: NDArray[np.generic] = np.asarray(values)
     if array.dtype.kind in "fiub":
         array = array.astype(dtype, copy=False)
     if array.ndim < 2:
@@ -64,7 +65,9 @@ def as_sample(values: object, width: int, dtype: np.dtype[F], name: str, owner: 
     return as_matrix(array, width, dtype, name, owner)
 
 
-def as_targets(values: object, width: int, dtype: np.dtype[F], classes: bool, owner: str) -> Matrix[F]:
+def as_targets(
+    values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
+) -> Matrix[F]:
     """Targets `(n_samples, width)`; where `classes`, integer labels `(n_samples,)` become one-hot rows.
 
     Raises:
@@ -79,7 +82,7 @@ def as_targets(values: object, width: int, dtype: np.dtype[F], classes: bool, ow
                 f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"
             )
         one_hot: Matrix[F] = np.zeros((len(values), width), dtype)
-        one_hot[np.arange(len(values)), values] = 1
+        one_hot[np.arange(len(values)), values.astype(np.intp)] = 1
         return read_only(one_hot)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         raise ShapeError(
@@ -115,7 +118,9 @@ def check_range(array: Matrix[F], lowest: float, highest: float, name: str, owne
     """Raises DataError where a target lies outside what the loss is defined for."""
     least, most = array.min(), array.max()
     if least < lowest or most > highest:
-        raise DataError(f"{owner}: {name} must lie in [{lowest:g}, {highest:g}], but holds {least:g} … {most:g}")
+        raise DataError(
+            f"{owner}: {name} must lie in [{lowest:g}, {highest:g}], but holds {least:g} … {most:g}"
+        )
 
 
 def check_same_length(x: Matrix[F], y: Matrix[F], owner: str) -> None:
@@ -124,10 +129,10 @@ def check_same_length(x: Matrix[F], y: Matrix[F], owner: str) -> None:
         raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")
 
 
-def _numbers(values: object, dtype: np.dtype[F], name: str, owner: str) -> Numbers:
+def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
     if not isinstance(values, np.ndarray):
         raise ArrayTypeError(
-            f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}; numpy.array(...) makes one"
+            f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}; np.array(...) makes one"
         )
     if values.dtype.kind in "iub" or values.dtype.newbyteorder("=") == dtype:
         return values

@@ -21,10 +21,7 @@ _name: BackendName = "numpy"
 
 def kernels() -> Kernels:
     """The kernels that run now; the compiled ones are imported when they are first asked for."""
-    if _active is None:
-        _activate(_wanted())
-    assert _active is not None
-    return _active
+    return _active or _activate(_wanted())
 
 
 def backend() -> BackendName:
@@ -52,7 +49,7 @@ class use_backend:
     """
 
     def __init__(self, name: BackendName) -> None:
-        self.previous = backend()
+        self.previous: BackendName = backend()
         _activate(_checked(name), strict=True)
 
     def __enter__(self) -> None:
@@ -68,6 +65,17 @@ class use_backend:
         _activate(self.previous)
 
 
+def implementations() -> dict[BackendName, Kernels]:
+    """All kernels that work on this machine."""
+    found: dict[BackendName, Kernels] = {"numpy": plain}
+    try:
+        from typednn_kernels import compiled
+    except ImportError:
+        return found
+    found["numba"] = compiled
+    return found
+
+
 def _checked(name: str) -> BackendName:
     for known in BACKENDS:
         if name == known:
@@ -79,7 +87,7 @@ def _wanted() -> BackendName:
     return _checked(os.environ.get("TYPEDNN_BACKEND") or "numba")
 
 
-def _activate(name: BackendName, *, strict: bool = False) -> None:
+def _activate(name: BackendName, *, strict: bool = False) -> Kernels:
     global _active, _name
     if name == "numba":
         try:
@@ -90,5 +98,6 @@ def _activate(name: BackendName, *, strict: bool = False) -> None:
             warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=4)
         else:
             _active, _name = compiled, name
-            return
+            return compiled
     _active, _name = plain, "numpy"
+    return plain

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, cast, overload
 
 import numpy as np
@@ -28,7 +29,9 @@ from typednn.backends import kernels
 from typednn.chains import Chain, Workspace
 from typednn.errors import ArrayTypeError, ShapeError, WiringError
 from typednn.initializers import Seed, generator
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer, initialize, rebuild
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
+from typednn.layers.layer import rebuild
+from typednn.layers.trainable import initialize
 from typednn.training import History, train
 
 CHUNK = 1024
@@ -187,7 +190,7 @@ class Network(Generic[F]):
     def __init__(
         self,
         layers: Sequence[Layer[np.float64] | Layer[np.float32]],
-        dtype: type[np.float64] | type[np.float32] = np.float64,
+        dtype: type[np.float64 | np.float32] = np.float64,
         seed: Seed = None,
     ) -> None:
         if dtype not in (np.float32, np.float64):
@@ -195,7 +198,7 @@ class Network(Generic[F]):
         rng = generator(seed)
         members = cast("list[Layer[F]]", list(layers))
         _check_wiring(members)
-        for lower, upper in zip(members, members[1:], strict=False):
+        for lower, upper in pairwise(members):
             lower.next, upper.previous = upper, lower
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
         self._chain.closed = True
@@ -203,8 +206,8 @@ class Network(Generic[F]):
         self._output = cast("OutputLayer[F]", members[-1])
         self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
-            assert isinstance(layer, TrainableLayer)
-            initialize(layer, rng)
+            if isinstance(layer, TrainableLayer):
+                initialize(layer, rng)
 
     @property
     def layers(self) -> tuple[Layer[F], ...]:
@@ -270,7 +273,8 @@ class Network(Generic[F]):
         residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
         total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
         with np.errstate(all="ignore"):
-            return Evaluation(loss, None, float(np.mean(1 - residual / total)))
+            r2: Vector[np.float64] = 1 - residual / total
+        return Evaluation(loss, None, float(r2.mean()))
 
     def fit(
         self,
@@ -326,7 +330,9 @@ class Network(Generic[F]):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+        ]
         lines.append(
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "
             f"loss {self._output.lossfnname}"

@@ -21,7 +21,7 @@ from typednn_kernels.losses import LOSSES
 from typednn.arrays import as_matrix, as_targets, check_range, check_same_length
 from typednn.backends import kernels
 from typednn.chains import Chain
-from typednn.errors import DataError, DivergenceError, NotReadyError, SettingError, ShapeError, WiringError
+from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
 
 PIECE = 0.05
@@ -38,8 +38,8 @@ class History:
         validation_loss: of the held-out samples after each epoch; empty without them.
     """
 
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list[float])
+    validation_loss: list[float] = field(default_factory=list[float])
 
     def __str__(self) -> str:
         """The last epoch in a line."""
@@ -183,7 +183,10 @@ def gradient_descent_threshold(
     """Trains as `gradient_descent_epoch` until the loss is good enough, or rises.
 
     Args:
-        ANN, x, y, eta: as for `gradient_descent_epoch`.
+        ANN: the layers, attached and with weights, the input layer first.
+        x: samples `(n_samples, n_features)`.
+        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        eta: the learning rate.
         thresh: training ends with the first epoch whose mean loss is not above this.
         max_epochs: it ends after so many epochs in any case.
 
@@ -282,7 +285,9 @@ def check_count(name: str, value: int, lowest: int, highest: int | None = None) 
     """Raises SettingError where a number of things is none, or outside its range."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < lowest or (highest is not None and value > highest):
-        limit = f"from {lowest} to {highest} (the samples there are)" if highest is not None else f"of {lowest} or more"
+        limit = (
+            f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
+        )
         raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
 
 

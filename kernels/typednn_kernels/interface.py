@@ -49,7 +49,7 @@ class Kernels(Protocol):
     def loss_value(
         self, loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
     ) -> None:
-        """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
+        """The loss of each sample (B,), given pre-activations, outputs and targets (B, n)."""
 
     def loss_slope(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
         """The slope (B, n) of the mean loss of the batch by the outputs."""

@@ -48,7 +48,6 @@ def _squared_error_slope(y: Values, t: Values) -> Values:
     return 2 * (y - t)
 
 
-
 def _binary_cross_entropy(y: Values, t: Values) -> Values:
     p = minimum(maximum(y, EPSILON), 1 - EPSILON)
     return -(t * log(p) + (1 - t) * log(1 - p))

@@ -1,7 +1,12 @@
 """The kernels in NumPy: the reference, and what runs where numba does not."""
 
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
-from typednn_kernels.plain.elementwise import activation_slope, activation_value, slope_product, softmax_jacobian
+from typednn_kernels.plain.elementwise import (
+    activation_slope,
+    activation_value,
+    slope_product,
+    softmax_jacobian,
+)
 from typednn_kernels.plain.network import backward, forward, train_batches, train_online
 from typednn_kernels.plain.output import loss_slope, loss_value, output_error
 

@@ -70,9 +70,7 @@ def train_online(
 ) -> None:
     """A step of gradient descent for each sample of `order`; the loss of each before its step."""
     gradient = np.empty_like(parameters)
-    train_batches(
-        parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses
-    )
+    train_batches(parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses)
 
 
 def train_batches(

@@ -1,0 +1,31 @@
+"""The layers: `forward()`, `backward()`, and the gradients as attributes.
+
+`n` is the length of the layer, `n_prev` that of the layer before, `B` the number of samples that
+`put_values` was given. Attributes are views of the network's memory: the next pass overwrites them, and
+`W` and `Bias` can be changed in place.
+
+>>> import numpy as np
+>>> ANN = [InputLayer(2), HiddenLayer(2, "sigmoid"), OutputLayer(1, "none", "MSE")]
+>>> for before, layer in zip(ANN, ANN[1:]):
+...     layer.attach_after(before)
+...     layer.set_weights("one")
+>>> ANN[0].put_values(np.array([0.5, -0.5]))
+>>> ANN[2].set_actual(np.array([0.0]))
+>>> for layer in ANN:
+...     layer.forward()
+>>> ANN[2].output()
+array([[1.]])
+>>> for layer in ANN[:0:-1]:
+...     layer.backward()
+>>> ANN[1].dLdW
+array([[ 0.25, -0.25],
+       [ 0.25, -0.25]])
+"""
+
+from typednn.layers.hidden import HiddenLayer
+from typednn.layers.input import InputLayer
+from typednn.layers.layer import Layer
+from typednn.layers.output import OutputLayer
+from typednn.layers.trainable import TrainableLayer
+
+__all__ = ["HiddenLayer", "InputLayer", "Layer", "OutputLayer", "TrainableLayer"]

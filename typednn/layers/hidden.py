@@ -1,0 +1,83 @@
+"""A layer between input and output."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from typednn_kernels.activations import CODES, ActivationName
+from typednn_kernels.arrays import F, Matrix
+
+from typednn.backends import kernels
+from typednn.errors import NotReadyError
+from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.layer import checked_name
+from typednn.layers.trainable import TrainableLayer
+
+
+class HiddenLayer(TrainableLayer[F]):
+    """A layer between input and output.
+
+    Args:
+        length: the number of units.
+        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`.
+        weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
+
+    Raises:
+        SettingError: the length is not a positive integer.
+        UnknownNameError: no such activation or initialiser.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        actfn: ActivationName = "none",
+        *,
+        weights: WeightInitializerName | None = None,
+        biases: BiasInitializerName | None = None,
+    ) -> None:
+        super().__init__(length, weights, biases)
+        self.actname = checked_name("hidden activation", actfn, get_args(ActivationName))
+        self._alone()
+
+    @property
+    def dhda(self) -> Matrix[F]:
+        """The slope of the activation `(n, B)` at the last forward pass; formed when asked for.
+
+        Raises:
+            NotReadyError: before the first `forward`.
+        """
+        self._require_forward()
+        return self._slope()
+
+    @property
+    def dLdh(self) -> Matrix[F]:
+        """The signal from the next layer, W_nextᵀ · dLda_next, `(n, B)`.
+
+        Raises:
+            NotReadyError: before the first `backward`.
+        """
+        self._require_backward()
+        return self._chain.block(self._chain.workspace.dLdh, self._index).T
+
+    def backward(self) -> None:
+        """dLdh, dLda, dLdW and dLdBias, from dLda and the weights of the next layer.
+
+        Raises:
+            NotReadyError: before `backward` of the next layer.
+        """
+        chain, k = self._chain, self._index
+        workspace = chain.workspace
+        if self.next is None or workspace.returned > k + 1:
+            raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
+        run = kernels()
+        signal = chain.block(workspace.dLdh, k)
+        run.backpropagate(chain.block(workspace.dLda, k + 1), chain.weights(k + 1), signal)
+        run.slope_product(
+            CODES[self.actname],
+            chain.block(workspace.a, k),
+            chain.block(workspace.h, k),
+            signal,
+            chain.block(workspace.dLda, k),
+        )
+        self._gradients_from_error()
+        self._note_backward()

@@ -1,0 +1,108 @@
+"""What all layers have in common."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+import numpy as np
+from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.arrays import F, Matrix
+
+from typednn.arrays import read_only
+from typednn.backends import kernels
+from typednn.chains import Chain
+from typednn.errors import NotReadyError, SettingError, UnknownNameError
+
+N = TypeVar("N", bound=str)
+
+
+class Layer(Generic[F]):
+    """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
+
+    Attributes:
+        length: the number of units, `n`.
+        actname: the name of the activation.
+        previous, next: the neighbours, or None.
+    """
+
+    actname: OutputActivationName
+    last = False
+    """Whether no layer can come after it."""
+
+    def __init__(self, length: int) -> None:
+        if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
+            raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
+        self.length = int(length)
+        self.previous: Layer[F] | None = None
+        self.next: Layer[F] | None = None
+        self._index = 0
+
+    def _alone(self) -> None:
+        self._chain: Chain[F] = Chain([self], cast("np.dtype[F]", np.dtype(np.float64)))
+
+    def __repr__(self) -> str:
+        """As it was constructed."""
+        return f"{type(self).__name__}({self.length}, {self.actname!r})"
+
+    @property
+    def name(self) -> str:
+        """How messages call the layer: its place and its kind."""
+        return f"layer {self._index}, {self!r}"
+
+    @property
+    def pre_activations(self) -> Matrix[F]:
+        """a = W·h_prev + b, `(n, B)`; of the input layer: the values put in.
+
+        Raises:
+            NotReadyError: before the first `forward`.
+        """
+        self._require_forward()
+        return self._chain.block(self._chain.workspace.a, self._index).T
+
+    @property
+    def activations(self) -> Matrix[F]:
+        """h = f(a), `(n, B)`.
+
+        Raises:
+            NotReadyError: before the first `forward`.
+        """
+        self._require_forward()
+        return self._chain.block(self._chain.workspace.h, self._index).T
+
+    def forward(self) -> None:
+        """Computes the activations from those of the layer before."""
+        raise NotImplementedError
+
+    def _require_forward(self) -> None:
+        if self._index >= self._chain.workspace.reached:
+            raise NotReadyError(f"{self.name}: call forward() first")
+
+    def _slope(self) -> Matrix[F]:
+        workspace = self._chain.workspace
+        a, y = self._chain.block(workspace.a, self._index), self._chain.block(workspace.h, self._index)
+        slope: Matrix[F] = np.empty_like(y)
+        kernels().activation_slope(CODES[self.actname], a, y, slope)
+        return slope.T
+
+
+def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
+    """Gives these layers, attached in this order, one memory; values that are set are kept."""
+    chain = Chain(layers, dtype)
+    for k, layer in enumerate(layers):
+        old, place = layer._chain, layer._index
+        if place > 0:
+            chain.weights(k)[...] = old.weights(place)
+            chain.biases(k)[...] = old.biases(place)
+            chain.has_weights[k] = old.has_weights[place]
+        if layer.last and old.targets is not None:
+            chain.targets = read_only(old.targets.astype(dtype))
+    for k, layer in enumerate(layers):
+        layer._chain, layer._index = chain, k
+    return chain
+
+
+def checked_name(kind: str, name: N, known: tuple[str, ...]) -> N:
+    """The name, where it is among the known ones; otherwise raises UnknownNameError."""
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return name

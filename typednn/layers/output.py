@@ -1,0 +1,157 @@
+"""The last layer, with the loss."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.losses import CODES as LOSS_CODES
+from typednn_kernels.losses import LOSSES, LossName
+
+from typednn.arrays import as_sample, check_range, read_only
+from typednn.backends import kernels
+from typednn.errors import NotReadyError, ShapeError
+from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.layer import checked_name
+from typednn.layers.trainable import TrainableLayer
+
+
+class OutputLayer(TrainableLayer[F]):
+    """The last layer, with the loss.
+
+    Args:
+        length: the number of outputs.
+        outputfn: `"none"`, `"sigmoid"`, `"relu"`, `"tanh"` or `"softmax"`.
+        lossfn: `"MSE"`, `"bincrossentropy"` or `"crossentropy"`.
+        weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
+
+    Attributes:
+        lossfnname: the name of the loss.
+
+    Raises:
+        SettingError: the length is not a positive integer.
+        UnknownNameError: no such activation, loss or initialiser.
+    """
+
+    last = True
+
+    def __init__(
+        self,
+        length: int,
+        outputfn: OutputActivationName = "none",
+        lossfn: LossName = "MSE",
+        *,
+        weights: WeightInitializerName | None = None,
+        biases: BiasInitializerName | None = None,
+    ) -> None:
+        super().__init__(length, weights, biases)
+        self.actname = checked_name("output activation", outputfn, get_args(OutputActivationName))
+        self.lossfnname: LossName = checked_name("loss", lossfn, get_args(LossName))
+        self._alone()
+
+    def __repr__(self) -> str:
+        """As it was constructed."""
+        return f"OutputLayer({self.length}, {self.actname!r}, {self.lossfnname!r})"
+
+    def set_actual(self, actual: ArrayLike) -> None:
+        """Takes the targets: `(n,)` of one sample, or `(B, n)` of a batch; the numbers are copied.
+
+        Raises:
+            ShapeError: another length.
+            ArrayTypeError: not numbers.
+            DataError: NaN, infinity, or targets that the loss is not defined for.
+        """
+        targets = as_sample(actual, self.length, self._chain.dtype, "actual", self.name)
+        row = LOSSES[LOSS_CODES[self.lossfnname]]
+        check_range(targets, row.target_minimum, row.target_maximum, "actual", self.name)
+        self._chain.targets = read_only(targets.copy())
+
+    def output(self) -> Matrix[F]:
+        """A copy of the activations, `(n, B)`.
+
+        Raises:
+            NotReadyError: before the first `forward`.
+        """
+        return self.activations.copy()
+
+    def loss(self) -> float:
+        """The mean loss of the samples.
+
+        Raises:
+            NotReadyError: before `forward` or `set_actual`.
+        """
+        chain, k = self._chain, self._index
+        t = self._targets("loss()")
+        losses = np.empty(chain.workspace.samples, chain.dtype)
+        kernels().loss_value(
+            LOSS_CODES[self.lossfnname],
+            CODES[self.actname],
+            chain.block(chain.workspace.a, k),
+            chain.block(chain.workspace.h, k),
+            t,
+            losses,
+        )
+        return float(losses.mean(dtype=np.float64))
+
+    @property
+    def dLdy(self) -> Matrix[F]:
+        """The mean loss of the batch by the outputs, `(n, B)`.
+
+        Raises:
+            NotReadyError: before the first `backward`.
+        """
+        self._require_backward()
+        return self._chain.block(self._chain.workspace.dLdh, self._index).T
+
+    @property
+    def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
+        """The slope of the activation `(n, B)` at the last forward pass; formed when asked for.
+
+        For softmax the Jacobians `(B, n, n)`, or `(n, n)` for one sample.
+
+        Raises:
+            NotReadyError: before the first `forward`.
+        """
+        self._require_forward()
+        if self.actname != "softmax":
+            return self._slope()
+        y = self._chain.block(self._chain.workspace.h, self._index)
+        jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
+        kernels().softmax_jacobian(y, jacobians)
+        return jacobians[0] if len(y) == 1 else jacobians
+
+    def backward(self) -> None:
+        """dLdy, dLda, dLdW and dLdBias, from the loss.
+
+        Raises:
+            NotReadyError: before `forward` or `set_actual`.
+        """
+        chain, k = self._chain, self._index
+        workspace = chain.workspace
+        t = self._targets("backward()")
+        kernels().output_error(
+            LOSS_CODES[self.lossfnname],
+            CODES[self.actname],
+            chain.block(workspace.a, k),
+            chain.block(workspace.h, k),
+            t,
+            chain.block(workspace.dLdh, k),
+            chain.block(workspace.dLda, k),
+        )
+        self._gradients_from_error()
+        self._note_backward()
+
+    def _targets(self, wanted: str) -> Matrix[F]:
+        workspace, t = self._chain.workspace, self._chain.targets
+        if workspace.forwarded <= self._index:
+            raise NotReadyError(f"{self.name}: call forward() of every layer before {wanted}")
+        if t is None:
+            raise NotReadyError(f"{self.name}: call set_actual(...) before {wanted}")
+        if len(t) != workspace.samples:
+            raise ShapeError(
+                f"{self.name}: set_actual was given {len(t)} samples, put_values {workspace.samples}"
+            )
+        return t

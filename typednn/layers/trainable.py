@@ -1,0 +1,227 @@
+"""What layers with weights have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels.activations import CODES
+from typednn_kernels.arrays import F, Matrix
+
+from typednn.backends import kernels
+from typednn.errors import NotReadyError, ShapeError, WiringError
+from typednn.initializers import (
+    BIAS_INITIALIZERS,
+    DEFAULT_WEIGHTS,
+    WEIGHT_INITIALIZERS,
+    BiasInitializerName,
+    Seed,
+    WeightInitializerName,
+    generator,
+    initializer,
+)
+from typednn.layers.layer import Layer, rebuild
+
+
+class TrainableLayer(Layer[F]):
+    """A layer with weights and biases."""
+
+    def __init__(
+        self, length: int, weights: WeightInitializerName | None, biases: BiasInitializerName | None
+    ) -> None:
+        super().__init__(length)
+        for table, kind, name in (
+            (WEIGHT_INITIALIZERS, "weight initialiser", weights),
+            (BIAS_INITIALIZERS, "bias initialiser", biases),
+        ):
+            if name is not None:
+                initializer(table, kind, name)
+        self._weights_named: WeightInitializerName | None = weights
+        self._biases_named: BiasInitializerName | None = biases
+
+    def attach_after(self, layer: Layer[F]) -> None:
+        """Makes `layer` the one before this. Weights whose shape stays the same are kept.
+
+        Raises:
+            WiringError: after an output layer or itself, or when either belongs to a `Network`, or is
+                attached elsewhere.
+        """
+        if not isinstance(layer, Layer):
+            raise WiringError(f"{self!r}: can be attached after a layer, not after {type(layer).__name__}")
+        if self.previous is layer:
+            return
+        if layer.last:
+            raise WiringError(f"{self!r}: cannot come after {layer!r}; an output layer is the last")
+        if layer._chain is self._chain:
+            raise WiringError(f"{self!r}: cannot be attached after itself")
+        if self._chain.closed or layer._chain.closed:
+            raise WiringError(f"{self!r}: layers of a Network cannot be attached anew")
+        if self.previous is not None:
+            raise WiringError(f"{self!r}: is attached after {self.previous!r} already")
+        if layer.next is not None:
+            raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
+        layer.next, self.previous = self, layer
+        rebuild([*layer._chain.layers, *self._chain.layers], self._chain.dtype)
+
+    def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
+        """Draws the weights.
+
+        Args:
+            method: a row of the table in `typednn.initializers`.
+            seed: a seed, or the generator to draw from.
+
+        Raises:
+            UnknownNameError: no such initialiser.
+            NotReadyError: before `attach_after`.
+        """
+        row = initializer(WEIGHT_INITIALIZERS, "weight initialiser", method)
+        fan_in = self._fan_in("set_weights")
+        values = row.draw(generator(seed), (self.length, fan_in), fan_in, self.length)
+        self._chain.weights(self._index)[...] = values
+        self._chain.has_weights[self._index] = True
+
+    def set_biases(self, method: BiasInitializerName = "zeros", seed: Seed = None) -> None:
+        """Draws the biases; until then they are 0.
+
+        Args:
+            method: a row of the table in `typednn.initializers`.
+            seed: a seed, or the generator to draw from.
+
+        Raises:
+            UnknownNameError: no such initialiser.
+            NotReadyError: before `attach_after`.
+        """
+        row = initializer(BIAS_INITIALIZERS, "bias initialiser", method)
+        fan_in = self._fan_in("set_biases")
+        self._chain.biases(self._index)[...] = row.draw(
+            generator(seed), (1, self.length), fan_in, self.length
+        )[0]
+
+    @property
+    def W(self) -> Matrix[F]:
+        """The weights `(n, n_prev)`, a view; setting copies into it.
+
+        Raises:
+            NotReadyError: before `attach_after` and `set_weights`.
+            ShapeError: set to another shape.
+        """
+        if not self._chain.has_weights[self._index]:
+            self._require_weights()
+        return self._chain.weights(self._index)
+
+    @W.setter
+    def W(self, values: NDArray[np.floating | np.integer]) -> None:
+        fan_in = self._fan_in("W")
+        if np.shape(values) != (self.length, fan_in):
+            raise ShapeError(f"{self.name}: W has the shape {(self.length, fan_in)}, not {np.shape(values)}")
+        self._chain.weights(self._index)[...] = values
+        self._chain.has_weights[self._index] = True
+
+    @property
+    def Bias(self) -> Matrix[F]:
+        """The biases `(1, n)`, a view; setting copies into it.
+
+        Raises:
+            NotReadyError: before `attach_after`.
+            ShapeError: set to another shape.
+        """
+        self._fan_in("Bias")
+        return self._chain.biases(self._index).reshape(1, self.length)
+
+    @Bias.setter
+    def Bias(self, values: NDArray[np.floating | np.integer]) -> None:
+        self._fan_in("Bias")
+        if np.shape(values) not in {(1, self.length), (self.length,)}:
+            raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {np.shape(values)}")
+        self._chain.biases(self._index)[...] = np.reshape(values, self.length)
+
+    @property
+    def dLda(self) -> Matrix[F]:
+        """The error signal `(n, B)`: the mean loss of the batch by the pre-activations.
+
+        Raises:
+            NotReadyError: before the first `backward`.
+        """
+        self._require_backward()
+        return self._chain.block(self._chain.workspace.dLda, self._index).T
+
+    @property
+    def dLdW(self) -> Matrix[F]:
+        """dLda · h_prevᵀ, `(n, n_prev)`: the mean loss of the batch by the weights.
+
+        Raises:
+            NotReadyError: before the first `backward`.
+        """
+        self._form_gradient()
+        return self._chain.weight_gradient(self._index)
+
+    @property
+    def dLdBias(self) -> Matrix[F]:
+        """dLda summed over samples, `(1, n)`: the mean loss of the batch by the biases.
+
+        Raises:
+            NotReadyError: before the first `backward`.
+        """
+        self._form_gradient()
+        return self._chain.bias_gradient(self._index).reshape(1, self.length)
+
+    def forward(self) -> None:
+        """Computes the activations from those of the layer before.
+
+        Raises:
+            NotReadyError: before `attach_after`, `set_weights`, or `forward` of the layer before.
+        """
+        chain, k = self._chain, self._index
+        workspace = chain.workspace
+        if workspace.forwarded < k or not chain.has_weights[k]:
+            self._require_weights()
+            raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
+        run = kernels()
+        a, h = chain.block(workspace.a, k), chain.block(workspace.h, k)
+        run.affine(chain.block(workspace.h, k - 1), chain.weights(k), chain.biases(k), a)
+        run.activation_value(CODES[self.actname], a, h)
+        workspace.forwarded = k + 1
+        workspace.reached = max(workspace.reached, k + 1)
+
+    def backward(self) -> None:
+        """Computes the error signal and the gradients, from the layer after or the loss."""
+        raise NotImplementedError
+
+    def _gradients_from_error(self) -> None:
+        chain, k = self._chain, self._index
+        run = kernels()
+        error = chain.block(chain.workspace.dLda, k)
+        run.outer(error, chain.block(chain.workspace.h, k - 1), chain.weight_gradient(k))
+        run.sum_samples(error, chain.bias_gradient(k))
+        chain.has_gradient[k] = True
+
+    def _form_gradient(self) -> None:
+        self._require_backward()
+        if not self._chain.has_gradient[self._index]:
+            self._gradients_from_error()
+
+    def _note_backward(self) -> None:
+        workspace = self._chain.workspace
+        workspace.returned = self._index
+        workspace.signalled = min(workspace.signalled, self._index)
+
+    def _require_backward(self) -> None:
+        if self._index == 0 or self._index < self._chain.workspace.signalled:
+            raise NotReadyError(f"{self.name}: call backward() first")
+
+    def _require_weights(self) -> None:
+        self._fan_in("forward")
+        if not self._chain.has_weights[self._index]:
+            raise NotReadyError(f"{self.name}: has no weights yet; call set_weights(...) first")
+
+    def _fan_in(self, wanted: str) -> int:
+        if self.previous is None:
+            raise NotReadyError(f"{self!r}: {wanted} needs the layer before; call attach_after(...) first")
+        return self.previous.length
+
+
+def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:
+    """Draws weights that are not set yet, as the layer names it, or by activation; biases with them."""
+    if not layer._chain.has_weights[layer._index]:
+        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS[layer.actname], random)
+        if layer._biases_named is not None:
+            layer.set_biases(layer._biases_named, random)
