@@ -6,7 +6,8 @@ are marked read-only, so that one compiled version serves all callers.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from math import isfinite
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +64,17 @@ def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owne
             raise ShapeError(f"{owner}: {name} must hold {width} numbers, not {array.size}")
         array = array.reshape(1, width)
     return as_matrix(array, width, dtype, name, owner)
+
+
+def is_plain_sample(values: ArrayLike, width: int) -> TypeGuard[NDArray[np.generic]]:
+    """Whether this is one sample `(width,)` that needs no conversion but a copy: the fast way in.
+
+    A squared length that is not finite leaves the decision to `as_sample`.
+    """
+    if type(values) is not np.ndarray or values.shape != (width,):
+        return False
+    kind = values.dtype.kind
+    return kind in "iub" or (kind == "f" and isfinite(values.dot(values)))
 
 
 def as_targets(

@@ -1,51 +1,108 @@
 """The memory of a network: one vector of parameters, one of gradients, one workspace.
 
 A chain is a sequence of attached layers. Its layers own nothing: weights, biases, activations and
-gradients are views of these vectors, made when they are asked for.
+gradients are views of these vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 from typednn_kernels.activations import CODES
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.layout import biases, block, layout_of, parameter_count, unit_count, weights
+
+from typednn.arrays import read_only
 
 if TYPE_CHECKING:
     from typednn.layers import Layer
 
 
-class Workspace(Generic[F]):
-    """What a forward and a backward pass over `B` samples leave behind, in blocks of `(B, n)` per layer.
+class Memory:
+    """Something that keeps views of its own vectors, as cached properties.
 
-    `forwarded` layers are up to date with the samples, counted from the input; `reached` have been at
-    some time. `returned` and `signalled` are the same for the error signals, counted down from the number
-    of layers: the lowest layer that `backward` has reached.
+    They are left out of copies and pickles, and made anew there: a copied view would own its numbers.
     """
 
-    def __init__(self, units: int, layers: int, samples: int, dtype: np.dtype[F]) -> None:
-        self.samples = samples
-        self.a: Vector[F] = np.zeros(samples * units, dtype)
-        self.h: Vector[F] = np.zeros(samples * units, dtype)
-        self.dLdh: Vector[F] = np.zeros(samples * units, dtype)
-        self.dLda: Vector[F] = np.zeros(samples * units, dtype)
-        self.forwarded = self.reached = 0
-        self.returned = self.signalled = layers
-        self.kept = False
-        self.loaded = False
+    def __getstate__(self) -> dict[str, object]:
+        """All but the views."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        }
 
-    def complete(self, layers: int) -> None:
-        """Notes that all layers have run forward and backward."""
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Generic[F]):
+    """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy."""
+
+    a: Matrix[F]
+    h: Matrix[F]
+    dLdh: Matrix[F]
+    dLda: Matrix[F]
+
+
+class Workspace(Memory, Generic[F]):
+    """What a forward and a backward pass over `B` samples leave behind.
+
+    `loaded` says that there are samples. `forwarded` layers are up to date with them, counted from the
+    input; `reached` have been at some time. `returned` and `signalled` are the same for the error signals:
+    the lowest layer that `backward` has reached. A `kept` workspace belongs to a `ForwardPass`.
+    """
+
+    def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
+        size = samples * unit_count(layout)
+        self.layout = layout
+        self.samples = samples
+        self.a: Vector[F] = np.zeros(size, dtype)
+        self.h: Vector[F] = np.zeros(size, dtype)
+        self.dLdh: Vector[F] = np.zeros(size, dtype)
+        self.dLda: Vector[F] = np.zeros(size, dtype)
+        self.forwarded = self.reached = 0
+        self.returned = self.signalled = len(layout)
+        self.loaded = self.kept = False
+
+    @cached_property
+    def blocks(self) -> list[Blocks[F]]:
+        """The parts of the layers, the input layer first."""
+        return [
+            Blocks(
+                *(
+                    block(vector, self.layout, k, self.samples)
+                    for vector in (self.a, self.h, self.dLdh, self.dLda)
+                )
+            )
+            for k in range(len(self.layout))
+        ]
+
+    @property
+    def output(self) -> Matrix[F]:
+        """The activations `(B, n_outputs)` of the output layer."""
+        return self.blocks[-1].h
+
+    def hold(self, samples: int) -> None:
+        """Uses the memory for so many samples, at most as many as it was made for."""
+        if samples != self.samples:
+            self.samples = samples
+            self.__dict__.pop("blocks", None)
+
+    def complete_forward(self) -> None:
+        """Notes that all layers have run forward."""
         self.loaded = True
-        self.forwarded = self.reached = layers
+        self.forwarded = self.reached = len(self.layout)
+
+    def complete_backward(self) -> None:
+        """Notes that all layers have run backward."""
         self.returned = self.signalled = 1
 
 
-class Chain(Generic[F]):
-    """A sequence of attached layers and the memory they share."""
+class Chain(Memory, Generic[F]):
+    """A sequence of attached layers and the memory they share. A `closed` one belongs to a `Network`."""
 
     def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
         self.layers = list(layers)
@@ -55,35 +112,49 @@ class Chain(Generic[F]):
         self.gradient: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
         self.has_weights = [False] * len(self.layers)
         self.has_gradient = [False] * len(self.layers)
-        self.targets: Matrix[F] | None = None
+        self.has_targets = False
+        self.targets: Matrix[F] = np.zeros((1, self.layers[-1].length), dtype)
         self.closed = False
         self.workspace = self.new_workspace(1)
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """A workspace for so many samples."""
-        return Workspace(unit_count(self.layout), len(self.layers), samples, self.dtype)
+        return Workspace(self.layout, samples, self.dtype)
 
     def show(self, workspace: Workspace[F]) -> None:
         """Lets the layers show this workspace; their weight gradients are formed when asked for."""
         self.workspace = workspace
         self.has_gradient = [False] * len(self.layers)
 
-    def weights(self, k: int) -> Matrix[F]:
-        """The weights `(n, n_prev)` of layer k."""
-        return weights(self.parameters, self.layout, k)
+    def take_targets(self, targets: Matrix[F]) -> None:
+        """Copies the targets `(B, n_outputs)` of the samples in the workspace."""
+        if len(targets) != len(self.targets):
+            self.targets = np.empty_like(targets)
+            self.__dict__.pop("given", None)
+        self.targets[...] = targets
+        self.has_targets = True
 
-    def biases(self, k: int) -> Vector[F]:
-        """The biases `(n,)` of layer k."""
-        return biases(self.parameters, self.layout, k)
+    @cached_property
+    def given(self) -> Matrix[F]:
+        """The targets, as the kernels read them."""
+        return read_only(self.targets)
 
-    def weight_gradient(self, k: int) -> Matrix[F]:
-        """The gradient `(n, n_prev)` by the weights of layer k."""
-        return weights(self.gradient, self.layout, k)
+    @cached_property
+    def weights(self) -> list[Matrix[F]]:
+        """The weights `(n, n_prev)` of each layer."""
+        return [weights(self.parameters, self.layout, k) for k in range(len(self.layers))]
 
-    def bias_gradient(self, k: int) -> Vector[F]:
-        """The gradient `(n,)` by the biases of layer k."""
-        return biases(self.gradient, self.layout, k)
+    @cached_property
+    def biases(self) -> list[Vector[F]]:
+        """The biases `(n,)` of each layer."""
+        return [biases(self.parameters, self.layout, k) for k in range(len(self.layers))]
 
-    def block(self, vector: Vector[F], k: int) -> Matrix[F]:
-        """The block `(B, n)` of layer k in a vector of the workspace."""
-        return block(vector, self.layout, k, self.workspace.samples)
+    @cached_property
+    def weight_gradients(self) -> list[Matrix[F]]:
+        """The gradient `(n, n_prev)` by the weights of each layer."""
+        return [weights(self.gradient, self.layout, k) for k in range(len(self.layers))]
+
+    @cached_property
+    def bias_gradients(self) -> list[Vector[F]]:
+        """The gradient `(n,)` by the biases of each layer."""
+        return [biases(self.gradient, self.layout, k) for k in range(len(self.layers))]

@@ -20,7 +20,7 @@ from typing import Generic, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.layout import biases, block, weights
+from typednn_kernels.layout import biases, weights
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
@@ -77,7 +77,7 @@ class Gradients(Generic[F]):
         if layer._chain is not chain or k == 0:
             raise WiringError(f"{layer!r} is not a layer with gradients in this network")
         return LayerGradients(
-            block(self._workspace.dLda, chain.layout, k, self._workspace.samples).T,
+            self._workspace.blocks[k].dLda.T,
             weights(self.vector, chain.layout, k),
             biases(self.vector, chain.layout, k).reshape(1, -1),
         )
@@ -93,7 +93,7 @@ class ForwardPass(Generic[F]):
     @property
     def output(self) -> Matrix[F]:
         """The outputs `(n_samples, n_outputs)`."""
-        return self._network._outputs(self._workspace)
+        return self._workspace.output
 
     def loss(self, y: Targets[F]) -> float:
         """The mean loss, given the targets `(n_samples, n_outputs)` or labels `(n_samples,)`."""
@@ -124,7 +124,7 @@ class ForwardPass(Generic[F]):
             workspace.dLda,
             vector,
         )
-        workspace.complete(len(chain.layers))
+        workspace.complete_backward()
         return Gradients(chain, workspace, vector, loss)
 
     def _mean_loss(self, t: Matrix[F]) -> float:
@@ -238,8 +238,8 @@ class Network(Generic[F]):
         chain = self._chain
         workspace = chain.new_workspace(len(samples))
         self._forward(samples, workspace)
-        workspace.kept = workspace.loaded = True
-        workspace.forwarded = workspace.reached = len(chain.layers)
+        workspace.kept = True
+        workspace.complete_forward()
         chain.show(workspace)
         return ForwardPass(self, workspace)
 
@@ -252,7 +252,7 @@ class Network(Generic[F]):
         samples = self._as_samples(x)
         outputs: Matrix[F] = np.empty((len(samples), self._output.length), self.dtype)
         for chunk, workspace in self._chunks(samples):
-            outputs[chunk] = self._outputs(workspace)
+            outputs[chunk] = workspace.output
         return outputs
 
     def loss(self, x: Matrix[F], y: Targets[F]) -> float:
@@ -356,7 +356,7 @@ class Network(Generic[F]):
 
     def _forward(self, samples: Matrix[F], workspace: Workspace[F]) -> None:
         chain = self._chain
-        workspace.samples = len(samples)
+        workspace.hold(len(samples))
         kernels().forward(chain.parameters, chain.layout, samples, workspace.a, workspace.h)
 
     def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
@@ -366,10 +366,6 @@ class Network(Generic[F]):
             self._forward(samples[chunk], workspace)
             yield chunk, workspace
 
-    def _outputs(self, workspace: Workspace[F]) -> Matrix[F]:
-        chain = self._chain
-        return block(workspace.h, chain.layout, len(chain.layers) - 1, workspace.samples)
-
     def _mean_loss(self, samples: Matrix[F], t: Matrix[F]) -> float:
         losses = np.empty(len(samples), self.dtype)
         for chunk, workspace in self._chunks(samples):
@@ -377,15 +373,8 @@ class Network(Generic[F]):
         return float(losses.mean(dtype=np.float64))
 
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
-        chain = self._chain
-        kernels().loss_value(
-            self._loss,
-            CODES[self._output.actname],
-            block(workspace.a, chain.layout, len(chain.layers) - 1, workspace.samples),
-            self._outputs(workspace),
-            t,
-            losses,
-        )
+        last = workspace.blocks[-1]
+        kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

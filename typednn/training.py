@@ -113,8 +113,9 @@ class Trainer(Generic[F]):
             )
 
     def _show(self, steps: int) -> None:
-        self.workspace.samples = (steps - 1) % self.batch_size + 1
-        self.workspace.complete(len(self.chain.layers))
+        self.workspace.hold((steps - 1) % self.batch_size + 1)
+        self.workspace.complete_forward()
+        self.workspace.complete_backward()
         self.chain.show(self.workspace)
 
 

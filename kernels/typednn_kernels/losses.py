@@ -39,6 +39,11 @@ class Loss:
     target_maximum: float
     description: str
 
+    @property
+    def any_target(self) -> bool:
+        """Whether every number can be a target."""
+        return self.target_minimum == -INFINITY and self.target_maximum == INFINITY
+
 
 def _squared_error(y: Values, t: Values) -> Values:
     return (y - t) * (y - t)

@@ -57,7 +57,7 @@ class HiddenLayer(TrainableLayer[F]):
             NotReadyError: before the first `backward`.
         """
         self._require_backward()
-        return self._chain.block(self._chain.workspace.dLdh, self._index).T
+        return self._chain.workspace.blocks[self._index].dLdh.T
 
     def backward(self) -> None:
         """dLdh, dLda, dLdW and dLdBias, from dLda and the weights of the next layer.
@@ -70,14 +70,8 @@ class HiddenLayer(TrainableLayer[F]):
         if self.next is None or workspace.returned > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
         run = kernels()
-        signal = chain.block(workspace.dLdh, k)
-        run.backpropagate(chain.block(workspace.dLda, k + 1), chain.weights(k + 1), signal)
-        run.slope_product(
-            CODES[self.actname],
-            chain.block(workspace.a, k),
-            chain.block(workspace.h, k),
-            signal,
-            chain.block(workspace.dLda, k),
-        )
+        here, after = workspace.blocks[k], workspace.blocks[k + 1]
+        run.backpropagate(after.dLda, chain.weights[k + 1], here.dLdh)
+        run.slope_product(CODES[self.actname], here.a, here.h, here.dLdh, here.dLda)
         self._gradients_from_error()
         self._note_backward()

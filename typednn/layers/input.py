@@ -6,9 +6,9 @@ from typing import get_args
 
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, ActivationName
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Matrix
 
-from typednn.arrays import as_sample
+from typednn.arrays import as_sample, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError
 from typednn.layers.layer import Layer, checked_name
@@ -39,12 +39,15 @@ class InputLayer(Layer[F]):
             ArrayTypeError: not numbers.
             DataError: NaN or infinity.
         """
-        chain = self._chain
-        samples = as_sample(values, self.length, chain.dtype, "values", self.name)
-        if chain.workspace.kept or chain.workspace.samples != len(samples):
-            chain.show(chain.new_workspace(len(samples)))
-        workspace = chain.workspace
-        chain.block(self._values, 0)[...] = samples
+        chain, workspace = self._chain, self._chain.workspace
+        if is_plain_sample(values, self.length) and workspace.samples == 1 and not workspace.kept:
+            self._values[0] = values
+        else:
+            samples = as_sample(values, self.length, chain.dtype, "values", self.name)
+            if workspace.kept or workspace.samples != len(samples):
+                workspace = chain.new_workspace(len(samples))
+                chain.show(workspace)
+            self._values[...] = samples
         workspace.loaded = True
         workspace.forwarded = 0
         workspace.returned = len(chain.layers)
@@ -59,8 +62,8 @@ class InputLayer(Layer[F]):
         if not workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
         if self.actname != "none":
-            a, h = self._chain.block(workspace.a, 0), self._chain.block(workspace.h, 0)
-            kernels().activation_value(CODES[self.actname], a, h)
+            block = workspace.blocks[0]
+            kernels().activation_value(CODES[self.actname], block.a, block.h)
         workspace.forwarded = 1
         workspace.reached = max(workspace.reached, 1)
 
@@ -73,9 +76,9 @@ class InputLayer(Layer[F]):
         """
         if not self._chain.workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) first")
-        return self._chain.block(self._values, 0).T
+        return self._values.T
 
     @property
-    def _values(self) -> Vector[F]:
-        workspace = self._chain.workspace
-        return workspace.h if self.actname == "none" else workspace.a
+    def _values(self) -> Matrix[F]:
+        block = self._chain.workspace.blocks[0]
+        return block.h if self.actname == "none" else block.a

@@ -8,7 +8,6 @@ import numpy as np
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
-from typednn.arrays import read_only
 from typednn.backends import kernels
 from typednn.chains import Chain
 from typednn.errors import NotReadyError, SettingError, UnknownNameError
@@ -57,7 +56,7 @@ class Layer(Generic[F]):
             NotReadyError: before the first `forward`.
         """
         self._require_forward()
-        return self._chain.block(self._chain.workspace.a, self._index).T
+        return self._chain.workspace.blocks[self._index].a.T
 
     @property
     def activations(self) -> Matrix[F]:
@@ -67,7 +66,7 @@ class Layer(Generic[F]):
             NotReadyError: before the first `forward`.
         """
         self._require_forward()
-        return self._chain.block(self._chain.workspace.h, self._index).T
+        return self._chain.workspace.blocks[self._index].h.T
 
     def forward(self) -> None:
         """Computes the activations from those of the layer before."""
@@ -78,10 +77,9 @@ class Layer(Generic[F]):
             raise NotReadyError(f"{self.name}: call forward() first")
 
     def _slope(self) -> Matrix[F]:
-        workspace = self._chain.workspace
-        a, y = self._chain.block(workspace.a, self._index), self._chain.block(workspace.h, self._index)
-        slope: Matrix[F] = np.empty_like(y)
-        kernels().activation_slope(CODES[self.actname], a, y, slope)
+        block = self._chain.workspace.blocks[self._index]
+        slope: Matrix[F] = np.empty_like(block.h)
+        kernels().activation_slope(CODES[self.actname], block.a, block.h, slope)
         return slope.T
 
 
@@ -91,11 +89,11 @@ def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
     for k, layer in enumerate(layers):
         old, place = layer._chain, layer._index
         if place > 0:
-            chain.weights(k)[...] = old.weights(place)
-            chain.biases(k)[...] = old.biases(place)
+            chain.weights[k][...] = old.weights[place]
+            chain.biases[k][...] = old.biases[place]
             chain.has_weights[k] = old.has_weights[place]
-        if layer.last and old.targets is not None:
-            chain.targets = read_only(old.targets.astype(dtype))
+        if layer.last and old.has_targets:
+            chain.take_targets(old.targets.astype(dtype))
     for k, layer in enumerate(layers):
         layer._chain, layer._index = chain, k
     return chain

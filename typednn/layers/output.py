@@ -11,7 +11,7 @@ from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, LossName
 
-from typednn.arrays import as_sample, check_range, read_only
+from typednn.arrays import as_sample, check_range, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -64,10 +64,15 @@ class OutputLayer(TrainableLayer[F]):
             ArrayTypeError: not numbers.
             DataError: NaN, infinity, or targets that the loss is not defined for.
         """
-        targets = as_sample(actual, self.length, self._chain.dtype, "actual", self.name)
+        chain = self._chain
         row = LOSSES[LOSS_CODES[self.lossfnname]]
+        if is_plain_sample(actual, self.length) and len(chain.targets) == 1 and row.any_target:
+            chain.targets[0] = actual
+            chain.has_targets = True
+            return
+        targets = as_sample(actual, self.length, self._chain.dtype, "actual", self.name)
         check_range(targets, row.target_minimum, row.target_maximum, "actual", self.name)
-        self._chain.targets = read_only(targets.copy())
+        chain.take_targets(targets)
 
     def output(self) -> Matrix[F]:
         """A copy of the activations, `(n, B)`.
@@ -83,14 +88,14 @@ class OutputLayer(TrainableLayer[F]):
         Raises:
             NotReadyError: before `forward` or `set_actual`.
         """
-        chain, k = self._chain, self._index
         t = self._targets("loss()")
-        losses = np.empty(chain.workspace.samples, chain.dtype)
+        here = self._chain.workspace.blocks[self._index]
+        losses = np.empty(len(t), t.dtype)
         kernels().loss_value(
             LOSS_CODES[self.lossfnname],
             CODES[self.actname],
-            chain.block(chain.workspace.a, k),
-            chain.block(chain.workspace.h, k),
+            here.a,
+            here.h,
             t,
             losses,
         )
@@ -104,7 +109,7 @@ class OutputLayer(TrainableLayer[F]):
             NotReadyError: before the first `backward`.
         """
         self._require_backward()
-        return self._chain.block(self._chain.workspace.dLdh, self._index).T
+        return self._chain.workspace.blocks[self._index].dLdh.T
 
     @property
     def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
@@ -118,7 +123,7 @@ class OutputLayer(TrainableLayer[F]):
         self._require_forward()
         if self.actname != "softmax":
             return self._slope()
-        y = self._chain.block(self._chain.workspace.h, self._index)
+        y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
         kernels().softmax_jacobian(y, jacobians)
         return jacobians[0] if len(y) == 1 else jacobians
@@ -129,26 +134,25 @@ class OutputLayer(TrainableLayer[F]):
         Raises:
             NotReadyError: before `forward` or `set_actual`.
         """
-        chain, k = self._chain, self._index
-        workspace = chain.workspace
         t = self._targets("backward()")
+        here = self._chain.workspace.blocks[self._index]
         kernels().output_error(
             LOSS_CODES[self.lossfnname],
             CODES[self.actname],
-            chain.block(workspace.a, k),
-            chain.block(workspace.h, k),
+            here.a,
+            here.h,
             t,
-            chain.block(workspace.dLdh, k),
-            chain.block(workspace.dLda, k),
+            here.dLdh,
+            here.dLda,
         )
         self._gradients_from_error()
         self._note_backward()
 
     def _targets(self, wanted: str) -> Matrix[F]:
-        workspace, t = self._chain.workspace, self._chain.targets
+        workspace, t = self._chain.workspace, self._chain.given
         if workspace.forwarded <= self._index:
             raise NotReadyError(f"{self.name}: call forward() of every layer before {wanted}")
-        if t is None:
+        if not self._chain.has_targets:
             raise NotReadyError(f"{self.name}: call set_actual(...) before {wanted}")
         if len(t) != workspace.samples:
             raise ShapeError(

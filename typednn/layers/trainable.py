@@ -76,7 +76,7 @@ class TrainableLayer(Layer[F]):
         row = initializer(WEIGHT_INITIALIZERS, "weight initialiser", method)
         fan_in = self._fan_in("set_weights")
         values = row.draw(generator(seed), (self.length, fan_in), fan_in, self.length)
-        self._chain.weights(self._index)[...] = values
+        self._chain.weights[self._index][...] = values
         self._chain.has_weights[self._index] = True
 
     def set_biases(self, method: BiasInitializerName = "zeros", seed: Seed = None) -> None:
@@ -92,7 +92,7 @@ class TrainableLayer(Layer[F]):
         """
         row = initializer(BIAS_INITIALIZERS, "bias initialiser", method)
         fan_in = self._fan_in("set_biases")
-        self._chain.biases(self._index)[...] = row.draw(
+        self._chain.biases[self._index][...] = row.draw(
             generator(seed), (1, self.length), fan_in, self.length
         )[0]
 
@@ -106,14 +106,16 @@ class TrainableLayer(Layer[F]):
         """
         if not self._chain.has_weights[self._index]:
             self._require_weights()
-        return self._chain.weights(self._index)
+        return self._chain.weights[self._index]
 
     @W.setter
     def W(self, values: NDArray[np.floating | np.integer]) -> None:
+        if values is self._chain.weights[self._index]:
+            return
         fan_in = self._fan_in("W")
         if np.shape(values) != (self.length, fan_in):
             raise ShapeError(f"{self.name}: W has the shape {(self.length, fan_in)}, not {np.shape(values)}")
-        self._chain.weights(self._index)[...] = values
+        self._chain.weights[self._index][...] = values
         self._chain.has_weights[self._index] = True
 
     @property
@@ -125,14 +127,14 @@ class TrainableLayer(Layer[F]):
             ShapeError: set to another shape.
         """
         self._fan_in("Bias")
-        return self._chain.biases(self._index).reshape(1, self.length)
+        return self._chain.biases[self._index].reshape(1, self.length)
 
     @Bias.setter
     def Bias(self, values: NDArray[np.floating | np.integer]) -> None:
         self._fan_in("Bias")
         if np.shape(values) not in {(1, self.length), (self.length,)}:
             raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {np.shape(values)}")
-        self._chain.biases(self._index)[...] = np.reshape(values, self.length)
+        self._chain.biases[self._index][...] = np.reshape(values, self.length)
 
     @property
     def dLda(self) -> Matrix[F]:
@@ -142,7 +144,7 @@ class TrainableLayer(Layer[F]):
             NotReadyError: before the first `backward`.
         """
         self._require_backward()
-        return self._chain.block(self._chain.workspace.dLda, self._index).T
+        return self._chain.workspace.blocks[self._index].dLda.T
 
     @property
     def dLdW(self) -> Matrix[F]:
@@ -152,7 +154,7 @@ class TrainableLayer(Layer[F]):
             NotReadyError: before the first `backward`.
         """
         self._form_gradient()
-        return self._chain.weight_gradient(self._index)
+        return self._chain.weight_gradients[self._index]
 
     @property
     def dLdBias(self) -> Matrix[F]:
@@ -162,7 +164,7 @@ class TrainableLayer(Layer[F]):
             NotReadyError: before the first `backward`.
         """
         self._form_gradient()
-        return self._chain.bias_gradient(self._index).reshape(1, self.length)
+        return self._chain.bias_gradients[self._index].reshape(1, self.length)
 
     def forward(self) -> None:
         """Computes the activations from those of the layer before.
@@ -176,9 +178,9 @@ class TrainableLayer(Layer[F]):
             self._require_weights()
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
         run = kernels()
-        a, h = chain.block(workspace.a, k), chain.block(workspace.h, k)
-        run.affine(chain.block(workspace.h, k - 1), chain.weights(k), chain.biases(k), a)
-        run.activation_value(CODES[self.actname], a, h)
+        here, before = workspace.blocks[k], workspace.blocks[k - 1]
+        run.affine(before.h, chain.weights[k], chain.biases[k], here.a)
+        run.activation_value(CODES[self.actname], here.a, here.h)
         workspace.forwarded = k + 1
         workspace.reached = max(workspace.reached, k + 1)
 
@@ -189,9 +191,9 @@ class TrainableLayer(Layer[F]):
     def _gradients_from_error(self) -> None:
         chain, k = self._chain, self._index
         run = kernels()
-        error = chain.block(chain.workspace.dLda, k)
-        run.outer(error, chain.block(chain.workspace.h, k - 1), chain.weight_gradient(k))
-        run.sum_samples(error, chain.bias_gradient(k))
+        here, before = chain.workspace.blocks[k], chain.workspace.blocks[k - 1]
+        run.outer(here.dLda, before.h, chain.weight_gradients[k])
+        run.sum_samples(here.dLda, chain.bias_gradients[k])
         chain.has_gradient[k] = True
 
     def _form_gradient(self) -> None:
