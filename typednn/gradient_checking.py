@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 from typednn_kernels import plain
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.interface import Kernels
-from typednn_kernels.layout import ACTIVATION, BIASES, WEIGHTS, block
+from typednn_kernels.layout import ACTIVATION, BIASES, WEIGHTS
 
 from typednn.arrays import Targets
 from typednn.backends import BackendName, implementations
-from typednn.chains import Chain
+from typednn.chains import Workspace
 from typednn.networks import Network
 
 STEP = 2.0**-17
@@ -21,9 +22,9 @@ STEP = 2.0**-17
 AT_MOST = 64
 """So many entries of a weight matrix or bias vector are checked; larger ones by a sample."""
 
-ROUNDING = 1024
-"""Tolerance of a gradient by rounding, in units of eps times the largest entry of its array, or times 1:
-outputs and targets of that size cancel in it."""
+ROUNDING = 32
+"""Tolerance of a gradient by rounding: so many times what changes in it when all numbers that it is computed
+from are changed by eps, relative; and so many eps of its largest entry."""
 
 DIFFERENCES = 1e-9
 """Tolerance of a difference beside that, relative to the largest entry and to the loss; its own error,
@@ -127,11 +128,12 @@ def gradcheck(network: Network[F], x: Matrix[F], y: Targets[F]) -> GradientRepor
     True
     """
     samples, targets = network._as_data(x, y)
-    chain, loss = network._chain, network._loss
+    chain = network._chain
+    problem = _Problem(chain.layout, network._loss, samples, targets)
     gradients: dict[BackendName, Vector[F]] = {
-        name: _gradient(run, chain, loss, samples, targets) for name, run in implementations().items()
+        name: problem.gradient(run, chain.parameters) for name, run in implementations().items()
     }
-    differences = _Differences(chain, loss, samples, targets)
+    reference = _Reference(problem, chain.parameters)
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(chain.layers[1:], start=1):
@@ -140,8 +142,80 @@ def gradcheck(network: Network[F], x: Matrix[F], y: Targets[F]) -> GradientRepor
             checked = np.arange(start, stop)
             if len(checked) > AT_MOST:
                 checked = np.sort(random.choice(checked, AT_MOST, replace=False))
-            checks.append(_check(layer.name, parameter, gradients, slice(start, stop), checked, differences))
+            checks.append(_check(layer.name, parameter, gradients, slice(start, stop), checked, reference))
     return GradientReport(tuple(checks), str(network.dtype))
+
+
+class _Problem(Generic[F]):
+    """A loss of some samples as a function of the parameters."""
+
+    def __init__(self, layout: Layout, loss: int, x: Matrix[F], t: Matrix[F]) -> None:
+        self.layout, self.loss, self.x, self.t = layout, loss, x, t
+        self.workspace = Workspace(layout, len(x), x.dtype)
+
+    def mean_loss(self, parameters: Vector[F]) -> float:
+        """The loss, by the NumPy path."""
+        self.forward(plain, parameters)
+        last, losses = self.workspace.blocks[-1], np.empty(len(self.x), self.x.dtype)
+        plain.loss_value(self.loss, int(self.layout[-1, ACTIVATION]), last.a, last.h, self.t, losses)
+        return float(losses.mean(dtype=np.float64))
+
+    def gradient(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
+        """The gradient by one of the paths."""
+        self.forward(run, parameters)
+        return self.backward(run, parameters)
+
+    def forward(self, run: Kernels, parameters: Vector[F]) -> None:
+        """The activations, in the workspace."""
+        run.forward(parameters, self.layout, self.x, self.workspace.a, self.workspace.h)
+
+    def backward(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
+        """The gradient, given the activations in the workspace."""
+        work, result = self.workspace, np.empty_like(parameters)
+        run.backward(parameters, self.layout, self.loss, self.t, work.a, work.h, work.dLdh, work.dLda, result)
+        return result
+
+
+class _Reference:
+    """What the gradient is compared with: slopes by forward passes alone, in float64."""
+
+    def __init__(self, problem: _Problem[F], parameters: Vector[F]) -> None:
+        self.problem = _Problem(
+            problem.layout, problem.loss, problem.x.astype(np.float64), problem.t.astype(np.float64)
+        )
+        self.parameters: Vector[np.float64] = parameters.astype(np.float64)
+        self.value = self.problem.mean_loss(self.parameters)
+        self.eps = float(np.finfo(parameters.dtype).eps)
+        self.sensitivity = self._sensitivity()
+
+    def _sensitivity(self) -> Vector[np.float64]:
+        """How much each entry of the gradient changes when parameters and activations change by eps."""
+        random = np.random.default_rng(0)
+        problem, work = self.problem, self.problem.workspace
+        gradient = problem.gradient(plain, self.parameters)
+        change: Vector[np.float64] = np.zeros_like(gradient)
+        for _ in range(4):
+            parameters = self.parameters.copy()
+            problem.forward(plain, parameters)
+            for numbers in (parameters, work.a, work.h):
+                np.multiply(numbers, 1 + self.eps * random.choice([-1.0, 1.0], len(numbers)), out=numbers)
+            np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
+        return change
+
+    def slope(self, index: int) -> _Slope:
+        """The slope by one parameter, from points one and two steps to either side."""
+        here = float(self.parameters[index])
+        step = STEP * max(1.0, abs(here))
+        losses: list[float] = []
+        for distance in (-2, -1, 1, 2):
+            self.parameters[index] = here + distance * step
+            losses.append(self.problem.mean_loss(self.parameters))
+        self.parameters[index] = here
+        far_left, left, right, far_right = losses
+        near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
+        return _Slope(
+            (4 * near - far) / 3, abs(near - far), (self.value - left) / step, (right - self.value) / step
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,80 +235,20 @@ class _Slope:
         return abs(entry - self.central) / (tolerance + self.error)
 
 
-class _Differences:
-    """The slopes of the loss by single parameters, in float64 and by forward passes alone."""
-
-    def __init__(self, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F]) -> None:
-        self.layout, self.loss = chain.layout, loss
-        self.x, self.t = x.astype(np.float64), t.astype(np.float64)
-        self.parameters: Vector[np.float64] = chain.parameters.astype(np.float64)
-        units = chain.new_workspace(len(x)).a.size
-        self.a, self.h, self.losses = np.empty(units), np.empty(units), np.empty(len(x))
-        self.value = self.mean_loss()
-
-    def mean_loss(self) -> float:
-        last = len(self.layout) - 1
-        plain.forward(self.parameters, self.layout, self.x, self.a, self.h)
-        plain.loss_value(
-            self.loss,
-            int(self.layout[last, ACTIVATION]),
-            block(self.a, self.layout, last, len(self.x)),
-            block(self.h, self.layout, last, len(self.x)),
-            self.t,
-            self.losses,
-        )
-        return float(self.losses.mean())
-
-    def at(self, index: int) -> _Slope:
-        """The slope by one parameter, from points one and two steps to either side."""
-        here = float(self.parameters[index])
-        step = STEP * max(1.0, abs(here))
-        far_left, left, right, far_right = (
-            self._loss_at(index, here + distance * step) for distance in (-2, -1, 1, 2)
-        )
-        self.parameters[index] = here
-        near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
-        return _Slope(
-            (4 * near - far) / 3, abs(near - far), (self.value - left) / step, (right - self.value) / step
-        )
-
-    def _loss_at(self, index: int, value: float) -> float:
-        self.parameters[index] = value
-        return self.mean_loss()
-
-
-def _gradient(run: Kernels, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F]) -> Vector[F]:
-    workspace = chain.new_workspace(len(x))
-    gradient: Vector[F] = np.empty_like(chain.parameters)
-    run.forward(chain.parameters, chain.layout, x, workspace.a, workspace.h)
-    run.backward(
-        chain.parameters,
-        chain.layout,
-        loss,
-        t,
-        workspace.a,
-        workspace.h,
-        workspace.dLdh,
-        workspace.dLda,
-        gradient,
-    )
-    return gradient
-
-
 def _check(
     layer: str,
     parameter: str,
     gradients: dict[BackendName, Vector[F]],
     part: slice,
     checked: np.ndarray[tuple[int], np.dtype[np.int64]],
-    differences: _Differences,
+    reference: _Reference,
 ) -> GradientCheck:
-    reference = gradients["numpy"][part].astype(np.float64)
-    eps = float(np.finfo(gradients["numpy"].dtype).eps)
-    largest = float(np.abs(reference).max())
-    rounding = ROUNDING * eps * max(largest, 1.0)
-    tolerance = rounding + DIFFERENCES * (largest + max(1.0, abs(differences.value)))
-    slopes = [differences.at(int(index)) for index in checked]
+    plain_gradient = gradients["numpy"][part].astype(np.float64)
+    largest = float(np.abs(plain_gradient).max())
+    shaken = float(reference.sensitivity[part].max())
+    rounding = ROUNDING * (shaken + reference.eps * largest) + float(np.finfo(gradients["numpy"].dtype).tiny)
+    tolerance = rounding + DIFFERENCES * (largest + max(1.0, abs(reference.value)))
+    slopes = [reference.slope(int(index)) for index in checked]
 
     def deviation(name: BackendName) -> float:
         entries = gradients[name][checked].astype(np.float64)
@@ -245,7 +259,7 @@ def _check(
 
     if "numba" not in gradients:
         return GradientCheck(layer, parameter, len(checked), deviation("numpy"), None, None)
-    apart = float(np.abs(gradients["numba"][part].astype(np.float64) - reference).max())
+    apart = float(np.abs(gradients["numba"][part].astype(np.float64) - plain_gradient).max())
     return GradientCheck(
         layer, parameter, len(checked), deviation("numpy"), deviation("numba"), apart / rounding
     )

@@ -45,8 +45,8 @@ class History:
         """The last epoch in a line."""
         if not self.loss:
             return "no epoch yet"
-        line = f"epoch {len(self.loss)}: loss {self.loss[-1]:.6g}"
-        return line + (f", validation {self.validation_loss[-1]:.6g}" if self.validation_loss else "")
+        line = f"epoch {len(self.loss)}: loss {self.loss[-1]:.3g}"
+        return line + (f", validation {self.validation_loss[-1]:.3g}" if self.validation_loss else "")
 
 
 class Trainer(Generic[F]):

@@ -60,7 +60,7 @@ def _tanh(a: Values) -> Values:
 
 
 def _tanh_slope(a: Values, y: Values) -> Values:
-    return 1 - y * y
+    return (1 - y) * (1 + y)
 
 
 INFINITY = float("inf")
