@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -14,6 +13,8 @@ class UnknownNameError(TypednnError, ValueError):
     """A name that is in no table."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        import difflib
+
         names = list(known)
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""

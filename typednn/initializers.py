@@ -49,10 +49,10 @@ BiasInitializerName: TypeAlias = Literal[
     "lecun_uniform",
 ]
 
-Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]
+Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """(generator, shape, fan_in, fan_out) -> values."""
 
-Seed: TypeAlias = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"
 """A seed, a generator that is drawn from, or None: a new one from the system's entropy."""
 
 
