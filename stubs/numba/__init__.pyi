@@ -1,0 +1,21 @@
+"""What typednn's kernels use of numba, and no more; for our own checking."""
+
+from collections.abc import Callable, Collection
+from typing import ParamSpec, TypeVar
+
+from numba import types as types
+from numba.core.compiler import CompilerBase
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+__version__: str
+
+def njit(
+    *,
+    cache: bool = ...,
+    error_model: str = ...,
+    fastmath: bool | Collection[str] = ...,
+    nogil: bool = ...,
+    pipeline_class: type[CompilerBase] | None = ...,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...

@@ -1,0 +1,3 @@
+from numba.core.compiler_machinery import FunctionPass
+
+class IRProcessing(FunctionPass): ...
