@@ -20,7 +20,7 @@ from typednn.errors import (
 )
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
-from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network
+from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
 from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Network",
     "NotReadyError",
     "OutputLayer",
+    "Predictor",
     "SettingError",
     "ShapeError",
     "TypednnError",

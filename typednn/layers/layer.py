@@ -1,22 +1,27 @@
-"""What all layers have in common."""
+"""What all layers have in common, and what a type checker may expect of any layer in a list."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.backends import kernels
 from typednn.chains import Chain
-from typednn.errors import NotReadyError, SettingError, UnknownNameError
+from typednn.errors import NotReadyError, SettingError, UnknownNameError, WiringError
+from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 
 N = TypeVar("N", bound=str)
 
 
 class Layer(Generic[F]):
     """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
+
+    A network is a plain list of layers, and a type checker cannot know of which kind `ANN[i]` is. So every
+    layer has every name; what a kind does not have raises WiringError.
 
     Attributes:
         length: the number of units, `n`.
@@ -71,6 +76,74 @@ class Layer(Generic[F]):
     def forward(self) -> None:
         """Computes the activations from those of the layer before."""
         raise NotImplementedError
+
+    def backward(self) -> None:
+        """Computes the error signal and the gradients."""
+        raise self._has_no("backward pass")
+
+    def put_values(self, values: ArrayLike) -> None:
+        """Takes samples; see `InputLayer`."""
+        raise self._has_no("values of its own")
+
+    def set_actual(self, actual: ArrayLike) -> None:
+        """Takes targets; see `OutputLayer`."""
+        raise self._has_no("targets")
+
+    def output(self) -> Matrix[F]:
+        """The outputs; see `OutputLayer`."""
+        raise self._has_no("output")
+
+    def loss(self) -> float:
+        """The mean loss; see `OutputLayer`."""
+        raise self._has_no("loss")
+
+    def attach_after(self, layer: Layer[F]) -> None:
+        """Makes `layer` the one before this; see `TrainableLayer`."""
+        raise self._has_no("layer before it")
+
+    def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
+        """Draws the weights; see `TrainableLayer`."""
+        raise self._has_no("weights")
+
+    def set_biases(self, method: BiasInitializerName = "zeros", seed: Seed = None) -> None:
+        """Draws the biases; see `TrainableLayer`."""
+        raise self._has_no("biases")
+
+    @property
+    def W(self) -> Matrix[F]:
+        """The weights; see `TrainableLayer`."""
+        raise self._has_no("weights")
+
+    @W.setter
+    def W(self, values: Matrix[F]) -> None:
+        raise self._has_no("weights")
+
+    @property
+    def Bias(self) -> Matrix[F]:
+        """The biases; see `TrainableLayer`."""
+        raise self._has_no("biases")
+
+    @Bias.setter
+    def Bias(self, values: Matrix[F]) -> None:
+        raise self._has_no("biases")
+
+    @property
+    def dLda(self) -> Matrix[F]:
+        """The error signal; see `TrainableLayer`."""
+        raise self._has_no("gradients")
+
+    @property
+    def dLdW(self) -> Matrix[F]:
+        """The gradient by the weights; see `TrainableLayer`."""
+        raise self._has_no("gradients")
+
+    @property
+    def dLdBias(self) -> Matrix[F]:
+        """The gradient by the biases; see `TrainableLayer`."""
+        raise self._has_no("gradients")
+
+    def _has_no(self, what: str) -> WiringError:
+        return WiringError(f"{self.name}: has no {what}")
 
     def _require_forward(self) -> None:
         if self._index >= self._chain.workspace.reached:

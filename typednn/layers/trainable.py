@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix
 
@@ -109,7 +108,7 @@ class TrainableLayer(Layer[F]):
         return self._chain.weights[self._index]
 
     @W.setter
-    def W(self, values: NDArray[np.floating | np.integer]) -> None:
+    def W(self, values: Matrix[F]) -> None:
         if values is self._chain.weights[self._index]:
             return
         fan_in = self._fan_in("W")
@@ -130,7 +129,7 @@ class TrainableLayer(Layer[F]):
         return self._chain.biases[self._index].reshape(1, self.length)
 
     @Bias.setter
-    def Bias(self, values: NDArray[np.floating | np.integer]) -> None:
+    def Bias(self, values: Matrix[F]) -> None:
         self._fan_in("Bias")
         if np.shape(values) not in {(1, self.length), (self.length,)}:
             raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {np.shape(values)}")
@@ -183,10 +182,6 @@ class TrainableLayer(Layer[F]):
         run.activation_value(CODES[self.actname], here.a, here.h)
         workspace.forwarded = k + 1
         workspace.reached = max(workspace.reached, k + 1)
-
-    def backward(self) -> None:
-        """Computes the error signal and the gradients, from the layer after or the loss."""
-        raise NotImplementedError
 
     def _gradients_from_error(self) -> None:
         chain, k = self._chain, self._index
