@@ -22,7 +22,7 @@ STEP = 2.0**-17
 AT_MOST = 64
 """So many entries of a weight matrix or bias vector are checked; larger ones by a sample."""
 
-ROUNDING = 32
+ROUNDING = 16
 """Tolerance of a gradient by rounding: so many times what changes in it when all numbers that it is computed
 from are changed by eps, relative; and so many eps of its largest entry."""
 
@@ -30,8 +30,9 @@ DIFFERENCES = 1e-9
 """Tolerance of a difference beside that, relative to the largest entry and to the loss; its own error,
 estimated from two step widths, is added."""
 
-KINK = 1e-3
-"""Where the one-sided differences are this far apart, relative to the gradient, the loss has a kink."""
+KINK = 0.75
+"""The slopes to the left and right differ by curvature times the step, at a kink by something else: where
+the difference at one step is above this share of that at two, there is a kink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,18 @@ class _Problem(Generic[F]):
     def mean_loss(self, parameters: Vector[F]) -> float:
         """The loss, by the NumPy path."""
         self.forward(plain, parameters)
+        return self.loss_of_activations()
+
+    def loss_of_activations(self) -> float:
+        """The loss, given the activations in the workspace."""
         last, losses = self.workspace.blocks[-1], np.empty(len(self.x), self.x.dtype)
         plain.loss_value(self.loss, int(self.layout[-1, ACTIVATION]), last.a, last.h, self.t, losses)
         return float(losses.mean(dtype=np.float64))
+
+    def shake(self, random: np.random.Generator, eps: float) -> None:
+        """Changes all activations in the workspace by eps."""
+        for numbers in (self.workspace.a, self.workspace.h):
+            numbers *= 1 + eps * random.choice([-1.0, 1.0], numbers.shape)
 
     def gradient(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
         """The gradient by one of the paths."""
@@ -186,19 +196,29 @@ class _Reference:
         self.parameters: Vector[np.float64] = parameters.astype(np.float64)
         self.value = self.problem.mean_loss(self.parameters)
         self.eps = float(np.finfo(parameters.dtype).eps)
+        self.noise = self._noise()
         self.sensitivity = self._sensitivity()
+
+    def _noise(self) -> float:
+        """How exact the loss is in float64."""
+        random = np.random.default_rng(0)
+        noise = 0.0
+        for _ in range(4):
+            self.problem.forward(plain, self.parameters)
+            self.problem.shake(random, float(np.finfo(np.float64).eps))
+            noise = max(noise, abs(self.problem.loss_of_activations() - self.value))
+        return noise
 
     def _sensitivity(self) -> Vector[np.float64]:
         """How much each entry of the gradient changes when parameters and activations change by eps."""
         random = np.random.default_rng(0)
-        problem, work = self.problem, self.problem.workspace
+        problem = self.problem
         gradient = problem.gradient(plain, self.parameters)
         change: Vector[np.float64] = np.zeros_like(gradient)
         for _ in range(4):
-            parameters = self.parameters.copy()
+            parameters = self.parameters * (1 + self.eps * random.choice([-1.0, 1.0], gradient.shape))
             problem.forward(plain, parameters)
-            for numbers in (parameters, work.a, work.h):
-                np.multiply(numbers, 1 + self.eps * random.choice([-1.0, 1.0], len(numbers)), out=numbers)
+            problem.shake(random, self.eps)
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
         return change
 
@@ -213,23 +233,29 @@ class _Reference:
         self.parameters[index] = here
         far_left, left, right, far_right = losses
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
+        gap, far_gap = left + right - 2 * self.value, (far_left + far_right - 2 * self.value) / 2
         return _Slope(
-            (4 * near - far) / 3, abs(near - far), (self.value - left) / step, (right - self.value) / step
+            central=(4 * near - far) / 3,
+            error=abs(near - far) + 2 * self.noise / step,
+            left=(3 * self.value - 4 * left + far_left) / (2 * step),
+            right=(4 * right - far_right - 3 * self.value) / (2 * step),
+            kink=abs(gap) > KINK * abs(far_gap),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Slope:
-    """A slope by differences: extrapolated to step 0, its error, and the slopes of the two sides."""
+    """A slope by differences: extrapolated to step 0, its error, the slopes of the two sides."""
 
     central: float
     error: float
     left: float
     right: float
+    kink: bool
 
-    def deviation(self, entry: float, tolerance: float, largest: float) -> float:
+    def deviation(self, entry: float, tolerance: float) -> float:
         """How far a gradient is off, in terms of the tolerance."""
-        if abs(self.right - self.left) > KINK * max(largest, abs(self.left), abs(self.right)):
+        if self.kink:
             low, high = sorted((self.left, self.right))
             return max(0.0, low - entry, entry - high) / (tolerance + self.error)
         return abs(entry - self.central) / (tolerance + self.error)
@@ -253,8 +279,7 @@ def _check(
     def deviation(name: BackendName) -> float:
         entries = gradients[name][checked].astype(np.float64)
         return max(
-            slope.deviation(float(entry), tolerance, largest)
-            for entry, slope in zip(entries, slopes, strict=True)
+            slope.deviation(float(entry), tolerance) for entry, slope in zip(entries, slopes, strict=True)
         )
 
     if "numba" not in gradients:

@@ -286,9 +286,7 @@ def check_count(name: str, value: int, lowest: int, highest: int | None = None) 
     """Raises SettingError where a number of things is none, or outside its range."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < lowest or (highest is not None and value > highest):
-        limit = (
-            f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
-        )
+        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
         raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
 
 
