@@ -40,7 +40,8 @@ def _none_slope(a: Values, y: Values) -> Values:
 
 def _sigmoid(a: Values) -> Values:
     e = exp(-abs(a))
-    return where(a < 0, e, 1) / (1 + e)
+    limit = where(a < 0, e, 1)
+    return limit - limit * (e / (1 + e))  # limit / (1 + e), with less rounding
 
 
 def _sigmoid_slope(a: Values, y: Values) -> Values:
