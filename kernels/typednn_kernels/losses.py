@@ -68,11 +68,11 @@ def _binary_cross_entropy_of_logits(a: Values, t: Values) -> Values:
 
 
 def _cross_entropy(y: Values, t: Values) -> Values:
-    return -t * log(maximum(y, EPSILON))
+    return -t * log(minimum(maximum(y, EPSILON), 1 - EPSILON))
 
 
 def _cross_entropy_slope(y: Values, t: Values) -> Values:
-    p = maximum(y, EPSILON)
+    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
     return where(p == y, -t / p, y * 0)
 
 
