@@ -56,9 +56,7 @@ def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owne
         ShapeError: another length.
         DataError: no samples, NaN or infinity.
     """
-    array: NDArray[np.generic] = np.asarray(values)
-    if array.dtype.kind in "fiub":
-        array = array.astype(dtype, copy=False)
+    array = as_real(values, dtype, name, owner)
     if array.ndim < 2:
         if array.size != width:
             raise ShapeError(f"{owner}: {name} must hold {width} numbers, not {array.size}")
@@ -66,15 +64,30 @@ def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owne
     return as_matrix(array, width, dtype, name, owner)
 
 
-def is_plain_sample(values: ArrayLike, width: int) -> TypeGuard[NDArray[np.generic]]:
+def is_plain_sample(values: ArrayLike, width: int, dtype: np.dtype[F]) -> TypeGuard[NDArray[np.generic]]:
     """Whether this is one sample `(width,)` that needs no conversion but a copy: the fast way in.
 
     A squared length that is not finite leaves the decision to `as_sample`.
     """
     if type(values) is not np.ndarray or values.shape != (width,):
         return False
-    kind = values.dtype.kind
-    return kind in "iub" or (kind == "f" and isfinite(values.dot(values)))
+    return values.dtype.kind in "iub" or (values.dtype == dtype and isfinite(values.dot(values)))
+
+
+def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
+    """What the classic door takes: anything that NumPy makes an array of, real numbers in the dtype.
+
+    Raises:
+        ArrayTypeError: rows of different lengths.
+    """
+    try:
+        array: NDArray[np.generic] = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ArrayTypeError(f"{owner}: {name} must be numbers, in rows of one length: {error}") from error
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype, copy=False)
 
 
 def as_targets(
@@ -141,6 +154,18 @@ def check_same_length(x: Matrix[F], y: Matrix[F], owner: str) -> None:
         raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")
 
 
+def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np.generic]:
+    """An array of real numbers.
+
+    Raises:
+        ArrayTypeError: an array of something else.
+    """
+    array: NDArray[np.generic] = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}")
+    return array
+
+
 def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
     if not isinstance(values, np.ndarray):
         raise ArrayTypeError(
@@ -153,4 +178,4 @@ def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: 
             f"{owner}: {name} must be {dtype}, not {values.dtype}; {name}.astype(np.{dtype}) converts it, "
             f"or give the network dtype=np.{values.dtype}"
         )
-    raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {values.dtype}")
+    return as_numbers(values, name, owner)

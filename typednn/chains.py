@@ -7,6 +7,7 @@ gradients are views of these vectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic
@@ -90,6 +91,12 @@ class Workspace(Memory, Generic[F]):
         if samples != self.samples:
             self.samples = samples
             self.__dict__.pop("blocks", None)
+
+    def with_new_errors(self) -> Workspace[F]:
+        """The same activations, with vectors for error signals of its own."""
+        other = copy(self)
+        other.dLdh, other.dLda = np.zeros_like(self.dLdh), np.zeros_like(self.dLda)
+        return other
 
     def complete_forward(self) -> None:
         """Notes that all layers have run forward."""

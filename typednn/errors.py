@@ -19,6 +19,11 @@ class UnknownNameError(TypednnError, ValueError):
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}valid names are {', '.join(names)}")
+        self._arguments = (kind, name, names)
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, list[str]]]:
+        """Errors travel between processes."""
+        return UnknownNameError, self._arguments
 
 
 class ArrayTypeError(TypednnError, TypeError):
@@ -58,3 +63,8 @@ class MissingExtraError(TypednnError, ImportError):
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'typednn[{extra}]'")
+        self._arguments = (package, purpose, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Errors travel between processes."""
+        return MissingExtraError, self._arguments

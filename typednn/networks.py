@@ -109,8 +109,8 @@ class ForwardPass(Generic[F]):
             ShapeError, ArrayTypeError, DataError: targets that do not fit.
         """
         t = self._targets(y)
-        network, workspace = self._network, self._workspace
-        chain = network._chain
+        network, chain = self._network, self._network._chain
+        workspace = self._workspace.with_new_errors()
         loss = self._mean_loss(t)
         vector: Vector[F] = np.empty_like(chain.parameters)
         kernels().backward(
@@ -125,6 +125,7 @@ class ForwardPass(Generic[F]):
             vector,
         )
         workspace.complete_backward()
+        chain.show(workspace)
         return Gradients(chain, workspace, vector, loss)
 
     def _mean_loss(self, t: Matrix[F]) -> float:
@@ -156,7 +157,7 @@ class Predictor(Generic[F]):
 
     def __init__(self, chain: Chain[F]) -> None:
         workspace = chain.new_workspace(1)
-        self._parameters, self._layout = chain.parameters, chain.layout
+        self._chain, self._parameters, self._layout = chain, chain.parameters, chain.layout
         self._a, self._h = workspace.a, workspace.h
         self._sample: Matrix[F] = np.zeros((1, chain.layers[0].length), chain.dtype)
         self._row: Vector[F] = self._sample[0]
@@ -164,6 +165,10 @@ class Predictor(Generic[F]):
         self._output: Vector[F] = workspace.output[0]
         self._shape = self._row.shape
         self._forward = kernels().forward
+
+    def __reduce__(self) -> tuple[Callable[[Chain[F]], Predictor[F]], tuple[Chain[F]]]:
+        """A copy is a new predictor, for the copied network."""
+        return Predictor, (self._chain,)
 
     def __call__(self, sample: Vector[F]) -> Vector[F]:
         """The outputs `(n_outputs,)` for one sample `(n_features,)`: the same array at each call.
@@ -187,8 +192,8 @@ class Evaluation:
         loss: the mean loss.
         accuracy: the share of samples whose class is right (softmax: the largest output; sigmoid with
             bincrossentropy: every output on the right side of 0.5); None for other networks.
-        r2: the coefficient of determination, averaged over outputs; None where accuracy is given, NaN
-            for constant targets.
+        r2: the coefficient of determination, averaged over outputs; None where accuracy is given. For
+            constant targets, as in scikit-learn, 1 where all outputs are right, else 0.
     """
 
     loss: float
@@ -314,8 +319,8 @@ class Network(Generic[F]):
             return Evaluation(loss, float(right.mean()), None)
         residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
         total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
-        with np.errstate(all="ignore"):
-            r2: Vector[np.float64] = 1 - residual / total
+        r2: Vector[np.float64] = (residual == 0).astype(np.float64)
+        np.divide(total - residual, total, out=r2, where=total > 0)
         return Evaluation(loss, None, float(r2.mean()))
 
     def fit(

@@ -7,6 +7,7 @@ between pieces, with the network as it was after the last of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -18,7 +19,7 @@ from typednn_kernels.arrays import F, Matrix, Order, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
-from typednn.arrays import as_matrix, as_targets, check_range, check_same_length
+from typednn.arrays import as_matrix, as_real, as_targets, check_range, check_same_length
 from typednn.backends import kernels
 from typednn.chains import Chain
 from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
@@ -74,7 +75,6 @@ class Trainer(Generic[F]):
             if piece.stop - start == steps:
                 self.piece = max(1, int(steps * min(8.0, PIECE / max(elapsed, 1e-9))))
             start = piece.stop
-        self._show(len(order))
 
     def _train(self, order: Order, losses: Vector[F]) -> None:
         chain, work = self.chain, self.workspace
@@ -112,7 +112,8 @@ class Trainer(Generic[F]):
                 losses,
             )
 
-    def _show(self, steps: int) -> None:
+    def show(self, steps: int) -> None:
+        """Lets the layers show the last of so many steps."""
         self.workspace.hold((steps - 1) % self.batch_size + 1)
         self.workspace.complete_forward()
         self.workspace.complete_backward()
@@ -140,16 +141,17 @@ def train(
     order: Order = np.arange(len(x))
     losses: Vector[F] = np.empty(len(x), chain.dtype)
     history = History()
-    before = chain.parameters.copy()
-    for _ in range(epochs):
-        if random is not None:
-            random.shuffle(order)
-        trainer.run(order, losses)
-        history.loss.append(_checked_mean(chain, losses, before, len(history.loss)))
-        if validate is not None:
-            history.validation_loss.append(validate())
-        if on_epoch is not None:
-            on_epoch(history)
+    with _unchanged_by_divergence(chain, random):
+        for epoch in range(epochs):
+            if random is not None:
+                random.shuffle(order)
+            trainer.run(order, losses)
+            history.loss.append(_checked_mean(chain, losses, epoch))
+            trainer.show(len(order))
+            if validate is not None:
+                history.validation_loss.append(validate())
+            if on_epoch is not None:
+                on_epoch(history)
     return history
 
 
@@ -216,16 +218,19 @@ def _epochs(
     check_rate("eta", eta)
     samples, targets = _classic_data(chain, output, x, y)
     trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, eta)
-    before = chain.parameters.copy()
     n = len(samples)
     done = 0
-    while done < epochs:
-        count = min(epochs - done, max(1, steps_at_once // n))
-        losses: Vector[F] = np.empty(count * n, chain.dtype)
-        trainer.run(np.tile(np.arange(n), count), losses)
-        for epoch in losses.reshape(count, n):
-            yield _checked_mean(chain, epoch, before, done)
-            done += 1
+    with _unchanged_by_divergence(chain, None):
+        while done < epochs:
+            count = min(epochs - done, max(1, steps_at_once // n))
+            losses: Vector[F] = np.empty(count * n, chain.dtype)
+            trainer.run(np.tile(np.arange(n), count), losses)
+            means = [
+                _checked_mean(chain, epoch, done + k) for k, epoch in enumerate(losses.reshape(count, n))
+            ]
+            trainer.show(n)
+            done += count
+            yield from means
 
 
 def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
@@ -245,13 +250,9 @@ def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
 def _classic_data(
     chain: Chain[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike
 ) -> tuple[Matrix[F], Matrix[F]]:
-    def converted(values: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
-        array = np.asarray(values)
-        return array.astype(chain.dtype, copy=False) if array.dtype.kind == "f" else array
-
     row = LOSSES[LOSS_CODES[output.lossfnname]]
-    samples = as_matrix(converted(x), chain.layers[0].length, chain.dtype, "x", "ANN")
-    y_array = converted(y)
+    samples = as_matrix(as_real(x, chain.dtype, "x", "ANN"), chain.layers[0].length, chain.dtype, "x", "ANN")
+    y_array = as_real(y, chain.dtype, "y", "ANN")
     classes = row.name == "crossentropy"
     if y_array.ndim == 1 and output.length == 1 and not classes:
         y_array = y_array.reshape(-1, 1)
@@ -261,12 +262,26 @@ def _classic_data(
     return samples, targets
 
 
-def _checked_mean(chain: Chain[F], losses: Vector[F], before: Vector[F], epoch: int) -> float:
+@contextmanager
+def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Iterator[None]:
+    """Where training diverges, the network is left as it was before."""
+    parameters, workspace, has_gradient = chain.parameters.copy(), chain.workspace, chain.has_gradient
+    state = None if random is None else random.bit_generator.state
+    try:
+        yield
+    except DivergenceError:
+        chain.parameters[...] = parameters
+        chain.workspace, chain.has_gradient = workspace, has_gradient
+        if random is not None and state is not None:
+            random.bit_generator.state = state
+        raise
+
+
+def _checked_mean(chain: Chain[F], losses: Vector[F], epoch: int) -> float:
     with np.errstate(all="ignore"):
         mean = float(losses.mean(dtype=np.float64))
         healthy = isfinite(mean) and bool(np.isfinite(chain.parameters).all())
     if not healthy:
-        chain.parameters[...] = before
         wrong = np.flatnonzero(~np.isfinite(losses))
         place = f"at step {wrong[0] + 1} of epoch {epoch + 1}" if len(wrong) else f"in epoch {epoch + 1}"
         raise DivergenceError(

@@ -40,7 +40,11 @@ class InputLayer(Layer[F]):
             DataError: NaN or infinity.
         """
         chain, workspace = self._chain, self._chain.workspace
-        if is_plain_sample(values, self.length) and workspace.samples == 1 and not workspace.kept:
+        if (
+            is_plain_sample(values, self.length, chain.dtype)
+            and workspace.samples == 1
+            and not workspace.kept
+        ):
             self._values[0] = values
         else:
             samples = as_sample(values, self.length, chain.dtype, "values", self.name)

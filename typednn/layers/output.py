@@ -66,7 +66,7 @@ class OutputLayer(TrainableLayer[F]):
         """
         chain = self._chain
         row = LOSSES[LOSS_CODES[self.lossfnname]]
-        if is_plain_sample(actual, self.length) and len(chain.targets) == 1 and row.any_target:
+        if is_plain_sample(actual, self.length, chain.dtype) and len(chain.targets) == 1 and row.any_target:
             chain.targets[0] = actual
             chain.has_targets = True
             return

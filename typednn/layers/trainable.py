@@ -6,6 +6,7 @@ import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix
 
+from typednn.arrays import as_numbers
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
@@ -111,10 +112,11 @@ class TrainableLayer(Layer[F]):
     def W(self, values: Matrix[F]) -> None:
         if values is self._chain.weights[self._index]:
             return
-        fan_in = self._fan_in("W")
-        if np.shape(values) != (self.length, fan_in):
-            raise ShapeError(f"{self.name}: W has the shape {(self.length, fan_in)}, not {np.shape(values)}")
-        self._chain.weights[self._index][...] = values
+        shape = (self.length, self._fan_in("W"))
+        numbers = as_numbers(values, "W", self.name)
+        if numbers.shape != shape:
+            raise ShapeError(f"{self.name}: W has the shape {shape}, not {numbers.shape}")
+        self._chain.weights[self._index][...] = numbers
         self._chain.has_weights[self._index] = True
 
     @property
@@ -131,9 +133,10 @@ class TrainableLayer(Layer[F]):
     @Bias.setter
     def Bias(self, values: Matrix[F]) -> None:
         self._fan_in("Bias")
-        if np.shape(values) not in {(1, self.length), (self.length,)}:
-            raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {np.shape(values)}")
-        self._chain.biases[self._index][...] = np.reshape(values, self.length)
+        numbers = as_numbers(values, "Bias", self.name)
+        if numbers.shape not in {(1, self.length), (self.length,)}:
+            raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {numbers.shape}")
+        self._chain.biases[self._index][...] = numbers.reshape(self.length)
 
     @property
     def dLda(self) -> Matrix[F]:
