@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, cast, overload
+from typing import Generic, Self, cast, overload
 
 import numpy as np
 from typednn_kernels.activations import CODES
@@ -166,9 +166,9 @@ class Predictor(Generic[F]):
         self._shape = self._row.shape
         self._forward = kernels().forward
 
-    def __reduce__(self) -> tuple[Callable[[Chain[F]], Predictor[F]], tuple[Chain[F]]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Chain[F]]]:
         """A copy is a new predictor, for the copied network."""
-        return Predictor, (self._chain,)
+        return type(self), (self._chain,)
 
     def __call__(self, sample: Vector[F]) -> Vector[F]:
         """The outputs `(n_outputs,)` for one sample `(n_features,)`: the same array at each call.

@@ -6,7 +6,7 @@ between pieces, with the network as it was after the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
@@ -263,7 +263,7 @@ def _classic_data(
 
 
 @contextmanager
-def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Iterator[None]:
+def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Generator[None]:
     """Where training diverges, the network is left as it was before."""
     parameters, workspace, has_gradient = chain.parameters.copy(), chain.workspace, chain.has_gradient
     state = None if random is None else random.bit_generator.state
