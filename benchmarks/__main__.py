@@ -1,0 +1,53 @@
+"""The command `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import machine, report
+from benchmarks.doors_section import doors_section
+from benchmarks.kernels_section import kernels_section
+from benchmarks.report import Section, table
+from benchmarks.settings import Settings
+from benchmarks.training_sections import batches_section, online_section
+
+SECTIONS = {
+    "online": online_section,
+    "doors": doors_section,
+    "kernels": kernels_section,
+    "batches": batches_section,
+}
+
+
+def main() -> None:
+    """Measures, and writes the report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--quick", action="store_true", help="few sizes, float32 alone: less than 2 minutes")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="chapters, separated by commas")
+    parser.add_argument("--output", type=Path, default=Path("reports"), help="the folder for the report")
+    given = parser.parse_args()
+    names = given.only.split(",")
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no chapter {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+    given.output.mkdir(parents=True, exist_ok=True)
+    settings = Settings(given.quick, given.output)
+    limits = machine.limits(settings.budget(2))
+    first = Section(
+        "The machine", [table(("", ""), machine.description()), table(("limit", ""), limits.rows())]
+    )
+    sections = [first]
+    for name in names:
+        began = perf_counter()
+        print(f"{name} …", end=" ", flush=True, file=sys.stderr)
+        sections.append(SECTIONS[name](settings, limits))
+        print(f"{perf_counter() - began:.0f} s", file=sys.stderr)
+        path = report.write(given.output, sections)
+        print(f"{path} is up to date", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Mini-batch SGD: ours beside JAX, PyTorch and scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks import contests
+from benchmarks.bench_online import time_training
+from benchmarks.networks import BATCHES, DTYPES, Architecture
+from benchmarks.peers import BATCH_PEERS
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("architecture", BATCHES[:2], ids=lambda architecture: architecture.name)
+def test_all_train_alike(architecture: Architecture, dtype: str) -> None:
+    contests.batches(architecture, dtype, 2 * architecture.batch_size).check()
+
+
+@pytest.mark.parametrize("peer", [peer.name for peer in BATCH_PEERS])
+@pytest.mark.parametrize("architecture", BATCHES, ids=lambda architecture: architecture.name)
+def test_batches(benchmark: Any, architecture: Architecture, peer: str) -> None:
+    time_training(benchmark, contests.batches(architecture, "float32"), peer)

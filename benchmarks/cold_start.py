@@ -1,0 +1,91 @@
+"""Cold start: what a fresh process waits for, each measurement in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from statistics import median
+
+from benchmarks.timing import Timing
+
+IMPORT = """
+from time import perf_counter
+began = perf_counter()
+import {name}
+print(perf_counter() - began)
+import sys
+assert "numba" not in sys.modules
+"""
+
+FIRST_STEP = """
+import numpy as np
+from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+from time import perf_counter
+began = perf_counter()
+network = Network([InputLayer(2), HiddenLayer(2, "sigmoid"), OutputLayer(1)], dtype=np.{dtype}, seed=0)
+network.fit(np.zeros((1, 2), np.{dtype}), np.zeros((1, 1), np.{dtype}), epochs=1, batch_size=1)
+print(perf_counter() - began)
+"""
+
+WARM_UP = """
+from time import perf_counter
+began = perf_counter()
+import sys
+sys.argv = ["typednn", "warmup"]
+from typednn.cli import main
+try:
+    status = main()
+except SystemExit as end:
+    status = end.code
+assert not status, status
+print(perf_counter() - began)
+"""
+
+
+def seconds(program: str, cache: str | None = None) -> float:
+    """What the program says, in a process of its own, with its own cache of machine code if one is named.
+
+    Raises:
+        RuntimeError: the program failed; the message is what it said.
+    """
+    environment = os.environ if cache is None else {**os.environ, "TYPEDNN_CACHE_DIR": cache}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
+    return float(done.stdout.strip().rpartition("\n")[2])
+
+
+def imports(rounds: int) -> Timing:
+    """`import typednn` beside `import numpy`, interleaved."""
+    timing = Timing({"typednn": [], "numpy": []})
+    for _ in range(rounds):
+        for name, times in timing.seconds.items():
+            times.append(seconds(IMPORT.format(name=name)))
+    return timing
+
+
+def first_step(rounds: int, dtype: str = "float32") -> float:
+    """From the import to the end of the first training step, the machine code being in the cache."""
+    program = FIRST_STEP.format(dtype=dtype)
+    seconds(program)
+    return median(seconds(program) for _ in range(rounds))
+
+
+def first_ever() -> float:
+    """The same, nothing being compiled yet."""
+    with tempfile.TemporaryDirectory() as cache:
+        return seconds(FIRST_STEP.format(dtype="float32"), cache)
+
+
+def warm_up() -> float:
+    """`typednn warmup` where nothing is compiled yet: everything there is.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        return seconds(WARM_UP, cache)

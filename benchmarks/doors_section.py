@@ -1,0 +1,66 @@
+"""The chapter on what users call: the hand-written loop, the prediction of one sample, the cold start."""
+
+from __future__ import annotations
+
+from benchmarks import cold_start, contests, targets
+from benchmarks.machine import Limits
+from benchmarks.networks import HAND_WRITTEN, PREDICTED
+from benchmarks.peers import CLASSIC_PEERS, PREDICTORS
+from benchmarks.report import Section, ratio_row, table
+from benchmarks.settings import Settings
+from benchmarks.targets import number
+from benchmarks.timing import compare
+from benchmarks.training_sections import training_table
+
+
+def doors_section(settings: Settings, _limits: Limits) -> Section:
+    """Both doors, and the way to them."""
+    section = Section("Doors")
+    for dtype in settings.dtypes:
+        section.text.append("The loop written by hand over a list of layers, a step for each sample:")
+        goals = targets.HAND_WRITTEN
+        training_table(section, settings, dtype, HAND_WRITTEN, contests.hand_written, CLASSIC_PEERS, goals, 3)
+        section.text.append("The prediction of one sample:")
+        section.text.append(prediction_table(section, settings, dtype))
+    section.text.append(cold_start_table(section, settings))
+    return section
+
+
+def prediction_table(section: Section, settings: Settings, dtype: str) -> str:
+    """Checks and times the prediction of one sample."""
+    names = [peer.name for peer in PREDICTORS[1:]]
+    lines: list[list[str]] = []
+    for architecture in PREDICTED:
+        contest = contests.PredictionContest(architecture, dtype)
+        contest.check()
+        section.note_absent(contest.absent)
+        timing = compare(contest.contestants(), settings.budget(3))
+        goals = targets.PREDICTED[architecture.name]
+        lines.append(ratio_row(section, architecture.name, dtype, timing, names, goals))
+    return table((f"network, {dtype}", "typednn, µs", *names), lines)
+
+
+def cold_start_table(section: Section, settings: Settings) -> str:
+    """Times what a fresh process waits for."""
+    rounds = 3 if settings.quick else 11
+    imports = cold_start.imports(rounds)
+    ratio, step = imports.ratio("typednn", "numpy"), cold_start.first_step(rounds)
+    rows = [
+        ("`import typednn`, s", number(imports.median("typednn"))),
+        ("`import typednn` / `import numpy`", section.judge("import", ratio, targets.IMPORT, most=True)),
+        (
+            "first training step after import, warm cache, s",
+            section.judge("first step", step, targets.FIRST_STEP, most=True),
+        ),
+    ]
+    if settings.quick:
+        return table(("cold start", ""), rows)
+    rows.append(("first training step ever, s", number(cold_start.first_ever())))
+    try:
+        taken = cold_start.warm_up()
+    except RuntimeError as error:
+        section.text.append(f"`typednn warmup` was not measured: {error}.")
+    else:
+        verdict = section.judge("everything compiled", taken, targets.FIRST_EVER, most=True)
+        rows.append(("`typednn warmup`, nothing being compiled before, s", verdict))
+    return table(("cold start", ""), rows)

@@ -1,0 +1,116 @@
+"""The machine: what it is, and the limits that no program passes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.networks import Array
+from benchmarks.peers import AbsentError, package, versions
+from benchmarks.timing import Budget, Contestant, compare
+
+LARGE = 10_000_000
+SIDE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the memory and the cores do at most, in 1e9 per second.
+
+    Attributes:
+        copy: bytes read and written by a copy of 1e7 float32.
+        write: bytes written by filling as many.
+        sgemm: operations of a large float32 matrix product, by number of cores.
+    """
+
+    copy: float
+    write: float
+    sgemm: dict[int, float]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """For a table."""
+        cores = [
+            (f"sgemm on {n} core{'s' * (n > 1)}", f"{peak:.0f} GFLOP/s") for n, peak in self.sgemm.items()
+        ]
+        return [
+            ("copy of 1e7 float32", f"{self.copy:.1f} GB/s read and written"),
+            ("fill of 1e7 float32", f"{self.write:.1f} GB/s written"),
+            *cores,
+        ]
+
+
+def description() -> list[tuple[str, str]]:
+    """Processor, cores, system, and the versions of all that takes part."""
+    rows = [
+        ("processor", _processor()),
+        ("cores", str(cores())),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("Python", platform.python_version()),
+        ("C compiler", _compiler()),
+    ]
+    return rows + list(versions().items())
+
+
+def cores() -> int:
+    """So many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limits(budget: Budget) -> Limits:
+    """Measures the limits."""
+    source: Array = np.ones(LARGE, np.float32)
+    target: Array = np.empty_like(source)
+    memory = compare(
+        [
+            Contestant("copy", partial(np.copyto, target, source)),
+            Contestant("write", partial(target.fill, 1)),
+        ],
+        budget,
+    )
+    return Limits(
+        2e-9 * source.nbytes / memory.median("copy"),
+        1e-9 * source.nbytes / memory.median("write"),
+        _sgemm(budget),
+    )
+
+
+def _sgemm(budget: Budget) -> dict[int, float]:
+    matrix: Array = np.ones((SIDE, SIDE), np.float32)
+    out: Array = np.empty_like(matrix)
+    product = Contestant("sgemm", partial(np.dot, matrix, matrix, out=out))
+    peaks: dict[int, float] = {}
+    try:
+        threads: Any = package("threadpoolctl").threadpool_limits
+    except AbsentError:
+        return {cores(): 2e-9 * SIDE**3 / compare([product], budget).median("sgemm")}
+    for count in sorted({1, cores()}):
+        with threads(count):
+            peaks[count] = 2e-9 * SIDE**3 / compare([product], budget).median("sgemm")
+    return peaks
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    widest = next((name for name in ("avx512f", "avx2", "avx", "sse2") if name in flags.split()), "")
+    return f"{names[0] if names else platform.machine()} {widest}".strip()
+
+
+def _compiler() -> str:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        return "absent"
+    answer = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return answer.stdout.partition("\n")[0] or "gcc"

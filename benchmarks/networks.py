@@ -1,0 +1,126 @@
+"""The networks that are trained and asked, a row each, and the data they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels import activations, losses
+from typednn_kernels.activations import OutputActivationName
+from typednn_kernels.arrays import Layout
+from typednn_kernels.layout import biases, layout_of, parameter_count, weights
+from typednn_kernels.losses import LossName
+
+Array: TypeAlias = NDArray[Any]
+"""Of the dtype of the run, float32 or float64."""
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network: the length of each layer, the activation of each but the first, the loss.
+
+    A timed run trains `samples` samples, `batch_size` at a step.
+    """
+
+    lengths: tuple[int, ...]
+    activations: tuple[OutputActivationName, ...]
+    loss: LossName
+    samples: int
+    batch_size: int = 1
+
+    @property
+    def name(self) -> str:
+        """Such as `784-128-10`, or `784-128-10 × 64` in batches."""
+        batch = f" × {self.batch_size}" if self.batch_size > 1 else ""
+        return "-".join(map(str, self.lengths)) + batch
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the matrix products that training needs for one sample."""
+        pairs = list(zip(self.lengths, self.lengths[1:], strict=False))
+        return sum(6 * n_prev * n for n_prev, n in pairs) - 2 * pairs[0][0] * pairs[0][1]
+
+
+ONLINE = (
+    Architecture((2, 2, 1), ("sigmoid", "none"), "MSE", 16384),
+    Architecture((5, 3, 5), ("tanh", "sigmoid"), "bincrossentropy", 16384),
+    Architecture((784, 10, 10, 10), ("relu", "relu", "softmax"), "crossentropy", 4096),
+    Architecture((784, 128, 10), ("relu", "softmax"), "crossentropy", 1024),
+    Architecture((784, 512, 10), ("relu", "softmax"), "crossentropy", 512),
+    Architecture((400, 400, 400), ("relu", "softmax"), "crossentropy", 512),
+)
+"""Trained one sample at a step."""
+
+HAND_WRITTEN = (ONLINE[0], ONLINE[1], ONLINE[3])
+"""Trained by a loop that users write by hand."""
+
+PREDICTED = (ONLINE[0], ONLINE[3])
+"""Asked for one sample at a time."""
+
+BATCHES = (
+    Architecture((64, 32, 10), ("relu", "softmax"), "crossentropy", 32 * 512, 32),
+    Architecture((784, 128, 10), ("relu", "softmax"), "crossentropy", 64 * 64, 64),
+    Architecture((784, 512, 256, 10), ("relu", "relu", "softmax"), "crossentropy", 128 * 16, 128),
+    Architecture((2048, 2048, 2048, 10), ("relu", "relu", "softmax"), "crossentropy", 256 * 4, 256),
+)
+"""Trained in mini-batches."""
+
+
+class Task:
+    """A network with its first parameters, and samples in the order in which they are trained.
+
+    Attributes:
+        parameters: the flat vector in the layout of the kernels; nobody writes to it.
+        x, t: samples `(n_samples, n_inputs)` and targets `(n_samples, n_outputs)`.
+        labels: the classes `(n_samples,)` that `t` says, where the loss is crossentropy.
+        learning_rate: a step is so many times the gradient of the mean loss.
+    """
+
+    learning_rate = 0.01
+
+    def __init__(self, architecture: Architecture, dtype: str, samples: int | None = None) -> None:
+        rng = np.random.default_rng(3)
+        self.architecture = architecture
+        self.dtype = np.dtype(dtype)
+        self.batch_size = architecture.batch_size
+        count = samples or architecture.samples
+        names = ("none", *architecture.activations)
+        self.layout: Layout = layout_of(architecture.lengths, [activations.CODES[name] for name in names])
+        self.loss = losses.CODES[architecture.loss]
+        self.parameters: Array = np.zeros(parameter_count(self.layout), self.dtype)
+        for k in range(1, len(self.layout)):
+            W = weights(self.parameters, self.layout, k)
+            W[...] = rng.normal(0, np.sqrt(2 / sum(W.shape)), W.shape)
+            biases(self.parameters, self.layout, k)[...] = rng.normal(0, 0.1, len(W))
+        self.parameters.setflags(write=False)
+        n_inputs, n_outputs = architecture.lengths[0], architecture.lengths[-1]
+        self.x: Array = rng.uniform(-0.5, 0.5, (count, n_inputs)).astype(self.dtype)
+        self.labels = rng.integers(0, n_outputs, count)
+        self.t: Array
+        if architecture.loss == "crossentropy":
+            self.t = np.eye(n_outputs, dtype=self.dtype)[self.labels]
+        elif architecture.loss == "bincrossentropy":
+            self.t = rng.integers(0, 2, (count, n_outputs)).astype(self.dtype)
+        else:
+            self.t = rng.uniform(0, 1, (count, n_outputs)).astype(self.dtype)
+
+    @cached_property
+    def weights(self) -> list[Array]:
+        """The first weights `(n, n_prev)` of each layer but the input layer; views."""
+        return [weights(self.parameters, self.layout, k) for k in range(1, len(self.layout))]
+
+    @cached_property
+    def biases(self) -> list[Array]:
+        """The first biases `(n,)` of each layer but the input layer; views."""
+        return [biases(self.parameters, self.layout, k) for k in range(1, len(self.layout))]
+
+
+def flat(weight_arrays: list[Array], bias_arrays: list[Array]) -> Array:
+    """The vector of these weights `(n, n_prev)` and biases, in the layout of `Task.parameters`."""
+    parts = [part.reshape(-1) for pair in zip(weight_arrays, bias_arrays, strict=True) for part in pair]
+    return np.concatenate(parts)

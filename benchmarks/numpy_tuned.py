@@ -1,0 +1,227 @@
+"""Elementwise kernels in NumPy, tuned by hand: `out=` everywhere, no temporary, blocks that stay in cache.
+
+What the compiled kernels have to beat, beside the library's own plain ones. Scratch and constants are made
+beforehand: as zero-dimensional arrays, constants cost half of what a Python number costs. Arrays are flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from typednn_kernels.losses import EPSILON
+
+from benchmarks.networks import Array
+
+BLOCK = 20_000
+"""Numbers at a time: few enough for the second-level cache, enough to forget the calls."""
+
+
+class Tuned:
+    """The formulas for blocks of up to `BLOCK` numbers of one dtype."""
+
+    def __init__(self, dtype: np.dtype[Any], size: int) -> None:
+        block = min(size, BLOCK)
+        self.size = size
+        self.u: Array = np.empty(block, dtype)
+        self.v: Array = np.empty(block, dtype)
+        self.mask = np.empty(block, np.bool_)
+        self.zero, self.one, self.low, self.high, self.scale, self.terms = (
+            np.array(value, dtype) for value in (0, 1, EPSILON, 1 - EPSILON, 2 / size, size)
+        )
+
+    # Activations: y = f(a).
+
+    def none(self, a: Array, y: Array) -> None:
+        y[...] = a
+
+    def sigmoid(self, a: Array, y: Array) -> None:
+        np.negative(a, out=y)
+        np.exp(y, out=y)
+        np.add(y, self.one, out=y)
+        np.divide(self.one, y, out=y)
+
+    def relu(self, a: Array, y: Array) -> None:
+        np.maximum(a, self.zero, out=y)
+
+    def tanh(self, a: Array, y: Array) -> None:
+        np.tanh(a, out=y)
+
+    # Their slopes, of a and y.
+
+    def none_slope(self, _a: Array, _y: Array, slope: Array) -> None:
+        slope.fill(1)
+
+    def sigmoid_slope(self, _a: Array, y: Array, slope: Array) -> None:
+        np.subtract(self.one, y, out=slope)
+        np.multiply(slope, y, out=slope)
+
+    def relu_slope(self, a: Array, y: Array, slope: Array) -> None:
+        if a.size < 500:
+            np.sign(y, out=slope)
+        else:
+            np.greater(a, self.zero, out=self.mask)
+            slope[...] = self.mask
+
+    def tanh_slope(self, _a: Array, y: Array, slope: Array) -> None:
+        np.multiply(y, y, out=slope)
+        np.subtract(self.one, slope, out=slope)
+
+    # The slope times the signal g.
+
+    def none_product(self, _a: Array, _y: Array, g: Array, dLda: Array) -> None:
+        dLda[...] = g
+
+    def sigmoid_product(self, a: Array, y: Array, g: Array, dLda: Array) -> None:
+        self.sigmoid_slope(a, y, dLda)
+        np.multiply(dLda, g, out=dLda)
+
+    def relu_product(self, a: Array, y: Array, g: Array, dLda: Array) -> None:
+        self.relu_slope(a, y, dLda)
+        np.multiply(dLda, g, out=dLda)
+
+    def tanh_product(self, a: Array, y: Array, g: Array, dLda: Array) -> None:
+        self.tanh_slope(a, y, dLda)
+        np.multiply(dLda, g, out=dLda)
+
+    # Losses: the sum over the block of the loss of outputs y, or pre-activations a, given targets t.
+
+    def squared_error(self, y: Array, t: Array) -> Any:
+        np.subtract(y, t, out=self.u)
+        return np.dot(self.u, self.u)
+
+    def binary_cross_entropy(self, y: Array, t: Array) -> Any:
+        u, v = self.u, self.v
+        np.maximum(y, self.low, out=u)
+        np.minimum(u, self.high, out=u)
+        np.subtract(self.one, u, out=v)
+        np.log(u, out=u)
+        np.log(v, out=v)
+        np.subtract(v, u, out=u)
+        return np.dot(u, t) - np.add.reduce(v)
+
+    def cross_entropy(self, y: Array, t: Array) -> Any:
+        np.maximum(y, self.low, out=self.u)
+        np.log(self.u, out=self.u)
+        return -np.dot(self.u, t)
+
+    def binary_cross_entropy_of_logits(self, a: Array, t: Array) -> Any:
+        u, v = self.u, self.v
+        np.abs(a, out=u)
+        np.negative(u, out=u)
+        np.exp(u, out=u)
+        np.log1p(u, out=u)
+        np.maximum(a, self.zero, out=v)
+        np.add(u, v, out=u)
+        return np.add.reduce(u) - np.dot(a, t)
+
+    # Slopes of losses: of the mean over all numbers, or of the sum.
+
+    def squared_error_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+        np.subtract(y, t, out=dLdy)
+        np.multiply(dLdy, self.scale, out=dLdy)
+
+    def binary_cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+        u, v = self.u, self.v
+        np.maximum(y, self.low, out=u)
+        np.minimum(u, self.high, out=u)
+        np.subtract(self.one, u, out=v)
+        np.multiply(v, u, out=v)
+        np.multiply(v, self.terms, out=v)
+        np.subtract(u, t, out=dLdy)
+        np.divide(dLdy, v, out=dLdy)
+        np.not_equal(u, y, out=self.mask)
+        np.copyto(dLdy, self.zero, where=self.mask)
+
+    def cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+        np.maximum(y, self.low, out=self.u)
+        np.divide(t, self.u, out=dLdy)
+        np.negative(dLdy, out=dLdy)
+        np.not_equal(self.u, y, out=self.mask)
+        np.copyto(dLdy, self.zero, where=self.mask)
+
+
+def elementwise(formula: Callable[..., None], *arrays: Array) -> Callable[[], object]:
+    """The formula over arrays of any size, ready to be called."""
+    flat = [array.reshape(-1) for array in arrays]
+    blocks = _blocks(flat)
+    return partial(formula, *flat) if len(blocks) == 1 else partial(_each, formula, blocks)
+
+
+def total(formula: Callable[..., Any], divisor: int, *arrays: Array) -> Callable[[], object]:
+    """The sum of the formula over all but the last array, divided, into the last; ready to be called."""
+    *arguments, losses = arrays
+    return partial(_sum, formula, _blocks([array.reshape(-1) for array in arguments]), losses, divisor)
+
+
+def softmax(a: Array, y: Array) -> Callable[[], object]:
+    """Softmax of each row, ready to be called."""
+    if len(a) == 1 and a.size > BLOCK:
+        return partial(_long_softmax, _blocks([a.reshape(-1), y.reshape(-1)]), a, y)
+    return _rows(_softmax, a, y)
+
+
+def softmax_product(y: Array, g: Array, dLda: Array) -> Callable[[], object]:
+    """y (g - <g, y>) of each row, ready to be called."""
+    return _rows(_softmax_product, y, g, dLda)
+
+
+def cross_entropy_of_logits(a: Array, t: Array, losses: Array) -> Callable[[], object]:
+    """The loss of softmax of each row, ready to be called."""
+    return partial(_cross_entropy_of_logits, np.empty_like(a), a, t, losses)
+
+
+def _softmax(a: Array, y: Array) -> None:
+    np.subtract(a, np.maximum.reduce(a, axis=1, keepdims=True), out=y)
+    np.exp(y, out=y)
+    np.divide(y, np.add.reduce(y, axis=1, keepdims=True), out=y)
+
+
+def _long_softmax(blocks: list[tuple[Array, ...]], a: Array, y: Array) -> None:
+    largest, total = np.maximum.reduce(a, axis=1), 0
+    for a_block, y_block in blocks:
+        np.subtract(a_block, largest, out=y_block)
+        np.exp(y_block, out=y_block)
+        total += np.add.reduce(y_block)
+    np.divide(y, total, out=y)
+
+
+def _softmax_product(y: Array, g: Array, dLda: Array) -> None:
+    np.subtract(g, np.vecdot(g, y)[:, None], out=dLda)
+    np.multiply(dLda, y, out=dLda)
+
+
+def _cross_entropy_of_logits(u: Array, a: Array, t: Array, losses: Array) -> None:
+    largest = np.maximum.reduce(a, axis=1)
+    np.subtract(a, largest[:, None], out=u)
+    np.exp(u, out=u)
+    np.add.reduce(u, axis=1, out=losses)
+    np.log(losses, out=losses)
+    losses += largest
+    losses *= np.add.reduce(t, axis=1)
+    losses -= np.vecdot(a, t)
+
+
+def _rows(formula: Callable[..., None], *arrays: Array) -> Callable[[], object]:
+    """The formula over as many rows at a time as a block holds."""
+    rows = max(1, BLOCK // arrays[0].shape[1])
+    blocks = [
+        tuple(array[start : start + rows] for array in arrays) for start in range(0, len(arrays[0]), rows)
+    ]
+    return partial(formula, *arrays) if len(blocks) == 1 else partial(_each, formula, blocks)
+
+
+def _blocks(arrays: list[Array]) -> list[tuple[Array, ...]]:
+    starts = range(0, arrays[0].size, BLOCK)
+    return [tuple(array[start : start + BLOCK] for array in arrays) for start in starts]
+
+
+def _each(formula: Callable[..., None], blocks: list[tuple[Array, ...]]) -> None:
+    for block in blocks:
+        formula(*block)
+
+
+def _sum(formula: Callable[..., Any], blocks: list[tuple[Array, ...]], losses: Array, divisor: int) -> None:
+    losses[0] = sum(formula(*block) for block in blocks) / divisor

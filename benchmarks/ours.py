@@ -1,0 +1,208 @@
+"""typednn as a contestant, and the two that are its shape: the C program and the textbook layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from typednn_kernels.activations import ActivationName
+from typednn_kernels.arrays import Order
+from typednn_kernels.layout import unit_count
+
+from benchmarks import textbook
+from benchmarks.networks import Array, Task, flat
+from benchmarks.peers import package
+from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+
+
+class VectorTrainer:
+    """What trainers over one flat vector share: parameters, order, and workspaces."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        size = task.batch_size * unit_count(task.layout)
+        self.vector: Array = task.parameters.copy()
+        self.gradient: Array = np.empty_like(self.vector)
+        self.rate: Any = task.dtype.type(task.learning_rate)
+        self.order: Order = np.arange(len(task.x))
+        self.losses: Array = np.empty(len(task.x), task.dtype)
+        self.work: list[Array] = [np.zeros(size, task.dtype) for _ in range(4)]
+
+    def reset(self) -> None:
+        """Goes back to the first parameters."""
+        self.vector[...] = self.task.parameters
+
+    def parameters(self) -> Array:
+        """The parameters now."""
+        return self.vector.copy()
+
+    def run(self, train_online: Callable[..., object], samples: int) -> None:
+        """One call that trains with the first samples, one at a step."""
+        task = self.task
+        train_online(
+            self.vector,
+            task.layout,
+            task.loss,
+            task.x,
+            task.t,
+            self.order[:samples],
+            self.rate,
+            *self.work,
+            self.losses[:samples],
+        )
+
+
+class KernelTrainer(VectorTrainer):
+    """The compiled kernel: one call for all samples."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._kernels: Any = package("typednn_kernels.compiled")
+
+    def train(self, samples: int) -> None:
+        """Steps over the first samples."""
+        task = self.task
+        if task.batch_size == 1:
+            self.run(self._kernels.train_online, samples)
+            return
+        self._kernels.train_batches(
+            self.vector,
+            task.layout,
+            task.loss,
+            task.x,
+            task.t,
+            self.order[:samples],
+            task.batch_size,
+            self.rate,
+            *self.work,
+            self.gradient,
+            self.losses[:samples],
+        )
+
+
+class CTrainer(VectorTrainer):
+    """The C program: one call for all samples.
+
+    Raises:
+        AbsentError: there is no C compiler.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._train_online: Callable[..., object] = package("benchmarks.peers_c").train_online
+
+    def train(self, samples: int) -> None:
+        """Steps over the first samples."""
+        self.run(self._train_online, samples)
+
+
+class FitTrainer:
+    """`Network.fit`: an epoch, with all its checks."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._network = network(task)
+
+    def reset(self) -> None:
+        """Goes back to the first parameters."""
+        self._network.parameters[...] = self.task.parameters
+
+    def train(self, samples: int) -> None:
+        """Steps over the first samples."""
+        task = self.task
+        self._network.fit(
+            task.x[:samples],
+            task.t[:samples],
+            epochs=1,
+            batch_size=task.batch_size,
+            learning_rate=task.learning_rate,
+            shuffle=False,
+        )
+
+    def parameters(self) -> Array:
+        """The parameters now."""
+        return self._network.parameters.copy()
+
+
+class LayersTrainer:
+    """Layers in a plain list, and a Python loop over the samples."""
+
+    def __init__(self, task: Task, layers: list[Any]) -> None:
+        self.task = task
+        self.layers = layers
+
+    def train(self, samples: int) -> None:
+        """Steps over the first samples."""
+        task = self.task
+        for x, t in zip(task.x[:samples], task.t[:samples], strict=True):
+            textbook.step(self.layers, x, t, task.learning_rate)
+
+    def parameters(self) -> Array:
+        """The parameters now."""
+        return flat([layer.W for layer in self.layers[1:]], [layer.Bias for layer in self.layers[1:]])
+
+
+class ClassicTrainer(LayersTrainer):
+    """The classic door: the loop written by hand."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task, list(network(task).layers))
+
+    def reset(self) -> None:
+        """Goes back to the first parameters."""
+        for layer, W, bias in zip(self.layers[1:], self.task.weights, self.task.biases, strict=True):
+            layer.W, layer.Bias = W, bias
+
+
+class TextbookTrainer(LayersTrainer):
+    """The textbook layers: the same loop."""
+
+    def __init__(self, task: Task) -> None:
+        row = task.architecture
+        super().__init__(task, textbook.attached(row.lengths, row.activations, row.loss))
+        self.reset()
+
+    def reset(self) -> None:
+        """Goes back to the first parameters."""
+        for layer, W, bias in zip(self.layers[1:], self.task.weights, self.task.biases, strict=True):
+            layer.set_parameters(W, bias)
+
+
+class TextbookEpochTrainer(TextbookTrainer):
+    """The textbook layers, and their epoch with its losses."""
+
+    def train(self, samples: int) -> None:
+        """Steps over the first samples."""
+        task = self.task
+        textbook.gradient_descent_epoch(self.layers, task.x[:samples], task.t[:samples], task.learning_rate)
+
+
+class FastPredictor:
+    """The typed door: `Network.predictor`, which makes no array."""
+
+    def __init__(self, task: Task) -> None:
+        self.run: Callable[[], Array] = partial(network(task).predictor(), task.x[0])
+
+
+class PlainPredictor:
+    """The typed door: `Network.predict`."""
+
+    def __init__(self, task: Task) -> None:
+        self.run: Callable[[], Array] = partial(network(task).predict, task.x)
+
+
+def network(task: Task) -> Network[Any]:
+    """The typed door, with the first parameters."""
+    row = task.architecture
+    names = cast("tuple[ActivationName, ...]", row.activations[:-1])
+    hidden = [HiddenLayer(n, name) for n, name in zip(row.lengths[1:-1], names, strict=True)]
+    layers = [
+        InputLayer(row.lengths[0]),
+        *hidden,
+        OutputLayer(row.lengths[-1], row.activations[-1], row.loss),
+    ]
+    made: Network[Any] = Network(layers, dtype=task.dtype.type, seed=0)
+    made.parameters[...] = task.parameters
+    return made

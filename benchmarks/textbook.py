@@ -1,0 +1,141 @@
+"""Backpropagation in NumPy as people write it by hand after the textbook.
+
+A class per kind of layer, column vectors, dictionaries of activations and losses, and new arrays at every
+step. It knows nothing of the library, and is what the classic door is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def softmax(a: Array) -> Array:
+    e = np.exp(a - np.max(a))
+    y: Array = e / np.sum(e)
+    return y
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "none": lambda a: a,
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "relu": lambda a: np.maximum(a, 0),
+    "tanh": np.tanh,
+    "softmax": softmax,
+}
+SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+    "none": lambda a, h: np.ones_like(a),
+    "sigmoid": lambda a, h: h * (1 - h),
+    "relu": lambda a, h: (a > 0).astype(a.dtype),
+    "tanh": lambda a, h: 1 - h**2,
+}
+LOSSES: dict[str, Callable[[Array, Array], Any]] = {
+    "MSE": lambda y, t: np.mean((y - t) ** 2),
+    "bincrossentropy": lambda y, t: -np.mean(t * np.log(y) + (1 - t) * np.log(1 - y)),
+    "crossentropy": lambda y, t: -np.sum(t * np.log(y)),
+}
+LOSS_SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+    "MSE": lambda y, t: 2 * (y - t) / y.size,
+    "bincrossentropy": lambda y, t: (y - t) / (y * (1 - y)) / y.size,
+}
+
+
+class InputLayer:
+    h: Array
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def put_values(self, values: Array) -> None:
+        self.h = values.reshape(-1, 1)
+
+    def forward(self) -> None:
+        pass
+
+
+class TrainableLayer:
+    next: TrainableLayer
+    h: Array
+    dLda: Array
+
+    def __init__(self, length: int, actname: str) -> None:
+        self.length, self.actname = length, actname
+        self.activation = ACTIVATIONS[actname]
+
+    def attach_after(self, layer: InputLayer | TrainableLayer) -> None:
+        self.previous = layer
+        if isinstance(layer, TrainableLayer):
+            layer.next = self
+
+    def set_parameters(self, W: Array, Bias: Array) -> None:
+        self.W, self.Bias = W.copy(), Bias.reshape(1, -1).copy()
+
+    def forward(self) -> None:
+        self.a = np.dot(self.W, self.previous.h) + self.Bias.T
+        self.h = self.activation(self.a)
+
+
+class HiddenLayer(TrainableLayer):
+    def backward(self) -> None:
+        self.dLdh = np.dot(self.next.W.T, self.next.dLda)
+        self.dLda = self.dLdh * SLOPES[self.actname](self.a, self.h)
+        self.dLdW = np.outer(self.dLda, self.previous.h)
+
+
+class OutputLayer(TrainableLayer):
+    def __init__(self, length: int, actname: str, lossname: str) -> None:
+        super().__init__(length, actname)
+        self.lossname = lossname
+
+    def set_actual(self, actual: Array) -> None:
+        self.actual = actual.reshape(-1, 1)
+
+    def loss(self) -> float:
+        return float(LOSSES[self.lossname](self.h, self.actual))
+
+    def backward(self) -> None:
+        if self.actname == "softmax" and self.lossname == "crossentropy":
+            self.dLda = self.h - self.actual
+        else:
+            self.dLdy = LOSS_SLOPES[self.lossname](self.h, self.actual)
+            self.dLda = self.dLdy * SLOPES[self.actname](self.a, self.h)
+        self.dLdW = np.outer(self.dLda, self.previous.h)
+
+
+def attached(lengths: tuple[int, ...], activations: tuple[str, ...], lossname: str) -> list[Any]:
+    """The layers of a network, the input layer first."""
+    ANN: list[Any] = [InputLayer(lengths[0])]
+    for length, actname in zip(lengths[1:-1], activations[:-1], strict=True):
+        ANN.append(HiddenLayer(length, actname))
+    ANN.append(OutputLayer(lengths[-1], activations[-1], lossname))
+    for previous, layer in pairwise(ANN):
+        layer.attach_after(previous)
+    return ANN
+
+
+def step(ANN: list[Any], x: Array, y: Array, eta: float) -> None:
+    """The loop of one sample, as people have written it by hand for years, for layers of either library."""
+    ANN[0].put_values(x)
+    ANN[-1].set_actual(y)
+    for layer in ANN:
+        layer.forward()
+    for i in range(len(ANN) - 1, 0, -1):
+        ANN[i].backward()
+    for i in range(1, len(ANN)):
+        ANN[i].W -= eta * ANN[i].dLdW
+        ANN[i].Bias -= eta * ANN[i].dLda.reshape(1, -1)
+
+
+def gradient_descent_epoch(ANN: list[Any], x: Array, y: Array, eta: float) -> float:
+    """Trains with each sample in the given order; the mean loss, each taken before its step."""
+    total = 0.0
+    for sample, target in zip(x, y, strict=True):
+        step(ANN, sample, target, eta)
+        total += ANN[-1].loss()
+    return total / len(x)

@@ -1,0 +1,76 @@
+"""The chapters on training: online, in mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks import contests, plots, targets
+from benchmarks.machine import Limits
+from benchmarks.networks import BATCHES, ONLINE, Architecture
+from benchmarks.peers import BATCH_PEERS, ONLINE_PEERS, OURS, Peer
+from benchmarks.report import Section, ratio_row, table
+from benchmarks.settings import Settings
+from benchmarks.targets import number
+from benchmarks.timing import Timing, compare
+
+
+def online_section(settings: Settings, _limits: Limits) -> Section:
+    """Online SGD."""
+    section = Section("Online SGD, a step for each sample")
+    for dtype in settings.dtypes:
+        goals = targets.ONLINE
+        if dtype != "float32":
+            goals = {name: {"C": row["C"]} for name, row in goals.items()}
+        rows = settings.some(ONLINE, (0, 3))
+        timings = training_table(section, settings, dtype, rows, contests.online, ONLINE_PEERS, goals, 8)
+        path = settings.output / f"online-{dtype}.png"
+        section.text.append(plots.steps(timings, f"Online SGD, {dtype}", path))
+    return section
+
+
+def batches_section(settings: Settings, limits: Limits) -> Section:
+    """Mini-batch SGD."""
+    section = Section("Mini-batch SGD")
+    rows = settings.some(BATCHES, (0, 1))
+    timings = training_table(
+        section, settings, "float32", rows, contests.batches, BATCH_PEERS, targets.BATCHES, 12
+    )
+    peak = max(limits.sgemm.values())
+    lines: list[list[str]] = []
+    for architecture in rows:
+        name, seconds = architecture.name, timings[architecture.name].median(OURS)
+        speed = 1e-9 * architecture.flops * architecture.batch_size / seconds
+        share = number(speed / peak)
+        if architecture is BATCHES[-1]:
+            share = section.judge(f"{name}: share of the sgemm peak", speed / peak, targets.SGEMM)
+        lines.append([name, number(speed), share])
+    section.text.append(table(("network × batch", "typednn, GFLOP/s", "of the sgemm peak"), lines))
+    path = settings.output / "batches-float32.png"
+    section.text.append(plots.steps(timings, "Mini-batch SGD, float32", path))
+    return section
+
+
+def training_table(
+    section: Section,
+    settings: Settings,
+    dtype: str,
+    rows: Sequence[Architecture],
+    contest_of: Callable[[Architecture, str], contests.TrainingContest],
+    peers: Sequence[Peer],
+    goals: dict[str, dict[str, float]],
+    seconds: float,
+) -> dict[str, Timing]:
+    """Checks and times the networks one after another, and adds a table; the times by network."""
+    names = [peer.name for peer in peers[1:]]
+    timings: dict[str, Timing] = {}
+    lines: list[list[str]] = []
+    for architecture in rows:
+        contest = contest_of(architecture, dtype)
+        contest.check()
+        section.note_absent(contest.absent)
+        timing = compare(contest.contestants(settings.longest), settings.budget(seconds))
+        timings[architecture.name] = timing
+        goal = goals.get(architecture.name, {})
+        lines.append(ratio_row(section, architecture.name, dtype, timing, names, goal))
+    section.text.append(table((f"network, {dtype}", "typednn, µs a step", *names), lines))
+    return timings

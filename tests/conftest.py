@@ -1,0 +1,58 @@
+"""Both paths for every test that asks for one, and a cache of machine code that is not the user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "typednn",
+    deadline=None,  # the first call compiles
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("typednn")
+
+PATHS = ("numpy",) if os.environ.get("TYPEDNN_BACKEND") == "numpy" else ("numpy", "numba")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps machine code between runs, in pytest's cache folder unless TYPEDNN_CACHE_DIR names another.
+
+    numba's cache is not safe against several processes that compile the same function for the first time, so
+    each worker of pytest-xdist has a folder of its own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    folder = os.environ.get("TYPEDNN_CACHE_DIR") or str(config.rootpath / ".pytest_cache" / "typednn")
+    os.environ["TYPEDNN_CACHE_DIR"] = str(Path(folder, worker)) if worker else folder
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a backend, which is active while the test runs."""
+    from typednn.backends import use_backend
+
+    kernels_of(request.param)
+    with use_backend(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=PATHS)
+def kernels(request: pytest.FixtureRequest) -> Any:
+    """The kernels of a path."""
+    return kernels_of(request.param)
+
+
+def kernels_of(path: str) -> Any:
+    """The kernels of a path; without numba the test is skipped."""
+    if path == "numpy":
+        return import_module("typednn_kernels.plain")
+    pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+    return import_module("typednn_kernels.compiled")

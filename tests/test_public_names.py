@@ -1,0 +1,82 @@
+"""What `from typednn import *` gives, and that all of it is documented."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import typednn
+from typednn import errors
+
+EXPECTED = {
+    *("InputLayer", "HiddenLayer", "OutputLayer", "gradient_descent_epoch", "gradient_descent_threshold"),
+    *("Network", "ForwardPass", "Gradients", "LayerGradients", "Evaluation", "History"),
+    *("gradcheck", "GradientReport", "backend", "use_backend", "save", "load"),
+    *(
+        name
+        for name, each in vars(errors).items()
+        if inspect.isclass(each) and issubclass(each, errors.TypednnError)
+    ),
+}
+
+
+def members() -> Iterator[tuple[str, Any]]:
+    """Every public name, and every public method and property of the classes among them."""
+    for name in typednn.__all__:
+        thing = getattr(typednn, name)
+        yield name, thing
+        if inspect.isclass(thing):
+            for attribute in sorted({each for kind in thing.__mro__ for each in vars(kind)}):
+                owner = next(kind for kind in thing.__mro__ if attribute in vars(kind))
+                if not attribute.startswith("_") and owner.__module__.startswith("typednn"):
+                    value = inspect.getattr_static(thing, attribute)
+                    if callable(value) or isinstance(value, property):
+                        yield f"{name}.{attribute}", value
+
+
+def test_star_import_gives_exactly_the_public_names() -> None:
+    namespace: dict[str, object] = {}
+    exec("from typednn import *", namespace)
+    del namespace["__builtins__"]
+
+    assert sorted(namespace) == sorted(typednn.__all__)
+    assert len(set(typednn.__all__)) == len(typednn.__all__)
+
+
+def test_the_names_are_those_that_are_promised() -> None:
+    assert EXPECTED - set(typednn.__all__) == set()
+
+
+@pytest.mark.parametrize("name", typednn.__all__)
+def test_names_come_from_typednn(name: str) -> None:
+    thing = getattr(typednn, name)
+
+    assert thing.__module__.startswith("typednn")
+    assert thing.__name__ == name
+
+
+@pytest.mark.parametrize(("name", "thing"), [pytest.param(name, thing, id=name) for name, thing in members()])
+def test_every_public_name_is_documented(name: str, thing: Any) -> None:
+    documentation = inspect.getdoc(thing)
+
+    assert documentation, name
+    assert documentation.splitlines()[0].rstrip().endswith((".", "?", ":")), documentation.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"), [pytest.param(name, thing, id=name) for name, thing in members() if callable(thing)]
+)
+def test_every_argument_is_typed(name: str, thing: Any) -> None:
+    try:
+        signature = inspect.signature(thing)
+    except ValueError:  # exceptions take what BaseException takes
+        return
+    for parameter in signature.parameters.values():
+        generic = parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        assert parameter.name == "self" or generic or parameter.annotation is not parameter.empty, (
+            name,
+            parameter,
+        )

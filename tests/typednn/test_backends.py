@@ -1,0 +1,179 @@
+"""Which kernels run: switching in a process, and processes of all kinds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.conftest import PATHS, kernels_of
+from typednn import UnknownNameError, backend, use_backend
+from typednn.backends import implementations, kernels
+
+OTHER: Any = {"numpy": "numba", "numba": "numpy"}
+two_paths = pytest.mark.skipif("numba" not in PATHS, reason="one path only")
+
+
+def test_the_fixture_switches(path: str) -> None:
+    assert backend() == path
+    assert kernels() is kernels_of(path)
+    assert implementations()[backend()] is kernels()
+
+
+@two_paths
+def test_a_with_block_switches_and_switches_back(path: str) -> None:
+    with use_backend(OTHER[path]) as nothing:
+        assert nothing is None
+        assert backend() == OTHER[path]
+        with use_backend(path):  # type: ignore[arg-type]
+            assert backend() == path
+        assert kernels() is kernels_of(OTHER[path])
+    assert backend() == path
+
+
+@two_paths
+def test_a_with_block_switches_back_after_an_error(path: str) -> None:
+    with pytest.raises(ZeroDivisionError), use_backend(OTHER[path]):
+        raise ZeroDivisionError(backend())
+    assert backend() == path
+
+
+@two_paths
+def test_a_call_switches_for_good(path: str) -> None:
+    use_backend(OTHER[path])
+    assert backend() == OTHER[path]
+    use_backend(path)  # type: ignore[arg-type]
+    assert backend() == path
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nump", "'numpy'"), ("Numba", "'numba'"), ("torch", None), (None, None)]
+)
+def test_unknown_names_are_refused_and_change_nothing(name: Any, hint: str | None, path: str) -> None:
+    with pytest.raises(UnknownNameError, match="valid names are numba, numpy") as caught:
+        use_backend(name)
+    assert hint is None or f"did you mean {hint}?" in str(caught.value)
+    assert backend() == path
+
+
+# In a process of its own.
+
+WITHOUT_NUMBA = "import sys; sys.modules['numba'] = None\n"
+STEP = """
+import numpy as np
+from typednn import *
+layers = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
+network = Network(layers, seed=0)
+x, y = np.eye(2), np.ones((2, 1))
+network.fit(x, y, epochs=2, batch_size=1)
+network.forward(x).backward(y)
+assert gradcheck(network, x, y).passed
+print(backend(), network.fit(x, y, epochs=50, batch_size=2, learning_rate=0.1).loss[-1] < 0.1)
+"""
+
+
+def run(program: str, chosen: str | None = None, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a new process, with TYPEDNN_BACKEND as chosen."""
+    environment = {name: value for name, value in os.environ.items() if name != "TYPEDNN_BACKEND"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    if chosen is not None:
+        environment["TYPEDNN_BACKEND"] = chosen
+    return subprocess.run(
+        [sys.executable, *options, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def output(program: str, chosen: str | None = None, *options: str) -> str:
+    """What a program prints, which has to succeed without a word on stderr."""
+    finished = run(program, chosen, "-W", "error", *options)
+    assert (finished.returncode, finished.stderr) == (0, ""), finished.stderr
+    return finished.stdout.strip()
+
+
+def test_the_variable_sets_the_backend() -> None:
+    for chosen in PATHS:
+        kernels_of(chosen)
+        assert output("import typednn; print(typednn.backend())", chosen) == chosen
+
+
+@two_paths
+@pytest.mark.parametrize("chosen", [None, ""])
+def test_numba_is_used_where_nothing_is_chosen(chosen: str | None) -> None:
+    kernels_of("numba")
+    assert output("import typednn; print(typednn.backend())", chosen) == "numba"
+
+
+def test_an_unknown_backend_in_the_variable_is_an_error() -> None:
+    finished = run("import typednn; typednn.backend()", "nunpy")
+
+    assert finished.returncode == 1
+    assert (
+        finished.stderr.strip()
+        .splitlines()[-1]
+        .endswith(
+            "UnknownNameError: unknown backend 'nunpy': did you mean 'numpy'? valid names are numba, numpy"
+        )
+    )
+
+
+def test_import_loads_neither_numba_nor_scipy() -> None:
+    program = """
+import sys, typednn
+heavy = {"numba", "llvmlite", "scipy", "matplotlib", "sklearn", "rich", "torch", "pandas"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert output(program) == "[]"
+
+
+def test_on_numpy_numba_is_never_loaded() -> None:
+    program = (
+        STEP.replace("assert gradcheck(network, x, y).passed", "")
+        + "\nimport sys; print('numba' in sys.modules)"
+    )
+
+    assert output(program, "numpy").split() == ["numpy", "True", "False"]
+
+
+@pytest.mark.parametrize("chosen", [None, "numba"])
+def test_without_numba_the_library_warns_once_and_works(chosen: str | None) -> None:
+    finished = run(WITHOUT_NUMBA + STEP, chosen, "-W", "always")
+
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.split() == ["numpy", "True"]
+    assert finished.stderr.count("typednn runs on NumPy alone, because numba does not work") == 1
+
+
+def test_without_numba_nobody_is_warned_who_chose_numpy() -> None:
+    assert output(WITHOUT_NUMBA + STEP, "numpy").split() == ["numpy", "True"]
+
+
+def test_without_numba_asking_for_it_is_an_error_and_changes_nothing() -> None:
+    program = (
+        WITHOUT_NUMBA
+        + """
+from typednn import backend, use_backend
+try:
+    use_backend("numba")
+except ImportError as error:
+    print(backend(), "numba" in str(error))
+"""
+    )
+    assert output(program, "numpy").split() == ["numpy", "True"]
+
+
+def test_a_numba_that_does_not_fit_numpy_counts_as_none(tmp_path: Any) -> None:
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.3 or less')\n")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + STEP
+
+    finished = run(program, None, "-W", "always")
+
+    assert finished.stdout.split() == ["numpy", "True"]
+    assert finished.stderr.count("because numba does not work: Numba needs NumPy 2.3 or less") == 1

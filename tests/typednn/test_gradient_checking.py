@@ -1,0 +1,120 @@
+"""`gradcheck` passes where gradients are right, and fails where a kernel is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.conftest import PATHS, kernels_of
+from tests.oracles.problems import problem
+from tests.typednn.building import DTYPES, LOSSES, OUTPUTS, network_of
+from typednn import DataError, GradientReport, gradcheck
+
+CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
+
+
+@pytest.fixture(autouse=True)
+def only_the_paths_under_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TYPEDNN_BACKEND=numpy the tests compile nothing."""
+    module = import_module("typednn.gradient_checking")
+    monkeypatch.setattr(module, "implementations", lambda: {path: kernels_of(path) for path in PATHS})
+
+
+@pytest.mark.parametrize(("output", "loss"), list(product(OUTPUTS, LOSSES)))
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+def test_right_gradients_pass(output: str, loss: str, dtype: Any) -> None:
+    case = problem((3, 5, 3), ("tanh", "relu", output), loss, 4, dtype)
+    network = network_of(case)
+
+    report = gradcheck(network, case.x, case.t)
+
+    assert report.passed, report
+    assert [(check.layer, check.parameter, check.checked) for check in report.checks] == [
+        (layer.name, parameter, count)
+        for layer, counts in zip(network.layers[1:], ((15, 5), (15, 3)), strict=True)
+        for parameter, count in zip(("W", "Bias"), counts, strict=True)
+    ]
+    assert {check.numba is None for check in report.checks} == {"numba" not in PATHS}
+    assert network.parameters.tobytes() == case.vector.tobytes()
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, path: str, change: Any) -> GradientReport:
+    """The report where `change(layout, gradient)` is done to the gradients of a path."""
+    kernels = kernels_of(path)
+    backward = kernels.backward
+
+    def wrong(*arguments: Any) -> None:
+        backward(*arguments)
+        change(arguments[-1])
+
+    monkeypatch.setattr(kernels, "backward", wrong)
+    return gradcheck(network_of(CASE), CASE.x, CASE.t)
+
+
+MISTAKES: list[tuple[slice, Callable[[NDArray[Any]], NDArray[Any]]]] = [
+    (slice(0, 12), lambda part: -part),
+    (slice(0, 12), lambda part: part * (1 + 1e-6)),
+    (slice(5, 6), lambda part: part + 1e-6),
+    (slice(12, 16), lambda part: part * 0),
+    (slice(16, 24), lambda part: part[::-1]),
+    (slice(24, 26), lambda part: part * 2),
+    (slice(24, 25), lambda part: part * np.nan),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("part", "change"), MISTAKES)
+def test_wrong_gradients_fail(path: str, part: slice, change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(gradient: Any) -> None:
+        gradient[part] = change(gradient[part].copy())
+
+    report = broken(monkeypatch, path, spoil)
+
+    starts: list[int] = [0, 12, 16, 24]
+    wrong = dict(zip(starts, report.checks, strict=True))
+    place = max(start for start in wrong if start <= part.start)
+    assert not report.passed
+    assert [start for start, check in wrong.items() if not check.passed] == [place]
+    deviation = getattr(wrong[place], path)
+    assert deviation > 1 or np.isnan(deviation)
+    assert "WRONG" in str(report)
+    assert "GRADIENTS DISAGREE" in str(report)
+
+
+def test_the_report_is_a_table() -> None:
+    lines = str(gradcheck(network_of(CASE), CASE.x, CASE.t)).splitlines()
+
+    assert len(lines) == 1 + 4 + 1
+    assert lines[1].startswith("layer 1, HiddenLayer(4, 'tanh')")
+    assert all(line.endswith("ok") for line in lines[1:5])
+    assert lines[5].startswith("all gradients agree (float64)")
+
+
+def test_a_kink_is_no_mistake() -> None:
+    """relu exactly at 0: the gradient is that of one side."""
+    case = problem((2, 3, 1), ("none", "relu", "none"), "MSE", 3)
+    network = network_of(case)
+    first: Any = network.layers[1]
+    first.W, first.Bias = np.zeros((3, 2)), np.zeros(3)
+
+    assert gradcheck(network, case.x, case.t).passed
+
+
+def test_large_layers_are_sampled() -> None:
+    case = problem((20, 30, 2), ("none", "tanh", "none"), "MSE", 3)
+
+    report = gradcheck(network_of(case), case.x, case.t)
+
+    assert report.passed
+    assert [check.checked for check in report.checks] == [64, 30, 60, 2]
+
+
+def test_bad_data_are_refused() -> None:
+    with pytest.raises(DataError, match="x has no samples"):
+        gradcheck(network_of(CASE), CASE.x[:0], CASE.t)

@@ -1,0 +1,127 @@
+"""The table of activations: every row against its definition and against differences."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    CODES,
+    NONE,
+    SIGMOID,
+    SOFTMAX,
+    Activation,
+    ActivationName,
+    OutputActivationName,
+)
+
+from tests.oracles import differences, loops
+from tests.oracles.agreement import assert_agrees
+
+DTYPES = (np.float32, np.float64)
+ELEMENTWISE = [row for row in ACTIVATIONS if row.value is not None]
+by_name = pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda row: row.name)
+by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+
+GRID: NDArray[np.float64] = np.concatenate(
+    [np.linspace(-12, 12, 97), [-1e4, -745.2, -88.8, 88.8, 709.9, 1e4, 1e-30, -1e-30]]
+)
+
+
+def values(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
+    assert row.value is not None
+    with np.errstate(all="ignore"):
+        return row.value(a)
+
+
+def slopes(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
+    assert row.slope is not None
+    with np.errstate(all="ignore"):
+        return row.slope(a, values(row, a))
+
+
+@by_dtype
+@by_name
+def test_value(row: Activation, dtype: Any) -> None:
+    a: NDArray[Any] = GRID.astype(dtype)
+
+    reference = loops.activation(row.name, loops.exact(a))
+    computed = values(row, a)
+
+    assert computed.dtype == dtype
+    assert_agrees(computed, reference, 4)
+
+
+@by_dtype
+@by_name
+def test_slope(row: Activation, dtype: Any) -> None:
+    a: NDArray[Any] = GRID.astype(dtype)
+
+    reference = loops.exact([loops.slope(row.name, each) for each in loops.exact(a)])
+    computed = slopes(row, a)
+
+    assert computed.dtype == dtype
+    assert_agrees(computed, reference, 4, magnitude=1)  # 1 - y^2 and y (1 - y) keep eps where they saturate
+
+
+@by_name
+def test_slope_is_that_of_the_value(row: Activation) -> None:
+    for a in (-2.5, -0.75, 0.3, 1.0, 4.0):
+        reference = differences.gradient(lambda v: float(values(row, v)[0]), np.array([a]))
+        np.testing.assert_allclose(slopes(row, np.array([a])), reference, rtol=1e-8, atol=1e-9)
+
+
+@by_name
+def test_range_is_kept_and_reached(row: Activation) -> None:
+    y = values(row, np.array([-1e4, 0.0, 1e4]))
+
+    assert y.min() == (row.minimum if np.isfinite(row.minimum) else -1e4)
+    assert y.max() == (row.maximum if np.isfinite(row.maximum) else 1e4)
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "y", "slope"),
+    [
+        ("none", -3.5, -3.5, 1.0),
+        ("sigmoid", 0.0, 0.5, 0.25),
+        ("relu", -2.0, 0.0, 0.0),
+        ("relu", 0.0, 0.0, 0.0),
+        ("relu", 2.0, 2.0, 1.0),
+        ("tanh", 0.0, 0.0, 1.0),
+    ],
+)
+def test_numbers_everybody_knows(name: str, a: float, y: float, slope: float) -> None:
+    row, at = next(row for row in ACTIVATIONS if row.name == name), np.array([a])
+
+    assert values(row, at).tolist() == [y]
+    assert slopes(row, at).tolist() == [slope]
+
+
+@by_name
+def test_nan_is_not_hidden(row: Activation) -> None:
+    a = np.array([np.nan])
+
+    assert np.isnan(values(row, a)).all()
+    assert np.isnan(slopes(row, a)).all()
+
+
+def test_names_are_those_of_the_types() -> None:
+    names = tuple(row.name for row in ACTIVATIONS)
+
+    assert sorted(names) == sorted(get_args(OutputActivationName))
+    assert sorted(row.name for row in ELEMENTWISE) == sorted(get_args(ActivationName))
+    assert names == tuple(CODES)
+
+
+def test_codes_are_places_in_the_table() -> None:
+    assert [ACTIVATIONS[code].name for code in CODES.values()] == list(CODES)
+    assert [ACTIVATIONS[code].name for code in (NONE, SIGMOID, SOFTMAX)] == ["none", "sigmoid", "softmax"]
+
+
+@pytest.mark.parametrize("row", ACTIVATIONS, ids=lambda row: row.name)
+def test_every_row_is_described(row: Activation) -> None:
+    assert row.description
+    assert (row.value is None) == (row.slope is None)

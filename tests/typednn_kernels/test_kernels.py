@@ -1,0 +1,478 @@
+"""Every kernel of both paths against triple loops, and the paths against each other."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from typednn_kernels import activations as activation_table
+from typednn_kernels import interface
+from typednn_kernels import losses as loss_table
+from typednn_kernels.layout import block, layout_of, unit_count
+
+from tests.conftest import PATHS, kernels_of
+from tests.oracles import loops
+from tests.oracles.agreement import assert_agrees, assert_close
+from tests.oracles.problems import Problem, problem
+
+DTYPES = (np.float32, np.float64)
+ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
+LOSS_CODES: dict[str, int] = {str(name): code for name, code in loss_table.CODES.items()}
+NAMES, LOSSES = tuple(ACTIVATION_CODES), tuple(LOSS_CODES)
+ELEMENTWISE = tuple(name for name in NAMES if name != "softmax")
+KERNELS = [name for name in vars(interface.Kernels) if not name.startswith("_")]
+
+by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+by_batch = pytest.mark.parametrize("samples", [1, 7])
+by_sizes = pytest.mark.parametrize(("n_prev", "n"), [(1, 1), (1, 4), (5, 1), (3, 4), (17, 9)])
+by_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+def unwritten(shape: int | tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Where a result goes; what the kernel leaves out stays NaN."""
+    return np.full(shape, np.nan, dtype)
+
+
+def frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """As the layers pass what users gave: not to be written to."""
+    array = np.ascontiguousarray(values).copy()
+    array.setflags(write=False)
+    return array
+
+
+def matrices(elements: st.SearchStrategy[float], count: int) -> st.SearchStrategy[tuple[NDArray[Any], ...]]:
+    """So many matrices of one shape and dtype."""
+    return st.tuples(st.sampled_from(DTYPES), st.integers(1, 7), st.integers(1, 9)).flatmap(
+        lambda drawn: st.tuples(*[arrays(drawn[0], drawn[1:], elements=elements)] * count)
+    )
+
+
+ANYTHING = st.floats(-1e4, 1e4, width=32)  # denormals and -0.0 included
+PROBABILITIES = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, 2.0**-23, 1 - 2.0**-24]), st.floats(0, 1, width=32)
+)
+EXTREMES = np.array([[-1e4, 1e4, 0.0, -0.0, 1e-42, -1e-42, 88.75, -103.5]])
+
+
+# Activations.
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(drawn=matrices(ANYTHING, 1))
+@example(drawn=(EXTREMES.astype(np.float32),))
+@example(drawn=(EXTREMES,))
+def test_activation_value(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+    (a,) = drawn
+    y = unwritten(a.shape, a.dtype)
+
+    reference = loops.exact([loops.activation(name, sample) for sample in loops.exact(a)])
+    kernels.activation_value(ACTIVATION_CODES[name], a, y)
+
+    # exp(a - max) is off by eps times its argument, of which a - max is off by eps itself
+    units = 4 if name != "softmax" else 16
+    magnitude = (
+        None if name != "softmax" else reference * (1 + abs(loops.exact(a) - a.max(axis=1, keepdims=True)))
+    )
+    assert_agrees(y, reference, units, magnitude)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@given(drawn=matrices(ANYTHING, 1))
+@example(drawn=(EXTREMES.astype(np.float32),))
+@example(drawn=(EXTREMES,))
+def test_activation_slope(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+    (a,) = drawn
+    y, slope = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
+    kernels.activation_value(ACTIVATION_CODES[name], a, y)
+
+    reference = np.array([[loops.slope(name, each) for each in sample] for sample in loops.exact(a)])
+    kernels.activation_slope(ACTIVATION_CODES[name], a, y, slope)
+
+    assert_agrees(slope, reference, 4, magnitude=1)
+
+
+def test_softmax_has_no_elementwise_slope(kernels: Any) -> None:
+    a = np.zeros((1, 2))
+
+    with pytest.raises(ValueError, match="softmax has no elementwise slope"):
+        kernels.activation_slope(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(drawn=matrices(st.floats(-20, 20, width=32), 2))
+def test_slope_product(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+    a, dLdy = drawn
+    y, dLda = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
+    kernels.activation_value(ACTIVATION_CODES[name], a, y)
+
+    jacobians = [loops.jacobian(name, sample) for sample in loops.exact(a)]
+    reference = loops.exact(
+        [loops.jacobian_product(g, J) for g, J in zip(loops.exact(dLdy), jacobians, strict=True)]
+    )
+    kernels.slope_product(ACTIVATION_CODES[name], a, y, dLdy, dLda)
+
+    largest = abs(dLdy).max(axis=1, keepdims=True)  # with softmax <g, y> cancels against g
+    assert_agrees(
+        dLda, reference, 64 if name == "softmax" else 4, largest if name == "softmax" else abs(dLdy)
+    )
+
+
+@by_dtype
+@pytest.mark.parametrize("n", [1, 2, 5])
+@by_batch
+def test_softmax_jacobian(kernels: Any, samples: int, n: int, dtype: Any) -> None:
+    a = np.random.default_rng(3).normal(0, 3, (samples, n)).astype(dtype)
+    y, dyda = unwritten(a.shape, dtype), unwritten((samples, n, n), dtype)
+    kernels.activation_value(ACTIVATION_CODES["softmax"], a, y)
+
+    reference = loops.exact([loops.jacobian("softmax", sample) for sample in loops.exact(a)])
+    kernels.softmax_jacobian(y, dyda)
+
+    assert_agrees(dyda, reference, 16, magnitude=1)
+    assert_agrees(dyda.sum(axis=2), np.zeros((samples, n)), 16, magnitude=1)
+
+
+@by_dtype
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_is_not_hidden(kernels: Any, name: str, dtype: Any) -> None:
+    a, dLdy = np.array([[0.5, np.nan], [1.0, 2.0]], dtype), np.ones((2, 2), dtype)
+    y, dLda = np.zeros((2, 2), dtype), np.zeros((2, 2), dtype)
+
+    kernels.activation_value(ACTIVATION_CODES[name], a, y)
+    kernels.slope_product(ACTIVATION_CODES[name], a, y, dLdy, dLda)
+
+    assert np.isnan([y[0, 1], dLda[0, 1]]).all()
+    assert np.isfinite([y[1], dLda[1]]).all()
+
+
+# The linear part.
+
+
+@by_dtype
+@by_sizes
+@by_batch
+def test_affine(kernels: Any, samples: int, n_prev: int, n: int, dtype: Any) -> None:
+    rng = np.random.default_rng(4)
+    x, W, bias = (rng.normal(size=shape).astype(dtype) for shape in ((samples, n_prev), (n, n_prev), n))
+    a = unwritten((samples, n), dtype)
+
+    reference = loops.affine(loops.exact(x), loops.exact(W), loops.exact(bias))
+    magnitude = loops.affine(*(abs(loops.exact(each)) for each in (x, W, bias)))
+    kernels.affine(x, W, bias, a)
+
+    assert_agrees(a, reference, 4, magnitude)
+
+
+@by_dtype
+@by_sizes
+@by_batch
+def test_gradients_of_the_affine_part(kernels: Any, samples: int, n_prev: int, n: int, dtype: Any) -> None:
+    rng = np.random.default_rng(5)
+    shapes = ((samples, n), (samples, n_prev), (n, n_prev))
+    dLda, h_prev, W = (rng.normal(size=shape).astype(dtype) for shape in shapes)
+    dLdW, dLdBias, dLdh = (unwritten(shape, dtype) for shape in ((n, n_prev), n, (samples, n_prev)))
+    error, below, exact_W = loops.exact(dLda), loops.exact(h_prev), loops.exact(W)
+
+    kernels.outer(dLda, h_prev, dLdW)
+    kernels.sum_samples(dLda, dLdBias)
+    kernels.backpropagate(dLda, W, dLdh)
+
+    assert_agrees(dLdW, loops.outer(error, below), 4, loops.outer(abs(error), abs(below)))
+    assert_agrees(dLdBias, loops.sum_samples(error), 4, loops.sum_samples(abs(error)))
+    assert_agrees(dLdh, loops.backpropagate(error, exact_W), 4, loops.backpropagate(abs(error), abs(exact_W)))
+
+
+# The output layer.
+
+
+def outputs_of(kernels: Any, activation: str, a: NDArray[Any]) -> NDArray[Any]:
+    y = unwritten(a.shape, a.dtype)
+    kernels.activation_value(ACTIVATION_CODES[activation], a, y)
+    return y
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@by_loss
+@given(drawn=st.data())
+def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObject) -> None:
+    a, t = drawn.draw(matrices_of_targets(loss))
+    y, losses = outputs_of(kernels, activation, a), unwritten(len(a), a.dtype)
+    stable = (activation, loss) in loops.STABLE_PAIRS
+    logits, outputs, targets = loops.exact(a), loops.exact(y), loops.exact(t)
+
+    reference = loops.exact(
+        [
+            loops.sample_loss_of_logits(loss, logits[s], targets[s])
+            if stable
+            else loops.sample_loss(loss, outputs[s], targets[s], a.dtype)
+            for s in range(len(a))
+        ]
+    )
+    kernels.loss_value(LOSS_CODES[loss], ACTIVATION_CODES[activation], a, y, frozen(t), losses)
+
+    spread = (logits.max(axis=1) - logits.min(axis=1) + abs(logits).max(axis=1) + 1) * (
+        1 + abs(targets).sum(axis=1)
+    )
+    assert_agrees(losses, reference, 16, abs(reference) + (spread if stable else a.shape[1]))
+
+
+@by_loss
+@given(drawn=st.data())
+def test_loss_slope(kernels: Any, loss: str, drawn: st.DataObject) -> None:
+    y, t = drawn.draw(matrices(PROBABILITIES, 2))
+    dLdy = unwritten(y.shape, y.dtype)
+
+    reference = loops.exact(
+        [
+            loops.sample_loss_slope(loss, y1, t1, y.dtype) / len(y)
+            for y1, t1 in zip(loops.exact(y), loops.exact(t), strict=True)
+        ]
+    )
+    kernels.loss_slope(LOSS_CODES[loss], y, frozen(t), dLdy)
+
+    assert_agrees(dLdy, reference, 16)
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@by_loss
+@given(drawn=st.data())
+def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataObject) -> None:
+    a, t = drawn.draw(matrices_of_targets(loss))
+    y = outputs_of(kernels, activation, a)
+    dLdy, dLda = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
+    samples, terms = len(a), a.size if loss_table.MEAN_OVER_OUTPUTS[LOSS_CODES[loss]] else len(a)
+    outputs, targets = loops.exact(y), loops.exact(t)
+
+    kernels.output_error(LOSS_CODES[loss], ACTIVATION_CODES[activation], a, y, frozen(t), dLdy, dLda)
+
+    slopes = loops.exact(
+        [loops.sample_loss_slope(loss, outputs[s], targets[s], a.dtype) / samples for s in range(samples)]
+    )
+    if (activation, loss) in loops.STABLE_PAIRS:
+        inside = (y > 1e-6) & (y < 1 - 1e-6)  # dLdy of saturated outputs is only shown: dLda does not need it
+        assert_agrees(dLdy[inside], slopes[inside], 16, what="dLdy")
+        logits = loops.exact(a)
+        reference = [
+            loops.sample_error_of_logits(loss, logits[s], targets[s]) / samples for s in range(samples)
+        ]
+        spread = 1 + logits.max(axis=1, keepdims=True) - logits.min(axis=1, keepdims=True)
+        magnitude = spread * (1 + targets.sum(axis=1, keepdims=True)) / terms
+        assert_agrees(dLda, loops.exact(reference), 16, magnitude, "dLda")
+    else:
+        assert_agrees(dLdy, slopes, 16, what="dLdy")
+        computed_slopes = loops.exact(dLdy)
+        reference = [
+            loops.jacobian_product(
+                computed_slopes[s], jacobian_of_outputs(activation, loops.exact(a)[s], outputs[s])
+            )
+            for s in range(samples)
+        ]
+        assert_agrees(
+            dLda, loops.exact(reference), 16, abs(computed_slopes).max(axis=1, keepdims=True), "dLda"
+        )
+
+
+def jacobian_of_outputs(activation: str, a: loops.Numbers, y: loops.Numbers) -> loops.Numbers:
+    """The Jacobian at the outputs as they were rounded."""
+    return np.diag(y) - np.outer(y, y) if activation == "softmax" else loops.jacobian(activation, a)
+
+
+def matrices_of_targets(loss: str) -> st.SearchStrategy[tuple[NDArray[Any], ...]]:
+    """Pre-activations and targets that the loss is defined for."""
+    elements = ANYTHING if loss == "MSE" else PROBABILITIES
+    return st.tuples(st.sampled_from(DTYPES), st.integers(1, 7), st.integers(1, 9)).flatmap(
+        lambda drawn: st.tuples(
+            arrays(drawn[0], drawn[1:], elements=ANYTHING), arrays(drawn[0], drawn[1:], elements=elements)
+        )
+    )
+
+
+# Networks.
+
+
+def workspaces(case: Problem, samples: int, spare: int = 0) -> SimpleNamespace:
+    """The flat workspaces, with more room than needed where `spare`."""
+    layout = layout_of(case.lengths, [ACTIVATION_CODES[name] for name in case.activations])
+    size, dtype = samples * unit_count(layout) + spare, case.x.dtype
+    a, h, dLdh, dLda = (unwritten(size, dtype) for _ in range(4))
+    parameters = case.vector
+    return SimpleNamespace(
+        layout=layout,
+        parameters=parameters,
+        gradient=unwritten(parameters.size, dtype),
+        a=a,
+        h=h,
+        dLdh=dLdh,
+        dLda=dLda,
+    )
+
+
+@by_dtype
+@by_batch
+@by_loss
+@pytest.mark.parametrize("output", NAMES)
+@pytest.mark.parametrize("hidden", ELEMENTWISE)
+def test_forward_and_backward(
+    kernels: Any, hidden: str, output: str, loss: str, samples: int, dtype: Any
+) -> None:
+    first = "tanh" if hidden == "relu" else "none"
+    case = problem((3, 5, 4, 3), (first, hidden, hidden, output), loss, samples, dtype)
+    work = workspaces(case, samples, spare=3)
+    inputs, targets = frozen(case.x), frozen(case.t)
+
+    reference = case.trace
+    kernels.forward(work.parameters, work.layout, inputs, work.a, work.h)
+    kernels.backward(
+        work.parameters,
+        work.layout,
+        LOSS_CODES[loss],
+        targets,
+        work.a,
+        work.h,
+        work.dLdh,
+        work.dLda,
+        work.gradient,
+    )
+
+    for k in range(len(case.lengths)):
+        assert_close(block(work.h, work.layout, k, samples), reference.h[k], 32, f"h of layer {k}")
+        if k > 0:
+            assert_close(block(work.a, work.layout, k, samples), reference.a[k], 32, f"a of layer {k}")
+            assert_close(
+                block(work.dLdh, work.layout, k, samples), reference.dLdh[k], 128, f"dLdh of layer {k}"
+            )
+            assert_close(
+                block(work.dLda, work.layout, k, samples), reference.dLda[k], 128, f"dLda of layer {k}"
+            )
+    assert_close(work.gradient, reference.vector, 128, "the gradient")
+    assert work.parameters.tobytes() == case.vector.tobytes()
+    if first != "none":
+        assert block(work.a, work.layout, 0, samples).tobytes() == case.x.tobytes()
+    for each in (work.a, work.h, work.dLdh, work.dLda):
+        assert np.isnan(each[-3:]).all()
+
+
+@by_dtype
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 4, 7])
+@pytest.mark.parametrize(("output", "loss"), list(product(("none", "sigmoid", "softmax"), LOSSES)))
+def test_training(kernels: Any, output: str, loss: str, batch_size: int | None, dtype: Any) -> None:
+    """An epoch of 7 samples and 4 of them again, in an order; by 3, 4 or 7 the last batch is smaller."""
+    case = problem((3, 4, 3), ("sigmoid", "tanh", output), loss, 7, dtype)
+    work = workspaces(case, batch_size or 1)
+    order = frozen(np.array([4, 0, 6, 2, 2, 5, 1, 3, 0, 6, 4], np.int64))
+    eta, losses = dtype(0.25), unwritten(len(order), dtype)
+
+    net, reference = case.net.descend(case.x, case.t, order.tolist(), batch_size or 1, float(eta))
+    first = (work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t), order)
+    flat = (work.a, work.h, work.dLdh, work.dLda)
+    if batch_size is None:
+        kernels.train_online(*first, eta, *flat, losses)
+    else:
+        kernels.train_batches(*first, batch_size, eta, *flat, work.gradient, losses)
+
+    assert_close(losses, reference, 512, "losses")
+    assert_close(work.parameters, net.vector, 512, "parameters")
+
+
+@by_dtype
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any) -> None:
+    """An epoch leaves the passes of the last batch, made with the weights before its step."""
+    case = problem((3, 4, 2), ("none", "sigmoid", "tanh"), "MSE", 7, dtype)
+    work, order = workspaces(case, batch_size), np.arange(7)
+    last = order[6:] if batch_size == 1 else order[4:]
+    before, _ = case.net.descend(case.x, case.t, order[: -len(last)].tolist(), batch_size, 0.5)
+
+    reference = before.trace(case.x[last], case.t[last])
+    first = (work.parameters, work.layout, LOSS_CODES["MSE"], frozen(case.x), frozen(case.t), frozen(order))
+    flat, losses = (work.a, work.h, work.dLdh, work.dLda), unwritten(7, dtype)
+    if batch_size == 1:
+        kernels.train_online(*first, dtype(0.5), *flat, losses)
+    else:
+        kernels.train_batches(*first, batch_size, dtype(0.5), *flat, work.gradient, losses)
+
+    for k in (1, 2):
+        for name in ("a", "h", "dLdh", "dLda"):
+            computed = block(getattr(work, name), work.layout, k, len(last))
+            assert_close(computed, getattr(reference, name)[k], 512, f"{name} of layer {k}")
+
+
+# The two paths.
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("path", PATHS)
+def test_every_kernel_takes_the_arguments_of_the_interface(path: str, name: str) -> None:
+    wanted = list(inspect.signature(getattr(interface.Kernels, name)).parameters)[1:]
+    kernel = getattr(kernels_of(path), name)
+
+    assert list(inspect.signature(getattr(kernel, "py_func", kernel)).parameters) == wanted
+    assert name in kernels_of(path).__all__
+
+
+SIZES = [(1, 1), (1, 130), (3, 200), (70, 300)]
+"""Up to sizes that are worked on block by block, and that BLAS multiplies."""
+
+
+@pytest.mark.skipif("numba" not in PATHS, reason="one path only")
+@by_dtype
+@pytest.mark.parametrize(("samples", "n"), SIZES)
+def test_paths_agree(samples: int, n: int, dtype: Any) -> None:
+    rng = np.random.default_rng(6)
+    n_prev = n // 2 + 1
+    a = rng.normal(0, 4, (samples, n)).astype(dtype)
+    g, h_prev = rng.normal(size=(samples, n)).astype(dtype), rng.normal(size=(samples, n_prev)).astype(dtype)
+    W, bias = (rng.normal(size=shape).astype(dtype) / dtype(n) for shape in ((n, n_prev), n))
+    t = frozen(rng.dirichlet(np.ones(n), samples).astype(dtype))
+    outputs = {name: outputs_of(kernels_of("numpy"), name, a) for name in NAMES}
+
+    references, results = (
+        results_of(kernels_of(path), a, outputs, g, h_prev, W, bias, t) for path in ("numpy", "numba")
+    )
+
+    for name, (reference, magnitude) in references.items():
+        assert_agrees(results[name][0], reference, 16, abs(reference).max() + magnitude, name)
+
+
+def results_of(
+    run: Any,
+    a: NDArray[Any],
+    outputs: dict[str, NDArray[Any]],
+    g: NDArray[Any],
+    h_prev: NDArray[Any],
+    W: NDArray[Any],
+    bias: NDArray[Any],
+    t: NDArray[Any],
+) -> dict[str, tuple[NDArray[Any], Any]]:
+    """The results of all kernels of a layer by name, and the magnitude of terms that may cancel in them."""
+    found: dict[str, tuple[NDArray[Any], Any]] = {}
+
+    def result(name: str, shape: int | tuple[int, ...], magnitude: Any = 0) -> NDArray[Any]:
+        found[name] = unwritten(shape, a.dtype), magnitude
+        return found[name][0]
+
+    run.affine(h_prev, W, bias, result("affine", a.shape))
+    run.outer(g, h_prev, result("outer", W.shape))
+    run.sum_samples(g, result("sum_samples", bias.shape))
+    run.backpropagate(g, W, result("backpropagate", h_prev.shape))
+    for name, code in ACTIVATION_CODES.items():
+        y = outputs[name]
+        run.activation_value(code, a, result(f"{name} value", a.shape))
+        run.slope_product(code, a, y, g, result(f"{name} product", a.shape, abs(g).max()))
+        if name in ELEMENTWISE:
+            run.activation_slope(code, a, y, result(f"{name} slope", a.shape, 1))
+        for loss, loss_code in LOSS_CODES.items():
+            run.loss_value(loss_code, code, a, y, t, result(f"{name} {loss}", len(a), abs(a).max()))
+            dLdy = result(f"{name} {loss} dLdy", a.shape)
+            dLda = result(f"{name} {loss} dLda", a.shape, 0)
+            run.output_error(loss_code, code, a, y, t, dLdy, dLda)
+            found[f"{name} {loss} dLda"] = dLda, abs(dLdy).max()
+    return found

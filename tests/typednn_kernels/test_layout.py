@@ -1,0 +1,94 @@
+"""The layout of flat vectors."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typednn_kernels.layout import (
+    ACTIVATION,
+    LENGTH,
+    PREVIOUS,
+    biases,
+    block,
+    layout_of,
+    parameter_count,
+    unit_count,
+    weights,
+)
+
+lengths_of_layers = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+
+
+def test_by_hand() -> None:
+    computed = layout_of([2, 3, 1], [0, 1, 1])
+
+    assert computed.dtype == np.int64
+    assert computed.tolist() == [[2, 0, 0, 0, 0, 0], [3, 2, 1, 0, 6, 2], [1, 3, 1, 9, 12, 5]]
+    assert parameter_count(computed) == 3 * 2 + 3 + 1 * 3 + 1
+    assert unit_count(computed) == 2 + 3 + 1
+
+
+@given(lengths_of_layers)
+def test_counts(lengths: list[int]) -> None:
+    layout = layout_of(lengths, [0] * len(lengths))
+
+    assert parameter_count(layout) == sum(n * (p + 1) for p, n in pairwise(lengths))
+    assert unit_count(layout) == sum(lengths)
+    assert layout[:, LENGTH].tolist() == lengths
+    assert layout[:, PREVIOUS].tolist() == [0, *lengths[:-1]]
+
+
+@given(lengths_of_layers)
+def test_weights_and_biases_lie_one_after_the_other(lengths: list[int]) -> None:
+    layout = layout_of(lengths, [0] * len(lengths))
+    vector = np.arange(parameter_count(layout), dtype=np.float64)
+
+    seen = [
+        part.reshape(-1)
+        for k in range(1, len(lengths))
+        for part in (weights(vector, layout, k), biases(vector, layout, k))
+    ]
+
+    assert np.concatenate([np.zeros(0), *seen]).tolist() == vector.tolist()
+    for k in range(1, len(lengths)):
+        assert weights(vector, layout, k).shape == (lengths[k], lengths[k - 1])
+        assert biases(vector, layout, k).shape == (lengths[k],)
+
+
+@given(lengths_of_layers, st.integers(1, 5), st.integers(0, 7))
+def test_blocks_lie_one_after_the_other(lengths: list[int], samples: int, spare: int) -> None:
+    layout = layout_of(lengths, [0] * len(lengths))
+    workspace = np.arange(samples * unit_count(layout) + spare, dtype=np.float32)
+
+    seen = [block(workspace, layout, k, samples) for k in range(len(lengths))]
+
+    assert [each.shape for each in seen] == [(samples, n) for n in lengths]
+    assert (
+        np.concatenate([each.reshape(-1) for each in seen]).tolist()
+        == workspace[: len(workspace) - spare].tolist()
+    )
+
+
+def test_they_are_views() -> None:
+    layout = layout_of([2, 3], [0, 2])
+    vector, workspace = np.zeros(9), np.zeros(10)
+
+    weights(vector, layout, 1)[2, 1] = 1
+    biases(vector, layout, 1)[0] = 2
+    block(workspace, layout, 1, 2)[1, 2] = 3
+
+    assert vector.tolist() == [0, 0, 0, 0, 0, 1, 2, 0, 0]
+    assert workspace.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 3]
+
+
+def test_activations_are_noted() -> None:
+    assert layout_of([1, 1, 1], [0, 3, 4])[:, ACTIVATION].tolist() == [0, 3, 4]
+
+
+def test_a_code_for_each_layer() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        layout_of([1, 1], [0])

@@ -1,0 +1,247 @@
+"""The description of a model as JSON: its layers and its preprocessing, written and read with every check."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeGuard, TypeVar, get_args
+
+import numpy as np
+from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.arrays import F, Vector
+from typednn_kernels.losses import LossName
+
+from typednn.errors import FileFormatError
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.networks import Network
+from typednn.preprocessing import Classes, Preprocessing, Scale
+
+VERSION = 1
+MOST_LAYERS = 10_000
+
+DtypeName: TypeAlias = Literal["float32", "float64"]
+DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
+OUTPUT_ACTIVATIONS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+
+N = TypeVar("N", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value of a file's JSON, with its place there for messages."""
+
+    value: object
+    place: str
+    path: Path
+
+    def wrong(self, expected: str) -> FileFormatError:
+        """The error that says what was expected here."""
+        return FileFormatError(
+            f"{self.path}: {self.place}: expected {expected}, found {reprlib.repr(self.value)}"
+        )
+
+    def members(self) -> dict[str, Entry]:
+        """The entries of an object."""
+        if not _is_object(self.value):
+            raise self.wrong("an object")
+        return {key: Entry(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
+
+    def __getitem__(self, key: str) -> Entry:
+        """One entry of an object."""
+        members = self.members()
+        if key not in members:
+            raise self.wrong(f"an entry {key!r}")
+        return members[key]
+
+    def items(self) -> list[Entry]:
+        """The entries of a list."""
+        if not _is_list(self.value):
+            raise self.wrong("a list")
+        return [Entry(each, f"{self.place}[{k}]", self.path) for k, each in enumerate(self.value)]
+
+    def text(self) -> str:
+        """A string."""
+        if not isinstance(self.value, str):
+            raise self.wrong("text")
+        return self.value
+
+    def count(self, lowest: int) -> int:
+        """A whole number."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
+            raise self.wrong(f"a whole number of {lowest} or more")
+        return self.value
+
+    def one_of(self, names: tuple[N, ...]) -> N:
+        """A name of a table."""
+        for name in names:
+            if self.value == name:
+                return name
+        raise self.wrong(f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}")
+
+    def names(self, count: int) -> tuple[str, ...]:
+        """So many strings."""
+        names = tuple(item.text() for item in self.items())
+        if len(names) != count:
+            raise self.wrong(f"{count} names")
+        return names
+
+    def numbers(self, count: int) -> Vector[np.float64]:
+        """So many finite numbers."""
+        items = self.items()
+        if len(items) != count:
+            raise self.wrong(f"{count} numbers")
+        vector: Vector[np.float64] = np.zeros(count)
+        for k, item in enumerate(items):
+            number = item.value
+            if isinstance(number, bool) or not isinstance(number, float | int) or not _fits(number):
+                raise item.wrong("a finite number")
+            vector[k] = number
+        return vector
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedLayer:
+    """A layer before it takes memory; the last one has a loss."""
+
+    length: int
+    activation: OutputActivationName
+    loss: LossName | None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a model file says of its model."""
+
+    dtype: DtypeName
+    layers: list[DescribedLayer]
+    preprocessing: Preprocessing | None
+
+    def new_layers(self) -> list[Layer]:
+        """The layers, to be filled: with zeros, which cost nothing to draw."""
+        built: list[Layer] = []
+        for k, layer in enumerate(self.layers):
+            if layer.loss is not None:
+                built.append(OutputLayer(layer.length, layer.activation, layer.loss, weights="zeros"))
+            elif layer.activation != "softmax":
+                kind = InputLayer if k == 0 else HiddenLayer
+                built.append(kind(layer.length, layer.activation))
+        return built
+
+
+def written(network: Network[F], preprocessing: Preprocessing | None) -> str:
+    """The description of a model as JSON."""
+    return json.dumps(
+        {
+            "version": VERSION,
+            "dtype": str(network.dtype),
+            "layers": [_written_layer(layer) for layer in network.layers],
+            "preprocessing": None if preprocessing is None else _written_preprocessing(preprocessing),
+        },
+        allow_nan=False,
+    )
+
+
+def read(text: str, path: Path) -> Description:
+    """The description in a model file.
+
+    Raises:
+        FileFormatError: it is not JSON, of another version, or something in it is not as it must be.
+    """
+    entry = parsed(text, "description", path)
+    if entry["version"].value != VERSION:
+        raise entry["version"].wrong(f"{VERSION}, the version that this typednn reads")
+    layers = _layers(entry["layers"])
+    return Description(entry["dtype"].one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers))
+
+
+def parsed(text: str | bytes, place: str, path: Path) -> Entry:
+    """JSON of a file.
+
+    Raises:
+        FileFormatError: it is something else.
+    """
+    try:
+        return Entry(json.loads(text), place, path)
+    except (ValueError, RecursionError):
+        raise FileFormatError(f"{path}: {place}: expected JSON, found something else") from None
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _fits(number: float) -> bool:
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return False
+
+
+def _layers(entry: Entry) -> list[DescribedLayer]:
+    items = entry.items()
+    if not 2 <= len(items) <= MOST_LAYERS:
+        raise entry.wrong(f"2 to {MOST_LAYERS} layers")
+    layers: list[DescribedLayer] = []
+    for k, item in enumerate(items):
+        last = k == len(items) - 1
+        item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
+        length, activation = item["length"].count(1), item["activation"]
+        if last:
+            loss: LossName = item["loss"].one_of(LOSSES)
+            layers.append(DescribedLayer(length, activation.one_of(OUTPUT_ACTIVATIONS), loss))
+        else:
+            layers.append(DescribedLayer(length, activation.one_of(ACTIVATIONS), None))
+    return layers
+
+
+def _preprocessing(entry: Entry, layers: list[DescribedLayer]) -> Preprocessing | None:
+    if entry.value is None:
+        return None
+    features, target = entry["features"], entry["target"]
+    inputs, outputs = layers[0].length, layers[-1].length
+    return Preprocessing(
+        _scale(features, inputs),
+        _scale(target, outputs)
+        if target["classes"].value is None
+        else Classes(target["classes"].names(outputs)),
+        None if features["names"].value is None else features["names"].names(inputs),
+        None if target["name"].value is None else target["name"].text(),
+    )
+
+
+def _scale(entry: Entry, count: int) -> Scale:
+    mean, deviation = entry["mean"].numbers(count), entry["deviation"].numbers(count)
+    if (deviation <= 0).any():
+        raise entry["deviation"].wrong("positive numbers")
+    return Scale(mean, deviation)
+
+
+def _written_layer(layer: Layer[F]) -> dict[str, object]:
+    if isinstance(layer, OutputLayer):
+        kind, loss = "output", {"loss": layer.lossfnname}
+    else:
+        kind, loss = "input" if isinstance(layer, InputLayer) else "hidden", {}
+    return {"kind": kind, "length": layer.length, "activation": layer.actname, **loss}
+
+
+def _written_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
+    target = preprocessing.target
+    classes = target.names if isinstance(target, Classes) else None
+    scale = {} if isinstance(target, Classes) else _written_scale(target)
+    return {
+        "features": {"names": preprocessing.feature_names, **_written_scale(preprocessing.features)},
+        "target": {"name": preprocessing.target_name, "classes": classes, **scale},
+    }
+
+
+def _written_scale(scale: Scale) -> dict[str, list[float]]:
+    return {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}
