@@ -101,7 +101,7 @@ def _parser() -> Parser:
 
     usual = Settings()
     parser = Parser(prog="typednn", description="Feed-forward networks that one can read, run and trust.")
-    parser.set_defaults(run=lambda _: parser.print_help() or 0)
+    parser.set_defaults(run=partial(_help, parser))
     parser.add_argument("--version", action="version", version=f"typednn {_version('typednn')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -153,3 +153,140 @@ def _parser() -> Parser:
     check.add_argument("--backend", type=partial(_name, "backend", BACKENDS), help="numba or numpy; default: both")
     command("warmup", _warmup, "compile everything ahead of time")
     return parser
+
+
+def _help(parser: Parser, _options: Options) -> int:
+    parser.print_help()
+    return 0
+
+
+def _demo(options: Options) -> int:
+    _require("matplotlib", "matplotlib", "the picture of the demo")
+    _require("scikit-learn", "sklearn", "the demo, for its scanned digits,")
+    from typednn.demonstration import demonstrate, new_network, scanned_digits, step_times
+    from typednn.model_files import write_file
+    from typednn.plots import demonstration_png
+    from typednn.progress import progress, waiting
+
+    digits = scanned_digits()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print(
+        f"{digits.scans:,} scanned digits to learn from, each also moved by a pixel up, down, left and right;\n"
+        f"{len(digits.held_y)} others held out\n\n{new_network(options.seed).summary()}\n",
+        flush=True,
+    )
+    if backend() == "numba":
+        with waiting("compiling, the first time on this machine"):
+            _compile(np.float32)
+    with progress("epoch", options.epochs) as advance:
+        shown = demonstrate(
+            digits,
+            options.epochs,
+            options.seed,
+            lambda curves: advance(
+                f"loss {curves.loss[-1]:.4f}, held out {curves.held_loss[-1]:.4f}, "
+                f"accuracy {100 * curves.held_accuracy[-1]:.1f} %"
+            ),
+        )
+    print(
+        f"\nHeld-out digits read rightly: {100 * shown.accuracy:.1f} % "
+        f"({len(shown.read) - shown.wrong} of {len(shown.read)})\n",
+        flush=True,
+    )
+    with waiting("checking the gradients"):
+        report = shown.check_gradients()
+    print(f"Gradients of the trained network\n{report}\n", flush=True)
+    with waiting("timing"):
+        times = step_times(digits)
+    print("\n".join(_timing_lines(times)), flush=True)
+    place = options.folder / "digits.png"
+    with waiting("drawing"):
+        write_file(place, demonstration_png(shown))
+    print(f"\nThe picture is in {place}")
+    return 0 if report.passed else FAILED
+
+
+def _timing_lines(times: Sequence[StepTime]) -> list[str]:
+    def cells(time: StepTime) -> tuple[str, ...]:
+        name = "one sample" if time.batch_size == 1 else f"a batch of {time.batch_size}"
+        if time.numba is None:
+            return name, f"{time.numpy:.3g} µs"
+        return name, f"{time.numpy:.3g} µs", f"{time.numba:.3g} µs", f"{time.numpy / time.numba:.1f} times faster"
+
+    paths = ("numpy",) if times[0].numba is None else ("numpy", "numba", "")
+    lines = _aligned([("Time per training step", *paths), *map(cells, times)])
+    return lines if len(paths) > 1 else [*lines, "only the NumPy path was timed, since numba is not in use"]
+
+
+def _train(options: Options) -> int:
+    from typednn.data_files import read_dataset
+    from typednn.model_files import save
+    from typednn.pipelines import Settings, train
+    from typednn.preprocessing import Classes
+    from typednn.progress import progress
+
+    output = options.output or Path("model.safetensors")
+    if not output.resolve().parent.is_dir():
+        raise SettingError(f"--output {output}: there is no folder {output.parent}")
+    dataset = read_dataset(options.data, target=options.target, labels=options.labels)
+    settings = Settings(
+        options.task,
+        options.hidden,
+        options.activation,
+        options.epochs,
+        options.batch_size,
+        options.learning_rate,
+        options.seed,
+        options.held_out,
+    )
+    print(f"{options.data}: {len(dataset.x):,} samples of {dataset.x.shape[1]:,} features", flush=True)
+    with progress("epoch", options.epochs) as advance:
+        training = train(
+            dataset,
+            settings,
+            lambda history: advance(
+                f"loss {history.loss[-1]:.4f}, held out {history.validation_loss[-1]:.4f}"
+            ),
+        )
+    known = training.model.preprocessing
+    save(training.model.network, output, preprocessing=known)
+    classes = known.target.names if known and isinstance(known.target, Classes) else ()
+    what = f"{len(classes)} classes ({_shortened(classes)})" if classes else "numbers"
+    print(f"\n{training.model.network.summary()}\n\nlearnt: {what} of {dataset.target_name or 'y'}")
+    print("\n".join(_metric_lines(training)))
+    print(f"\nThe model is in {output}; typednn predict {output} DATA uses it")
+    return 0
+
+
+def _metric_lines(training: Training) -> list[str]:
+    baseline = "class frequencies" if training.task == "classification" else "mean of the others"
+    rows = [(f"{training.held_out:,} held-out samples", "network", baseline)]
+    for metric in training.metrics:
+        percent = metric.name == "accuracy"
+        rows.append(
+            (metric.name, *(f"{100 * x:.1f} %" if percent else f"{x:.4g}" for x in (metric.value, metric.baseline)))
+        )
+    return _aligned(rows)
+
+
+def _predict(options: Options) -> int:
+    from typednn.data_files import read_samples
+    from typednn.model_files import load_model, write_file
+    from typednn.pipelines import predictions
+
+    model = load_model(options.model)
+    known = model.preprocessing
+    x = read_samples(
+        options.data,
+        model.network.layers[0].length,
+        known.feature_names if known else None,
+        known.target_name if known else None,
+    )
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(predictions(model, x))
+    if options.output is None:
+        sys.stdout.write(table.getvalue())
+    else:
+        write_file(options.output, table.getvalue().encode())
+        print(f"{len(x):,} predictions are in {options.output}", file=sys.stderr)
+    return 0

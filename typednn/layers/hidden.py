@@ -73,5 +73,5 @@ class HiddenLayer(TrainableLayer[F]):
         here, after = workspace.blocks[k], workspace.blocks[k + 1]
         run.backpropagate(after.dLda, chain.weights[k + 1], here.dLdh)
         run.slope_product(CODES[self.actname], here.a, here.h, here.dLdh, here.dLda)
-        self._gradients_from_error()
+        self._form_weight_gradient()
         self._note_backward()

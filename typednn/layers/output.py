@@ -145,7 +145,7 @@ class OutputLayer(TrainableLayer[F]):
             here.dLdh,
             here.dLda,
         )
-        self._gradients_from_error()
+        self._form_weight_gradient()
         self._note_backward()
 
     def _targets(self, wanted: str) -> Matrix[F]:

@@ -155,7 +155,9 @@ class TrainableLayer(Layer[F]):
         Raises:
             NotReadyError: before the first `backward`.
         """
-        self._form_gradient()
+        self._require_backward()
+        if not self._chain.has_gradient[self._index]:
+            self._form_weight_gradient()
         return self._chain.weight_gradients[self._index]
 
     @property
@@ -165,8 +167,10 @@ class TrainableLayer(Layer[F]):
         Raises:
             NotReadyError: before the first `backward`.
         """
-        self._form_gradient()
-        return self._chain.bias_gradients[self._index].reshape(1, self.length)
+        self._require_backward()
+        sums = self._chain.bias_gradients[self._index]
+        kernels().sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
+        return sums.reshape(1, self.length)
 
     def forward(self) -> None:
         """Computes the activations from those of the layer before.
@@ -186,18 +190,11 @@ class TrainableLayer(Layer[F]):
         workspace.forwarded = k + 1
         workspace.reached = max(workspace.reached, k + 1)
 
-    def _gradients_from_error(self) -> None:
+    def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
-        run = kernels()
-        here, before = chain.workspace.blocks[k], chain.workspace.blocks[k - 1]
-        run.outer(here.dLda, before.h, chain.weight_gradients[k])
-        run.sum_samples(here.dLda, chain.bias_gradients[k])
+        blocks = chain.workspace.blocks
+        kernels().outer(blocks[k].dLda, blocks[k - 1].h, chain.weight_gradients[k])
         chain.has_gradient[k] = True
-
-    def _form_gradient(self) -> None:
-        self._require_backward()
-        if not self._chain.has_gradient[self._index]:
-            self._gradients_from_error()
 
     def _note_backward(self) -> None:
         workspace = self._chain.workspace
