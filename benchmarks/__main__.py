@@ -47,6 +47,8 @@ def main() -> None:
         print(f"{perf_counter() - began:.0f} s", file=sys.stderr)
         path = report.write(given.output, sections)
         print(f"{path} is up to date", file=sys.stderr)
+    if any(section.failures for section in sections):
+        sys.exit("contestants do not compute the same: see the report")
 
 
 if __name__ == "__main__":

@@ -67,18 +67,19 @@ class TrainingContest:
     def _contestant(self, peer: Peer, longest: float) -> Contestant:
         trainer, batch = self.trainers[peer.name], self.task.batch_size
         samples = len(self.task.x)
-        if hasattr(trainer, "threads"):
-            trainer.threads = min(trainer.choices, key=partial(self._seconds, trainer, 8 * batch))
+        tried = min(samples, 8 * batch) if peer.stepwise else samples
+        if hasattr(trainer, "choices"):
+            trainer.choice = min(trainer.choices, key=partial(self._seconds, trainer, tried))
         if peer.stepwise:
-            steps = 8 * longest / self._seconds(trainer, 8 * batch)
+            steps = tried / batch * longest / self._seconds(trainer, tried)
             samples = min(samples, max(1, ceil(steps)) * batch)
         return Contestant(peer.name, partial(trainer.train, samples), samples / batch, trainer.reset)
 
     @staticmethod
-    def _seconds(trainer: Any, samples: int, threads: int | None = None) -> float:
+    def _seconds(trainer: Any, samples: int, choice: int | None = None) -> float:
         """How long it takes to train the first samples, after a try."""
-        if threads is not None:
-            trainer.threads = threads
+        if choice is not None:
+            trainer.choice = choice
         trainer.reset()
         trainer.train(samples)
         trainer.reset()

@@ -32,7 +32,7 @@ def prediction_table(section: Section, settings: Settings, dtype: str) -> str:
     lines: list[list[str]] = []
     for architecture in PREDICTED:
         contest = contests.PredictionContest(architecture, dtype)
-        contest.check()
+        section.check(f"{architecture.name}, {dtype}", contest.check)
         section.note_absent(contest.absent)
         timing = compare(contest.contestants(), settings.budget(3))
         goals = targets.PREDICTED[architecture.name]

@@ -62,7 +62,7 @@ def elementwise_contest(case: Case, dtype: str, size: int) -> KernelContest:
     if not case.sums:
         return KernelContest(runs, result, size, 16)
     runs[TUNED]()
-    return KernelContest(runs, result, size, max(16, np.sqrt(shape[1])), abs(result).max())
+    return KernelContest(runs, result, size, 16, abs(result).max())
 
 
 def _activation_cases() -> list[Case]:

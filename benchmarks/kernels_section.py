@@ -75,7 +75,7 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
             for case in ELEMENTWISE
         ]
         dense = [
-            measured(settings, Curve(case.name, 1), sides, partial(dense_contest, case, dtype))
+            measured(section, settings, Curve(case.name, 1), sides, partial(dense_contest, case, dtype))
             for case in DENSE
         ]
         for kind, curves, axis in (
@@ -89,13 +89,17 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
 
 
 def measured(
-    settings: Settings, curve: Curve, sizes: Sequence[int], contest_of: Callable[[int], KernelContest]
+    section: Section,
+    settings: Settings,
+    curve: Curve,
+    sizes: Sequence[int],
+    contest_of: Callable[[int], KernelContest],
 ) -> Curve:
     """Checks and times the kernel at all sizes, the limit beside it at the largest there is."""
     with np.errstate(all="ignore"):
         for size in sizes:
             contest = contest_of(size)
-            contest.check()
+            section.check(f"{curve.name}, {contest.result.dtype}, at {size:,}", contest.check)
             contestants = [Contestant(name, run, contest.elements) for name, run in contest.runs.items()]
             if size in (SIZES[-1], SIDES[-1]):
                 contestants.append(Contestant(LIMIT, limit(contest.result, size), contest.elements))

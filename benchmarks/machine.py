@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.networks import Array
 from benchmarks.peers import AbsentError, package, versions
 from benchmarks.timing import Budget, Contestant, compare
+from typednn import backend
 
 LARGE = 10_000_000
 SIDE = 2048
@@ -55,8 +56,9 @@ def description() -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.machine()}"),
         ("Python", platform.python_version()),
         ("C compiler", _compiler()),
+        ("typednn runs on", backend()),
     ]
-    return rows + list(versions().items())
+    return [*rows, *versions().items()]
 
 
 def cores() -> int:

@@ -86,6 +86,11 @@ class Tuned:
         self.tanh_slope(a, y, dLda)
         np.multiply(dLda, g, out=dLda)
 
+    def clip(self, y: Array) -> None:
+        """Probabilities away from 0 and 1, into u."""
+        np.maximum(y, self.low, out=self.u)
+        np.minimum(self.u, self.high, out=self.u)
+
     # Losses: the sum over the block of the loss of outputs y, or pre-activations a, given targets t.
 
     def squared_error(self, y: Array, t: Array) -> Any:
@@ -94,8 +99,7 @@ class Tuned:
 
     def binary_cross_entropy(self, y: Array, t: Array) -> Any:
         u, v = self.u, self.v
-        np.maximum(y, self.low, out=u)
-        np.minimum(u, self.high, out=u)
+        self.clip(y)
         np.subtract(self.one, u, out=v)
         np.log(u, out=u)
         np.log(v, out=v)
@@ -103,7 +107,7 @@ class Tuned:
         return np.dot(u, t) - np.add.reduce(v)
 
     def cross_entropy(self, y: Array, t: Array) -> Any:
-        np.maximum(y, self.low, out=self.u)
+        self.clip(y)
         np.log(self.u, out=self.u)
         return -np.dot(self.u, t)
 
@@ -125,8 +129,7 @@ class Tuned:
 
     def binary_cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
         u, v = self.u, self.v
-        np.maximum(y, self.low, out=u)
-        np.minimum(u, self.high, out=u)
+        self.clip(y)
         np.subtract(self.one, u, out=v)
         np.multiply(v, u, out=v)
         np.multiply(v, self.terms, out=v)
@@ -136,7 +139,7 @@ class Tuned:
         np.copyto(dLdy, self.zero, where=self.mask)
 
     def cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
-        np.maximum(y, self.low, out=self.u)
+        self.clip(y)
         np.divide(t, self.u, out=dLdy)
         np.negative(dLdy, out=dLdy)
         np.not_equal(self.u, y, out=self.mask)
@@ -165,6 +168,8 @@ def softmax(a: Array, y: Array) -> Callable[[], object]:
 
 def softmax_product(y: Array, g: Array, dLda: Array) -> Callable[[], object]:
     """y (g - <g, y>) of each row, ready to be called."""
+    if len(y) == 1 and y.size > BLOCK:
+        return partial(_long_softmax_product, _blocks([y.reshape(-1), g.reshape(-1), dLda.reshape(-1)]))
     return _rows(_softmax_product, y, g, dLda)
 
 
@@ -191,6 +196,13 @@ def _long_softmax(blocks: list[tuple[Array, ...]], a: Array, y: Array) -> None:
 def _softmax_product(y: Array, g: Array, dLda: Array) -> None:
     np.subtract(g, np.vecdot(g, y)[:, None], out=dLda)
     np.multiply(dLda, y, out=dLda)
+
+
+def _long_softmax_product(blocks: list[tuple[Array, ...]]) -> None:
+    inner = sum(np.dot(g, y) for y, g, _ in blocks)
+    for y, g, dLda in blocks:
+        np.subtract(g, inner, out=dLda)
+        np.multiply(dLda, y, out=dLda)
 
 
 def _cross_entropy_of_logits(u: Array, a: Array, t: Array, losses: Array) -> None:

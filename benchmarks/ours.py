@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import ctypes.util
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -11,10 +14,11 @@ from typednn_kernels.activations import ActivationName
 from typednn_kernels.arrays import Order
 from typednn_kernels.layout import unit_count
 
-from benchmarks import textbook
+from benchmarks import peers_c, textbook
 from benchmarks.networks import Array, Task, flat
-from benchmarks.peers import package
+from benchmarks.peers import AbsentError
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+from typednn.backends import kernels
 
 
 class VectorTrainer:
@@ -28,7 +32,12 @@ class VectorTrainer:
         self.rate: Any = task.dtype.type(task.learning_rate)
         self.order: Order = np.arange(len(task.x))
         self.losses: Array = np.empty(len(task.x), task.dtype)
-        self.work: list[Array] = [np.zeros(size, task.dtype) for _ in range(4)]
+        self.work: tuple[Array, Array, Array, Array] = (
+            np.zeros(size, task.dtype),
+            np.zeros(size, task.dtype),
+            np.zeros(size, task.dtype),
+            np.zeros(size, task.dtype),
+        )
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
@@ -55,11 +64,11 @@ class VectorTrainer:
 
 
 class KernelTrainer(VectorTrainer):
-    """The compiled kernel: one call for all samples."""
+    """The kernel of the active backend: one call for all samples."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._kernels: Any = package("typednn_kernels.compiled")
+        self._kernels = kernels()
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""
@@ -86,16 +95,35 @@ class CTrainer(VectorTrainer):
     """The C program: one call for all samples.
 
     Raises:
-        AbsentError: there is no C compiler.
+        AbsentError: there is no gcc.
     """
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._train_online: Callable[..., object] = package("benchmarks.peers_c").train_online
+        if peers_c.gcc() is None:
+            raise AbsentError("gcc is not installed")
+        with denormals_kept():
+            self.train(1)
+        self.reset()
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""
-        self.run(self._train_online, samples)
+        self.run(peers_c.train_online, samples)
+
+
+@contextmanager
+def denormals_kept() -> Generator[None, None, None]:
+    """Undoes what loading a library made with -ffast-math does: numbers below the normal range become 0.
+
+    It would do so in the whole process, for all contestants.
+    """
+    library = ctypes.CDLL(ctypes.util.find_library("m"))
+    environment = ctypes.create_string_buffer(256)
+    library.fegetenv(environment)
+    try:
+        yield
+    finally:
+        library.fesetenv(environment)
 
 
 class FitTrainer:
@@ -145,7 +173,7 @@ class LayersTrainer:
 
 
 class ClassicTrainer(LayersTrainer):
-    """The classic door: the loop written by hand."""
+    """The layers of typednn: the loop written by hand."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task, list(network(task).layers))

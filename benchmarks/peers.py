@@ -15,7 +15,11 @@ class AbsentError(Exception):
 
 
 class Trainer(Protocol):
-    """Trains the network of a task."""
+    """Trains the network of a task.
+
+    A contestant that may be run in several ways lists them as `choices`; before it is timed, `choice` is set
+    to the fastest of them.
+    """
 
     def __init__(self, task: Task) -> None: ...
 

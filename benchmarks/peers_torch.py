@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from typing import Any
 
+from benchmarks.machine import cores
 from benchmarks.networks import Array, Task, flat
 from benchmarks.peers import package
 
@@ -45,13 +45,13 @@ def load(linear: list[Any], task: Task) -> None:
 
 
 class TorchTrainer:
-    """Trains in a Python loop; `threads` is set to the better of the choices before it is timed."""
+    """Trains in a Python loop; on one thread or on all cores."""
 
-    choices = tuple({1, os.cpu_count() or 1})
+    choices = tuple({1, cores()})
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.threads = 1
+        self.choice = 1
         self._model, self._linear = network(task)
         self._loss = LOSSES[task.architecture.activations[-1], task.architecture.loss]
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=task.learning_rate)
@@ -61,7 +61,7 @@ class TorchTrainer:
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.choice)
         load(self._linear, self.task)
 
     def train(self, samples: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from benchmarks.timing import Timing
 
 INTRODUCTION = (
     "Ratios say how many times longer a peer takes than typednn: the median over interleaved rounds. "
-    "All contestants were checked to compute the same before they were timed."
+    "Before they are timed, all contestants are checked to compute the same."
 )
 
 
@@ -23,17 +23,26 @@ class Section:
     Attributes:
         text: its paragraphs, tables and pictures, in Markdown.
         verdicts: the numbers that have a target.
+        failures: where contestants did not compute the same.
     """
 
     title: str
     text: list[str] = field(default_factory=list[str])
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    failures: list[str] = field(default_factory=list[str])
 
     def judge(self, what: str, value: float, target: float, *, most: bool = False) -> str:
         """Notes a number that has a target; the text that says both."""
         verdict = Verdict(what, value, target, most)
         self.verdicts.append(verdict)
         return str(verdict)
+
+    def check(self, what: str, check: Callable[[], None]) -> None:
+        """Runs the check before a comparison; if it fails, the report says so."""
+        try:
+            check()
+        except AssertionError as error:
+            self.failures.append(f"{what}: {error}")
 
     def note_absent(self, absent: dict[str, str]) -> None:
         """Says who did not take part, and why; once."""
@@ -71,9 +80,12 @@ def write(folder: Path, sections: Sequence[Section]) -> Path:
     missed = [
         f"- {section.title}: {verdict.what}: {verdict}" for section, verdict in verdicts if not verdict.met
     ]
+    failures = [f"- {section.title}: {line}" for section in sections for line in section.failures]
     summary = [f"{len(verdicts) - len(missed)} of {len(verdicts)} targets are met."]
     if missed:
         summary += ["Missed:", "\n".join(missed)]
+    if failures:
+        summary += ["Contestants that do not compute the same:", "\n".join(failures)]
     parts = [
         "# typednn: benchmarks",
         INTRODUCTION,

@@ -66,7 +66,7 @@ def training_table(
     lines: list[list[str]] = []
     for architecture in rows:
         contest = contest_of(architecture, dtype)
-        contest.check()
+        section.check(f"{architecture.name}, {dtype}", contest.check)
         section.note_absent(contest.absent)
         timing = compare(contest.contestants(settings.longest), settings.budget(seconds))
         timings[architecture.name] = timing

@@ -153,9 +153,9 @@ def _opened(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
 
 @contextmanager
 def _opened_csv(path: Path) -> Generator[Table]:
-    with _opened(path) as file:
+    with _opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
         try:
-            yield Table(io.TextIOWrapper(file, "utf-8-sig", newline=""), path)
+            yield Table(text, path)
         except UnicodeDecodeError:
             raise FileFormatError(
                 f"{path}: expected CSV in UTF-8, .npz or IDX, found bytes that are none of these"
@@ -178,8 +178,12 @@ def _csv_samples(path: Path, width: int, names: tuple[str, ...] | None, target: 
     with _opened_csv(path) as table:
         place = table.names.index(target) if target in table.names else None
         if names is None or not table.named:
-            extra = len(table.names) == width + 1
-            x, _ = table.read((len(table.names) - 1 if place is None else place) if extra else None)
+            count = len(table.names)
+            if count not in {width, width + 1}:
+                raise ShapeError(
+                    f"{path}: expected {width} columns of features, and perhaps the target, found {count}"
+                )
+            x, _ = table.read(None if count == width else width if place is None else place)
             return x
         missing = [name for name in names if name not in table.names]
         extra_names = [name for name in table.names if name not in names and name != target]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import ActivationName
-from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.arrays import Matrix
 
 from typednn.arrays import Labels
 from typednn.data_files import Dataset
@@ -31,7 +31,9 @@ from typednn.preprocessing import (
 )
 from typednn.training import History
 
-BATCH = 32
+BATCH, EPOCHS = 32, 100
+RATES: dict[Task, float] = {"classification": 0.05, "regression": 0.01}
+"""What is taken where the user says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Settings:
         hidden: the lengths of the hidden layers.
         activation: that of the hidden layers.
         epochs: how many times each sample is used.
-        batch_size: samples per step; None is 32, or all where there are fewer.
-        learning_rate: of every step.
+        batch_size: samples per step; None is `BATCH`, or all where there are fewer.
+        learning_rate: of every step; None is that of the task in `RATES`.
         seed: of the split, the weights and the order of samples.
         held_out: the share of samples that is not learnt from.
     """
@@ -52,9 +54,9 @@ class Settings:
     task: Task | None = None
     hidden: tuple[int, ...] = (64,)
     activation: ActivationName = "relu"
-    epochs: int = 50
+    epochs: int = EPOCHS
     batch_size: int | None = None
-    learning_rate: float = 0.05
+    learning_rate: float | None = None
     seed: int = 0
     held_out: float = 0.2
 
@@ -114,12 +116,13 @@ def train(
     return _train_numbers(dataset, settings, on_epoch)
 
 
-def predictions(model: Model[F], x: Numbers) -> Iterator[list[str]]:
+def predictions(model: Model[np.float32] | Model[np.float64], x: Numbers) -> Iterator[list[str]]:
     """The lines of a table of predictions: names, then a line for each sample `(n_features,)` of x.
 
     A class comes with its probability. Raises what `Model.outputs` raises.
     """
-    known, outputs = model.preprocessing, model.outputs(x)
+    known = model.preprocessing
+    outputs: NDArray[np.floating] = model.outputs(x)
     name = (known and known.target_name) or "prediction"
     target = known and known.target
     if isinstance(target, Scale):
@@ -206,12 +209,13 @@ def _fit(
     settings: Settings,
     on_epoch: Callable[[History], None] | None,
 ) -> None:
+    task: Task = "classification" if targets.ndim == 1 else "regression"
     model.network.fit(
         model.standardized(dataset.x[part]),
         targets[part],
         epochs=settings.epochs,
         batch_size=settings.batch_size or min(BATCH, len(part)),
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.learning_rate or RATES[task],
         validation_data=(model.standardized(dataset.x[held]), targets[held]),
         on_epoch=on_epoch,
     )

@@ -45,7 +45,7 @@ class Scale:
                 scaled[chunk] = (values[chunk].astype(np.float64) - self.mean) / self.deviation
         return scaled
 
-    def restore(self, scaled: Matrix[F]) -> Matrix[np.float64]:
+    def restore(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
         """What `standardize` was given, `(n_samples, n_columns)`."""
         return scaled.astype(np.float64) * self.deviation + self.mean
 

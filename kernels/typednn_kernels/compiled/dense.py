@@ -2,70 +2,99 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction
+from typednn_kernels.compiled.loops import elementwise, piece, product
+
+scaled = elementwise(lambda x, factor: x * factor)
+added = elementwise(lambda x, y: x + y)
+weighted = elementwise(lambda total, x, weight: total + weight * x)
+descended = elementwise(lambda row, slope, rate: row - rate * slope)
+"""A row times a number, plus a row, plus or minus a multiple of a row."""
 
 
 @reduction
-def dot(x: Vector[F], y: Vector[F]) -> F:
-    """The sum of the products."""
-    total = x[0] * y[0]
-    for i in range(1, x.size):
-        total += x[i] * y[i]
+def dot(x: Vector[F], y: Vector[F], n: int) -> F:
+    """The sum of n products."""
+    total = x.dtype.type(0)
+    for j in range(n):
+        total += x[j] * y[j]
     return total
 
 
+@reduction
+def four_dots(
+    w0: Vector[F], w1: Vector[F], w2: Vector[F], w3: Vector[F], x: Vector[F], n: int
+) -> tuple[F, F, F, F]:
+    """Four rows times one vector, each element of which is loaded once."""
+    d0 = d1 = d2 = d3 = x.dtype.type(0)
+    for j in range(n):
+        d0 += w0[j] * x[j]
+        d1 += w1[j] * x[j]
+        d2 += w2[j] * x[j]
+        d3 += w3[j] * x[j]
+    return d0, d1, d2, d3
+
+
 @kernel
-def affine_one(x: Vector[F], W: Matrix[F], bias: Vector[F], a: Vector[F]) -> None:
-    """a = W x + bias for one sample."""
-    for i in range(a.size):
-        a[i] = dot(W[i], x) + bias[i]
+def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
+    """a = W x + bias for one sample; W is flat."""
+    n, m = a.size, x.size
+    blocks = n - n % 4
+    for i in range(0, blocks, 4):
+        first = i * m
+        d0, d1, d2, d3 = four_dots(
+            piece(W, first, m), piece(W, first + m, m), piece(W, first + 2 * m, m), piece(W, first + 3 * m, m), x, m
+        )
+        a[i] = bias[i] + d0
+        a[i + 1] = bias[i + 1] + d1
+        a[i + 2] = bias[i + 2] + d2
+        a[i + 3] = bias[i + 3] + d3
+    for i in range(blocks, n):
+        a[i] = bias[i] + dot(piece(W, i * m, m), x, m)
 
 
 @kernel
 def affine_many(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """a = x W^T + bias for a batch."""
-    np.dot(x, W.T, a)
+    product(x, W.T, a)
+    n = bias.size
     for s in range(a.shape[0]):
-        for i in range(a.shape[1]):
-            a[s, i] += bias[i]
+        row = piece(a, s * n, n)
+        added(0, n, row, bias, row)
 
 
 @kernel
-def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Matrix[F]) -> None:
-    """The outer product of one sample."""
+def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
+    """The outer product of one sample, into a flat matrix."""
+    m = h_prev.size
     for i in range(dLda.size):
-        for j in range(h_prev.size):
-            dLdW[i, j] = dLda[i] * h_prev[j]
+        scaled(0, m, h_prev, dLda[i], piece(dLdW, i * m, m))
 
 
 @kernel
-def backpropagate_one(dLda: Vector[F], W: Matrix[F], dLdh: Vector[F]) -> None:
-    """dLdh = W^T dLda for one sample."""
-    for j in range(dLdh.size):
-        dLdh[j] = dLda[0] * W[0, j]
+def backpropagate_one(dLda: Vector[F], W: Vector[F], dLdh: Vector[F]) -> None:
+    """dLdh = W^T dLda for one sample; W is flat."""
+    m = dLdh.size
+    scaled(0, m, W, dLda[0], dLdh)
     for i in range(1, dLda.size):
-        for j in range(dLdh.size):
-            dLdh[j] += dLda[i] * W[i, j]
+        weighted(0, m, dLdh, piece(W, i * m, m), dLda[i], dLdh)
 
 
 @kernel
-def sum_rows(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
-    """The sum over samples."""
-    for i in range(dLdBias.size):
-        dLdBias[i] = dLda[0, i]
-    for s in range(1, dLda.shape[0]):
-        for i in range(dLdBias.size):
-            dLdBias[i] += dLda[s, i]
+def sum_rows(dLda: Vector[F], dLdBias: Vector[F]) -> None:
+    """The sum over samples, whose numbers lie in a flat array."""
+    n = dLdBias.size
+    scaled(0, n, dLda, dLda.dtype.type(1), dLdBias)
+    for start in range(n, dLda.size, n):
+        added(0, n, dLdBias, piece(dLda, start, n), dLdBias)
 
 
 @entry
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
     if x.shape[0] == 1:
-        affine_one(x[0], W, bias, a[0])
+        affine_one(piece(x, 0, x.size), piece(W, 0, W.size), bias, piece(a, 0, a.size))
     else:
         affine_many(x, W, bias, a)
 
@@ -74,21 +103,21 @@ def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
     if dLda.shape[0] == 1:
-        outer_one(dLda[0], h_prev[0], dLdW)
+        outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
     else:
-        np.dot(dLda.T, h_prev, dLdW)
+        product(dLda.T, h_prev, dLdW)
 
 
 @entry
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """dLdBias = the sum over samples, from (B, n) to (n,)."""
-    sum_rows(dLda, dLdBias)
+    sum_rows(piece(dLda, 0, dLda.size), dLdBias)
 
 
 @entry
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
     if dLda.shape[0] == 1:
-        backpropagate_one(dLda[0], W, dLdh[0])
+        backpropagate_one(piece(dLda, 0, dLda.size), piece(W, 0, W.size), piece(dLdh, 0, dLdh.size))
     else:
-        np.dot(dLda, W, dLdh)
+        product(dLda, W, dLdh)

@@ -2,126 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX, Activation
+from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled import elementary as _meanings  # noqa: F401  (registers them)
-from typednn_kernels.compiled.jit import entry, formula, kernel, reduction
+from typednn_kernels.compiled.jit import entry, kernel
+from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
 from typednn_kernels.elementary import exp
 
 
-def switch(cases: Sequence[Callable[..., None]]) -> Callable[..., None]:
-    """One compiled function that calls the case its first argument numbers."""
-    first, *others = cases
-    if not others:
-
-        @kernel
-        def last(_code: int, *arguments: object) -> None:
-            first(*arguments)
-
-        return last
-
-    rest = switch(others)
-
-    @kernel
-    def choose(code: int, *arguments: object) -> None:
-        if code == 0:
-            first(*arguments)
-        else:
-            rest(code - 1, *arguments)
-
-    return choose
+def _times(slope: Callable[[Values, Values], Values] | None) -> Callable[..., Values] | None:
+    return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
 
 
-@reduction
-def softmax_row(a: Vector[F], y: Vector[F]) -> None:
-    """Softmax of one sample; the largest pre-activation is subtracted first."""
-    largest = a[0]
-    for i in range(1, a.size):
-        largest = max(largest, a[i])
-    for i in range(a.size):
-        y[i] = exp(a[i] - largest)
-    total = y[0]
-    for i in range(1, a.size):
-        total += y[i]
-    for i in range(a.size):
-        y[i] /= total
+value_of = elementwise(*(row.value for row in ACTIVATIONS))
+slope_of = elementwise(*(row.slope for row in ACTIVATIONS))
+product_of = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
+"""By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
+
+largest = maxima(lambda a: a)
+total = sums(lambda y: y)
+inner = sums(lambda x, y: x * y)
+copies = elementwise(lambda x: x)
+exponentials = elementwise(lambda a, shift: exp(a - shift))
+quotients = elementwise(lambda y, divisor: y / divisor)
+softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
 
 
-@reduction
-def softmax_product_row(y: Vector[F], dLdy: Vector[F], dLda: Vector[F]) -> None:
-    """dLda = y (g - <g, y>) of one sample."""
-    inner = dLdy[0] * y[0]
-    for i in range(1, y.size):
-        inner += dLdy[i] * y[i]
-    for i in range(y.size):
-        dLda[i] = y[i] * (dLdy[i] - inner)
+@kernel
+def values(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
+    """y = f(a), all flat (B, n)."""
+    if activation != SOFTMAX:
+        value_of(activation, a.size, a, y)
+        return
+    n = a.size // samples
+    for s in range(samples):
+        a_row, y_row = piece(a, s * n, n), piece(y, s * n, n)
+        exponentials(0, n, a_row, largest(0, n, a_row), y_row)
+        quotients(0, n, y_row, total(0, n, y_row), y_row)
 
 
-def _value_loop(row: Activation) -> Callable[..., None]:
-    if row.value is None:
-
-        @kernel
-        def rows(a: Vector[F], y: Vector[F], n: int) -> None:
-            for start in range(0, a.size, n):
-                softmax_row(a[start : start + n], y[start : start + n])
-
-        return rows
-
-    value = formula(row.value)
-
-    @kernel
-    def loop(a: Vector[F], y: Vector[F], _n: int) -> None:
-        for i in range(a.size):
-            y[i] = value(a[i])
-
-    return loop
-
-
-def _slope_loop(slope: Callable[[Values, Values], Values]) -> Callable[..., None]:
-    scalar = formula(slope)
-
-    @kernel
-    def loop(a: Vector[F], y: Vector[F], result: Vector[F]) -> None:
-        for i in range(a.size):
-            result[i] = scalar(a[i], y[i])
-
-    return loop
-
-
-def _product_loop(row: Activation) -> Callable[..., None]:
-    if row.slope is None:
-
-        @kernel
-        def rows(_a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], n: int) -> None:
-            for start in range(0, y.size, n):
-                stop = start + n
-                softmax_product_row(y[start:stop], dLdy[start:stop], dLda[start:stop])
-
-        return rows
-
-    slope = formula(row.slope)
-
-    @kernel
-    def loop(a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], _n: int) -> None:
-        for i in range(a.size):
-            dLda[i] = dLdy[i] * slope(a[i], y[i])
-
-    return loop
-
-
-values = switch([_value_loop(row) for row in ACTIVATIONS])
-slopes = switch([_slope_loop(row.slope) for row in ACTIVATIONS if row.slope is not None])
-products = switch([_product_loop(row) for row in ACTIVATIONS])
-"""By activation code, over flat arrays of rows of n numbers: `(code, a, y, n)`, `(code, a, y, slope)`,
-`(code, a, y, dLdy, dLda, n)`."""
+@kernel
+def products(
+    activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
+) -> None:
+    """dLda = dLdy * dy/da, all flat (B, n); for softmax y (g - <g, y>)."""
+    if activation != SOFTMAX:
+        product_of(activation, a.size, a, y, dLdy, dLda)
+        return
+    n = a.size // samples
+    for s in range(samples):
+        y_row, g_row = piece(y, s * n, n), piece(dLdy, s * n, n)
+        softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), piece(dLda, s * n, n))
 
 
 @entry
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """y = f(a), all (B, n)."""
-    values(activation, a.reshape(a.size), y.reshape(a.size), a.shape[1])
+    values(activation, piece(a, 0, a.size), piece(y, 0, a.size), a.shape[0])
 
 
 @entry
@@ -129,7 +68,7 @@ def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[
     """slope = dy/da, all (B, n); not for softmax."""
     if activation == SOFTMAX:
         raise ValueError("softmax has no elementwise slope, but a Jacobian")
-    slopes(activation, a.reshape(a.size), y.reshape(a.size), slope.reshape(a.size))
+    slope_of(activation, a.size, a, y, slope)
 
 
 @entry
@@ -137,7 +76,7 @@ def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], 
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
     size = a.size
     products(
-        activation, a.reshape(size), y.reshape(size), dLdy.reshape(size), dLda.reshape(size), a.shape[1]
+        activation, piece(a, 0, size), piece(y, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size), a.shape[0]
     )
 
 

@@ -1,53 +1,81 @@
-"""Whole training steps and whole epochs in one call."""
+"""A forward and a backward pass, and epochs of mini-batches, in one call each."""
 
 from __future__ import annotations
 
-from typednn_kernels import layout as views
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_many, affine_one, dot, outer_one, sum_rows
-from typednn_kernels.compiled.dense import backpropagate_one
-from typednn_kernels.compiled.elementwise import products, values
+from typednn_kernels.compiled.dense import affine_many, affine_one, backpropagate_one, descended, outer_one, sum_rows
+from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.output import output_signals, sample_losses
+from typednn_kernels.compiled.loops import piece, product, rows
+from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 
-import numpy as np
-
-weights, biases, block = kernel(views.weights), kernel(views.biases), kernel(views.block)
+@kernel
+def units(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
+    """The block of layer k in a workspace, flat: `(B * n,)`."""
+    return piece(workspace, samples * layout[k, UNITS], samples * layout[k, LENGTH])
 
 
 @kernel
-def load(layout: Layout, x: Matrix[F], row: int, a: Vector[F], h: Vector[F], start: int) -> None:
-    """Copies a sample to a place in the input layer's block, and applies that layer's activation."""
-    n = layout[0, LENGTH]
-    inputs = h[start : start + n]
-    if layout[0, ACTIVATION] == NONE:
-        for i in range(n):
-            inputs[i] = x[row, i]
+def block(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Matrix[F]:
+    """The block of layer k in a workspace: `(B, n)`."""
+    return rows(workspace, samples * layout[k, UNITS], samples, layout[k, LENGTH])
+
+
+@kernel
+def weights(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:
+    """The weights of layer k: `(n, n_prev)`."""
+    return rows(vector, layout[k, WEIGHTS], layout[k, LENGTH], layout[k, PREVIOUS])
+
+
+@kernel
+def flat_weights(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
+    """The weights of layer k: `(n * n_prev,)`."""
+    return piece(vector, layout[k, WEIGHTS], layout[k, LENGTH] * layout[k, PREVIOUS])
+
+
+@kernel
+def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
+    """The biases of layer k: `(n,)`."""
+    return piece(vector, layout[k, BIASES], layout[k, LENGTH])
+
+
+@kernel
+def ascend(parameters: Vector[F], layout: Layout, k: int, a: Vector[F], h: Vector[F], samples: int) -> None:
+    """The pre-activations of layer k."""
+    bias = biases(parameters, layout, k)
+    if samples == 1:
+        affine_one(units(h, layout, k - 1, 1), flat_weights(parameters, layout, k), bias, units(a, layout, k, 1))
     else:
-        pre_activations = a[start : start + n]
-        for i in range(n):
-            pre_activations[i] = x[row, i]
-        values(layout[0, ACTIVATION], pre_activations, inputs, n)
+        affine_many(
+            block(h, layout, k - 1, samples),
+            weights(parameters, layout, k),
+            bias,
+            block(a, layout, k, samples),
+        )
 
 
 @kernel
 def forward_from_inputs(
     parameters: Vector[F], layout: Layout, a: Vector[F], h: Vector[F], samples: int
 ) -> None:
-    """The activations of all layers above the input layer."""
-    for k in range(1, layout.shape[0]):
-        n = layout[k, LENGTH]
-        below = block(h, layout, k - 1, samples)
-        pre_activations = block(a, layout, k, samples)
-        W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
-        if samples == 1:
-            affine_one(below[0], W, bias, pre_activations[0])
-        else:
-            affine_many(below, W, bias, pre_activations)
-        start, stop = samples * layout[k, UNITS], samples * (layout[k, UNITS] + n)
-        values(layout[k, ACTIVATION], a[start:stop], h[start:stop], n)
+    """All activations; the samples lie in the input layer's block of `a`, or of `h` if it has no activation."""
+    for k in range(layout.shape[0]):
+        if k > 0:
+            ascend(parameters, layout, k, a, h, samples)
+        if k > 0 or layout[k, ACTIVATION] != NONE:
+            values(layout[k, ACTIVATION], units(a, layout, k, samples), units(h, layout, k, samples), samples)
+
+
+@kernel
+def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int) -> Vector[F]:
+    """Where `forward_from_inputs` expects the samples."""
+    if layout[0, ACTIVATION] == NONE:
+        place = units(h, layout, 0, samples)
+    else:
+        place = units(a, layout, 0, samples)
+    return place
 
 
 @kernel
@@ -55,51 +83,52 @@ def backward_from_targets(
     parameters: Vector[F],
     layout: Layout,
     loss: int,
-    t: Matrix[F],
+    t: Vector[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    samples: int,
 ) -> None:
-    """All error signals and gradients."""
-    samples, last = t.shape[0], layout.shape[0] - 1
+    """All error signals and gradients; the targets are flat."""
+    last = layout.shape[0] - 1
     for k in range(last, 0, -1):
-        n, activation = layout[k, LENGTH], layout[k, ACTIVATION]
-        start, stop = samples * layout[k, UNITS], samples * (layout[k, UNITS] + n)
+        activation, done = layout[k, ACTIVATION], False
+        activations, signal, error = (
+            units(h, layout, k, samples),
+            units(dLdh, layout, k, samples),
+            units(dLda, layout, k, samples),
+        )
         if k == last:
-            output_signals(
-                loss,
-                activation,
-                a[start:stop],
-                h[start:stop],
-                t.reshape(t.size),
-                dLdh[start:stop],
-                dLda[start:stop],
-                samples,
+            loss_signal(loss, activations, t, signal, samples)
+            done = stable_error(loss, activation, activations, t, error, samples)
+        elif samples == 1:
+            backpropagate_one(units(dLda, layout, k + 1, 1), flat_weights(parameters, layout, k + 1), signal)
+        else:
+            product(
+                block(dLda, layout, k + 1, samples),
+                weights(parameters, layout, k + 1),
+                block(dLdh, layout, k, samples),
             )
-        else:
-            above, W = block(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1)
-            if samples == 1:
-                backpropagate_one(above[0], W, dLdh[start:stop])
-            else:
-                np.dot(above, W, block(dLdh, layout, k, samples))
-            products(activation, a[start:stop], h[start:stop], dLdh[start:stop], dLda[start:stop], n)
-        error, below = block(dLda, layout, k, samples), block(h, layout, k - 1, samples)
+        if not done:
+            products(activation, units(a, layout, k, samples), activations, signal, error, samples)
         if samples == 1:
-            outer_one(error[0], below[0], weights(gradient, layout, k))
+            outer_one(error, units(h, layout, k - 1, 1), flat_weights(gradient, layout, k))
         else:
-            np.dot(error.T, below, weights(gradient, layout, k))
+            product(
+                block(dLda, layout, k, samples).T,
+                block(h, layout, k - 1, samples),
+                weights(gradient, layout, k),
+            )
         sum_rows(error, biases(gradient, layout, k))
 
 
 @entry
 def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
     """All activations of a network for the samples x (B, n_inputs)."""
-    samples, n = x.shape
-    for s in range(samples):
-        load(layout, x, s, a, h, s * n)
-    forward_from_inputs(parameters, layout, a, h, samples)
+    copies(0, x.size, x, inputs(layout, a, h, x.shape[0]))
+    forward_from_inputs(parameters, layout, a, h, x.shape[0])
 
 
 @entry
@@ -115,82 +144,15 @@ def backward(
     gradient: Vector[F],
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
-    backward_from_targets(parameters, layout, loss, t, a, h, dLdh, dLda, gradient)
-
-
-@entry
-def train_online(
-    parameters: Vector[F],
-    layout: Layout,
-    loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    order: Order,
-    learning_rate: F,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    losses: Vector[F],
-) -> None:
-    """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    last = layout.shape[0] - 1
-    first_output, stop_output = layout[last, UNITS], layout[last, UNITS] + layout[last, LENGTH]
-    output_activation = layout[last, ACTIVATION]
-    for step in range(order.size):
-        s = order[step]
-        load(layout, x, s, a, h, 0)
-        forward_from_inputs(parameters, layout, a, h, 1)
-        pre_activations, outputs = a[first_output:stop_output], h[first_output:stop_output]
-        sample_losses(loss, output_activation, pre_activations, outputs, t[s], losses[step : step + 1])
-        output_signals(
-            loss,
-            output_activation,
-            pre_activations,
-            outputs,
-            t[s],
-            dLdh[first_output:stop_output],
-            dLda[first_output:stop_output],
-            1,
-        )
-        for k in range(last, 0, -1):
-            descend(parameters, layout, k, learning_rate, h, dLdh, dLda)
-            if k > 1:
-                start, stop = layout[k - 1, UNITS], layout[k - 1, UNITS] + layout[k - 1, LENGTH]
-                products(
-                    layout[k - 1, ACTIVATION],
-                    a[start:stop],
-                    h[start:stop],
-                    dLdh[start:stop],
-                    dLda[start:stop],
-                    layout[k - 1, LENGTH],
-                )
+    targets = piece(t, 0, t.size)
+    backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, t.shape[0])
 
 
 @kernel
-def descend(
-    parameters: Vector[F],
-    layout: Layout,
-    k: int,
-    learning_rate: F,
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-) -> None:
-    """The signal to the layer below layer k, and the update of layer k, in one pass over its weights."""
-    n_prev, start = layout[k, PREVIOUS], layout[k - 1, UNITS]
-    below, signal = h[start : start + n_prev], dLdh[start : start + n_prev]
-    for j in range(n_prev):
-        signal[j] = 0
-    for i in range(layout[k, LENGTH]):
-        error = dLda[layout[k, UNITS] + i]
-        at = layout[k, WEIGHTS] + i * n_prev
-        row = parameters[at : at + n_prev]
-        step = learning_rate * error
-        for j in range(n_prev):
-            signal[j] += error * row[j]
-            row[j] -= step * below[j]
-        parameters[layout[k, BIASES] + i] -= step
+def gather(x: Vector[F], order: Order, first: int, n: int, chosen: Vector[F]) -> None:
+    """Copies the rows of n numbers that `order` names from `first` on, until `chosen` is full."""
+    for i in range(chosen.size // n):
+        copies(0, n, piece(x, order[first + i] * n, n), piece(chosen, i * n, n))
 
 
 @entry
@@ -212,25 +174,21 @@ def train_batches(
 ) -> None:
     """A step for each `batch_size` samples of `order`, the last batch being what is left."""
     last = layout.shape[0] - 1
-    n_inputs, n_outputs = layout[0, LENGTH], layout[last, LENGTH]
-    targets = np.empty((batch_size, n_outputs), t.dtype)
+    n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
-        for i in range(samples):
-            s = order[first + i]
-            load(layout, x, s, a, h, i * n_inputs)
-            for j in range(n_outputs):
-                targets[i, j] = t[s, j]
+        gather(piece(x, 0, x.size), order, first, layout[0, LENGTH], inputs(layout, a, h, samples))
         forward_from_inputs(parameters, layout, a, h, samples)
-        start, stop = samples * layout[last, UNITS], samples * (layout[last, UNITS] + n_outputs)
+        # The error of the output layer is written where its targets are read, number by number.
+        targets = units(dLda, layout, last, samples)
+        gather(piece(t, 0, t.size), order, first, n, targets)
         sample_losses(
             loss,
-            layout[last, ACTIVATION],
-            a[start:stop],
-            h[start:stop],
-            targets[:samples].reshape(samples * n_outputs),
-            losses[first : first + samples],
+            activation,
+            units(a, layout, last, samples),
+            units(h, layout, last, samples),
+            targets,
+            piece(losses, first, samples),
         )
-        backward_from_targets(parameters, layout, loss, targets[:samples], a, h, dLdh, dLda, gradient)
-        for i in range(parameters.size):
-            parameters[i] -= learning_rate * gradient[i]
+        backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, samples)
+        descended(0, parameters.size, parameters, gradient, learning_rate, parameters)

@@ -4,112 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import SIGMOID, SOFTMAX
+from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled.elementwise import products, switch
-from typednn_kernels.compiled.jit import entry, formula, kernel, reduction
+from typednn_kernels.compiled.elementwise import largest, products, total
+from typednn_kernels.compiled.jit import entry, kernel
+from typednn_kernels.compiled.loops import elementwise, piece, sums
 from typednn_kernels.elementary import exp, log
-from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS, Loss
+from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
 
 
-def _sum_of_terms(term: Callable[[Values, Values], Values]) -> Callable[..., None]:
-    scalar = formula(term)
-
-    @reduction
-    def rows(z: Vector[F], t: Vector[F], losses: Vector[F]) -> None:
-        n = z.size // losses.size
-        for s in range(losses.size):
-            total = scalar(z[s * n], t[s * n])
-            for i in range(s * n + 1, s * n + n):
-                total += scalar(z[i], t[i])
-            losses[s] = total
-
-    return rows
+def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
+    return lambda a, t, shift: term(a - shift, t)
 
 
-def _sum_of_stable_terms(row: Loss) -> Callable[..., None]:
-    if row.canonical != "softmax":
-        return _sum_of_terms(row.stable_value)
-    scalar = formula(row.stable_value)
-
-    @reduction
-    def rows(z: Vector[F], t: Vector[F], losses: Vector[F]) -> None:
-        n = z.size // losses.size
-        for s in range(losses.size):
-            first, stop = s * n, s * n + n
-            largest = z[first]
-            for i in range(first + 1, stop):
-                largest = max(largest, z[i])
-            total = exp(z[first] - largest)
-            for i in range(first + 1, stop):
-                total += exp(z[i] - largest)
-            shift = log(total)
-            result = scalar(z[first] - largest - shift, t[first])
-            for i in range(first + 1, stop):
-                result += scalar(z[i] - largest - shift, t[i])
-            losses[s] = result
-
-    return rows
+def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]:
+    return lambda y, t, terms: slope(y, t) / terms
 
 
-def _slope_loop(row: Loss) -> Callable[..., None]:
-    slope = formula(row.slope)
+sum_of_terms = sums(*(row.value for row in LOSSES))
+sum_of_stable_terms = sums(*(row.canonical and _shifted(row.stable_value) for row in LOSSES))
+slope_of = elementwise(*(_divided(row.slope) for row in LOSSES))
+"""By loss code: the loss from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-    @kernel
-    def loop(y: Vector[F], t: Vector[F], terms: F, dLdy: Vector[F]) -> None:
-        for i in range(y.size):
-            dLdy[i] = slope(y[i], t[i]) / terms
-
-    return loop
+sum_of_exponentials = sums(lambda a, shift: exp(a - shift))
+canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
-_sums = switch([_sum_of_terms(row.value) for row in LOSSES])
-_stable_sums = switch([_sum_of_stable_terms(row) for row in LOSSES])
-_slopes = switch([_slope_loop(row) for row in LOSSES])
+@kernel
+def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
+    """The loss of a sample of n outputs."""
+    if activation != CANONICAL[loss]:
+        result = sum_of_terms(loss, n, y, t)
+    elif activation == SOFTMAX:
+        shift = largest(0, n, a)
+        shift += log(sum_of_exponentials(0, n, a, shift))
+        result = sum_of_stable_terms(loss, n, a, t, shift)
+    else:
+        result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
+    return result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+
+
+@kernel
+def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], samples: int) -> None:
+    """dLdy, all flat (B, n)."""
+    slope_of(loss, y.size, y, t, y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples), dLdy)
+
+
+@kernel
+def stable_error(loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], samples: int) -> bool:
+    """dLda of the output layer, all flat (B, n), if the pair has a stable form; whether it has."""
+    stable = activation == CANONICAL[loss]
+    if stable:
+        n = y.size // samples
+        terms = y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples)
+        for s in range(samples):
+            t_row = piece(t, s * n, n)
+            weight = y.dtype.type(1)
+            if activation == SOFTMAX:
+                weight = total(0, n, t_row)
+            canonical_error(0, n, piece(y, s * n, n), t_row, weight, terms, piece(dLda, s * n, n))
+    return stable
 
 
 @kernel
 def sample_losses(
     loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], losses: Vector[F]
 ) -> None:
-    """The loss of each sample (B,) from flat (B, n) arrays."""
-    if activation == CANONICAL[loss]:
-        _stable_sums(loss, a, t, losses)
-    else:
-        _sums(loss, y, t, losses)
-    if MEAN_OVER_OUTPUTS[loss]:
-        n = losses.dtype.type(y.size // losses.size)
-        for s in range(losses.size):
-            losses[s] /= n
-
-
-@kernel
-def output_signals(
-    loss: int,
-    activation: int,
-    a: Vector[F],
-    y: Vector[F],
-    t: Vector[F],
-    dLdy: Vector[F],
-    dLda: Vector[F],
-    samples: int,
-) -> None:
-    """dLdy and dLda from flat (B, n) arrays."""
-    n = y.size // samples
-    terms = y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples)
-    _slopes(loss, y, t, terms, dLdy)
-    if activation != CANONICAL[loss]:
-        products(activation, a, y, dLdy, dLda, n)
-    elif activation == SIGMOID:
-        for i in range(y.size):
-            dLda[i] = (y[i] - t[i]) / terms
-    else:
-        for first in range(0, y.size, n):
-            total = t[first]
-            for i in range(first + 1, first + n):
-                total += t[i]
-            for i in range(first, first + n):
-                dLda[i] = (y[i] * total - t[i]) / terms
+    """The losses of samples, from flat (B, n)."""
+    n = y.size // losses.size
+    for s in range(losses.size):
+        losses[s] = sample_loss(
+            loss, activation, piece(a, s * n, n), piece(y, s * n, n), piece(t, s * n, n), n
+        )
 
 
 @entry
@@ -117,14 +83,17 @@ def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
     """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
-    sample_losses(loss, activation, a.reshape(a.size), y.reshape(a.size), t.reshape(a.size), losses)
+    size = a.size
+    sample_losses(
+        loss, activation, piece(a, 0, size), piece(y, 0, size), piece(t, 0, size), losses
+    )
 
 
 @entry
 def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """The slope (B, n) of the mean loss of the batch by the outputs."""
-    terms = y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else y.shape[0])
-    _slopes(loss, y.reshape(y.size), t.reshape(y.size), terms, dLdy.reshape(y.size))
+    size = y.size
+    loss_signal(loss, piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size), y.shape[0])
 
 
 @entry
@@ -139,13 +108,7 @@ def output_error(
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
     size = y.size
-    output_signals(
-        loss,
-        activation,
-        a.reshape(size),
-        y.reshape(size),
-        t.reshape(size),
-        dLdy.reshape(size),
-        dLda.reshape(size),
-        y.shape[0],
-    )
+    outputs, targets, signal, error = piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size)
+    loss_signal(loss, outputs, targets, signal, y.shape[0])
+    if not stable_error(loss, activation, outputs, targets, error, y.shape[0]):
+        products(activation, piece(a, 0, size), outputs, signal, error, y.shape[0])

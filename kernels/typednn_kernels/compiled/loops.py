@@ -1,0 +1,306 @@
+"""Loops over formulas, matrix products and views: what is written in LLVM instead of compiled by numba.
+
+A table of formulas becomes one loop for each row and a switch between them, in the function that uses
+it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
+each formula, and vectorises however many numbers there are.
+
+All arrays are C-contiguous and taken in flat order, whatever their shape. Nothing is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import CellType, FunctionType
+from typing import Any
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils, config
+from numba.core.dispatcher import Dispatcher
+from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
+from numba.np.linalg import call_xxgemm
+
+from typednn_kernels.arrays import Values
+from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
+
+Formula = Callable[..., Any]
+
+PYTHON_ONLY = bool(config.DISABLE_JIT)
+"""Whether numba was told to compile nothing: everything here then is the Python function that it stands for."""
+FEW = 3
+"""Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
+MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "sve"))
+"""Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
+
+
+def elementwise(*formulas: Formula | None) -> Formula:
+    """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
+
+    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
+    """
+
+    def python(code: int, n: int, *arrays: Any) -> None:
+        formula, (*arguments, out) = formulas[code], _heads(n, arrays)
+        if formula is not None:
+            with np.errstate(all="ignore"):
+                out[...] = formula(*arguments)
+
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+        code, n, operands = _operands(context, builder, signature, values)
+        *arguments, out = operands
+        for formula in _cases(builder, code, formulas):
+            for i in _independent_steps(builder, n):
+                builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+        return context.get_dummy_value()
+
+    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+        return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def sums(*formulas: Formula | None) -> Formula:
+    """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
+
+    def add(total: Symbol, term: Symbol) -> llvm.Value:
+        return total.builder.fadd(total.value, term.value, flags=REORDERED)
+
+    return _folds(formulas, add, 0.0, np.sum)
+
+
+def maxima(*formulas: Formula | None) -> Formula:
+    """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
+
+    return _folds(formulas, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
+
+
+def _folds(
+    formulas: Sequence[Formula | None],
+    combine: Callable[[Symbol, Symbol], llvm.Value],
+    neutral: float,
+    in_python: Callable[[Values], Any],
+) -> Formula:
+    def python(code: int, n: int, *arrays: Any) -> Any:
+        formula = formulas[code]
+        if formula is None:
+            return arrays[0].dtype.type(neutral)
+        with np.errstate(all="ignore"):
+            return in_python(formula(*_heads(n, arrays)))
+
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+        code, n, arguments = _operands(context, builder, signature, values)
+        kind = context.get_value_type(signature.return_type)
+        result = cgutils.alloca_once_value(builder, llvm.Constant(kind, neutral))
+        for formula in _cases(builder, code, formulas):
+            for i in _independent_steps(builder, n):
+                term = write(formula, builder, [each.at(i) for each in arguments])
+                builder.store(combine(Symbol(builder, builder.load(result)), Symbol(builder, term)), result)
+        return builder.load(result)
+
+    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+        return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def formula(function: Formula) -> Formula:
+    """A formula that kernels call with scalars of one dtype."""
+
+    def typer(_context: Any, *arguments: Any) -> Any:
+        def generate(_target: Any, builder: llvm.IRBuilder, _signature: Any, values: Any) -> llvm.Value:
+            return write(function, builder, cgutils.unpack_tuple(builder, values[0]))
+
+        return arguments[0](types.StarArgTuple.from_types(arguments)), generate
+
+    return function if PYTHON_ONLY else intrinsic(typer)
+
+
+def means(elementary: Formula) -> Callable[[Callable[[Any], Formula]], None]:
+    """Registers what an elementary function is in formulas, and in kernels that call it.
+
+    The decorated function gets the symbol of the argument and returns the formula for its dtype.
+    """
+
+    def register(choose: Callable[[Any], Formula]) -> None:
+        def meaning(*arguments: Any) -> Any:
+            return straight(choose(*arguments))(*arguments)
+
+        if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
+            scalar = formula(elementary)
+            overload(elementary, inline="always")(lambda x: lambda x: scalar(x))
+
+    return register
+
+
+def straight(function: Callable[P, R]) -> Callable[P, R]:
+    """TRANSITIONAL: the function with kernels and integer casts among its names made fit for symbols."""
+
+    def fit(value: Any) -> Any:
+        if isinstance(value, Dispatcher):
+            return straight(value.py_func)
+        return (lambda x: x) if value in (np.int32, np.int64) else value
+
+    def kept(value: Any) -> bool:
+        return callable(value)
+
+    names = {name: fit(value) if kept(value) else value for name, value in function.__globals__.items() if name in function.__code__.co_names}
+    cells = tuple(CellType(fit(each.cell_contents) if kept(each.cell_contents) else each.cell_contents) for each in function.__closure__ or ())
+    return FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
+
+
+def is_float32(argument: object) -> bool:
+    """Whether a symbol is float32."""
+    return isinstance(argument, Symbol) and argument.value.type == SINGLE
+
+
+def _bits(symbol: Symbol) -> Symbol:
+    return symbol.bits()
+
+
+bits_of_float32 = bits_of_float64 = float32_of_bits = float64_of_bits = _bits
+
+
+def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
+    """What a loop of n steps works on, in Python."""
+    return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
+
+
+class Operand:
+    """An argument of a loop: the elements of an array, or a scalar that is the same for all."""
+
+    def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
+        self.builder, self.value = builder, value
+        self.data = context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else None
+
+    def pointer(self, index: llvm.Value) -> llvm.Value:
+        """The address of an element."""
+        return self.builder.gep(self.data, [index], inbounds=True)
+
+    def at(self, index: llvm.Value) -> llvm.Value:
+        """An element."""
+        return self.value if self.data is None else self.builder.load(self.pointer(index))
+
+
+def _operands(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> tuple[Any, Any, list[Operand]]:
+    """Code, n and operands of a loop."""
+    code, n, packed = values
+    arguments = zip(signature.args[2], cgutils.unpack_tuple(builder, packed), strict=True)
+    return code, n, [Operand(context, builder, kind, each) for kind, each in arguments]
+
+
+def _cases(builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]) -> Iterator[Callable[..., Any]]:
+    """Goes through the formulas; what is written while at one runs only for its code."""
+    after = builder.append_basic_block("after")
+    choice = builder.switch(code, after)
+    for number, formula in enumerate(formulas):
+        if formula is not None:
+            block = builder.append_basic_block(f"case{number}")
+            choice.add_case(number, block)
+            builder.position_at_end(block)
+            yield formula
+            builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
+    """Goes through the index of n steps that are independent of each other, written for few and for many."""
+    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
+        with few, cgutils.for_range(builder, n) as loop:
+            yield loop.index
+        _describe(loop, {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes})
+        with many, cgutils.for_range(builder, n) as loop:
+            yield loop.index
+        independent = Distinct.of(builder.module, lambda _: ())
+        for instruction in _latch(loop).instructions:
+            if instruction.opname in {"load", "store"}:
+                instruction.set_metadata("llvm.access.group", independent)
+        _describe(loop, {"parallel_accesses": independent} | ({"vectorize.predicate.enable": yes} if MASKS else {}))
+
+
+def _latch(loop: Any) -> llvm.Block:
+    """The last block of the body of a loop: here the whole body, since formulas have no branches."""
+    _, block = loop.index.incomings[-1]
+    return block
+
+
+def _describe(loop: Any, hints: dict[str, llvm.Value]) -> None:
+    """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
+    module = _latch(loop).function.module
+    nodes = [module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value]) for name, value in hints.items()]
+    _latch(loop).terminator.set_metadata("llvm.loop", Distinct.of(module, lambda itself: (itself, *nodes)))
+
+
+class Distinct(llvm.MDValue):
+    """A piece of metadata that equals no other."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def descr(self, buf: Any) -> None:
+        super().descr(part := [])
+        buf += ("distinct ", *part)
+
+    @classmethod
+    def of(cls, module: llvm.Module, make) -> Distinct:
+        node = cls(module, [], name=str(len(module.metadata)))
+        node.operands = tuple(make(node))
+        return node
+
+
+def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+        operands: list[Any] = []
+        for kind, value in zip(signature.args, values, strict=True):
+            array = context.make_array(kind)(context, builder, value)
+            operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
+        call_xxgemm(context, builder, *operands)
+        return context.get_dummy_value()
+
+    return types.none(x, y, result), generate
+
+
+def _view(array: Any, start: Any, *shape: Any) -> Any:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+        array, start, *shape = values
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        part = context.make_array(signature.return_type)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(data.type.pointee))
+        populate_array(
+            part,
+            data=builder.gep(data, [start], inbounds=True),
+            shape=shape,
+            strides=[*(builder.mul(size, each) for each in shape[1:]), size],
+            itemsize=size,
+            meminfo=None,
+        )
+        return part._getvalue()
+
+    return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
+
+
+def _piece(_context: Any, array: Any, start: Any, n: Any) -> Any:
+    return _view(array, start, n)
+
+
+def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
+    return _view(array, start, n, m)
+
+
+if PYTHON_ONLY:
+
+    def product(x: Any, y: Any, result: Any) -> None:
+        np.dot(x, y, out=result)
+
+    def piece(array: Any, start: int, n: int) -> Any:
+        return array.reshape(-1)[start : start + n]
+
+    def rows(array: Any, start: int, n: int, m: int) -> Any:
+        return piece(array, start, n * m).reshape(n, m)
+
+else:
+    product, piece, rows = intrinsic(_product), intrinsic(_piece), intrinsic(_rows)
+"""`product(x, y, result)`: the product of matrices by BLAS; x and y may be transposed views.
+`piece(array, start, n)`: n elements from `start` on `(n,)`; `rows(array, start, n, m)`: a matrix `(n, m)`."""

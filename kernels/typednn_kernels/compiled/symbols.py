@@ -1,0 +1,129 @@
+"""Symbols: what a formula is evaluated for when it becomes machine code.
+
+A formula of `activations` or `losses`, and the polynomials of `compiled.elementary`, are ordinary Python
+functions. Called with arrays they compute; called with a `Symbol` each operation in them writes an LLVM
+instruction instead, and the result is the symbol of the result. NumPy itself leads every operator and
+function to the symbol (`__array_ufunc__`, `__array_function__`), and numbers written in a formula take
+the dtype of the symbol that they meet, as they do in NumPy (NEP 50).
+
+The instructions stand where the formula is called, in straight lines without calls and branches, so that
+LLVM vectorises the loop around them. They allow contraction to FMA, but never reordering, whatever the
+loop allows for its sums: polynomials and argument reductions depend on their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+EXACT, REORDERED = ("contract",), ("contract", "reassoc")
+SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """A number that exists when the machine code runs: a float, an integer, or a condition."""
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+        self.builder, self.value = builder, value
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it is a floating-point number."""
+        return self.value.type in {SINGLE, DOUBLE}
+
+    def like(self, value: ir.Value) -> Symbol:
+        """The symbol of another value of the same code."""
+        return Symbol(self.builder, value)
+
+    def peer(self, number: Symbol | float) -> Symbol:
+        """The number as a symbol; a written one takes the type of this symbol."""
+        if isinstance(number, Symbol):
+            return number
+        return self.like(ir.Constant(self.value.type, float(number) if self.is_real else int(number)))
+
+    def bits(self) -> Symbol:
+        """The same bits read as an integer, or those of an integer as a float."""
+        types = {SINGLE: ir.IntType(32), DOUBLE: ir.IntType(64)}
+        types |= {integer: real for real, integer in types.items()}
+        return self.like(self.builder.bitcast(self.value, types[self.value.type]))
+
+    def __bool__(self) -> bool:
+        """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
+        raise TypeError("a formula chooses with where, maximum and minimum")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Any) -> Symbol:
+        """Writes the instructions of an operator or function."""
+        return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
+
+    def __array_function__(self, function: Callable[..., Any], _types: Any, args: Any, _kwargs: Any) -> Symbol:
+        """Writes the instruction of `np.where`."""
+        if function is not np.where:
+            raise TypeError(f"{function.__name__} is not a word for formulas")
+        condition, x, y = args
+        typed = next((each for each in (x, y) if isinstance(each, Symbol)), self)
+        typed = self._constant(x) if typed is self else typed
+        return self.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
+
+    def _constant(self, number: Any) -> Symbol:
+        """The symbol of a NumPy scalar."""
+        return self.like(ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number)))
+
+
+def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
+    def write(x: Symbol, y: Symbol) -> Symbol:
+        if x.is_real:
+            return x.like(getattr(x.builder, real)(x.value, y.value, flags=EXACT))
+        return x.like(getattr(x.builder, integer)(x.value, y.value))
+
+    return write
+
+
+def _comparison(sign: str) -> Callable[[Symbol, Symbol], Symbol]:
+    def write(x: Symbol, y: Symbol) -> Symbol:
+        compare = x.builder.fcmp_ordered if x.is_real else x.builder.icmp_signed
+        return x.like(compare(sign, x.value, y.value))
+
+    return write
+
+
+def _llvm(name: str) -> Callable[..., Symbol]:
+    def write(x: Symbol, *others: Symbol) -> Symbol:
+        kind, values = x.value.type, [each.value for each in (x, *others)]
+        signature = ir.FunctionType(kind, [kind] * len(values))
+        return x.like(x.builder.call(x.builder.module.declare_intrinsic(name, [kind], signature), values))
+
+    return write
+
+
+INSTRUCTIONS: dict[str, Callable[..., Symbol]] = {
+    "add": _arithmetic("fadd", "add"),
+    "subtract": _arithmetic("fsub", "sub"),
+    "multiply": _arithmetic("fmul", "mul"),
+    "divide": _arithmetic("fdiv", "sdiv"),
+    "left_shift": _arithmetic("", "shl"),
+    "right_shift": _arithmetic("", "ashr"),
+    "bitwise_and": _arithmetic("", "and_"),
+    "bitwise_or": _arithmetic("", "or_"),
+    "less": _comparison("<"),
+    "less_equal": _comparison("<="),
+    "greater": _comparison(">"),
+    "greater_equal": _comparison(">="),
+    "equal": _comparison("=="),
+    "negative": lambda x: x.like(x.builder.fneg(x.value, flags=EXACT)),
+    "absolute": _llvm("llvm.fabs"),
+    "copysign": _llvm("llvm.copysign"),
+    "maximum": lambda x, y: np.where(x < y, y, x),
+    "fmax": _llvm("llvm.maximum"),
+    "minimum": lambda x, y: np.where(y < x, y, x),
+}
+"""By the name of NumPy's function. `compiled.elementary` adds exp, log, log1p and tanh."""
+
+
+def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+    """Writes a formula of values of one type, and returns its result."""
+    symbols = [Symbol(builder, each) for each in arguments]
+    return symbols[0].peer(formula(*symbols)).value
