@@ -60,9 +60,9 @@ def elementwise_contest(case: Case, dtype: str, size: int) -> KernelContest:
     runs = library_runs(case.kernel, *case.codes, *inputs, result)
     runs[TUNED] = case.tuned(*inputs, result)
     if not case.sums:
-        return KernelContest(runs, result, size, 16)
+        return KernelContest(runs, result, shape[0] * shape[1], 16)
     runs[TUNED]()
-    return KernelContest(runs, result, size, 16, abs(result).max())
+    return KernelContest(runs, result, shape[0] * shape[1], 16, abs(result).max())
 
 
 def _activation_cases() -> list[Case]:

@@ -67,17 +67,13 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
         return section
     section.text.append(EXPLANATION)
     sizes, sides = settings.some(SIZES, (0, 2, 3, 5)), settings.some(SIDES, (0, 5, 8))
+    measure = partial(measured, section, settings)
     for dtype in settings.dtypes:
         elementwise = [
-            measured(
-                settings, Curve(case.name, case.traffic / 2), sizes, partial(elementwise_contest, case, dtype)
-            )
+            measure(case.name, case.traffic / 2, sizes, partial(elementwise_contest, case, dtype))
             for case in ELEMENTWISE
         ]
-        dense = [
-            measured(section, settings, Curve(case.name, 1), sides, partial(dense_contest, case, dtype))
-            for case in DENSE
-        ]
+        dense = [measure(case.name, 1, sides, partial(dense_contest, case, dtype)) for case in DENSE]
         for kind, curves, axis in (
             ("elementwise", elementwise, "numbers"),
             ("dense", dense, "units = inputs"),
@@ -91,16 +87,18 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
 def measured(
     section: Section,
     settings: Settings,
-    curve: Curve,
+    name: str,
+    traffic: float,
     sizes: Sequence[int],
     contest_of: Callable[[int], KernelContest],
 ) -> Curve:
     """Checks and times the kernel at all sizes, the limit beside it at the largest there is."""
+    curve = Curve(name, traffic)
     with np.errstate(all="ignore"):
         for size in sizes:
             contest = contest_of(size)
-            section.check(f"{curve.name}, {contest.result.dtype}, at {size:,}", contest.check)
-            contestants = [Contestant(name, run, contest.elements) for name, run in contest.runs.items()]
+            section.check(f"{name}, {contest.result.dtype}, at {size:,}", contest.check)
+            contestants = [Contestant(who, run, contest.elements) for who, run in contest.runs.items()]
             if size in (SIZES[-1], SIDES[-1]):
                 contestants.append(Contestant(LIMIT, limit(contest.result, size), contest.elements))
             curve.timings[size] = compare(contestants, settings.budget(0.25))

@@ -136,6 +136,8 @@ class Table:
         for text, line in zip(targets, lines, strict=True):
             if text == "" or (numeric and text.lower() in MISSING):
                 raise DataError(f"{self.path}, line {line}: the target {name!r} has no value ({text!r})")
+            if "\0" in text:
+                raise DataError(f"{self.path}, line {line}: expected text in {name!r}, found a NUL byte")
         try:
             numbers: Vector[np.float64] = np.array([float(text) for text in targets])
         except ValueError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Generator
@@ -28,7 +30,8 @@ from typednn.preprocessing import Numbers, TargetValues
 
 Kind: TypeAlias = Literal["csv", "npz", "idx"]
 
-GZIP, ZIP, IDX = b"\x1f\x8b", b"PK\x03\x04", b"\0\0"
+GZIP, IDX = b"\x1f\x8b", b"\0\0"
+ZIP = b"PK\x03\x04", b"PK\x05\x06"
 DEFLATE = 1032
 """Deflate, which gzip and npz use, makes data at most so many times smaller."""
 
@@ -36,6 +39,20 @@ IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 MOST_DIMENSIONS = 8
 SHOWN = 8
 """So many names at most are listed in a message."""
+
+
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile and numpy raise for archives and arrays that are damaged or foreign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +143,7 @@ def read_samples(
 def _kind(path: Path) -> Kind:
     with _opened(path) as file:
         start = file.read(4)
-    return "npz" if start == ZIP else "idx" if start.startswith(IDX) else "csv"
+    return "npz" if start in ZIP else "idx" if start.startswith(IDX) else "csv"
 
 
 @contextmanager
@@ -224,7 +241,7 @@ def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
                     )
             with archive.open(member) as file:
                 return npy.read_array(file, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except DAMAGE as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(

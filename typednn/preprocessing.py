@@ -71,8 +71,9 @@ def scale_of(values: Numbers, *, as_one: bool = False) -> Scale:
         wrong = ~np.isfinite(center + deviation)
     if wrong.any():
         raise DataError(f"column {int(wrong.argmax()) + 1}: the numbers are too large to be standardised")
-    rounding = 8 * np.finfo(np.float64).eps * np.abs(center)
-    return Scale(center, np.where(deviation > rounding, deviation, 1.0))
+    lowest, highest = values.min(axis=0), values.max(axis=0)
+    constant = np.full(columns, lowest.min() == highest.max()) if as_one else lowest == highest
+    return Scale(center, np.where(constant | (deviation == 0), 1.0, deviation))
 
 
 @dataclass(frozen=True, slots=True)

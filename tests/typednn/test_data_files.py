@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zipfile
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from typednn import DataError, FileFormatError, SettingError, ShapeError, TypednnError, UnknownNameError
 from typednn.data_files import read_dataset, read_samples
@@ -123,7 +126,7 @@ WRONG_CSV = {
     "a name twice": ("a,b,a\n1,2,3\n", FileFormatError, "found 'a' for the columns 1 and 3"),
     "open quotes": ('a,b\n1,"2\n3,4\n', FileFormatError, "quotes that do not match"),
     "text after quotes": ('a,b\n"1"x,2\n', FileFormatError, "line 2: .*quotes that do not match"),
-    "NUL": ("a,b\n1,2\0\n", TypednnError, "line 2"),
+    "NUL": ("a,b\n1,\0\n", DataError, "line 2: expected text in 'b', found a NUL byte"),
     "overlong": (f"a,b\n{'1' * 200_000},2\n", FileFormatError, "line 2: .*overlong"),
     "Latin 1": (b"gr\xfcn,b\n1,2\n", FileFormatError, "expected CSV in UTF-8, .npz or IDX"),
     "Latin 1 later": (b"a,b\n" + b"1,2\n" * 9999 + b"1,gr\xfcn\n", FileFormatError, "expected CSV in UTF-8"),
@@ -241,7 +244,7 @@ WRONG_NPZ: dict[str, tuple[bytes, type[TypednnError], str]] = {
     "header that is no shape": (forged("(1,"), FileFormatError, DAMAGED),
     "more said than there": (forged("(9, 1)"), FileFormatError, "expected 200 bytes for 'x', found 192"),
     "exabytes said": (forged("(1000000000, 1000000000)"), FileFormatError, "expected 8000000000000000128 bytes"),
-    "negative shape": (forged("(-1, -8)"), FileFormatError, ""),
+    "negative shape": (forged("(-1, -8)"), FileFormatError, DAMAGED),
     "empty member": (bomb(), FileFormatError, DAMAGED),
 }
 
@@ -385,3 +388,27 @@ def test_other_columns_than_those_of_the_training(tmp_path: Path) -> None:
         read_samples(path, 5)
     with pytest.raises(ShapeError, match="expected 9 features, found 8"):
         read_samples(written(tmp_path, GOOD), 9)
+
+
+SOUND = {"csv": PLAIN.encode(), "npz": npz(**FINE), "idx": GOOD, "gzip": gzip.compress(GOOD, mtime=0)}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+@pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
+def test_a_changed_byte_is_refused_or_harmless(tmp_path: Path, kind: str, change: int) -> None:
+    content = SOUND[kind]
+    written(tmp_path, idx(LABELS), "labels")
+    for place in range(len(content)):
+        changed = content[:place] + bytes([content[place] ^ change]) + content[place + 1 :]
+        try:
+            data = read_dataset(written(tmp_path, changed, "images"))
+        except TypednnError:
+            continue
+        assert len(data.x) == len(data.y)
+        assert np.isfinite(data.x).all()
+
+
+@given(st.sampled_from([b"", b"\0\0", b"\0\0\x08\x01\0\0\0", b"PK\x03\x04", b"\x1f\x8b\x08"]), st.binary(max_size=200))
+def test_any_bytes_are_data_or_an_error_of_the_library(tmp_path: Path, start: bytes, rest: bytes) -> None:
+    with contextlib.suppress(TypednnError):
+        read_dataset(written(tmp_path, start + rest, "images"))

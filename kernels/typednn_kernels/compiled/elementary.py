@@ -14,33 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from typednn_kernels import elementary
-from typednn_kernels.arrays import Values
-from typednn_kernels.compiled.jit import (
-    bits_of_float32,
-    bits_of_float64,
-    float32_of_bits,
-    float64_of_bits,
-    is_float32,
-    kernel,
-    means,
-)
+from typednn_kernels.compiled.loops import is_float32, means
+from typednn_kernels.compiled.symbols import Symbol
 from typednn_kernels.elementary import maximum, minimum, where
-
-Bits: TypeAlias = NDArray[np.signedinteger]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """A floating-point format, and the numbers that fit it.
 
-    `digits` are stored after the leading 1, and the exponent with `bias` added; `bits_of` reads a number as
-    an `integer` and `of_bits` the reverse. Polynomials begin with the constant term.
+    `digits` are stored after the leading 1, and the exponent with `bias` added. Polynomials begin with the
+    constant term.
 
     `ln2` is log(2) in two parts; a multiple of the first by an exponent is exact.
     `exp_range`: beyond it, exp is 0 and infinite.
@@ -55,8 +44,6 @@ class Format:
 
     real: Callable[..., Any]
     integer: Callable[..., Any]
-    bits_of: Callable[..., Any]
-    of_bits: Callable[..., Any]
     digits: int
     bias: int
     ln2: tuple[float, float]
@@ -71,8 +58,6 @@ class Format:
 SINGLE = Format(
     real=np.float32,
     integer=np.int32,
-    bits_of=bits_of_float32,
-    of_bits=float32_of_bits,
     digits=23,
     bias=127,
     ln2=(0.693145751953125, 1.4286068e-06),
@@ -90,8 +75,6 @@ SINGLE = Format(
 DOUBLE = Format(
     real=np.float64,
     integer=np.int64,
-    bits_of=bits_of_float64,
-    of_bits=float64_of_bits,
     digits=52,
     bias=1023,
     ln2=(0.6931471805598903, 5.497923018708371e-14),
@@ -141,7 +124,7 @@ DOUBLE = Format(
 )
 
 
-def format_of(x: Values) -> Format:
+def format_of(x: Symbol) -> Format:
     """The format of an argument type."""
     return SINGLE if is_float32(x) else DOUBLE
 
@@ -151,8 +134,7 @@ def descending(f: Format, polynomial: tuple[float, ...]) -> tuple[Any, ...]:
     return tuple(f.real(coefficient) for coefficient in reversed(polynomial))
 
 
-@kernel
-def horner(x: Values, coefficients: tuple[Values, ...]) -> Values:
+def horner(x: Symbol, coefficients: tuple[Symbol, ...]) -> Symbol:
     """The polynomial at x; its highest coefficient comes first."""
     result = coefficients[0]
     for i in range(1, len(coefficients)):
@@ -161,138 +143,128 @@ def horner(x: Values, coefficients: tuple[Values, ...]) -> Values:
 
 
 @cache
-def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Values], tuple[Values, Bits]]:
-    """A kernel for p and n with exp(x) = p 2**n, sqrt(1/2) < p < sqrt(2).
+def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
+    """A formula for p and n with exp(x) = p 2**n, sqrt(1/2) < p < sqrt(2).
 
     n is an integer of which the low bits count, those that a shift by `digits` leaves. log(2) comes in parts.
     """
-    bits_of, log2_e, parts = f.bits_of, f.real(1 / np.log(2)), tuple(f.real(part) for part in ln2)
+    log2_e, parts = f.real(1 / np.log(2)), tuple(f.real(part) for part in ln2)
     coefficients = descending(f, f.exp)
     # A sum with this number is rounded to an integer, which its last bits hold. Conversions between float64
     # and int64 instead would not vectorise before AVX-512.
     rounder = f.real(1.5 * 2**f.digits)
 
-    @kernel
-    def exponential(x: Values) -> tuple[Values, Bits]:
+    def exponential(x: Symbol) -> tuple[Symbol, Symbol]:
         sum_ = x * log2_e + rounder
         n = sum_ - rounder
         r = x
         for part in parts:
             r = r - n * part
-        return horner(r, coefficients), bits_of(sum_)
+        return horner(r, coefficients), sum_.bits()
 
     return exponential
 
 
 @cache
-def exp_in(f: Format) -> Callable[[Values], Values]:
+def exp_in(f: Format) -> Callable[[Symbol], Symbol]:
     """exp in a format."""
-    integer, of_bits, digits = f.integer, f.of_bits, f.digits
+    digits = f.digits
     lowest, highest = f.real(f.exp_range[0]), f.real(f.exp_range[1])
-    bits_of_one = f.integer(f.bias << f.digits)
+    bits_of_one = f.bias << f.digits
     exponential = exp_parts(f, f.ln2)
 
-    @kernel
-    def power_of_2(n: Bits) -> Values:
-        result: Values = of_bits(integer((n << digits) + bits_of_one))
-        return result
+    def power_of_2(n: Symbol) -> Symbol:
+        return ((n << digits) + bits_of_one).bits()
 
-    def exp(x: Values) -> Values:
+    def exp(x: Symbol) -> Symbol:
         p, n = exponential(minimum(maximum(x, lowest), highest))
         # Twice half the way, since 2**n itself may be denormal or infinite where the result is not.
         half = n >> 1
-        result: Values = p * power_of_2(half) * power_of_2(n - half)
-        return result
+        return p * power_of_2(half) * power_of_2(n - half)
 
     return exp
 
 
 @cache
-def tanh_in(f: Format) -> Callable[[Values], Values]:
+def tanh_in(f: Format) -> Callable[[Symbol], Symbol]:
     """tanh in a format."""
-    integer, bits_of, of_bits, digits = f.integer, f.bits_of, f.of_bits, f.digits
+    digits = f.digits
     one, two, border, limit = f.real(1), f.real(2), f.real(f.tanh_border), f.real(2 * f.tanh_limit)
     coefficients = descending(f, f.tanh)
     # One part of log(2) will do: where n is large, the exponential weighs little.
     exponential = exp_parts(f, (sum(f.ln2),))
 
-    def tanh(x: Values) -> Values:
+    def tanh(x: Symbol) -> Symbol:
         a = abs(x)
         p, n = exponential(minimum(a + a, limit))
-        e = of_bits(integer(bits_of(p) + (n << digits)))
+        e = (p.bits() + (n << digits)).bits()
         large = one - two / (e + one)
         z = a * a
         small = a - a * (z * horner(z, coefficients))
         # NaN goes the way of small numbers: the bits of e have lost it.
-        result: Values = np.copysign(where(a >= border, large, small), x)
-        return result
+        return np.copysign(where(a >= border, large, small), x)
 
     return tanh
 
 
 @cache
-def log_parts(f: Format) -> Callable[[Values, Values, Values], Values]:
-    """A kernel for k log(2) + log(1 + g + rest), sqrt(1/2) <= 1 + g < sqrt(2), from g, rest and -k.
+def log_parts(f: Format) -> Callable[[Symbol, Symbol, Symbol], Symbol]:
+    """A formula for k log(2) + log(1 + g + rest), sqrt(1/2) <= 1 + g < sqrt(2), from g, rest and -k.
 
     With k = 0 the sign of g = -0 is kept: no term that is subtracted from g is then -0.
     """
     two, ln2, ln2_rest = f.real(2), f.real(f.ln2[0]), f.real(f.ln2[1])
     coefficients = descending(f, f.log)
 
-    @kernel
-    def logarithm(g: Values, rest: Values, minus_k: Values) -> Values:
+    def logarithm(g: Symbol, rest: Symbol, minus_k: Symbol) -> Symbol:
         # With s = g / (2 + g), log(1 + g) = log((1 + s) / (1 - s)) = 2 s + s z P(z), where 2 s = g - s g.
         s = g / (two + g)
         z = s * s
         correction = s * (g - z * horner(z, coefficients)) + minus_k * ln2_rest - rest
-        result: Values = (g - correction) - minus_k * ln2
-        return result
+        return (g - correction) - minus_k * ln2
 
     return logarithm
 
 
-def bits_of_root(f: Format) -> Any:
+def bits_of_root(f: Format) -> int:
     """sqrt(1/2) read as an integer."""
-    return f.integer(f.real(np.sqrt(0.5)).view(f.integer))
+    return int(f.real(np.sqrt(0.5)).view(f.integer))
 
 
 @cache
-def exponent_in(f: Format) -> Callable[[Values], tuple[Bits, Values]]:
-    """A kernel for the bits of x, shifted as from sqrt(1/2) to 1, and the number 2**digits + bias + k.
+def exponent_in(f: Format) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
+    """A formula for the bits of x, shifted as from sqrt(1/2) to 1, and the number 2**digits + bias + k.
 
     The shift carries into the exponent from sqrt(2) on, so that k + bias is the exponent, where x 2**-k is
     from sqrt(1/2) up to sqrt(2). The sign of a negative x fills the exponent of the number: it is NaN.
     """
-    integer, bits_of, of_bits, digits = f.integer, f.bits_of, f.of_bits, f.digits
-    root_to_one = f.integer((f.bias << f.digits) - int(bits_of_root(f)))
+    digits = f.digits
+    root_to_one = (f.bias << f.digits) - bits_of_root(f)
     # An integer becomes a number in the free last bits of 2**digits; see `exp_parts` for the way back.
-    bits_of_counter = f.integer((f.bias + f.digits) << f.digits)
+    bits_of_counter = (f.bias + f.digits) << f.digits
 
-    @kernel
-    def exponent(x: Values) -> tuple[Bits, Values]:
-        # numba adds in int64; `integer` lets LLVM see that 32 bits are enough for float32.
-        bits = integer(bits_of(x) + root_to_one)
-        return bits, of_bits(integer((bits >> digits) | bits_of_counter))
+    def exponent(x: Symbol) -> tuple[Symbol, Symbol]:
+        bits = x.bits() + root_to_one
+        return bits, ((bits >> digits) | bits_of_counter).bits()
 
     return exponent
 
 
 @cache
-def log_in(f: Format) -> Callable[[Values], Values]:
+def log_in(f: Format) -> Callable[[Symbol], Symbol]:
     """log in a format."""
-    integer, of_bits = f.integer, f.of_bits
     zero, one, infinity = f.real(0), f.real(1), f.real(np.inf)
-    root, fraction = bits_of_root(f), f.integer((1 << f.digits) - 1)
+    root, fraction = bits_of_root(f), (1 << f.digits) - 1
     # Denormal numbers are lifted by a power of 2.
     smallest, lift = f.real(2.0 ** (1 - f.bias)), f.real(2.0 ** (f.digits + 1))
     count_0, lifted_count_0 = f.real(2**f.digits + f.bias), f.real(2**f.digits + f.bias + f.digits + 1)
     exponent, logarithm = exponent_in(f), log_parts(f)
 
-    def log(x: Values) -> Values:
+    def log(x: Symbol) -> Symbol:
         denormal = x < smallest
         bits, count = exponent(where(denormal, x * lift, x))
         minus_k = where(denormal, lifted_count_0, count_0) - count
-        m = of_bits(integer((bits & fraction) + root))
+        m = ((bits & fraction) + root).bits()
         result = logarithm(m - one, zero, minus_k)
         return where(x == zero, -infinity, where(x < infinity, result, x))
 
@@ -300,18 +272,18 @@ def log_in(f: Format) -> Callable[[Values], Values]:
 
 
 @cache
-def log1p_in(f: Format) -> Callable[[Values], Values]:
+def log1p_in(f: Format) -> Callable[[Symbol], Symbol]:
     """log1p in a format."""
-    integer, of_bits, digits = f.integer, f.of_bits, f.digits
+    digits = f.digits
     zero, one, quarter, infinity = f.real(0), f.real(1), f.real(0.25), f.real(np.inf)
-    count_0, reverse = f.real(2**f.digits + f.bias), f.integer(2 * f.bias + 2)
+    count_0, reverse = f.real(2**f.digits + f.bias), 2 * f.bias + 2
     exponent, logarithm = exponent_in(f), log_parts(f)
 
-    def log1p(x: Values) -> Values:
+    def log1p(x: Symbol) -> Symbol:
         u = x + one
         bits, count = exponent(u)
         # 2**-k may be denormal, 4 * 2**-k is not.
-        scale = of_bits(integer((reverse - (bits >> digits)) << digits)) * quarter
+        scale = ((reverse - (bits >> digits)) << digits).bits() * quarter
         # (1 + x) 2**-k - 1, and what rounding takes from it; u served for the exponent alone.
         product, distance = x * scale, one - scale
         g = product - distance
@@ -323,47 +295,20 @@ def log1p_in(f: Format) -> Callable[[Values], Values]:
 
 
 @means(elementary.exp)
-def _exp(x: Values) -> Callable[..., Values]:
+def _exp(x: Symbol) -> Callable[..., Symbol]:
     return exp_in(format_of(x))
 
 
 @means(elementary.log)
-def _log(x: Values) -> Callable[..., Values]:
+def _log(x: Symbol) -> Callable[..., Symbol]:
     return log_in(format_of(x))
 
 
 @means(elementary.log1p)
-def _log1p(x: Values) -> Callable[..., Values]:
+def _log1p(x: Symbol) -> Callable[..., Symbol]:
     return log1p_in(format_of(x))
 
 
 @means(elementary.tanh)
-def _tanh(x: Values) -> Callable[..., Values]:
+def _tanh(x: Symbol) -> Callable[..., Symbol]:
     return tanh_in(format_of(x))
-
-
-# Of scalars, so these are selects; max and min give their first argument where a comparison fails: NaN.
-
-
-@means(elementary.maximum)
-def _maximum(x: Any, y: Any) -> Callable[..., Any]:
-    def maximum(x: Any, y: Any) -> Any:
-        return max(x, y)
-
-    return maximum
-
-
-@means(elementary.minimum)
-def _minimum(x: Any, y: Any) -> Callable[..., Any]:
-    def minimum(x: Any, y: Any) -> Any:
-        return min(x, y)
-
-    return minimum
-
-
-@means(elementary.where)
-def _where(condition: Any, x: Any, y: Any) -> Callable[..., Any]:
-    def where(condition: Any, x: Any, y: Any) -> Any:
-        return x if condition else y
-
-    return where

@@ -10,7 +10,6 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from llvmlite import ir as llvm
 from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils, config
-from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 from numba.np.linalg import call_xxgemm
@@ -126,29 +124,13 @@ def means(elementary: Formula) -> Callable[[Callable[[Any], Formula]], None]:
 
     def register(choose: Callable[[Any], Formula]) -> None:
         def meaning(*arguments: Any) -> Any:
-            return straight(choose(*arguments))(*arguments)
+            return choose(*arguments)(*arguments)
 
         if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
             scalar = formula(elementary)
             overload(elementary, inline="always")(lambda x: lambda x: scalar(x))
 
     return register
-
-
-def straight(function: Callable[P, R]) -> Callable[P, R]:
-    """TRANSITIONAL: the function with kernels and integer casts among its names made fit for symbols."""
-
-    def fit(value: Any) -> Any:
-        if isinstance(value, Dispatcher):
-            return straight(value.py_func)
-        return (lambda x: x) if value in (np.int32, np.int64) else value
-
-    def kept(value: Any) -> bool:
-        return callable(value)
-
-    names = {name: fit(value) if kept(value) else value for name, value in function.__globals__.items() if name in function.__code__.co_names}
-    cells = tuple(CellType(fit(each.cell_contents) if kept(each.cell_contents) else each.cell_contents) for each in function.__closure__ or ())
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
 
 
 def is_float32(argument: object) -> bool:
