@@ -58,5 +58,5 @@ def checked_dense(case: DenseCase, dtype: str, side: int) -> KernelContest:
 def run(benchmark: Any, contest: KernelContest, contestant: str) -> None:
     """Times one of them."""
     if contestant not in contest.runs:
-        pytest.skip(f"{contestant} does not work here")
+        pytest.skip(f"there is no {contestant} here")
     benchmark(contest.runs[contestant])

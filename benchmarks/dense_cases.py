@@ -59,4 +59,4 @@ def dense_contest(case: DenseCase, dtype: str, side: int) -> KernelContest:
     }[case.name]
     runs = library_runs(case.name, *arguments)
     runs[TUNED] = case.tuned(*arguments)
-    return KernelContest(runs, arguments[-1], side * side, 16, terms)
+    return KernelContest(runs, arguments[-1], side * side, terms)

@@ -11,14 +11,13 @@ import numpy as np
 from typednn_kernels import activations, losses, plain
 
 from benchmarks import numpy_tuned
-from benchmarks.kernel_contests import TUNED, Call, KernelContest, library_runs
+from benchmarks.kernel_contests import PLAIN, TUNED, Call, KernelContest, library_runs
 from benchmarks.networks import Array
 from benchmarks.numpy_tuned import Tuned
 
 SIZES = (1, 8, 64, 1000, 10_000, 100_000, 1_000_000, 10_000_000)
 TEN_CLASSES = 10
 DRAWN = 100_000
-"""Larger inputs repeat so many numbers."""
 
 Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, int]], list[Array]]
 
@@ -29,20 +28,23 @@ class Case:
 
     Attributes:
         draw: its inputs, in float64.
-        tuned: NumPy's best answer, ready to be called, given the inputs and the array for the result.
+        tuned: NumPy's best answer, ready to be called, given the inputs and the array for the result; None
+            where nobody has written one, and the plain kernel is all there is.
         traffic: so many arrays of the full size have to be read or written.
         columns: the row length, where it is not the whole size.
+        drawn: larger inputs repeat so many numbers.
         samples: whether the result is a number for each row.
-        sums: whether numbers are summed, which costs digits with their number.
+        sums: whether results are sums, and agree in terms of the largest of them.
     """
 
     name: str
     kernel: str
     codes: tuple[int, ...]
     draw: Draw
-    tuned: Callable[..., Call]
+    tuned: Callable[..., Call] | None
     traffic: int
     columns: int | None = None
+    drawn: int = DRAWN
     samples: bool = False
     sums: bool = False
 
@@ -54,42 +56,29 @@ class Case:
 def elementwise_contest(case: Case, dtype: str, size: int) -> KernelContest:
     """The contest over so many elements, without the compiled kernel where there is no numba."""
     shape = case.shape(size)
-    drawn = case.draw(np.random.default_rng(size), case.shape(min(size, DRAWN)))
+    drawn = case.draw(np.random.default_rng(size), case.shape(min(size, case.drawn)))
     inputs: list[Array] = [np.resize(each.astype(dtype), shape) for each in drawn]
     result: Array = np.empty(shape[0] if case.samples else shape, dtype)
     runs = library_runs(case.kernel, *case.codes, *inputs, result)
-    runs[TUNED] = case.tuned(*inputs, result)
-    if not case.sums:
-        return KernelContest(runs, result, shape[0] * shape[1], 16)
-    runs[TUNED]()
-    return KernelContest(runs, result, shape[0] * shape[1], 16, abs(result).max())
+    if case.tuned is not None:
+        runs[TUNED] = case.tuned(*inputs, result)
+    runs[PLAIN]()
+    largest = abs(result).max() if case.sums else None
+    return KernelContest(runs, result, shape[0] * shape[1], largest)
 
 
 def _activation_cases() -> list[Case]:
     cases: list[Case] = []
     for code, row in enumerate(activations.ACTIVATIONS):
-        if row.value is None or row.slope is None:
+        if row.value is None:
             continue
-        name = row.name
-        drawn = partial(_pre_activations, row.value)
+        name, draw = row.name, partial(_pre_activations, row.value)
+        slope, product = _tuned(f"{name}_slope"), _tuned(f"{name}_product")
+        unused = 1 if name == "none" else 0
         cases += [
-            Case(f"{name} value", "activation_value", (code,), partial(drawn, 1), _tuned(name), 2),
-            Case(
-                f"{name} slope",
-                "activation_slope",
-                (code,),
-                partial(drawn, 2),
-                _tuned(f"{name}_slope"),
-                1 if name == "none" else 2,
-            ),
-            Case(
-                f"{name} slope · signal",
-                "slope_product",
-                (code,),
-                partial(drawn, 3),
-                _tuned(f"{name}_product"),
-                2 if name == "none" else 3,
-            ),
+            Case(f"{name} value", "activation_value", (code,), partial(draw, 1), _tuned(name), 2),
+            Case(f"{name} slope", "activation_slope", (code,), partial(draw, 2), slope, 2 - unused),
+            Case(f"{name} slope · signal", "slope_product", (code,), partial(draw, 3), product, 3 - unused),
         ]
     return cases
 
@@ -102,15 +91,15 @@ def _pre_activations(
     return [a, np.asarray(value(a)), rng.normal(0, 1, shape)][:count]
 
 
-def _tuned(method: str) -> Callable[..., Call]:
+def _tuned(method: str) -> Callable[..., Call] | None:
     def build(*arrays: Array) -> Call:
         tuned = Tuned(arrays[-1].dtype, arrays[-1].size)
         return numpy_tuned.elementwise(getattr(tuned, method), *arrays)
 
-    return build
+    return build if hasattr(Tuned, method) else None
 
 
-def _tuned_total(method: str, *, mean: bool, first: int) -> Callable[..., Call]:
+def _tuned_total(method: str, *, mean: bool, first: int) -> Callable[..., Call] | None:
     """A sum over the arrays from the `first` on: pre-activations, outputs, targets, losses."""
 
     def build(*arrays: Array) -> Call:
@@ -118,7 +107,7 @@ def _tuned_total(method: str, *, mean: bool, first: int) -> Callable[..., Call]:
         tuned = Tuned(y.dtype, y.size)
         return numpy_tuned.total(getattr(tuned, method), y.size if mean else 1, y, t, result)
 
-    return build
+    return build if hasattr(Tuned, method) else None
 
 
 def _softmax_inputs(count: int, rng: np.random.Generator, shape: tuple[int, int]) -> list[Array]:
@@ -129,7 +118,7 @@ def _softmax_inputs(count: int, rng: np.random.Generator, shape: tuple[int, int]
     return [a, y, rng.normal(0, 1, shape)][:count]
 
 
-def _logits_and_classes(rng: np.random.Generator, shape: tuple[int, int]) -> list[Array]:
+def _logits(rng: np.random.Generator, shape: tuple[int, int]) -> list[Array]:
     t = np.zeros(shape)
     t[np.arange(shape[0]), rng.integers(0, shape[1], shape[0])] = 1
     return [*_softmax_inputs(2, rng, shape), t]
@@ -144,44 +133,17 @@ def _loss_inputs(rng: np.random.Generator, shape: tuple[int, int]) -> list[Array
 
 
 def _softmax_cases() -> list[Case]:
+    code, loss, product = (activations.SOFTMAX,), losses.CODES["crossentropy"], _softmax_product
+    a, a_y_signal = partial(_softmax_inputs, 1), partial(_softmax_inputs, 3)
     cases: list[Case] = []
-    code, loss = (activations.SOFTMAX,), losses.CODES["crossentropy"]
     for name, columns in (("softmax", None), ("softmax of tens", TEN_CLASSES)):
-        alone = columns is None
-        inputs = partial(_softmax_inputs, 1), partial(_softmax_inputs, 3)
-        product = _softmax_product
+        again = 1 if columns is None else 0  # a long row does not stay in cache, and is read again
+        row = partial(Case, columns=columns, drawn=SIZES[-1] if columns is None else DRAWN, sums=True)
+        loss_row = partial(row, samples=True)
         cases += [
-            Case(
-                f"{name} value",
-                "activation_value",
-                code,
-                inputs[0],
-                numpy_tuned.softmax,
-                3 if alone else 2,
-                columns,
-                sums=True,
-            ),
-            Case(
-                f"{name} slope · signal",
-                "slope_product",
-                code,
-                inputs[1],
-                product,
-                5 if alone else 3,
-                columns,
-                sums=True,
-            ),
-            Case(
-                f"crossentropy of {name}",
-                "loss_value",
-                (loss, *code),
-                _logits_and_classes,
-                _cross_entropy_of_logits,
-                2,
-                columns,
-                samples=True,
-                sums=True,
-            ),
+            row(f"{name} value", "activation_value", code, a, numpy_tuned.softmax, 2 + again),
+            row(f"{name} slope · signal", "slope_product", code, a_y_signal, product, 3 + 2 * again),
+            loss_row(f"crossentropy of {name}", "loss_value", (loss, *code), _logits, _cross_entropy, 2),
         ]
     return cases
 
@@ -190,41 +152,30 @@ def _softmax_product(_a: Array, y: Array, g: Array, result: Array) -> Call:
     return numpy_tuned.softmax_product(y, g, result)
 
 
-def _cross_entropy_of_logits(a: Array, _y: Array, t: Array, result: Array) -> Call:
+def _cross_entropy(a: Array, _y: Array, t: Array, result: Array) -> Call:
     return numpy_tuned.cross_entropy_of_logits(a, t, result)
 
 
+TUNED_LOSSES = {
+    "MSE": "squared_error",
+    "bincrossentropy": "binary_cross_entropy",
+    "crossentropy": "cross_entropy",
+}
+
+
 def _loss_cases() -> list[Case]:
-    none, sigmoid = activations.NONE, activations.SIGMOID
+    value = partial(Case, kernel="loss_value", draw=_loss_inputs, traffic=2, samples=True, sums=True)
     cases: list[Case] = []
-    for name, formula in (
-        ("MSE", "squared_error"),
-        ("bincrossentropy", "binary_cross_entropy"),
-        ("crossentropy", "cross_entropy"),
-    ):
-        code = losses.CODES[name]  # type: ignore[index]
-        value = _tuned_total(formula, mean=losses.MEAN_OVER_OUTPUTS[code], first=1)
+    for code, row in enumerate(losses.LOSSES):
+        name, formula, mean = row.name, TUNED_LOSSES.get(row.name, row.name), losses.MEAN_OVER_OUTPUTS[code]
+        tuned, slope = _tuned_total(formula, mean=mean, first=1), _tuned(f"{formula}_slope")
         cases += [
-            Case(
-                f"{name} value", "loss_value", (code, none), _loss_inputs, value, 2, samples=True, sums=True
-            ),
-            Case(f"{name} slope", "loss_slope", (code,), _outputs_and_targets, _tuned(f"{formula}_slope"), 3),
+            value(f"{name} value", codes=(code, activations.NONE), tuned=tuned),
+            Case(f"{name} slope", "loss_slope", (code,), _outputs_and_targets, slope, 3),
         ]
     stable = _tuned_total("binary_cross_entropy_of_logits", mean=True, first=0)
-    code = losses.CODES["bincrossentropy"]
-    cases.append(
-        Case(
-            "bincrossentropy of sigmoid",
-            "loss_value",
-            (code, sigmoid),
-            _loss_inputs,
-            stable,
-            2,
-            samples=True,
-            sums=True,
-        )
-    )
-    return cases
+    codes = losses.CODES["bincrossentropy"], activations.SIGMOID
+    return [*cases, value("bincrossentropy of sigmoid", codes=codes, tuned=stable)]
 
 
 ELEMENTWISE = (*_activation_cases(), *_softmax_cases(), *_loss_cases())

@@ -40,7 +40,8 @@ class Curve:
 
     def ratio(self, size: int) -> float:
         """How many times longer the better NumPy takes."""
-        return min(self.timings[size].ratio(name, OURS) for name in (PLAIN, TUNED))
+        timing = self.timings[size]
+        return min(timing.ratio(name, OURS) for name in (PLAIN, TUNED) if name in timing.seconds)
 
     def mean_ratio(self) -> float:
         """The geometric mean of the ratios over the sizes."""

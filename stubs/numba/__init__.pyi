@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from typing import ParamSpec, TypeVar
 
 from numba import types as types
-from numba.core.compiler import CompilerBase
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,5 +16,8 @@ def njit(
     error_model: str = ...,
     fastmath: bool | Collection[str] = ...,
     nogil: bool = ...,
-    pipeline_class: type[CompilerBase] | None = ...,
+    inline: str = ...,
+    forceinline: bool = ...,
+    no_cfunc_wrapper: bool = ...,
+    _nrt: bool = ...,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...

@@ -1,10 +1,19 @@
+from collections.abc import Iterable
+from typing import Any
+
 class Type:
-    def __call__(self, *arguments: Type) -> object: ...
+    def __call__(self, *arguments: Type) -> Signature: ...
 
-class Float(Type): ...
-class Integer(Type): ...
+class Signature:
+    args: tuple[Any, ...]
+    return_type: Type
 
-float32: Float
-float64: Float
-int32: Integer
-int64: Integer
+class Array(Type):
+    def __init__(self, dtype: Type, ndim: int, layout: str) -> None: ...
+
+class StarArgTuple(Type):
+    @classmethod
+    def from_types(cls, tys: Iterable[Type]) -> StarArgTuple: ...
+
+none: Type
+intp: Type

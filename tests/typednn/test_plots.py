@@ -44,8 +44,9 @@ def test_images_side_by_side() -> None:
     np.testing.assert_array_equal(mosaic(images, across=2, gap=1), expected)
 
 
-def figure_of(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    """The figure, which the function does not give away."""
+@pytest.fixture(scope="module")
+def drawn(shown: Demonstration) -> tuple[Figure, bytes]:
+    """The figure, which the function does not give away, and the PNG."""
     from matplotlib.figure import Figure
 
     figures: list[Figure] = []
@@ -55,15 +56,16 @@ def figure_of(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> Figure:
         figures.append(figure)
         original(figure, file, **options)
 
-    monkeypatch.setattr(Figure, "savefig", catch)
-    demonstration_png(shown)
-    return figures[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", catch)
+        png = demonstration_png(shown)
+    return figures[0], png
 
 
-def test_it_is_a_png_of_a_good_size(shown: Demonstration) -> None:
+def test_it_is_a_png_of_a_good_size(drawn: tuple[Figure, bytes]) -> None:
     from matplotlib.image import imread
 
-    png = demonstration_png(shown)
+    _, png = drawn
 
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     height, width, _ = imread(io.BytesIO(png)).shape
@@ -72,8 +74,8 @@ def test_it_is_a_png_of_a_good_size(shown: Demonstration) -> None:
     assert len(png) < 1_000_000
 
 
-def test_what_it_shows(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = figure_of(shown, monkeypatch)
+def test_what_it_shows(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
+    figure, _ = drawn
 
     axes = {each.get_title(loc="left"): each for each in figure.axes if each.get_title(loc="left")}
     assert set(axes) == {"Loss", "Accuracy", "Confusions"}
@@ -81,28 +83,28 @@ def test_what_it_shows(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) ->
     for each in axes.values():
         assert each.get_xlabel()
         assert each.get_ylabel()
-    for drawn, curve in zip(loss.lines, (shown.curves.loss, shown.curves.held_loss), strict=True):
-        np.testing.assert_array_equal(drawn.get_xydata(), np.c_[range(1, 6), curve])
-    for drawn, curve in zip(accuracy.lines, (shown.curves.accuracy, shown.curves.held_accuracy), strict=True):
-        np.testing.assert_allclose(drawn.get_ydata(), 100 * np.array(curve))
+    for line, curve in zip(loss.lines, (shown.curves.loss, shown.curves.held_loss), strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.c_[range(1, 6), curve])
+    for line, curve in zip(accuracy.lines, (shown.curves.accuracy, shown.curves.held_accuracy), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(curve))
     counts = {tuple(map(int, text.get_position())): int(text.get_text()) for text in axes["Confusions"].texts}
     for (read, written), count in counts.items():
         assert count == ((shown.read == read) & (shown.digits.held_y == written)).sum()
     assert sum(counts.values()) == len(shown.read)
 
 
-def test_weights_have_symmetric_colours(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = figure_of(shown, monkeypatch)
+def test_weights_have_symmetric_colours(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
+    figure, _ = drawn
 
-    drawn = next(image for axes in figure.axes for image in axes.images if image.get_cmap().name == "RdBu_r")
-    low, high = drawn.get_clim()
+    image = next(image for axes in figure.axes for image in axes.images if image.get_cmap().name == "RdBu_r")
+    low, high = image.get_clim()
     assert low == -high < 0
-    pixels = np.asarray(drawn.get_array())
+    pixels = np.asarray(image.get_array())
     np.testing.assert_array_equal(np.sort(pixels[np.isfinite(pixels)]), np.sort(shown.network.layers[1].W, axis=None))
 
 
-def test_wrongly_read_digits_are_shown(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = figure_of(shown, monkeypatch)
+def test_wrongly_read_digits_are_shown(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
+    figure, _ = drawn
 
     captions = [axes.get_xlabel() for axes in figure.axes]
     wrong = np.flatnonzero(shown.read != shown.digits.held_y)

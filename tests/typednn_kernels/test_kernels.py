@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from itertools import product
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -360,15 +360,33 @@ def test_forward_and_backward(
         assert np.isnan(each[-3:]).all()
 
 
+ARCHITECTURES: list[tuple[tuple[int, ...], tuple[str, ...], str]] = [
+    *(
+        ((3, 4, 3), ("sigmoid", "tanh", output), loss)
+        for output in ("none", "sigmoid", "softmax")
+        for loss in LOSSES
+    ),
+    ((1, 1), ("none", "none"), "MSE"),
+    ((6, 3), ("tanh", "softmax"), "crossentropy"),
+    ((5, 7, 6, 2), ("none", "relu", "relu", "none"), "MSE"),
+    ((19, 9, 4), ("none", "relu", "softmax"), "crossentropy"),
+    ((2, 1, 5, 1, 3), ("none", "tanh", "none", "sigmoid", "sigmoid"), "bincrossentropy"),
+]
+"""No hidden layer and many, narrow and wide ones, and units that are off."""
+
+
 @by_dtype
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 4, 7])
-@pytest.mark.parametrize(("output", "loss"), list(product(("none", "sigmoid", "softmax"), LOSSES)))
-def test_training(kernels: Any, output: str, loss: str, batch_size: int | None, dtype: Any) -> None:
+@pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)
+def test_training(
+    kernels: Any, lengths: Sequence[int], names: Sequence[str], loss: str, batch_size: int | None, dtype: Any
+) -> None:
     """An epoch of 7 samples and 4 of them again, in an order; by 3, 4 or 7 the last batch is smaller."""
-    case = problem((3, 4, 3), ("sigmoid", "tanh", output), loss, 7, dtype)
+    case = problem(lengths, names, loss, 7, dtype)
     work = workspaces(case, batch_size or 1)
     order = frozen(np.array([4, 0, 6, 2, 2, 5, 1, 3, 0, 6, 4], np.int64))
-    eta, losses = dtype(0.25), unwritten(len(order), dtype)
+    eta, losses = dtype(2**-3), unwritten(len(order), dtype)
+    given = [case.x.copy(), case.t.copy(), order.copy()]
 
     net, reference = case.net.descend(case.x, case.t, order.tolist(), batch_size or 1, float(eta))
     first = (work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t), order)
@@ -380,6 +398,7 @@ def test_training(kernels: Any, output: str, loss: str, batch_size: int | None, 
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
+    assert all((before == after).all() for before, after in zip(given, first[3:], strict=True))
 
 
 @by_dtype

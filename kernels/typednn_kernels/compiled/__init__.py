@@ -1,7 +1,12 @@
 """The kernels compiled by numba: imported when they are first needed."""
 
 from typednn_kernels.compiled.dense import affine, backpropagate, outer, sum_samples
-from typednn_kernels.compiled.elementwise import activation_slope, activation_value, slope_product, softmax_jacobian
+from typednn_kernels.compiled.elementwise import (
+    activation_slope,
+    activation_value,
+    slope_product,
+    softmax_jacobian,
+)
 from typednn_kernels.compiled.network import backward, forward, train_batches
 from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.output import loss_slope, loss_value, output_error

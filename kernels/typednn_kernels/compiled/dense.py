@@ -44,7 +44,12 @@ def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> Non
     for i in range(0, blocks, 4):
         first = i * m
         d0, d1, d2, d3 = four_dots(
-            piece(W, first, m), piece(W, first + m, m), piece(W, first + 2 * m, m), piece(W, first + 3 * m, m), x, m
+            piece(W, first, m),
+            piece(W, first + m, m),
+            piece(W, first + 2 * m, m),
+            piece(W, first + 3 * m, m),
+            x,
+            m,
         )
         a[i] = bias[i] + d0
         a[i + 1] = bias[i + 1] + d1

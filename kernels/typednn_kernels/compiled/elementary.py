@@ -20,7 +20,7 @@ import numpy as np
 
 from typednn_kernels import elementary
 from typednn_kernels.compiled.loops import is_float32, means
-from typednn_kernels.compiled.symbols import Symbol
+from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.elementary import maximum, minimum, where
 
 
@@ -124,7 +124,7 @@ DOUBLE = Format(
 )
 
 
-def format_of(x: Symbol) -> Format:
+def format_of(x: Number) -> Format:
     """The format of an argument type."""
     return SINGLE if is_float32(x) else DOUBLE
 
@@ -134,7 +134,7 @@ def descending(f: Format, polynomial: tuple[float, ...]) -> tuple[Any, ...]:
     return tuple(f.real(coefficient) for coefficient in reversed(polynomial))
 
 
-def horner(x: Symbol, coefficients: tuple[Symbol, ...]) -> Symbol:
+def horner(x: Number, coefficients: tuple[Number, ...]) -> Number:
     """The polynomial at x; its highest coefficient comes first."""
     result = coefficients[0]
     for i in range(1, len(coefficients)):
@@ -143,7 +143,7 @@ def horner(x: Symbol, coefficients: tuple[Symbol, ...]) -> Symbol:
 
 
 @cache
-def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
+def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Number], tuple[Number, Number]]:
     """A formula for p and n with exp(x) = p 2**n, sqrt(1/2) < p < sqrt(2).
 
     n is an integer of which the low bits count, those that a shift by `digits` leaves. log(2) comes in parts.
@@ -154,7 +154,7 @@ def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Symbol], tuple[Sym
     # and int64 instead would not vectorise before AVX-512.
     rounder = f.real(1.5 * 2**f.digits)
 
-    def exponential(x: Symbol) -> tuple[Symbol, Symbol]:
+    def exponential(x: Number) -> tuple[Number, Number]:
         sum_ = x * log2_e + rounder
         n = sum_ - rounder
         r = x
@@ -166,17 +166,17 @@ def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Symbol], tuple[Sym
 
 
 @cache
-def exp_in(f: Format) -> Callable[[Symbol], Symbol]:
+def exp_in(f: Format) -> Callable[[Number], Number]:
     """exp in a format."""
     digits = f.digits
     lowest, highest = f.real(f.exp_range[0]), f.real(f.exp_range[1])
     bits_of_one = f.bias << f.digits
     exponential = exp_parts(f, f.ln2)
 
-    def power_of_2(n: Symbol) -> Symbol:
+    def power_of_2(n: Number) -> Number:
         return ((n << digits) + bits_of_one).bits()
 
-    def exp(x: Symbol) -> Symbol:
+    def exp(x: Number) -> Number:
         p, n = exponential(minimum(maximum(x, lowest), highest))
         # Twice half the way, since 2**n itself may be denormal or infinite where the result is not.
         half = n >> 1
@@ -186,7 +186,7 @@ def exp_in(f: Format) -> Callable[[Symbol], Symbol]:
 
 
 @cache
-def tanh_in(f: Format) -> Callable[[Symbol], Symbol]:
+def tanh_in(f: Format) -> Callable[[Number], Number]:
     """tanh in a format."""
     digits = f.digits
     one, two, border, limit = f.real(1), f.real(2), f.real(f.tanh_border), f.real(2 * f.tanh_limit)
@@ -194,7 +194,7 @@ def tanh_in(f: Format) -> Callable[[Symbol], Symbol]:
     # One part of log(2) will do: where n is large, the exponential weighs little.
     exponential = exp_parts(f, (sum(f.ln2),))
 
-    def tanh(x: Symbol) -> Symbol:
+    def tanh(x: Number) -> Number:
         a = abs(x)
         p, n = exponential(minimum(a + a, limit))
         e = (p.bits() + (n << digits)).bits()
@@ -208,7 +208,7 @@ def tanh_in(f: Format) -> Callable[[Symbol], Symbol]:
 
 
 @cache
-def log_parts(f: Format) -> Callable[[Symbol, Symbol, Symbol], Symbol]:
+def log_parts(f: Format) -> Callable[[Number, Number, Number], Number]:
     """A formula for k log(2) + log(1 + g + rest), sqrt(1/2) <= 1 + g < sqrt(2), from g, rest and -k.
 
     With k = 0 the sign of g = -0 is kept: no term that is subtracted from g is then -0.
@@ -216,7 +216,7 @@ def log_parts(f: Format) -> Callable[[Symbol, Symbol, Symbol], Symbol]:
     two, ln2, ln2_rest = f.real(2), f.real(f.ln2[0]), f.real(f.ln2[1])
     coefficients = descending(f, f.log)
 
-    def logarithm(g: Symbol, rest: Symbol, minus_k: Symbol) -> Symbol:
+    def logarithm(g: Number, rest: Number, minus_k: Number) -> Number:
         # With s = g / (2 + g), log(1 + g) = log((1 + s) / (1 - s)) = 2 s + s z P(z), where 2 s = g - s g.
         s = g / (two + g)
         z = s * s
@@ -232,7 +232,7 @@ def bits_of_root(f: Format) -> int:
 
 
 @cache
-def exponent_in(f: Format) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
+def exponent_in(f: Format) -> Callable[[Number], tuple[Number, Number]]:
     """A formula for the bits of x, shifted as from sqrt(1/2) to 1, and the number 2**digits + bias + k.
 
     The shift carries into the exponent from sqrt(2) on, so that k + bias is the exponent, where x 2**-k is
@@ -243,7 +243,7 @@ def exponent_in(f: Format) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
     # An integer becomes a number in the free last bits of 2**digits; see `exp_parts` for the way back.
     bits_of_counter = (f.bias + f.digits) << f.digits
 
-    def exponent(x: Symbol) -> tuple[Symbol, Symbol]:
+    def exponent(x: Number) -> tuple[Number, Number]:
         bits = x.bits() + root_to_one
         return bits, ((bits >> digits) | bits_of_counter).bits()
 
@@ -251,7 +251,7 @@ def exponent_in(f: Format) -> Callable[[Symbol], tuple[Symbol, Symbol]]:
 
 
 @cache
-def log_in(f: Format) -> Callable[[Symbol], Symbol]:
+def log_in(f: Format) -> Callable[[Number], Number]:
     """log in a format."""
     zero, one, infinity = f.real(0), f.real(1), f.real(np.inf)
     root, fraction = bits_of_root(f), (1 << f.digits) - 1
@@ -260,7 +260,7 @@ def log_in(f: Format) -> Callable[[Symbol], Symbol]:
     count_0, lifted_count_0 = f.real(2**f.digits + f.bias), f.real(2**f.digits + f.bias + f.digits + 1)
     exponent, logarithm = exponent_in(f), log_parts(f)
 
-    def log(x: Symbol) -> Symbol:
+    def log(x: Number) -> Number:
         denormal = x < smallest
         bits, count = exponent(where(denormal, x * lift, x))
         minus_k = where(denormal, lifted_count_0, count_0) - count
@@ -272,14 +272,14 @@ def log_in(f: Format) -> Callable[[Symbol], Symbol]:
 
 
 @cache
-def log1p_in(f: Format) -> Callable[[Symbol], Symbol]:
+def log1p_in(f: Format) -> Callable[[Number], Number]:
     """log1p in a format."""
     digits = f.digits
     zero, one, quarter, infinity = f.real(0), f.real(1), f.real(0.25), f.real(np.inf)
     count_0, reverse = f.real(2**f.digits + f.bias), 2 * f.bias + 2
     exponent, logarithm = exponent_in(f), log_parts(f)
 
-    def log1p(x: Symbol) -> Symbol:
+    def log1p(x: Number) -> Number:
         u = x + one
         bits, count = exponent(u)
         # 2**-k may be denormal, 4 * 2**-k is not.
@@ -295,20 +295,20 @@ def log1p_in(f: Format) -> Callable[[Symbol], Symbol]:
 
 
 @means(elementary.exp)
-def _exp(x: Symbol) -> Callable[..., Symbol]:
+def _exp(x: Number) -> Callable[..., Number]:
     return exp_in(format_of(x))
 
 
 @means(elementary.log)
-def _log(x: Symbol) -> Callable[..., Symbol]:
+def _log(x: Number) -> Callable[..., Number]:
     return log_in(format_of(x))
 
 
 @means(elementary.log1p)
-def _log1p(x: Symbol) -> Callable[..., Symbol]:
+def _log1p(x: Number) -> Callable[..., Number]:
     return log1p_in(format_of(x))
 
 
 @means(elementary.tanh)
-def _tanh(x: Symbol) -> Callable[..., Symbol]:
+def _tanh(x: Number) -> Callable[..., Number]:
     return tanh_in(format_of(x))

@@ -76,7 +76,12 @@ def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], 
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
     size = a.size
     products(
-        activation, piece(a, 0, size), piece(y, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size), a.shape[0]
+        activation,
+        piece(a, 0, size),
+        piece(y, 0, size),
+        piece(dLdy, 0, size),
+        piece(dLda, 0, size),
+        a.shape[0],
     )
 
 

@@ -19,20 +19,13 @@ import platform
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 from numba.core import config
 from numba.misc.appdirs import AppDirs
 from typing_extensions import ParamSpec, TypeVar
-
-from typednn_kernels.compiled.loops import bits_of_float32 as bits_of_float32
-from typednn_kernels.compiled.loops import bits_of_float64 as bits_of_float64
-from typednn_kernels.compiled.loops import float32_of_bits as float32_of_bits
-from typednn_kernels.compiled.loops import float64_of_bits as float64_of_bits
-from typednn_kernels.compiled.loops import formula as formula
-from typednn_kernels.compiled.loops import is_float32 as is_float32
-from typednn_kernels.compiled.loops import means as means
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,7 +71,7 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that becomes part of the entries and reductions that call it, and takes over their options."""
+    """A function that becomes part of the entries and reductions that call it, with their options."""
     return _compiled(function, fastmath={"contract"}, inline="always")
 
 
@@ -87,10 +80,12 @@ def reduction(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, fastmath={"contract", "reassoc"}, forceinline=True)
 
 
-def _compiled(function: Callable[P, R], **options: object) -> Callable[P, R]:
+def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     """Compiles a function for the dtypes of a call at its first call with them.
 
     `_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.
     """
-    dispatcher: Callable[P, R] = numba.njit(error_model="numpy", no_cfunc_wrapper=True, _nrt=False, **options)(function)
+    dispatcher: Callable[P, R] = numba.njit(
+        error_model="numpy", no_cfunc_wrapper=True, _nrt=False, **options
+    )(function)
     return dispatcher

@@ -10,7 +10,7 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -21,13 +21,13 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 from numba.np.linalg import call_xxgemm
 
-from typednn_kernels.arrays import Values
+from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
 
 Formula = Callable[..., Any]
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
-"""Whether numba was told to compile nothing: everything here then is the Python function that it stands for."""
+"""Whether numba was told to compile nothing: everything here is then the Python it stands for."""
 FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
 MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "sve"))
@@ -46,7 +46,7 @@ def elementwise(*formulas: Formula | None) -> Formula:
             with np.errstate(all="ignore"):
                 out[...] = formula(*arguments)
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
         code, n, operands = _operands(context, builder, signature, values)
         *arguments, out = operands
         for formula in _cases(builder, code, formulas):
@@ -71,7 +71,6 @@ def sums(*formulas: Formula | None) -> Formula:
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-
     return _folds(formulas, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
 
 
@@ -128,7 +127,7 @@ def means(elementary: Formula) -> Callable[[Callable[[Any], Formula]], None]:
 
         if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
             scalar = formula(elementary)
-            overload(elementary, inline="always")(lambda x: lambda x: scalar(x))
+            overload(elementary, inline="always")(lambda x: lambda x: scalar(x))  # noqa: PLW0108 (numba takes no intrinsic)
 
     return register
 
@@ -136,13 +135,6 @@ def means(elementary: Formula) -> Callable[[Callable[[Any], Formula]], None]:
 def is_float32(argument: object) -> bool:
     """Whether a symbol is float32."""
     return isinstance(argument, Symbol) and argument.value.type == SINGLE
-
-
-def _bits(symbol: Symbol) -> Symbol:
-    return symbol.bits()
-
-
-bits_of_float32 = bits_of_float64 = float32_of_bits = float64_of_bits = _bits
 
 
 def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
@@ -155,7 +147,8 @@ class Operand:
 
     def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
         self.builder, self.value = builder, value
-        self.data = context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else None
+        is_array = isinstance(kind, types.Array)
+        self.data: Any = context.make_array(kind)(context, builder, value).data if is_array else None
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
@@ -166,14 +159,18 @@ class Operand:
         return self.value if self.data is None else self.builder.load(self.pointer(index))
 
 
-def _operands(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> tuple[Any, Any, list[Operand]]:
+def _operands(
+    context: Any, builder: llvm.IRBuilder, signature: Any, values: Any
+) -> tuple[Any, Any, list[Operand]]:
     """Code, n and operands of a loop."""
     code, n, packed = values
     arguments = zip(signature.args[2], cgutils.unpack_tuple(builder, packed), strict=True)
     return code, n, [Operand(context, builder, kind, each) for kind, each in arguments]
 
 
-def _cases(builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]) -> Iterator[Callable[..., Any]]:
+def _cases(
+    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]
+) -> Iterator[Callable[..., Any]]:
     """Goes through the formulas; what is written while at one runs only for its code."""
     after = builder.append_basic_block("after")
     choice = builder.switch(code, after)
@@ -200,19 +197,24 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
         for instruction in _latch(loop).instructions:
             if instruction.opname in {"load", "store"}:
                 instruction.set_metadata("llvm.access.group", independent)
-        _describe(loop, {"parallel_accesses": independent} | ({"vectorize.predicate.enable": yes} if MASKS else {}))
+        _describe(
+            loop, {"parallel_accesses": independent} | ({"vectorize.predicate.enable": yes} if MASKS else {})
+        )
 
 
-def _latch(loop: Any) -> llvm.Block:
+def _latch(loop: cgutils.Loop) -> llvm.Block:
     """The last block of the body of a loop: here the whole body, since formulas have no branches."""
     _, block = loop.index.incomings[-1]
     return block
 
 
-def _describe(loop: Any, hints: dict[str, llvm.Value]) -> None:
+def _describe(loop: cgutils.Loop, hints: dict[str, llvm.Value]) -> None:
     """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
     module = _latch(loop).function.module
-    nodes = [module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value]) for name, value in hints.items()]
+    nodes = [
+        module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
+        for name, value in hints.items()
+    ]
     _latch(loop).terminator.set_metadata("llvm.loop", Distinct.of(module, lambda itself: (itself, *nodes)))
 
 
@@ -222,18 +224,19 @@ class Distinct(llvm.MDValue):
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     def descr(self, buf: Any) -> None:
-        super().descr(part := [])
+        part: list[str] = []
+        super().descr(part)
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make) -> Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[Distinct], tuple[Any, ...]]) -> Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node
 
 
 def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
         operands: list[Any] = []
         for kind, value in zip(signature.args, values, strict=True):
             array = context.make_array(kind)(context, builder, value)
@@ -271,7 +274,13 @@ def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
     return _view(array, start, n, m)
 
 
-if PYTHON_ONLY:
+if TYPE_CHECKING:
+
+    def product(x: Matrix[F], y: Matrix[F], result: Matrix[F]) -> None: ...
+    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
+    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
+
+elif PYTHON_ONLY:
 
     def product(x: Any, y: Any, result: Any) -> None:
         np.dot(x, y, out=result)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_many, affine_one, backpropagate_one, descended, outer_one, sum_rows
+from typednn_kernels.compiled.dense import (
+    affine_many,
+    affine_one,
+    backpropagate_one,
+    descended,
+    outer_one,
+    sum_rows,
+)
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, product, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
+
 
 @kernel
 def units(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
@@ -46,7 +54,9 @@ def ascend(parameters: Vector[F], layout: Layout, k: int, a: Vector[F], h: Vecto
     """The pre-activations of layer k."""
     bias = biases(parameters, layout, k)
     if samples == 1:
-        affine_one(units(h, layout, k - 1, 1), flat_weights(parameters, layout, k), bias, units(a, layout, k, 1))
+        affine_one(
+            units(h, layout, k - 1, 1), flat_weights(parameters, layout, k), bias, units(a, layout, k, 1)
+        )
     else:
         affine_many(
             block(h, layout, k - 1, samples),
@@ -71,11 +81,7 @@ def forward_from_inputs(
 @kernel
 def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int) -> Vector[F]:
     """Where `forward_from_inputs` expects the samples."""
-    if layout[0, ACTIVATION] == NONE:
-        place = units(h, layout, 0, samples)
-    else:
-        place = units(a, layout, 0, samples)
-    return place
+    return units(h, layout, 0, samples) if layout[0, ACTIVATION] == NONE else units(a, layout, 0, samples)
 
 
 @kernel

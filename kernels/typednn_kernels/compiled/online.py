@@ -105,7 +105,11 @@ def train_online(
     # The inputs of the last sample and of this one: the input layer has no error, whose place is the second.
     previous, inputs = units(h, layout, 0, 1), units(dLda, layout, 0, 1)
     m = inputs.size
-    W1, bias1, error1 = flat_weights(parameters, layout, 1), biases(parameters, layout, 1), units(dLda, layout, 1, 1)
+    W1, bias1, error1 = (
+        flat_weights(parameters, layout, 1),
+        biases(parameters, layout, 1),
+        units(dLda, layout, 1, 1),
+    )
     for step in range(order.size):
         previous, inputs = inputs, previous
         sample = piece(x, order[step] * m, m)
@@ -117,7 +121,9 @@ def train_online(
                 descend_and_ascend(W1, bias1, error1, learning_rate, previous, inputs, pre_activations)
             else:
                 below = inputs if k == 1 else units(h, layout, k - 1, 1)
-                affine_one(below, flat_weights(parameters, layout, k), biases(parameters, layout, k), pre_activations)
+                affine_one(
+                    below, flat_weights(parameters, layout, k), biases(parameters, layout, k), pre_activations
+                )
             values(layout[k, ACTIVATION], pre_activations, activations, 1)
         outputs, target = units(h, layout, last, 1), piece(t, order[step] * n, n)
         losses[step] = sample_loss(loss, activation, units(a, layout, last, 1), outputs, target, n)

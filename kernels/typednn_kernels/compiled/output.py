@@ -41,7 +41,8 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
         result = sum_of_stable_terms(loss, n, a, t, shift)
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    return result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    mean: F = result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    return mean
 
 
 @kernel
@@ -51,7 +52,9 @@ def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], samples:
 
 
 @kernel
-def stable_error(loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], samples: int) -> bool:
+def stable_error(
+    loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], samples: int
+) -> bool:
     """dLda of the output layer, all flat (B, n), if the pair has a stable form; whether it has."""
     stable = activation == CANONICAL[loss]
     if stable:
@@ -84,9 +87,7 @@ def loss_value(
 ) -> None:
     """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
     size = a.size
-    sample_losses(
-        loss, activation, piece(a, 0, size), piece(y, 0, size), piece(t, 0, size), losses
-    )
+    sample_losses(loss, activation, piece(a, 0, size), piece(y, 0, size), piece(t, 0, size), losses)
 
 
 @entry
@@ -108,7 +109,12 @@ def output_error(
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
     size = y.size
-    outputs, targets, signal, error = piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size)
+    outputs, targets, signal, error = (
+        piece(y, 0, size),
+        piece(t, 0, size),
+        piece(dLdy, 0, size),
+        piece(dLda, 0, size),
+    )
     loss_signal(loss, outputs, targets, signal, y.shape[0])
     if not stable_error(loss, activation, outputs, targets, error, y.shape[0]):
         products(activation, piece(a, 0, size), outputs, signal, error, y.shape[0])

@@ -14,7 +14,7 @@ loop allows for its sums: polynomials and argument reductions depend on their or
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -22,6 +22,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 EXACT, REORDERED = ("contract",), ("contract", "reassoc")
 SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
+
+Number: TypeAlias = Any
+"""What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
 
 
 class Symbol(NDArrayOperatorsMixin):
@@ -47,19 +50,21 @@ class Symbol(NDArrayOperatorsMixin):
 
     def bits(self) -> Symbol:
         """The same bits read as an integer, or those of an integer as a float."""
-        types = {SINGLE: ir.IntType(32), DOUBLE: ir.IntType(64)}
-        types |= {integer: real for real, integer in types.items()}
+        pairs: list[tuple[ir.Type, ir.Type]] = [(SINGLE, ir.IntType(32)), (DOUBLE, ir.IntType(64))]
+        types = dict(pairs) | {integer: real for real, integer in pairs}
         return self.like(self.builder.bitcast(self.value, types[self.value.type]))
 
     def __bool__(self) -> bool:
         """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
         raise TypeError("a formula chooses with where, maximum and minimum")
 
-    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Any) -> Symbol:
+    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Any) -> Number:
         """Writes the instructions of an operator or function."""
         return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
 
-    def __array_function__(self, function: Callable[..., Any], _types: Any, args: Any, _kwargs: Any) -> Symbol:
+    def __array_function__(
+        self, function: Callable[..., Any], _types: Any, args: Any, _kwargs: Any
+    ) -> Symbol:
         """Writes the instruction of `np.where`."""
         if function is not np.where:
             raise TypeError(f"{function.__name__} is not a word for formulas")
@@ -70,7 +75,9 @@ class Symbol(NDArrayOperatorsMixin):
 
     def _constant(self, number: Any) -> Symbol:
         """The symbol of a NumPy scalar."""
-        return self.like(ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number)))
+        return self.like(
+            ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number))
+        )
 
 
 def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
@@ -99,7 +106,7 @@ def _llvm(name: str) -> Callable[..., Symbol]:
     return write
 
 
-INSTRUCTIONS: dict[str, Callable[..., Symbol]] = {
+INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "add": _arithmetic("fadd", "add"),
     "subtract": _arithmetic("fsub", "sub"),
     "multiply": _arithmetic("fmul", "mul"),

@@ -18,6 +18,7 @@ numba = pytest.importorskip("numba", reason="numba does not work here", exc_type
 if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 jit = import_module("typednn_kernels.compiled.jit")
+loops = import_module("typednn_kernels.compiled.loops")
 import_module("typednn_kernels.compiled.elementary")
 
 Function = Callable[[Any], Any]
@@ -306,7 +307,7 @@ def test_sigmoid_from_exp(dtype: Any) -> None:
 
 @cache
 def formula_of(function: Function) -> Function:
-    scalar: Function = jit.formula(function)
+    scalar: Function = loops.formula(function)
     return scalar
 
 

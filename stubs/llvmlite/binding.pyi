@@ -1,0 +1,3 @@
+from collections.abc import Mapping
+
+def get_host_cpu_features() -> Mapping[str, bool]: ...

@@ -1,3 +1,0 @@
-from numba.core.compiler_machinery import FunctionPass
-
-class IRProcessing(FunctionPass): ...
