@@ -20,6 +20,7 @@ from typednn.errors import (
 )
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
+from typednn.model_files import load, save
 from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
 from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
 
@@ -50,5 +51,7 @@ __all__ = [
     "gradcheck",
     "gradient_descent_epoch",
     "gradient_descent_threshold",
+    "load",
+    "save",
     "use_backend",
 ]

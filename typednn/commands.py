@@ -132,7 +132,7 @@ def train(options: Options) -> int:
             dataset,
             settings,
             lambda history: advance(
-                f"loss {history.loss[-1]:.4f}, held out {history.validation_loss[-1]:.4f}"
+                f"loss {history.loss[-1]:.4g}, held out {history.validation_loss[-1]:.4g}"
             ),
         )
     model = training.model

@@ -210,12 +210,13 @@ def _fit(
     on_epoch: Callable[[History], None] | None,
 ) -> None:
     task: Task = "classification" if targets.ndim == 1 else "regression"
-    model.network.fit(
-        model.standardized(dataset.x[part]),
-        targets[part],
-        epochs=settings.epochs,
-        batch_size=settings.batch_size or min(BATCH, len(part)),
-        learning_rate=settings.learning_rate or RATES[task],
-        validation_data=(model.standardized(dataset.x[held]), targets[held]),
-        on_epoch=on_epoch,
-    )
+    with np.errstate(all="ignore"):  # overflow is reported as divergence
+        model.network.fit(
+            model.standardized(dataset.x[part]),
+            targets[part],
+            epochs=settings.epochs,
+            batch_size=settings.batch_size or min(BATCH, len(part)),
+            learning_rate=settings.learning_rate or RATES[task],
+            validation_data=(model.standardized(dataset.x[held]), targets[held]),
+            on_epoch=on_epoch,
+        )

@@ -29,7 +29,18 @@ SHOWN = 2, 12
 
 
 def demonstration_png(shown: Demonstration) -> bytes:
-    """A PNG: learning curves, confusion matrix, the first layer's weights, digits as the network reads them.
+    """The picture of `demonstration_figure` as a PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    file = io.BytesIO()
+    demonstration_figure(shown).savefig(file, format="png")
+    return file.getvalue()
+
+
+def demonstration_figure(shown: Demonstration) -> Figure:
+    """Learning curves, confusion matrix, the first layer's weights, digits as the network reads them.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -62,9 +73,7 @@ def demonstration_png(shown: Demonstration) -> bytes:
     ):
         figure = Figure(figsize=(14, 15), dpi=110, layout=layout, facecolor="white")
         _draw(figure, shown)
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-    return file.getvalue()
+    return figure
 
 
 def mosaic(images: NDArray[np.float32], across: int, gap: int) -> NDArray[np.float32]:

@@ -47,13 +47,15 @@ def flowers(samples: int = 120, seed: int = 0) -> str:
     random = np.random.default_rng(seed)
     kinds = random.integers(0, 3, samples)
     x = random.normal(size=(samples, 3)) + np.c_[3 * kinds, -3 * kinds, 0 * kinds]
-    lines = [f"{a},{b},{c},{('rose', 'lily', 'iris')[kind]}" for (a, b, c), kind in zip(x, kinds, strict=True)]
+    lines = [
+        f"{a},{b},{c},{('rose', 'lily', 'iris')[kind]}" for (a, b, c), kind in zip(x, kinds, strict=True)
+    ]
     return "\n".join(["long,wide,noise,kind", *lines]) + "\n"
 
 
 def idx(array: Any) -> bytes:
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+    return bytes([0, 0, 8, array.ndim]) + sizes + bytes(array.tobytes())
 
 
 def numbers_after(word: str, text: str) -> list[float]:
@@ -163,12 +165,14 @@ def test_mnist_files(packed: bool, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["predict", "model.safetensors", file]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert np.mean([line.split(",")[0] == str(label) for line, label in zip(lines, labels, strict=True)]) > 0.95
+    assert (
+        np.mean([line.split(",")[0] == str(label) for line, label in zip(lines, labels, strict=True)]) > 0.95
+    )
 
 
 def test_the_seed_decides() -> None:
     Path("flowers.csv").write_text(flowers(), encoding="utf-8")
-    models = []
+    models: list[bytes] = []
     for seed in ("1", "1", "2"):
         assert main(["train", "flowers.csv", "--epochs", "3", "--seed", seed]) == 0
         models.append(Path("model.safetensors").read_bytes())
@@ -204,7 +208,11 @@ def test_demo_times_both_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
     monkeypatch.setattr("typednn.demonstration.TIMED", 0.001)
-    monkeypatch.setattr("typednn.plots.demonstration_png", lambda _: b"picture")
+
+    def picture(_: object) -> bytes:
+        return b"picture"
+
+    monkeypatch.setattr("typednn.plots.demonstration_png", picture)
 
     with use_backend("numba"):
         assert main(["demo", "--epochs", "1"]) == 0
@@ -278,12 +286,21 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "unknown command": (["trian"], "invalid choice: 'trian'"),
     "unknown option": (["check", "--loud"], "unrecognized arguments: --loud"),
     "no data": (["train"], "the following arguments are required: DATA"),
-    "epochs of text": (["train", "x", "--epochs", "many"], "--epochs: must be a whole number of 1 or more, not 'many'"),
+    "epochs of text": (
+        ["train", "x", "--epochs", "many"],
+        "--epochs: must be a whole number of 1 or more, not 'many'",
+    ),
     "no epochs": (["demo", "--epochs", "0"], "--epochs: must be a whole number of 1 or more, not '0'"),
     "negative seed": (["demo", "--seed", "-1"], "--seed: must be a whole number of 0 or more, not '-1'"),
     "rate 0": (["train", "x", "--learning-rate", "0"], "--learning-rate: must be a number above 0, not '0'"),
-    "rate nan": (["train", "x", "--learning-rate", "nan"], "--learning-rate: must be a number above 0, not 'nan'"),
-    "rate inf": (["train", "x", "--learning-rate", "inf"], "--learning-rate: must be a number above 0, not 'inf'"),
+    "rate nan": (
+        ["train", "x", "--learning-rate", "nan"],
+        "--learning-rate: must be a number above 0, not 'nan'",
+    ),
+    "rate inf": (
+        ["train", "x", "--learning-rate", "inf"],
+        "--learning-rate: must be a number above 0, not 'inf'",
+    ),
     "share 1": (["train", "x", "--held-out", "1"], "--held-out: must be a number between 0 and 1, not '1'"),
     "hidden 0": (["train", "x", "--hidden", "8,0"], "--hidden: must be a whole number of 1 or more, not '0'"),
     "activation": (["train", "x", "--activation", "rleu"], "unknown activation 'rleu': did you mean 'relu'?"),
@@ -295,7 +312,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "unknown column": (["train", "flowers.csv", "--target", "knid"], "did you mean 'kind'?"),
     "text feature": (["train", "flowers.csv", "--target", "long"], "column 'kind': expected a number, found"),
     "text regression": (["train", "flowers.csv", "--task", "regression"], "the target is text"),
-    "large batch": (["train", "flowers.csv", "--batch-size", "99"], "batch_size must be an integer from 1 to 24"),
+    "large batch": (
+        ["train", "flowers.csv", "--batch-size", "99"],
+        "batch_size must be an integer from 1 to 24",
+    ),
     "divergence": (["train", "slope.csv", "--learning-rate", "1e9"], "diverged"),
     "few samples": (["train", "data.csv"], "two held-out samples or more"),
     "no output folder": (["train", "flowers.csv", "--output", "no/m"], "--output: there is no folder no"),
@@ -306,7 +326,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no model": (["predict", "flowers.csv", "flowers.csv"], "flowers.csv: expected a safetensors file"),
     "other width": (["predict", "m", "gap.csv"], "gap.csv: expected 3 columns of features"),
     "no samples to predict for": (["predict", "m", "nothing.csv"], "nothing.csv: there is no such file"),
-    "predictions into nowhere": (["predict", "m", "data.csv", "--output", "no/p"], "No such file or directory"),
+    "predictions into nowhere": (
+        ["predict", "m", "data.csv", "--output", "no/p"],
+        "No such file or directory",
+    ),
 }
 
 
@@ -349,7 +372,9 @@ def test_missing_extras(
     assert capsys.readouterr().err.endswith("pip install 'typednn[cli]'\n")
 
 
-def test_rich_is_an_extra_of_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rich_is_an_extra_of_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data_files()
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     assert main(["train", "flowers.csv", "--epochs", "1"]) == 0

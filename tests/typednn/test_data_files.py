@@ -30,7 +30,7 @@ def idx(array: Any, code: int = 0x08) -> bytes:
     """An IDX file, as MNIST's page describes it."""
     array = np.asarray(array)
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return bytes([0, 0, code, array.ndim]) + sizes + array.tobytes()
+    return bytes([0, 0, code, array.ndim]) + sizes + bytes(array.tobytes())
 
 
 def npz(**arrays: Any) -> bytes:
@@ -103,7 +103,7 @@ def test_none_is_a_name_among_names(tmp_path: Path) -> None:
     assert read_dataset(written(tmp_path, "a,y\n1,none\n2,mild\n")).y.tolist() == ["none", "mild"]
 
 
-WRONG_CSV = {
+WRONG_CSV: dict[str, tuple[str | bytes, type[TypednnError], str]] = {
     "empty": ("", DataError, "empty file"),
     "empty lines": ("\n\n\n", DataError, "empty file"),
     "header alone": ("a,b\n", DataError, "expected lines of values below"),
@@ -114,14 +114,22 @@ WRONG_CSV = {
     "no value": ("a,b\n1,2\n,4\n", DataError, r"line 3: column 'a' has no value \(''\)"),
     "NA": ("a,b\n1,2\n NA ,4\n", DataError, r"line 3: column 'a' has no value \('NA'\)"),
     "nan": ("a,b\n1,2\nnan,4\n", DataError, r"line 3: column 'a' has no value \('nan'\)"),
-    "infinity": ("a,b\n1,2\n-inf,4\n", DataError, "line 3: column 'a': expected a finite number, found '-inf'"),
+    "infinity": (
+        "a,b\n1,2\n-inf,4\n",
+        DataError,
+        "line 3: column 'a': expected a finite number, found '-inf'",
+    ),
     "overflow": ("a,b\n1,2\n1e999,4\n", DataError, "line 3: column 'a': expected a finite number"),
     "text": ("city,b\n1,2\nParis,4\n", DataError, "line 3: column 'city': expected a number, found 'Paris'"),
     "decimal comma": ("a;b\n1,5;2\n", DataError, "found '1,5'; decimal commas must be points"),
     "no target": ("a,b\n1,\n", DataError, r"line 2: the target 'b' has no value \(''\)"),
     "target nan": ("a,b\n1,2\n1,nan\n", DataError, r"line 3: the target 'b' has no value \('nan'\)"),
     "target infinite": ("a,b\n1,2\n1,inf\n", DataError, "not finite"),
-    "no header": ("5.1,3.5,setosa\n4,5,setosa\n", FileFormatError, "line 1: expected the names of the columns, .* 5.1"),
+    "no header": (
+        "5.1,3.5,setosa\n4,5,setosa\n",
+        FileFormatError,
+        "line 1: expected the names of the columns, .* 5.1",
+    ),
     "no name": (",a,b\n0,1,2\n", FileFormatError, "none for column 1 .*pandas"),
     "a name twice": ("a,b,a\n1,2,3\n", FileFormatError, "found 'a' for the columns 1 and 3"),
     "open quotes": ('a,b\n1,"2\n3,4\n', FileFormatError, "quotes that do not match"),
@@ -149,10 +157,10 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_column(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="unknown column of .* 'knid': did you mean 'kind'"):
+    with pytest.raises(UnknownNameError, match=r"unknown column of .* 'knid': did you mean 'kind'"):
         read_dataset(written(tmp_path, PLAIN), target="knid")
     many = ",".join(f"pixel{k}" for k in range(784))
-    with pytest.raises(UnknownNameError, match="pixel7, …, pixel776") as error:
+    with pytest.raises(UnknownNameError, match=r"pixel7, …, pixel776") as error:
         read_dataset(written(tmp_path, f"{many}\n"), target="label")
     assert len(str(error.value)) < 500
 
@@ -231,7 +239,11 @@ WRONG_NPZ: dict[str, tuple[bytes, type[TypednnError], str]] = {
     "records": (npz(**FINE | {"x": np.zeros(2, "i4,f8")}), FileFormatError, "numbers or text in 'x'"),
     "complex": (npz(**FINE | {"x": np.eye(2) * 1j}), FileFormatError, "found complex128"),
     "text in x": (npz(**FINE | {"x": np.array([["a"], ["b"]])}), DataError, "numbers as features, found <U1"),
-    "one dimension": (npz(**FINE | {"x": np.ones(2)}), ShapeError, r"\(n_samples, n_features\), found \(2,\)"),
+    "one dimension": (
+        npz(**FINE | {"x": np.ones(2)}),
+        ShapeError,
+        r"\(n_samples, n_features\), found \(2,\)",
+    ),
     "no samples": (npz(x=np.ones((0, 2)), y=np.ones(0)), ShapeError, r"found \(0, 2\)"),
     "other length": (npz(x=np.eye(3), y=np.ones(2)), ShapeError, "y has 2 targets for the 3 samples"),
     "y of rank 3": (npz(x=np.eye(2), y=np.ones((2, 1, 1))), ShapeError, r"of the shape \(2, 1, 1\)"),
@@ -239,11 +251,19 @@ WRONG_NPZ: dict[str, tuple[bytes, type[TypednnError], str]] = {
     "infinity in y": (npz(**FINE | {"y": np.array([1, np.inf])}), DataError, r"y\[1\] = inf"),
     "cut off": (npz(**FINE)[:-30], FileFormatError, DAMAGED),
     "cut off early": (npz(**FINE)[:60], FileFormatError, DAMAGED),
-    "bytes changed": (npz(**FINE).replace(b"\0\0\0\0\0\0\xf0?", b"\0\0\0\0\0\0\xf0@"), FileFormatError, DAMAGED),
+    "bytes changed": (
+        npz(**FINE).replace(b"\0\0\0\0\0\0\xf0?", b"\0\0\0\0\0\0\xf0@"),
+        FileFormatError,
+        DAMAGED,
+    ),
     "no npy inside": (forged("(1,").replace(b"NUMPY", b"NUMBY"), FileFormatError, DAMAGED),
     "header that is no shape": (forged("(1,"), FileFormatError, DAMAGED),
     "more said than there": (forged("(9, 1)"), FileFormatError, "expected 200 bytes for 'x', found 192"),
-    "exabytes said": (forged("(1000000000, 1000000000)"), FileFormatError, "expected 8000000000000000128 bytes"),
+    "exabytes said": (
+        forged("(1000000000, 1000000000)"),
+        FileFormatError,
+        "expected 8000000000000000128 bytes",
+    ),
     "negative shape": (forged("(-1, -8)"), FileFormatError, DAMAGED),
     "empty member": (bomb(), FileFormatError, DAMAGED),
 }
@@ -272,10 +292,8 @@ def test_every_truncated_npz_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("labels_packed", [False, True])
 def test_mnist(tmp_path: Path, name: str, images_packed: bool, labels_packed: bool) -> None:
     beside = name.replace("images", "labels").replace("idx3", "idx1")
-    path = written(
-        tmp_path, *((gzip.compress(idx(IMAGES)), f"{name}.gz") if images_packed else (idx(IMAGES), name))
-    )
-    written(tmp_path, *((gzip.compress(idx(LABELS)), f"{beside}.gz") if labels_packed else (idx(LABELS), beside)))
+    for content, file, packed in ((idx(LABELS), beside, labels_packed), (idx(IMAGES), name, images_packed)):
+        path = written(tmp_path, gzip.compress(content) if packed else content, file + ".gz" * packed)
 
     data = read_dataset(path)
 
@@ -285,7 +303,8 @@ def test_mnist(tmp_path: Path, name: str, images_packed: bool, labels_packed: bo
 
 
 @pytest.mark.parametrize(
-    ("code", "dtype"), [(0x08, "u1"), (0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4"), (0x0D, ">f4"), (0x0E, ">f8")]
+    ("code", "dtype"),
+    [(0x08, "u1"), (0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4"), (0x0D, ">f4"), (0x0E, ">f8")],
 )
 def test_every_type_of_idx(tmp_path: Path, code: int, dtype: str) -> None:
     x = np.array([[1, 2], [100, 4]], dtype)
@@ -299,7 +318,7 @@ def test_every_type_of_idx(tmp_path: Path, code: int, dtype: str) -> None:
 
 
 GOOD = idx(IMAGES)
-WRONG_IDX = {
+WRONG_IDX: dict[str, tuple[bytes, str]] = {
     "unknown type": (b"\0\0\x07" + GOOD[3:], "found 00 00 07 03"),
     "no dimension": (b"\0\0\x08\0", "found 00 00 08 00"),
     "200 dimensions": (b"\0\0\x08\xc8" + bytes(900), "found 00 00 08 c8"),
@@ -360,7 +379,9 @@ def test_samples_by_column_names(tmp_path: Path) -> None:
     x = read_samples(path, 2, ("a", "b"), "kind")
 
     np.testing.assert_array_equal(x, [[1, 2], [3, 4]])
-    np.testing.assert_array_equal(read_samples(written(tmp_path, "b,a\n2,1\n"), 2, ("a", "b"), "kind"), [[1, 2]])
+    np.testing.assert_array_equal(
+        read_samples(written(tmp_path, "b,a\n2,1\n"), 2, ("a", "b"), "kind"), [[1, 2]]
+    )
 
 
 def test_samples_by_place(tmp_path: Path) -> None:
@@ -408,7 +429,10 @@ def test_a_changed_byte_is_refused_or_harmless(tmp_path: Path, kind: str, change
         assert np.isfinite(data.x).all()
 
 
-@given(st.sampled_from([b"", b"\0\0", b"\0\0\x08\x01\0\0\0", b"PK\x03\x04", b"\x1f\x8b\x08"]), st.binary(max_size=200))
+@given(
+    st.sampled_from([b"", b"\0\0", b"\0\0\x08\x01\0\0\0", b"PK\x03\x04", b"\x1f\x8b\x08"]),
+    st.binary(max_size=200),
+)
 def test_any_bytes_are_data_or_an_error_of_the_library(tmp_path: Path, start: bytes, rest: bytes) -> None:
     with contextlib.suppress(TypednnError):
         read_dataset(written(tmp_path, start + rest, "images"))

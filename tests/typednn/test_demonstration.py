@@ -42,7 +42,12 @@ def test_held_out_digits_are_not_learnt_from(digits: Digits) -> None:
     every = sorted(row.astype(np.float32).tobytes() for row in load_digits(return_X_y=True)[0] / 16)
 
     assert not scans & {row.tobytes() for row in digits.held_x}
-    assert sorted([*(row.tobytes() for row in digits.x[: digits.scans]), *(row.tobytes() for row in digits.held_x)]) == every
+    assert (
+        sorted(
+            [*(row.tobytes() for row in digits.x[: digits.scans]), *(row.tobytes() for row in digits.held_x)]
+        )
+        == every
+    )
 
 
 def test_copies_are_moved_by_a_pixel(digits: Digits) -> None:
@@ -92,7 +97,9 @@ def test_the_seed_decides(digits: Digits) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_numpy_alone_is_timed_where_it_is_the_backend(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_alone_is_timed_where_it_is_the_backend(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("typednn.demonstration.TIMED", 0.001)
     with use_backend("numpy"):
         times = step_times(digits)

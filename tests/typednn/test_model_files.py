@@ -134,7 +134,12 @@ def test_the_safetensors_package_reads_what_is_saved(tmp_path: Path, dtype: Any)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_what_is_saved_is_loaded(tmp_path: Path, hidden: Any, output: Any, loss: Any, dtype: Any) -> None:
     path = tmp_path / "model.safetensors"
-    layers = [InputLayer(2, hidden), HiddenLayer(3, hidden), HiddenLayer(1, "tanh"), OutputLayer(2, output, loss)]
+    layers = [
+        InputLayer(2, hidden),
+        HiddenLayer(3, hidden),
+        HiddenLayer(1, "tanh"),
+        OutputLayer(2, output, loss),
+    ]
     network: Network[Any] = Network(layers, dtype, seed=0)
 
     save(network, path)
@@ -147,7 +152,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path, hidden: Any, output: Any, loss:
 
 def test_the_dtype_can_be_demanded(file: Path) -> None:
     assert load(file).dtype == np.float64
-    with pytest.raises(FileFormatError, match=r"model\.safetensors: expected a network of float32, found one of float64"):
+    with pytest.raises(
+        FileFormatError, match=r"model\.safetensors: expected a network of float32, found one of float64"
+    ):
         load(file, np.float32)
 
 
@@ -175,9 +182,13 @@ def test_preprocessing_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(known.target.restore(np.array([[2.0]])), [[18.0]])
 
 
-@pytest.mark.parametrize("target", [Classes(("rot", "grün")), Scale(np.array([0.1, 2.0]), np.array([1 / 3, 1e-300]))])
+@pytest.mark.parametrize(
+    "target", [Classes(("rot", "grün")), Scale(np.array([0.1, 2.0]), np.array([1 / 3, 1e-300]))]
+)
 def test_preprocessing_comes_back_to_the_bit(tmp_path: Path, target: Any) -> None:
-    saved = Preprocessing(Scale(np.array([0.1, 1e9, -3.0]), np.array([1e-9, 1.0, 2.0])), target, None, "Größe")
+    saved = Preprocessing(
+        Scale(np.array([0.1, 1e9, -3.0]), np.array([1e-9, 1.0, 2.0])), target, None, "Größe"
+    )
 
     save(small(), tmp_path / "m", preprocessing=saved)
 
@@ -244,19 +255,40 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "expected a safetensors file, found 0 bytes"),
     "text": (lambda: b"a,b\n1,2\n" * 5, "expected a safetensors file"),
     "pickle": (lambda: b"\x80\x04\x95" + bytes(40), "expected a safetensors file"),
-    "header longer than the file": (lambda: (10**6).to_bytes(8, "little") + b"{}", "expected a safetensors file"),
+    "header longer than the file": (
+        lambda: (10**6).to_bytes(8, "little") + b"{}",
+        "expected a safetensors file",
+    ),
     "header of exabytes": (lambda: b"\xff" * 8 + b"{}", "expected a safetensors file"),
     "header that is no JSON": (lambda: (4).to_bytes(8, "little") + b"{{}}", "header: expected JSON"),
-    "header that is no text": (lambda: (4).to_bytes(8, "little") + b"\xff\xfe\xff\xfe", "header: expected JSON"),
+    "header that is no text": (
+        lambda: (4).to_bytes(8, "little") + b"\xff\xfe\xff\xfe",
+        "header: expected JSON",
+    ),
     "header that is nested": (lambda: (40000).to_bytes(8, "little") + b"[" * 40000, "header: expected JSON"),
     "header that is a list": (lambda: (2).to_bytes(8, "little") + b"[]", "header: expected an object"),
-    "foreign": (lambda: container({"w": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}), "model of typednn"),
+    "foreign": (
+        lambda: container({"w": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}),
+        "model of typednn",
+    ),
     "foreign metadata": (lambda: container({"__metadata__": {"format": "pt"}}), "model of typednn"),
-    "metadata of lists": (lambda: container({"__metadata__": {"typednn": [1]}}), "expected text, found \\[1\\]"),
-    "description that is no JSON": (lambda: container({"__metadata__": {"typednn": "x"}}), "description: expected"),
-    "description without version": (lambda: container({"__metadata__": {"typednn": "{}"}}), "an entry 'version'"),
+    "metadata of lists": (
+        lambda: container({"__metadata__": {"typednn": [1]}}),
+        "expected text, found \\[1\\]",
+    ),
+    "description that is no JSON": (
+        lambda: container({"__metadata__": {"typednn": "x"}}),
+        "description: expected",
+    ),
+    "description without version": (
+        lambda: container({"__metadata__": {"typednn": "{}"}}),
+        "an entry 'version'",
+    ),
     "another version": (changed(version=2), "description.version: expected 1, .* found 2"),
-    "unknown dtype": (changed(dtype="float16"), "dtype: expected one of 'float32', 'float64', found 'float16'"),
+    "unknown dtype": (
+        changed(dtype="float16"),
+        "dtype: expected one of 'float32', 'float64', found 'float16'",
+    ),
     "another dtype": (changed(dtype="float32"), "dtype: expected 'F32', found 'F64'"),
     "layers that are no list": (changed(layers={}), "layers: expected a list"),
     "one layer": (changed(layers=description()["layers"][:1]), "layers: expected 2 to"),
@@ -270,21 +302,36 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "length of terabytes": (changed_layer(0, length=10**12), r"shape: expected \[3, 1000000000000\]"),
     "tensor missing": (without_a_tensor, "expected the tensors layers.1.W"),
     "tensor too many": (with_another_tensor, "found .*extra"),
-    "tensor of another dtype": (changed_tensor("layers.2.W", dtype="F32"), "dtype: expected 'F64', found 'F32'"),
+    "tensor of another dtype": (
+        changed_tensor("layers.2.W", dtype="F32"),
+        "dtype: expected 'F64', found 'F32'",
+    ),
     "tensor of another shape": (changed_tensor("layers.2.W", shape=[3, 1]), r"shape: expected \[1, 3\]"),
     "tensor without offsets": (changed_tensor("layers.2.W", data_offsets=[]), "expected two numbers"),
     "offsets that overlap": (changed_tensor("layers.2.W", data_offsets=[0, 24]), "data_offsets: expected"),
     "offsets of text": (changed_tensor("layers.2.W", data_offsets=["0", "24"]), "expected a whole number"),
-    "numbers missing": (lambda: container(header(description()), NUMBERS[:-1]), "found 103: the file is truncated"),
+    "numbers missing": (
+        lambda: container(header(description()), NUMBERS[:-1]),
+        "found 103: the file is truncated",
+    ),
     "numbers too many": (lambda: container(header(description()), NUMBERS + b"\0"), "something follows"),
     "NaN": (with_nan, "found NaN or infinity in Bias of layer 2"),
     "names missing": (changed_preprocessing("features", names=["a"]), "names: expected 2 names"),
     "mean too long": (changed_preprocessing("features", mean=[1, 2, 3]), "mean: expected 2 numbers"),
-    "mean of text": (changed_preprocessing("features", mean=["1", "2"]), r"mean\[0\]: expected a finite number"),
+    "mean of text": (
+        changed_preprocessing("features", mean=["1", "2"]),
+        r"mean\[0\]: expected a finite number",
+    ),
     "mean infinite": (changed_preprocessing("target", mean=[float("inf")]), "expected a finite number"),
     "mean huge": (changed_preprocessing("target", mean=[10**400]), "expected a finite number"),
-    "deviation 0": (changed_preprocessing("features", deviation=[1, 0]), "deviation: expected positive numbers"),
-    "classes of another number": (changed_preprocessing("target", classes=["a", "b"]), "classes: expected 1 names"),
+    "deviation 0": (
+        changed_preprocessing("features", deviation=[1, 0]),
+        "deviation: expected positive numbers",
+    ),
+    "classes of another number": (
+        changed_preprocessing("target", classes=["a", "b"]),
+        "classes: expected 1 names",
+    ),
     "name that is a number": (changed_preprocessing("target", name=3), "name: expected text, found 3"),
 }
 
@@ -339,7 +386,9 @@ def test_nan_is_not_saved(file: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_file_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_full_disk_leaves_the_file_as_it_was(
+    file: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     before = file.read_bytes()
 
     def full(*_: object) -> None:

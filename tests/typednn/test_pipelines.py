@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from typednn import DataError, DivergenceError, HiddenLayer, InputLayer, Network, OutputLayer, SettingError, use_backend
+from typednn import (
+    DataError,
+    DivergenceError,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    SettingError,
+    use_backend,
+)
 from typednn.data_files import Dataset
 from typednn.model_files import Model, load_model, save
 from typednn.pipelines import Settings, predictions, train
@@ -164,5 +173,8 @@ def test_predictions_of_a_network_without_preprocessing(dtype: Any) -> None:
     assert lines[0] == ["prediction", "probability"]
     assert [line[0] for line in lines[1:]] == [str(k) for k in probabilities.argmax(axis=1)]
     plain: Network[Any] = Network([InputLayer(2), OutputLayer(1)], dtype, 0)
-    expected = [["prediction"], *([f"{number:.7g}"] for number in plain.predict(np.eye(2, dtype=dtype))[:, 0])]
+    expected = [
+        ["prediction"],
+        *([f"{number:.7g}"] for number in plain.predict(np.eye(2, dtype=dtype))[:, 0]),
+    ]
     assert list(predictions(Model(plain), np.eye(2))) == expected

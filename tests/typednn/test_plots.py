@@ -12,7 +12,7 @@ import pytest
 
 from typednn import MissingExtraError, use_backend
 from typednn.demonstration import Demonstration, demonstrate, scanned_digits
-from typednn.plots import demonstration_png, mosaic
+from typednn.plots import demonstration_figure, demonstration_png, mosaic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,27 +45,14 @@ def test_images_side_by_side() -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(shown: Demonstration) -> tuple[Figure, bytes]:
-    """The figure, which the function does not give away, and the PNG."""
-    from matplotlib.figure import Figure
-
-    figures: list[Figure] = []
-    original = Figure.savefig
-
-    def catch(figure: Figure, file: io.BytesIO, **options: str) -> None:
-        figures.append(figure)
-        original(figure, file, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", catch)
-        png = demonstration_png(shown)
-    return figures[0], png
+def figure(shown: Demonstration) -> Figure:
+    return demonstration_figure(shown)
 
 
-def test_it_is_a_png_of_a_good_size(drawn: tuple[Figure, bytes]) -> None:
+def test_it_is_a_png_of_a_good_size(shown: Demonstration) -> None:
     from matplotlib.image import imread
 
-    _, png = drawn
+    png = demonstration_png(shown)
 
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     height, width, _ = imread(io.BytesIO(png)).shape
@@ -74,9 +61,7 @@ def test_it_is_a_png_of_a_good_size(drawn: tuple[Figure, bytes]) -> None:
     assert len(png) < 1_000_000
 
 
-def test_what_it_shows(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
-    figure, _ = drawn
-
+def test_what_it_shows(shown: Demonstration, figure: Figure) -> None:
     axes = {each.get_title(loc="left"): each for each in figure.axes if each.get_title(loc="left")}
     assert set(axes) == {"Loss", "Accuracy", "Confusions"}
     loss, accuracy = axes["Loss"], axes["Accuracy"]
@@ -86,26 +71,24 @@ def test_what_it_shows(shown: Demonstration, drawn: tuple[Figure, bytes]) -> Non
     for line, curve in zip(loss.lines, (shown.curves.loss, shown.curves.held_loss), strict=True):
         np.testing.assert_array_equal(line.get_xydata(), np.c_[range(1, 6), curve])
     for line, curve in zip(accuracy.lines, (shown.curves.accuracy, shown.curves.held_accuracy), strict=True):
-        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(curve))
+        np.testing.assert_allclose(np.array(line.get_ydata(), float), 100 * np.array(curve))
     counts = {tuple(map(int, text.get_position())): int(text.get_text()) for text in axes["Confusions"].texts}
     for (read, written), count in counts.items():
         assert count == ((shown.read == read) & (shown.digits.held_y == written)).sum()
     assert sum(counts.values()) == len(shown.read)
 
 
-def test_weights_have_symmetric_colours(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
-    figure, _ = drawn
-
+def test_weights_have_symmetric_colours(shown: Demonstration, figure: Figure) -> None:
     image = next(image for axes in figure.axes for image in axes.images if image.get_cmap().name == "RdBu_r")
     low, high = image.get_clim()
     assert low == -high < 0
     pixels = np.asarray(image.get_array())
-    np.testing.assert_array_equal(np.sort(pixels[np.isfinite(pixels)]), np.sort(shown.network.layers[1].W, axis=None))
+    np.testing.assert_array_equal(
+        np.sort(pixels[np.isfinite(pixels)]), np.sort(shown.network.layers[1].W, axis=None)
+    )
 
 
-def test_wrongly_read_digits_are_shown(shown: Demonstration, drawn: tuple[Figure, bytes]) -> None:
-    figure, _ = drawn
-
+def test_wrongly_read_digits_are_shown(shown: Demonstration, figure: Figure) -> None:
     captions = [axes.get_xlabel() for axes in figure.axes]
     wrong = np.flatnonzero(shown.read != shown.digits.held_y)
     assert 0 < len(wrong) < 24

@@ -1,5 +1,6 @@
 """The kernels compiled by numba: imported when they are first needed."""
 
+from typednn_kernels.compiled import elementary as elementary  # what formulas may call
 from typednn_kernels.compiled.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.elementwise import (
     activation_slope,

@@ -1,5 +1,9 @@
 """The linear part of a layer: loops for one sample, BLAS for more."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
 from typednn_kernels.arrays import F, Matrix, Vector

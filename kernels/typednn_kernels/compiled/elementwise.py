@@ -1,12 +1,15 @@
 """Activation values and slopes."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
-from typednn_kernels.compiled import elementary as _meanings  # noqa: F401  (registers them)
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
 from typednn_kernels.elementary import exp

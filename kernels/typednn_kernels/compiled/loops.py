@@ -7,9 +7,13 @@ each formula, and vectorises however many numbers there are.
 All arrays are C-contiguous and taken in flat order, whatever their shape. Nothing is checked.
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,7 +212,7 @@ def _latch(loop: cgutils.Loop) -> llvm.Block:
     return block
 
 
-def _describe(loop: cgutils.Loop, hints: dict[str, llvm.Value]) -> None:
+def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
     """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
     module = _latch(loop).function.module
     nodes = [

@@ -70,7 +70,7 @@ def ascend(parameters: Vector[F], layout: Layout, k: int, a: Vector[F], h: Vecto
 def forward_from_inputs(
     parameters: Vector[F], layout: Layout, a: Vector[F], h: Vector[F], samples: int
 ) -> None:
-    """All activations; the samples lie in the input layer's block of `a`, or of `h` if it has no activation."""
+    """All activations, of the samples at `inputs`."""
     for k in range(layout.shape[0]):
         if k > 0:
             ascend(parameters, layout, k, a, h, samples)

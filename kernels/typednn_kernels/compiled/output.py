@@ -1,5 +1,9 @@
 """The output layer: losses, their slopes, and the first error signal."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -11,6 +11,10 @@ LLVM vectorises the loop around them. They allow contraction to FMA, but never r
 loop allows for its sums: polynomials and argument reductions depend on their order.
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
