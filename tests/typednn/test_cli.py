@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import typednn
+from tests.conftest import PATHS, kernels_of
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, commands, use_backend
 from typednn.cli import main
 from typednn.model_files import save
@@ -204,9 +205,13 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert Path("here/and there/digits.png").read_bytes().startswith(b"\x89PNG")
 
 
+with_numba = pytest.mark.skipif("numba" not in PATHS, reason="TYPEDNN_BACKEND is numpy")
+
+
+@with_numba
 def test_demo_times_both_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+    kernels_of("numba")
     monkeypatch.setattr("typednn.demonstration.TIMED", 0.001)
 
     def picture(_: object) -> bytes:
@@ -257,8 +262,9 @@ def test_check_fails_where_a_gradient_is_wrong(
     assert "GRADIENTS DISAGREE" in output
 
 
+@with_numba
 def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+    kernels_of("numba")
     assert main(["warmup"]) == 0
     output = capsys.readouterr().out
     assert output.startswith("ready for float32 and float64 after ")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.conftest import PATHS, kernels_of
 from typednn import MissingExtraError, use_backend
 from typednn.demonstration import HELD_OUT, SIDE, Digits, demonstrate, scanned_digits, step_times
 
@@ -108,8 +109,9 @@ def test_numpy_alone_is_timed_where_it_is_the_backend(
     assert all(time.numpy > 0 and time.numba is None for time in times)
 
 
+@pytest.mark.skipif("numba" not in PATHS, reason="TYPEDNN_BACKEND is numpy")
 def test_both_paths_are_timed(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+    kernels_of("numba")
     monkeypatch.setattr("typednn.demonstration.TIMED", 0.001)
     with use_backend("numba"):
         times = step_times(digits)
