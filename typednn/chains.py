@@ -157,6 +157,11 @@ class Chain(Memory, Generic[F]):
         return [biases(self.parameters, self.layout, k) for k in range(len(self.layers))]
 
     @cached_property
+    def bias_rows(self) -> list[Matrix[F]]:
+        """The biases of each layer as a row, `(1, n)`."""
+        return [each.reshape(1, -1) for each in self.biases]
+
+    @cached_property
     def weight_gradients(self) -> list[Matrix[F]]:
         """The gradient `(n, n_prev)` by the weights of each layer."""
         return [weights(self.gradient, self.layout, k) for k in range(len(self.layers))]

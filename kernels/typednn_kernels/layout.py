@@ -22,9 +22,9 @@ def layout_of(lengths: Sequence[int], activations: Sequence[int]) -> Layout:
     """The layout of a chain of layers.
 
     >>> layout_of([2, 3, 1], [0, 1, 1])
-    array([[2, 0, 0, 0, 0, 0],
-           [3, 2, 1, 0, 6, 2],
-           [1, 3, 1, 9, 12, 5]])
+    array([[ 2,  0,  0,  0,  0,  0],
+           [ 3,  2,  1,  0,  6,  2],
+           [ 1,  3,  1,  9, 12,  5]])
     """
     layout = np.zeros((len(lengths), 6), np.int64)
     parameters = units = previous = 0

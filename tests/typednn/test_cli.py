@@ -402,6 +402,21 @@ def test_a_bar_on_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "epoch 3/3  loss" not in output
 
 
+@pytest.mark.parametrize("arguments", [["warmup"], ["check", "--backend", "numba"]])
+def test_numba_that_does_not_work(arguments: list[str]) -> None:
+    code = f"import sys; sys.modules['numba'] = None; from typednn.cli import main; sys.exit(main({arguments}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment() | {"TYPEDNN_BACKEND": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("typednn: the backend 'numba' does not work here: ")
+    assert done.stderr.count("\n") == 1
+
+
 def raising(error: BaseException) -> Callable[[Any], int]:
     def run(_: Any) -> int:
         raise error

@@ -127,11 +127,14 @@ class TrainableLayer(Layer[F]):
             NotReadyError: before `attach_after`.
             ShapeError: set to another shape.
         """
-        self._fan_in("Bias")
-        return self._chain.biases[self._index].reshape(1, self.length)
+        if self.previous is None:
+            self._fan_in("Bias")
+        return self._chain.bias_rows[self._index]
 
     @Bias.setter
     def Bias(self, values: Matrix[F]) -> None:
+        if values is self._chain.bias_rows[self._index]:
+            return
         self._fan_in("Bias")
         numbers = as_numbers(values, "Bias", self.name)
         if numbers.shape not in {(1, self.length), (self.length,)}:
