@@ -74,7 +74,7 @@ def demo(options: Options) -> int:
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
     _say(
-        f"{digits.scans:,} scanned digits to learn from, and each moved by a pixel up, down, left and right;",
+        f"{digits.scans:,} scanned digits to learn from, and copies of each, moved by a pixel or turned a little;",
         f"{len(digits.held_y)} other scans are held out.\n",
         f"{new_network(options.seed).summary()}\n",
     )

@@ -24,13 +24,16 @@ SIDE = 8
 """The digits are images of 8 x 8 pixels."""
 
 HELD_OUT = 0.2
-SPLIT_SEED = 1
+SPLIT_SEED = 0
 """The held-out digits are the same in every run, so that runs can be compared."""
+
+TURN = 12
+"""Degrees."""
 
 HIDDEN = 128
 BATCH = 32
 EPOCHS = 30
-RATES = 0.5, 0.05
+RATES = 0.2, 0.02
 """The learning rate of the first four fifths of the epochs, and that of the last fifth."""
 
 TIMED = 0.03
@@ -43,7 +46,7 @@ class Digits:
     """Images as rows of 64 numbers from 0 to 1, and the digits that they show.
 
     Attributes:
-        x, y: `(n, 64)` and `(n,)`, to train with: the scans, then their copies, moved by a pixel.
+        x, y: `(n, 64)` and `(n,)`, to train with: the scans, then their copies, moved or turned.
         scans: how many of them are scans.
         held_x, held_y: what the network does not see before it is tested.
     """
@@ -108,11 +111,15 @@ class StepTime:
 
 
 def scanned_digits() -> Digits:
-    """The 1797 scans, a fifth of each digit held out; to the others come copies moved up, down, left, right.
+    """The 1797 scans, a fifth of each digit held out; to the others come copies, moved and turned.
+
+    They are moved by a pixel up, down, left and right, and turned by 12 degrees to the left and to the right.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
+    from scipy.ndimage import rotate
+
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -126,7 +133,12 @@ def scanned_digits() -> Digits:
         images[:, row : row + SIDE, column : column + SIDE].reshape(len(scans), SIDE * SIDE)
         for row, column in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
     ]
-    return Digits(np.concatenate(moved), np.tile(y[scans], len(moved)), len(scans), x[held], y[held])
+    turned = [
+        rotate(x[scans].reshape(-1, SIDE, SIDE), angle, (1, 2), reshape=False, order=1).reshape(len(scans), -1)
+        for angle in (-TURN, TURN)
+    ]
+    copies = [*moved, *turned]
+    return Digits(np.concatenate(copies), np.tile(y[scans], len(copies)), len(scans), x[held], y[held])
 
 
 def new_network(seed: int) -> Network[np.float32]:

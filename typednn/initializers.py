@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import OutputActivationName
 
-from typednn.errors import ArrayTypeError, UnknownNameError
+from typednn.errors import ArrayTypeError, SettingError, UnknownNameError
 
 WeightInitializerName: TypeAlias = Literal[
     "normal_random",
@@ -143,6 +143,8 @@ def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initial
 
 def generator(seed: Seed) -> np.random.Generator:
     """The generator to draw from; one that is given is used as it is."""
+    if isinstance(seed, int | np.integer) and seed < 0:
+        raise SettingError(f"seed must not be negative: {seed}")
     if seed is None or isinstance(seed, int | np.integer | np.random.Generator):
         return np.random.default_rng(seed)
     raise ArrayTypeError(f"seed must be an int, a numpy.random.Generator or None, not {type(seed).__name__}")

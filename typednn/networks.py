@@ -329,7 +329,7 @@ class Network(Generic[F]):
         y: Targets[F],
         *,
         epochs: int = 10,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         learning_rate: float = 0.01,
         shuffle: bool = True,
         validation_data: tuple[Matrix[F], Targets[F]] | None = None,
@@ -341,7 +341,7 @@ class Network(Generic[F]):
             x: samples `(n_samples, n_features)` of the network's dtype.
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
             epochs: how many times each sample is used.
-            batch_size: samples per step.
+            batch_size: samples per step; by default 32, or all where there are fewer.
             learning_rate: the step is so many times the gradient of the batch's mean loss.
             shuffle: whether each epoch draws a new order from the network's generator.
             validation_data: samples and targets whose loss is recorded after each epoch.
@@ -363,7 +363,7 @@ class Network(Generic[F]):
             samples,
             targets,
             epochs=epochs,
-            batch_size=batch_size,
+            batch_size=min(32, len(samples)) if batch_size is None else batch_size,
             learning_rate=learning_rate,
             random=self._random if shuffle else None,
             validate=None if held_out is None else lambda: self._mean_loss(*held_out),

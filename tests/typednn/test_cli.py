@@ -404,7 +404,8 @@ def test_a_bar_on_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 @pytest.mark.parametrize("arguments", [["warmup"], ["check", "--backend", "numba"]])
 def test_numba_that_does_not_work(arguments: list[str]) -> None:
-    code = f"import sys; sys.modules['numba'] = None; from typednn.cli import main; sys.exit(main({arguments}))"
+    start = "import sys; sys.modules['numba'] = None; from typednn.cli import main"
+    code = f"{start}; sys.exit(main({arguments}))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment() | {"TYPEDNN_BACKEND": ""},

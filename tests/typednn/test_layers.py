@@ -381,6 +381,10 @@ def test_a_pass_in_the_wrong_order_is_refused() -> None:
     ann[3].backward()
     with pytest.raises(NotReadyError, match=r"layer 1, .*call backward\(\) of the layer after"):
         ann[1].backward()
+    for layer in ann:
+        layer.forward()  # the error signal of the output layer is of the pass before
+    with pytest.raises(NotReadyError, match=r"layer 2, .*call backward\(\) of the layer after"):
+        ann[2].backward()
 
 
 def test_attaching_what_does_not_fit_is_refused() -> None:

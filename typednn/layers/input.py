@@ -69,6 +69,7 @@ class InputLayer(Layer[F]):
             block = workspace.blocks[0]
             kernels().activation_value(CODES[self.actname], block.a, block.h)
         workspace.forwarded = 1
+        workspace.returned = len(self._chain.layers)
         workspace.reached = max(workspace.reached, 1)
 
     @property

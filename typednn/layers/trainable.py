@@ -191,6 +191,7 @@ class TrainableLayer(Layer[F]):
         run.affine(before.h, chain.weights[k], chain.biases[k], here.a)
         run.activation_value(CODES[self.actname], here.a, here.h)
         workspace.forwarded = k + 1
+        workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, k + 1)
 
     def _form_weight_gradient(self) -> None:

@@ -10,6 +10,9 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction
 from typednn_kernels.compiled.loops import elementwise, piece, product
 
+FORWARD_LOOPS, BACKWARD_LOOPS = 1 << 18, 1 << 12
+"""One sample is multiplied by fewer weights than this in loops: BLAS costs more to call, and wins later."""
+
 scaled = elementwise(lambda x, factor: x * factor)
 added = elementwise(lambda x, y: x + y)
 weighted = elementwise(lambda total, x, weight: total + weight * x)
@@ -64,10 +67,16 @@ def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> Non
 
 
 @kernel
-def affine_many(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias for a batch."""
-    product(x, W.T, a)
+def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
+    """a = x W^T + bias."""
     n = bias.size
+    if x.shape[0] > 1:
+        product(x, W.T, a)
+    elif W.size < FORWARD_LOOPS:
+        affine_one(piece(x, 0, x.size), piece(W, 0, W.size), bias, piece(a, 0, n))
+        return
+    else:
+        product(W, piece(x, 0, x.size), piece(a, 0, n))
     for s in range(a.shape[0]):
         row = piece(a, s * n, n)
         added(0, n, row, bias, row)
@@ -82,12 +91,26 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
 
 
 @kernel
-def backpropagate_one(dLda: Vector[F], W: Vector[F], dLdh: Vector[F]) -> None:
-    """dLdh = W^T dLda for one sample; W is flat."""
-    m = dLdh.size
-    scaled(0, m, W, dLda[0], dLdh)
-    for i in range(1, dLda.size):
-        weighted(0, m, dLdh, piece(W, i * m, m), dLda[i], dLdh)
+def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
+    """dLdh = dLda W."""
+    if dLda.shape[0] > 1:
+        product(dLda, W, dLdh)
+    elif W.size < BACKWARD_LOOPS:
+        m, signal = dLdh.size, piece(dLdh, 0, dLdh.size)
+        scaled(0, m, W, dLda[0, 0], signal)
+        for i in range(1, dLda.size):
+            weighted(0, m, signal, piece(W, i * m, m), dLda[0, i], signal)
+    else:
+        product(W.T, piece(dLda, 0, dLda.size), piece(dLdh, 0, dLdh.size))
+
+
+@kernel
+def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
+    """dLdW = dLda^T h_prev."""
+    if dLda.shape[0] > 1:
+        product(dLda.T, h_prev, dLdW)
+    else:
+        outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
 
 
 @kernel
@@ -102,19 +125,13 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F]) -> None:
 @entry
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
-    if x.shape[0] == 1:
-        affine_one(piece(x, 0, x.size), piece(W, 0, W.size), bias, piece(a, 0, a.size))
-    else:
-        affine_many(x, W, bias, a)
+    affine_rows(x, W, bias, a)
 
 
 @entry
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
-    if dLda.shape[0] == 1:
-        outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
-    else:
-        product(dLda.T, h_prev, dLdW)
+    outer_rows(dLda, h_prev, dLdW)
 
 
 @entry
@@ -126,7 +143,4 @@ def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
 @entry
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
-    if dLda.shape[0] == 1:
-        backpropagate_one(piece(dLda, 0, dLda.size), piece(W, 0, W.size), piece(dLdh, 0, dLdh.size))
-    else:
-        product(dLda, W, dLdh)
+    backpropagate_rows(dLda, W, dLdh)

@@ -23,7 +23,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
-from numba.np.linalg import call_xxgemm
+from numba.np.linalg import call_xxgemm, call_xxgemv
 
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
@@ -34,6 +34,8 @@ PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: everything here is then the Python it stands for."""
 FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
+BLOCK = 64
+"""A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
 MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
@@ -189,21 +191,34 @@ def _cases(
 
 
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
-    """Goes through the index of n steps that are independent of each other, written for few and for many."""
+    """Goes through the index of n steps that are independent of each other: by each loop that it writes.
+
+    A few steps are taken one by one; of more, whole blocks in vectors, and what is left in masked vectors.
+    """
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    independent = Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
         with few, cgutils.for_range(builder, n) as loop:
             yield loop.index
         _describe(loop, {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes})
-        with many, cgutils.for_range(builder, n) as loop:
-            yield loop.index
-        independent = Distinct.of(builder.module, lambda _: ())
-        for instruction in _latch(loop).instructions:
-            if instruction.opname in {"load", "store"}:
-                instruction.set_metadata("llvm.access.group", independent)
-        _describe(
-            loop, {"parallel_accesses": independent} | ({"vectorize.predicate.enable": yes} if MASKS else {})
-        )
+        with many:
+            blocks = builder.and_(n, n.type(-BLOCK)) if MASKS else n
+            with cgutils.for_range(builder, blocks) as loop:
+                yield loop.index
+            _mark(loop, independent)
+            _describe(loop, {"parallel_accesses": independent})
+            if MASKS:
+                with cgutils.for_range(builder, n, blocks) as loop:
+                    yield loop.index
+                _mark(loop, independent)
+                _describe(loop, {"parallel_accesses": independent, "vectorize.predicate.enable": yes})
+
+
+def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
+    """Names the group of the loads and stores of a loop."""
+    for instruction in _latch(loop).instructions:
+        if instruction.opname in {"load", "store"}:
+            instruction.set_metadata("llvm.access.group", group)
 
 
 def _latch(loop: cgutils.Loop) -> llvm.Block:
@@ -245,7 +260,12 @@ def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
         for kind, value in zip(signature.args, values, strict=True):
             array = context.make_array(kind)(context, builder, value)
             operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
-        call_xxgemm(context, builder, *operands)
+        if y.ndim == 1:
+            x_type, x_shape, x_data, _, _, y_data, _, _, result_data = operands
+            by_columns = x_type.layout == "C"  # BLAS counts by columns
+            call_xxgemv(context, builder, by_columns, x_type, x_shape, x_data, y_data, result_data)
+        else:
+            call_xxgemm(context, builder, *operands)
         return context.get_dummy_value()
 
     return types.none(x, y, result), generate
@@ -280,7 +300,7 @@ def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
 
 if TYPE_CHECKING:
 
-    def product(x: Matrix[F], y: Matrix[F], result: Matrix[F]) -> None: ...
+    def product(x: Matrix[F], y: Matrix[F] | Vector[F], result: Matrix[F] | Vector[F]) -> None: ...
     def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
     def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
 
@@ -297,5 +317,6 @@ elif PYTHON_ONLY:
 
 else:
     product, piece, rows = intrinsic(_product), intrinsic(_piece), intrinsic(_rows)
-"""`product(x, y, result)`: the product of matrices by BLAS; x and y may be transposed views.
-`piece(array, start, n)`: n elements from `start` on `(n,)`; `rows(array, start, n, m)`: a matrix `(n, m)`."""
+"""`product(x, y, result)`: by BLAS, of matrices, which may be transposed views, or of a matrix and a vector.
+`piece(array, start, n)`: n elements from `start` on `(n,)`.
+`rows(array, start, n, m)`: the same as a matrix `(n, m)`."""

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import (
-    affine_many,
-    affine_one,
-    backpropagate_one,
-    descended,
-    outer_one,
-    sum_rows,
-)
+from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import piece, product, rows
+from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 
@@ -52,18 +45,12 @@ def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
 @kernel
 def ascend(parameters: Vector[F], layout: Layout, k: int, a: Vector[F], h: Vector[F], samples: int) -> None:
     """The pre-activations of layer k."""
-    bias = biases(parameters, layout, k)
-    if samples == 1:
-        affine_one(
-            units(h, layout, k - 1, 1), flat_weights(parameters, layout, k), bias, units(a, layout, k, 1)
-        )
-    else:
-        affine_many(
-            block(h, layout, k - 1, samples),
-            weights(parameters, layout, k),
-            bias,
-            block(a, layout, k, samples),
-        )
+    affine_rows(
+        block(h, layout, k - 1, samples),
+        weights(parameters, layout, k),
+        biases(parameters, layout, k),
+        block(a, layout, k, samples),
+    )
 
 
 @kernel
@@ -109,24 +96,17 @@ def backward_from_targets(
         if k == last:
             loss_signal(loss, activations, t, signal, samples)
             done = stable_error(loss, activation, activations, t, error, samples)
-        elif samples == 1:
-            backpropagate_one(units(dLda, layout, k + 1, 1), flat_weights(parameters, layout, k + 1), signal)
         else:
-            product(
+            backpropagate_rows(
                 block(dLda, layout, k + 1, samples),
                 weights(parameters, layout, k + 1),
                 block(dLdh, layout, k, samples),
             )
         if not done:
             products(activation, units(a, layout, k, samples), activations, signal, error, samples)
-        if samples == 1:
-            outer_one(error, units(h, layout, k - 1, 1), flat_weights(gradient, layout, k))
-        else:
-            product(
-                block(dLda, layout, k, samples).T,
-                block(h, layout, k - 1, samples),
-                weights(gradient, layout, k),
-            )
+        outer_rows(
+            block(dLda, layout, k, samples), block(h, layout, k - 1, samples), weights(gradient, layout, k)
+        )
         sum_rows(error, biases(gradient, layout, k))
 
 
