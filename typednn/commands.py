@@ -74,7 +74,7 @@ def demo(options: Options) -> int:
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
     _say(
-        f"{digits.scans:,} scanned digits to learn from, and copies of each, moved by a pixel or turned a little;",
+        f"{digits.scans:,} scanned digits to learn from, with copies of each, moved or turned a little;",
         f"{len(digits.held_y)} other scans are held out.\n",
         f"{new_network(options.seed).summary()}\n",
     )
@@ -182,9 +182,9 @@ def warmup(_options: Options) -> int:
     began = perf_counter()
     with _switched("numba"), waiting("compiling"):
         from typednn_kernels.compiled.jit import CACHE
+        from typednn_kernels.compiled.warmup import warm_up
 
-        _compile_float32()
-        _compile(Network(_layers("tanh", "softmax", "crossentropy"), np.float64, 0), np.eye(4, 3))
+        warm_up()
     _say(
         f"ready for float32 and float64 after {perf_counter() - began:.1f} s; "
         + (f"the machine code is in {CACHE}" if CACHE else "but nothing could be written, so it is not kept")

@@ -113,7 +113,7 @@ class StepTime:
 def scanned_digits() -> Digits:
     """The 1797 scans, a fifth of each digit held out; to the others come copies, moved and turned.
 
-    They are moved by a pixel up, down, left and right, and turned by 12 degrees to the left and to the right.
+    They are moved by a pixel up, down, left and right, and turned by 12 degrees either way.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -134,7 +134,9 @@ def scanned_digits() -> Digits:
         for row, column in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
     ]
     turned = [
-        rotate(x[scans].reshape(-1, SIDE, SIDE), angle, (1, 2), reshape=False, order=1).reshape(len(scans), -1)
+        rotate(x[scans].reshape(-1, SIDE, SIDE), angle, (1, 2), reshape=False, order=1).reshape(
+            len(scans), -1
+        )
         for angle in (-TURN, TURN)
     ]
     copies = [*moved, *turned]

@@ -24,7 +24,7 @@ class Activation:
 
     name: OutputActivationName
     value: Callable[[Values], Values] | None
-    slope: Callable[[Values, Values], Values] | None
+    slope: Callable[[Values, Values], Values | float] | None
     minimum: float
     maximum: float
     description: str
@@ -34,8 +34,8 @@ def _none(a: Values) -> Values:
     return a
 
 
-def _none_slope(a: Values, y: Values) -> Values:
-    return where(a == a, 1, a)
+def _none_slope(a: Values, y: Values) -> float:
+    return 1.0
 
 
 def _sigmoid(a: Values) -> Values:

@@ -40,7 +40,7 @@ def values(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
 def slopes(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
     assert row.slope is not None
     with np.errstate(all="ignore"):
-        return row.slope(a, values(row, a))
+        return np.full_like(a, row.slope(a, values(row, a)))
 
 
 @by_dtype

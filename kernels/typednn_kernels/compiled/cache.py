@@ -83,13 +83,11 @@ class MachineCode(NullCache):
         if hashlib.sha256(code).digest() != checksum:
             return None
         target_context.refresh()  # knows what the code refers to
-        rebuild: Any = CompileResult._rebuild
-        return rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
+        return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
 
     def save_overload(self, sig: object, data: Any) -> None:
         """Keeps a compiled function."""
-        serialize: Any = dumps
-        code: bytes = serialize(data._reduce())
+        code = dumps(data._reduce())
         path = self.path(sig, data.target_context)
         part = path.with_name(f"{path.name}.{uuid4().hex}")
         try:

@@ -15,7 +15,7 @@ from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
 from typednn_kernels.elementary import exp
 
 
-def _times(slope: Callable[[Values, Values], Values] | None) -> Callable[..., Values] | None:
+def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
     return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
 
 

@@ -50,10 +50,9 @@ def compile_for(dtype: np.dtype[Any]) -> None:
     compiled.outer(matrix, matrix, matrix)
     compiled.sum_samples(matrix, vector)
     compiled.backpropagate(matrix, matrix, matrix)
-    for t in (data, matrix):
-        compiled.loss_value(loss, SIGMOID, matrix, matrix, t, losses)
-        compiled.loss_slope(loss, matrix, t, matrix)
-        compiled.output_error(loss, SIGMOID, matrix, matrix, t, matrix, matrix)
+    compiled.loss_value(loss, SIGMOID, matrix, matrix, data, losses)
+    compiled.loss_slope(loss, matrix, data, matrix)
+    compiled.output_error(loss, SIGMOID, matrix, matrix, data, matrix, matrix)
     compiled.forward(parameters, layout, data, a, h)
     compiled.backward(parameters, layout, loss, data, a, h, dLdh, dLda, gradient)
     compiled.train_online(parameters, layout, loss, data, data, order, rate, a, h, dLdh, dLda, losses)

@@ -13,7 +13,7 @@ BLOCK = 16384
 """Formulas are applied to this many numbers at a time, so that their intermediate results stay in cache."""
 
 
-def apply(formula: Callable[..., Values], *arrays: Matrix[F]) -> None:
+def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
     """Writes the formula of all but the last array into the last."""
     *arguments, out = arrays
     if out.size <= BLOCK:
