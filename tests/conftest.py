@@ -24,14 +24,9 @@ PATHS = ("numpy",) if os.environ.get("TYPEDNN_BACKEND") == "numpy" else ("numpy"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps machine code between runs, in pytest's cache folder unless TYPEDNN_CACHE_DIR names another.
-
-    numba's cache is not safe against several processes that compile the same function for the first time, so
-    each worker of pytest-xdist has a folder of its own.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    folder = os.environ.get("TYPEDNN_CACHE_DIR") or str(config.rootpath / ".pytest_cache" / "typednn")
-    os.environ["TYPEDNN_CACHE_DIR"] = str(Path(folder, worker)) if worker else folder
+    """Keeps machine code between runs, in pytest's cache folder unless TYPEDNN_CACHE_DIR names another."""
+    folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
+    os.environ.setdefault("TYPEDNN_CACHE_DIR", str(folder))
 
 
 @pytest.fixture(params=PATHS)
