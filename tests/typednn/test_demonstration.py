@@ -51,9 +51,9 @@ def test_held_out_digits_are_not_learnt_from(digits: Digits) -> None:
     )
 
 
-def test_copies_are_moved_by_a_pixel(digits: Digits) -> None:
-    images = digits.x.reshape(5, digits.scans, SIDE, SIDE)
-    scan, down, up, right, left = images[:, 3]
+def test_copies_are_moved_by_a_pixel_or_turned(digits: Digits) -> None:
+    images = digits.x.reshape(7, digits.scans, SIDE, SIDE)
+    scan, down, up, right, left, turned, turned_back = images[:, 3]
 
     np.testing.assert_array_equal(down[1:], scan[:-1])
     np.testing.assert_array_equal(up[:-1], scan[1:])
@@ -61,7 +61,11 @@ def test_copies_are_moved_by_a_pixel(digits: Digits) -> None:
     np.testing.assert_array_equal(left[:, :-1], scan[:, 1:])
     for moved in (down[0], up[-1], right[:, 0], left[:, -1]):
         assert not moved.any()
-    np.testing.assert_array_equal(digits.y.reshape(5, -1)[4], digits.y[: digits.scans])
+    for copy in (turned, turned_back):
+        assert not np.array_equal(copy, scan)
+        assert np.corrcoef(copy.ravel(), scan.ravel())[0, 1] > 0.8
+    assert not np.array_equal(turned, turned_back)
+    np.testing.assert_array_equal(digits.y.reshape(7, -1)[6], digits.y[: digits.scans])
 
 
 @pytest.mark.usefixtures("path")

@@ -26,7 +26,7 @@ def shown() -> Demonstration:
     digits = scanned_digits()
     few = replace(digits, x=digits.x[:800], y=digits.y[:800], scans=800)
     with use_backend("numpy"):
-        return demonstrate(few, epochs=5)
+        return demonstrate(few, epochs=8)
 
 
 def test_images_side_by_side() -> None:
@@ -69,7 +69,7 @@ def test_what_it_shows(shown: Demonstration, figure: Figure) -> None:
         assert each.get_xlabel()
         assert each.get_ylabel()
     for line, curve in zip(loss.lines, (shown.curves.loss, shown.curves.held_loss), strict=True):
-        np.testing.assert_array_equal(line.get_xydata(), np.c_[range(1, 6), curve])
+        np.testing.assert_array_equal(line.get_xydata(), np.c_[range(1, 9), curve])
     for line, curve in zip(accuracy.lines, (shown.curves.accuracy, shown.curves.held_accuracy), strict=True):
         np.testing.assert_allclose(np.array(line.get_ydata(), float), 100 * np.array(curve))
     counts = {tuple(map(int, text.get_position())): int(text.get_text()) for text in axes["Confusions"].texts}
