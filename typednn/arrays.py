@@ -18,7 +18,6 @@ from typednn.errors import ArrayTypeError, DataError, ShapeError
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 """Class numbers `(n_samples,)`, from 0."""
 
-Samples: TypeAlias = Matrix[F]
 Targets: TypeAlias = Matrix[F] | Labels
 
 

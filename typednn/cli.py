@@ -18,8 +18,9 @@ from typednn.backends import BACKENDS
 from typednn.commands import HIDDEN, Options
 from typednn.demonstration import EPOCHS
 from typednn.errors import SettingError, TypednnError, UnknownNameError
-from typednn.pipelines import BATCH, RATES, Settings
+from typednn.pipelines import RATES, Settings
 from typednn.preprocessing import Task
+from typednn.training import BATCH_SIZE
 
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes: wrong usage or input, Ctrl-C, and a reader of the output that went away."""
@@ -123,7 +124,7 @@ def _add_train(train: Parser) -> None:
         metavar="N",
         help=f"default: {usual.epochs}",
     )
-    add("--batch-size", type=partial(_whole, 1), metavar="N", help=f"default: {BATCH}")
+    add("--batch-size", type=partial(_whole, 1), metavar="N", help=f"default: {BATCH_SIZE}")
     rates = ", ".join(f"{rate:g} for {task}" for task, rate in RATES.items())
     add("--learning-rate", type=partial(_number, float("inf")), metavar="X", help=f"default: {rates}")
     add(

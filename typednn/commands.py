@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from typednn_kernels.activations import ACTIVATIONS, ActivationName, OutputActivationName
-from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.arrays import Matrix
 from typednn_kernels.losses import LOSSES, LossName
 
 from typednn.backends import BackendName, backend, use_backend
@@ -80,7 +80,9 @@ def demo(options: Options) -> int:
     )
     if backend() == "numba":
         with waiting("compiling, which takes a while the first time"):
-            _compile_float32()
+            from typednn_kernels.compiled.warmup import compile_for
+
+            compile_for(np.dtype(np.float32))
     with progress("epoch", options.epochs) as advance:
         shown = demonstrate(
             digits,
@@ -248,27 +250,6 @@ def _worst(report: GradientReport) -> str:
 
 def _layers(hidden: ActivationName, output: OutputActivationName, loss: LossName) -> list[Layer[np.float64]]:
     return [InputLayer(3), HiddenLayer(4, hidden), OutputLayer(3, output, loss)]
-
-
-def _compile_float32() -> None:
-    _compile(
-        Network(_layers("tanh", "softmax", "crossentropy"), np.float32, 0), np.eye(4, 3, dtype=np.float32)
-    )
-
-
-def _compile(network: Network[F], x: Matrix[F]) -> None:
-    """Runs every kernel once for a dtype, with 3 inputs and 3 outputs."""
-    network.forward(x).backward(x)
-    network.evaluate(x, x)
-    for batch_size in (1, len(x)):
-        network.fit(x, x, epochs=1, batch_size=batch_size)
-    layers = network.layers
-    layers[0].put_values(x)
-    layers[-1].set_actual(x)
-    for layer in layers:
-        layer.forward()
-    for layer in layers[:0:-1]:
-        layer.backward()
 
 
 def _timings(times: Sequence[StepTime]) -> list[str]:

@@ -32,7 +32,7 @@ from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
-from typednn.training import History, train
+from typednn.training import BATCH_SIZE, History, train
 
 CHUNK = 1024
 """So many samples at a time are predicted, so that activations take little memory."""
@@ -363,7 +363,7 @@ class Network(Generic[F]):
             samples,
             targets,
             epochs=epochs,
-            batch_size=min(32, len(samples)) if batch_size is None else batch_size,
+            batch_size=min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size,
             learning_rate=learning_rate,
             random=self._random if shuffle else None,
             validate=None if held_out is None else lambda: self._mean_loss(*held_out),

@@ -31,7 +31,7 @@ from typednn.preprocessing import (
 )
 from typednn.training import History
 
-BATCH, EPOCHS = 32, 100
+EPOCHS = 100
 RATES: dict[Task, float] = {"classification": 0.05, "regression": 0.01}
 """What is taken where the user says nothing."""
 
@@ -45,7 +45,7 @@ class Settings:
         hidden: the lengths of the hidden layers.
         activation: that of the hidden layers.
         epochs: how many times each sample is used.
-        batch_size: samples per step; None is `BATCH`, or all where there are fewer.
+        batch_size: samples per step; None is that of `Network.fit`.
         learning_rate: of every step; None is that of the task in `RATES`.
         seed: of the split, the weights and the order of samples.
         held_out: the share of samples that is not learnt from.
@@ -210,13 +210,12 @@ def _fit(
     on_epoch: Callable[[History], None] | None,
 ) -> None:
     task: Task = "classification" if targets.ndim == 1 else "regression"
-    with np.errstate(all="ignore"):  # overflow is reported as divergence
-        model.network.fit(
-            model.standardized(dataset.x[part]),
-            targets[part],
-            epochs=settings.epochs,
-            batch_size=settings.batch_size or min(BATCH, len(part)),
-            learning_rate=settings.learning_rate or RATES[task],
-            validation_data=(model.standardized(dataset.x[held]), targets[held]),
-            on_epoch=on_epoch,
-        )
+    model.network.fit(
+        model.standardized(dataset.x[part]),
+        targets[part],
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate or RATES[task],
+        validation_data=(model.standardized(dataset.x[held]), targets[held]),
+        on_epoch=on_epoch,
+    )

@@ -25,6 +25,9 @@ from typednn.chains import Chain
 from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
 
+BATCH_SIZE = 32
+"""Samples per step where the user says nothing."""
+
 PIECE = 0.05
 STEPS_AT_ONCE = 65536
 """Epochs of few samples are trained several in one call, up to so many steps."""

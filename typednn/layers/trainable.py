@@ -14,6 +14,7 @@ from typednn.initializers import (
     DEFAULT_WEIGHTS,
     WEIGHT_INITIALIZERS,
     BiasInitializerName,
+    Initializer,
     Seed,
     WeightInitializerName,
     generator,
@@ -75,8 +76,7 @@ class TrainableLayer(Layer[F]):
         """
         row = initializer(WEIGHT_INITIALIZERS, "weight initialiser", method)
         fan_in = self._fan_in("set_weights")
-        values = row.draw(generator(seed), (self.length, fan_in), fan_in, self.length)
-        self._chain.weights[self._index][...] = values
+        self._draw(row, seed, fan_in, self._chain.weights[self._index])
         self._chain.has_weights[self._index] = True
 
     def set_biases(self, method: BiasInitializerName = "zeros", seed: Seed = None) -> None:
@@ -92,9 +92,7 @@ class TrainableLayer(Layer[F]):
         """
         row = initializer(BIAS_INITIALIZERS, "bias initialiser", method)
         fan_in = self._fan_in("set_biases")
-        self._chain.biases[self._index][...] = row.draw(
-            generator(seed), (1, self.length), fan_in, self.length
-        )[0]
+        self._draw(row, seed, fan_in, self._chain.bias_rows[self._index])
 
     @property
     def W(self) -> Matrix[F]:
@@ -193,6 +191,9 @@ class TrainableLayer(Layer[F]):
         workspace.forwarded = k + 1
         workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, k + 1)
+
+    def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
+        parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
 
     def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
