@@ -12,11 +12,19 @@ from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
-from typednn_kernels.elementary import exp
+from typednn_kernels.elementary import exp, where
 
 
 def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
     return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
+
+
+def shifted_exp(a: Values, shift: Values) -> Values:
+    """exp(a - shift), shift being larger, with what rounding takes from the difference."""
+    difference = a - shift
+    e = exp(difference)
+    lost = a - (difference + shift)
+    return e + e * where(abs(lost) < 1, lost, 0 * e)
 
 
 value_of = elementwise(*(row.value for row in ACTIVATIONS))
@@ -28,7 +36,7 @@ largest = maxima(lambda a: a)
 total = sums(lambda y: y)
 inner = sums(lambda x, y: x * y)
 copies = elementwise(lambda x: x)
-exponentials = elementwise(lambda a, shift: exp(a - shift))
+exponentials = elementwise(shifted_exp)
 quotients = elementwise(lambda y, divisor: y / divisor)
 softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
 

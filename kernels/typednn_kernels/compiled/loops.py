@@ -27,6 +27,7 @@ from numba.np.linalg import call_xxgemm, call_xxgemv
 
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
+from typednn_kernels.elementary import where
 
 Formula = Callable[..., Any]
 
@@ -36,8 +37,13 @@ FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
 BLOCK = 64
 """A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
-MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "sve"))
+CHUNK = 4096
+"""So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
+FEATURES = get_host_cpu_features()
+MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
+WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
+"""Where LLVM would choose vectors of 256 bits for fear of a lower clock, those of 512 are 1.5 times faster."""
 
 
 def elementwise(*formulas: Formula | None) -> Formula:
@@ -72,20 +78,39 @@ def sums(*formulas: Formula | None) -> Formula:
     def add(total: Symbol, term: Symbol) -> llvm.Value:
         return total.builder.fadd(total.value, term.value, flags=REORDERED)
 
-    return _folds(formulas, add, 0.0, np.sum)
+    return _folds(formulas, add, _add_exactly, 0.0, np.sum)
 
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-    return _folds(formulas, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
+
+    def most(one: Symbol, other: Symbol) -> llvm.Value:
+        return INSTRUCTIONS["fmax"](one, other).value
+
+    def keep_most(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value, llvm.Value]:
+        return most(total, part), rest.value
+
+    return _folds(formulas, most, keep_most, -np.inf, np.max)
+
+
+def _add_exactly(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value, llvm.Value]:
+    """total + part, and rest + what rounding takes from it: Knuth, The Art of Computer Programming 2, 4.2.2."""
+    result = total + part
+    from_part = result - total
+    from_total = result - from_part
+    lost = (total - from_total) + (part - from_part)
+    return result.value, (rest + where(lost == lost, lost, 0 * rest)).value
 
 
 def _folds(
     formulas: Sequence[Formula | None],
     combine: Callable[[Symbol, Symbol], llvm.Value],
+    join: Callable[[Symbol, Symbol, Symbol], tuple[llvm.Value, llvm.Value]],
     neutral: float,
     in_python: Callable[[Values], Any],
 ) -> Formula:
+    """Terms are combined in chunks; chunks are joined with a total and the rest that is to be added to it."""
+
     def python(code: int, n: int, *arrays: Any) -> Any:
         formula = formulas[code]
         if formula is None:
@@ -96,12 +121,34 @@ def _folds(
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
         code, n, arguments = _operands(context, builder, signature, values)
         kind = context.get_value_type(signature.return_type)
-        result = cgutils.alloca_once_value(builder, llvm.Constant(kind, neutral))
+        total, rest, part = (
+            cgutils.alloca_once_value(builder, llvm.Constant(kind, value)) for value in (neutral, 0.0, neutral)
+        )
+
+        def now(*places: llvm.Value) -> list[Symbol]:
+            return [Symbol(builder, builder.load(each)) for each in places]
+
+        chunks = builder.ashr(builder.add(n, n.type(CHUNK - 1)), n.type(CHUNK.bit_length() - 1))
         for formula in _cases(builder, code, formulas):
-            for i in _independent_steps(builder, n):
-                term = write(formula, builder, [each.at(i) for each in arguments])
-                builder.store(combine(Symbol(builder, builder.load(result)), Symbol(builder, term)), result)
-        return builder.load(result)
+            with cgutils.for_range(builder, chunks) as chunk:
+                start = builder.mul(chunk.index, n.type(CHUNK))
+                left = builder.sub(n, start)
+                size = builder.select(builder.icmp_signed("<", left, n.type(CHUNK)), left, n.type(CHUNK))
+                builder.store(llvm.Constant(kind, neutral), part)
+                for i in _independent_steps(builder, size):
+                    here = builder.add(start, i)
+                    term = Symbol(builder, write(formula, builder, [each.at(here) for each in arguments]))
+                    builder.store(combine(*now(part), term), part)
+                first = builder.icmp_signed("==", chunk.index, n.type(0))
+                with builder.if_else(first) as (begin, go_on):
+                    with begin:
+                        builder.store(builder.load(part), total)
+                    with go_on:
+                        sum_, lost = join(*now(total, rest, part))
+                        builder.store(sum_, total)
+                        builder.store(lost, rest)
+        result, correction = now(total, rest)
+        return (result + correction).value
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
@@ -195,6 +242,8 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
 
     A few steps are taken one by one; of more, whole blocks in vectors, and what is left in masked vectors.
     """
+    if WIDEST:
+        set.add(builder.function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
     independent = Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
