@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.jit import entry, kernel, reduction
-from typednn_kernels.compiled.loops import elementwise, piece, product
-
-FORWARD_LOOPS, BACKWARD_LOOPS = 1 << 18, 1 << 12
-"""One sample is multiplied by fewer weights than this in loops: BLAS costs more to call, and wins later."""
+from typednn_kernels.compiled.jit import entry, kernel, reduction, share
+from typednn_kernels.compiled.loops import elementwise, product
+from typednn_kernels.compiled.threads import LEAST, divided
+from typednn_kernels.compiled.views import piece
 
 scaled = elementwise(lambda x, factor: x * factor)
 added = elementwise(lambda x, y: x + y)
 weighted = elementwise(lambda total, x, weight: total + weight * x)
+four_weighted = elementwise(
+    lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
+)
 descended = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, plus a row, plus or minus a multiple of a row."""
 
@@ -67,22 +69,6 @@ def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> Non
 
 
 @kernel
-def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias."""
-    n = bias.size
-    if x.shape[0] > 1:
-        product(x, W.T, a)
-    elif W.size < FORWARD_LOOPS:
-        affine_one(piece(x, 0, x.size), piece(W, 0, W.size), bias, piece(a, 0, n))
-        return
-    else:
-        product(W, piece(x, 0, x.size), piece(a, 0, n))
-    for s in range(a.shape[0]):
-        row = piece(a, s * n, n)
-        added(0, n, row, bias, row)
-
-
-@kernel
 def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
     """The outer product of one sample, into a flat matrix."""
     m = h_prev.size
@@ -90,27 +76,93 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
         scaled(0, m, h_prev, dLda[i], piece(dLdW, i * m, m))
 
 
+@share
+def some_pre_activations(
+    part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
+) -> None:
+    """Those of some units, for one sample."""
+    n, m = stop - start, x.size
+    affine_one(x, piece(W, start * m, n * m), piece(bias, start, n), piece(a, start, n))
+
+
+@share
+def some_weight_gradients(
+    part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
+) -> None:
+    """Those of some units, for one sample."""
+    n, m = stop - start, h_prev.size
+    outer_one(piece(dLda, start, n), h_prev, piece(dLdW, start * m, n * m))
+
+
+@share
+def some_signals(
+    part: int, start: int, stop: int, dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int
+) -> None:
+    """Those to some of m units below, for one sample."""
+    size = stop - start
+    signal = piece(dLdh, start, size)
+    scaled(0, size, piece(W, start, size), dLda[0], signal)
+    blocks = dLda.size - (dLda.size - 1) % 4
+    for i in range(1, blocks, 4):
+        first = i * m + start
+        four_weighted(
+            0,
+            size,
+            signal,
+            piece(W, first, size),
+            piece(W, first + m, size),
+            piece(W, first + 2 * m, size),
+            piece(W, first + 3 * m, size),
+            dLda[i],
+            dLda[i + 1],
+            dLda[i + 2],
+            dLda[i + 3],
+            signal,
+        )
+    for i in range(blocks, dLda.size):
+        weighted(0, size, signal, piece(W, i * m + start, size), dLda[i], signal)
+
+
+all_pre_activations, all_weight_gradients, all_signals = (
+    divided(some_pre_activations),
+    divided(some_weight_gradients),
+    divided(some_signals),
+)
+
+
+@kernel
+def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
+    """a = x W^T + bias."""
+    n, m = W.shape
+    if x.shape[0] == 1:
+        all_pre_activations(n, 1 + LEAST // m, piece(x, 0, m), piece(W, 0, W.size), bias, piece(a, 0, n))
+        return
+    product(x, W.T, a)
+    for s in range(a.shape[0]):
+        row = piece(a, s * n, n)
+        added(0, n, row, bias, row)
+
+
 @kernel
 def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W."""
-    if dLda.shape[0] > 1:
-        product(dLda, W, dLdh)
-    elif W.size < BACKWARD_LOOPS:
-        m, signal = dLdh.size, piece(dLdh, 0, dLdh.size)
-        scaled(0, m, W, dLda[0, 0], signal)
-        for i in range(1, dLda.size):
-            weighted(0, m, signal, piece(W, i * m, m), dLda[0, i], signal)
+    n, m = W.shape
+    if dLda.shape[0] == 1:
+        all_signals(m, 1 + LEAST // n, piece(dLda, 0, n), piece(W, 0, W.size), piece(dLdh, 0, m), m)
     else:
-        product(W.T, piece(dLda, 0, dLda.size), piece(dLdh, 0, dLdh.size))
+        product(dLda, W, dLdh)
 
 
 @kernel
 def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev."""
-    if dLda.shape[0] > 1:
-        product(dLda.T, h_prev, dLdW)
+    n, m = dLdW.shape
+    if dLda.shape[0] == 1:
+        all_weight_gradients(
+            n, 1 + LEAST // m, piece(dLda, 0, n), piece(h_prev, 0, m), piece(dLdW, 0, dLdW.size)
+        )
     else:
-        outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
+        product(dLda.T, h_prev, dLdW)
 
 
 @kernel

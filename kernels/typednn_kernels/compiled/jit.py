@@ -2,6 +2,7 @@
 
 - `entry`: what Python calls; its machine code is kept on disk.
 - `kernel`: a function that entries call; sums keep their order.
+- `share`: one that threads call for a part of the work.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
 This module, `cache` and `loops` are the only ones that import numba.
@@ -16,7 +17,7 @@ import numba
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import MachineCode, cache_folder
-from typednn_kernels.compiled.loops import PYTHON_ONLY
+from typednn_kernels.compiled.views import PYTHON_ONLY
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +36,11 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A function that becomes part of the entries and reductions that call it, with their options."""
     return _compiled(function, fastmath={"contract"}, inline="always")
+
+
+def share(function: Callable[P, None]) -> Callable[P, None]:
+    """What threads call for a part of the work: `(part, start, stop, *arguments)`; see `threads.divided`."""
+    return _compiled(function, fastmath={"contract"})
 
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:
