@@ -5,7 +5,7 @@
 - `share`: one that threads call for a part of the work.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
-This module, `cache` and `loops` are the only ones that import numba.
+This module, `cache`, `loops`, `threads` and `views` are the only ones that import numba.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+from numba import types
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import MachineCode, cache_folder
@@ -31,6 +33,28 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     if CACHE and not PYTHON_ONLY:
         vars(dispatcher)["_cache"] = MachineCode(CACHE, function.__name__)
     return dispatcher
+
+
+def machine_code(entry: Callable[P, R], dtype: np.dtype[Any]) -> Callable[P, R]:
+    """What an entry is for a dtype, as a function that checks no types."""
+    if PYTHON_ONLY:
+        return entry
+    dispatcher: Any = entry
+    kinds = _kinds(numba.from_dtype(dtype))
+    annotations = dict(dispatcher.py_func.__annotations__)
+    annotations.pop("return")
+    signature = tuple(kinds[annotation] for annotation in annotations.values())
+    dispatcher.compile(signature)
+    point: Callable[P, R] = dispatcher.overloads[signature].entry_point
+    return point
+
+
+def _kinds(real: types.Type) -> dict[str, types.Type]:
+    """What an annotation of an entry means where F is a type."""
+    index = types.intp
+    arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
+    arrays |= {"Order": (index, 1), "Layout": (index, 2)}
+    return {"int": index, "F": real} | {name: types.Array(*kind, "C") for name, kind in arrays.items()}
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
