@@ -31,6 +31,8 @@ class VectorTrainer:
         self.gradient: Array = np.empty_like(self.vector)
         self.rate: Any = task.dtype.type(task.learning_rate)
         self.order: Order = np.arange(len(task.x))
+        self.unweighted: Array = np.empty(0, task.dtype)
+        self.unweighted.setflags(write=False)
         self.losses: Array = np.empty(len(task.x), task.dtype)
         self.work: tuple[Array, Array, Array, Array] = (
             np.zeros(size, task.dtype),
@@ -82,6 +84,7 @@ class KernelTrainer(VectorTrainer):
             task.loss,
             task.x,
             task.t,
+            self.unweighted,
             self.order[:samples],
             task.batch_size,
             self.rate,

@@ -109,6 +109,7 @@ class Kernels(Protocol):
         loss: int,
         x: Matrix[F],
         t: Matrix[F],
+        sample_weights: Vector[F],
         order: Order,
         batch_size: int,
         learning_rate: F,
@@ -119,4 +120,9 @@ class Kernels(Protocol):
         gradient: Vector[F],
         losses: Vector[F],
     ) -> None:
-        """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+        """A step for each `batch_size` samples of `order`, the last batch being what is left.
+
+        The loss of a batch is the mean of its samples' losses, each times its weight: `sample_weights` has
+        one for each row of x, or none at all. Before a step whose loss, gradient or length is not finite,
+        the training ends, and the losses from there on are NaN.
+        """

@@ -39,7 +39,8 @@ def compile_for(dtype: np.dtype[Any]) -> None:
     parameters, gradient = np.zeros((2, parameter_count(layout)), dtype)
     a, h, dLdh, dLda = np.zeros((4, samples * unit_count(layout)), dtype)
     data, order, rate = np.zeros((samples, n), dtype), np.arange(samples), dtype.type(0)
-    for each in (data, order):
+    sample_weights = np.zeros(samples, dtype)
+    for each in (data, order, sample_weights):
         each.setflags(write=False)
 
     compiled.activation_value(SIGMOID, matrix, matrix)
@@ -57,7 +58,21 @@ def compile_for(dtype: np.dtype[Any]) -> None:
     compiled.backward(parameters, layout, loss, data, a, h, dLdh, dLda, gradient)
     compiled.train_online(parameters, layout, loss, data, data, order, rate, a, h, dLdh, dLda, losses)
     compiled.train_batches(
-        parameters, layout, loss, data, data, order, samples, rate, a, h, dLdh, dLda, gradient, losses
+        parameters,
+        layout,
+        loss,
+        data,
+        data,
+        sample_weights,
+        order,
+        samples,
+        rate,
+        a,
+        h,
+        dLdh,
+        dLda,
+        gradient,
+        losses,
     )
 
 

@@ -40,16 +40,45 @@ def backward(
     gradient: Vector[F],
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
-    samples, last = len(t), len(layout) - 1
+    error_from_targets(layout, loss, t, a, h, dLdh, dLda)
+    backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(t))
+
+
+def error_from_targets(
+    layout: Layout,
+    loss: int,
+    t: Matrix[F],
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+) -> None:
+    """The error signals of the output layer."""
+    last = len(layout) - 1
+    y, pre_activations = block(h, layout, last, len(t)), block(a, layout, last, len(t))
+    signal, error = block(dLdh, layout, last, len(t)), block(dLda, layout, last, len(t))
+    output_error(loss, int(layout[last, ACTIVATION]), pre_activations, y, t, signal, error)
+
+
+def backward_from_error(
+    parameters: Vector[F],
+    layout: Layout,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    samples: int,
+) -> None:
+    """All other error signals, and the gradients."""
+    last = len(layout) - 1
     for k in range(last, 0, -1):
-        activation = int(layout[k, ACTIVATION])
-        pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
-        signal, error = block(dLdh, layout, k, samples), block(dLda, layout, k, samples)
-        if k == last:
-            output_error(loss, activation, pre_activations, activations, t, signal, error)
-        else:
+        error = block(dLda, layout, k, samples)
+        if k < last:
+            pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
+            signal = block(dLdh, layout, k, samples)
             backpropagate(block(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal)
-            slope_product(activation, pre_activations, activations, signal, error)
+            slope_product(int(layout[k, ACTIVATION]), pre_activations, activations, signal, error)
         outer(error, block(h, layout, k - 1, samples), weights(gradient, layout, k))
         sum_samples(error, biases(gradient, layout, k))
 
@@ -69,8 +98,24 @@ def train_online(
     losses: Vector[F],
 ) -> None:
     """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    gradient = np.empty_like(parameters)
-    train_batches(parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses)
+    gradient, unweighted = np.empty_like(parameters), np.empty(0, parameters.dtype)
+    train_batches(
+        parameters,
+        layout,
+        loss,
+        x,
+        t,
+        unweighted,
+        order,
+        1,
+        learning_rate,
+        a,
+        h,
+        dLdh,
+        dLda,
+        gradient,
+        losses,
+    )
 
 
 def train_batches(
@@ -79,6 +124,7 @@ def train_batches(
     loss: int,
     x: Matrix[F],
     t: Matrix[F],
+    sample_weights: Vector[F],
     order: Order,
     batch_size: int,
     learning_rate: F,
@@ -89,22 +135,28 @@ def train_batches(
     gradient: Vector[F],
     losses: Vector[F],
 ) -> None:
-    """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+    """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
     last = len(layout) - 1
     activation = int(layout[last, ACTIVATION])
+    farthest = max(learning_rate, parameters.dtype.type(1))
     with np.errstate(all="ignore"):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             samples, targets = x[chosen], t[chosen]
+            batch_losses = losses[start : start + batch_size]
             forward(parameters, layout, samples, a, h)
-            loss_value(
-                loss,
-                activation,
-                block(a, layout, last, len(chosen)),
-                block(h, layout, last, len(chosen)),
-                targets,
-                losses[start : start + batch_size],
-            )
-            backward(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient)
+            outputs = block(h, layout, last, len(chosen))
+            loss_value(loss, activation, block(a, layout, last, len(chosen)), outputs, targets, batch_losses)
+            error_from_targets(layout, loss, targets, a, h, dLdh, dLda)
+            if len(sample_weights):
+                weight = sample_weights[chosen]
+                batch_losses *= weight
+                for signal in (dLdh, dLda):
+                    weighed = block(signal, layout, last, len(chosen))
+                    weighed *= weight.reshape(-1, 1)
+            backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
+            if not np.isfinite(np.abs(batch_losses).sum() + farthest * np.abs(gradient).sum()):
+                losses[start:] = np.nan
+                break
             gradient *= learning_rate
             parameters -= gradient

@@ -52,6 +52,7 @@ class Epoch:
                 code,
                 x,
                 t,
+                read_only(np.empty(0, dtype)),
                 order,
                 batch_size,
                 rate,
@@ -158,7 +159,18 @@ def test_no_samples_change_nothing(dtype: Any) -> None:
 
     compiled.train_online(parameters, layout, 0, x, t, order, dtype(0.1), *work, losses)
     compiled.train_batches(
-        parameters, layout, 0, x, t, order, 1, dtype(0.1), *work, parameters.copy(), losses
+        parameters,
+        layout,
+        0,
+        x,
+        t,
+        read_only(losses.copy()),
+        order,
+        1,
+        dtype(0.1),
+        *work,
+        parameters.copy(),
+        losses,
     )
 
     assert (parameters == 1).all()
