@@ -5,6 +5,8 @@ The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same k
 """
 
 from typednn.backends import backend, use_backend
+from typednn.callbacks import Callback, EarlyStopping, GradientNorms, Run
+from typednn.checkpoints import Checkpoint
 from typednn.errors import (
     ArrayTypeError,
     DataError,
@@ -19,18 +21,25 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.gradient_checking import GradientReport, gradcheck
+from typednn.gradient_descent import gradient_descent_epoch, gradient_descent_threshold
+from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
 from typednn.model_files import load, save
-from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
-from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
+from typednn.networks import Evaluation, Network
+from typednn.passes import ForwardPass, Gradients, LayerGradients
+from typednn.predictors import Predictor
 
 __all__ = [
     "ArrayTypeError",
+    "Callback",
+    "Checkpoint",
     "DataError",
     "DivergenceError",
+    "EarlyStopping",
     "Evaluation",
     "FileFormatError",
     "ForwardPass",
+    "GradientNorms",
     "GradientReport",
     "Gradients",
     "HiddenLayer",
@@ -42,6 +51,7 @@ __all__ = [
     "NotReadyError",
     "OutputLayer",
     "Predictor",
+    "Run",
     "SettingError",
     "ShapeError",
     "TypednnError",

@@ -51,7 +51,24 @@ class NotReadyError(TypednnError, RuntimeError):
 
 
 class DivergenceError(TypednnError, RuntimeError):
-    """The loss or a parameter became infinite or NaN while training."""
+    """A training step that is not finite: it was not made, the network is as it was before it.
+
+    Attributes:
+        epoch, step: which one, counted from 1.
+        layer: the place in the network of the layer where the first infinity or NaN arose.
+    """
+
+    def __init__(self, epoch: int, step: int, layer: int, name: str, what: str) -> None:
+        super().__init__(
+            f"training diverged at step {step} of epoch {epoch}: {name}, has {what} that are not finite; "
+            "the network is as it was before this step. A smaller learning rate helps"
+        )
+        self.epoch, self.step, self.layer = epoch, step, layer
+        self._arguments = (epoch, step, layer, name, what)
+
+    def __reduce__(self) -> tuple[type[DivergenceError], tuple[int, int, int, str, str]]:
+        """Errors travel between processes."""
+        return DivergenceError, self._arguments
 
 
 class FileFormatError(TypednnError, ValueError):
