@@ -303,7 +303,7 @@ class BatchSource(Generic[F]):
     ) -> None:
         if not isinstance(batches, Iterable):
             raise ArrayTypeError(
-                f"Network: x must be an array, or an iterable of batches, not {type(batches).__name__}"
+                f"Network: batches must be an iterable of batches, not {type(batches).__name__}"
             )
         self.batches, self.steps = batches, steps
         self.format, self.class_weight = sample_format, class_weight

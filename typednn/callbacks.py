@@ -108,8 +108,8 @@ class Callback:
         """What a checkpoint keeps of it: arrays by name."""
         return {}
 
-    def restore(self, state: Arrays) -> None:
-        """Takes back what `state` gave."""
+    def restore(self, state: Arrays, run: Run) -> None:
+        """Takes back what `state` gave; the history is restored already."""
 
 
 class EarlyStopping(Callback):
@@ -163,8 +163,7 @@ class EarlyStopping(Callback):
             self.best_epoch, self.best = run.epoch, value
             if self.restore_best_weights:
                 self._parameters = run.parameters.copy()
-        elif run.epoch - self.best_epoch >= max(1, self.patience):
-            run.stop()
+        self._stop_if_late(run)
 
     def on_end(self, run: Run) -> None:
         """Restores the best weights."""
@@ -178,30 +177,43 @@ class EarlyStopping(Callback):
             found["parameters"] = self._parameters
         return found
 
-    def restore(self, state: Arrays) -> None:
-        """Goes on from there."""
+    def restore(self, state: Arrays, run: Run) -> None:
+        """Goes on from there, or ends where the training had come to its end."""
         epoch, self.best = map(float, state["best"])
         self.best_epoch = int(epoch)
-        self._parameters = state.get("parameters")
+        if self.restore_best_weights and self.best_epoch:
+            self._parameters = state["parameters"].reshape(run.parameters.shape)
+        self._stop_if_late(run)
+
+    def _stop_if_late(self, run: Run) -> None:
+        if run.epoch - self.best_epoch >= max(1, self.patience):
+            run.stop()
 
 
 class GradientNorms(Callback):
-    """Records how the gradient flows: how long each layer's gradient is at the last step of each epoch.
+    """Records how the gradient flows through the layers. It looks at each step, which takes its time.
 
     Attributes:
-        norms: for each epoch the Euclidean norms of dLdW, the first hidden layer first.
+        norms: for each epoch the Euclidean norms of dLdW, the mean over the steps, the first hidden layer
+            first.
     """
 
     def __init__(self) -> None:
         self.norms: list[list[float]] = []
+        self._sums: Vector[np.float64] = np.zeros(0)
 
     def on_begin(self, run: Run) -> None:
         """Forgets an earlier training."""
-        self.norms = []
+        self.norms, self._sums = [], np.zeros(len(run.layers) - 1)
+
+    def on_batch(self, run: Run) -> None:
+        """Takes the norms from the layers."""
+        self._sums += [float(np.linalg.norm(layer.dLdW)) for layer in run.layers[1:]]
 
     def on_epoch(self, run: Run) -> None:
-        """Takes the norms from the layers."""
-        self.norms.append([float(np.linalg.norm(layer.dLdW)) for layer in run.layers[1:]])
+        """Makes their means."""
+        self.norms.append((self._sums / run.step).tolist())
+        self._sums[...] = 0
 
     def plot(self, path: PathLike) -> None:
         """Draws the norms of each layer over the epochs into a file.
@@ -221,6 +233,6 @@ class GradientNorms(Callback):
         """The norms so far."""
         return {"norms": np.array(self.norms, np.float64)} if self.norms else {}
 
-    def restore(self, state: Arrays) -> None:
+    def restore(self, state: Arrays, run: Run) -> None:
         """Goes on from there."""
-        self.norms = state["norms"].astype(np.float64).tolist() if "norms" in state else []
+        self.norms = state["norms"].astype(np.float64).reshape(run.epoch, len(run.layers) - 1).tolist()

@@ -10,7 +10,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from typednn.errors import NotReadyError
-from typednn.figures import FAINT, HELD, INK, TRAINING, epoch_axis, new_figure, write_picture
+from typednn.figures import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_picture
 from typednn.histories import HELD_OUT, History
 from typednn.tensor_files import PathLike
 
@@ -38,12 +38,12 @@ def draw_history(history: History, path: PathLike) -> None:
             axes = figure.add_subplot(down, across, k)
             _draw_curve(axes, "training", curves.get(name, []), TRAINING)
             _draw_curve(axes, "validation", curves.get(HELD_OUT + name, []), HELD)
-            axes.set_title(name.replace("_", " "))
+            axes.set_title(name.upper() if len(name) < 4 else name.replace("_", " ").capitalize())
             values = [value for part in (name, HELD_OUT + name) for value in curves.get(part, [])]
             if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
-                axes.set_yscale("log")
+                log_axis(axes)
             epoch_axis(axes)
-            if len(curves) > len(names):
+            if k == 1 and len(curves) > len(names):
                 axes.legend()
         _mark_best(figure.axes[0], curves.get(f"{HELD_OUT}loss", []))
         write_picture(figure, path)
@@ -69,7 +69,8 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
             color = colors(0.92 * (k - 1) / max(1, len(layers) - 1))
             drawn = [value if value > 0 else float("nan") for value in curve]
             axes.plot(epochs, drawn, color=color, linewidth=2.2, label=name, marker=_marker(drawn))
-        axes.set(title="How the gradient flows", ylabel="length of dLdW at the last step", yscale="log")
+        axes.set(title="How the gradient flows", ylabel="length of dLdW, mean over steps")
+        log_axis(axes)
         epoch_axis(axes)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], loc="outside right upper")

@@ -198,13 +198,18 @@ class Fit(Run, Generic[F]):
                 raise DataError(f"expected {name} to be {expected}, found {found}")
         history = History.of({name: array.tolist() for name, array in _below("history", kept).items()})
         random = read_state(self.random, state.random)
-        for name, callback in self._named_callbacks():
-            if arrays := _below(name, kept):
-                callback.restore(arrays)
+        before = History.of(self.history.curves())
+        self.history._take(history)
+        try:
+            for name, callback in self._named_callbacks():
+                if arrays := _below(name, kept):
+                    callback.restore(arrays, self)
+        except (KeyError, TypeError, ValueError) as error:
+            self.history._take(before)
+            raise DataError(f"{type(callback).__name__} found {error!r} in it") from None
         self.random.bit_generator.state = random
         self.chain.parameters[...] = kept["parameters"]
         self.trainer.restore(_below(OPTIMIZER, kept))
-        self.history._take(history)
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """The callbacks, called by their kind and, where there are several, their number."""

@@ -35,9 +35,12 @@ class History:
 
     def curves(self) -> dict[str, list[float]]:
         """All that is recorded, by name: `loss`, `validation_loss`, `accuracy` and so on."""
-        recorded = {"loss": self.loss, f"{HELD_OUT}loss": self.validation_loss}
-        for prefix, metrics in (("", self.metrics), (HELD_OUT, self.validation_metrics)):
-            recorded |= {f"{prefix}{name}": curve for name, curve in metrics.items()}
+        kinds = (("", self.loss, self.metrics), (HELD_OUT, self.validation_loss, self.validation_metrics))
+        recorded = {
+            f"{kind}{name}": curve
+            for kind, loss, metrics in kinds
+            for name, curve in {"loss": loss, **metrics}.items()
+        }
         return {name: curve for name, curve in recorded.items() if curve}
 
     def curve(self, name: CurveName) -> list[float]:
@@ -55,22 +58,26 @@ class History:
         """A table: a row for each epoch, or for some of them, evenly spaced.
 
         >>> print(History([0.5, 0.25], [0.75, 0.5]))
-        epoch  loss  validation_loss
-            1   0.5             0.75
-            2  0.25              0.5
+               training  validation
+        epoch  loss      loss
+        1      0.5       0.75
+        2      0.25      0.5
         """
-        curves = self.curves()
-        if not curves:
+        if not self.loss:
             return "no epoch yet"
-        rows = [["epoch", *curves]]
-        rows += (
-            [str(epoch + 1), *(f"{curve[epoch]:.4g}" for curve in curves.values())]
-            for epoch in _some(len(self.loss))
-        )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        )
+        epochs = list(_some(len(self.loss)))
+        columns = [["", "epoch", *(str(epoch + 1) for epoch in epochs)]]
+        group = ""
+        for name, curve in self.curves().items():
+            before, group = group, "validation" if name.startswith(HELD_OUT) else "training"
+            head = [group if group != before else "", name.removeprefix(HELD_OUT)]
+            columns.append(head + [f"{curve[epoch]:.4g}" for epoch in epochs])
+        widths = [max(map(len, column)) for column in columns]
+        rows = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in zip(*columns, strict=True)
+        ]
+        return "\n".join(rows if self.validation_loss else rows[1:])
 
     def last(self) -> str:
         """The last epoch in a line."""

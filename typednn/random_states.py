@@ -34,7 +34,7 @@ def _plain(value: object) -> object:
         return {key: _plain(each) for key, each in value.items()}
     if _is_array(value):
         return value.tolist()
-    return int(value) if isinstance(value, np.unsignedinteger) else value
+    return value
 
 
 def _like(mine: object, theirs: object, place: str) -> object:
@@ -44,7 +44,7 @@ def _like(mine: object, theirs: object, place: str) -> object:
         highest = int(np.iinfo(mine.dtype).max)
         if all(isinstance(each, int) and 0 <= each <= highest for each in theirs):
             return np.array(theirs, mine.dtype)
-    if isinstance(mine, int | np.unsignedinteger) and isinstance(theirs, int) and 0 <= theirs < 2**128:
+    if isinstance(mine, int) and isinstance(theirs, int) and 0 <= theirs < 2**128:
         return theirs
     if isinstance(mine, str) and mine == theirs:
         return mine
