@@ -53,7 +53,7 @@ def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figur
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
-        raise MissingExtraError("matplotlib", "the picture", "cli") from None
+        raise MissingExtraError("matplotlib", "drawing a picture", "plots") from None
     layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad, hspace=0.03, wspace=0.03)
     with rc_context(STYLE):
         yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
@@ -95,10 +95,10 @@ def epoch_axis(axes: Axes) -> None:
 
 def log_axis(axes: Axes) -> None:
     """A logarithmic y axis for what has been drawn, with numbers written out."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")
     lowest, highest = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 300 * lowest else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -206,7 +206,7 @@ class Fit(Run, Generic[F]):
                     callback.restore(arrays, self)
         except (KeyError, TypeError, ValueError) as error:
             self.history._take(before)
-            raise DataError(f"{type(callback).__name__} found {error!r} in it") from None
+            raise DataError(f"a callback cannot go on from it: {error!r}") from None
         self.random.bit_generator.state = random
         self.chain.parameters[...] = kept["parameters"]
         self.trainer.restore(_below(OPTIMIZER, kept))

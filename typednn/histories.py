@@ -36,11 +36,10 @@ class History:
     def curves(self) -> dict[str, list[float]]:
         """All that is recorded, by name: `loss`, `validation_loss`, `accuracy` and so on."""
         kinds = (("", self.loss, self.metrics), (HELD_OUT, self.validation_loss, self.validation_metrics))
-        recorded = {
-            f"{kind}{name}": curve
-            for kind, loss, metrics in kinds
-            for name, curve in {"loss": loss, **metrics}.items()
-        }
+        recorded: dict[str, list[float]] = {}
+        for kind, loss, metrics in kinds:
+            recorded[f"{kind}loss"] = loss
+            recorded |= {f"{kind}{name}": curve for name, curve in metrics.items()}
         return {name: curve for name, curve in recorded.items() if curve}
 
     def curve(self, name: CurveName) -> list[float]:

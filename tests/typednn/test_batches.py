@@ -23,8 +23,8 @@ SETTINGS: dict[str, Any] = {"epochs": 3, "learning_rate": 0.25}
 
 
 def trained(x: Any, y: Any, **settings: Any) -> tuple[bytes, Any]:
-    network = network_of(problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 11, x.dtype.type))
-    history = network.fit(x, y, **{**SETTINGS, "batch_size": 4, **settings})
+    network = network_of(CASE)
+    history = network.fit(x, y, batch_size=4, **SETTINGS, **settings)
     return network.parameters.tobytes(), history
 
 

@@ -115,9 +115,9 @@ def test_bad_settings() -> None:
 @both_paths
 def test_gradient_norms() -> None:
     norms, network, net = GradientNorms(), network_of(CASE), CASE.net
-    reference = []
+    reference = list[Any]()
     for _ in range(2):
-        epoch = []
+        epoch = list[Any]()
         for start in (0, 4, 8):
             chosen = range(start, min(11, start + 4))
             trace = net.trace(CASE.x[chosen], CASE.t[chosen])

@@ -29,7 +29,6 @@ from typednn import (
     SettingError,
     load,
     save,
-    tensor_files,
 )
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -294,11 +293,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if call == "fsync":
-        monkeypatch.setattr(tensor_files.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
     elif call == "replace":
         monkeypatch.setattr(Path, "replace", full)
     else:
-        opened = Path.open
+        opened: Any = Path.open
 
         def open_full(self: Path, mode: str = "r", **more: Any) -> Any:
             if mode != "xb":
