@@ -282,7 +282,7 @@ class ArraySource(Generic[F]):
     def epoch(self, number: int) -> Iterator[tuple[Samples[F], Order]]:
         """The samples, in an order that the state of the generator alone decides."""
         if self.random is not None:
-            self.order[...] = np.arange(len(self.order))
+            self.order.sort()
             self.random.shuffle(self.order)
         yield self.samples, self.order
 

@@ -151,7 +151,7 @@ class Fit(Run, Generic[F]):
         self.history._append(self.total / self.count, held_loss, metrics, held_metrics)
 
     def _call_after_epoch(self, bar: Bar) -> None:
-        bar.over(self.epoch, self.history.last())
+        bar.over(self.history)
         if self.on_epoch is not None:
             self.on_epoch(self.history)
         for callback in self.callbacks:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Self, TypeAlias
 
 from typednn.errors import MissingExtraError
+from typednn.histories import History
 
 Advance: TypeAlias = Callable[[str], None]
 """Called after each step with what there is to say about it."""
@@ -95,12 +96,12 @@ class Bar:
                 self.move(epoch + part)
             self.next = perf_counter() + 0.1 if self.move else inf
 
-    def over(self, epoch: int, text: str) -> None:
-        """So many epochs are over; text is what there is to say."""
+    def over(self, history: History) -> None:
+        """An epoch is over."""
         if self.next < inf:
-            self.text = text
-            if self.move is not None and epoch == self.epochs:
-                self.move(epoch)
+            self.text = history.last()
+            if self.move is not None and len(history.loss) == self.epochs:
+                self.move(self.epochs)
 
     def _begin(self) -> Callable[[float], None] | None:
         try:

@@ -226,8 +226,7 @@ def _count_finite(losses: Vector[F]) -> int:
 
 
 def _all_finite(array: NDArray[F]) -> bool:
-    with np.errstate(all="ignore"):
-        return isfinite(np.sum(array)) or bool(np.isfinite(array).all())
+    return bool(np.isfinite(array).all())
 
 
 def _largest(array: NDArray[F]) -> float:

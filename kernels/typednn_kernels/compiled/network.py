@@ -7,8 +7,8 @@ from math import isfinite, nan
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
-from typednn_kernels.compiled.elementwise import copies, products, values
-from typednn_kernels.compiled.jit import entry, kernel, reduction
+from typednn_kernels.compiled.elementwise import copies, products, total_magnitude, values
+from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
@@ -169,15 +169,6 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
             values[j] *= weight
 
 
-@reduction
-def sum_of_magnitudes(vector: Vector[F]) -> F:
-    """NaN or infinite where one of the numbers is."""
-    total = vector.dtype.type(0)
-    for i in range(vector.size):
-        total += abs(vector[i])
-    return total
-
-
 @entry
 def train_batches(
     parameters: Vector[F],
@@ -222,7 +213,11 @@ def train_batches(
             weigh(units(dLdh, layout, last, samples), sample_weights, order, first, n)
             weigh(units(dLda, layout, last, samples), sample_weights, order, first, n)
         backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, samples)
-        if not isfinite(sum_of_magnitudes(batch_losses) + farthest * sum_of_magnitudes(gradient)):
+        loss_size, step_size = (
+            total_magnitude(0, samples, batch_losses),
+            total_magnitude(0, gradient.size, gradient),
+        )
+        if not isfinite(loss_size + farthest * step_size):
             for i in range(first, order.size):
                 losses[i] = nan
             break
