@@ -201,14 +201,17 @@ class Trainer(Generic[F]):
             run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
             run.backward(chain.parameters, chain.layout, self.loss, t, *vectors, gradient)
             self.show()
-            largest = [_largest(weights(gradient, chain.layout, k)) for k in range(len(layers))]
+            squares = [
+                float(np.dot(g, g))
+                for g in (weights(gradient, chain.layout, k).reshape(-1) for k in range(last + 1))
+            ]
         upwards, downwards = range(last + 1), range(last, 0, -1)
         suspects = [
             *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),
             (last, "losses", _all_finite(losses)),
             *((k, "error signals", _all_finite(blocks[k].dLda)) for k in downwards),
-            *((k, "gradients", isfinite(largest[k])) for k in downwards),
-            (largest.index(max(largest)), "steps", False),
+            *((k, "squared gradients", isfinite(squares[k])) for k in downwards),
+            (squares.index(max(squares)), "steps", False),
         ]
         return next((k, what) for k, what, finite in suspects if not finite)
 
@@ -227,10 +230,6 @@ def _count_finite(losses: Vector[F]) -> int:
 
 def _all_finite(array: NDArray[F]) -> bool:
     return bool(np.isfinite(array).all())
-
-
-def _largest(array: NDArray[F]) -> float:
-    return float(np.abs(array).max(initial=0))
 
 
 def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:

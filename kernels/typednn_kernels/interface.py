@@ -123,6 +123,6 @@ class Kernels(Protocol):
         """A step for each `batch_size` samples of `order`, the last batch being what is left.
 
         The loss of a batch is the mean of its samples' losses, each times its weight: `sample_weights` has
-        one for each row of x, or none at all. Before a step whose loss, gradient or length is not finite,
-        the training ends, and the losses from there on are NaN.
+        one for each row of x, or none at all. Before a step of which the loss, or the square of the gradient
+        or of its length, is not finite, the training ends, and the losses from there on are NaN.
         """

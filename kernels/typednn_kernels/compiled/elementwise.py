@@ -26,7 +26,6 @@ product_of = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
 
 largest = maxima(lambda a: a)
 total = sums(lambda y: y)
-total_magnitude = sums(abs)
 inner = sums(lambda x, y: x * y)
 copies = elementwise(lambda x: x)
 exponentials = elementwise(lambda a, shift: exp(a - shift))

@@ -7,7 +7,7 @@ from math import isfinite, nan
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
-from typednn_kernels.compiled.elementwise import copies, products, total_magnitude, values
+from typednn_kernels.compiled.elementwise import copies, inner, products, total, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
@@ -213,11 +213,8 @@ def train_batches(
             weigh(units(dLdh, layout, last, samples), sample_weights, order, first, n)
             weigh(units(dLda, layout, last, samples), sample_weights, order, first, n)
         backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, samples)
-        loss_size, step_size = (
-            total_magnitude(0, samples, batch_losses),
-            total_magnitude(0, gradient.size, gradient),
-        )
-        if not isfinite(loss_size + farthest * step_size):
+        square = farthest * farthest * inner(0, gradient.size, gradient, gradient)
+        if not isfinite(total(0, samples, batch_losses) + square):
             for i in range(first, order.size):
                 losses[i] = nan
             break

@@ -155,7 +155,8 @@ def train_batches(
                     weighed = block(signal, layout, last, len(chosen))
                     weighed *= weight.reshape(-1, 1)
             backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
-            if not np.isfinite(np.abs(batch_losses).sum() + farthest * np.abs(gradient).sum()):
+            square = farthest * farthest * np.dot(gradient, gradient)
+            if not np.isfinite(batch_losses.sum() + square):
                 losses[start:] = np.nan
                 break
             gradient *= learning_rate
