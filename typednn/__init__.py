@@ -20,15 +20,35 @@ from typednn.errors import (
 )
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
+from typednn.minimizers import Minimum, minimize
 from typednn.model_files import load, save
 from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
+from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    OneCycle,
+    PiecewiseConstantDecay,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+)
 from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
 
 __all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "ArrayTypeError",
+    "CosineDecay",
+    "CosineDecayRestarts",
     "DataError",
     "DivergenceError",
     "Evaluation",
+    "ExponentialDecay",
     "FileFormatError",
     "ForwardPass",
     "GradientReport",
@@ -36,14 +56,26 @@ __all__ = [
     "HiddenLayer",
     "History",
     "InputLayer",
+    "InverseTimeDecay",
     "LayerGradients",
+    "Lion",
+    "Minimum",
     "MissingExtraError",
+    "Nadam",
     "Network",
     "NotReadyError",
+    "OneCycle",
+    "Optimizer",
     "OutputLayer",
+    "PiecewiseConstantDecay",
     "Predictor",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Rprop",
+    "Schedule",
     "SettingError",
     "ShapeError",
+    "StepDecay",
     "TypednnError",
     "UnknownNameError",
     "WiringError",
@@ -52,6 +84,7 @@ __all__ = [
     "gradient_descent_epoch",
     "gradient_descent_threshold",
     "load",
+    "minimize",
     "save",
     "use_backend",
 ]

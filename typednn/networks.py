@@ -27,11 +27,13 @@ from typednn_kernels.losses import LOSSES
 from typednn.arrays import Targets, as_matrix, as_targets, check_range, check_same_length, read_only
 from typednn.backends import kernels
 from typednn.chains import Chain, Workspace
-from typednn.errors import ArrayTypeError, ShapeError, WiringError
+from typednn.errors import ArrayTypeError, SettingError, ShapeError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
+from typednn.optimizers import SGD, Optimizer
+from typednn.schedules import Schedule
 from typednn.training import BATCH_SIZE, History, train
 
 CHUNK = 1024
@@ -267,6 +269,16 @@ class Network(Generic[F]):
         """The dtype of all arrays."""
         return self._chain.dtype
 
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained; setting it sets that of all layers with weights."""
+        return any(layer.trainable for layer in self.layers[1:])
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers[1:]:
+            layer.trainable = value
+
     def __repr__(self) -> str:
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
@@ -330,25 +342,36 @@ class Network(Generic[F]):
         *,
         epochs: int = 10,
         batch_size: int | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule | None = None,
+        optimizer: Optimizer | None = None,
         shuffle: bool = True,
         validation_data: tuple[Matrix[F], Targets[F]] | None = None,
         on_epoch: Callable[[History], None] | None = None,
     ) -> History:
-        """Trains by gradient descent, in compiled epochs.
+        """Trains in compiled epochs.
+
+        >>> from typednn import Adam
+        >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+        >>> x = np.array([[0.0], [1.0], [2.0]])
+        >>> history = network.fit(x, 3 - x, epochs=200, optimizer=Adam(learning_rate=0.1))
+        >>> network.parameters.round(2)
+        array([-1.,  3.])
 
         Args:
             x: samples `(n_samples, n_features)` of the network's dtype.
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
-            learning_rate: the step is so many times the gradient of the batch's mean loss.
+            optimizer: such as `Adam(learning_rate=1e-3)`; see `typednn.optimizers`. It starts anew.
+            learning_rate: short for `optimizer=SGD(learning_rate)`, gradient descent, which with a learning
+                rate of 0.01 is the default: the step is so many times the gradient of the batch's mean loss.
             shuffle: whether each epoch draws a new order from the network's generator.
             validation_data: samples and targets whose loss is recorded after each epoch.
             on_epoch: called with the history after each epoch.
 
         Returns:
-            The losses by epoch: of training, the mean over samples, each before the step it is part of.
+            The losses by epoch: of training, the mean over samples, each before the step it is part of;
+            the layers' L1 and L2 penalties are not in them.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: data that do not fit.
@@ -364,7 +387,7 @@ class Network(Generic[F]):
             targets,
             epochs=epochs,
             batch_size=min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size,
-            learning_rate=learning_rate,
+            optimizer=_optimizer(optimizer, learning_rate),
             random=self._random if shuffle else None,
             validate=None if held_out is None else lambda: self._mean_loss(*held_out),
             on_epoch=on_epoch,
@@ -422,6 +445,19 @@ class Network(Generic[F]):
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
         kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
+
+
+def _optimizer(optimizer: Optimizer | None, learning_rate: float | Schedule | None) -> Optimizer:
+    if optimizer is None:
+        return SGD() if learning_rate is None else SGD(learning_rate)
+    if learning_rate is not None:
+        raise SettingError(
+            "fit takes an optimizer or a learning_rate, which is short for SGD(learning_rate), not both; "
+            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
+    return optimizer
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Generic
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix, Order, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
@@ -24,6 +24,9 @@ from typednn.backends import kernels
 from typednn.chains import Chain
 from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
+from typednn.optimizers import SGD, Optimizer
+from typednn.settings import check_count, check_rate
+from typednn.updates import Updates
 
 BATCH_SIZE = 32
 """Samples per step where the user says nothing."""
@@ -54,14 +57,18 @@ class History:
 
 
 class Trainer(Generic[F]):
-    """Runs steps of gradient descent over some samples, piece by piece."""
+    """Runs the steps of an optimiser over some samples, piece by piece.
+
+    Raises:
+        SettingError: a setting of the optimiser that the dtype cannot hold.
+    """
 
     def __init__(
-        self, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F], batch_size: int, learning_rate: float
+        self, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F], batch_size: int, optimizer: Optimizer
     ) -> None:
         self.chain, self.loss, self.x, self.t = chain, loss, x, t
         self.batch_size = batch_size
-        self.learning_rate: F = chain.dtype.type(learning_rate)
+        self.updates = Updates(chain, optimizer)
         self.workspace = chain.new_workspace(batch_size)
         self.gradient: Vector[F] = np.empty_like(chain.parameters)
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
@@ -80,9 +87,10 @@ class Trainer(Generic[F]):
             start = piece.stop
 
     def _train(self, order: Order, losses: Vector[F]) -> None:
-        chain, work = self.chain, self.workspace
+        chain, work, updates = self.chain, self.workspace, self.updates
         run = kernels()
-        if self.batch_size == 1:
+        steps = -(-len(order) // self.batch_size)
+        if self.batch_size == 1 and updates.plain_rate is not None:
             run.train_online(
                 chain.parameters,
                 chain.layout,
@@ -90,7 +98,7 @@ class Trainer(Generic[F]):
                 self.x,
                 self.t,
                 order,
-                self.learning_rate,
+                updates.plain_rate,
                 work.a,
                 work.h,
                 work.dLdh,
@@ -106,14 +114,35 @@ class Trainer(Generic[F]):
                 self.t,
                 order,
                 self.batch_size,
-                self.learning_rate,
+                updates.rule,
+                updates.coefficients(steps),
+                updates.segments,
+                updates.penalties,
                 work.a,
                 work.h,
                 work.dLdh,
                 work.dLda,
                 self.gradient,
+                updates.states,
                 losses,
             )
+        updates.step += steps
+
+    def observe(self, loss: float) -> None:
+        """Takes the loss of an epoch, of the validation data where there are some, for the schedule."""
+        self.updates.observe(loss)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that an exact continuation needs beside the parameters and the order of samples; copies."""
+        return self.updates.state()
+
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Goes on where a training of the same network with the same optimiser was.
+
+        Raises:
+            ShapeError: it was another network, optimiser or schedule; nothing is changed.
+        """
+        self.updates.restore(state)
 
     def show(self, steps: int) -> None:
         """Lets the layers show the last of so many steps."""
@@ -131,7 +160,7 @@ def train(
     *,
     epochs: int,
     batch_size: int,
-    learning_rate: float,
+    optimizer: Optimizer,
     random: np.random.Generator | None,
     validate: Callable[[], float] | None,
     on_epoch: Callable[[History], None] | None,
@@ -139,8 +168,7 @@ def train(
     """What `Network.fit` does, with checked data; `random` draws the order of samples."""
     check_count("epochs", epochs, 1)
     check_count("batch_size", batch_size, 1, len(x))
-    check_rate("learning_rate", learning_rate)
-    trainer = Trainer(chain, loss, x, t, int(batch_size), learning_rate)
+    trainer = Trainer(chain, loss, x, t, int(batch_size), optimizer)
     order: Order = np.arange(len(x))
     losses: Vector[F] = np.empty(len(x), chain.dtype)
     history = History()
@@ -153,6 +181,7 @@ def train(
             trainer.show(len(order))
             if validate is not None:
                 history.validation_loss.append(validate())
+            trainer.observe((history.validation_loss or history.loss)[-1])
             if on_epoch is not None:
                 on_epoch(history)
     return history
@@ -220,7 +249,7 @@ def _epochs(
     chain, output = _network(ANN)
     check_rate("eta", eta)
     samples, targets = _classic_data(chain, output, x, y)
-    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, eta)
+    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, SGD(eta))
     n = len(samples)
     done = 0
     with _unchanged_by_divergence(chain, None):
@@ -298,18 +327,3 @@ def _read_only_order(order: Order) -> Order:
     view = order.view()
     view.setflags(write=False)
     return view
-
-
-def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raises SettingError where a number of things is none, or outside its range."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < lowest or (highest is not None and value > highest):
-        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
-        raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
-
-
-def check_rate(name: str, value: float) -> None:
-    """Raises SettingError where a learning rate is not a positive finite number."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value <= 0:
-        raise SettingError(f"{name} must be a positive finite number, not {value!r}")

@@ -20,6 +20,7 @@ from tests.conftest import PATHS, kernels_of
 from tests.oracles import loops
 from tests.oracles.agreement import assert_agrees, assert_close
 from tests.oracles.problems import Problem, problem
+from tests.typednn_kernels.updating import descent, no_states
 
 DTYPES = (np.float32, np.float64)
 ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
@@ -409,7 +410,9 @@ def test_training(
     if batch_size is None:
         kernels.train_online(*first, eta, *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, eta, *flat, work.gradient, losses)
+        update = descent(float(eta), len(order), work.parameters)
+        states = no_states(work.parameters)
+        kernels.train_batches(*first, batch_size, *update, *flat, work.gradient, states, losses)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
@@ -431,7 +434,9 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     if batch_size == 1:
         kernels.train_online(*first, dtype(0.5), *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, dtype(0.5), *flat, work.gradient, losses)
+        update = descent(0.5, len(order), work.parameters)
+        states = no_states(work.parameters)
+        kernels.train_batches(*first, batch_size, *update, *flat, work.gradient, states, losses)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):

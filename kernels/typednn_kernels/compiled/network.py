@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
+from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
+from typednn_kernels.compiled.updates import update
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 
 
@@ -150,12 +151,16 @@ def train_batches(
     t: Matrix[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
     """A step for each `batch_size` samples of `order`, the last batch being what is left."""
@@ -177,4 +182,5 @@ def train_batches(
             piece(losses, first, samples),
         )
         backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, samples)
-        descended(0, parameters.size, parameters, gradient, learning_rate, parameters)
+        step = first // batch_size
+        update(parameters, gradient, states, rule, segments, penalties, coefficients, step)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.layout import ACTIVATION, biases, block, weights
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.elementwise import activation_value, slope_product
 from typednn_kernels.plain.output import loss_value, output_error
+from typednn_kernels.plain.updates import update
+from typednn_kernels.updates import SGD, coefficient_rows
 
 
 def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
@@ -69,8 +71,26 @@ def train_online(
     losses: Vector[F],
 ) -> None:
     """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    gradient = np.empty_like(parameters)
-    train_batches(parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses)
+    train_batches(
+        parameters,
+        layout,
+        loss,
+        x,
+        t,
+        order,
+        1,
+        SGD,
+        coefficient_rows(np.full((len(order), 1), learning_rate, np.float64), parameters.dtype),
+        np.array([[0, len(parameters)]]),
+        np.zeros((1, 2), parameters.dtype),
+        a,
+        h,
+        dLdh,
+        dLda,
+        np.empty_like(parameters),
+        np.empty((0, len(parameters)), parameters.dtype),
+        losses,
+    )
 
 
 def train_batches(
@@ -81,12 +101,16 @@ def train_batches(
     t: Matrix[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
     """A step for each `batch_size` samples of `order`, the last batch being what is left."""
@@ -106,5 +130,5 @@ def train_batches(
                 losses[start : start + batch_size],
             )
             backward(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient)
-            gradient *= learning_rate
-            parameters -= gradient
+            step = coefficients[start // batch_size]
+            update(parameters, gradient, states, rule, segments, penalties, step)
