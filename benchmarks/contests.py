@@ -21,11 +21,11 @@ from benchmarks.timing import Contestant
 
 CHECKED_SAMPLES = 48
 UNITS = 64
-"""After so many samples all parameters agree, within so many eps of the largest."""
+"""After so many samples all parameters agree, within so many eps of the largest.
 
-UNITS_OF_ADAM = 1e6
-"""Adam divides by the size of the gradient, and so magnifies the rounding of small ones. In float32 too
-little is left of them: there it is checked in float64."""
+Adam divides by the size of the gradient, and so magnifies the rounding of small ones; of float32 too little
+is left there, so it is checked in float64.
+"""
 
 
 class TrainingContest:
@@ -58,23 +58,20 @@ class TrainingContest:
         """Raises AssertionError unless all end with the same parameters."""
         task = self.task
         samples = min(len(task.x), max(CHECKED_SAMPLES, 2 * task.batch_size))
-        units: float = UNITS
-        if task.optimizer == "Adam":
-            units = UNITS_OF_ADAM
-            if task.dtype != np.float64:
-                TrainingContest(task.architecture, "float64", self.peers, samples, task.optimizer).check()
-                return
+        if task.optimizer == "Adam" and task.dtype != np.float64:
+            TrainingContest(task.architecture, "float64", self.peers, samples, task.optimizer).check()
+            return
         reference: Array | None = None
         for name, trainer in self.trainers.items():
             trainer.reset()
             trainer.train(samples)
             computed: Array = trainer.parameters()
-            assert computed.dtype == self.task.dtype, f"{name} computes in {computed.dtype}"
+            assert computed.dtype == task.dtype, f"{name} computes in {computed.dtype}"
             if reference is None:
                 reference = computed
-                assert not np.array_equal(reference, self.task.parameters), f"{name} did not train"
+                assert not np.array_equal(reference, task.parameters), f"{name} did not train"
             off = abs(computed - reference).max() / abs(reference).max() / np.finfo(reference.dtype).eps
-            assert off <= units, f"{name} differs from {self.peers[0].name} by {off:.3g} units"
+            assert off <= UNITS, f"{name} differs from {self.peers[0].name} by {off:.3g} units"
 
     def contestants(self, longest: float) -> list[Contestant]:
         """The contestants; times are per step. Those who run Python at each step train so many seconds."""
