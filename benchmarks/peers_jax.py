@@ -63,21 +63,30 @@ class JaxTrainer:
         def descend(state: Any, data: Any) -> tuple[Any, Any]:
             parameters, *rest = state
             value, gradients = jax.value_and_grad(loss)(parameters, *data)
-            return (jax.tree.map(lambda p, g: p - rate * g, parameters, gradients), *rest), value
+            return (jax.tree.map(lowered, parameters, gradients), *rest), value
+
+        def lowered(p: Any, g: Any) -> Any:
+            return p - rate * g
 
         def adam(state: Any, data: Any) -> tuple[Any, Any]:
             parameters, means, squares, steps = state
             value, gradients = jax.value_and_grad(loss)(parameters, *data)
             steps += 1
-            means = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, means, gradients)
-            squares = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, squares, gradients)
             root = jnp.sqrt(1 - BETA_2**steps)
-            now = (rate * root / (1 - BETA_1**steps)).astype(task.dtype)
-            epsilon = (EPSILON * root).astype(task.dtype)
-            parameters = jax.tree.map(
-                lambda p, m, v: p - now * m / (jnp.sqrt(v) + epsilon), parameters, means, squares
-            )
-            return (parameters, means, squares, steps), value
+            now, epsilon = rate * root / (1 - BETA_1**steps), EPSILON * root
+
+            def mean(m: Any, g: Any) -> Any:
+                return BETA_1 * m + (1 - BETA_1) * g
+
+            def square(v: Any, g: Any) -> Any:
+                return BETA_2 * v + (1 - BETA_2) * g * g
+
+            def moved(p: Any, m: Any, v: Any) -> Any:
+                return p - now * m / (jnp.sqrt(v) + epsilon)
+
+            means = jax.tree.map(mean, means, gradients)
+            squares = jax.tree.map(square, squares, gradients)
+            return (jax.tree.map(moved, parameters, means, squares), means, squares, steps), value
 
         step = descend if task.optimizer == "SGD" else adam
 

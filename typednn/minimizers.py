@@ -23,7 +23,7 @@ from typednn.arrays import Targets
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError, UnknownNameError
 from typednn.networks import Network
-from typednn.settings import check_count
+from typednn.settings import check_count, check_rate
 from typednn.updates import trained_segments
 
 SlopeMethod: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
@@ -91,6 +91,8 @@ def minimize(
     if method not in METHODS:
         raise UnknownNameError("minimizer", method, METHODS)
     check_count("max_iterations", max_iterations, 1)
+    if tolerance is not None:
+        check_rate("tolerance", tolerance)
     objective = Objective(network, x, y)
     start = objective.vector
     if not start.size:
@@ -147,8 +149,8 @@ class Objective(Generic[F]):
     @property
     def vector(self) -> Vector[np.float64]:
         """The trainable parameters now, a copy; setting it changes them."""
-        parts = [self._chain.parameters[part] for part in self._parts()]
-        return np.concatenate([np.empty(0), *parts])
+        parameters = self._chain.parameters.astype(np.float64)
+        return np.concatenate([np.empty(0), *(parameters[part] for part in self._parts())])
 
     @vector.setter
     def vector(self, numbers: Vector[np.float64]) -> None:

@@ -60,10 +60,9 @@ class Optimizer(ABC):
 
     def __repr__(self) -> str:
         """As it was constructed; of the common keywords, those that are not at their default."""
-        own = [
-            each.name for each in fields(self) if not each.kw_only or getattr(self, each.name) != each.default
-        ]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in own)})"
+        own = sorted(fields(self), key=lambda each: each.kw_only is True)
+        shown = [each.name for each in own if not each.kw_only or getattr(self, each.name) != each.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     @abstractmethod
