@@ -16,8 +16,8 @@ from typednn.errors import SettingError
 from typednn.histories import History
 from typednn.layers import Layer
 from typednn.metrics import CurveName, higher_is_better
+from typednn.settings import check_count
 from typednn.tensor_files import PathLike
-from typednn.training import check_count
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 

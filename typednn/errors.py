@@ -58,17 +58,11 @@ class DivergenceError(TypednnError, RuntimeError):
         layer: the place in the network of the layer where the first infinity or NaN arose.
     """
 
-    def __init__(self, epoch: int, step: int, layer: int, name: str, what: str) -> None:
-        super().__init__(
-            f"training diverged at step {step} of epoch {epoch}: {name}, has {what} that are not finite; "
-            "the network is as it was before this step. A smaller learning rate helps"
-        )
+    def __init__(
+        self, message: str, epoch: int | None = None, step: int | None = None, layer: int | None = None
+    ) -> None:
+        super().__init__(message)
         self.epoch, self.step, self.layer = epoch, step, layer
-        self._arguments = (epoch, step, layer, name, what)
-
-    def __reduce__(self) -> tuple[type[DivergenceError], tuple[int, int, int, str, str]]:
-        """Errors travel between processes."""
-        return DivergenceError, self._arguments
 
 
 class FileFormatError(TypednnError, ValueError):

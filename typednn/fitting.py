@@ -148,7 +148,9 @@ class Fit(Run, Generic[F]):
             _, metrics = self._measure(self.trained)
         if self.held_out is not None:
             held_loss, held_metrics = self._measure(self.held_out)
-        self.history._append(self.total / self.count, held_loss, metrics, held_metrics)
+        loss = self.total / self.count
+        self.trainer.observe(loss if held_loss is None else held_loss)
+        self.history._append(loss, held_loss, metrics, held_metrics)
 
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.over(self.history)

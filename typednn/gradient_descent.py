@@ -15,7 +15,9 @@ from typednn.batches import Samples, format_of
 from typednn.chains import Chain
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
-from typednn.training import BadStepError, Trainer, check_count, check_rate
+from typednn.optimizers import SGD
+from typednn.settings import check_count, check_rate
+from typednn.training import BadStepError, Trainer
 
 STEPS_AT_ONCE = 65536
 """Epochs of few samples are trained several in one call, up to so many steps."""
@@ -83,7 +85,7 @@ def _epochs(
     chain, output = _network(ANN)
     check_rate("eta", eta)
     samples = _classic_data(chain, output, x, y)
-    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], 1, eta)
+    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], 1, SGD(eta))
     n, done = len(samples), 0
     while done < epochs:
         count = min(epochs - done, max(1, steps_at_once // n))

@@ -45,10 +45,13 @@ from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, Trainabl
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
 from typednn.metrics import Measure, MetricName
+from typednn.optimizers import SGD, Optimizer
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
 from typednn.progress import Bar
-from typednn.training import BATCH_SIZE, Trainer, check_count, check_rate
+from typednn.schedules import Schedule
+from typednn.settings import check_count
+from typednn.training import BATCH_SIZE, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,16 @@ class Network(Generic[F]):
         """The dtype of all arrays."""
         return self._chain.dtype
 
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained; setting it sets that of all layers with weights."""
+        return any(layer.trainable for layer in self.layers[1:])
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers[1:]:
+            layer.trainable = value
+
     def __repr__(self) -> str:
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
@@ -201,7 +214,8 @@ class Network(Generic[F]):
         *,
         epochs: int = 10,
         batch_size: int | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule | None = None,
+        optimizer: Optimizer | None = None,
         shuffle: bool = True,
         validation_data: ValidationData[F] | None = None,
         validation_split: float = 0.0,
@@ -213,7 +227,14 @@ class Network(Generic[F]):
         on_epoch: Callable[[History], None] | None = None,
         progress: bool = True,
     ) -> History:
-        """Trains by gradient descent, in compiled epochs.
+        """Trains in compiled epochs.
+
+        >>> from typednn import Adam
+        >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+        >>> x = np.array([[0.0], [1.0], [2.0]])
+        >>> history = network.fit(x, 3 - x, epochs=200, optimizer=Adam(learning_rate=0.1))
+        >>> network.parameters.round(2)
+        array([-1.,  3.])
 
         Ctrl-C raises KeyboardInterrupt as anywhere, within a fraction of a second: the network is then as
         after the last step, and `history` has the epochs that were over. So it is after any exception.
@@ -224,7 +245,9 @@ class Network(Generic[F]):
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
-            learning_rate: the step is so many times the gradient of the batch's mean loss.
+            optimizer: such as `Adam(learning_rate=1e-3)`; see `typednn.optimizers`. It starts anew.
+            learning_rate: short for `optimizer=SGD(learning_rate)`, gradient descent, which with a learning
+                rate of 0.01 is the default: the step is so many times the gradient of the batch's mean loss.
             shuffle: whether each epoch draws a new order from the network's generator.
             validation_data: samples and targets, and weights if need be, whose loss and metrics are recorded
                 after each epoch.
@@ -241,7 +264,7 @@ class Network(Generic[F]):
 
         Returns:
             Losses and metrics by epoch: of training, the loss is the mean over samples, each before the step
-            it is part of.
+            it is part of; the layers' L1 and L2 penalties are not in it.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: data that do not fit.
@@ -269,7 +292,7 @@ class Network(Generic[F]):
             validation_data,
             metrics,
             epochs,
-            learning_rate,
+            _optimizer(optimizer, learning_rate),
             callbacks,
             on_epoch,
             progress,
@@ -282,7 +305,8 @@ class Network(Generic[F]):
         epochs: int = 10,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule | None = None,
+        optimizer: Optimizer | None = None,
         validation_data: ValidationData[F] | None = None,
         metrics: Sequence[MetricName] = (),
         class_weight: Mapping[int, float] | None = None,
@@ -307,7 +331,8 @@ class Network(Generic[F]):
             steps_per_epoch: makes an epoch of so many batches; the next goes on with those that follow, and
                 a training that is resumed passes over those it has had.
             batch_size: divides each batch into steps of so many samples; by default it is one step.
-            learning_rate: as in `fit`, like all below.
+            optimizer: as in `fit`, like all below.
+            learning_rate: short for `optimizer=SGD(learning_rate)`.
             validation_data: the held-out samples.
             metrics: of them alone.
             class_weight: the weights of classes.
@@ -339,7 +364,7 @@ class Network(Generic[F]):
             validation_data,
             metrics,
             epochs,
-            learning_rate,
+            _optimizer(optimizer, learning_rate),
             callbacks,
             on_epoch,
             progress,
@@ -354,18 +379,17 @@ class Network(Generic[F]):
         validation_data: ValidationData[F] | None,
         metrics: Sequence[MetricName],
         epochs: int,
-        learning_rate: float,
+        optimizer: Optimizer,
         callbacks: Sequence[Callback],
         on_epoch: Callable[[History], None] | None,
         progress: bool,
     ) -> History:
         check_count("epochs", epochs, 1)
-        check_rate("learning_rate", learning_rate)
         output, history = self._output, History()
         fit = Fit(
             self._chain,
             self._loss,
-            Trainer(self._chain, self._loss, batch_size or 1, learning_rate),
+            Trainer(self._chain, self._loss, batch_size or 1, optimizer),
             source,
             batch_size=batch_size,
             trained=trained,
@@ -434,6 +458,19 @@ class Network(Generic[F]):
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
         kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
+
+
+def _optimizer(optimizer: Optimizer | None, learning_rate: float | Schedule | None) -> Optimizer:
+    if optimizer is None:
+        return SGD() if learning_rate is None else SGD(learning_rate)
+    if learning_rate is not None:
+        raise SettingError(
+            "fit takes an optimizer or a learning_rate, which is short for SGD(learning_rate), not both; "
+            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
+    return optimizer
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

@@ -21,7 +21,9 @@ from typednn.arrays import read_only
 from typednn.backends import kernels
 from typednn.batches import Samples
 from typednn.chains import Chain
-from typednn.errors import DivergenceError, SettingError
+from typednn.errors import DivergenceError
+from typednn.optimizers import Optimizer
+from typednn.updates import Updates
 
 BATCH_SIZE = 32
 """Samples per step where the user says nothing."""
@@ -44,26 +46,30 @@ class BadStepError(Exception):
 
     def divergence(self, chain: Chain[F], epoch: int, step: int) -> DivergenceError:
         """The error for the user, who counts from 1."""
-        return DivergenceError(epoch, step, self.layer, chain.layers[self.layer].name, self.what)
+        return DivergenceError(
+            f"training diverged at step {step} of epoch {epoch}: {chain.layers[self.layer].name}, has "
+            f"{self.what} that are not finite; the network is as it was before this step. "
+            "A smaller learning rate helps",
+            epoch,
+            step,
+            self.layer,
+        )
 
 
 class Trainer(Generic[F]):
-    """Makes steps of gradient descent, piece by piece."""
+    """Makes the steps of an optimiser, piece by piece.
 
-    def __init__(self, chain: Chain[F], loss: int, batch_size: int, learning_rate: float) -> None:
+    Raises:
+        SettingError: a setting of the optimiser that the dtype cannot hold.
+    """
+
+    def __init__(self, chain: Chain[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.chain, self.loss = chain, loss
         self.batch_size = batch_size
-        self.learning_rate: F = chain.dtype.type(learning_rate)
+        self.updates = Updates(chain, optimizer)
         self.workspace = chain.new_workspace(batch_size)
         self.gradient: Vector[F] = np.empty_like(chain.parameters)
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that steps change beside the parameters, by name; gradient descent itself has none."""
-        return {}
-
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Takes back what `state` gave: the same names, shapes and dtypes."""
 
     def resize(self, batch_size: int) -> None:
         """Makes steps of so many samples from now on."""
@@ -112,27 +118,43 @@ class Trainer(Generic[F]):
         """A piece, `before` which so many samples have been trained."""
         self.workspace.hold((len(order) - 1) % self.batch_size + 1)
         x, t, sample_weights, places = samples.take(order)
-        if self.batch_size == 1 and not len(sample_weights):
-            done = self._train_online(x, t, places, losses)
+        rate = self.updates.plain_rate
+        if self.batch_size == 1 and rate is not None and not len(sample_weights):
+            done = self._train_online(x, t, places, rate, losses)
         else:
-            self._call(x, t, sample_weights, places, losses)
-            done = _count_finite(losses)
+            done = self._train_batches(x, t, sample_weights, places, losses)
+        self.updates.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
             batch = places[step : step + self.batch_size]
             raise BadStepError(before + step, *self._origin(x[batch], t[batch]))
 
-    def _train_online(self, x: Matrix[F], t: Matrix[F], order: Order, losses: Vector[F]) -> int:
+    def _train_online(
+        self, x: Matrix[F], t: Matrix[F], order: Order, learning_rate: F, losses: Vector[F]
+    ) -> int:
         """How many steps were good; the network is as it was after the last of them.
 
         The kernel changes upper layers before it knows the errors of lower ones, and cannot take a step
         back. So a piece with a bad step is made again, in halves, up to the last good one.
         """
-        parameters, unweighted, saved = self.chain.parameters, _no_weights(x), self.gradient
+        chain, work, parameters, saved = self.chain, self.workspace, self.chain.parameters, self.gradient
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            self._call(x, t, unweighted, order[first:last], losses[first:last])
+            kernels().train_online(
+                parameters,
+                chain.layout,
+                self.loss,
+                x,
+                t,
+                read_only(order[first:last]),
+                learning_rate,
+                work.a,
+                work.h,
+                work.dLdh,
+                work.dLda,
+                losses[first:last],
+            )
             if _all_finite(losses[first:last]) and _all_finite(parameters):
                 return True
             parameters[...] = saved
@@ -149,43 +171,49 @@ class Trainer(Generic[F]):
                 bad = middle
         return done
 
-    def _call(
+    def _train_batches(
         self, x: Matrix[F], t: Matrix[F], sample_weights: Vector[F], order: Order, losses: Vector[F]
-    ) -> None:
-        chain, work, order = self.chain, self.workspace, read_only(order)
-        if self.batch_size == 1 and not len(sample_weights):
-            kernels().train_online(
-                chain.parameters,
-                chain.layout,
-                self.loss,
-                x,
-                t,
-                order,
-                self.learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                losses,
-            )
-        else:
-            kernels().train_batches(
-                chain.parameters,
-                chain.layout,
-                self.loss,
-                x,
-                t,
-                sample_weights,
-                order,
-                self.batch_size,
-                self.learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                self.gradient,
-                losses,
-            )
+    ) -> int:
+        """How many samples were trained in good steps."""
+        chain, work, updates = self.chain, self.workspace, self.updates
+        kernels().train_batches(
+            chain.parameters,
+            chain.layout,
+            self.loss,
+            x,
+            t,
+            sample_weights,
+            read_only(order),
+            self.batch_size,
+            updates.rule,
+            updates.coefficients(-(-len(order) // self.batch_size)),
+            updates.segments,
+            updates.penalties,
+            work.a,
+            work.h,
+            work.dLdh,
+            work.dLda,
+            self.gradient,
+            updates.states,
+            losses,
+        )
+        return _count_finite(losses)
+
+    def observe(self, loss: float) -> None:
+        """Takes the loss of an epoch, of the validation data where there are some, for the schedule."""
+        self.updates.observe(loss)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that an exact continuation needs beside the parameters and the order of samples; copies."""
+        return self.updates.state()
+
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Goes on where a training of the same network with the same optimiser was.
+
+        Raises:
+            ShapeError: it was another network, optimiser or schedule; nothing is changed.
+        """
+        self.updates.restore(state)
 
     def _origin(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """The first layer where a step with these samples is not finite, and what; the layers show it."""
@@ -216,11 +244,6 @@ class Trainer(Generic[F]):
         return next((k, what) for k, what, finite in suspects if not finite)
 
 
-def _no_weights(x: Matrix[F]) -> Vector[F]:
-    none: Vector[F] = np.empty(0, x.dtype)
-    return read_only(none)
-
-
 def _count_finite(losses: Vector[F]) -> int:
     """How many come before the first that is not finite."""
     if _all_finite(losses):
@@ -230,18 +253,3 @@ def _count_finite(losses: Vector[F]) -> int:
 
 def _all_finite(array: NDArray[F]) -> bool:
     return bool(np.isfinite(array).all())
-
-
-def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raises SettingError where a number of things is none, or outside its range."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < lowest or (highest is not None and value > highest):
-        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
-        raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
-
-
-def check_rate(name: str, value: float) -> None:
-    """Raises SettingError where a learning rate is not a positive finite number."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value <= 0:
-        raise SettingError(f"{name} must be a positive finite number, not {value!r}")

@@ -15,16 +15,29 @@ import pytest
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, network_of
 from typednn import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
     Callback,
     Checkpoint,
+    CosineDecay,
+    CosineDecayRestarts,
     EarlyStopping,
     FileFormatError,
     GradientNorms,
     HiddenLayer,
     History,
     InputLayer,
+    Lion,
+    Nadam,
     Network,
+    OneCycle,
+    Optimizer,
     OutputLayer,
+    ReduceOnPlateau,
+    RMSprop,
+    Rprop,
     Run,
     SettingError,
     load,
@@ -53,12 +66,15 @@ class Interrupt(Callback):
 class Trained:
     """A network and its callbacks; `go` trains them, all in the same way."""
 
-    def __init__(self, path: Path, dtype: Any = np.float64, seed: Any = 3, **checkpoint: Any) -> None:
+    def __init__(
+        self, path: Path, dtype: Any = np.float64, seed: Any = 3, optimizer: Optimizer | None = None
+    ) -> None:
+        self.optimizer = optimizer or SGD(0.5)
         self.network: Network[Any] = Network(
             [InputLayer(3), HiddenLayer(4, "tanh"), OutputLayer(2, "softmax", "crossentropy")], dtype, seed
         )
         self.stopping, self.norms = EarlyStopping(patience=4), GradientNorms()
-        self.checkpoint = Checkpoint(path, resume=True, **checkpoint)
+        self.checkpoint = Checkpoint(path, resume=True)
         self.x = CASE.x.astype(dtype)
 
     def go(self, *others: Callback, epochs: int = 7, batch_size: int = 4) -> History:
@@ -67,7 +83,7 @@ class Trained:
             *(self.x, LABELS),
             epochs=epochs,
             batch_size=batch_size,
-            learning_rate=0.5,
+            optimizer=self.optimizer,
             validation_data=(self.x[:5], 1 - LABELS[:5]),
             metrics=["accuracy"],
             callbacks=[self.checkpoint, self.stopping, self.norms, *others],
@@ -103,6 +119,42 @@ def test_the_same_bits(at: tuple[int, int], batch_size: int, dtype: Any, tmp_pat
 
     assert second.result == reference.result
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+OPTIMIZERS = {
+    "momentum": SGD(CosineDecay(0.2, 20), momentum=0.9, nesterov=True),
+    "adam": Adam(0.05),
+    "adamw": AdamW(OneCycle(0.05, 20), weight_decay=0.01),
+    "nadam": Nadam(CosineDecayRestarts(0.05, 5)),
+    "rmsprop": RMSprop(0.01, momentum=0.5),
+    "adagrad": Adagrad(0.1),
+    "rprop": Rprop(0.01),
+    "lion": Lion(ReduceOnPlateau(0.05, patience=1)),
+}
+
+
+@by_dtype
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@both_paths
+def test_the_same_bits_with_every_optimizer(name: str, batch_size: int, dtype: Any, tmp_path: Path) -> None:
+    def new(path: str) -> Trained:
+        return Trained(tmp_path / path, dtype, optimizer=OPTIMIZERS[name])
+
+    reference, second = new("a"), new("b")
+    reference.go(batch_size=batch_size)
+    with suppress(KeyboardInterrupt):
+        new("b").go(Interrupt(4, 2), batch_size=batch_size)
+    second.go(batch_size=batch_size)
+
+    assert second.result == reference.result
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_checkpoint_of_another_optimizer(tmp_path: Path) -> None:
+    Trained(tmp_path / "c").go(epochs=1)
+    with pytest.raises(FileFormatError, match=r"another training: expected optimizer.states to be .*2, 26"):
+        Trained(tmp_path / "c", optimizer=Adam()).go()
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.SFC64, np.random.Philox])
@@ -333,4 +385,5 @@ def test_no_pickle_and_all_described(tmp_path: Path) -> None:
         *(f"history.{name}" for name in ("loss", "accuracy", "validation_loss", "validation_accuracy")),
         *(f"callbacks.EarlyStopping.0.{name}" for name in ("best", "parameters")),
         "callbacks.GradientNorms.0.norms",
+        *(f"optimizer.{name}" for name in ("step", "states", "schedule")),
     }

@@ -20,6 +20,7 @@ from tests.conftest import PATHS, kernels_of
 from tests.oracles import loops
 from tests.oracles.agreement import assert_agrees, assert_close
 from tests.oracles.problems import Problem, problem
+from tests.typednn_kernels.updating import descent, no_states
 
 DTYPES = (np.float32, np.float64)
 ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
@@ -409,8 +410,10 @@ def test_training(
     if batch_size is None:
         kernels.train_online(*first, order, eta, *flat, losses)
     else:
-        unweighted = frozen(np.empty(0, dtype))
-        kernels.train_batches(*first, unweighted, order, batch_size, eta, *flat, work.gradient, losses)
+        update = descent(float(eta), len(order), work.parameters)
+        states, unweighted = no_states(work.parameters), frozen(np.empty(0, dtype))
+        rest = (unweighted, order, batch_size, *update)
+        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
@@ -441,8 +444,8 @@ def test_training_with_weights(
     losses = unwritten(len(order), dtype)
     kernels.train_batches(
         *(work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t)),
-        *(frozen(weights), frozen(order), batch_size, dtype(2**-3)),
-        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, losses),
+        *(frozen(weights), frozen(order), batch_size, *descent(2**-3, len(order), work.parameters)),
+        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
     )
 
     assert_close(losses, np.array(reference), 512, "losses")
@@ -465,8 +468,8 @@ def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: 
     losses = unwritten(7, dtype)
     kernels.train_batches(
         *(work.parameters, work.layout, LOSS_CODES["MSE"], frozen(x), frozen(case.t)),
-        *(frozen(np.empty(0, dtype)), frozen(order), 2, dtype(eta)),
-        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, losses),
+        *(frozen(np.empty(0, dtype)), frozen(order), 2, *descent(eta, len(order), work.parameters)),
+        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
     )
 
     assert_close(losses[:good], reference, 512, "losses")
@@ -489,8 +492,10 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     if batch_size == 1:
         kernels.train_online(*first, frozen(order), dtype(0.5), *flat, losses)
     else:
-        rest = (frozen(np.empty(0, dtype)), frozen(order), batch_size, dtype(0.5))
-        kernels.train_batches(*first, *rest, *flat, work.gradient, losses)
+        update = descent(0.5, len(order), work.parameters)
+        rest = (frozen(np.empty(0, dtype)), frozen(order), batch_size, *update)
+        states = no_states(work.parameters)
+        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):

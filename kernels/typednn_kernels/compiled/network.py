@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import isfinite, nan
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
+from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, inner, products, total, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
+from typednn_kernels.compiled.updates import update
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
+from typednn_kernels.updates import FIRST
 
 
 @kernel
@@ -179,17 +181,20 @@ def train_batches(
     sample_weights: Vector[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
     """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
     last, weighted = layout.shape[0] - 1, sample_weights.size > 0
-    farthest = max(learning_rate, parameters.dtype.type(1))
     n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
@@ -213,9 +218,11 @@ def train_batches(
             weigh(units(dLdh, layout, last, samples), sample_weights, order, first, n)
             weigh(units(dLda, layout, last, samples), sample_weights, order, first, n)
         backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, samples)
+        step = first // batch_size
+        farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
         square = farthest * farthest * inner(0, gradient.size, gradient, gradient)
         if not isfinite(total(0, samples, batch_losses) + square):
             for i in range(first, order.size):
                 losses[i] = nan
             break
-        descended(0, parameters.size, parameters, gradient, learning_rate, parameters)
+        update(parameters, gradient, states, rule, segments, penalties, coefficients, step)

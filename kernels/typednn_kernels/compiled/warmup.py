@@ -12,6 +12,7 @@ import numpy as np
 from typednn_kernels import compiled
 from typednn_kernels.activations import NONE, SIGMOID
 from typednn_kernels.layout import layout_of, parameter_count, unit_count
+from typednn_kernels.updates import SGD, coefficient_rows
 
 
 def warm_up(*dtypes: str) -> None:
@@ -57,6 +58,9 @@ def compile_for(dtype: np.dtype[Any]) -> None:
     compiled.forward(parameters, layout, data, a, h)
     compiled.backward(parameters, layout, loss, data, a, h, dLdh, dLda, gradient)
     compiled.train_online(parameters, layout, loss, data, data, order, rate, a, h, dLdh, dLda, losses)
+    coefficients = coefficient_rows(np.zeros((1, 1)), dtype)
+    segments, penalties = np.array([[0, len(parameters)]]), np.zeros((1, 2), dtype)
+    states = np.zeros((0, len(parameters)), dtype)
     compiled.train_batches(
         parameters,
         layout,
@@ -66,12 +70,16 @@ def compile_for(dtype: np.dtype[Any]) -> None:
         sample_weights,
         order,
         samples,
-        rate,
+        SGD,
+        coefficients,
+        segments,
+        penalties,
         a,
         h,
         dLdh,
         dLda,
         gradient,
+        states,
         losses,
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.layout import ACTIVATION, biases, block, weights
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.elementwise import activation_value, slope_product
 from typednn_kernels.plain.output import loss_value, output_error
+from typednn_kernels.plain.updates import update
+from typednn_kernels.updates import FIRST, SGD, coefficient_rows
 
 
 def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
@@ -98,22 +100,25 @@ def train_online(
     losses: Vector[F],
 ) -> None:
     """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    gradient, unweighted = np.empty_like(parameters), np.empty(0, parameters.dtype)
     train_batches(
         parameters,
         layout,
         loss,
         x,
         t,
-        unweighted,
+        np.empty(0, parameters.dtype),
         order,
         1,
-        learning_rate,
+        SGD,
+        coefficient_rows(np.full((len(order), 1), learning_rate, np.float64), parameters.dtype),
+        np.array([[0, len(parameters)]]),
+        np.zeros((1, 2), parameters.dtype),
         a,
         h,
         dLdh,
         dLda,
-        gradient,
+        np.empty_like(parameters),
+        np.empty((0, len(parameters)), parameters.dtype),
         losses,
     )
 
@@ -127,18 +132,21 @@ def train_batches(
     sample_weights: Vector[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
     """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
     last = len(layout) - 1
     activation = int(layout[last, ACTIVATION])
-    farthest = max(learning_rate, parameters.dtype.type(1))
     with np.errstate(all="ignore"):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
@@ -155,9 +163,9 @@ def train_batches(
                     weighed = block(signal, layout, last, len(chosen))
                     weighed *= weight.reshape(-1, 1)
             backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
-            square = farthest * farthest * np.dot(gradient, gradient)
-            if not np.isfinite(batch_losses.sum() + square):
+            step = coefficients[start // batch_size]
+            farthest = max(step[FIRST], parameters.dtype.type(1))
+            if not np.isfinite(batch_losses.sum() + farthest * farthest * np.dot(gradient, gradient)):
                 losses[start:] = np.nan
                 break
-            gradient *= learning_rate
-            parameters -= gradient
+            update(parameters, gradient, states, rule, segments, penalties, step)
