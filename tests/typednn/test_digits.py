@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,9 @@ def test_regression_is_as_good_as_that_of_scikit_learn() -> None:
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order] / x.std(axis=0), ((y - y.mean()) / y.std())[order]
     settings: dict[str, Any] = {"batch_size": 32, "max_iter": 60, "tol": 0, "n_iter_no_change": 60}
-    peer = networks.MLPRegressor((16,), alpha=0, learning_rate_init=1e-3, random_state=0, **settings)
-    import warnings
-
+    peer = networks.MLPRegressor(
+        hidden_layer_sizes=(16,), alpha=0, learning_rate_init=1e-3, random_state=0, **settings
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has not converged
         reference = peer.fit(x[:330], y[:330]).score(x[330:], y[330:])
