@@ -70,7 +70,8 @@ class Trainer(Generic[F]):
         self.batch_size = batch_size
         self.updates = Updates(chain, optimizer)
         self.workspace = chain.new_workspace(batch_size)
-        self.gradient: Vector[F] = np.empty_like(chain.parameters)
+        self.gradient = chain.gradient  # layers form theirs anew when asked
+        chain.has_gradient = [False] * len(chain.layers)
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
 
     def run(self, order: Order, losses: Vector[F]) -> None:
@@ -297,13 +298,13 @@ def _classic_data(
 @contextmanager
 def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Generator[None]:
     """Where training diverges, the network is left as it was before."""
-    parameters, workspace, has_gradient = chain.parameters.copy(), chain.workspace, chain.has_gradient
+    parameters, workspace = chain.parameters.copy(), chain.workspace
     state = None if random is None else random.bit_generator.state
     try:
         yield
     except DivergenceError:
         chain.parameters[...] = parameters
-        chain.workspace, chain.has_gradient = workspace, has_gradient
+        chain.show(workspace)
         if random is not None and state is not None:
             random.bit_generator.state = state
         raise
