@@ -68,7 +68,8 @@ class Trainer(Generic[F]):
         self.batch_size = batch_size
         self.updates = Updates(chain, optimizer)
         self.workspace = chain.new_workspace(batch_size)
-        self.gradient: Vector[F] = np.empty_like(chain.parameters)
+        self.gradient = chain.gradient  # layers form theirs anew when asked
+        chain.has_gradient = [False] * len(chain.layers)
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
 
     def resize(self, batch_size: int) -> None:
