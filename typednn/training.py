@@ -239,7 +239,7 @@ class Trainer(Generic[F]):
             *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),
             (last, "losses", _all_finite(losses)),
             *((k, "error signals", _all_finite(blocks[k].dLda)) for k in downwards),
-            *((k, "squared gradients", isfinite(squares[k])) for k in downwards),
+            *((k, "gradients", isfinite(squares[k])) for k in downwards),
             (squares.index(max(squares)), "steps", False),
         ]
         return next((k, what) for k, what, finite in suspects if not finite)

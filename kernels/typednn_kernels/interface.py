@@ -130,6 +130,6 @@ class Kernels(Protocol):
         `coefficients` has a row for each step, `segments` one for each part of the parameters that is
         trained, and `penalties` what belongs to it; `states` `(n, n_parameters)` is what the rule remembers.
         The loss of a batch is the mean of its samples' losses, each times its weight: `sample_weights` has
-        one for each row of x, or none at all. Before a step of which the loss, or the square of the gradient
-        or of its length, is not finite, the training ends, and the losses from there on are NaN.
+        one for each row of x, or none at all. Before a step of which the loss, or the length of the gradient,
+        or that times the learning rate, is not finite, the training ends; the losses from there on are NaN.
         """

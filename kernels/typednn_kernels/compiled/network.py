@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, nan
+from math import isfinite, nan, sqrt
 
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
@@ -220,8 +220,8 @@ def train_batches(
         backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, samples)
         step = first // batch_size
         farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
-        square = farthest * farthest * inner(0, gradient.size, gradient, gradient)
-        if not isfinite(total(0, samples, batch_losses) + square):
+        length = farthest * sqrt(inner(0, gradient.size, gradient, gradient))
+        if not isfinite(total(0, samples, batch_losses) + length):
             for i in range(first, order.size):
                 losses[i] = nan
             break

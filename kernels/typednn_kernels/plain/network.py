@@ -165,7 +165,7 @@ def train_batches(
             backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
             step = coefficients[start // batch_size]
             farthest = max(step[FIRST], parameters.dtype.type(1))
-            if not np.isfinite(batch_losses.sum() + farthest * farthest * np.dot(gradient, gradient)):
+            if not np.isfinite(batch_losses.sum() + farthest * np.sqrt(np.dot(gradient, gradient))):
                 losses[start:] = np.nan
                 break
             update(parameters, gradient, states, rule, segments, penalties, step)
