@@ -66,8 +66,8 @@ def test_only_segments_and_the_states_of_the_rule_are_touched(
     parameters = random.normal(size=n).astype(dtype)
     more = np.full((row.states + 1, n), 0.5, dtype)
     x, t = random.normal(size=(3, 50)).astype(dtype), random.normal(size=(3, 4)).astype(dtype)
-    order = np.arange(3)
-    for each in (x, t, order):
+    order, unweighted = np.arange(3), np.empty(0, dtype)
+    for each in (x, t, order, unweighted):
         each.setflags(write=False)
     segments = np.array([[3, 150], [199, 202]])
     inside = np.isin(np.arange(n), [*range(3, 150), *range(199, 202)])
@@ -79,6 +79,7 @@ def test_only_segments_and_the_states_of_the_rule_are_touched(
         0,
         x,
         t,
+        unweighted,
         order,
         3,
         CODES[row.name],
