@@ -1,4 +1,4 @@
-"""Mini-batch SGD: ours beside JAX, PyTorch and scikit-learn."""
+"""Mini-batches, with SGD and Adam: ours beside JAX, PyTorch and scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import pytest
 
 from benchmarks import contests
 from benchmarks.bench_online import time_training
-from benchmarks.networks import BATCHES, DTYPES, Architecture
+from benchmarks.networks import BATCHES, DTYPES, LEARNING_RATES, Architecture, OptimizerName
 from benchmarks.peers import BATCH_PEERS
+
+by_optimizer = pytest.mark.parametrize("optimizer", LEARNING_RATES)
 
 
 @pytest.mark.short
+@by_optimizer
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", BATCHES[:2], ids=lambda architecture: architecture.name)
-def test_all_train_alike(architecture: Architecture, dtype: str) -> None:
-    contests.batches(architecture, dtype, 2 * architecture.batch_size).check()
+def test_all_train_alike(architecture: Architecture, dtype: str, optimizer: OptimizerName) -> None:
+    contests.batches(architecture, dtype, 2 * architecture.batch_size, optimizer).check()
 
 
+@by_optimizer
 @pytest.mark.parametrize("peer", [peer.name for peer in BATCH_PEERS])
 @pytest.mark.parametrize("architecture", BATCHES, ids=lambda architecture: architecture.name)
-def test_batches(benchmark: Any, architecture: Architecture, peer: str) -> None:
-    time_training(benchmark, contests.batches(architecture, "float32"), peer)
+def test_batches(benchmark: Any, architecture: Architecture, peer: str, optimizer: OptimizerName) -> None:
+    time_training(benchmark, contests.batches(architecture, "float32", optimizer=optimizer), peer)

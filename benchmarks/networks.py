@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,11 @@ Array: TypeAlias = NDArray[Any]
 """Of the dtype of the run, float32 or float64."""
 
 DTYPES = ("float32", "float64")
+
+OptimizerName: TypeAlias = Literal["SGD", "Adam"]
+LEARNING_RATES: dict[OptimizerName, float] = {"SGD": 0.01, "Adam": 0.001}
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-30
+"""Of Adam. Contestants add epsilon at different places: it is too small to make a difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,20 @@ class Task:
         parameters: the flat vector in the layout of the kernels; nobody writes to it.
         x, t: samples `(n_samples, n_inputs)` and targets `(n_samples, n_outputs)`.
         labels: the classes `(n_samples,)` that `t` says, where the loss is crossentropy.
-        learning_rate: a step is so many times the gradient of the mean loss.
+        optimizer, learning_rate: how they are trained, on the gradient of the mean loss.
     """
 
-    learning_rate = 0.01
-
-    def __init__(self, architecture: Architecture, dtype: str, samples: int | None = None) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        dtype: str,
+        samples: int | None = None,
+        optimizer: OptimizerName = "SGD",
+    ) -> None:
         rng = np.random.default_rng(3)
         self.architecture = architecture
+        self.optimizer: OptimizerName = optimizer
+        self.learning_rate = LEARNING_RATES[optimizer]
         self.dtype = np.dtype(dtype)
         self.batch_size = architecture.batch_size
         count = samples or architecture.samples

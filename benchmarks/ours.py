@@ -15,10 +15,11 @@ from typednn_kernels.arrays import Order
 from typednn_kernels.layout import unit_count
 
 from benchmarks import peers_c, textbook
-from benchmarks.networks import Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 from benchmarks.peers import AbsentError
-from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, Optimizer, OutputLayer
 from typednn.backends import kernels
+from typednn.updates import Updates
 
 
 class VectorTrainer:
@@ -31,6 +32,8 @@ class VectorTrainer:
         self.gradient: Array = np.empty_like(self.vector)
         self.rate: Any = task.dtype.type(task.learning_rate)
         self.order: Order = np.arange(len(task.x))
+        self.unweighted: Array = np.empty(0, task.dtype)
+        self.unweighted.setflags(write=False)
         self.losses: Array = np.empty(len(task.x), task.dtype)
         self.work: tuple[Array, Array, Array, Array] = (
             np.zeros(size, task.dtype),
@@ -69,6 +72,13 @@ class KernelTrainer(VectorTrainer):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._kernels = kernels()
+        self._chain = network(task)._chain
+        self.updates = Updates(self._chain, optimizer(task))
+
+    def reset(self) -> None:
+        """Goes back to the first parameters."""
+        super().reset()
+        self.updates = Updates(self._chain, optimizer(self.task))
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""
@@ -82,13 +92,19 @@ class KernelTrainer(VectorTrainer):
             task.loss,
             task.x,
             task.t,
+            self.unweighted,
             self.order[:samples],
             task.batch_size,
-            self.rate,
+            self.updates.rule,
+            self.updates.coefficients(samples // task.batch_size),
+            self.updates.segments,
+            self.updates.penalties,
             *self.work,
             self.gradient,
+            self.updates.states,
             self.losses[:samples],
         )
+        self.updates.step += samples // task.batch_size
 
 
 class CTrainer(VectorTrainer):
@@ -145,7 +161,7 @@ class FitTrainer:
             task.t[:samples],
             epochs=1,
             batch_size=task.batch_size,
-            learning_rate=task.learning_rate,
+            optimizer=optimizer(task),
             shuffle=False,
         )
 
@@ -219,6 +235,13 @@ class PlainPredictor:
 
     def __init__(self, task: Task) -> None:
         self.run: Callable[[], Array] = partial(network(task).predict, task.x)
+
+
+def optimizer(task: Task) -> Optimizer:
+    """The optimiser of the task."""
+    if task.optimizer == "SGD":
+        return SGD(task.learning_rate)
+    return Adam(task.learning_rate, BETA_1, BETA_2, EPSILON)
 
 
 def network(task: Task) -> Network[Any]:

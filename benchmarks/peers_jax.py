@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 from benchmarks.peers import package
 
 jax: Any = package("jax")
@@ -60,12 +60,35 @@ class JaxTrainer:
                 h = activation(h @ W_hidden + bias_hidden)
             return loss_of(h @ W + bias, t)
 
-        def step(parameters: Any, data: Any) -> tuple[Any, Any]:
+        def descend(state: Any, data: Any) -> tuple[Any, Any]:
+            parameters, *rest = state
             value, gradients = jax.value_and_grad(loss)(parameters, *data)
-            return jax.tree.map(descend, parameters, gradients), value
+            return (jax.tree.map(lowered, parameters, gradients), *rest), value
 
-        def descend(p: Any, g: Any) -> Any:
+        def lowered(p: Any, g: Any) -> Any:
             return p - rate * g
+
+        def adam(state: Any, data: Any) -> tuple[Any, Any]:
+            parameters, means, squares, steps = state
+            value, gradients = jax.value_and_grad(loss)(parameters, *data)
+            steps += 1
+            root = jnp.sqrt(1 - BETA_2**steps)
+            now, epsilon = rate * root / (1 - BETA_1**steps), EPSILON * root
+
+            def mean(m: Any, g: Any) -> Any:
+                return BETA_1 * m + (1 - BETA_1) * g
+
+            def square(v: Any, g: Any) -> Any:
+                return BETA_2 * v + (1 - BETA_2) * g * g
+
+            def moved(p: Any, m: Any, v: Any) -> Any:
+                return p - now * m / (jnp.sqrt(v) + epsilon)
+
+            means = jax.tree.map(mean, means, gradients)
+            squares = jax.tree.map(square, squares, gradients)
+            return (jax.tree.map(moved, parameters, means, squares), means, squares, steps), value
+
+        step = descend if task.optimizer == "SGD" else adam
 
         self.choice = 1
         self._epochs = {
@@ -73,7 +96,9 @@ class JaxTrainer:
         }
         with self._precision():
             pairs = zip(task.weights, task.biases, strict=True)
-            self._first = [(jnp.array(W.T), jnp.array(bias)) for W, bias in pairs]
+            parameters = [(jnp.array(W.T), jnp.array(bias)) for W, bias in pairs]
+            zeros = jax.tree.map(jnp.zeros_like, parameters)
+            self._first = (parameters, zeros, zeros, jnp.zeros((), task.dtype))
             self._data: dict[int, tuple[Any, Any]] = {}
         self.reset()
 
@@ -91,7 +116,8 @@ class JaxTrainer:
 
     def parameters(self) -> Array:
         """The parameters now."""
-        return flat([np.asarray(W).T for W, _ in self._now], [np.asarray(bias) for _, bias in self._now])
+        layers = self._now[0]
+        return flat([np.asarray(W).T for W, _ in layers], [np.asarray(bias) for _, bias in layers])
 
     def _pieces(self, array: Array, samples: int) -> Any:
         batch = self.task.batch_size

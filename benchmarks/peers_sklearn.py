@@ -1,4 +1,4 @@
-"""scikit-learn: `MLPRegressor` and `MLPClassifier`, trained by `partial_fit` with plain SGD."""
+"""scikit-learn: `MLPRegressor` and `MLPClassifier`, trained by `partial_fit` with plain SGD or Adam."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 from benchmarks.peers import AbsentError, package
 
 sklearn: Any = package("sklearn.neural_network")
@@ -40,10 +40,13 @@ class SklearnTrainer:
         self._model: Any = getattr(sklearn, KINDS[output, loss])(
             hidden_layer_sizes=lengths[1:-1],
             activation=ACTIVATIONS[hidden[0]],
-            solver="sgd",
+            solver=task.optimizer.lower(),
             alpha=0.0,
             batch_size=task.batch_size,
             learning_rate_init=task.learning_rate * mean[loss],
+            beta_1=BETA_1,
+            beta_2=BETA_2,
+            epsilon=EPSILON,
             momentum=0.0,
             nesterovs_momentum=False,
             shuffle=False,
@@ -60,6 +63,11 @@ class SklearnTrainer:
             mine[...] = first.T
         for mine, first in zip(self._model.intercepts_, self.task.biases, strict=True):
             mine[...] = first
+        optimizer = self._model._optimizer
+        if self.task.optimizer == "Adam":
+            optimizer.t = 0
+            for array in (*optimizer.ms, *optimizer.vs):
+                array[...] = 0
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""

@@ -1,4 +1,4 @@
-"""PyTorch: the usual loop over samples or batches, with `torch.optim.SGD`; and single-sample prediction."""
+"""PyTorch: the usual loop over samples or batches, with `torch.optim`; and single-sample prediction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks.machine import cores
-from benchmarks.networks import Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 from benchmarks.peers import package
 
 torch: Any = package("torch")
@@ -54,7 +54,7 @@ class TorchTrainer:
         self.choice = 1
         self._model, self._linear = network(task)
         self._loss = LOSSES[task.architecture.activations[-1], task.architecture.loss]
-        self._optimizer = torch.optim.SGD(self._model.parameters(), lr=task.learning_rate)
+        self._optimizer = self._new_optimizer()
         targets = task.labels if task.architecture.loss == "crossentropy" else task.t
         self._x = torch.tensor(task.x).split(task.batch_size)
         self._t = torch.tensor(targets).split(task.batch_size)
@@ -63,6 +63,7 @@ class TorchTrainer:
         """Goes back to the first parameters."""
         torch.set_num_threads(self.choice)
         load(self._linear, self.task)
+        self._optimizer = self._new_optimizer()
 
     def train(self, samples: int) -> float:
         """Steps over the first samples."""
@@ -75,6 +76,12 @@ class TorchTrainer:
             self._optimizer.step()
             total += loss.item()
         return total / steps
+
+    def _new_optimizer(self) -> Any:
+        parameters, rate = self._model.parameters(), self.task.learning_rate
+        if self.task.optimizer == "SGD":
+            return torch.optim.SGD(parameters, lr=rate)
+        return torch.optim.Adam(parameters, lr=rate, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True)
 
     def parameters(self) -> Array:
         """The parameters now."""

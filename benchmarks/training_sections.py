@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks import contests, plots, targets
 from benchmarks.machine import Limits
-from benchmarks.networks import BATCHES, ONLINE, Architecture
+from benchmarks.networks import BATCHES, LEARNING_RATES, ONLINE, Architecture
 from benchmarks.peers import BATCH_PEERS, ONLINE_PEERS, OURS, Peer
 from benchmarks.report import Section, ratio_row, table
 from benchmarks.settings import Settings
@@ -29,12 +30,25 @@ def online_section(settings: Settings, _limits: Limits) -> Section:
 
 
 def batches_section(settings: Settings, limits: Limits) -> Section:
-    """Mini-batch SGD."""
-    section = Section("Mini-batch SGD")
+    """Mini-batches, with SGD and with Adam."""
+    section = Section("Mini-batches")
     rows = settings.some(BATCHES, (0, 1))
-    timings = training_table(
-        section, settings, "float32", rows, contests.batches, BATCH_PEERS, targets.BATCHES, 12
-    )
+    for optimizer in LEARNING_RATES:
+        section.text.append(f"### {optimizer}")
+        contest_of = partial(contests.batches, optimizer=optimizer)
+        timings = training_table(
+            section, settings, "float32", rows, contest_of, BATCH_PEERS, targets.BATCHES, 12
+        )
+        section.text.append(_shares_of_peak(section, rows, timings, limits))
+        path = settings.output / f"batches-{optimizer}-float32.png"
+        section.text.append(plots.steps(timings, f"Mini-batches with {optimizer}, float32", path))
+    return section
+
+
+def _shares_of_peak(
+    section: Section, rows: Sequence[Architecture], timings: dict[str, Timing], limits: Limits
+) -> str:
+    """How much of the machine's peak in matrix products each training reaches, as a table."""
     peak = max(limits.sgemm.values())
     lines: list[list[str]] = []
     for architecture in rows:
@@ -44,10 +58,7 @@ def batches_section(settings: Settings, limits: Limits) -> Section:
         if architecture is BATCHES[-1]:
             share = section.judge(f"{name}: share of the sgemm peak", speed / peak, targets.SGEMM)
         lines.append([name, number(speed), share])
-    section.text.append(table(("network × batch", "typednn, GFLOP/s", "of the sgemm peak"), lines))
-    path = settings.output / "batches-float32.png"
-    section.text.append(plots.steps(timings, "Mini-batch SGD, float32", path))
-    return section
+    return table(("network × batch", "typednn, GFLOP/s", "of the sgemm peak"), lines)
 
 
 def training_table(

@@ -5,6 +5,8 @@ The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same k
 """
 
 from typednn.backends import backend, use_backend
+from typednn.callbacks import Callback, EarlyStopping, GradientNorms, Run
+from typednn.checkpoints import Checkpoint
 from typednn.errors import (
     ArrayTypeError,
     DataError,
@@ -19,31 +21,71 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.gradient_checking import GradientReport, gradcheck
+from typednn.gradient_descent import gradient_descent_epoch, gradient_descent_threshold
+from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
+from typednn.minimizers import Minimum, minimize
 from typednn.model_files import load, save
-from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
-from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
+from typednn.networks import Evaluation, Network
+from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.passes import ForwardPass, Gradients, LayerGradients
+from typednn.predictors import Predictor
+from typednn.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    OneCycle,
+    PiecewiseConstantDecay,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+)
 
 __all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "ArrayTypeError",
+    "Callback",
+    "Checkpoint",
+    "CosineDecay",
+    "CosineDecayRestarts",
     "DataError",
     "DivergenceError",
+    "EarlyStopping",
     "Evaluation",
+    "ExponentialDecay",
     "FileFormatError",
     "ForwardPass",
+    "GradientNorms",
     "GradientReport",
     "Gradients",
     "HiddenLayer",
     "History",
     "InputLayer",
+    "InverseTimeDecay",
     "LayerGradients",
+    "Lion",
+    "Minimum",
     "MissingExtraError",
+    "Nadam",
     "Network",
     "NotReadyError",
+    "OneCycle",
+    "Optimizer",
     "OutputLayer",
+    "PiecewiseConstantDecay",
     "Predictor",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Rprop",
+    "Run",
+    "Schedule",
     "SettingError",
     "ShapeError",
+    "StepDecay",
     "TypednnError",
     "UnknownNameError",
     "WiringError",
@@ -52,6 +94,7 @@ __all__ = [
     "gradient_descent_epoch",
     "gradient_descent_threshold",
     "load",
+    "minimize",
     "save",
     "use_backend",
 ]

@@ -6,19 +6,28 @@ are marked read-only, so that one compiled version serves all callers.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from math import isfinite
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Matrix
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
+
+A = TypeVar("A", bound=NDArray[np.generic])
 
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 """Class numbers `(n_samples,)`, from 0."""
 
 Targets: TypeAlias = Matrix[F] | Labels
+
+Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
+"""The weights of samples `(n_samples,)`, 0 or more."""
+
+NUMBERS_AT_ONCE = 2**20
+"""So many numbers of an array are looked at in one go."""
 
 
 def as_matrix(
@@ -33,6 +42,17 @@ def as_matrix(
         ShapeError: not two-dimensional, or of another width.
         DataError: no samples, NaN or infinity.
     """
+    return converted(checked_matrix(values, width, dtype, name, owner), dtype)
+
+
+def checked_matrix(
+    values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
+) -> NDArray[np.generic]:
+    """What `as_matrix` accepts, as it came.
+
+    Raises:
+        ArrayTypeError, ShapeError, DataError: as `as_matrix`.
+    """
     array = _numbers(values, dtype, name, owner)
     if array.ndim != 2 or array.shape[1] != width:
         hint = ""
@@ -41,10 +61,15 @@ def as_matrix(
         raise ShapeError(f"{owner}: {name} must have the shape (n_samples, {width}), not {array.shape}{hint}")
     if len(array) == 0:
         raise DataError(f"{owner}: {name} has no samples")
-    matrix: Matrix[F] = np.require(array, dtype, ["C", "A"]).view(np.ndarray).reshape(len(array), width)
-    matrix = read_only(matrix)
-    check_finite(matrix, name, owner)
-    return matrix
+    check_finite(array, name, owner)
+    return array
+
+
+def converted(array: NDArray[np.generic], dtype: np.dtype[F]) -> Matrix[F]:
+    """A checked matrix as the kernels read it; the same memory where nothing needs to be done."""
+    rows, columns = array.shape
+    matrix: Matrix[F] = np.require(array, dtype, ["C", "A"]).view(np.ndarray).reshape(rows, columns)
+    return read_only(matrix)
 
 
 def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
@@ -97,6 +122,18 @@ def as_targets(
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`, and for labels outside 0 … width - 1.
     """
+    array = checked_targets(values, width, dtype, classes, owner)
+    return one_hot(array, width, dtype) if array.ndim == 1 else converted(array, dtype)
+
+
+def checked_targets(
+    values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
+) -> NDArray[np.generic]:
+    """What `as_targets` accepts, as it came: labels are one-dimensional.
+
+    Raises:
+        ArrayTypeError, ShapeError, DataError: as `as_targets`.
+    """
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
         if len(values) == 0:
             raise DataError(f"{owner}: y has no samples")
@@ -105,40 +142,56 @@ def as_targets(
             raise DataError(
                 f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"
             )
-        one_hot: Matrix[F] = np.zeros((len(values), width), dtype)
-        one_hot[np.arange(len(values)), values.astype(np.intp)] = 1
-        return read_only(one_hot)
+        return values
     if isinstance(values, np.ndarray) and values.ndim == 1:
         raise ShapeError(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
             + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
             + ("; labels must be integers" if classes else "")
         )
-    return as_matrix(values, width, dtype, "y", owner)
+    return checked_matrix(values, width, dtype, "y", owner)
 
 
-def read_only(array: Matrix[F]) -> Matrix[F]:
+def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matrix[F]:
+    """Checked labels `(n_samples,)` as rows `(n_samples, width)`."""
+    rows: Matrix[F] = np.zeros((len(labels), width), dtype)
+    rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
+    return read_only(rows)
+
+
+def read_only(array: A) -> A:
     """A view that cannot be written to."""
     view = array.view()
     view.setflags(write=False)
     return view
 
 
-def check_finite(array: Matrix[F] | Vector[F], name: str, owner: str) -> None:
-    """Raises DataError where the array holds NaN or infinity, and says where."""
-    with np.errstate(all="ignore"):
-        if np.isfinite(np.sum(array)):
-            return
-    wrong = np.argwhere(~np.isfinite(array))
-    if len(wrong):
-        place = tuple(int(index) for index in wrong[0])
+def check_finite(array: NDArray[np.generic], name: str, owner: str) -> None:
+    """Raises DataError where the array holds NaN or infinity, and says where.
+
+    It is read piece by piece: it may be larger than the memory.
+    """
+    if array.dtype.kind != "f":
+        return
+    rows = max(1, NUMBERS_AT_ONCE // max(1, array[:1].size))
+    count, place = 0, tuple[int, ...]()
+    for start in range(0, len(array), rows):
+        piece = array[start : start + rows]
+        with np.errstate(all="ignore"):
+            if np.isfinite(np.sum(piece)):
+                continue
+        wrong = np.argwhere(~np.isfinite(piece))
+        if len(wrong) and not count:
+            place = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
+        count += len(wrong)
+    if count:
         raise DataError(
-            f"{owner}: {name} holds {len(wrong)} numbers that are not finite, the first is "
+            f"{owner}: {name} holds {count} numbers that are not finite, the first is "
             f"{name}[{', '.join(map(str, place))}] = {array[place]}"
         )
 
 
-def check_range(array: Matrix[F], lowest: float, highest: float, name: str, owner: str) -> None:
+def check_range(array: NDArray[np.generic], lowest: float, highest: float, name: str, owner: str) -> None:
     """Raises DataError where a target lies outside what the loss is defined for."""
     least, most = array.min(), array.max()
     if least < lowest or most > highest:
@@ -147,7 +200,7 @@ def check_range(array: Matrix[F], lowest: float, highest: float, name: str, owne
         )
 
 
-def check_same_length(x: Matrix[F], y: Matrix[F], owner: str) -> None:
+def check_same_length(x: Sized, y: Sized, owner: str) -> None:
     """Raises ShapeError where samples and targets differ in number."""
     if len(x) != len(y):
         raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")

@@ -68,8 +68,8 @@ def demo(options: Options) -> int:
     """Learns to read scanned digits, and shows everything about it."""
     _require("matplotlib", "matplotlib", "the picture of the demo")
     from typednn.demonstration import demonstrate, new_network, scanned_digits, step_times
-    from typednn.model_files import write_file
     from typednn.plots import demonstration_png
+    from typednn.tensor_files import write_file
 
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -156,8 +156,9 @@ def train(options: Options) -> int:
 def predict(options: Options) -> int:
     """Predicts with a saved model, as CSV."""
     from typednn.data_files import read_samples
-    from typednn.model_files import load_model, write_file
+    from typednn.model_files import load_model
     from typednn.pipelines import predictions
+    from typednn.tensor_files import write_file
 
     model = load_model(options.model)
     known = model.preprocessing

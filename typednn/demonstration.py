@@ -15,10 +15,10 @@ from typednn.arrays import Labels
 from typednn.backends import BackendName, backend, use_backend
 from typednn.errors import MissingExtraError
 from typednn.gradient_checking import GradientReport, gradcheck
+from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
 from typednn.networks import Network
 from typednn.preprocessing import held_out_split
-from typednn.training import History
 
 SIDE = 8
 """The digits are images of 8 x 8 pixels."""

@@ -51,7 +51,18 @@ class NotReadyError(TypednnError, RuntimeError):
 
 
 class DivergenceError(TypednnError, RuntimeError):
-    """The loss or a parameter became infinite or NaN while training."""
+    """A training step that is not finite: it was not made, the network is as it was before it.
+
+    Attributes:
+        epoch, step: which one, counted from 1.
+        layer: the place in the network of the layer where the first infinity or NaN arose.
+    """
+
+    def __init__(
+        self, message: str, epoch: int | None = None, step: int | None = None, layer: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.epoch, self.step, self.layer = epoch, step, layer
 
 
 class FileFormatError(TypednnError, ValueError):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeGuard, TypeVar, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from typednn_kernels.activations import ActivationName, OutputActivationName
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F
 from typednn_kernels.losses import LossName
 
-from typednn.errors import FileFormatError
+from typednn.entries import Entry, parsed
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.networks import Network
 from typednn.preprocessing import Classes, Preprocessing, Scale
@@ -27,81 +25,6 @@ DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 OUTPUT_ACTIVATIONS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
 LOSSES: tuple[LossName, ...] = get_args(LossName)
-
-N = TypeVar("N", bound=str)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A value of a file's JSON, with its place there for messages."""
-
-    value: object
-    place: str
-    path: Path
-
-    def wrong(self, expected: str) -> FileFormatError:
-        """The error that says what was expected here."""
-        return FileFormatError(
-            f"{self.path}: {self.place}: expected {expected}, found {reprlib.repr(self.value)}"
-        )
-
-    def members(self) -> dict[str, Entry]:
-        """The entries of an object."""
-        if not _is_object(self.value):
-            raise self.wrong("an object")
-        return {key: Entry(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
-
-    def __getitem__(self, key: str) -> Entry:
-        """One entry of an object."""
-        members = self.members()
-        if key not in members:
-            raise self.wrong(f"an entry {key!r}")
-        return members[key]
-
-    def items(self) -> list[Entry]:
-        """The entries of a list."""
-        if not _is_list(self.value):
-            raise self.wrong("a list")
-        return [Entry(each, f"{self.place}[{k}]", self.path) for k, each in enumerate(self.value)]
-
-    def text(self) -> str:
-        """A string."""
-        if not isinstance(self.value, str):
-            raise self.wrong("text")
-        return self.value
-
-    def count(self, lowest: int) -> int:
-        """A whole number."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
-            raise self.wrong(f"a whole number of {lowest} or more")
-        return self.value
-
-    def one_of(self, names: tuple[N, ...]) -> N:
-        """A name of a table."""
-        for name in names:
-            if self.value == name:
-                return name
-        raise self.wrong(f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}")
-
-    def names(self, count: int) -> tuple[str, ...]:
-        """So many strings."""
-        names = tuple(item.text() for item in self.items())
-        if len(names) != count:
-            raise self.wrong(f"{count} names")
-        return names
-
-    def numbers(self, count: int) -> Vector[np.float64]:
-        """So many finite numbers."""
-        items = self.items()
-        if len(items) != count:
-            raise self.wrong(f"{count} numbers")
-        vector: Vector[np.float64] = np.zeros(count)
-        for k, item in enumerate(items):
-            number = item.value
-            if isinstance(number, bool) or not isinstance(number, float | int) or not _fits(number):
-                raise item.wrong("a finite number")
-            vector[k] = number
-        return vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +62,7 @@ def written(network: Network[F], preprocessing: Preprocessing | None) -> str:
         {
             "version": VERSION,
             "dtype": str(network.dtype),
-            "layers": [_written_layer(layer) for layer in network.layers],
+            "layers": [written_layer(layer) for layer in network.layers],
             "preprocessing": None if preprocessing is None else _written_preprocessing(preprocessing),
         },
         allow_nan=False,
@@ -157,33 +80,6 @@ def read(text: str, path: Path) -> Description:
         raise entry["version"].wrong(f"{VERSION}, the version that this typednn reads")
     layers = _layers(entry["layers"])
     return Description(entry["dtype"].one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers))
-
-
-def parsed(text: str | bytes, place: str, path: Path) -> Entry:
-    """JSON of a file.
-
-    Raises:
-        FileFormatError: it is something else.
-    """
-    try:
-        return Entry(json.loads(text), place, path)
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: {place}: expected JSON, found something else") from None
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
-
-
-def _fits(number: float) -> bool:
-    try:
-        return isfinite(number)
-    except OverflowError:
-        return False
 
 
 def _layers(entry: Entry) -> list[DescribedLayer]:
@@ -225,7 +121,8 @@ def _scale(entry: Entry, count: int) -> Scale:
     return Scale(mean, deviation)
 
 
-def _written_layer(layer: Layer[F]) -> dict[str, object]:
+def written_layer(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[str, object]:
+    """The description of a layer, for JSON."""
     if isinstance(layer, OutputLayer):
         kind, loss = "output", {"loss": layer.lossfnname}
     else:

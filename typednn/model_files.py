@@ -1,38 +1,39 @@
 """Model files: safetensors, with the description of the network as JSON in the metadata. No pickle.
 
 The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype;
-the metadata entry `typednn` is the description. The container, 8 bytes with the length of a JSON header, the
-header, the numbers, is that of https://huggingface.co/docs/safetensors: any of its readers opens the files.
-Reading takes no more memory than the file has bytes, whatever the file says.
+the metadata entry `typednn` is the description.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeAlias, cast, overload
+from typing import Generic, cast, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import check_finite
+from typednn.entries import Entry
 from typednn.errors import FileFormatError, ShapeError
 from typednn.layers import TrainableLayer
-from typednn.model_descriptions import Description, DtypeName, Entry, parsed, read, written
+from typednn.model_descriptions import Description, read, written
 from typednn.networks import Network
 from typednn.preprocessing import Numbers, Preprocessing
+from typednn.tensor_files import (
+    CODES,
+    METADATA,
+    PathLike,
+    open_tensors,
+    tensor_bytes,
+    tensor_places,
+    write_file,
+)
 
 KEY = "typednn"
-LARGEST_HEADER = 64 * 2**20
-CODES: dict[DtypeName, str] = {"float32": "F32", "float64": "F64"}
-"""How safetensors calls the dtypes."""
-
-PathLike: TypeAlias = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +87,13 @@ def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | 
         DataError: a parameter is NaN or infinite.
         OSError: the file cannot be written.
     """
-    little = network.dtype.newbyteorder("<")
-    code = "F32" if network.dtype == np.float32 else "F64"
-    header: dict[str, object] = {"__metadata__": {KEY: written(network, preprocessing)}}
-    numbers: list[bytes] = []
-    end = 0
+    tensors: dict[str, NDArray[np.generic]] = {}
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             for name, tensor in (("W", layer.W), ("Bias", layer.Bias)):
                 check_finite(tensor, name, layer.name)
-                start, end = end, end + tensor.nbytes
-                header[f"layers.{k}.{name}"] = {
-                    "dtype": code,
-                    "shape": tensor.shape,
-                    "data_offsets": (start, end),
-                }
-                numbers.append(tensor.astype(little, copy=False).tobytes())
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
-    write_file(path, b"".join([len(head).to_bytes(8, "little"), head, *numbers]))
+                tensors[f"layers.{k}.{name}"] = tensor
+    write_file(path, tensor_bytes(tensors, {KEY: written(network, preprocessing)}))
 
 
 @overload
@@ -140,65 +129,19 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
     Raises:
         FileFormatError: as `load`.
     """
+    with open_tensors(path) as file:
+        description = _description(file.header)
+        starts = _starts(file.header, description, file.size)
+        numbers = file.numbers()
     path = Path(path)
-    try:
-        if not path.is_file():
-            raise FileFormatError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            header = _header(file, size, path)
-            description = _description(header)
-            starts = _starts(header, description, size - file.tell())
-            numbers = file.read(size - file.tell())
-            complete = file.tell() == size
-    except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not complete:
-        raise FileFormatError(f"{path}: expected {size} bytes, found fewer: the file was changed")
     layers, preprocessing = description.new_layers(), description.preprocessing
     if description.dtype == "float32":
         return Model(_filled(Network(layers, np.float32), numbers, starts, path), preprocessing)
     return Model(_filled(Network(layers, np.float64), numbers, starts, path), preprocessing)
 
 
-def write_file(path: PathLike, content: bytes) -> None:
-    """Writes a file beside its place and moves it there: complete, or not at all.
-
-    Raises:
-        OSError: it cannot be written; a file that was there is as it was.
-    """
-    place = Path(path).resolve()
-    if place.exists() and not place.is_file():
-        raise OSError(f"{os.fspath(path)}: is not a file, and would have to be replaced")
-    draft = place.with_name(f".{place.name[:64]}.{os.urandom(4).hex()}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            draft.chmod(place.stat().st_mode)
-        draft.replace(place)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _header(file: BinaryIO, size: int, path: Path) -> Entry:
-    length = int.from_bytes(file.read(8), "little")
-    if size < 10 or length > size - 8:
-        raise FileFormatError(
-            f"{path}: expected a safetensors file, found {size} bytes that are truncated or something else"
-        )
-    if length > LARGEST_HEADER:
-        raise FileFormatError(
-            f"{path}: expected a header of at most {LARGEST_HEADER} bytes, found one of {length}"
-        )
-    return parsed(file.read(length), "header", path)
-
-
 def _description(header: Entry) -> Description:
-    metadata = header.members().get("__metadata__")
+    metadata = header.members().get(METADATA)
     if metadata is None or KEY not in metadata.members():
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
     return read(metadata[KEY].text(), header.path)
@@ -210,32 +153,16 @@ def _starts(header: Entry, description: Description, size: int) -> dict[str, int
     for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
         shapes[f"layers.{k}.W"] = (layer.length, before.length)
         shapes[f"layers.{k}.Bias"] = (1, layer.length)
-    tensors = {name: tensor for name, tensor in header.members().items() if name != "__metadata__"}
+    tensors = {name: tensor for name, tensor in header.members().items() if name != METADATA}
     if tensors.keys() != shapes.keys():
         raise FileFormatError(
             f"{header.path}: expected the tensors {_some(shapes)}, as the layers say, found {_some(tensors)}"
         )
-    starts: dict[str, int] = {}
-    end = 0
-    for name in sorted(tensors, key=lambda name: _first(tensors[name]["data_offsets"])):
-        tensor, shape = tensors[name], shapes[name]
+    for name, tensor in tensors.items():
         tensor["dtype"].one_of((CODES[description.dtype],))
-        start, end = end, end + prod(shape) * np.dtype(description.dtype).itemsize
-        for entry, expected in ((tensor["shape"], shape), (tensor["data_offsets"], (start, end))):
-            if [each.value for each in entry.items()] != list(expected):
-                raise entry.wrong(f"{list(expected)}, as the layers say")
-        starts[name] = start
-    if end != size:
-        state = "the file is truncated" if size < end else "something follows them"
-        raise FileFormatError(f"{header.path}: expected {end} bytes of numbers, found {size}: {state}")
-    return starts
-
-
-def _first(offsets: Entry) -> int:
-    items = offsets.items()
-    if len(items) != 2:
-        raise offsets.wrong("two numbers")
-    return items[0].count(0)
+        if [each.value for each in tensor["shape"].items()] != list(shapes[name]):
+            raise tensor["shape"].wrong(f"{list(shapes[name])}, as the layers say")
+    return {name: place.start for name, place in tensor_places(header, size).items()}
 
 
 def _some(names: dict[str, tuple[int, int]] | dict[str, Entry]) -> str:

@@ -12,176 +12,46 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, Self, cast, overload
+from typing import Generic, cast, overload
 
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.layout import biases, weights
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
-from typednn.arrays import Targets, as_matrix, as_targets, check_range, check_same_length, read_only
+from typednn.arrays import Targets, Weights, as_matrix, as_targets, check_range, check_same_length
 from typednn.backends import kernels
-from typednn.chains import Chain, Workspace
-from typednn.errors import ArrayTypeError, ShapeError, WiringError
+from typednn.batches import (
+    ArraySource,
+    Batch,
+    BatchSource,
+    SampleFormat,
+    Samples,
+    ValidationData,
+    format_of,
+    split_at,
+)
+from typednn.callbacks import Callback
+from typednn.chains import Workspace
+from typednn.errors import ArrayTypeError, SettingError, WiringError
+from typednn.fitting import CHUNK, Fit
+from typednn.histories import History
 from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
-from typednn.training import BATCH_SIZE, History, train
-
-CHUNK = 1024
-"""So many samples at a time are predicted, so that activations take little memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerGradients(Generic[F]):
-    """The gradients of the mean loss by what belongs to one layer of `n` units, `n_prev` below.
-
-    Attributes:
-        dLda: by the pre-activations, `(n, B)`.
-        dLdW: by the weights, `(n, n_prev)`.
-        dLdBias: by the biases, `(1, n)`.
-    """
-
-    dLda: Matrix[F]
-    dLdW: Matrix[F]
-    dLdBias: Matrix[F]
-
-
-class Gradients(Generic[F]):
-    """The gradients of the mean loss of some samples; `gradients[layer]` has those of a layer.
-
-    Attributes:
-        vector: all of them `(n_parameters,)`, in the layout of `Network.parameters`.
-        loss: the mean loss.
-    """
-
-    def __init__(self, chain: Chain[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
-        self._chain = chain
-        self._workspace = workspace
-        self.vector = vector
-        self.loss = loss
-
-    def __getitem__(self, layer: Layer[F] | Layer[np.float32] | Layer[np.float64]) -> LayerGradients[F]:
-        """The gradients of one layer of the network, other than the input layer.
-
-        Raises:
-            WiringError: the layer is another network's, or the input layer.
-        """
-        chain, k = self._chain, layer._index
-        if layer._chain is not chain or k == 0:
-            raise WiringError(f"{layer!r} is not a layer with gradients in this network")
-        return LayerGradients(
-            self._workspace.blocks[k].dLda.T,
-            weights(self.vector, chain.layout, k),
-            biases(self.vector, chain.layout, k).reshape(1, -1),
-        )
-
-
-class ForwardPass(Generic[F]):
-    """The activations of a network for some samples; made by `Network.forward`."""
-
-    def __init__(self, network: Network[F], workspace: Workspace[F]) -> None:
-        self._network = network
-        self._workspace = workspace
-
-    @property
-    def output(self) -> Matrix[F]:
-        """The outputs `(n_samples, n_outputs)`."""
-        return self._workspace.output
-
-    def loss(self, y: Targets[F]) -> float:
-        """The mean loss, given the targets `(n_samples, n_outputs)` or labels `(n_samples,)`."""
-        return self._mean_loss(self._targets(y))
-
-    def backward(self, y: Targets[F]) -> Gradients[F]:
-        """The gradients of the mean loss, with the weights as they are now.
-
-        Args:
-            y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
-
-        Raises:
-            ShapeError, ArrayTypeError, DataError: targets that do not fit.
-        """
-        t = self._targets(y)
-        network, chain = self._network, self._network._chain
-        workspace = self._workspace.with_new_errors()
-        loss = self._mean_loss(t)
-        vector: Vector[F] = np.empty_like(chain.parameters)
-        kernels().backward(
-            chain.parameters,
-            chain.layout,
-            network._loss,
-            t,
-            workspace.a,
-            workspace.h,
-            workspace.dLdh,
-            workspace.dLda,
-            vector,
-        )
-        workspace.complete_backward()
-        chain.show(workspace)
-        return Gradients(chain, workspace, vector, loss)
-
-    def _mean_loss(self, t: Matrix[F]) -> float:
-        losses = np.empty(len(t), t.dtype)
-        self._network._sample_losses(self._workspace, t, losses)
-        return float(losses.mean(dtype=np.float64))
-
-    def _targets(self, y: Targets[F]) -> Matrix[F]:
-        t = self._network._as_targets(y)
-        if len(t) != self._workspace.samples:
-            raise ShapeError(
-                f"Network: the forward pass had {self._workspace.samples} samples, y has {len(t)}"
-            )
-        return t
-
-
-class Predictor(Generic[F]):
-    """Predicts one sample at a time, without making an array; made by `Network.predictor`.
-
-    It uses the network's weights as they are at each call, on the backend that was active when it was made.
-    NaN or infinity in a sample are not looked for. One predictor serves one thread.
-
-    >>> network = Network([InputLayer(2), OutputLayer(1)], seed=0)
-    >>> predict = network.predictor()
-    >>> sample = np.array([1.0, 2.0])
-    >>> bool(predict(sample)[0] == network.predict(sample.reshape(1, -1))[0, 0])
-    True
-    """
-
-    def __init__(self, chain: Chain[F]) -> None:
-        workspace = chain.new_workspace(1)
-        self._chain, self._parameters, self._layout = chain, chain.parameters, chain.layout
-        self._a, self._h = workspace.a, workspace.h
-        self._sample: Matrix[F] = np.zeros((1, chain.layers[0].length), chain.dtype)
-        self._row: Vector[F] = self._sample[0]
-        self._x = read_only(self._sample)
-        self._output: Vector[F] = workspace.output[0]
-        self._shape = self._row.shape
-        self._forward = kernels().forward
-
-    def __reduce__(self) -> tuple[type[Self], tuple[Chain[F]]]:
-        """A copy is a new predictor, for the copied network."""
-        return type(self), (self._chain,)
-
-    def __call__(self, sample: Vector[F]) -> Vector[F]:
-        """The outputs `(n_outputs,)` for one sample `(n_features,)`: the same array at each call.
-
-        Raises:
-            ShapeError: another shape.
-            TypeError: numbers that numpy does not cast to the network's dtype.
-        """
-        if sample.shape != self._shape:
-            raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
-        self._row[:] = sample
-        self._forward(self._parameters, self._layout, self._x, self._a, self._h)
-        return self._output
+from typednn.metrics import Measure, MetricName
+from typednn.optimizers import SGD, Optimizer
+from typednn.passes import ForwardPass
+from typednn.predictors import Predictor
+from typednn.progress import Bar
+from typednn.schedules import Schedule
+from typednn.settings import check_count
+from typednn.training import BATCH_SIZE, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +80,9 @@ class Network(Generic[F]):
             for the others; biases are 0 unless the layer names another initialiser.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
+
+    Attributes:
+        history: of the last training, also while it runs and after it was interrupted.
 
     Raises:
         WiringError: the layers do not form a network, or one belongs to another.
@@ -246,6 +119,7 @@ class Network(Generic[F]):
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
         self._chain.closed = True
         self._random = rng
+        self.history = History()
         self._output = cast("OutputLayer[F]", members[-1])
         self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
@@ -266,6 +140,16 @@ class Network(Generic[F]):
     def dtype(self) -> np.dtype[F]:
         """The dtype of all arrays."""
         return self._chain.dtype
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained; setting it sets that of all layers with weights."""
+        return any(layer.trainable for layer in self.layers[1:])
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers[1:]:
+            layer.trainable = value
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -330,45 +214,197 @@ class Network(Generic[F]):
         *,
         epochs: int = 10,
         batch_size: int | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float | Schedule | None = None,
+        optimizer: Optimizer | None = None,
         shuffle: bool = True,
-        validation_data: tuple[Matrix[F], Targets[F]] | None = None,
+        validation_data: ValidationData[F] | None = None,
+        validation_split: float = 0.0,
+        metrics: Sequence[MetricName] = (),
+        sample_weight: Weights | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        label_smoothing: float = 0.0,
+        callbacks: Sequence[Callback] = (),
         on_epoch: Callable[[History], None] | None = None,
+        progress: bool = True,
     ) -> History:
-        """Trains by gradient descent, in compiled epochs.
+        """Trains in compiled epochs.
+
+        >>> from typednn import Adam
+        >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+        >>> x = np.array([[0.0], [1.0], [2.0]])
+        >>> history = network.fit(x, 3 - x, epochs=200, optimizer=Adam(learning_rate=0.1))
+        >>> network.parameters.round(2)
+        array([-1.,  3.])
+
+        Ctrl-C raises KeyboardInterrupt as anywhere, within a fraction of a second: the network is then as
+        after the last step, and `history` has the epochs that were over. So it is after any exception.
 
         Args:
-            x: samples `(n_samples, n_features)` of the network's dtype.
+            x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
+                larger than memory.
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
-            learning_rate: the step is so many times the gradient of the batch's mean loss.
+            optimizer: such as `Adam(learning_rate=1e-3)`; see `typednn.optimizers`. It starts anew.
+            learning_rate: short for `optimizer=SGD(learning_rate)`, gradient descent, which with a learning
+                rate of 0.01 is the default: the step is so many times the gradient of the batch's mean loss.
             shuffle: whether each epoch draws a new order from the network's generator.
-            validation_data: samples and targets whose loss is recorded after each epoch.
+            validation_data: samples and targets, and weights if need be, whose loss and metrics are recorded
+                after each epoch.
+            validation_split: the share of samples, the last ones, that are held out for that.
+            metrics: what is recorded of training and validation samples after each epoch, beside the loss.
+            sample_weight: `(n_samples,)`; the loss of a batch is the mean of its samples' losses, each times
+                its weight.
+            class_weight: the weights of classes, by label; 1 for others. Multiplied with `sample_weight`.
+            label_smoothing: for crossentropy, t (1 - s) + s / n_outputs in place of the target t; for
+                bincrossentropy, t (1 - s) + s / 2.
+            callbacks: what is called on the way: `EarlyStopping`, `Checkpoint`, `GradientNorms`, your own.
             on_epoch: called with the history after each epoch.
+            progress: whether a training of some seconds shows a bar on a terminal.
 
         Returns:
-            The losses by epoch: of training, the mean over samples, each before the step it is part of.
+            Losses and metrics by epoch: of training, the loss is the mean over samples, each before the step
+            it is part of; the layers' L1 and L2 penalties are not in it.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: data that do not fit.
             SettingError: a setting outside its range.
-            DivergenceError: the loss became infinite or NaN; the network is as it was before.
+            DivergenceError: a step is not finite; the network is as it was before this step.
+            MissingExtraError: metrics without scikit-learn.
         """
-        samples, targets = self._as_data(x, y)
-        held_out = None if validation_data is None else self._as_data(*validation_data)
-        return train(
+        takes = format_of(self._chain, label_smoothing)
+        if validation_split:
+            if validation_data is not None:
+                raise SettingError("give validation_data or validation_split, not both")
+            check_same_length(x, y, "Network")
+            part = split_at(len(x), validation_split)
+            x, y, validation_data = x[:part], y[:part], (x[part:], y[part:])
+            sample_weight = None if sample_weight is None else sample_weight[:part]
+        samples = takes.samples(x, y, sample_weight, class_weight)
+        size = min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size
+        check_count("batch_size", size, 1, len(samples))
+        source = ArraySource(samples, self._random if shuffle else None)
+        return self._fit(
+            takes,
+            source,
+            int(size),
+            samples,
+            validation_data,
+            metrics,
+            epochs,
+            _optimizer(optimizer, learning_rate),
+            callbacks,
+            on_epoch,
+            progress,
+        )
+
+    def fit_batches(
+        self,
+        batches: Iterable[Batch[F]],
+        *,
+        epochs: int = 10,
+        steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | Schedule | None = None,
+        optimizer: Optimizer | None = None,
+        validation_data: ValidationData[F] | None = None,
+        metrics: Sequence[MetricName] = (),
+        class_weight: Mapping[int, float] | None = None,
+        label_smoothing: float = 0.0,
+        callbacks: Sequence[Callback] = (),
+        on_epoch: Callable[[History], None] | None = None,
+        progress: bool = True,
+    ) -> History:
+        """Trains with batches as an iterable gives them; in all else as `fit`.
+
+        The row groups of a Parquet file, for one, by pyarrow:
+
+            class Table:
+                def __iter__(self):
+                    for part in pyarrow.parquet.ParquetFile("table.parquet").iter_batches(4096):
+                        columns = [part[name].to_numpy() for name in names]
+                        yield np.stack(columns, axis=1), part["label"].to_numpy()
+
+        Args:
+            batches: gives tuples `(x, y)` or `(x, y, sample_weight)`, of any number of samples each.
+            epochs: how often all batches are used; an iterator, which gives them once, is enough for one.
+            steps_per_epoch: makes an epoch of so many batches; the next goes on with those that follow, and
+                a training that is resumed passes over those it has had.
+            batch_size: divides each batch into steps of so many samples; by default it is one step.
+            optimizer: as in `fit`, like all below.
+            learning_rate: short for `optimizer=SGD(learning_rate)`.
+            validation_data: the held-out samples.
+            metrics: of them alone.
+            class_weight: the weights of classes.
+            label_smoothing: of the targets.
+            callbacks: what is called on the way.
+            on_epoch: called after each epoch.
+            progress: whether there may be a bar.
+
+        Returns:
+            As `fit`.
+
+        Raises:
+            ShapeError, ArrayTypeError, DataError: a batch that does not fit, or too few of them; the network
+                is as after the last step.
+            Others: as `fit`, and what the iterable raises.
+        """
+        if steps_per_epoch is not None:
+            check_count("steps_per_epoch", steps_per_epoch, 1)
+        if batch_size is not None:
+            check_count("batch_size", batch_size, 1)
+        if metrics and validation_data is None:
+            raise SettingError("metrics of batches need validation_data, of which they are measured")
+        takes = format_of(self._chain, label_smoothing)
+        return self._fit(
+            takes,
+            BatchSource(batches, steps_per_epoch, takes, class_weight),
+            batch_size,
+            None,
+            validation_data,
+            metrics,
+            epochs,
+            _optimizer(optimizer, learning_rate),
+            callbacks,
+            on_epoch,
+            progress,
+        )
+
+    def _fit(
+        self,
+        takes: SampleFormat[F],
+        source: ArraySource[F] | BatchSource[F],
+        batch_size: int | None,
+        trained: Samples[F] | None,
+        validation_data: ValidationData[F] | None,
+        metrics: Sequence[MetricName],
+        epochs: int,
+        optimizer: Optimizer,
+        callbacks: Sequence[Callback],
+        on_epoch: Callable[[History], None] | None,
+        progress: bool,
+    ) -> History:
+        check_count("epochs", epochs, 1)
+        output, history = self._output, History()
+        fit = Fit(
             self._chain,
             self._loss,
-            samples,
-            targets,
+            Trainer(self._chain, self._loss, batch_size or 1, optimizer),
+            source,
+            batch_size=batch_size,
+            trained=trained,
+            held_out=None if validation_data is None else takes.validation(validation_data),
+            measure=Measure(metrics, output.actname, output.lossfnname, output.length),
+            random=self._random,
             epochs=epochs,
-            batch_size=min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size,
-            learning_rate=learning_rate,
-            random=self._random if shuffle else None,
-            validate=None if held_out is None else lambda: self._mean_loss(*held_out),
+            callbacks=callbacks,
             on_epoch=on_epoch,
+            history=history,
         )
+        self.history = history
+        with Bar(epochs, source.length, progress) as bar:
+            fit.run(bar)
+        return history
 
     def summary(self) -> str:
         """A table of the layers: kind, units, activation, parameters."""
@@ -422,6 +458,19 @@ class Network(Generic[F]):
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
         kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
+
+
+def _optimizer(optimizer: Optimizer | None, learning_rate: float | Schedule | None) -> Optimizer:
+    if optimizer is None:
+        return SGD() if learning_rate is None else SGD(learning_rate)
+    if learning_rate is not None:
+        raise SettingError(
+            "fit takes an optimizer or a learning_rate, which is short for SGD(learning_rate), not both; "
+            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
+    return optimizer
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

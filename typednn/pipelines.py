@@ -14,6 +14,7 @@ from typednn_kernels.arrays import Matrix
 from typednn.arrays import Labels
 from typednn.data_files import Dataset
 from typednn.errors import MissingExtraError, SettingError
+from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.model_files import Model
 from typednn.networks import Network
@@ -29,7 +30,6 @@ from typednn.preprocessing import (
     scale_of,
     task_of,
 )
-from typednn.training import History
 
 EPOCHS = 100
 RATES: dict[Task, float] = {"classification": 0.05, "regression": 0.01}

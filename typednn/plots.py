@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from typednn.demonstration import SIDE, Demonstration
-from typednn.errors import MissingExtraError
+from typednn.figures import FAINT, HELD, INK, TRAINING, epoch_axis, new_figure, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-INK, FAINT, LINE = "#22303c", "#7b8894", "#e3e8ec"
-TRAINING, HELD, WRONG = "#e39b3b", "#2a6db0", "#c8342b"
+WRONG = "#c8342b"
 
 ACROSS, GAP = 16, 2
 """So many images of weights stand in a row, so many pixels apart."""
@@ -34,9 +32,7 @@ def demonstration_png(shown: Demonstration) -> bytes:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    file = io.BytesIO()
-    demonstration_figure(shown).savefig(file, format="png")
-    return file.getvalue()
+    return picture(demonstration_figure(shown), "png")
 
 
 def demonstration_figure(shown: Demonstration) -> Figure:
@@ -45,33 +41,7 @@ def demonstration_figure(shown: Demonstration) -> Figure:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise MissingExtraError("matplotlib", "the picture", "cli") from None
-    layout = ConstrainedLayoutEngine(h_pad=0.14, w_pad=0.14, hspace=0.03, wspace=0.03)
-    with rc_context(
-        {
-            "font.size": 12,
-            "axes.titlesize": 14,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.titlepad": 12,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.edgecolor": FAINT,
-            "axes.labelcolor": INK,
-            "axes.titlecolor": INK,
-            "text.color": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "grid.color": LINE,
-            "legend.frameon": False,
-        }
-    ):
-        figure = Figure(figsize=(14, 15), dpi=110, layout=layout, facecolor="white")
+    with new_figure(14, 15, pad=0.14) as figure:
         _draw(figure, shown)
     return figure
 
@@ -108,8 +78,6 @@ def _head(figure: SubFigure, text: str) -> None:
 
 
 def _draw_curves(losses: Axes, accuracies: Axes, shown: Demonstration) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     curves = shown.curves
     epochs = range(1, len(curves.loss) + 1)
     for label, color, loss, accuracy in (
@@ -120,12 +88,10 @@ def _draw_curves(losses: Axes, accuracies: Axes, shown: Demonstration) -> None:
         losses.plot(epochs, loss, color=color, linewidth=2.4, label=label, marker=marker)
         percent = 100 * np.array(accuracy)
         accuracies.plot(epochs, percent, color=color, linewidth=2.4, label=label, marker=marker)
-    losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy", yscale="log")
-    accuracies.set(title="Accuracy", xlabel="epoch", ylabel="digits read rightly, %")
+    losses.set(title="Loss", ylabel="cross-entropy", yscale="log")
+    accuracies.set(title="Accuracy", ylabel="digits read rightly, %")
     for axes in (losses, accuracies):
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-        axes.grid(visible=True)
-        axes.set_axisbelow(True)
+        epoch_axis(axes)
         axes.legend()
 
 

@@ -1,4 +1,4 @@
-"""Training: whole epochs in compiled calls, none of which lasts long.
+"""Training steps in compiled calls, none of which lasts long, and where one went wrong.
 
 A call to the kernels trains a piece of an epoch, of about `PIECE` seconds, so that Ctrl-C is answered
 between pieces, with the network as it was after the last of them.
@@ -6,310 +6,251 @@ between pieces, with the network as it was after the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from math import isfinite
 from time import perf_counter
 from typing import Generic
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
+from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Order, Vector
-from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES
+from typednn_kernels.layout import weights
 
-from typednn.arrays import as_matrix, as_real, as_targets, check_range, check_same_length
+from typednn.arrays import read_only
 from typednn.backends import kernels
+from typednn.batches import Samples
 from typednn.chains import Chain
-from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
-from typednn.layers import InputLayer, Layer, OutputLayer
+from typednn.errors import DivergenceError
+from typednn.optimizers import Optimizer
+from typednn.updates import Updates
 
 BATCH_SIZE = 32
 """Samples per step where the user says nothing."""
 
 PIECE = 0.05
-STEPS_AT_ONCE = 65536
-"""Epochs of few samples are trained several in one call, up to so many steps."""
 
 
-@dataclass(slots=True)
-class History:
-    """The mean losses of a training, by epoch.
+class BadStepError(Exception):
+    """A step that is not finite, and was not made.
 
     Attributes:
-        loss: of the training samples, each taken before the step that it is part of.
-        validation_loss: of the held-out samples after each epoch; empty without them.
+        sample: how many samples had been trained before it.
+        layer: the place of the layer where the first number that is not finite arose.
+        what: what kind of number that is.
     """
 
-    loss: list[float] = field(default_factory=list[float])
-    validation_loss: list[float] = field(default_factory=list[float])
+    def __init__(self, sample: int, layer: int, what: str) -> None:
+        super().__init__(sample, layer, what)
+        self.sample, self.layer, self.what = sample, layer, what
 
-    def __str__(self) -> str:
-        """The last epoch in a line."""
-        if not self.loss:
-            return "no epoch yet"
-        line = f"epoch {len(self.loss)}: loss {self.loss[-1]:.3g}"
-        return line + (f", validation {self.validation_loss[-1]:.3g}" if self.validation_loss else "")
+    def divergence(self, chain: Chain[F], epoch: int, step: int) -> DivergenceError:
+        """The error for the user, who counts from 1."""
+        return DivergenceError(
+            f"training diverged at step {step} of epoch {epoch}: {chain.layers[self.layer].name}, has "
+            f"{self.what} that are not finite; the network is as it was before this step. "
+            "A smaller learning rate helps",
+            epoch,
+            step,
+            self.layer,
+        )
 
 
 class Trainer(Generic[F]):
-    """Runs steps of gradient descent over some samples, piece by piece."""
+    """Makes the steps of an optimiser, piece by piece.
 
-    def __init__(
-        self, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F], batch_size: int, learning_rate: float
-    ) -> None:
-        self.chain, self.loss, self.x, self.t = chain, loss, x, t
+    Raises:
+        SettingError: a setting of the optimiser that the dtype cannot hold.
+    """
+
+    def __init__(self, chain: Chain[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
+        self.chain, self.loss = chain, loss
         self.batch_size = batch_size
-        self.learning_rate: F = chain.dtype.type(learning_rate)
+        self.updates = Updates(chain, optimizer)
         self.workspace = chain.new_workspace(batch_size)
-        self.gradient: Vector[F] = np.empty_like(chain.parameters)
+        self.gradient = chain.gradient  # layers form theirs anew when asked
+        chain.has_gradient = [False] * len(chain.layers)
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
 
-    def run(self, order: Order, losses: Vector[F]) -> None:
-        """Trains with the samples of `order`; the loss of each goes to `losses`."""
+    def resize(self, batch_size: int) -> None:
+        """Makes steps of so many samples from now on."""
+        if batch_size > self.batch_size:
+            self.workspace = self.chain.new_workspace(batch_size)
+        self.batch_size = batch_size
+
+    def run(
+        self, samples: Samples[F], order: Order, losses: Vector[F], at_once: int | None = None
+    ) -> Iterator[int]:
+        """Trains with the samples of `order`; the loss of each goes to `losses`.
+
+        Args:
+            samples: where the order takes them from.
+            order: the indices of samples, `(n,)`.
+            losses: `(n,)`, each before the step that it is part of, times its weight.
+            at_once: at most so many steps in a piece.
+
+        Yields:
+            How many samples have been trained, after each piece; the layers can then be shown.
+
+        Raises:
+            BadStepError: a step that is not finite; the network is as it was before this step.
+        """
         start = 0
         while start < len(order):
-            steps = -(-self.piece // self.batch_size) * self.batch_size
-            piece = slice(start, min(start + steps, len(order)))
+            steps = -(-min(self.piece, samples.at_once) // self.batch_size)
+            if at_once is not None:
+                steps = min(steps, at_once)
+            piece = slice(start, min(start + steps * self.batch_size, len(order)))
             began = perf_counter()
-            self._train(_read_only_order(order[piece]), losses[piece])
+            self._train(samples, order[piece], losses[piece], start)
             elapsed = perf_counter() - began
-            if piece.stop - start == steps:
-                self.piece = max(1, int(steps * min(8.0, PIECE / max(elapsed, 1e-9))))
+            if piece.stop - start >= self.piece:
+                self.piece = max(1, int((piece.stop - start) * min(8.0, PIECE / max(elapsed, 1e-9))))
             start = piece.stop
+            yield start
 
-    def _train(self, order: Order, losses: Vector[F]) -> None:
-        chain, work = self.chain, self.workspace
-        run = kernels()
-        if self.batch_size == 1:
-            run.train_online(
-                chain.parameters,
-                chain.layout,
-                self.loss,
-                self.x,
-                self.t,
-                order,
-                self.learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                losses,
-            )
-        else:
-            run.train_batches(
-                chain.parameters,
-                chain.layout,
-                self.loss,
-                self.x,
-                self.t,
-                order,
-                self.batch_size,
-                self.learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                self.gradient,
-                losses,
-            )
-
-    def show(self, steps: int) -> None:
-        """Lets the layers show the last of so many steps."""
-        self.workspace.hold((steps - 1) % self.batch_size + 1)
+    def show(self) -> None:
+        """Lets the layers show the last step."""
         self.workspace.complete_forward()
         self.workspace.complete_backward()
         self.chain.show(self.workspace)
 
+    def _train(self, samples: Samples[F], order: Order, losses: Vector[F], before: int) -> None:
+        """A piece, `before` which so many samples have been trained."""
+        self.workspace.hold((len(order) - 1) % self.batch_size + 1)
+        x, t, sample_weights, places = samples.take(order)
+        rate = self.updates.plain_rate
+        if self.batch_size == 1 and rate is not None and not len(sample_weights):
+            done = self._train_online(x, t, places, rate, losses)
+        else:
+            done = self._train_batches(x, t, sample_weights, places, losses)
+        self.updates.step += -(-done // self.batch_size)
+        if done < len(losses):
+            step = done - done % self.batch_size
+            batch = places[step : step + self.batch_size]
+            raise BadStepError(before + step, *self._origin(x[batch], t[batch]))
 
-def train(
-    chain: Chain[F],
-    loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    random: np.random.Generator | None,
-    validate: Callable[[], float] | None,
-    on_epoch: Callable[[History], None] | None,
-) -> History:
-    """What `Network.fit` does, with checked data; `random` draws the order of samples."""
-    check_count("epochs", epochs, 1)
-    check_count("batch_size", batch_size, 1, len(x))
-    check_rate("learning_rate", learning_rate)
-    trainer = Trainer(chain, loss, x, t, int(batch_size), learning_rate)
-    order: Order = np.arange(len(x))
-    losses: Vector[F] = np.empty(len(x), chain.dtype)
-    history = History()
-    with _unchanged_by_divergence(chain, random):
-        for epoch in range(epochs):
-            if random is not None:
-                random.shuffle(order)
-            trainer.run(order, losses)
-            history.loss.append(_checked_mean(chain, losses, epoch))
-            trainer.show(len(order))
-            if validate is not None:
-                history.validation_loss.append(validate())
-            if on_epoch is not None:
-                on_epoch(history)
-    return history
+    def _train_online(
+        self, x: Matrix[F], t: Matrix[F], order: Order, learning_rate: F, losses: Vector[F]
+    ) -> int:
+        """How many steps were good; the network is as it was after the last of them.
 
+        The kernel changes upper layers before it knows the errors of lower ones, and cannot take a step
+        back. So a piece with a bad step is made again, in halves, up to the last good one.
+        """
+        chain, work, parameters, saved = self.chain, self.workspace, self.chain.parameters, self.gradient
 
-def gradient_descent_epoch(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int
-) -> tuple[list[Layer[F]], list[float]]:
-    """Trains sample by sample, in the given order.
+        def good(first: int, last: int) -> bool:
+            saved[...] = parameters
+            kernels().train_online(
+                parameters,
+                chain.layout,
+                self.loss,
+                x,
+                t,
+                read_only(order[first:last]),
+                learning_rate,
+                work.a,
+                work.h,
+                work.dLdh,
+                work.dLda,
+                losses[first:last],
+            )
+            if _all_finite(losses[first:last]) and _all_finite(parameters):
+                return True
+            parameters[...] = saved
+            return False
 
-    Args:
-        ANN: the layers, attached and with weights, the input layer first.
-        x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
-        eta: the learning rate.
-        epochs: how many times each sample is used.
+        if good(0, len(order)):
+            return len(order)
+        done, bad = 0, len(order)
+        while done + 1 < bad:
+            middle = (done + bad) // 2
+            if good(done, middle):
+                done = middle
+            else:
+                bad = middle
+        return done
 
-    Returns:
-        `ANN`, and the mean loss of each epoch, each sample's taken before its step.
-
-    Raises:
-        WiringError, NotReadyError: the list is not a network, or a layer has no weights.
-        ShapeError, ArrayTypeError, DataError: data that do not fit.
-        SettingError: a setting outside its range.
-        DivergenceError: the loss became infinite or NaN; the network is as it was before.
-    """
-    check_count("epochs", epochs, 1)
-    return ANN, list(_epochs(ANN, x, y, eta, epochs, STEPS_AT_ONCE))
-
-
-def gradient_descent_threshold(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, thresh: float, max_epochs: int = 10_000
-) -> tuple[list[Layer[F]], list[float]]:
-    """Trains as `gradient_descent_epoch` until the loss is good enough, or rises.
-
-    Args:
-        ANN: the layers, attached and with weights, the input layer first.
-        x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
-        eta: the learning rate.
-        thresh: training ends with the first epoch whose mean loss is not above this.
-        max_epochs: it ends after so many epochs in any case.
-
-    Returns:
-        `ANN`, and the mean loss of each epoch.
-
-    Raises:
-        As `gradient_descent_epoch`.
-    """
-    check_count("max_epochs", max_epochs, 1)
-    if not isfinite(thresh):
-        raise SettingError(f"thresh must be a finite number, not {thresh!r}")
-    losses: list[float] = []
-    for loss in _epochs(ANN, x, y, eta, max_epochs, 1):
-        losses.append(loss)
-        if loss <= thresh or (len(losses) > 1 and loss > losses[-2]):
-            break
-    return ANN, losses
-
-
-def _epochs(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
-) -> Iterator[float]:
-    """Trains epoch by epoch, or several small ones at once, and yields their mean losses."""
-    chain, output = _network(ANN)
-    check_rate("eta", eta)
-    samples, targets = _classic_data(chain, output, x, y)
-    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, eta)
-    n = len(samples)
-    done = 0
-    with _unchanged_by_divergence(chain, None):
-        while done < epochs:
-            count = min(epochs - done, max(1, steps_at_once // n))
-            losses: Vector[F] = np.empty(count * n, chain.dtype)
-            trainer.run(np.tile(np.arange(n), count), losses)
-            means = [
-                _checked_mean(chain, epoch, done + k) for k, epoch in enumerate(losses.reshape(count, n))
-            ]
-            trainer.show(n)
-            done += count
-            yield from means
-
-
-def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
-    if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
-        raise WiringError("ANN must be a list of layers, the input layer first")
-    chain, output = ANN[0]._chain, ANN[-1]
-    if len(ANN) != len(chain.layers) or any(a is not b for a, b in zip(ANN, chain.layers, strict=True)):
-        raise WiringError("ANN must hold the attached layers in order; attach_after(...) attaches them")
-    if not isinstance(ANN[0], InputLayer) or not isinstance(output, OutputLayer):
-        raise WiringError(f"ANN must go from an input layer to an output layer, not {ANN[0]!r} to {output!r}")
-    for k, layer in enumerate(ANN):
-        if k > 0 and not chain.has_weights[k]:
-            raise NotReadyError(f"{layer.name}: has no weights yet; call set_weights(...) first")
-    return chain, output
-
-
-def _classic_data(
-    chain: Chain[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike
-) -> tuple[Matrix[F], Matrix[F]]:
-    row = LOSSES[LOSS_CODES[output.lossfnname]]
-    samples = as_matrix(as_real(x, chain.dtype, "x", "ANN"), chain.layers[0].length, chain.dtype, "x", "ANN")
-    y_array = as_real(y, chain.dtype, "y", "ANN")
-    classes = row.name == "crossentropy"
-    if y_array.ndim == 1 and output.length == 1 and not classes:
-        y_array = y_array.reshape(-1, 1)
-    targets = as_targets(y_array, output.length, chain.dtype, classes, "ANN")
-    check_range(targets, row.target_minimum, row.target_maximum, "y", "ANN")
-    check_same_length(samples, targets, "ANN")
-    return samples, targets
-
-
-@contextmanager
-def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Generator[None]:
-    """Where training diverges, the network is left as it was before."""
-    parameters, workspace, has_gradient = chain.parameters.copy(), chain.workspace, chain.has_gradient
-    state = None if random is None else random.bit_generator.state
-    try:
-        yield
-    except DivergenceError:
-        chain.parameters[...] = parameters
-        chain.workspace, chain.has_gradient = workspace, has_gradient
-        if random is not None and state is not None:
-            random.bit_generator.state = state
-        raise
-
-
-def _checked_mean(chain: Chain[F], losses: Vector[F], epoch: int) -> float:
-    with np.errstate(all="ignore"):
-        mean = float(losses.mean(dtype=np.float64))
-        healthy = isfinite(mean) and bool(np.isfinite(chain.parameters).all())
-    if not healthy:
-        wrong = np.flatnonzero(~np.isfinite(losses))
-        place = f"at step {wrong[0] + 1} of epoch {epoch + 1}" if len(wrong) else f"in epoch {epoch + 1}"
-        raise DivergenceError(
-            f"training diverged {place}: the loss is not finite any more; the network is as it was before. "
-            "A smaller learning rate helps"
+    def _train_batches(
+        self, x: Matrix[F], t: Matrix[F], sample_weights: Vector[F], order: Order, losses: Vector[F]
+    ) -> int:
+        """How many samples were trained in good steps."""
+        chain, work, updates = self.chain, self.workspace, self.updates
+        kernels().train_batches(
+            chain.parameters,
+            chain.layout,
+            self.loss,
+            x,
+            t,
+            sample_weights,
+            read_only(order),
+            self.batch_size,
+            updates.rule,
+            updates.coefficients(-(-len(order) // self.batch_size)),
+            updates.segments,
+            updates.penalties,
+            work.a,
+            work.h,
+            work.dLdh,
+            work.dLda,
+            self.gradient,
+            updates.states,
+            losses,
         )
-    return mean
+        return _count_finite(losses)
+
+    def observe(self, loss: float) -> None:
+        """Takes the loss of an epoch, of the validation data where there are some, for the schedule."""
+        self.updates.observe(loss)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that an exact continuation needs beside the parameters and the order of samples; copies."""
+        return self.updates.state()
+
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Goes on where a training of the same network with the same optimiser was.
+
+        Raises:
+            ShapeError: it was another network, optimiser or schedule; nothing is changed.
+        """
+        self.updates.restore(state)
+
+    def _origin(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
+        """The first layer where a step with these samples is not finite, and what; the layers show it."""
+        chain, work, run = self.chain, self.workspace, kernels()
+        layers, gradient = chain.layers, self.gradient
+        vectors = work.a, work.h, work.dLdh, work.dLda
+        losses: Vector[F] = np.empty(len(x), chain.dtype)
+        work.hold(len(x))
+        blocks, last = work.blocks, len(layers) - 1
+        with np.errstate(all="ignore"):
+            run.forward(chain.parameters, chain.layout, x, work.a, work.h)
+            output = blocks[last]
+            run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
+            run.backward(chain.parameters, chain.layout, self.loss, t, *vectors, gradient)
+            self.show()
+            squares = [
+                float(np.dot(g, g))
+                for g in (weights(gradient, chain.layout, k).reshape(-1) for k in range(last + 1))
+            ]
+        upwards, downwards = range(last + 1), range(last, 0, -1)
+        suspects = [
+            *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),
+            (last, "losses", _all_finite(losses)),
+            *((k, "error signals", _all_finite(blocks[k].dLda)) for k in downwards),
+            *((k, "gradients", isfinite(squares[k])) for k in downwards),
+            (squares.index(max(squares)), "steps", False),
+        ]
+        return next((k, what) for k, what, finite in suspects if not finite)
 
 
-def _read_only_order(order: Order) -> Order:
-    view = order.view()
-    view.setflags(write=False)
-    return view
+def _count_finite(losses: Vector[F]) -> int:
+    """How many come before the first that is not finite."""
+    if _all_finite(losses):
+        return len(losses)
+    return int(np.isfinite(losses).argmin())
 
 
-def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raises SettingError where a number of things is none, or outside its range."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < lowest or (highest is not None and value > highest):
-        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
-        raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
-
-
-def check_rate(name: str, value: float) -> None:
-    """Raises SettingError where a learning rate is not a positive finite number."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value <= 0:
-        raise SettingError(f"{name} must be a positive finite number, not {value!r}")
+def _all_finite(array: NDArray[F]) -> bool:
+    return bool(np.isfinite(array).all())

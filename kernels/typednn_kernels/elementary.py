@@ -1,6 +1,6 @@
 """The words in which formulas are written.
 
-A formula of `activations` or `losses` is written once, in these functions, `abs`, arithmetic and
+A formula of `activations`, `losses` or `updates` is written once, in these functions, `abs`, arithmetic and
 comparisons. Called as it stands it is the NumPy version, elementwise over arrays. Compiled, the same
 source runs on scalars inside a loop, and these names stand for the versions of `compiled.elementary`
 that LLVM vectorises.
@@ -35,6 +35,18 @@ def log1p(x: Values) -> Values:
 def tanh(x: Values) -> Values:
     """The hyperbolic tangent."""
     result: Values = np.tanh(x)
+    return result
+
+
+def sqrt(x: Values) -> Values:
+    """The square root."""
+    result: Values = np.sqrt(x)
+    return result
+
+
+def sign(x: Values) -> Values:
+    """1, -1 or 0; NaN where x is NaN."""
+    result: Values = np.sign(x)
     return result
 
 

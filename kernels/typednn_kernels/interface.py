@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Segments, Vector
 
 
 class Kernels(Protocol):
@@ -109,14 +109,27 @@ class Kernels(Protocol):
         loss: int,
         x: Matrix[F],
         t: Matrix[F],
+        sample_weights: Vector[F],
         order: Order,
         batch_size: int,
-        learning_rate: F,
+        rule: int,
+        coefficients: Matrix[F],
+        segments: Segments,
+        penalties: Matrix[F],
         a: Vector[F],
         h: Vector[F],
         dLdh: Vector[F],
         dLda: Vector[F],
         gradient: Vector[F],
+        states: Matrix[F],
         losses: Vector[F],
     ) -> None:
-        """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+        """A step for each `batch_size` samples of `order`, the last batch being what is left.
+
+        `rule` is a code, the place in the table of `updates`, where the columns of the next are named:
+        `coefficients` has a row for each step, `segments` one for each part of the parameters that is
+        trained, and `penalties` what belongs to it; `states` `(n, n_parameters)` is what the rule remembers.
+        The loss of a batch is the mean of its samples' losses, each times its weight: `sample_weights` has
+        one for each row of x, or none at all. Before a step of which the loss, or the length of the gradient,
+        or that times the learning rate, is not finite, the training ends; the losses from there on are NaN.
+        """

@@ -11,7 +11,6 @@ R = TypeVar("R")
 __version__: str
 
 def from_dtype(dtype: Any) -> types.Type: ...
-
 def njit(
     *,
     cache: bool = ...,

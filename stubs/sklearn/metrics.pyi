@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,3 +10,22 @@ def log_loss(
 ) -> float: ...
 def mean_absolute_error(y_true: NDArray[np.floating], y_pred: NDArray[np.floating]) -> float: ...
 def r2_score(y_true: NDArray[np.floating], y_pred: NDArray[np.floating]) -> float: ...
+def mean_squared_error(y_true: NDArray[np.floating], y_pred: NDArray[np.floating]) -> float: ...
+def top_k_accuracy_score(
+    y_true: NDArray[np.integer], y_score: NDArray[np.floating], *, k: int, labels: Sequence[int] | None
+) -> float: ...
+def f1_score(
+    y_true: NDArray[np.integer],
+    y_pred: NDArray[np.integer],
+    *,
+    average: Literal["macro", "binary"],
+    labels: Sequence[int] | None,
+    zero_division: float,
+) -> float: ...
+def roc_auc_score(
+    y_true: NDArray[np.integer],
+    y_score: NDArray[np.floating],
+    *,
+    multi_class: Literal["ovr"],
+    labels: Sequence[int] | None,
+) -> float: ...

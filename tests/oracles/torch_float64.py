@@ -87,3 +87,38 @@ def _loss(torch: Any, activation: str, loss: str, a: Any, y: Any, t: Any) -> Any
     if activation == "softmax":
         return -(t * torch.log_softmax(a, dim=1)).sum(dim=1).mean()
     return -(t * torch.log(torch.clamp(y, 1e-7, 1 - 1e-7))).sum(dim=1).mean()
+
+
+def train(
+    activations: Sequence[str],
+    weights: Sequence[ArrayLike],
+    biases: Sequence[ArrayLike],
+    loss: str,
+    x: ArrayLike,
+    t: ArrayLike,
+    batches: Sequence[Sequence[int]],
+    optimizer: str,
+    settings: dict[str, Any],
+) -> tuple[NDArray[np.float64], list[float]]:
+    """Steps of a `torch.optim` optimiser: all parameters, by layer weights and biases, and the losses."""
+    torch = pytorch()
+    parameters = [
+        torch.tensor(np.array(each, np.float64), dtype=torch.float64, requires_grad=True)
+        for pair in zip(weights, biases, strict=True)
+        for each in pair
+    ]
+    samples, targets = (torch.tensor(np.array(each, np.float64)) for each in (x, t))
+    stepper = getattr(torch.optim, optimizer)(parameters, **settings)
+    losses: list[float] = []
+    for batch in batches:
+        h = _activation(torch, activations[0], samples[list(batch)])
+        a = h
+        for name, weight, bias in zip(activations[1:], parameters[::2], parameters[1::2], strict=True):
+            a = torch.nn.functional.linear(h, weight, bias)
+            h = _activation(torch, name, a)
+        stepper.zero_grad()
+        mean_loss = _loss(torch, activations[-1], loss, a, h, targets[list(batch)])
+        mean_loss.backward()
+        stepper.step()
+        losses.append(float(mean_loss.item()))
+    return np.concatenate([each.detach().numpy().reshape(-1) for each in parameters]), losses

@@ -407,7 +407,7 @@ def test_bad_data_at_the_typed_door(name: str, method: str) -> None:
     with pytest.raises(kind, match=message):
         call(x, y)
     if method == "fit":
-        with pytest.raises(kind, match=message):
+        with pytest.raises(kind, match=message.replace("^Network", "^validation_data")):
             call(X, T, validation_data=(x, y), batch_size=2)
     assert state_of(ann) == before
 
@@ -428,7 +428,7 @@ def test_bad_samples_at_the_typed_door(name: str) -> None:
 SETTINGS: dict[str, list[Any]] = {
     "epochs": [0, -1, 1.5, "3", True, None, np.float64(2)],
     "batch_size": [0, -1, 2.0, "3", True],
-    "learning_rate": [0, -0.1, np.nan, np.inf, "0.1", True, None],
+    "learning_rate": [0, -0.1, np.nan, np.inf, "0.1", True],
 }
 
 

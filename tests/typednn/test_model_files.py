@@ -14,8 +14,9 @@ import pytest
 
 from tests.typednn.building import DTYPES, HIDDEN, LOSSES, OUTPUTS
 from typednn import DataError, FileFormatError, HiddenLayer, InputLayer, Network, OutputLayer, ShapeError
-from typednn.model_files import load, load_model, save, write_file
+from typednn.model_files import load, load_model, save
 from typednn.preprocessing import Classes, Preprocessing, Scale
+from typednn.tensor_files import write_file
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
 

@@ -36,7 +36,7 @@ from typednn import (
     UnknownNameError,
     WiringError,
 )
-from typednn.networks import CHUNK
+from typednn.fitting import CHUNK
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 all_pairs = pytest.mark.parametrize(("output", "loss"), list(product(OUTPUTS, LOSSES)))

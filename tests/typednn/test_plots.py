@@ -104,5 +104,5 @@ def test_one_epoch_is_enough_for_a_picture(shown: Demonstration) -> None:
 
 def test_matplotlib_is_an_extra(shown: Demonstration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"needs matplotlib: pip install 'typednn\[cli\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs matplotlib: pip install 'typednn\[plots\]'"):
         demonstration_png(shown)

@@ -20,6 +20,7 @@ from tests.conftest import PATHS, kernels_of
 from tests.oracles import loops
 from tests.oracles.agreement import assert_agrees, assert_close
 from tests.oracles.problems import Problem, problem
+from tests.typednn_kernels.updating import descent, no_states
 
 DTYPES = (np.float32, np.float64)
 ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
@@ -404,16 +405,76 @@ def test_training(
     given = [case.x.copy(), case.t.copy(), order.copy()]
 
     net, reference = case.net.descend(case.x, case.t, order.tolist(), batch_size or 1, float(eta))
-    first = (work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t), order)
+    first = (work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t))
     flat = (work.a, work.h, work.dLdh, work.dLda)
     if batch_size is None:
-        kernels.train_online(*first, eta, *flat, losses)
+        kernels.train_online(*first, order, eta, *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, eta, *flat, work.gradient, losses)
+        update = descent(float(eta), len(order), work.parameters)
+        states, unweighted = no_states(work.parameters), frozen(np.empty(0, dtype))
+        rest = (unweighted, order, batch_size, *update)
+        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
-    assert all((before == after).all() for before, after in zip(given, first[3:], strict=True))
+    assert all((before == after).all() for before, after in zip(given, (*first[3:], order), strict=True))
+
+
+@by_dtype
+@pytest.mark.parametrize("batch_size", [1, 4, 11])
+@pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)
+def test_training_with_weights(
+    kernels: Any, lengths: Sequence[int], names: Sequence[str], loss: str, batch_size: int, dtype: Any
+) -> None:
+    """A whole weight is as many copies of a sample, where the mean is over as many; one of 0 is none."""
+    case = problem(lengths, names, loss, 7, dtype)
+    work = workspaces(case, batch_size)
+    weights = np.array([1, 2, 0, 3, 1, 0.5, 2], dtype)
+    order = np.array([4, 0, 6, 2, 2, 5, 1, 3, 0, 6, 4], np.int64)
+    net, reference = case.net, list[Any]()
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        gradient = 0
+        for sample in chosen:
+            trace = net.trace(case.x[[sample]], case.t[[sample]])
+            gradient = gradient + weights[sample] * trace.vector / len(chosen)
+            reference.append(weights[sample] * net.mean_loss(case.x[[sample]], case.t[[sample]]))
+        net = net.with_vector(net.vector - 2**-3 * gradient)
+
+    losses = unwritten(len(order), dtype)
+    kernels.train_batches(
+        *(work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t)),
+        *(frozen(weights), frozen(order), batch_size, *descent(2**-3, len(order), work.parameters)),
+        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
+    )
+
+    assert_close(losses, np.array(reference), 512, "losses")
+    assert_close(work.parameters, net.vector, 512, "parameters")
+
+
+@by_dtype
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, "rate"])
+def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: Any) -> None:
+    case = problem((3, 4, 2), ("none", "relu", "none"), "MSE", 7, dtype)
+    work, x, eta = workspaces(case, 2), case.x.copy(), 2.0**-3
+    order = np.array([4, 0, 6, 2, 5, 1, 3], np.int64)
+    good = 4
+    if wrong == "rate":
+        good, eta = 0, float(np.finfo(dtype).max)
+    else:
+        x[order[5], 1] = wrong
+    net, reference = case.net.descend(case.x, case.t, order[:good].tolist(), 2, eta)
+
+    losses = unwritten(7, dtype)
+    kernels.train_batches(
+        *(work.parameters, work.layout, LOSS_CODES["MSE"], frozen(x), frozen(case.t)),
+        *(frozen(np.empty(0, dtype)), frozen(order), 2, *descent(eta, len(order), work.parameters)),
+        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
+    )
+
+    assert_close(losses[:good], reference, 512, "losses")
+    assert np.isnan(losses[good:]).all()
+    assert_close(work.parameters, net.vector, 512, "parameters")
 
 
 @by_dtype
@@ -426,12 +487,15 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     before, _ = case.net.descend(case.x, case.t, order[: -len(last)].tolist(), batch_size, 0.5)
 
     reference = before.trace(case.x[last], case.t[last])
-    first = (work.parameters, work.layout, LOSS_CODES["MSE"], frozen(case.x), frozen(case.t), frozen(order))
+    first = (work.parameters, work.layout, LOSS_CODES["MSE"], frozen(case.x), frozen(case.t))
     flat, losses = (work.a, work.h, work.dLdh, work.dLda), unwritten(7, dtype)
     if batch_size == 1:
-        kernels.train_online(*first, dtype(0.5), *flat, losses)
+        kernels.train_online(*first, frozen(order), dtype(0.5), *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, dtype(0.5), *flat, work.gradient, losses)
+        update = descent(0.5, len(order), work.parameters)
+        rest = (frozen(np.empty(0, dtype)), frozen(order), batch_size, *update)
+        states = no_states(work.parameters)
+        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):

@@ -21,9 +21,11 @@ class HiddenLayer(TrainableLayer[F]):
         length: the number of units.
         actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
+        l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
+            |W| plus l2 times the sum of W². The losses that are reported are without them.
 
     Raises:
-        SettingError: the length is not a positive integer.
+        SettingError: the length is not a positive integer, or a penalty is negative or not finite.
         UnknownNameError: no such activation or initialiser.
     """
 
@@ -34,8 +36,10 @@ class HiddenLayer(TrainableLayer[F]):
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
     ) -> None:
-        super().__init__(length, weights, biases)
+        super().__init__(length, weights, biases, l1, l2)
         self.actname = checked_name("hidden activation", actfn, get_args(ActivationName))
         self._alone()
 

@@ -128,6 +128,15 @@ class Layer(Generic[F]):
         raise self._has_no("biases")
 
     @property
+    def trainable(self) -> bool:
+        """Whether training changes the parameters; see `TrainableLayer`."""
+        raise self._has_no("parameters")
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        raise self._has_no("parameters")
+
+    @property
     def dLda(self) -> Matrix[F]:
         """The error signal; see `TrainableLayer`."""
         raise self._has_no("gradients")

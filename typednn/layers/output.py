@@ -27,12 +27,14 @@ class OutputLayer(TrainableLayer[F]):
         outputfn: `"none"`, `"sigmoid"`, `"relu"`, `"tanh"` or `"softmax"`.
         lossfn: `"MSE"`, `"bincrossentropy"` or `"crossentropy"`.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
+        l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
+            |W| plus l2 times the sum of W². The losses that are reported are without them.
 
     Attributes:
         lossfnname: the name of the loss.
 
     Raises:
-        SettingError: the length is not a positive integer.
+        SettingError: the length is not a positive integer, or a penalty is negative or not finite.
         UnknownNameError: no such activation, loss or initialiser.
     """
 
@@ -46,8 +48,10 @@ class OutputLayer(TrainableLayer[F]):
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
     ) -> None:
-        super().__init__(length, weights, biases)
+        super().__init__(length, weights, biases, l1, l2)
         self.actname = checked_name("output activation", outputfn, get_args(OutputActivationName))
         self.lossfnname: LossName = checked_name("loss", lossfn, get_args(LossName))
         self._alone()

@@ -21,15 +21,29 @@ from typednn.initializers import (
     initializer,
 )
 from typednn.layers.layer import Layer, rebuild
+from typednn.settings import check_amount, check_switch
 
 
 class TrainableLayer(Layer[F]):
-    """A layer with weights and biases."""
+    """A layer with weights and biases.
+
+    Attributes:
+        l1, l2: training lowers the loss plus l1 times the sum of |W| plus l2 times the sum of W².
+    """
 
     def __init__(
-        self, length: int, weights: WeightInitializerName | None, biases: BiasInitializerName | None
+        self,
+        length: int,
+        weights: WeightInitializerName | None,
+        biases: BiasInitializerName | None,
+        l1: float,
+        l2: float,
     ) -> None:
         super().__init__(length)
+        for penalty, amount in (("l1", l1), ("l2", l2)):
+            check_amount(f"{type(self).__name__}: {penalty}", amount)
+        self.l1, self.l2 = float(l1), float(l2)
+        self._trainable = True
         for table, kind, name in (
             (WEIGHT_INITIALIZERS, "weight initialiser", weights),
             (BIAS_INITIALIZERS, "bias initialiser", biases),
@@ -138,6 +152,20 @@ class TrainableLayer(Layer[F]):
         if numbers.shape not in {(1, self.length), (self.length,)}:
             raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {numbers.shape}")
         self._chain.biases[self._index][...] = numbers.reshape(self.length)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes weights and biases; True until it is set, from the next training on.
+
+        Raises:
+            SettingError: set to something else than True or False.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        check_switch(f"{self.name}: trainable", value)
+        self._trainable = bool(value)
 
     @property
     def dLda(self) -> Matrix[F]:

@@ -53,7 +53,7 @@ def _kinds(real: types.Type) -> dict[str, types.Type]:
     """What an annotation of an entry means where F is a type."""
     index = types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
-    arrays |= {"Order": (index, 1), "Layout": (index, 2)}
+    arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
     return {"int": index, "F": real} | {name: types.Array(*kind, "C") for name, kind in arrays.items()}
 
 

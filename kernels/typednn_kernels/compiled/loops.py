@@ -25,7 +25,7 @@ from numba.extending import intrinsic, overload
 from numba.np.linalg import call_xxgemm
 
 from typednn_kernels.arrays import F, Matrix, Values
-from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Number, Symbol, write
+from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Number, Symbol, write, write_all
 from typednn_kernels.compiled.threads import LEAST, in_threads
 from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, widen
 from typednn_kernels.elementary import where
@@ -42,27 +42,28 @@ MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None, threads: bool = False) -> Formula:
+def elementwise(*formulas: Formula | None, outs: int = 1, threads: bool = False) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
-    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. With
+    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
+    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. With
     `threads`, many numbers are divided between the cores.
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
-        formula, (*arguments, out) = formulas[code], _heads(n, arrays)
+        formula, operands = formulas[code], _heads(n, arrays)
         if formula is not None:
             with np.errstate(all="ignore"):
-                out[...] = formula(*arguments)
+                results = formula(*operands[:-outs])
+            for out, result in zip(operands[-outs:], results if outs > 1 else (results,), strict=False):
+                out[...] = result
 
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
         kinds, (code, n, packed) = signature.args[2], values
 
-        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, operands: Sequence[Any]) -> None:
-            *arguments, out = _operands(context, builder, kinds, operands, start)
-            for formula in _cases(builder, code, formulas):
-                for i in _independent_steps(builder, n):
-                    builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, values: Sequence[Any]) -> None:
+            operands = _operands(context, builder, kinds, values, start)
+            _write_loops(builder, formulas, code, n, operands[:-outs], operands[-outs:])
 
         def compute_part(builder: llvm.IRBuilder, _part: Any, start: Any, stop: Any, operands: Any) -> None:
             compute(builder, operands[0], start, builder.sub(stop, start), operands[1:])
@@ -78,6 +79,21 @@ def elementwise(*formulas: Formula | None, threads: bool = False) -> Formula:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _write_loops(
+    builder: llvm.IRBuilder,
+    formulas: Sequence[Formula | None],
+    code: Any,
+    n: Any,
+    arguments: Sequence[Operand],
+    outs: Sequence[Operand],
+) -> None:
+    for formula in _cases(builder, code, formulas):
+        for i in _independent_steps(builder, n):
+            results = write_all(formula, builder, [each.at(i) for each in arguments])
+            for out, result in zip(outs, results, strict=False):
+                builder.store(result, out.pointer(i))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import isfinite, nan, sqrt
+
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
-from typednn_kernels.compiled.elementwise import copies, products, values
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
+from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, outer_rows, sum_rows
+from typednn_kernels.compiled.elementwise import copies, inner, products, total, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
+from typednn_kernels.compiled.updates import update
 from typednn_kernels.compiled.views import piece, rows
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
+from typednn_kernels.updates import FIRST
 
 
 @kernel
@@ -72,8 +76,7 @@ def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int) -> Vector[F
 
 
 @kernel
-def backward_from_targets(
-    parameters: Vector[F],
+def error_from_targets(
     layout: Layout,
     loss: int,
     t: Vector[F],
@@ -81,29 +84,46 @@ def backward_from_targets(
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
+    samples: int,
+) -> None:
+    """The error signals of the output layer; the targets are flat."""
+    last = layout.shape[0] - 1
+    activation, outputs = layout[last, ACTIVATION], units(h, layout, last, samples)
+    signal, error = units(dLdh, layout, last, samples), units(dLda, layout, last, samples)
+    loss_signal(loss, outputs, t, signal, samples)
+    if not stable_error(loss, activation, outputs, t, error, samples, samples):
+        products(activation, units(a, layout, last, samples), outputs, signal, error, samples)
+
+
+@kernel
+def backward_from_error(
+    parameters: Vector[F],
+    layout: Layout,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
     gradient: Vector[F],
     samples: int,
 ) -> None:
-    """All error signals and gradients; the targets are flat."""
+    """All other error signals, and the gradients."""
     last = layout.shape[0] - 1
     for k in range(last, 0, -1):
-        activation, done = layout[k, ACTIVATION], False
-        activations, signal, error = (
-            units(h, layout, k, samples),
-            units(dLdh, layout, k, samples),
-            units(dLda, layout, k, samples),
-        )
-        if k == last:
-            loss_signal(loss, activations, t, signal, samples)
-            done = stable_error(loss, activation, activations, t, error, samples, samples)
-        else:
+        error = units(dLda, layout, k, samples)
+        if k < last:
             backpropagate_rows(
                 block(dLda, layout, k + 1, samples),
                 weights(parameters, layout, k + 1),
                 block(dLdh, layout, k, samples),
             )
-        if not done:
-            products(activation, units(a, layout, k, samples), activations, signal, error, samples)
+            products(
+                layout[k, ACTIVATION],
+                units(a, layout, k, samples),
+                units(h, layout, k, samples),
+                units(dLdh, layout, k, samples),
+                error,
+                samples,
+            )
         outer_rows(
             block(dLda, layout, k, samples), block(h, layout, k - 1, samples), weights(gradient, layout, k)
         )
@@ -131,7 +151,8 @@ def backward(
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
     targets = piece(t, 0, t.size)
-    backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, t.shape[0])
+    error_from_targets(layout, loss, targets, a, h, dLdh, dLda, t.shape[0])
+    backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, t.shape[0])
 
 
 @kernel
@@ -141,6 +162,15 @@ def gather(x: Vector[F], order: Order, first: int, n: int, chosen: Vector[F]) ->
         copies(0, n, piece(x, order[first + i] * n, n), piece(chosen, i * n, n))
 
 
+@kernel
+def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int, n: int) -> None:
+    """Multiplies the n numbers of each sample with its weight."""
+    for i in range(values.size // n):
+        weight = sample_weights[order[first + i]]
+        for j in range(i * n, (i + 1) * n):
+            values[j] *= weight
+
+
 @entry
 def train_batches(
     parameters: Vector[F],
@@ -148,18 +178,23 @@ def train_batches(
     loss: int,
     x: Matrix[F],
     t: Matrix[F],
+    sample_weights: Vector[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
-    """A step for each `batch_size` samples of `order`, the last batch being what is left."""
-    last = layout.shape[0] - 1
+    """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
+    last, weighted = layout.shape[0] - 1, sample_weights.size > 0
     n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
@@ -168,13 +203,26 @@ def train_batches(
         # The error of the output layer is written where its targets are read, number by number.
         targets = units(dLda, layout, last, samples)
         gather(piece(t, 0, t.size), order, first, n, targets)
+        batch_losses = piece(losses, first, samples)
         sample_losses(
             loss,
             activation,
             units(a, layout, last, samples),
             units(h, layout, last, samples),
             targets,
-            piece(losses, first, samples),
+            batch_losses,
         )
-        backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, samples)
-        descended(0, parameters.size, parameters, gradient, learning_rate, parameters)
+        error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples)
+        if weighted:
+            weigh(batch_losses, sample_weights, order, first, 1)
+            weigh(units(dLdh, layout, last, samples), sample_weights, order, first, n)
+            weigh(units(dLda, layout, last, samples), sample_weights, order, first, n)
+        backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, samples)
+        step = first // batch_size
+        farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
+        length = farthest * sqrt(inner(0, gradient.size, gradient, gradient))
+        if not isfinite(total(0, samples, batch_losses) + length):
+            for i in range(first, order.size):
+                losses[i] = nan
+            break
+        update(parameters, gradient, states, rule, segments, penalties, coefficients, step)

@@ -1,8 +1,8 @@
 """Symbols: what a formula is evaluated for when it becomes machine code.
 
-A formula of `activations` or `losses`, and the polynomials of `compiled.elementary`, are ordinary Python
-functions. Called with arrays they compute; called with a `Symbol` each operation in them writes an LLVM
-instruction instead, and the result is the symbol of the result. NumPy itself leads every operator and
+A formula of `activations`, `losses` or `updates`, and the polynomials of `compiled.elementary`, are ordinary
+Python functions. Called with arrays they compute; called with a `Symbol` each operation in them writes an
+LLVM instruction instead, and the result is the symbol of the result. NumPy itself leads every operator and
 function to the symbol (`__array_ufunc__`, `__array_function__`), and numbers written in a formula take
 the dtype of the symbol that they meet, as they do in NumPy (NEP 50).
 
@@ -126,6 +126,8 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "equal": _comparison("=="),
     "negative": lambda x: x.like(x.builder.fneg(x.value, flags=EXACT)),
     "absolute": _llvm("llvm.fabs"),
+    "sqrt": _llvm("llvm.sqrt"),
+    "sign": lambda x: np.where(x > 0, 1, np.where(x < 0, -1, x)),
     "copysign": _llvm("llvm.copysign"),
     "maximum": lambda x, y: np.where(x < y, y, x),
     "fmax": _llvm("llvm.maximum"),
@@ -136,5 +138,13 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
 
 def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     """Writes a formula of values of one type, and returns its result."""
+    return write_all(formula, builder, arguments)[0]
+
+
+def write_all(
+    formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
+) -> list[ir.Value]:
+    """Writes a formula that may return several results, and returns them."""
     symbols = [Symbol(builder, each) for each in arguments]
-    return symbols[0].peer(formula(*symbols)).value
+    results = formula(*symbols)
+    return [symbols[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.layout import ACTIVATION, biases, block, weights
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.elementwise import activation_value, slope_product
 from typednn_kernels.plain.output import loss_value, output_error
+from typednn_kernels.plain.updates import update
+from typednn_kernels.updates import FIRST, SGD, coefficient_rows
 
 
 def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
@@ -40,16 +42,45 @@ def backward(
     gradient: Vector[F],
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
-    samples, last = len(t), len(layout) - 1
+    error_from_targets(layout, loss, t, a, h, dLdh, dLda)
+    backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(t))
+
+
+def error_from_targets(
+    layout: Layout,
+    loss: int,
+    t: Matrix[F],
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+) -> None:
+    """The error signals of the output layer."""
+    last = len(layout) - 1
+    y, pre_activations = block(h, layout, last, len(t)), block(a, layout, last, len(t))
+    signal, error = block(dLdh, layout, last, len(t)), block(dLda, layout, last, len(t))
+    output_error(loss, int(layout[last, ACTIVATION]), pre_activations, y, t, signal, error)
+
+
+def backward_from_error(
+    parameters: Vector[F],
+    layout: Layout,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    samples: int,
+) -> None:
+    """All other error signals, and the gradients."""
+    last = len(layout) - 1
     for k in range(last, 0, -1):
-        activation = int(layout[k, ACTIVATION])
-        pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
-        signal, error = block(dLdh, layout, k, samples), block(dLda, layout, k, samples)
-        if k == last:
-            output_error(loss, activation, pre_activations, activations, t, signal, error)
-        else:
+        error = block(dLda, layout, k, samples)
+        if k < last:
+            pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
+            signal = block(dLdh, layout, k, samples)
             backpropagate(block(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal)
-            slope_product(activation, pre_activations, activations, signal, error)
+            slope_product(int(layout[k, ACTIVATION]), pre_activations, activations, signal, error)
         outer(error, block(h, layout, k - 1, samples), weights(gradient, layout, k))
         sum_samples(error, biases(gradient, layout, k))
 
@@ -69,8 +100,27 @@ def train_online(
     losses: Vector[F],
 ) -> None:
     """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    gradient = np.empty_like(parameters)
-    train_batches(parameters, layout, loss, x, t, order, 1, learning_rate, a, h, dLdh, dLda, gradient, losses)
+    train_batches(
+        parameters,
+        layout,
+        loss,
+        x,
+        t,
+        np.empty(0, parameters.dtype),
+        order,
+        1,
+        SGD,
+        coefficient_rows(np.full((len(order), 1), learning_rate, np.float64), parameters.dtype),
+        np.array([[0, len(parameters)]]),
+        np.zeros((1, 2), parameters.dtype),
+        a,
+        h,
+        dLdh,
+        dLda,
+        np.empty_like(parameters),
+        np.empty((0, len(parameters)), parameters.dtype),
+        losses,
+    )
 
 
 def train_batches(
@@ -79,32 +129,43 @@ def train_batches(
     loss: int,
     x: Matrix[F],
     t: Matrix[F],
+    sample_weights: Vector[F],
     order: Order,
     batch_size: int,
-    learning_rate: F,
+    rule: int,
+    coefficients: Matrix[F],
+    segments: Segments,
+    penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    states: Matrix[F],
     losses: Vector[F],
 ) -> None:
-    """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+    """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
     last = len(layout) - 1
     activation = int(layout[last, ACTIVATION])
     with np.errstate(all="ignore"):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             samples, targets = x[chosen], t[chosen]
+            batch_losses = losses[start : start + batch_size]
             forward(parameters, layout, samples, a, h)
-            loss_value(
-                loss,
-                activation,
-                block(a, layout, last, len(chosen)),
-                block(h, layout, last, len(chosen)),
-                targets,
-                losses[start : start + batch_size],
-            )
-            backward(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient)
-            gradient *= learning_rate
-            parameters -= gradient
+            outputs = block(h, layout, last, len(chosen))
+            loss_value(loss, activation, block(a, layout, last, len(chosen)), outputs, targets, batch_losses)
+            error_from_targets(layout, loss, targets, a, h, dLdh, dLda)
+            if len(sample_weights):
+                weight = sample_weights[chosen]
+                batch_losses *= weight
+                for signal in (dLdh, dLda):
+                    weighed = block(signal, layout, last, len(chosen))
+                    weighed *= weight.reshape(-1, 1)
+            backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
+            step = coefficients[start // batch_size]
+            farthest = max(step[FIRST], parameters.dtype.type(1))
+            if not np.isfinite(batch_losses.sum() + farthest * np.sqrt(np.dot(gradient, gradient))):
+                losses[start:] = np.nan
+                break
+            update(parameters, gradient, states, rule, segments, penalties, step)

@@ -15,6 +15,8 @@ from typednn_kernels.layout import ACTIVATION, layout_of, parameter_count, unit_
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
+from tests.typednn_kernels.updating import descent, no_states
+
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = import_module("typednn_kernels.compiled")
 
@@ -52,11 +54,13 @@ class Epoch:
                 code,
                 x,
                 t,
+                read_only(np.empty(0, dtype)),
                 order,
                 batch_size,
-                rate,
+                *descent(float(rate), SAMPLES, self.parameters),
                 *self.work,
                 self.gradient,
+                no_states(self.parameters),
                 self.losses,
             )
         self.last_batch = (SAMPLES - 1) % batch_size + 1
@@ -158,7 +162,19 @@ def test_no_samples_change_nothing(dtype: Any) -> None:
 
     compiled.train_online(parameters, layout, 0, x, t, order, dtype(0.1), *work, losses)
     compiled.train_batches(
-        parameters, layout, 0, x, t, order, 1, dtype(0.1), *work, parameters.copy(), losses
+        parameters,
+        layout,
+        0,
+        x,
+        t,
+        read_only(losses.copy()),
+        order,
+        1,
+        *descent(0.1, 0, parameters),
+        *work,
+        parameters.copy(),
+        no_states(parameters),
+        losses,
     )
 
     assert (parameters == 1).all()

@@ -1,0 +1,118 @@
+"""The update of all parameters, in one pass over them."""
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# Formulas written as lambdas have no types.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
+from typednn_kernels.compiled.dense import descended
+from typednn_kernels.compiled.jit import kernel
+from typednn_kernels.compiled.loops import elementwise, sums
+from typednn_kernels.compiled.views import piece
+from typednn_kernels.updates import (
+    CLIP_NORM,
+    CLIP_VALUE,
+    DECAY,
+    FIRST,
+    L1,
+    L2,
+    MOST_STATES,
+    RULES,
+    SGD,
+    START,
+    STOP,
+    UpdateRule,
+    penalized,
+    whole_update,
+)
+
+
+def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
+    """A rule that is given as many states and coefficients as any rule has, and uses its own."""
+    update = whole_update(row)
+    return lambda w, g, l1, l2, scale, bound, decay, *rest: update(
+        w, g, l1, l2, scale, bound, decay, *rest[: row.states], *rest[MOST_STATES:][: row.coefficients]
+    )
+
+
+update_by = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
+"""By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
+
+squares = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+
+
+@kernel
+def norm_scale(
+    parameters: Vector[F], gradient: Vector[F], segments: Segments, penalties: Matrix[F], most: F
+) -> F:
+    """What the gradient is multiplied by so that its norm is `most`, where it is more."""
+    total = parameters.dtype.type(0)
+    for i in range(segments.shape[0]):
+        start, n = segments[i, START], segments[i, STOP] - segments[i, START]
+        total += squares(
+            0, n, piece(parameters, start, n), piece(gradient, start, n), penalties[i, L1], penalties[i, L2]
+        )
+    norm = np.sqrt(total)
+    scale: F = most / norm if norm > most else parameters.dtype.type(1)
+    return scale
+
+
+@kernel
+def update(
+    parameters: Vector[F],
+    gradient: Vector[F],
+    states: Matrix[F],
+    rule: int,
+    segments: Segments,
+    penalties: Matrix[F],
+    coefficients: Matrix[F],
+    step: int,
+) -> None:
+    """A step with the coefficients of one row."""
+    one = parameters.dtype.type(1)
+    scale = one
+    if coefficients[step, CLIP_NORM] < np.inf:
+        scale = norm_scale(parameters, gradient, segments, penalties, coefficients[step, CLIP_NORM])
+    size, bound, decay = parameters.size, coefficients[step, CLIP_VALUE], coefficients[step, DECAY]
+    for i in range(segments.shape[0]):
+        start, n = segments[i, START], segments[i, STOP] - segments[i, START]
+        l1, l2 = penalties[i, L1], penalties[i, L2]
+        w, g = piece(parameters, start, n), piece(gradient, start, n)
+        if rule == SGD and l1 == 0 and l2 == 0 and scale == one and bound == np.inf and decay == 0:
+            descended(0, n, w, g, coefficients[step, FIRST], w)
+            continue
+        # Beyond the states that the rule has, nothing is touched.
+        state_0, state_1, state_2 = (
+            piece(states, start, n),
+            piece(states, size + start, n),
+            piece(states, 2 * size + start, n),
+        )
+        update_by(
+            rule,
+            n,
+            w,
+            g,
+            l1,
+            l2,
+            scale,
+            bound,
+            decay,
+            state_0,
+            state_1,
+            state_2,
+            coefficients[step, FIRST],
+            coefficients[step, FIRST + 1],
+            coefficients[step, FIRST + 2],
+            coefficients[step, FIRST + 3],
+            coefficients[step, FIRST + 4],
+            w,
+            state_0,
+            state_1,
+            state_2,
+        )

@@ -1,0 +1,217 @@
+"""Networks trained by SciPy's minimisers: L-BFGS and others, over all samples at once.
+
+>>> import numpy as np
+>>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+>>> network = Network([InputLayer(1), HiddenLayer(5, "tanh"), OutputLayer(1)], seed=0)
+>>> x = np.linspace(-2, 2, 20).reshape(-1, 1)
+>>> minimum = minimize(network, x, np.sin(x))
+>>> minimum.success, minimum.loss < 1e-4
+(True, True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Generic, Literal, TypeAlias, get_args
+
+import numpy as np
+from typednn_kernels.arrays import F, Matrix, Vector
+
+from typednn.arrays import Targets
+from typednn.backends import kernels
+from typednn.errors import DivergenceError, SettingError, UnknownNameError
+from typednn.networks import Network
+from typednn.settings import check_count, check_rate
+from typednn.updates import trained_segments
+
+SlopeMethod: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
+ValueMethod: TypeAlias = Literal["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
+MethodName: TypeAlias = SlopeMethod | ValueMethod
+"""The minimisers: those that use the gradient, and those that do not. Those that need second derivatives are
+not among them."""
+
+SLOPE_METHODS: tuple[str, ...] = get_args(SlopeMethod)
+METHODS: tuple[str, ...] = (*SLOPE_METHODS, *get_args(ValueMethod))
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """How a minimisation ended; the network has the parameters of the minimum.
+
+    Attributes:
+        loss: the mean loss of the samples.
+        objective: what was minimised: the loss and the layers' penalties.
+        iterations, evaluations: of the minimiser; of the loss, with its gradient where it is used.
+        success: whether the minimiser was satisfied; otherwise it stopped before, at `max_iterations` say.
+        message: what it says about it.
+    """
+
+    loss: float
+    objective: float
+    iterations: int
+    evaluations: int
+    success: bool
+    message: str
+
+
+def minimize(
+    network: Network[F],
+    x: Matrix[F],
+    y: Targets[F],
+    method: MethodName = "L-BFGS-B",
+    *,
+    max_iterations: int = 1000,
+    tolerance: float | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Minimum:
+    """Trains a network with `scipy.optimize.minimize`, on all samples at once.
+
+    What is minimised is the mean loss with the layers' L1 and L2 penalties, over the parameters of the layers
+    that are `trainable`. SciPy works in float64; a float32 network is asked in its own dtype.
+
+    Args:
+        network: it starts from its parameters, and has those of the minimum afterwards.
+        x: samples `(n_samples, n_features)` of the network's dtype.
+        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        method: the minimiser.
+        max_iterations: it ends after so many in any case.
+        tolerance: when it is satisfied; the meaning and the default depend on the method.
+        options: further ones of the method, such as `{"maxcor": 30}`.
+
+    Raises:
+        ShapeError, ArrayTypeError, DataError: data that do not fit.
+        UnknownNameError: no such method.
+        SettingError: a setting outside its range, or no layer is trainable.
+        DivergenceError: no finite loss was found; the network is as it was before.
+
+    Ctrl-C leaves the network with the best parameters so far, an error with those that it had.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("minimizer", method, METHODS)
+    check_count("max_iterations", max_iterations, 1)
+    if tolerance is not None:
+        check_rate("tolerance", tolerance)
+    objective = Objective(network, x, y)
+    start = objective.vector
+    if not start.size:
+        raise SettingError("minimize: no layer of the network is trainable, so there is nothing to change")
+    from scipy.optimize import minimize as scipy_minimize
+
+    slopes = method in SLOPE_METHODS
+    limit = "maxfun" if method == "TNC" else "maxiter"
+    try:
+        with np.errstate(all="ignore"):
+            result = scipy_minimize(
+                objective.value_and_gradient if slopes else objective.value,
+                start,
+                method=method,
+                jac=True if slopes else None,
+                tol=tolerance,
+                options={limit: max_iterations, **(options or {})},
+            )
+    except BaseException as error:
+        objective.vector = objective.best if isinstance(error, KeyboardInterrupt) else start
+        raise
+    objective.vector = objective.best
+    if objective.lowest == inf:
+        raise DivergenceError("minimize: the loss is nowhere finite; the network is as it was before")
+    return Minimum(
+        objective.lowest - objective.penalty(),
+        objective.lowest,
+        int(result.get("nit", 0)),
+        objective.evaluations,
+        bool(result.success),
+        str(result.message),
+    )
+
+
+class Objective(Generic[F]):
+    """The mean loss of some samples, with penalties, as a function of the trainable parameters.
+
+    Attributes:
+        evaluations: how often it was computed.
+        best, lowest: the parameters with the lowest value so far, and that value.
+
+    Raises:
+        ShapeError, ArrayTypeError, DataError: data that do not fit.
+    """
+
+    def __init__(self, network: Network[F], x: Matrix[F], y: Targets[F]) -> None:
+        self._network, self._chain = network, network._chain
+        self._x, self._t = network._as_data(x, y)
+        self._segments, self._penalties = trained_segments(self._chain)
+        self._gradient: Vector[F] = np.empty_like(self._chain.parameters)
+        self.evaluations = 0
+        self.best, self.lowest = self.vector, inf
+
+    @property
+    def vector(self) -> Vector[np.float64]:
+        """The trainable parameters now, a copy; setting it changes them."""
+        parameters = self._chain.parameters.astype(np.float64)
+        return np.concatenate([np.empty(0), *(parameters[part] for part in self._parts())])
+
+    @vector.setter
+    def vector(self, numbers: Vector[np.float64]) -> None:
+        first = 0
+        for part in self._parts():
+            last = first + part.stop - part.start
+            self._chain.parameters[part] = numbers[first:last]
+            first = last
+
+    def value(self, vector: Vector[np.float64]) -> float:
+        """The loss with penalties."""
+        self.vector = vector
+        return self._noted(vector, sum(self._losses(None)) / len(self._x))
+
+    def value_and_gradient(self, vector: Vector[np.float64]) -> tuple[float, Vector[np.float64]]:
+        """The loss with penalties, and its gradient."""
+        self.vector = vector
+        total: Vector[np.float64] = np.zeros(len(self._chain.parameters))
+        value = self._noted(vector, sum(self._losses(total)) / len(self._x))
+        for part, (l1, l2) in zip(self._parts(), self._penalties, strict=True):
+            w = self._chain.parameters[part]
+            total[part] += l1 * np.sign(w) + 2 * l2 * w
+        return value, np.concatenate([total[part] for part in self._parts()])
+
+    def penalty(self) -> float:
+        """The penalties of the parameters now."""
+        total = 0.0
+        for part, (l1, l2) in zip(self._parts(), self._penalties.tolist(), strict=True):
+            w = self._chain.parameters[part]
+            if l1 or l2:
+                total += l1 * float(abs(w).sum(dtype=np.float64)) + l2 * float((w * w).sum(dtype=np.float64))
+        return total
+
+    def _noted(self, vector: Vector[np.float64], loss: float) -> float:
+        value = loss + self.penalty()
+        self.evaluations += 1
+        if value < self.lowest:
+            self.best, self.lowest = vector.copy(), value
+        return value if isfinite(value) else inf
+
+    def _parts(self) -> list[slice]:
+        return [slice(start, stop) for start, stop in self._segments.tolist()]
+
+    def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
+        """The sums of losses of some samples after others, whose gradient is added to `total`."""
+        run, network, chain = kernels(), self._network, self._chain
+        for chunk, workspace in network._chunks(self._x):
+            t = self._t[chunk]
+            losses: Vector[F] = np.empty(len(t), chain.dtype)
+            network._sample_losses(workspace, t, losses)
+            if total is not None:
+                run.backward(
+                    chain.parameters,
+                    chain.layout,
+                    network._loss,
+                    t,
+                    workspace.a,
+                    workspace.h,
+                    workspace.dLdh,
+                    workspace.dLda,
+                    self._gradient,
+                )
+                total += self._gradient * (len(t) / len(self._x))
+            yield float(losses.sum(dtype=np.float64))

@@ -1,0 +1,42 @@
+"""What settings may be: numbers within a range."""
+
+from __future__ import annotations
+
+from math import inf, isfinite
+
+import numpy as np
+
+from typednn.errors import SettingError
+
+
+def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
+    """Raises SettingError where a number of things is none, or outside its range."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < lowest or (highest is not None and value > highest):
+        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
+        raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
+
+
+def check_rate(name: str, value: float) -> None:
+    """Raises SettingError where a learning rate is not a positive finite number."""
+    if not is_number(value) or value <= 0:
+        raise SettingError(f"{name} must be a positive finite number, not {value!r}")
+
+
+def check_amount(name: str, value: float, highest: float = inf) -> None:
+    """Raises SettingError where a number is not from 0 to below `highest`."""
+    if not is_number(value) or not 0 <= value < highest:
+        limit = "finite number of 0 or more" if highest == inf else f"number from 0 to below {highest:g}"
+        raise SettingError(f"{name} must be a {limit}, not {value!r}")
+
+
+def check_switch(name: str, value: bool) -> None:
+    """Raises SettingError where something is neither True nor False."""
+    if not isinstance(value, bool | np.bool):
+        raise SettingError(f"{name} must be True or False, not {value!r}")
+
+
+def is_number(value: float) -> bool:
+    """Whether this is a finite number."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return number and isfinite(value)
