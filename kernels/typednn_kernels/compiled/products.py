@@ -1,12 +1,12 @@
-"""Matrix products of one thread, written in LLVM: BLAS costs more to call than small ones take.
+"""Matrix products on one core, written in LLVM: on small matrices BLAS loses most of the time.
 
-The result is computed in panels of a few vectors by tiles of a few rows, whose sums stay in registers: each
-step of the inner loop adds the product of a column of x and a row of y to a tile. For x y^T a panel of y is
-transposed beforehand, into a buffer on the stack, as packing does in Goto & van de Geijn, "Anatomy of
-High-Performance Matrix Multiplication", 2008, section 4.
+The result is computed in panels of a few vectors, by tiles of a few rows whose sums stay in registers; each
+step adds the product of a column of x and a row of y to a tile. A panel of y is read many times: where that
+pays it is copied to a buffer first, and for x y^T it is transposed into it. See Goto & van de Geijn, "Anatomy
+of High-Performance Matrix Multiplication", ACM TOMS 34 (3), 2008, section 4.
 
-A number is the sum of its products in their order, `DEPTH` at a time: it is the same, to the bit, however
-the result is divided into ranges of rows and columns, and whatever the other numbers are.
+Each number is the sum of its products in their order, `DEPTH` of them at a time: it is the same, to the bit,
+into whatever ranges of rows and columns a result is divided.
 """
 
 from __future__ import annotations
@@ -22,300 +22,401 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.loops import PYTHON_ONLY
 from typednn_kernels.compiled.symbols import SINGLE
 
 FEATURES = get_host_cpu_features()
 VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 """Bytes of a vector register."""
-HEIGHTS = (8, 4, 2, 1) if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else (4, 2, 1)
-"""Rows of a tile, and of those for the rows that are left: with `PANEL` vectors each, they fill 32 registers or 16."""
+REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 PANEL = 3
-"""Vectors of a row of a tile."""
-PIECE = 16
-"""Bytes in which vectors are transposed."""
+"""Vectors in a row of a tile."""
+HEIGHTS = (8, 4, 2, 1) if REGISTERS == 32 else (4, 2, 1)
+"""Rows of a tile, and of those for the rows that are left: the sums take three quarters of the registers."""
 DEPTH = 128
-"""Terms of a sum before it is added to the result: a panel of y stays in the first-level cache."""
+"""Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
+ROWS = 1024
+"""Rows of x that are multiplied by one panel after another: `DEPTH` columns of them fit the second level."""
+COPIED, TALL = 1 << 15, 64
+"""Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x."""
+SQUARE = 16
+"""Bytes of the squares that are transposed at a time."""
+
+INDEX, SHORT, BIT = llvm.IntType(64), llvm.IntType(32), llvm.IntType(1)
 
 
 class Code:
-    """Writes a function that works on vectors of one kind of number."""
+    """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
 
-    def __init__(self, module: Any, real: Any, name: str, kinds: Sequence[Any]) -> None:
-        void = llvm.VoidType()
-        self.real, self.module = real, module
+    def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
+        self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
         self.itemsize = 4 if real == SINGLE else 8
         self.lanes = VECTOR // self.itemsize
         self.vector = llvm.VectorType(real, self.lanes)
-        self.function = llvm.Function(module, llvm.FunctionType(void, kinds), name)
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
-        self.function.attributes.add("nounwind")
-        self.builder = llvm.IRBuilder(self.function.append_basic_block())
 
-    def at(self, pointer: Any, *offset: Any) -> Any:
-        """The address `pointer[i j + k l ...]`, of products given as pairs."""
-        for each in offset:
-            pointer = self.builder.gep(pointer, [self.times(*each) if isinstance(each, tuple) else each])
+    def at(self, pointer: llvm.Value, *offsets: llvm.Value | int | tuple[Any, Any]) -> llvm.Value:
+        """The address so many numbers further on; an index and its stride are a pair."""
+        for each in offsets:
+            offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
+            pointer = self.builder.gep(pointer, [offset], inbounds=False)
         return pointer
 
-    def times(self, x: Any, y: Any) -> Any:
-        return self.builder.mul(x, y if isinstance(y, llvm.Value) else x.type(y))
+    def index(self, number: llvm.Value | int) -> llvm.Value:
+        """A number that may be written."""
+        return INDEX(number) if isinstance(number, int) else number
 
-    def smaller(self, x: Any, y: Any) -> Any:
-        y = y if isinstance(y, llvm.Value) else x.type(y)
+    def product(self, x: llvm.Value | int, y: llvm.Value | int) -> llvm.Value:
+        """The product of two indices."""
+        return self.builder.mul(self.index(x), self.index(y))
+
+    def smaller(self, x: llvm.Value, y: llvm.Value | int) -> llvm.Value:
+        """The smaller of two indices."""
+        y = self.index(y)
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
-    def mask(self, count: Any, lanes: int) -> Any:
-        """The first lanes."""
-        kind = llvm.VectorType(count.type, lanes)
-        numbers = llvm.Constant(kind, list(range(lanes)))
-        return self.builder.icmp_signed("<", numbers, self.splat(count, kind))
+    def whole(self, x: llvm.Value, block: int) -> llvm.Value:
+        """The largest multiple of a power of two up to x."""
+        return self.builder.and_(x, INDEX(-block))
 
-    def splat(self, value: Any, kind: Any) -> Any:
-        first = self.builder.insert_element(llvm.Constant(kind, llvm.Undefined), value, llvm.IntType(32)(0))
-        return self.builder.shuffle_vector(first, llvm.Constant(kind, llvm.Undefined), llvm.Constant(llvm.VectorType(llvm.IntType(32), len(kind)), [0] * len(kind)))
+    def up(self, x: llvm.Value, block: int) -> llvm.Value:
+        """How many blocks cover x."""
+        return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
 
-    def name(self, kind: Any) -> str:
-        return f"v{kind.count}{kind.element.intrinsic_name}"
+    def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
+        """A vector of one number."""
+        nothing = llvm.Constant(kind, llvm.Undefined)
+        single = self.builder.insert_element(nothing, value, SHORT(0))
+        return self.shuffled(single, nothing, [0] * kind.count)
 
-    def call(self, name: str, result: Any, *values: Any) -> Any:
-        kind = llvm.FunctionType(result, [each.type for each in values])
-        return self.builder.call(cgutils.get_or_insert_function(self.module, kind, name), values)
+    def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
+        """Numbers of two vectors, counted through both."""
+        places = llvm.Constant(llvm.VectorType(SHORT, len(order)), list(order))
+        return self.builder.shuffle_vector(x, y, places)
 
-    def load(self, pointer: Any, kind: Any = None, mask: Any = None) -> Any:
+    def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
+        """The first lanes of a vector."""
+        kind = llvm.VectorType(INDEX, lanes)
+        return self.builder.icmp_signed("<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind))
+
+    def load(
+        self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
+    ) -> llvm.Value:
+        """A vector, of the lanes of a mask."""
         kind = kind or self.vector
         pointer = self.builder.bitcast(pointer, kind.as_pointer())
         if mask is None:
             return self.builder.load(pointer, align=self.itemsize)
-        return self.call(
-            f"llvm.masked.load.{self.name(kind)}.p0", kind, pointer, llvm.IntType(32)(self.itemsize), mask, llvm.Constant(kind, None)
-        )
+        zero = llvm.Constant(kind, None)
+        return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
 
-    def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
+    def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
+        """Writes a vector, or the lanes of a mask."""
         pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         if mask is None:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
-            self.call(
-                f"llvm.masked.store.{self.name(value.type)}.p0", llvm.VoidType(), value, pointer, llvm.IntType(32)(self.itemsize), mask
-            )
+            size = SHORT(self.itemsize)
+            self.call("llvm.masked.store", value.type, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
-    def fma(self, x: Any, y: Any, total: Any) -> Any:
-        return self.call(f"llvm.fmuladd.{self.name(x.type)}", x.type, x, y, total)
+    def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
+        """total + x y, rounded once where the CPU can."""
+        return self.call("llvm.fmuladd", self.vector, "", self.vector, x, y, total)
+
+    def call(
+        self, name: str, kind: llvm.VectorType, suffix: str, result: llvm.Type, *values: llvm.Value
+    ) -> llvm.Value:
+        """An instruction that LLVM has as a function."""
+        full = f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}"
+        signature = llvm.FunctionType(result, [each.type for each in values])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, full), values)
 
     def repeat(
-        self, start: Any, stop: Any, step: Any, body: Callable[..., Sequence[Any]], state: Sequence[Any] = ()
-    ) -> list[Any]:
-        """`state = body(index, *state)` for each index from start on below stop; what state is at the end."""
-        builder = self.builder
-        before, head, inside, after = builder.block, *(builder.append_basic_block() for _ in range(3))
+        self,
+        start: llvm.Value | int,
+        stop: llvm.Value | int,
+        step: int,
+        body: Callable[..., Sequence[llvm.Value] | None],
+        *state: llvm.Value,
+    ) -> list[llvm.Value]:
+        """`state = body(i, *state)` for each i from start on below stop; the state at the end."""
+        builder, first = self.builder, (self.index(start), *state)
+        before = builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
         builder.branch(head)
         builder.position_at_end(head)
-        index, *variables = [builder.phi(each.type) for each in (start, *state)]
-        builder.cbranch(builder.icmp_signed("<", index, stop), inside, after)
+        variables = [builder.phi(each.type) for each in first]
+        builder.cbranch(builder.icmp_signed("<", variables[0], self.index(stop)), inside, after)
         builder.position_at_end(inside)
-        results = body(index, *variables)
-        following = builder.add(index, index.type(step) if isinstance(step, int) else step)
-        for variable, first, later in zip(
-            (index, *variables), (start, *state), (following, *(results or ())), strict=True
-        ):
-            variable.add_incoming(first, before)
+        results = body(*variables) or ()
+        following = (builder.add(variables[0], INDEX(step)), *results)
+        for variable, value, later in zip(variables, first, following, strict=True):
+            variable.add_incoming(value, before)
             variable.add_incoming(later, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
-        return variables
+        return list(variables[1:])
 
 
-def _tiles(module: Any, real: Any, size: Any, vectors: int) -> Any:
-    """Writes a panel of the result."""
-    name = f"tiles{vectors}.{real}"
-    if name in module.globals:
-        return module.globals[name]
-    pointer = real.as_pointer()
-    code = Code(module, real, name, [size, size, size, pointer, size, size, pointer, size, pointer, size, pointer, size])
-    m, width, k, x, x_row, x_column, y, y_row, base, base_row, out, out_row = code.function.args
-    builder, lanes = code.builder, code.lanes
-    rest = code.mask(builder.sub(width, size((vectors - 1) * lanes)), lanes)
-    masks = [None] * (vectors - 1) + [rest]
-    done = size(0)
-    for height in HEIGHTS:
+def _shared(
+    module: llvm.Module, name: str, real: llvm.Type, kinds: str, write: Callable[..., None]
+) -> llvm.Function:
+    """A function of a module, written when it is first asked for.
 
-        def tile(i: Any) -> None:
-            rows = [code.at(x, (i, x_row), (x_row, r)) for r in range(height)]
-
-            def add(p: Any, *sums: Any) -> Sequence[Any]:
-                row = [code.load(code.at(y, (p, y_row), size(v * lanes))) for v in range(vectors)]
-                totals = iter(sums)
-                return [
-                    code.fma(factor, each, next(totals))
-                    for factor in [code.splat(builder.load(code.at(r, (p, x_column))), code.vector) for r in rows]
-                    for each in row
-                ]
-
-            zero = llvm.Constant(code.vector, None)
-            sums = iter(code.repeat(size(0), k, 1, add, [zero] * height * vectors))
-            for r in range(height):
-                row, before = code.at(out, (i, out_row), (out_row, r)), code.at(base, (i, base_row), (base_row, r))
-                for v, mask in enumerate(masks):
-                    total = builder.fadd(code.load(code.at(before, size(v * lanes)), mask=mask), next(sums))
-                    code.store(total, code.at(row, size(v * lanes)), mask)
-
-        whole = builder.and_(m, size(-height))
-        code.repeat(done, whole, height, tile)
-        done = whole
-    builder.ret_void()
-    return code.function
+    Its arguments are given by letters: an index, a bit, a pointer to numbers.
+    """
+    name = f"typednn.{name}.{real}"
+    if name not in module.globals:
+        letters = {"i": INDEX, "b": BIT, "p": real.as_pointer()}
+        signature = llvm.FunctionType(llvm.VoidType(), [letters[each] for each in kinds])
+        function = llvm.Function(module, signature, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        code = Code(function, real)
+        write(code, *function.args)
+        code.builder.ret_void()
+    return module.globals[name]
 
 
-def _transposition(module: Any, real: Any, size: Any) -> Any:
-    """Writes rows of y, k numbers of each, as the columns of a buffer."""
-    name = f"transposed.{real}"
-    if name in module.globals:
-        return module.globals[name]
-    pointer = real.as_pointer()
-    code = Code(module, real, name, [size, size, pointer, size, pointer])
-    n, k, y, y_row, buffer = code.function.args
-    builder, lanes = code.builder, code.lanes
-    few = PIECE // code.itemsize
-    width = size(PANEL * lanes)
-    piece = llvm.VectorType(real, few)
+def _product(
+    code: Code,
+    m: llvm.Value,
+    n: llvm.Value,
+    k: llvm.Value,
+    x: llvm.Value,
+    x_row: llvm.Value,
+    x_column: llvm.Value,
+    y: llvm.Value,
+    y_row: llvm.Value,
+    turned: llvm.Value,
+    bias: llvm.Value,
+    out: llvm.Value,
+    out_row: llvm.Value,
+) -> None:
+    """out (m, n) = x (m, k) y (k, n) + bias; y is given as (n, k) if `turned`; there may be no bias."""
+    builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
+    buffer, zeros = builder.alloca(code.real, INDEX(width * DEPTH)), builder.alloca(code.real, INDEX(width))
+    buffer.align = zeros.align = VECTOR
+    for v in range(PANEL):
+        code.store(llvm.Constant(code.vector, None), code.at(zeros, v * code.lanes))
+    copied = _shared(module, "copied", code.real, "iipip", _copied)
+    transposed = _shared(module, "transposed", code.real, "iipip", _transposed)
+    biased = builder.icmp_unsigned("!=", bias, llvm.Constant(bias.type, None))
+    start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
+    pays = builder.and_(
+        builder.icmp_signed(">=", m, INDEX(TALL)),
+        builder.icmp_signed(">=", code.product(k, n), INDEX(COPIED // code.itemsize)),
+    )
 
-    def group(j: Any) -> None:
-        last = builder.sub(builder.sub(n, size(1)), j)
-        rows = [code.at(y, (builder.add(j, code.smaller(last, size(r))), y_row)) for r in range(lanes)]
-        target = code.at(buffer, j)
+    def block(top: llvm.Value) -> None:
+        rows = code.smaller(builder.sub(m, top), ROWS)
 
-        def square(p: Any, mask: Any) -> None:
-            strips = [_joined(code, [code.load(code.at(rows[r], p), piece, mask) for r in range(g, lanes, few)]) for g in range(few)]
-            for c, column in enumerate(_turned(code, strips, few)):
-                code.store(column, code.at(target, (builder.add(p, size(c)), width)))
+        def layer(p: llvm.Value) -> None:
+            depth = code.smaller(builder.sub(k, p), DEPTH)
+            first = builder.icmp_signed("==", p, INDEX(0))
+            base = builder.select(first, start, code.at(out, (top, out_row)))
+            base_column = builder.select(first, start_column, INDEX(1))
+            base_row = builder.select(first, INDEX(0), out_row)
 
-        def block(p: Any) -> None:
-            for c in range(0, lanes, few):
-                square(builder.add(p, size(c)), None)
+            def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
+                left = builder.sub(n, j)
+                vectors = code.up(left, code.lanes)
+                # Four vectors are two panels of two: one vector alone waits for the sums.
+                four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
+                vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
+                columns = code.smaller(left, code.product(vectors, code.lanes))
+                part = code.at(y, (p, y_row), j)
+                ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
+                buffered = builder.or_(turned, builder.or_(ragged, pays))
+                with builder.if_then(buffered), builder.if_else(turned) as (yes, no):
+                    with yes:
+                        builder.call(transposed, [columns, depth, code.at(y, (j, y_row), p), y_row, buffer])
+                    with no:
+                        builder.call(copied, [columns, depth, part, y_row, buffer])
+                arguments = (
+                    *(rows, columns, depth),
+                    *(code.at(x, (top, x_row), (p, x_column)), x_row, x_column),
+                    *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
+                    *(code.at(base, (j, base_column)), base_row),
+                    *(code.at(out, (top, out_row), j), out_row),
+                )
+                after = builder.append_basic_block("after")
+                choice = builder.switch(vectors, after)
+                for count in range(1, PANEL + 1):
+                    case = builder.append_basic_block("case")
+                    choice.add_case(INDEX(count), case)
+                    builder.position_at_end(case)
+                    write = _tiles_of(count)
+                    builder.call(_shared(module, f"tiles{count}", code.real, "iiipiipipipi", write), arguments)
+                    builder.branch(after)
+                builder.position_at_end(after)
+                return [builder.add(j, columns)]
 
-        whole = builder.and_(k, size(-lanes))
-        code.repeat(size(0), whole, lanes, block)
-        code.repeat(whole, k, few, lambda p: square(p, code.mask(builder.sub(k, p), few)))
+            code.repeat(0, code.up(n, width), 1, panel, INDEX(0))
 
-    code.repeat(size(0), n, lanes, group)
-    builder.ret_void()
-    return code.function
+        code.repeat(0, k, DEPTH, layer)
+
+    code.repeat(0, m, ROWS, block)
 
 
-def _shuffle(code: Code, x: Any, y: Any, order: Sequence[int]) -> Any:
-    kind = llvm.VectorType(llvm.IntType(32), len(order))
-    return code.builder.shuffle_vector(x, y, llvm.Constant(kind, list(order)))
+def _tiles_of(vectors: int) -> Callable[..., None]:
+    """Writes a panel of so many vectors: out (m, columns) = base + x (m, k) y (k, columns)."""
+
+    def write(
+        code: Code,
+        m: llvm.Value,
+        columns: llvm.Value,
+        k: llvm.Value,
+        x: llvm.Value,
+        x_row: llvm.Value,
+        x_column: llvm.Value,
+        y: llvm.Value,
+        y_row: llvm.Value,
+        base: llvm.Value,
+        base_row: llvm.Value,
+        out: llvm.Value,
+        out_row: llvm.Value,
+    ) -> None:
+        builder, lanes = code.builder, code.lanes
+        full = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
+        rest = code.mask(builder.sub(columns, INDEX((vectors - 1) * lanes)), lanes)
+
+        def tile(height: int, i: llvm.Value) -> None:
+            rows = [code.at(x, (i, x_row), (r, x_row)) for r in range(height)]
+
+            def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
+                row = [code.load(code.at(y, (p, y_row), v * lanes)) for v in range(vectors)]
+                column = [builder.load(code.at(each, (p, x_column))) for each in rows]
+                factors = [(code.filled(factor, code.vector), each) for factor in column for each in row]
+                return [code.multiply_add(*each, total) for each, total in zip(factors, sums, strict=True)]
+
+            zeros = [llvm.Constant(code.vector, None)] * height * vectors
+            sums = code.repeat(0, k, 1, step, *zeros)
+
+            def finish(last: llvm.Value | None) -> None:
+                for place, total in enumerate(sums):
+                    r, v = divmod(place, vectors)
+                    mask = last if v == vectors - 1 else None
+                    before = code.load(code.at(base, (i, base_row), (r, base_row), v * lanes), mask=mask)
+                    after = code.at(out, (i, out_row), (r, out_row), v * lanes)
+                    code.store(builder.fadd(before, total), after, mask)
+
+            with builder.if_else(full) as (yes, no):
+                with yes:
+                    finish(None)
+                with no:
+                    finish(rest)
+
+        done: llvm.Value = INDEX(0)
+        for height in HEIGHTS:
+            whole = code.whole(m, height)
+            code.repeat(done, whole, height, lambda i, height=height: tile(height, i))
+            done = whole
+
+    return write
 
 
-def _joined(code: Code, pieces: Sequence[Any]) -> Any:
-    """Pieces as one vector."""
+def _copied(
+    code: Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+) -> None:
+    """Writes a panel of y (k, columns) to a buffer, the last vector filled up."""
+    whole = code.whole(columns, code.lanes)
+    rest = code.mask(code.builder.sub(columns, whole), code.lanes)
+
+    def row(p: llvm.Value) -> None:
+        source, target = code.at(y, (p, y_row)), code.at(buffer, (p, PANEL * code.lanes))
+
+        def chunk(j: llvm.Value, mask: llvm.Value | None = None) -> None:
+            code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
+
+        code.repeat(0, whole, code.lanes, chunk)
+        code.repeat(whole, columns, code.lanes, lambda j: chunk(j, rest))
+
+    code.repeat(0, k, 1, row)
+
+
+def _transposed(
+    code: Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+) -> None:
+    """Writes a panel of y, given as (columns, k), to a buffer as (k, columns), the last vector filled up."""
+    builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
+
+    def vector(j: llvm.Value) -> None:
+        last = builder.sub(builder.sub(columns, INDEX(1)), j)
+        rows = [code.at(y, (builder.add(j, code.smaller(INDEX(r), last)), y_row)) for r in range(lanes)]
+
+        def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
+            pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
+            for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
+                code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), PANEL * lanes), j))
+
+        def block(p: llvm.Value) -> None:
+            for start in range(0, lanes, side):
+                squares(builder.add(p, INDEX(start)))
+
+        whole = code.whole(k, lanes)
+        code.repeat(0, whole, lanes, block)
+        code.repeat(whole, k, side, lambda p: squares(p, code.mask(builder.sub(k, p), side)))
+
+    code.repeat(0, columns, lanes, vector)
+
+
+def _joined(code: Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
+    """Pieces side by side, as one vector."""
     if len(pieces) == 1:
         return pieces[0]
     half = len(pieces) // 2
     x, y = _joined(code, pieces[:half]), _joined(code, pieces[half:])
-    return _shuffle(code, x, y, range(2 * x.type.count))
+    return code.shuffled(x, y, range(2 * x.type.count))
 
 
-def _turned(code: Code, rows: Sequence[Any], few: int) -> list[Any]:
-    """Transposes the squares that lie side by side in a few vectors: riffles the two halves until all is turned."""
-    half = few // 2
-    count = 1
-    while count < few:
-        low = [side + each for side in range(0, code.lanes, few) for i in range(half) for each in (i, code.lanes + i)]
-        high = [each + half for each in low]
-        rows = [
-            _shuffle(code, rows[i], rows[i + half], order) for i in range(half) for order in (low, high)
+def _turned(code: Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+    """Transposes squares that lie side by side: riffling the halves of the rows does it in log2(rows) turns."""
+    side, half = len(rows), len(rows) // 2
+    for _ in range(side.bit_length() - 1):
+        low = [
+            square + place
+            for square in range(0, code.lanes, side)
+            for i in range(half)
+            for place in (i, code.lanes + i)
         ]
-        count *= 2
-    return list(rows)
+        high = [each + half for each in low]
+        rows = [code.shuffled(rows[r], rows[r + half], order) for r in range(half) for order in (low, high)]
+    return rows
 
 
-def _product(module: Any, real: Any, size: Any) -> Any:
-    name = f"product.{real}"
-    if name in module.globals:
-        return module.globals[name]
-    pointer, bit = real.as_pointer(), llvm.IntType(1)
-    code = Code(module, real, name, [size, size, size, pointer, size, size, pointer, size, bit, pointer, pointer, size])
-    m, n, k, x, x_row, x_column, y, y_row, by_rows, bias, out, out_row = code.function.args
-    builder, lanes = code.builder, code.lanes
-    width = PANEL * lanes
-    buffer = builder.alloca(real, size(width * DEPTH))
-    buffer.align = VECTOR
-    zeros = builder.alloca(real, size(width))
-    for v in range(PANEL):
-        code.store(llvm.Constant(code.vector, None), code.at(zeros, size(v * lanes)))
-    biased = builder.icmp_unsigned("!=", bias, pointer(None))
-    start = builder.select(biased, bias, zeros)
-    tiles = [_tiles(module, real, size, vectors + 1) for vectors in range(PANEL)]
-    transposition = _transposition(module, real, size)
+def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
+    """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)` that calls the product."""
 
-    def layer(p: Any) -> None:
-        depth = code.smaller(builder.sub(k, p), size(DEPTH))
-        first = builder.icmp_signed("==", p, size(0))
-        base_row = builder.select(first, size(0), out_row)
-        base_column = builder.select(builder.or_(builder.not_(first), biased), size(1), size(0))
-        base = builder.select(first, start, out)
-
-        def panel(j: Any) -> None:
-            left = code.smaller(builder.sub(n, j), size(width))
-            rest = builder.and_(left, size(lanes - 1))
-            uneven = builder.icmp_signed("!=", rest, size(0))
-            direct = code.at(y, (p, y_row), j)
-            with builder.if_else(by_rows) as (transposed, straight):
-                with transposed:
-                    builder.call(transposition, [left, depth, code.at(y, (j, y_row), p), y_row, buffer])
-                with straight, builder.if_then(uneven if not COPY else bit(1)):
-                    def copy(q: Any) -> None:
-                        def chunk(c: Any) -> None:
-                            value = code.load(code.at(direct, (q, y_row), c), mask=code.mask(builder.sub(left, c), lanes))
-                            code.store(value, code.at(buffer, (q, size(width)), c))
-                        code.repeat(size(0), left, lanes, chunk)
-                    code.repeat(size(0), depth, 1, copy)
-            buffered = builder.or_(by_rows, uneven) if not COPY else bit(1)
-            source = builder.select(buffered, buffer, direct)
-            source_row = builder.select(buffered, size(width), y_row)
-            after = builder.append_basic_block()
-            choice = builder.switch(builder.sdiv(builder.sub(left, size(1)), size(lanes)), after)
-            for v, tile in enumerate(tiles):
-                block = builder.append_basic_block()
-                choice.add_case(v, block)
-                builder.position_at_end(block)
-                builder.call(tile, [m, left, depth, code.at(x, (p, x_column)), x_row, x_column, source, source_row,
-                    code.at(base, (j, base_column)), base_row, code.at(out, j), out_row])
-                builder.branch(after)
-            builder.position_at_end(after)
-
-        code.repeat(size(0), n, width, panel)
-
-    code.repeat(size(0), k, DEPTH, layer)
-    builder.ret_void()
-    return code.function
-
-COPY = False
-
-def _written(x_by_columns: bool, y_by_rows: bool, biased: bool) -> Any:
-    def typer(_context: Any, m: Any, n: Any, k: Any, x: Any, x_row: Any, y: Any, y_row: Any, *rest: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            m, n, k, x, x_row, y, y_row, packed = values
-            *bias, out, out_row = cgutils.unpack_tuple(builder, packed)
-            kinds = [signature.args[3], signature.args[5], *signature.args[7]]
-            def data(kind: Any, value: Any) -> Any:
+    def typer(
+        _context: Any, m: Any, n: Any, k: Any, x: Any, x_row: Any, y: Any, y_row: Any, *rest: Any
+    ) -> Any:
+        def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+            def data(kind: Any, value: Any) -> llvm.Value:
                 return context.make_array(kind)(context, builder, value).data
-            real = context.get_value_type(signature.args[3].dtype)
-            one = m.type(1)
-            product = _product(builder.module, real, m.type)
-            start = data(kinds[2], bias[0]) if biased else real.as_pointer()(None)
-            xs = [one, x_row] if x_by_columns else [x_row, one]
-            builder.call(product, [m, n, k, data(kinds[0], x), *xs, data(kinds[1], y), y_row, llvm.IntType(1)(y_by_rows), start,
-                data(kinds[-2], out), out_row])
+
+            *sizes, x, x_row, y, y_row, packed = values
+            kinds = signature.args
+            *bias, out, out_row = cgutils.unpack_tuple(builder, packed)
+            real = context.get_value_type(kinds[3].dtype)
+            function = _shared(builder.module, "product", real, "iiipiipibppi", _product)
+            strides = (INDEX(1), x_row) if x_turned else (x_row, INDEX(1))
+            builder.call(
+                function,
+                [
+                    *(*sizes, data(kinds[3], x), *strides, data(kinds[5], y), y_row, BIT(y_turned)),
+                    data(kinds[7][0], bias[0]) if bias else llvm.Constant(real.as_pointer(), None),
+                    *(data(kinds[7][-2], out), out_row),
+                ],
+            )
             return context.get_dummy_value()
 
         return types.none(m, n, k, x, x_row, y, y_row, types.StarArgTuple.from_types(rest)), generate
+
     return intrinsic(typer)
 
-rows_by_rows = _written(False, True, True)
-rows_by_columns = _written(False, False, False)
-columns_by_columns = _written(True, False, False)
+
+rows_by_rows = _intrinsic(False, True)
+rows_by_columns = _intrinsic(False, False)
+columns_by_columns = _intrinsic(True, False)
