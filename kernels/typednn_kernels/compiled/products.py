@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.loops import PYTHON_ONLY
+from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY, Distinct
 from typednn_kernels.compiled.symbols import SINGLE
 
 FEATURES = get_host_cpu_features()
@@ -32,7 +32,7 @@ VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 PANEL = 3
 """Vectors in a row of a tile."""
-HEIGHTS = (8, 4, 2, 1) if REGISTERS == 32 else (4, 2, 1)
+HEIGHTS = (8, 2, 1) if REGISTERS == 32 else (4, 1)
 """Rows of a tile, and of those for the rows that are left: the sums take three quarters of the registers."""
 DEPTH = 128
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
@@ -43,7 +43,7 @@ COPIED, TALL = 1 << 15, 64
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
 
-INDEX, SHORT, BIT = llvm.IntType(64), llvm.IntType(32), llvm.IntType(1)
+INDEX, SHORT, BIT, POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(1), llvm.PointerType()
 
 
 class Code:
@@ -59,7 +59,7 @@ class Code:
         """The address so many numbers further on; an index and its stride are a pair."""
         for each in offsets:
             offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
-            pointer = self.builder.gep(pointer, [offset], inbounds=False)
+            pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
         return pointer
 
     def index(self, number: llvm.Value | int) -> llvm.Value:
@@ -104,15 +104,13 @@ class Code:
     ) -> llvm.Value:
         """A vector, of the lanes of a mask."""
         kind = kind or self.vector
-        pointer = self.builder.bitcast(pointer, kind.as_pointer())
         if mask is None:
-            return self.builder.load(pointer, align=self.itemsize)
+            return self.builder.load(pointer, align=self.itemsize, typ=kind)
         zero = llvm.Constant(kind, None)
         return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
 
     def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
         """Writes a vector, or the lanes of a mask."""
-        pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         if mask is None:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
@@ -153,9 +151,15 @@ class Code:
         for variable, value, later in zip(variables, first, following, strict=True):
             variable.add_incoming(value, before)
             variable.add_incoming(later, builder.block)
-        builder.branch(head)
+        builder.branch(head).set_metadata("llvm.loop", self.as_written())
         builder.position_at_end(after)
         return list(variables[1:])
+
+    def as_written(self) -> llvm.MDValue:
+        """Tells LLVM not to unroll a loop."""
+        module = self.builder.module
+        hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
+        return Distinct.of(module, lambda itself: (itself, hint))
 
 
 def _shared(
@@ -167,7 +171,7 @@ def _shared(
     """
     name = f"typednn.{name}.{real}"
     if name not in module.globals:
-        letters = {"i": INDEX, "b": BIT, "p": real.as_pointer()}
+        letters = {"i": INDEX, "b": BIT, "p": POINTER}
         signature = llvm.FunctionType(llvm.VoidType(), [letters[each] for each in kinds])
         function = llvm.Function(module, signature, name)
         function.linkage = "internal"
@@ -196,13 +200,13 @@ def _product(
 ) -> None:
     """out (m, n) = x (m, k) y (k, n) + bias; y is given as (n, k) if `turned`; there may be no bias."""
     builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer, zeros = builder.alloca(code.real, INDEX(width * DEPTH)), builder.alloca(code.real, INDEX(width))
-    buffer.align = zeros.align = VECTOR
-    for v in range(PANEL):
-        code.store(llvm.Constant(code.vector, None), code.at(zeros, v * code.lanes))
+    buffer = builder.alloca(code.real, INDEX(width * DEPTH))
+    buffer.align = VECTOR
+    zeros = llvm.GlobalVariable(module, llvm.ArrayType(code.real, width), f"typednn.zeros.{code.real}")
+    zeros.linkage, zeros.global_constant, zeros.initializer = "internal", True, llvm.Constant(zeros.value_type, None)
     copied = _shared(module, "copied", code.real, "iipip", _copied)
     transposed = _shared(module, "transposed", code.real, "iipip", _transposed)
-    biased = builder.icmp_unsigned("!=", bias, llvm.Constant(bias.type, None))
+    biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
     pays = builder.and_(
         builder.icmp_signed(">=", m, INDEX(TALL)),
@@ -287,7 +291,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
                 row = [code.load(code.at(y, (p, y_row), v * lanes)) for v in range(vectors)]
-                column = [builder.load(code.at(each, (p, x_column))) for each in rows]
+                column = [builder.load(code.at(each, (p, x_column)), typ=code.real) for each in rows]
                 factors = [(code.filled(factor, code.vector), each) for factor in column for each in row]
                 return [code.multiply_add(*each, total) for each, total in zip(factors, sums, strict=True)]
 
@@ -302,11 +306,14 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
                     after = code.at(out, (i, out_row), (r, out_row), v * lanes)
                     code.store(builder.fadd(before, total), after, mask)
 
-            with builder.if_else(full) as (yes, no):
-                with yes:
-                    finish(None)
-                with no:
-                    finish(rest)
+            if MASKS:
+                finish(rest)
+            else:
+                with builder.if_else(full) as (yes, no):
+                    with yes:
+                        finish(None)
+                    with no:
+                        finish(rest)
 
         done: llvm.Value = INDEX(0)
         for height in HEIGHTS:
@@ -351,12 +358,8 @@ def _transposed(
             for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
                 code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), PANEL * lanes), j))
 
-        def block(p: llvm.Value) -> None:
-            for start in range(0, lanes, side):
-                squares(builder.add(p, INDEX(start)))
-
-        whole = code.whole(k, lanes)
-        code.repeat(0, whole, lanes, block)
+        whole = code.whole(k, side)
+        code.repeat(0, whole, side, squares)
         code.repeat(whole, k, side, lambda p: squares(p, code.mask(builder.sub(k, p), side)))
 
     code.repeat(0, columns, lanes, vector)
@@ -406,7 +409,7 @@ def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
                 function,
                 [
                     *(*sizes, data(kinds[3], x), *strides, data(kinds[5], y), y_row, BIT(y_turned)),
-                    data(kinds[7][0], bias[0]) if bias else llvm.Constant(real.as_pointer(), None),
+                    data(kinds[7][0], bias[0]) if bias else llvm.Constant(POINTER, None),
                     *(data(kinds[7][-2], out), out_row),
                 ],
             )
