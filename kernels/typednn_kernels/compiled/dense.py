@@ -1,4 +1,4 @@
-"""The linear part of a layer: loops for one sample, BLAS for more."""
+"""The linear part of a layer: loops and BLAS for one sample, tiles for more."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction
 from typednn_kernels.compiled.loops import elementwise, piece, product
+from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
 
 FORWARD_LOOPS, BACKWARD_LOOPS = 1 << 18, 1 << 12
 """One sample is multiplied by fewer weights than this in loops: BLAS costs more to call, and wins later."""
@@ -69,17 +70,14 @@ def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> Non
 @kernel
 def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """a = x W^T + bias."""
-    n = bias.size
-    if x.shape[0] > 1:
-        product(x, W.T, a)
+    samples, n, n_prev = x.shape[0], bias.size, x.shape[1]
+    if samples > 1:
+        rows_by_rows(samples, n, n_prev, x, n_prev, W, n_prev, bias, a, n)
     elif W.size < FORWARD_LOOPS:
-        affine_one(piece(x, 0, x.size), piece(W, 0, W.size), bias, piece(a, 0, n))
-        return
+        affine_one(piece(x, 0, n_prev), piece(W, 0, W.size), bias, piece(a, 0, n))
     else:
-        product(W, piece(x, 0, x.size), piece(a, 0, n))
-    for s in range(a.shape[0]):
-        row = piece(a, s * n, n)
-        added(0, n, row, bias, row)
+        product(W, piece(x, 0, n_prev), piece(a, 0, n))
+        added(0, n, a, bias, a)
 
 
 @kernel
@@ -93,8 +91,9 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
 @kernel
 def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W."""
+    n, n_prev = W.shape
     if dLda.shape[0] > 1:
-        product(dLda, W, dLdh)
+        rows_by_columns(dLda.shape[0], n_prev, n, dLda, n, W, n_prev, dLdh, n_prev)
     elif W.size < BACKWARD_LOOPS:
         m, signal = dLdh.size, piece(dLdh, 0, dLdh.size)
         scaled(0, m, W, dLda[0, 0], signal)
@@ -107,8 +106,9 @@ def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
 @kernel
 def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev."""
+    n, n_prev = dLdW.shape
     if dLda.shape[0] > 1:
-        product(dLda.T, h_prev, dLdW)
+        columns_by_columns(n, n_prev, dLda.shape[0], dLda, n, h_prev, n_prev, dLdW, n_prev)
     else:
         outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
 

@@ -1,4 +1,4 @@
-"""Loops over formulas, matrix products and views: what is written in LLVM instead of compiled by numba.
+"""Loops over formulas, and views: what is written in LLVM instead of compiled by numba.
 
 A table of formulas becomes one loop for each row and a switch between them, in the function that uses
 it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
@@ -23,7 +23,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
-from numba.np.linalg import call_xxgemm, call_xxgemv
+from numba.np.linalg import call_xxgemv
 
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
@@ -260,12 +260,9 @@ def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
         for kind, value in zip(signature.args, values, strict=True):
             array = context.make_array(kind)(context, builder, value)
             operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
-        if y.ndim == 1:
-            x_type, x_shape, x_data, _, _, y_data, _, _, result_data = operands
-            by_columns = x_type.layout == "C"  # BLAS counts by columns
-            call_xxgemv(context, builder, by_columns, x_type, x_shape, x_data, y_data, result_data)
-        else:
-            call_xxgemm(context, builder, *operands)
+        x_type, x_shape, x_data, _, _, y_data, _, _, result_data = operands
+        by_columns = x_type.layout == "C"  # BLAS counts by columns
+        call_xxgemv(context, builder, by_columns, x_type, x_shape, x_data, y_data, result_data)
         return context.get_dummy_value()
 
     return types.none(x, y, result), generate
@@ -300,7 +297,7 @@ def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
 
 if TYPE_CHECKING:
 
-    def product(x: Matrix[F], y: Matrix[F] | Vector[F], result: Matrix[F] | Vector[F]) -> None: ...
+    def product(x: Matrix[F], y: Vector[F], result: Vector[F]) -> None: ...
     def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
     def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
 
@@ -317,6 +314,6 @@ elif PYTHON_ONLY:
 
 else:
     product, piece, rows = intrinsic(_product), intrinsic(_piece), intrinsic(_rows)
-"""`product(x, y, result)`: by BLAS, of matrices, which may be transposed views, or of a matrix and a vector.
+"""`product(x, y, result)`: by BLAS, of a matrix, which may be a transposed view, and a vector.
 `piece(array, start, n)`: n elements from `start` on `(n,)`.
 `rows(array, start, n, m)`: the same as a matrix `(n, m)`."""

@@ -1,19 +1,19 @@
-"""Matrix products on one core, written in LLVM: on small matrices BLAS loses most of the time.
+"""Matrix products on one core, written in LLVM; huge ones by BLAS.
 
 The result is computed in panels of a few vectors, by tiles of a few rows whose sums stay in registers; each
 step adds the product of a column of x and a row of y to a tile. A panel of y is read many times: where that
 pays it is copied to a buffer first, and for x y^T it is transposed into it. See Goto & van de Geijn, "Anatomy
 of High-Performance Matrix Multiplication", ACM TOMS 34 (3), 2008, section 4.
 
-Each number is the sum of its products in their order, `DEPTH` of them at a time: it is the same, to the bit,
-into whatever ranges of rows and columns a result is divided.
+Each number is the sum of its products in their order, `DEPTH` of them at a time: short of BLAS it is the
+same, to the bit, into whatever ranges of rows and columns a result is divided.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -21,6 +21,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY, Distinct
@@ -36,8 +37,8 @@ HEIGHTS = (8, 2, 1) if REGISTERS == 32 else (4, 1)
 """Rows of a tile, and of those for the rows that are left: the sums take three quarters of the registers."""
 DEPTH = 128
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
-ROWS = 1024
-"""Rows of x that are multiplied by one panel after another: `DEPTH` columns of them fit the second level."""
+HUGE = 1 << 30
+"""From so many multiplications on BLAS is faster, which copies x as well."""
 COPIED, TALL = 1 << 15, 64
 """Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x."""
 SQUARE = 16
@@ -79,7 +80,7 @@ class Code:
         """The largest multiple of a power of two up to x."""
         return self.builder.and_(x, INDEX(-block))
 
-    def up(self, x: llvm.Value, block: int) -> llvm.Value:
+    def blocks(self, x: llvm.Value, block: int) -> llvm.Value:
         """How many blocks cover x."""
         return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
 
@@ -97,7 +98,9 @@ class Code:
     def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
         """The first lanes of a vector."""
         kind = llvm.VectorType(INDEX, lanes)
-        return self.builder.icmp_signed("<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind))
+        return self.builder.icmp_signed(
+            "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
+        )
 
     def load(
         self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
@@ -203,9 +206,14 @@ def _product(
     buffer = builder.alloca(code.real, INDEX(width * DEPTH))
     buffer.align = VECTOR
     zeros = llvm.GlobalVariable(module, llvm.ArrayType(code.real, width), f"typednn.zeros.{code.real}")
-    zeros.linkage, zeros.global_constant, zeros.initializer = "internal", True, llvm.Constant(zeros.value_type, None)
+    zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
+    zeros.global_constant = True
     copied = _shared(module, "copied", code.real, "iipip", _copied)
     transposed = _shared(module, "transposed", code.real, "iipip", _transposed)
+    tiles = [
+        _shared(module, f"tiles{count}", code.real, "iiipiipipipi", _tiles_of(count))
+        for count in range(1, PANEL + 1)
+    ]
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
     pays = builder.and_(
@@ -213,55 +221,48 @@ def _product(
         builder.icmp_signed(">=", code.product(k, n), INDEX(COPIED // code.itemsize)),
     )
 
-    def block(top: llvm.Value) -> None:
-        rows = code.smaller(builder.sub(m, top), ROWS)
+    def layer(p: llvm.Value) -> None:
+        depth = code.smaller(builder.sub(k, p), DEPTH)
+        first = builder.icmp_signed("==", p, INDEX(0))
+        base, base_row = builder.select(first, start, out), builder.select(first, INDEX(0), out_row)
+        base_column = builder.select(first, start_column, INDEX(1))
 
-        def layer(p: llvm.Value) -> None:
-            depth = code.smaller(builder.sub(k, p), DEPTH)
-            first = builder.icmp_signed("==", p, INDEX(0))
-            base = builder.select(first, start, code.at(out, (top, out_row)))
-            base_column = builder.select(first, start_column, INDEX(1))
-            base_row = builder.select(first, INDEX(0), out_row)
+        def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
+            left = builder.sub(n, j)
+            vectors = code.blocks(left, code.lanes)
+            # Four vectors are two panels of two: one vector alone waits for its sums.
+            four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
+            vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
+            columns = code.smaller(left, code.product(vectors, code.lanes))
+            part = code.at(y, (p, y_row), j)
+            ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
+            buffered = builder.or_(turned, builder.or_(ragged, pays))
+            with builder.if_then(buffered), builder.if_else(turned) as (yes, no):
+                with yes:
+                    builder.call(transposed, [columns, depth, code.at(y, (j, y_row), p), y_row, buffer])
+                with no:
+                    builder.call(copied, [columns, depth, part, y_row, buffer])
+            arguments = (
+                *(m, columns, depth),
+                *(code.at(x, (p, x_column)), x_row, x_column),
+                *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
+                *(code.at(base, (j, base_column)), base_row),
+                *(code.at(out, j), out_row),
+            )
+            after = builder.append_basic_block("after")
+            choice = builder.switch(vectors, after)
+            for count, function in enumerate(tiles, 1):
+                case = builder.append_basic_block("case")
+                choice.add_case(INDEX(count), case)
+                builder.position_at_end(case)
+                builder.call(function, arguments)
+                builder.branch(after)
+            builder.position_at_end(after)
+            return [builder.add(j, columns)]
 
-            def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
-                left = builder.sub(n, j)
-                vectors = code.up(left, code.lanes)
-                # Four vectors are two panels of two: one vector alone waits for the sums.
-                four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
-                vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
-                columns = code.smaller(left, code.product(vectors, code.lanes))
-                part = code.at(y, (p, y_row), j)
-                ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
-                buffered = builder.or_(turned, builder.or_(ragged, pays))
-                with builder.if_then(buffered), builder.if_else(turned) as (yes, no):
-                    with yes:
-                        builder.call(transposed, [columns, depth, code.at(y, (j, y_row), p), y_row, buffer])
-                    with no:
-                        builder.call(copied, [columns, depth, part, y_row, buffer])
-                arguments = (
-                    *(rows, columns, depth),
-                    *(code.at(x, (top, x_row), (p, x_column)), x_row, x_column),
-                    *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
-                    *(code.at(base, (j, base_column)), base_row),
-                    *(code.at(out, (top, out_row), j), out_row),
-                )
-                after = builder.append_basic_block("after")
-                choice = builder.switch(vectors, after)
-                for count in range(1, PANEL + 1):
-                    case = builder.append_basic_block("case")
-                    choice.add_case(INDEX(count), case)
-                    builder.position_at_end(case)
-                    write = _tiles_of(count)
-                    builder.call(_shared(module, f"tiles{count}", code.real, "iiipiipipipi", write), arguments)
-                    builder.branch(after)
-                builder.position_at_end(after)
-                return [builder.add(j, columns)]
+        code.repeat(0, code.blocks(n, width), 1, panel, INDEX(0))
 
-            code.repeat(0, code.up(n, width), 1, panel, INDEX(0))
-
-        code.repeat(0, k, DEPTH, layer)
-
-    code.repeat(0, m, ROWS, block)
+    code.repeat(0, k, DEPTH, layer)
 
 
 def _tiles_of(vectors: int) -> Callable[..., None]:
@@ -389,37 +390,134 @@ def _turned(code: Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
     return rows
 
 
+def _raised(
+    code: Code, m: llvm.Value, n: llvm.Value, bias: llvm.Value, out: llvm.Value, out_row: llvm.Value
+) -> None:
+    """Adds the bias to each row of out (m, n)."""
+    builder, whole = code.builder, code.whole(n, code.lanes)
+    rest = code.mask(builder.sub(n, whole), code.lanes)
+
+    def row(i: llvm.Value) -> None:
+        def chunk(j: llvm.Value, mask: llvm.Value | None = None) -> None:
+            place = code.at(out, (i, out_row), j)
+            total = builder.fadd(code.load(place, mask=mask), code.load(code.at(bias, j), mask=mask))
+            code.store(total, place, mask)
+
+        code.repeat(0, whole, code.lanes, chunk)
+        code.repeat(whole, n, code.lanes, lambda j: chunk(j, rest))
+
+    code.repeat(0, m, 1, row)
+
+
+def _by_blas(
+    context: Any,
+    builder: llvm.IRBuilder,
+    real: llvm.Type,
+    x_turned: bool,
+    y_turned: bool,
+    *operands: llvm.Value,
+) -> None:
+    """out (m, n) = x (m, k) y (k, n), which BLAS, counting by columns, sees as out^T = y^T x^T."""
+    m, n, k, x, x_row, y, y_row, out, out_row = operands
+    one, zero = (cgutils.alloca_once_value(builder, real(number)) for number in (1.0, 0.0))
+    kind, by_rows, by_columns = (
+        llvm.IntType(8)(ord(letter)) for letter in ("s" if real == SINGLE else "d", "n", "t")
+    )
+    turns = (by_columns if y_turned else by_rows, by_columns if x_turned else by_rows)
+    values = (kind, *turns, n, m, k, one, y, y_row, x, x_row, zero, out, out_row)
+    signature = llvm.FunctionType(llvm.IntType(32), [each.type for each in values])
+    function = cgutils.get_or_insert_function(builder.module, signature, "numba_xxgemm")
+    check_blas_return(context, builder, builder.call(function, values))
+
+
 def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
-    """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)` that calls the product."""
+    """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)`."""
+
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+        def data(kind: Any, value: Any) -> llvm.Value:
+            return context.make_array(kind)(context, builder, value).data
+
+        m, n, k, x, x_row, y, y_row, packed = values
+        _, _, _, x_kind, _, y_kind, _, (*kinds, out_kind, _) = signature.args
+        *biases, out, out_row = cgutils.unpack_tuple(builder, packed)
+        real, (x, y, out) = (
+            context.get_value_type(x_kind.dtype),
+            (data(x_kind, x), data(y_kind, y), data(out_kind, out)),
+        )
+        bias = data(kinds[0], biases[0]) if biases else llvm.Constant(POINTER, None)
+        huge = builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE))
+        with builder.if_else(huge, likely=False) as (yes, no):
+            with yes:
+                _by_blas(
+                    context, builder, real, x_turned, y_turned, m, n, k, x, x_row, y, y_row, out, out_row
+                )
+                if biases:
+                    builder.call(
+                        _shared(builder.module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row]
+                    )
+            with no:
+                strides = (INDEX(1), x_row) if x_turned else (x_row, INDEX(1))
+                function = _shared(builder.module, "product", real, "iiipiipibppi", _product)
+                builder.call(function, [m, n, k, x, *strides, y, y_row, BIT(y_turned), bias, out, out_row])
+        return context.get_dummy_value()
 
     def typer(
         _context: Any, m: Any, n: Any, k: Any, x: Any, x_row: Any, y: Any, y_row: Any, *rest: Any
     ) -> Any:
-        def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-            def data(kind: Any, value: Any) -> llvm.Value:
-                return context.make_array(kind)(context, builder, value).data
-
-            *sizes, x, x_row, y, y_row, packed = values
-            kinds = signature.args
-            *bias, out, out_row = cgutils.unpack_tuple(builder, packed)
-            real = context.get_value_type(kinds[3].dtype)
-            function = _shared(builder.module, "product", real, "iiipiipibppi", _product)
-            strides = (INDEX(1), x_row) if x_turned else (x_row, INDEX(1))
-            builder.call(
-                function,
-                [
-                    *(*sizes, data(kinds[3], x), *strides, data(kinds[5], y), y_row, BIT(y_turned)),
-                    data(kinds[7][0], bias[0]) if bias else llvm.Constant(POINTER, None),
-                    *(data(kinds[7][-2], out), out_row),
-                ],
-            )
-            return context.get_dummy_value()
-
         return types.none(m, n, k, x, x_row, y, y_row, types.StarArgTuple.from_types(rest)), generate
 
     return intrinsic(typer)
 
 
-rows_by_rows = _intrinsic(False, True)
-rows_by_columns = _intrinsic(False, False)
-columns_by_columns = _intrinsic(True, False)
+if TYPE_CHECKING:
+    Flat: TypeAlias = Vector[F] | Matrix[F]
+
+    def rows_by_rows(
+        m: int,
+        n: int,
+        k: int,
+        x: Flat[F],
+        x_row: int,
+        y: Flat[F],
+        y_row: int,
+        bias: Vector[F],
+        out: Flat[F],
+        out_row: int,
+    ) -> None: ...
+    def rows_by_columns(
+        m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
+    ) -> None: ...
+    def columns_by_columns(
+        m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
+    ) -> None: ...
+
+elif PYTHON_ONLY:
+
+    def _matrix(array: Any, rows: int, columns: int, row: int) -> Any:
+        strides = row * array.itemsize, array.itemsize
+        return np.lib.stride_tricks.as_strided(array.reshape(-1), (rows, columns), strides)
+
+    def _in_python(out: Any, x: Any, y: Any, bias: Any = 0) -> None:
+        with np.errstate(all="ignore"):
+            np.add(x @ y, bias, out=out)
+
+    def rows_by_rows(m, n, k, x, x_row, y, y_row, bias, out, out_row):
+        y = _matrix(y, n, k, y_row).T
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), y, bias.reshape(-1)[:n])
+
+    def rows_by_columns(m, n, k, x, x_row, y, y_row, out, out_row):
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
+
+    def columns_by_columns(m, n, k, x, x_row, y, y_row, out, out_row):
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
+
+else:
+    rows_by_rows = _intrinsic(x_turned=False, y_turned=True)
+    rows_by_columns = _intrinsic(x_turned=False, y_turned=False)
+    columns_by_columns = _intrinsic(x_turned=True, y_turned=False)
+"""Products into `out` (m, n), each a sum of k > 0 terms, of matrices that lie in flat order in arrays of one dtype, and
+whose rows begin so many numbers after each other: a range of a matrix begins at a `piece` of it.
+
+`rows_by_rows(m, n, k, x, x_row, y, y_row, bias, out, out_row)`: x y^T + bias, from (m, k), (n, k), (n,).
+`rows_by_columns(m, n, k, x, x_row, y, y_row, out, out_row)`: x y, from (m, k) and (k, n).
+`columns_by_columns(m, n, k, x, x_row, y, y_row, out, out_row)`: x^T y, from (k, m) and (k, n)."""
