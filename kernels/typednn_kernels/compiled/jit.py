@@ -4,7 +4,7 @@
 - `kernel`: a function that entries call; sums keep their order.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
-This module, `cache` and `loops` are the only ones that import numba.
+This module, `cache`, `loops` and `products` are the only ones that import numba.
 """
 
 from __future__ import annotations

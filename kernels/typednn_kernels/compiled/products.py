@@ -11,26 +11,22 @@ same, to the bit, into whatever ranges of rows and columns a result is divided.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY, Distinct
+from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY
 from typednn_kernels.compiled.symbols import SINGLE
+from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, Code, shared
 
-FEATURES = get_host_cpu_features()
-VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
-"""Bytes of a vector register."""
-REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 PANEL = 3
 """Vectors in a row of a tile."""
 HEIGHTS = (8, 2, 1) if REGISTERS == 32 else (4, 1)
@@ -43,147 +39,6 @@ COPIED, TALL = 1 << 15, 64
 """Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x."""
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
-
-INDEX, SHORT, BIT, POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(1), llvm.PointerType()
-
-
-class Code:
-    """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
-
-    def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
-        self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
-        self.itemsize = 4 if real == SINGLE else 8
-        self.lanes = VECTOR // self.itemsize
-        self.vector = llvm.VectorType(real, self.lanes)
-
-    def at(self, pointer: llvm.Value, *offsets: llvm.Value | int | tuple[Any, Any]) -> llvm.Value:
-        """The address so many numbers further on; an index and its stride are a pair."""
-        for each in offsets:
-            offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
-            pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
-        return pointer
-
-    def index(self, number: llvm.Value | int) -> llvm.Value:
-        """A number that may be written."""
-        return INDEX(number) if isinstance(number, int) else number
-
-    def product(self, x: llvm.Value | int, y: llvm.Value | int) -> llvm.Value:
-        """The product of two indices."""
-        return self.builder.mul(self.index(x), self.index(y))
-
-    def smaller(self, x: llvm.Value, y: llvm.Value | int) -> llvm.Value:
-        """The smaller of two indices."""
-        y = self.index(y)
-        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
-
-    def whole(self, x: llvm.Value, block: int) -> llvm.Value:
-        """The largest multiple of a power of two up to x."""
-        return self.builder.and_(x, INDEX(-block))
-
-    def blocks(self, x: llvm.Value, block: int) -> llvm.Value:
-        """How many blocks cover x."""
-        return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
-
-    def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
-        """A vector of one number."""
-        nothing = llvm.Constant(kind, llvm.Undefined)
-        single = self.builder.insert_element(nothing, value, SHORT(0))
-        return self.shuffled(single, nothing, [0] * kind.count)
-
-    def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
-        """Numbers of two vectors, counted through both."""
-        places = llvm.Constant(llvm.VectorType(SHORT, len(order)), list(order))
-        return self.builder.shuffle_vector(x, y, places)
-
-    def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
-        """The first lanes of a vector."""
-        kind = llvm.VectorType(INDEX, lanes)
-        return self.builder.icmp_signed(
-            "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
-        )
-
-    def load(
-        self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
-    ) -> llvm.Value:
-        """A vector, of the lanes of a mask."""
-        kind = kind or self.vector
-        if mask is None:
-            return self.builder.load(pointer, align=self.itemsize, typ=kind)
-        zero = llvm.Constant(kind, None)
-        return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
-
-    def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
-        """Writes a vector, or the lanes of a mask."""
-        if mask is None:
-            self.builder.store(value, pointer, align=self.itemsize)
-        else:
-            size = SHORT(self.itemsize)
-            self.call("llvm.masked.store", value.type, ".p0", llvm.VoidType(), value, pointer, size, mask)
-
-    def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
-        """total + x y, rounded once where the CPU can."""
-        return self.call("llvm.fmuladd", self.vector, "", self.vector, x, y, total)
-
-    def call(
-        self, name: str, kind: llvm.VectorType, suffix: str, result: llvm.Type, *values: llvm.Value
-    ) -> llvm.Value:
-        """An instruction that LLVM has as a function."""
-        full = f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}"
-        signature = llvm.FunctionType(result, [each.type for each in values])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, signature, full), values)
-
-    def repeat(
-        self,
-        start: llvm.Value | int,
-        stop: llvm.Value | int,
-        step: int,
-        body: Callable[..., Sequence[llvm.Value] | None],
-        *state: llvm.Value,
-    ) -> list[llvm.Value]:
-        """`state = body(i, *state)` for each i from start on below stop; the state at the end."""
-        builder, first = self.builder, (self.index(start), *state)
-        before = builder.block
-        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        variables = [builder.phi(each.type) for each in first]
-        builder.cbranch(builder.icmp_signed("<", variables[0], self.index(stop)), inside, after)
-        builder.position_at_end(inside)
-        results = body(*variables) or ()
-        following = (builder.add(variables[0], INDEX(step)), *results)
-        for variable, value, later in zip(variables, first, following, strict=True):
-            variable.add_incoming(value, before)
-            variable.add_incoming(later, builder.block)
-        builder.branch(head).set_metadata("llvm.loop", self.as_written())
-        builder.position_at_end(after)
-        return list(variables[1:])
-
-    def as_written(self) -> llvm.MDValue:
-        """Tells LLVM not to unroll a loop."""
-        module = self.builder.module
-        hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
-        return Distinct.of(module, lambda itself: (itself, hint))
-
-
-def _shared(
-    module: llvm.Module, name: str, real: llvm.Type, kinds: str, write: Callable[..., None]
-) -> llvm.Function:
-    """A function of a module, written when it is first asked for.
-
-    Its arguments are given by letters: an index, a bit, a pointer to numbers.
-    """
-    name = f"typednn.{name}.{real}"
-    if name not in module.globals:
-        letters = {"i": INDEX, "b": BIT, "p": POINTER}
-        signature = llvm.FunctionType(llvm.VoidType(), [letters[each] for each in kinds])
-        function = llvm.Function(module, signature, name)
-        function.linkage = "internal"
-        function.attributes.add("noinline")
-        function.attributes.add("nounwind")
-        code = Code(function, real)
-        write(code, *function.args)
-        code.builder.ret_void()
-    return module.globals[name]
 
 
 def _product(
@@ -208,10 +63,10 @@ def _product(
     zeros = llvm.GlobalVariable(module, llvm.ArrayType(code.real, width), f"typednn.zeros.{code.real}")
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    copied = _shared(module, "copied", code.real, "iipip", _copied)
-    transposed = _shared(module, "transposed", code.real, "iipip", _transposed)
+    copied = shared(module, "copied", code.real, "iipip", _copied)
+    transposed = shared(module, "transposed", code.real, "iipip", _transposed)
     tiles = [
-        _shared(module, f"tiles{count}", code.real, "iiipiipipipi", _tiles_of(count))
+        shared(module, f"tiles{count}", code.real, "iiipiipipipi", _tiles_of(count))
         for count in range(1, PANEL + 1)
     ]
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
@@ -253,7 +108,7 @@ def _product(
             choice = builder.switch(vectors, after)
             for count, function in enumerate(tiles, 1):
                 case = builder.append_basic_block("case")
-                choice.add_case(INDEX(count), case)
+                choice.add_case(count, case)
                 builder.position_at_end(case)
                 builder.call(function, arguments)
                 builder.branch(after)
@@ -319,7 +174,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
         done: llvm.Value = INDEX(0)
         for height in HEIGHTS:
             whole = code.whole(m, height)
-            code.repeat(done, whole, height, lambda i, height=height: tile(height, i))
+            code.repeat(done, whole, height, partial(tile, height))
             done = whole
 
     return write
@@ -329,17 +184,14 @@ def _copied(
     code: Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
 ) -> None:
     """Writes a panel of y (k, columns) to a buffer, the last vector filled up."""
-    whole = code.whole(columns, code.lanes)
-    rest = code.mask(code.builder.sub(columns, whole), code.lanes)
 
     def row(p: llvm.Value) -> None:
         source, target = code.at(y, (p, y_row)), code.at(buffer, (p, PANEL * code.lanes))
 
-        def chunk(j: llvm.Value, mask: llvm.Value | None = None) -> None:
+        def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
             code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
 
-        code.repeat(0, whole, code.lanes, chunk)
-        code.repeat(whole, columns, code.lanes, lambda j: chunk(j, rest))
+        code.along(columns, chunk)
 
     code.repeat(0, k, 1, row)
 
@@ -359,9 +211,12 @@ def _transposed(
             for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
                 code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), PANEL * lanes), j))
 
+        def rest(p: llvm.Value) -> None:
+            squares(p, code.mask(builder.sub(k, p), side))
+
         whole = code.whole(k, side)
         code.repeat(0, whole, side, squares)
-        code.repeat(whole, k, side, lambda p: squares(p, code.mask(builder.sub(k, p), side)))
+        code.repeat(whole, k, side, rest)
 
     code.repeat(0, columns, lanes, vector)
 
@@ -372,11 +227,11 @@ def _joined(code: Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
         return pieces[0]
     half = len(pieces) // 2
     x, y = _joined(code, pieces[:half]), _joined(code, pieces[half:])
-    return code.shuffled(x, y, range(2 * x.type.count))
+    return code.shuffled(x, y, range(len(pieces) * SQUARE // code.itemsize))
 
 
 def _turned(code: Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
-    """Transposes squares that lie side by side: riffling the halves of the rows does it in log2(rows) turns."""
+    """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):
         low = [
@@ -394,17 +249,14 @@ def _raised(
     code: Code, m: llvm.Value, n: llvm.Value, bias: llvm.Value, out: llvm.Value, out_row: llvm.Value
 ) -> None:
     """Adds the bias to each row of out (m, n)."""
-    builder, whole = code.builder, code.whole(n, code.lanes)
-    rest = code.mask(builder.sub(n, whole), code.lanes)
 
     def row(i: llvm.Value) -> None:
-        def chunk(j: llvm.Value, mask: llvm.Value | None = None) -> None:
+        def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
             place = code.at(out, (i, out_row), j)
-            total = builder.fadd(code.load(place, mask=mask), code.load(code.at(bias, j), mask=mask))
+            total = code.builder.fadd(code.load(place, mask=mask), code.load(code.at(bias, j), mask=mask))
             code.store(total, place, mask)
 
-        code.repeat(0, whole, code.lanes, chunk)
-        code.repeat(whole, n, code.lanes, lambda j: chunk(j, rest))
+        code.along(n, chunk)
 
     code.repeat(0, m, 1, row)
 
@@ -453,11 +305,11 @@ def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
                 )
                 if biases:
                     builder.call(
-                        _shared(builder.module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row]
+                        shared(builder.module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row]
                     )
             with no:
                 strides = (INDEX(1), x_row) if x_turned else (x_row, INDEX(1))
-                function = _shared(builder.module, "product", real, "iiipiipibppi", _product)
+                function = shared(builder.module, "product", real, "iiipiipibppi", _product)
                 builder.call(function, [m, n, k, x, *strides, y, y_row, BIT(y_turned), bias, out, out_row])
         return context.get_dummy_value()
 
@@ -501,22 +353,26 @@ elif PYTHON_ONLY:
         with np.errstate(all="ignore"):
             np.add(x @ y, bias, out=out)
 
-    def rows_by_rows(m, n, k, x, x_row, y, y_row, bias, out, out_row):
+    def rows_by_rows(m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any) -> None:
+        bias, out, out_row = rest
         y = _matrix(y, n, k, y_row).T
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), y, bias.reshape(-1)[:n])
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), y, bias[:n])
 
-    def rows_by_columns(m, n, k, x, x_row, y, y_row, out, out_row):
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
+    def rows_by_columns(m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any) -> None:
+        _in_python(_matrix(rest[0], m, n, rest[1]), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
 
-    def columns_by_columns(m, n, k, x, x_row, y, y_row, out, out_row):
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
+    def columns_by_columns(
+        m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any
+    ) -> None:
+        _in_python(_matrix(rest[0], m, n, rest[1]), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
 
 else:
     rows_by_rows = _intrinsic(x_turned=False, y_turned=True)
     rows_by_columns = _intrinsic(x_turned=False, y_turned=False)
     columns_by_columns = _intrinsic(x_turned=True, y_turned=False)
-"""Products into `out` (m, n), each a sum of k > 0 terms, of matrices that lie in flat order in arrays of one dtype, and
-whose rows begin so many numbers after each other: a range of a matrix begins at a `piece` of it.
+"""Products into `out` (m, n), of matrices that lie by rows in arrays of one dtype, in flat order.
+
+So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. k > 0.
 
 `rows_by_rows(m, n, k, x, x_row, y, y_row, bias, out, out_row)`: x y^T + bias, from (m, k), (n, k), (n,).
 `rows_by_columns(m, n, k, x, x_row, y, y_row, out, out_row)`: x y, from (m, k) and (k, n).
