@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY
+from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY, Operand
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, Code, shared
 
@@ -286,17 +286,13 @@ def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
     """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)`."""
 
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        def data(kind: Any, value: Any) -> llvm.Value:
-            return context.make_array(kind)(context, builder, value).data
-
-        m, n, k, x, x_row, y, y_row, packed = values
-        _, _, _, x_kind, _, y_kind, _, (*kinds, out_kind, _) = signature.args
-        *biases, out, out_row = cgutils.unpack_tuple(builder, packed)
-        real, (x, y, out) = (
-            context.get_value_type(x_kind.dtype),
-            (data(x_kind, x), data(y_kind, y), data(out_kind, out)),
+        kinds = [*signature.args[:-1], *signature.args[-1]]
+        arguments = [*values[:-1], *cgutils.unpack_tuple(builder, values[-1])]
+        operands = [Operand(context, builder, *each) for each in zip(kinds, arguments, strict=True)]
+        m, n, k, x, x_row, y, y_row, *biases, out, out_row = (
+            each.value if each.data is None else each.data for each in operands
         )
-        bias = data(kinds[0], biases[0]) if biases else llvm.Constant(POINTER, None)
+        real, bias = context.get_value_type(kinds[3].dtype), (*biases, llvm.Constant(POINTER, None))[0]
         huge = builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE))
         with builder.if_else(huge, likely=False) as (yes, no):
             with yes:
