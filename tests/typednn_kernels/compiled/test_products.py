@@ -40,9 +40,9 @@ class Range:
     @classmethod
     def around(cls, matrix: Array, guard: float = np.nan) -> Range:
         rows, columns = matrix.shape
-        whole = cls(
-            np.full(2 * START + rows * (columns + GAP), guard, matrix.dtype), (int(rows), int(columns))
-        )
+        array = np.empty(2 * START + rows * (columns + GAP), matrix.dtype)
+        array[...] = guard
+        whole = cls(array, (rows, columns))
         whole.matrix[...] = matrix
         return whole
 
