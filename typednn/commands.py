@@ -80,9 +80,9 @@ def demo(options: Options) -> int:
     )
     if backend() == "numba":
         with waiting("compiling, which takes a while the first time"):
-            from typednn_kernels.compiled.warmup import compile_for
+            from typednn_kernels.compiled.entry_points import entry_points
 
-            compile_for(np.dtype(np.float32))
+            entry_points(np.dtype(np.float32)).prepare()
     with progress("epoch", options.epochs) as advance:
         shown = demonstrate(
             digits,

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -7,6 +7,7 @@ Undefined: object
 class Type:
     pointee: Type
     intrinsic_name: str
+    def as_pointer(self) -> Type: ...
     def __call__(self, value: float) -> Constant: ...
 
 class FloatType(Type): ...
@@ -28,6 +29,10 @@ class ArrayType(Type):
 
 class FunctionType(Type):
     def __init__(self, return_type: Type, args: Sequence[Type]) -> None: ...
+
+class LiteralStructType(Type):
+    elements: tuple[Type, ...]
+    def __init__(self, elems: Sequence[Type]) -> None: ...
 
 class Value:
     type: Type
@@ -57,20 +62,20 @@ class AllocaInstr(Value):
 class SwitchInstr:
     def add_case(self, value: int, block: Block) -> None: ...
 
-class Function(Value):
-    module: Module
-    args: tuple[Value, ...]
-    linkage: str
-    attributes: set[str]
-    def __init__(self, module: Module, ftype: FunctionType, name: str) -> None: ...
-    def append_basic_block(self, name: str) -> Block: ...
-
 class GlobalVariable(Value):
     linkage: str
     global_constant: bool
     initializer: Constant
     value_type: Type
     def __init__(self, module: Module, typ: Type, name: str) -> None: ...
+
+class Function(Value):
+    module: Module
+    args: tuple[Value, ...]
+    attributes: set[str]
+    linkage: str
+    def __init__(self, module: Module, ftype: FunctionType, name: str) -> None: ...
+    def append_basic_block(self, name: str) -> Block: ...
 
 class Block:
     function: Function
@@ -79,14 +84,17 @@ class Block:
 
 class Module:
     metadata: list[MDValue]
-    globals: dict[str, Function]
+    globals: Mapping[str, Function]
+    def get_unique_name(self, name: str) -> str: ...
     def add_metadata(self, operands: Sequence[Any]) -> MDValue: ...
     def declare_intrinsic(self, intrinsic: str, tys: Sequence[Type], fnty: FunctionType) -> Function: ...
 
 class IRBuilder:
     module: Module
+    function: Function
     block: Block
     def __init__(self, block: Block) -> None: ...
+    def ret(self, return_value: Value) -> Value: ...
     def append_basic_block(self, name: str) -> Block: ...
     def position_at_end(self, block: Block) -> None: ...
     def branch(self, target: Block) -> Instruction: ...

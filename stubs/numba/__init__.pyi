@@ -1,7 +1,7 @@
 """What typednn's kernels use of numba, and no more; for our own checking."""
 
 from collections.abc import Callable, Collection
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from numba import types as types
 
@@ -10,6 +10,7 @@ R = TypeVar("R")
 
 __version__: str
 
+def from_dtype(dtype: Any) -> types.Type: ...
 def njit(
     *,
     cache: bool = ...,

@@ -1,4 +1,4 @@
-"""The linear part of a layer: loops and BLAS for one sample, tiles for more."""
+"""The linear part of a layer: loops for one sample, tiles for more."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false
@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.jit import entry, kernel, reduction
-from typednn_kernels.compiled.loops import elementwise, piece, product
+from typednn_kernels.compiled.jit import entry, kernel, reduction, share
+from typednn_kernels.compiled.loops import elementwise
 from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
-
-FORWARD_LOOPS, BACKWARD_LOOPS = 1 << 18, 1 << 12
-"""One sample is multiplied by fewer weights than this in loops: BLAS costs more to call, and wins later."""
+from typednn_kernels.compiled.threads import LEAST, divided
+from typednn_kernels.compiled.views import piece
 
 scaled = elementwise(lambda x, factor: x * factor)
 added = elementwise(lambda x, y: x + y)
 weighted = elementwise(lambda total, x, weight: total + weight * x)
+four_weighted = elementwise(
+    lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
+)
 descended = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, plus a row, plus or minus a multiple of a row."""
 
@@ -68,19 +70,6 @@ def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> Non
 
 
 @kernel
-def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias."""
-    samples, n, n_prev = x.shape[0], bias.size, x.shape[1]
-    if samples > 1:
-        rows_by_rows(samples, n, n_prev, x, n_prev, W, n_prev, bias, a, n)
-    elif W.size < FORWARD_LOOPS:
-        affine_one(piece(x, 0, n_prev), piece(W, 0, W.size), bias, piece(a, 0, n))
-    else:
-        product(W, piece(x, 0, n_prev), piece(a, 0, n))
-        added(0, n, a, bias, a)
-
-
-@kernel
 def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
     """The outer product of one sample, into a flat matrix."""
     m = h_prev.size
@@ -88,29 +77,90 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
         scaled(0, m, h_prev, dLda[i], piece(dLdW, i * m, m))
 
 
+@share
+def some_pre_activations(
+    part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
+) -> None:
+    """Those of some units, for one sample."""
+    n, m = stop - start, x.size
+    affine_one(x, piece(W, start * m, n * m), piece(bias, start, n), piece(a, start, n))
+
+
+@share
+def some_weight_gradients(
+    part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
+) -> None:
+    """Those of some units, for one sample."""
+    n, m = stop - start, h_prev.size
+    outer_one(piece(dLda, start, n), h_prev, piece(dLdW, start * m, n * m))
+
+
+@share
+def some_signals(
+    part: int, start: int, stop: int, dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int
+) -> None:
+    """Those to some of m units below, for one sample."""
+    size = stop - start
+    signal = piece(dLdh, start, size)
+    scaled(0, size, piece(W, start, size), dLda[0], signal)
+    blocks = dLda.size - (dLda.size - 1) % 4
+    for i in range(1, blocks, 4):
+        first = i * m + start
+        four_weighted(
+            0,
+            size,
+            signal,
+            piece(W, first, size),
+            piece(W, first + m, size),
+            piece(W, first + 2 * m, size),
+            piece(W, first + 3 * m, size),
+            dLda[i],
+            dLda[i + 1],
+            dLda[i + 2],
+            dLda[i + 3],
+            signal,
+        )
+    for i in range(blocks, dLda.size):
+        weighted(0, size, signal, piece(W, i * m + start, size), dLda[i], signal)
+
+
+all_pre_activations, all_weight_gradients, all_signals = (
+    divided(some_pre_activations),
+    divided(some_weight_gradients),
+    divided(some_signals),
+)
+
+
+@kernel
+def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
+    """a = x W^T + bias."""
+    n, m = W.shape
+    if x.shape[0] == 1:
+        all_pre_activations(n, 1 + LEAST // m, piece(x, 0, m), piece(W, 0, W.size), bias, piece(a, 0, n))
+    else:
+        rows_by_rows(x.shape[0], n, m, x, m, W, m, bias, a, n)
+
+
 @kernel
 def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W."""
-    n, n_prev = W.shape
-    if dLda.shape[0] > 1:
-        rows_by_columns(dLda.shape[0], n_prev, n, dLda, n, W, n_prev, dLdh, n_prev)
-    elif W.size < BACKWARD_LOOPS:
-        m, signal = dLdh.size, piece(dLdh, 0, dLdh.size)
-        scaled(0, m, W, dLda[0, 0], signal)
-        for i in range(1, dLda.size):
-            weighted(0, m, signal, piece(W, i * m, m), dLda[0, i], signal)
+    n, m = W.shape
+    if dLda.shape[0] == 1:
+        all_signals(m, 1 + LEAST // n, piece(dLda, 0, n), piece(W, 0, W.size), piece(dLdh, 0, m), m)
     else:
-        product(W.T, piece(dLda, 0, dLda.size), piece(dLdh, 0, dLdh.size))
+        rows_by_columns(dLda.shape[0], m, n, dLda, n, W, m, dLdh, m)
 
 
 @kernel
 def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev."""
-    n, n_prev = dLdW.shape
-    if dLda.shape[0] > 1:
-        columns_by_columns(n, n_prev, dLda.shape[0], dLda, n, h_prev, n_prev, dLdW, n_prev)
+    n, m = dLdW.shape
+    if dLda.shape[0] == 1:
+        all_weight_gradients(
+            n, 1 + LEAST // m, piece(dLda, 0, n), piece(h_prev, 0, m), piece(dLdW, 0, dLdW.size)
+        )
     else:
-        outer_one(piece(dLda, 0, dLda.size), piece(h_prev, 0, h_prev.size), piece(dLdW, 0, dLdW.size))
+        columns_by_columns(n, m, dLda.shape[0], dLda, n, h_prev, m, dLdW, m)
 
 
 @kernel

@@ -8,29 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
-from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
-from typednn_kernels.elementary import exp
+from typednn_kernels.compiled.jit import entry, kernel, share
+from typednn_kernels.compiled.loops import CHUNK, elementwise, formula, maxima, sums
+from typednn_kernels.compiled.threads import LEAST, divided
+from typednn_kernels.compiled.views import piece, scratch
+from typednn_kernels.elementary import exp, where
+
+LONG = 4 * CHUNK
+"""A row of so many units is read as few times as possible."""
 
 
 def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
     return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
 
 
-value_of = elementwise(*(row.value for row in ACTIVATIONS))
-slope_of = elementwise(*(row.slope for row in ACTIVATIONS))
-product_of = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
+def shifted_exp(a: Values, shift: Values) -> Values:
+    """exp(a - shift), shift being larger, with what rounding takes from the difference."""
+    difference = a - shift
+    e = exp(difference)
+    lost = a - (difference + shift)
+    return e + e * where(abs(lost) < 1, lost, 0 * e)
+
+
+VALUES = [row.value for row in ACTIVATIONS]
+SLOPES = [row.slope for row in ACTIVATIONS]
+PRODUCTS = [_times(row.slope) for row in ACTIVATIONS]
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
+
+value_of, product_of = elementwise(*VALUES), elementwise(*PRODUCTS)
+all_values, all_slopes, all_products = (
+    elementwise(*VALUES, threads=True),
+    elementwise(*SLOPES, threads=True),
+    elementwise(*PRODUCTS, threads=True),
+)
+"""The first are part of a training step, which has threads of its own."""
 
 largest = maxima(lambda a: a)
 total = sums(lambda y: y)
 inner = sums(lambda x, y: x * y)
 copies = elementwise(lambda x: x)
-exponentials = elementwise(lambda a, shift: exp(a - shift))
+exponentials = elementwise(shifted_exp)
 quotients = elementwise(lambda y, divisor: y / divisor)
 softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
+
+sum_of_exponentials = sums(shifted_exp)
+decayed = formula(lambda mass, rise: mass * exp(rise))
+long_softmax = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
+long_inner = sums(lambda x, y: x * y, threads=True)
+long_softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean), threads=True)
 
 
 @kernel
@@ -60,10 +87,70 @@ def products(
         softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), piece(dLda, s * n, n))
 
 
+@share
+def softmaxes(part: int, start: int, stop: int, a: Vector[F], y: Vector[F], n: int) -> None:
+    """The softmax of some rows of n numbers."""
+    first, size = start * n, (stop - start) * n
+    values(SOFTMAX, piece(a, first, size), piece(y, first, size), stop - start)
+
+
+@share
+def jacobian_products(
+    part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], dLda: Vector[F], n: int
+) -> None:
+    """y (g - <g, y>) of some rows of n numbers."""
+    first, size = start * n, (stop - start) * n
+    y_rows = piece(y, first, size)
+    products(SOFTMAX, y_rows, y_rows, piece(dLdy, first, size), piece(dLda, first, size), stop - start)
+
+
+@share
+def masses(part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sums: Vector[F]) -> None:
+    """The largest number of a part, and the sum of exp(a - largest)."""
+    peak, mass = a.dtype.type(-INFINITY), a.dtype.type(0)
+    for first in range(start, stop, CHUNK):
+        size = min(CHUNK, stop - first)
+        chunk = piece(a, first, size)
+        most = largest(0, size, chunk)
+        if not most <= peak:
+            mass = decayed(mass, peak - most)
+            peak = most
+        mass += sum_of_exponentials(0, size, chunk, peak)
+    peaks[part], sums[part] = peak, mass
+
+
+all_softmaxes, all_jacobian_products, all_masses = (
+    divided(softmaxes),
+    divided(jacobian_products),
+    divided(masses),
+)
+
+
+@kernel
+def peak_and_mass(a: Vector[F]) -> tuple[F, F]:
+    """The largest number of a long row, and the sum of exp(a - largest): what softmax and its loss need."""
+    peaks, sums = scratch(a), scratch(a)
+    parts = all_masses(a.size, LEAST, a, peaks, sums)
+    peak, mass = largest(0, parts, peaks), a.dtype.type(0)
+    for part in range(parts):
+        mass += decayed(sums[part], peaks[part] - peak)
+    return peak, mass
+
+
 @entry
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """y = f(a), all (B, n)."""
-    values(activation, piece(a, 0, a.size), piece(y, 0, a.size), a.shape[0])
+    size, n = a.size, a.shape[1]
+    a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
+    if activation != SOFTMAX:
+        all_values(activation, size, a_flat, y_flat)
+    elif n < LONG:
+        all_softmaxes(a.shape[0], LEAST // n, a_flat, y_flat, n)
+    else:
+        for start in range(0, size, n):
+            row = piece(a, start, n)
+            peak, mass = peak_and_mass(row)
+            long_softmax(0, n, row, peak, mass, piece(y, start, n))
 
 
 @entry
@@ -71,21 +158,23 @@ def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[
     """slope = dy/da, all (B, n); not for softmax."""
     if activation == SOFTMAX:
         raise ValueError("softmax has no elementwise slope, but a Jacobian")
-    slope_of(activation, a.size, a, y, slope)
+    all_slopes(activation, a.size, a, y, slope)
 
 
 @entry
 def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
-    size = a.size
-    products(
-        activation,
-        piece(a, 0, size),
-        piece(y, 0, size),
-        piece(dLdy, 0, size),
-        piece(dLda, 0, size),
-        a.shape[0],
-    )
+    size, n = a.size, a.shape[1]
+    y_flat, g_flat, out = piece(y, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size)
+    if activation != SOFTMAX:
+        all_products(activation, size, a, y, dLdy, dLda)
+    elif n < LONG:
+        all_jacobian_products(a.shape[0], LEAST // n, y_flat, g_flat, out, n)
+    else:
+        for start in range(0, size, n):
+            y_row, g_row = piece(y, start, n), piece(dLdy, start, n)
+            mean = long_inner(0, n, g_row, y_row)
+            long_softmax_products(0, n, y_row, g_row, mean, piece(dLda, start, n))
 
 
 @entry

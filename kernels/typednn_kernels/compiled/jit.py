@@ -2,9 +2,10 @@
 
 - `entry`: what Python calls; its machine code is kept on disk.
 - `kernel`: a function that entries call; sums keep their order.
+- `share`: one that threads call for a part of the work.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
-This module, `cache`, `loops` and `products` are the only ones that import numba.
+This module, `cache`, `loops`, `products`, `threads` and `views` are the only ones that import numba.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+from numba import types
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import MachineCode, cache_folder
-from typednn_kernels.compiled.loops import PYTHON_ONLY
+from typednn_kernels.compiled.views import PYTHON_ONLY
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,9 +35,36 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     return dispatcher
 
 
+def machine_code(entry: Callable[P, R], dtype: np.dtype[Any]) -> Callable[P, R]:
+    """What an entry is for a dtype, as a function that checks no types."""
+    if PYTHON_ONLY:
+        return entry
+    dispatcher: Any = entry
+    kinds = _kinds(numba.from_dtype(dtype))
+    annotations = dict(dispatcher.py_func.__annotations__)
+    annotations.pop("return")
+    signature = tuple(kinds[annotation] for annotation in annotations.values())
+    dispatcher.compile(signature)
+    point: Callable[P, R] = dispatcher.overloads[signature].entry_point
+    return point
+
+
+def _kinds(real: types.Type) -> dict[str, types.Type]:
+    """What an annotation of an entry means where F is a type."""
+    index = types.intp
+    arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
+    arrays |= {"Order": (index, 1), "Layout": (index, 2)}
+    return {"int": index, "F": real} | {name: types.Array(*kind, "C") for name, kind in arrays.items()}
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A function that becomes part of the entries and reductions that call it, with their options."""
     return _compiled(function, fastmath={"contract"}, inline="always")
+
+
+def share(function: Callable[P, None]) -> Callable[P, None]:
+    """What threads call for a part of the work: `(part, start, stop, *arguments)`; see `threads.divided`."""
+    return _compiled(function, fastmath={"contract"})
 
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:

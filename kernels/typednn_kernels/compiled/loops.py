@@ -1,4 +1,4 @@
-"""Loops over formulas, and views: what is written in LLVM instead of compiled by numba.
+"""Loops over formulas: what is written in LLVM instead of compiled by numba.
 
 A table of formulas becomes one loop for each row and a switch between them, in the function that uses
 it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
@@ -14,36 +14,38 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from llvmlite import ir as llvm
-from llvmlite.binding import get_host_cpu_features
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numba.np.arrayobj import populate_array
-from numba.np.linalg import call_xxgemv
 
-from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
+from typednn_kernels.arrays import Values
+from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Number, Symbol, write
+from typednn_kernels.compiled.threads import LEAST, in_threads
+from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, widen
+from typednn_kernels.elementary import where
 
 Formula = Callable[..., Any]
 
-PYTHON_ONLY = bool(config.DISABLE_JIT)
-"""Whether numba was told to compile nothing: everything here is then the Python it stands for."""
 FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
 BLOCK = 64
 """A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
-MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "sve"))
+CHUNK = 4096
+"""So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
+MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None) -> Formula:
+def elementwise(*formulas: Formula | None, threads: bool = False) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
-    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
+    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. With
+    `threads`, many numbers are divided between the cores.
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
@@ -53,11 +55,22 @@ def elementwise(*formulas: Formula | None) -> Formula:
                 out[...] = formula(*arguments)
 
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        code, n, operands = _operands(context, builder, signature, values)
-        *arguments, out = operands
-        for formula in _cases(builder, code, formulas):
-            for i in _independent_steps(builder, n):
-                builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+        kinds, (code, n, packed) = signature.args[2], values
+
+        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, operands: Sequence[Any]) -> None:
+            *arguments, out = _operands(context, builder, kinds, operands, start)
+            for formula in _cases(builder, code, formulas):
+                for i in _independent_steps(builder, n):
+                    builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+
+        def compute_part(builder: llvm.IRBuilder, _part: Any, start: Any, stop: Any, operands: Any) -> None:
+            compute(builder, operands[0], start, builder.sub(stop, start), operands[1:])
+
+        operands = cgutils.unpack_tuple(builder, packed)
+        if threads:
+            in_threads(builder, n, n.type(LEAST), [code, *operands], compute_part)
+        else:
+            compute(builder, code, n.type(0), n, operands)
         return context.get_dummy_value()
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
@@ -66,47 +79,127 @@ def elementwise(*formulas: Formula | None) -> Formula:
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
-def sums(*formulas: Formula | None) -> Formula:
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How terms become one number: combined in chunks, which are joined with a total and what it lacks."""
+
+    neutral: float
+    combine: Callable[[Symbol, Symbol], llvm.Value]
+    join: Callable[[Symbol, Symbol, Symbol], tuple[llvm.Value, llvm.Value]]
+    in_python: Callable[[Values], Any]
+
+
+def _add(total: Symbol, term: Symbol) -> llvm.Value:
+    return total.builder.fadd(total.value, term.value, flags=REORDERED)
+
+
+def _add_exactly(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value, llvm.Value]:
+    """total + part, and rest + what rounding takes from it (Knuth, TAOCP 2, 4.2.2, theorem B)."""
+    result: Number = total + part
+    from_part: Number = result - total
+    from_total: Number = result - from_part
+    lost: Number = (total - from_total) + (part - from_part)
+    return result.value, (rest + where(abs(lost) < np.inf, lost, 0 * rest)).value
+
+
+def _larger(x: Symbol, y: Symbol) -> llvm.Value:
+    larger: llvm.Value = INSTRUCTIONS["fmax"](x, y).value
+    return larger
+
+
+SUM = Fold(0.0, _add, _add_exactly, np.sum)
+MAXIMUM = Fold(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
+
+
+def sums(*formulas: Formula | None, threads: bool = False) -> Formula:
     """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
-
-    def add(total: Symbol, term: Symbol) -> llvm.Value:
-        return total.builder.fadd(total.value, term.value, flags=REORDERED)
-
-    return _folds(formulas, add, 0.0, np.sum)
+    return _folds(formulas, SUM, threads=threads)
 
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-    return _folds(formulas, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
+    return _folds(formulas, MAXIMUM, threads=False)
 
 
-def _folds(
-    formulas: Sequence[Formula | None],
-    combine: Callable[[Symbol, Symbol], llvm.Value],
-    neutral: float,
-    in_python: Callable[[Values], Any],
-) -> Formula:
+def _folds(formulas: Sequence[Formula | None], fold: Fold, *, threads: bool) -> Formula:
     def python(code: int, n: int, *arrays: Any) -> Any:
         formula = formulas[code]
         if formula is None:
-            return arrays[0].dtype.type(neutral)
+            return arrays[0].dtype.type(fold.neutral)
         with np.errstate(all="ignore"):
-            return in_python(formula(*_heads(n, arrays)))
+            return fold.in_python(formula(*_heads(n, arrays)))
 
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
-        code, n, arguments = _operands(context, builder, signature, values)
-        kind = context.get_value_type(signature.return_type)
-        result = cgutils.alloca_once_value(builder, llvm.Constant(kind, neutral))
-        for formula in _cases(builder, code, formulas):
-            for i in _independent_steps(builder, n):
-                term = write(formula, builder, [each.at(i) for each in arguments])
-                builder.store(combine(Symbol(builder, builder.load(result)), Symbol(builder, term)), result)
-        return builder.load(result)
+        real, kinds, (code, n, packed) = signature.return_type, signature.args[2], values
+        kind = context.get_value_type(real)
+        operands = cgutils.unpack_tuple(builder, packed)
+
+        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, operands: Any) -> llvm.Value:
+            arguments = _operands(context, builder, kinds, operands, start)
+            return _write_fold(builder, formulas, fold, kind, code, n, arguments)
+
+        def compute_part(builder: llvm.IRBuilder, part: Any, start: Any, stop: Any, operands: Any) -> None:
+            code, results, *others = operands
+            result = compute(builder, code, start, builder.sub(stop, start), others)
+            builder.store(result, builder.gep(results, [part]))
+
+        if not threads:
+            return compute(builder, code, n.type(0), n, operands)
+        results = cgutils.alloca_once(builder, kind, n.type(PLACES))
+        parts = in_threads(builder, n, n.type(LEAST), [code, results, *operands], compute_part)
+        total = cgutils.alloca_once_value(builder, kind(fold.neutral))
+        with cgutils.for_range(builder, parts) as loop:
+            part = Symbol(builder, builder.load(builder.gep(results, [loop.index])))
+            builder.store(fold.combine(Symbol(builder, builder.load(total)), part), total)
+        return builder.load(total)
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _write_fold(
+    builder: llvm.IRBuilder,
+    formulas: Sequence[Formula | None],
+    fold: Fold,
+    kind: Any,
+    code: Any,
+    n: Any,
+    arguments: Sequence[Operand],
+) -> llvm.Value:
+    total, rest, part = (
+        cgutils.alloca_once_value(builder, kind(value)) for value in (fold.neutral, 0.0, fold.neutral)
+    )
+
+    def now(*places: llvm.Value) -> list[Symbol]:
+        return [Symbol(builder, builder.load(each)) for each in places]
+
+    most = n.type(CHUNK)
+    chunks = builder.sdiv(builder.add(n, n.type(CHUNK - 1)), most)
+    for formula in _cases(builder, code, formulas):
+        with cgutils.for_range(builder, chunks) as chunk:
+            first = builder.mul(chunk.index, most)
+            left = builder.sub(n, first)
+            builder.store(kind(fold.neutral), part)
+            for i in _independent_steps(
+                builder, builder.select(builder.icmp_signed("<", left, most), left, most)
+            ):
+                here = builder.add(first, i)
+                term = write(formula, builder, [each.at(here) for each in arguments])
+                builder.store(fold.combine(now(part)[0], Symbol(builder, term)), part)
+            first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
+            with builder.if_else(first_chunk) as (begin, go_on):
+                with begin:
+                    builder.store(builder.load(part), total)
+                with go_on:
+                    sum_, missing, more = now(total, rest, part)
+                    joined, lost = fold.join(sum_, missing, more)
+                    builder.store(joined, total)
+                    builder.store(lost, rest)
+    result: Number = now(total)[0] + now(rest)[0]
+    value: llvm.Value = result.value
+    return value
 
 
 def formula(function: Formula) -> Formula:
@@ -149,12 +242,16 @@ def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
 
 
 class Operand:
-    """An argument of a loop: the elements of an array, or a scalar that is the same for all."""
+    """An argument of a loop: the elements of an array from `start` on, or a scalar, the same for all."""
 
-    def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
+    def __init__(
+        self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value, start: llvm.Value
+    ) -> None:
         self.builder, self.value = builder, value
-        is_array = isinstance(kind, types.Array)
-        self.data: Any = context.make_array(kind)(context, builder, value).data if is_array else None
+        self.data: Any = None
+        if isinstance(kind, types.Array):
+            data = context.make_array(kind)(context, builder, value).data
+            self.data = builder.gep(data, [start], inbounds=True)
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
@@ -166,12 +263,11 @@ class Operand:
 
 
 def _operands(
-    context: Any, builder: llvm.IRBuilder, signature: Any, values: Any
-) -> tuple[Any, Any, list[Operand]]:
-    """Code, n and operands of a loop."""
-    code, n, packed = values
-    arguments = zip(signature.args[2], cgutils.unpack_tuple(builder, packed), strict=True)
-    return code, n, [Operand(context, builder, kind, each) for kind, each in arguments]
+    context: Any, builder: llvm.IRBuilder, kinds: Sequence[Any], values: Sequence[Any], start: llvm.Value
+) -> list[Operand]:
+    """The operands of a loop that begins somewhere."""
+    pairs = zip(kinds, values, strict=True)
+    return [Operand(context, builder, kind, each, start) for kind, each in pairs]
 
 
 def _cases(
@@ -195,6 +291,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
 
     A few steps are taken one by one; of more, whole blocks in vectors, and what is left in masked vectors.
     """
+    widen(builder.function)
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
     independent = Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
@@ -252,68 +349,3 @@ class Distinct(llvm.MDValue):
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node
-
-
-def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        operands: list[Any] = []
-        for kind, value in zip(signature.args, values, strict=True):
-            array = context.make_array(kind)(context, builder, value)
-            operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
-        x_type, x_shape, x_data, _, _, y_data, _, _, result_data = operands
-        by_columns = x_type.layout == "C"  # BLAS counts by columns
-        call_xxgemv(context, builder, by_columns, x_type, x_shape, x_data, y_data, result_data)
-        return context.get_dummy_value()
-
-    return types.none(x, y, result), generate
-
-
-def _view(array: Any, start: Any, *shape: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        array, start, *shape = values
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        part = context.make_array(signature.return_type)(context, builder)
-        size = context.get_constant(types.intp, context.get_abi_sizeof(data.type.pointee))
-        populate_array(
-            part,
-            data=builder.gep(data, [start], inbounds=True),
-            shape=shape,
-            strides=[*(builder.mul(size, each) for each in shape[1:]), size],
-            itemsize=size,
-            meminfo=None,
-        )
-        return part._getvalue()
-
-    return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
-
-
-def _piece(_context: Any, array: Any, start: Any, n: Any) -> Any:
-    return _view(array, start, n)
-
-
-def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
-    return _view(array, start, n, m)
-
-
-if TYPE_CHECKING:
-
-    def product(x: Matrix[F], y: Vector[F], result: Vector[F]) -> None: ...
-    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
-    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
-
-elif PYTHON_ONLY:
-
-    def product(x: Any, y: Any, result: Any) -> None:
-        np.dot(x, y, out=result)
-
-    def piece(array: Any, start: int, n: int) -> Any:
-        return array.reshape(-1)[start : start + n]
-
-    def rows(array: Any, start: int, n: int, m: int) -> Any:
-        return piece(array, start, n * m).reshape(n, m)
-
-else:
-    product, piece, rows = intrinsic(_product), intrinsic(_piece), intrinsic(_rows)
-"""`product(x, y, result)`: by BLAS, of a matrix, which may be a transposed view, and a vector.
-`piece(array, start, n)`: n elements from `start` on `(n,)`.
-`rows(array, start, n, m)`: the same as a matrix `(n, m)`."""

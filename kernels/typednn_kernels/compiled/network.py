@@ -7,8 +7,8 @@ from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
+from typednn_kernels.compiled.views import piece, rows
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 
 
@@ -95,7 +95,7 @@ def backward_from_targets(
         )
         if k == last:
             loss_signal(loss, activations, t, signal, samples)
-            done = stable_error(loss, activation, activations, t, error, samples)
+            done = stable_error(loss, activation, activations, t, error, samples, samples)
         else:
             backpropagate_rows(
                 block(dLda, layout, k + 1, samples),

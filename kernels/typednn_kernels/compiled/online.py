@@ -7,9 +7,9 @@ from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_one, descended, dot, scaled
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction
-from typednn_kernels.compiled.loops import piece
 from typednn_kernels.compiled.network import biases, flat_weights, units
 from typednn_kernels.compiled.output import loss_signal, sample_loss, stable_error
+from typednn_kernels.compiled.views import piece
 from typednn_kernels.layout import ACTIVATION, LENGTH
 
 
@@ -132,7 +132,7 @@ def train_online(
             done = False
             if k == last:
                 loss_signal(loss, outputs, target, signal, 1)
-                done = stable_error(loss, activation, outputs, target, error, 1)
+                done = stable_error(loss, activation, outputs, target, error, 1, 1)
             else:
                 descend(
                     flat_weights(parameters, layout, k + 1),

@@ -10,10 +10,19 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled.elementwise import largest, products, total
-from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import elementwise, piece, sums
-from typednn_kernels.elementary import exp, log
+from typednn_kernels.compiled.elementwise import (
+    LONG,
+    largest,
+    peak_and_mass,
+    products,
+    sum_of_exponentials,
+    total,
+)
+from typednn_kernels.compiled.jit import entry, kernel, share
+from typednn_kernels.compiled.loops import elementwise, formula, sums
+from typednn_kernels.compiled.threads import LEAST, divided
+from typednn_kernels.compiled.views import piece
+from typednn_kernels.elementary import log
 from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
 
 
@@ -25,12 +34,20 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
     return lambda y, t, terms: slope(y, t) / terms
 
 
-sum_of_terms = sums(*(row.value for row in LOSSES))
-sum_of_stable_terms = sums(*(row.canonical and _shifted(row.stable_value) for row in LOSSES))
-slope_of = elementwise(*(_divided(row.slope) for row in LOSSES))
-"""By loss code: the loss from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
+TERMS = [row.value for row in LOSSES]
+STABLE_TERMS = [row.canonical and _shifted(row.stable_value) for row in LOSSES]
+SLOPES = [_divided(row.slope) for row in LOSSES]
+"""By loss code: a term from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_exponentials = sums(lambda a, shift: exp(a - shift))
+sum_of_terms, sum_of_stable_terms, slope_of = sums(*TERMS), sums(*STABLE_TERMS), elementwise(*SLOPES)
+long_sum_of_terms, long_sum_of_stable_terms, all_slopes = (
+    sums(*TERMS, threads=True),
+    sums(*STABLE_TERMS, threads=True),
+    elementwise(*SLOPES, threads=True),
+)
+"""The first are part of a training step, which has threads of its own."""
+
+log_of_mass = formula(lambda peak, mass: peak + log(mass))
 canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
@@ -50,21 +67,27 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
 
 
 @kernel
+def terms_of_mean(loss: int, size: int, samples: int) -> int:
+    """How many terms the mean loss of a batch is divided by, `size` being all its outputs."""
+    return size if MEAN_OVER_OUTPUTS[loss] else samples
+
+
+@kernel
 def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], samples: int) -> None:
     """dLdy, all flat (B, n)."""
-    slope_of(loss, y.size, y, t, y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples), dLdy)
+    slope_of(loss, y.size, y, t, y.dtype.type(terms_of_mean(loss, y.size, samples)), dLdy)
 
 
 @kernel
 def stable_error(
-    loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], samples: int
+    loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], count: int, samples: int
 ) -> bool:
-    """dLda of the output layer, all flat (B, n), if the pair has a stable form; whether it has."""
+    """dLda of `count` samples of a batch, flat (count, n), if the pair has a stable form; whether it has."""
     stable = activation == CANONICAL[loss]
     if stable:
-        n = y.size // samples
-        terms = y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples)
-        for s in range(samples):
+        n = y.size // count
+        terms = y.dtype.type(terms_of_mean(loss, n * samples, samples))
+        for s in range(count):
             t_row = piece(t, s * n, n)
             weight = y.dtype.type(1)
             if activation == SOFTMAX:
@@ -85,20 +108,100 @@ def sample_losses(
         )
 
 
+@kernel
+def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
+    """The loss of a sample of many outputs."""
+    if activation != CANONICAL[loss]:
+        result = long_sum_of_terms(loss, n, y, t)
+    elif activation == SOFTMAX:
+        peak, mass = peak_and_mass(a)
+        result = long_sum_of_stable_terms(loss, n, a, t, log_of_mass(peak, mass))
+    else:
+        result = long_sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
+    mean: F = result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    return mean
+
+
+@share
+def some_losses(
+    part: int,
+    start: int,
+    stop: int,
+    loss: int,
+    activation: int,
+    a: Vector[F],
+    y: Vector[F],
+    t: Vector[F],
+    losses: Vector[F],
+    n: int,
+) -> None:
+    """The losses of some samples."""
+    first, size, count = start * n, (stop - start) * n, stop - start
+    sample_losses(
+        loss,
+        activation,
+        piece(a, first, size),
+        piece(y, first, size),
+        piece(t, first, size),
+        piece(losses, start, count),
+    )
+
+
+@share
+def some_errors(
+    part: int,
+    start: int,
+    stop: int,
+    loss: int,
+    activation: int,
+    a: Vector[F],
+    y: Vector[F],
+    t: Vector[F],
+    dLdy: Vector[F],
+    dLda: Vector[F],
+    n: int,
+    samples: int,
+) -> None:
+    """The error signal of some samples of a batch, whose dLdy is known."""
+    first, size, count = start * n, (stop - start) * n, stop - start
+    outputs, error = piece(y, first, size), piece(dLda, first, size)
+    if not stable_error(loss, activation, outputs, piece(t, first, size), error, count, samples):
+        products(activation, piece(a, first, size), outputs, piece(dLdy, first, size), error, count)
+
+
+all_losses, all_errors = divided(some_losses), divided(some_errors)
+
+
 @entry
 def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
     """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
-    size = a.size
-    sample_losses(loss, activation, piece(a, 0, size), piece(y, 0, size), piece(t, 0, size), losses)
+    size, n = a.size, a.shape[1]
+    if n < LONG:
+        all_losses(
+            losses.size,
+            LEAST // n,
+            loss,
+            activation,
+            piece(a, 0, size),
+            piece(y, 0, size),
+            piece(t, 0, size),
+            losses,
+            n,
+        )
+    else:
+        for s in range(losses.size):
+            start = s * n
+            losses[s] = long_sample_loss(
+                loss, activation, piece(a, start, n), piece(y, start, n), piece(t, start, n), n
+            )
 
 
 @entry
 def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """The slope (B, n) of the mean loss of the batch by the outputs."""
-    size = y.size
-    loss_signal(loss, piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size), y.shape[0])
+    all_slopes(loss, y.size, y, t, y.dtype.type(terms_of_mean(loss, y.size, y.shape[0])), dLdy)
 
 
 @entry
@@ -113,12 +216,17 @@ def output_error(
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
     size = y.size
-    outputs, targets, signal, error = (
+    all_slopes(loss, size, y, t, y.dtype.type(terms_of_mean(loss, size, y.shape[0])), dLdy)
+    all_errors(
+        y.shape[0],
+        max(1, LEAST // y.shape[1]),
+        loss,
+        activation,
+        piece(a, 0, size),
         piece(y, 0, size),
         piece(t, 0, size),
         piece(dLdy, 0, size),
         piece(dLda, 0, size),
+        y.shape[1],
+        y.shape[0],
     )
-    loss_signal(loss, outputs, targets, signal, y.shape[0])
-    if not stable_error(loss, activation, outputs, targets, error, y.shape[0]):
-        products(activation, piece(a, 0, size), outputs, signal, error, y.shape[0])

@@ -23,9 +23,10 @@ from numba.extending import intrinsic
 from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.loops import MASKS, PYTHON_ONLY, Operand
+from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, Code, shared
+from typednn_kernels.compiled.views import PYTHON_ONLY
 
 PANEL = 3
 """Vectors in a row of a tile."""
@@ -288,7 +289,7 @@ def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
         kinds = [*signature.args[:-1], *signature.args[-1]]
         arguments = [*values[:-1], *cgutils.unpack_tuple(builder, values[-1])]
-        operands = [Operand(context, builder, *each) for each in zip(kinds, arguments, strict=True)]
+        operands = [Operand(context, builder, *each, INDEX(0)) for each in zip(kinds, arguments, strict=True)]
         m, n, k, x, x_row, y, y_row, *biases, out, out_row = (
             each.value if each.data is None else each.data for each in operands
         )

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from llvmlite import ir as llvm
-from llvmlite.binding import get_host_cpu_features
 
 from typednn_kernels.compiled.loops import Distinct
 from typednn_kernels.compiled.symbols import SINGLE
+from typednn_kernels.compiled.views import FEATURES
 
-FEATURES = get_host_cpu_features()
 VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 """Bytes of a vector register."""
 REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16

@@ -16,12 +16,12 @@ from tests.oracles.agreement import assert_agrees
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 jit = import_module("typednn_kernels.compiled.jit")
-loops = import_module("typednn_kernels.compiled.loops")
 products = import_module("typednn_kernels.compiled.products")
 vectors = import_module("typednn_kernels.compiled.vectors")
+views = import_module("typednn_kernels.compiled.views")
 
 Array = NDArray[Any]
-piece = loops.piece
+piece = views.piece
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 by_name = pytest.mark.parametrize("name", ["rows_by_rows", "rows_by_columns", "columns_by_columns"])

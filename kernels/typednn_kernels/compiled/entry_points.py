@@ -1,0 +1,48 @@
+"""The kernels for one dtype, called without numba's choice among versions.
+
+At each call a dispatcher looks at the types of all arguments, which takes longer than many a kernel. An entry
+point takes for granted what `interface` says: C-contiguous arrays of the dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+
+from typednn_kernels import compiled
+from typednn_kernels.compiled.jit import machine_code
+from typednn_kernels.interface import Kernels
+
+
+class EntryPoints:
+    """The kernels for a dtype; each is compiled, or read from disk, when it is first asked for."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        """The entry point of a kernel; it becomes an attribute, so that this is called once."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        entry = machine_code(getattr(compiled, name), self._dtype)
+        setattr(self, name, entry)
+        return entry
+
+    def prepare(self) -> None:
+        """Compiles all kernels."""
+        for name in compiled.__all__:
+            getattr(self, name)
+
+
+@cache
+def entry_points(dtype: np.dtype[Any]) -> EntryPoints:
+    """The entry points for float32 or float64."""
+    return EntryPoints(dtype)
+
+
+def kernels_for(dtype: np.dtype[Any]) -> Kernels:
+    """The same, as what they can do: a checker does not see attributes that are made when asked for."""
+    return cast("Kernels", entry_points(dtype))

@@ -1,0 +1,160 @@
+"""Large work divided between threads.
+
+The threads are the system's own (POSIX), made for one call and gone after it, which takes some 50 µs: there
+is no pool, so nothing is lost in a forked child, callers in different threads share nothing, and nothing
+waits for work. Where the system has none, or makes none, the calling thread does everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from ctypes import CDLL, addressof, c_int64, c_void_p, cast
+from typing import Any, TypeAlias
+
+from llvmlite import binding
+from llvmlite import ir as llvm
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY
+
+LEAST = 1 << 18
+"""So many numbers at least for each thread: fewer are done in the time that it takes to make one."""
+
+
+def cores() -> int:
+    """So many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find(*names: str) -> bool:
+    """Tells LLVM where functions of the C library are; whether all were found."""
+    if os.name != "posix":
+        return False
+    process = CDLL(None)
+    for name in names:
+        if not hasattr(process, name):
+            return False
+        binding.add_symbol(name, cast(getattr(process, name), c_void_p).value)
+    return True
+
+
+COUNT = c_int64(min(cores(), PLACES) if find("pthread_create", "pthread_join") else 1)
+"""So many threads work at a time, the calling one included; machine code reads it where the symbol points."""
+SYMBOL = "typednn_threads"
+binding.add_symbol(SYMBOL, addressof(COUNT))
+
+INDEX, STATUS, POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(8).as_pointer()
+WORK = llvm.FunctionType(POINTER, [POINTER])
+CREATE = llvm.FunctionType(STATUS, [POINTER, POINTER, WORK.as_pointer(), POINTER])
+JOIN = llvm.FunctionType(STATUS, [INDEX, POINTER])
+NOTHING = llvm.Constant(POINTER, None)
+
+Write: TypeAlias = Callable[[llvm.IRBuilder, llvm.Value, llvm.Value, llvm.Value, Sequence[llvm.Value]], None]
+"""Writes the work `(builder, part, start, stop, operands)`."""
+
+
+def divided(share: Callable[..., None]) -> Callable[..., int]:
+    """A kernel `(count, least, *arguments)` that calls `share(part, start, stop, *arguments)` for 0 … count.
+
+    Each thread gets one part, with a number from 0 on, of at least `least`, the last excepted; how many
+    parts there were is returned.
+    """
+
+    def python(count: int, _least: int, *arguments: Any) -> int:
+        share(0, 0, count, *arguments)
+        return 1
+
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+        count, least, packed = values
+        kinds = (types.intp, types.intp, types.intp, *signature.args[2])
+        share.compile(kinds)  # type: ignore[attr-defined]
+        compiled = share.overloads[kinds]  # type: ignore[attr-defined]
+        context.active_code_library.add_linking_library(compiled.library)
+
+        def call(
+            inner: llvm.IRBuilder, part: Any, start: Any, stop: Any, arguments: Sequence[llvm.Value]
+        ) -> None:
+            operands = [part, start, stop, *arguments]
+            context.call_internal_no_propagate(inner, compiled.fndesc, types.none(*kinds), operands)
+
+        return in_threads(builder, count, least, cgutils.unpack_tuple(builder, packed), call)
+
+    def typer(_context: Any, count: Any, least: Any, *arguments: Any) -> Any:
+        return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def in_threads(
+    builder: llvm.IRBuilder,
+    count: llvm.Value,
+    least: llvm.Value,
+    operands: Sequence[llvm.Value],
+    write: Write,
+) -> llvm.Value:
+    """Writes a function for a part of the work, and its calls in threads; the number of parts."""
+    job = llvm.LiteralStructType([INDEX, INDEX, INDEX, *(each.type for each in operands)])
+    work = _work(builder.module, job, write)
+    one = INDEX(1)
+    jobs = cgutils.alloca_once(builder, job, INDEX(PLACES))
+    handles = cgutils.alloca_once(builder, INDEX, INDEX(PLACES))
+    refusals = cgutils.alloca_once(builder, STATUS, INDEX(PLACES))
+    parts = _between(
+        builder, one, builder.sdiv(count, least), builder.load(_number_of_threads(builder.module))
+    )
+    size = builder.sdiv(builder.sub(builder.add(count, parts), one), parts)
+
+    def place(k: llvm.Value) -> llvm.Value:
+        return builder.bitcast(builder.gep(jobs, [k]), POINTER)
+
+    with cgutils.for_range(builder, parts) as loop:
+        start = builder.mul(loop.index, size)
+        stop = _smaller(builder, builder.add(start, size), count)
+        for field, value in enumerate([loop.index, start, stop, *operands]):
+            target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
+            builder.store(value, target)
+    with cgutils.for_range(builder, parts, start=one) as loop:
+        create = cgutils.get_or_insert_function(builder.module, CREATE, "pthread_create")
+        handle = builder.bitcast(builder.gep(handles, [loop.index]), POINTER)
+        refusal = builder.call(create, [handle, NOTHING, work, place(loop.index)])
+        builder.store(refusal, builder.gep(refusals, [loop.index]))
+    builder.call(work, [place(INDEX(0))])
+    with cgutils.for_range(builder, parts, start=one) as loop:
+        refusal = builder.load(builder.gep(refusals, [loop.index]))
+        with builder.if_else(builder.icmp_signed("!=", refusal, STATUS(0))) as (refused, running):
+            with refused:
+                builder.call(work, [place(loop.index)])
+            with running:
+                join = cgutils.get_or_insert_function(builder.module, JOIN, "pthread_join")
+                builder.call(join, [builder.load(builder.gep(handles, [loop.index])), NOTHING])
+    return parts
+
+
+def _work(module: llvm.Module, job: llvm.LiteralStructType, write: Write) -> llvm.Function:
+    """The function that a thread runs: it does the job that its argument points to."""
+    function = llvm.Function(module, WORK, module.get_unique_name("typednn_work"))
+    function.linkage = "internal"
+    builder = llvm.IRBuilder(function.append_basic_block("entry"))
+    place = builder.bitcast(function.args[0], job.as_pointer())
+    fields = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))]
+    part, start, stop, *operands = fields
+    write(builder, part, start, stop, operands)
+    builder.ret(NOTHING)
+    return function
+
+
+def _number_of_threads(module: llvm.Module) -> llvm.Value:
+    known = module.globals.get(SYMBOL)
+    return llvm.GlobalVariable(module, INDEX, SYMBOL) if known is None else known
+
+
+def _smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
+    return builder.select(builder.icmp_signed("<", x, y), x, y)
+
+
+def _between(builder: llvm.IRBuilder, low: llvm.Value, x: llvm.Value, high: llvm.Value) -> llvm.Value:
+    x = _smaller(builder, x, high)
+    return builder.select(builder.icmp_signed("<", x, low), low, x)

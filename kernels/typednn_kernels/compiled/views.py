@@ -1,0 +1,94 @@
+"""Arrays that are views of memory: made in LLVM, since a slice in numba counts references and checks bounds.
+
+All are C-contiguous and taken in flat order, whatever the shape of what they are taken from. Nothing is
+checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from typednn_kernels.arrays import F, Matrix, Vector
+
+PYTHON_ONLY = bool(config.DISABLE_JIT)
+"""Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
+PLACES = 64
+"""How many numbers there is room for in `scratch`."""
+FEATURES = get_host_cpu_features()
+WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
+"""LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
+
+
+def widen(function: llvm.Function) -> None:
+    """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
+    if WIDEST:
+        set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
+
+
+def _view(context: Any, builder: llvm.IRBuilder, kind: Any, data: llvm.Value, shape: Sequence[Any]) -> Any:
+    array = context.make_array(kind)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(data.type.pointee))
+    strides = [*(builder.mul(size, each) for each in shape[1:]), size]
+    populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
+def _part(array: Any, start: Any, *shape: Any) -> Any:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+        widen(builder.function)
+        array, start, *shape = values
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        first = builder.gep(data, [start], inbounds=True)
+        return _view(context, builder, signature.return_type, first, shape)
+
+    return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
+
+
+def _piece(_context: Any, array: Any, start: Any, n: Any) -> Any:
+    return _part(array, start, n)
+
+
+def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
+    return _part(array, start, n, m)
+
+
+def _scratch(_context: Any, like: Any) -> Any:
+    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, _values: Any) -> Any:
+        places = context.get_constant(types.intp, PLACES)
+        data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), places)
+        return _view(context, builder, signature.return_type, data, [places])
+
+    return types.Array(like.dtype, 1, "C")(like), generate
+
+
+if TYPE_CHECKING:
+
+    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
+    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
+    def scratch(like: Vector[F]) -> Vector[F]: ...
+
+elif PYTHON_ONLY:
+
+    def piece(array: Any, start: int, n: int) -> Any:
+        return array.reshape(-1)[start : start + n]
+
+    def rows(array: Any, start: int, n: int, m: int) -> Any:
+        return piece(array, start, n * m).reshape(n, m)
+
+    def scratch(like: Any) -> Any:
+        return np.empty(PLACES, like.dtype)
+
+else:
+    piece, rows, scratch = intrinsic(_piece), intrinsic(_rows), intrinsic(_scratch)
+"""`piece(array, start, n)`: n elements from `start` on `(n,)`.
+`rows(array, start, n, m)`: the same as a matrix `(n, m)`.
+`scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns."""
