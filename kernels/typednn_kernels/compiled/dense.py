@@ -1,4 +1,4 @@
-"""The linear part of a layer: loops for one sample, BLAS for more."""
+"""The linear part of a layer: loops for one sample, tiles for more."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, share
-from typednn_kernels.compiled.loops import elementwise, product
+from typednn_kernels.compiled.loops import elementwise
+from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 
@@ -136,11 +137,8 @@ def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> No
     n, m = W.shape
     if x.shape[0] == 1:
         all_pre_activations(n, 1 + LEAST // m, piece(x, 0, m), piece(W, 0, W.size), bias, piece(a, 0, n))
-        return
-    product(x, W.T, a)
-    for s in range(a.shape[0]):
-        row = piece(a, s * n, n)
-        added(0, n, row, bias, row)
+    else:
+        rows_by_rows(x.shape[0], n, m, x, m, W, m, bias, a, n)
 
 
 @kernel
@@ -150,7 +148,7 @@ def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     if dLda.shape[0] == 1:
         all_signals(m, 1 + LEAST // n, piece(dLda, 0, n), piece(W, 0, W.size), piece(dLdh, 0, m), m)
     else:
-        product(dLda, W, dLdh)
+        rows_by_columns(dLda.shape[0], m, n, dLda, n, W, m, dLdh, m)
 
 
 @kernel
@@ -162,7 +160,7 @@ def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
             n, 1 + LEAST // m, piece(dLda, 0, n), piece(h_prev, 0, m), piece(dLdW, 0, dLdW.size)
         )
     else:
-        product(dLda.T, h_prev, dLdW)
+        columns_by_columns(n, m, dLda.shape[0], dLda, n, h_prev, m, dLdW, m)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Loops over formulas, and matrix products: what is written in LLVM instead of compiled by numba.
+"""Loops over formulas: what is written in LLVM instead of compiled by numba.
 
 A table of formulas becomes one loop for each row and a switch between them, in the function that uses
 it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numba.np.linalg import call_xxgemm
 
-from typednn_kernels.arrays import F, Matrix, Values
+from typednn_kernels.arrays import Values
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Number, Symbol, write, write_all
 from typednn_kernels.compiled.threads import LEAST, in_threads
 from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, widen
@@ -366,29 +365,3 @@ class Distinct(llvm.MDValue):
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node
-
-
-def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        operands: list[Any] = []
-        for kind, value in zip(signature.args, values, strict=True):
-            array = context.make_array(kind)(context, builder, value)
-            operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
-        call_xxgemm(context, builder, *operands)
-        return context.get_dummy_value()
-
-    return types.none(x, y, result), generate
-
-
-if TYPE_CHECKING:
-
-    def product(x: Matrix[F], y: Matrix[F], result: Matrix[F]) -> None: ...
-
-elif PYTHON_ONLY:
-
-    def product(x: Any, y: Any, result: Any) -> None:
-        np.dot(x, y, out=result)
-
-else:
-    product = intrinsic(_product)
-"""`product(x, y, result)`, by BLAS, of matrices, which may be transposed views."""

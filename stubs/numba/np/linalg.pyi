@@ -1,5 +1,5 @@
 from typing import Any
 
-from llvmlite.ir import IRBuilder
+from llvmlite.ir import IRBuilder, Value
 
-def call_xxgemm(context: Any, builder: IRBuilder, *operands: Any) -> None: ...
+def check_blas_return(context: Any, builder: IRBuilder, res: Value) -> None: ...
