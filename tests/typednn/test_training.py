@@ -427,6 +427,29 @@ def test_an_interrupt_between_pieces_keeps_those_that_are_done(
     assert usable(network, x, t)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+@both_paths
+def test_an_interrupt_leaves_no_gradient_of_another_pass(
+    batch_size: int, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training has used the memory of the layers' gradients; the layers still show the pass before it."""
+    kernels, name = kernels_of(path), "train_online" if batch_size == 1 else "train_batches"
+    train = getattr(kernels, name)
+    network = network_of(CASE)
+    both_ways(list(network.layers), CASE.x, CASE.t)
+    before = gradient_of(list(network.layers))
+
+    def interrupted(*arguments: Any) -> None:
+        train(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(CASE.x, CASE.t, batch_size=batch_size)
+
+    assert_close(gradient_of(list(network.layers)), before, 16)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that interrupt on this system")
 @both_paths
 def test_an_interrupt_is_answered_soon(monkeypatch: pytest.MonkeyPatch) -> None:
