@@ -120,13 +120,15 @@ BIAS_INITIALIZERS = (_NORMAL, _UNIFORM, _ZEROS, Initializer("constant", _full(0.
 """The tables."""
 
 DEFAULT_WEIGHTS: dict[OutputActivationName, WeightInitializerName] = {
-    "none": "xavier",
-    "sigmoid": "xavier",
     "relu": "he",
-    "tanh": "xavier",
-    "softmax": "xavier",
+    "leaky_relu": "he",
+    "elu": "he",
+    "gelu": "he",
+    "silu": "he",
+    "mish": "he",
+    "selu": "lecun",
 }
-"""What a `Network` draws the weights of a layer from, by the layer's activation."""
+"""What a `Network` draws the weights of a layer from, by the layer's activation; xavier for all others."""
 
 
 def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initializer:

@@ -206,8 +206,9 @@ class Network(Generic[F]):
 
     Args:
         layers: an input layer, hidden layers, an output layer. They are attached to each other; weights
-            that are not set yet are drawn as the layer names it, or by activation: He for relu, Glorot
-            for the others; biases are 0 unless the layer names another initialiser.
+            that are not set yet are drawn as the layer names it, or by activation: He for relu and its
+            like, LeCun for selu, Glorot for the others; biases are 0 unless the layer names another
+            initialiser.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
 

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from tests.conftest import kernels_of
 from tests.oracles.agreement import assert_close
-from tests.oracles.problems import Problem, problem
+from tests.oracles.problems import PAIRS, Problem, problem
 from tests.typednn.building import (
     DTYPES,
-    LOSSES,
-    OUTPUTS,
     ann_of,
     both_ways,
     gradient_of,
@@ -62,8 +60,7 @@ def by_hand(ann: list[Any], x: NDArray[Any], t: NDArray[Any], eta: float, epochs
 
 
 @by_dtype
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
 @both_paths
 def test_all_ways_to_train_give_the_same_weights(output: str, loss: str, dtype: Any, path: str) -> None:
     """By hand = gradient_descent_epoch = Network.fit, and all as the triple loops."""

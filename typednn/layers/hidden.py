@@ -19,7 +19,7 @@ class HiddenLayer(TrainableLayer[F]):
 
     Args:
         length: the number of units.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`.
+        actfn: a name of `ActivationName`.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
 
     Raises:

@@ -19,7 +19,7 @@ class InputLayer(Layer[F]):
 
     Args:
         length: the number of features.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`, applied to the features.
+        actfn: a name of `ActivationName`; applied to the features.
 
     Raises:
         SettingError: the length is not a positive integer.

@@ -24,8 +24,8 @@ class OutputLayer(TrainableLayer[F]):
 
     Args:
         length: the number of outputs.
-        outputfn: `"none"`, `"sigmoid"`, `"relu"`, `"tanh"` or `"softmax"`.
-        lossfn: `"MSE"`, `"bincrossentropy"` or `"crossentropy"`.
+        outputfn: a name of `OutputActivationName`.
+        lossfn: a name of `LossName`.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
 
     Attributes:

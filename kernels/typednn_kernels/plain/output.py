@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from typednn_kernels.activations import SIGMOID, SOFTMAX
+from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
 from typednn_kernels.plain.elementwise import apply, slope_product
@@ -50,11 +50,10 @@ def output_error(
     loss_slope(loss, y, t, dLdy)
     if activation != CANONICAL[loss]:
         slope_product(activation, a, y, dLdy, dLda)
-    elif activation == SIGMOID:
-        np.subtract(y, t, out=dLda)
-        dLda /= terms_of_mean(loss, y)
-    else:
-        np.multiply(y, t.sum(axis=1, keepdims=True), out=dLda)
+        return
+    with np.errstate(all="ignore"):
+        weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
+        np.multiply(y, weight, out=dLda)
         dLda -= t
         dLda /= terms_of_mean(loss, y)
 
