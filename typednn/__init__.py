@@ -10,6 +10,7 @@ from typednn.errors import (
     DataError,
     DivergenceError,
     FileFormatError,
+    FormulaError,
     MissingExtraError,
     NotReadyError,
     SettingError,
@@ -22,6 +23,7 @@ from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
 from typednn.model_files import load, save
 from typednn.networks import Evaluation, ForwardPass, Gradients, LayerGradients, Network, Predictor
+from typednn.registration import register_activation, register_loss
 from typednn.training import History, gradient_descent_epoch, gradient_descent_threshold
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "DivergenceError",
     "Evaluation",
     "FileFormatError",
+    "FormulaError",
     "ForwardPass",
     "GradientReport",
     "Gradients",
@@ -52,6 +55,8 @@ __all__ = [
     "gradient_descent_epoch",
     "gradient_descent_threshold",
     "load",
+    "register_activation",
+    "register_loss",
     "save",
     "use_backend",
 ]

@@ -17,9 +17,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from typednn_kernels.activations import ACTIVATIONS, ActivationName, OutputActivationName
+from typednn_kernels.activations import ACTIVATIONS, ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix
-from typednn_kernels.losses import LOSSES, LossName
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 
 from typednn.backends import BackendName, backend, use_backend
 from typednn.errors import MissingExtraError, SettingError
@@ -232,7 +232,10 @@ def _check_all() -> int:
 
 
 def _report(
-    dtype: DtypeName, hidden: ActivationName, output: OutputActivationName, loss: LossName
+    dtype: DtypeName,
+    hidden: ActivationName,
+    output: OutputActivationName | CustomActivation,
+    loss: LossName | CustomLoss,
 ) -> GradientReport:
     random = np.random.default_rng(0)
     x: Matrix[np.float64] = random.normal(size=(5, 3))
@@ -250,7 +253,9 @@ def _worst(report: GradientReport) -> str:
     return f"{max(deviations):.2g}" if report.passed else f"WRONG {max(deviations):.2g}"
 
 
-def _layers(hidden: ActivationName, output: OutputActivationName, loss: LossName) -> list[Layer[np.float64]]:
+def _layers(
+    hidden: ActivationName, output: OutputActivationName | CustomActivation, loss: LossName | CustomLoss
+) -> list[Layer[np.float64]]:
     return [InputLayer(3), HiddenLayer(4, hidden), OutputLayer(3, output, loss)]
 
 

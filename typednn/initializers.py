@@ -19,7 +19,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import OutputActivationName
 
 from typednn.errors import ArrayTypeError, SettingError, UnknownNameError
 
@@ -119,7 +118,7 @@ WEIGHT_INITIALIZERS = (
 BIAS_INITIALIZERS = (_NORMAL, _UNIFORM, _ZEROS, Initializer("constant", _full(0.1), "all 0.1"), *_SCALED)
 """The tables."""
 
-DEFAULT_WEIGHTS: dict[OutputActivationName, WeightInitializerName] = {
+DEFAULT_WEIGHTS: dict[str, WeightInitializerName] = {
     "relu": "he",
     "leaky_relu": "he",
     "elu": "he",

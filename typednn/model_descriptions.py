@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeGuard, TypeVar, get_args
 
 import numpy as np
-from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    CustomActivation,
+    OutputActivationName,
+    elementwise_names,
+)
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.losses import LossName
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 
 from typednn.errors import FileFormatError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
@@ -24,9 +30,6 @@ MOST_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
 DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
-ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
-OUTPUT_ACTIVATIONS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
-LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 N = TypeVar("N", bound=str)
 
@@ -76,12 +79,14 @@ class Entry:
             raise self.wrong(f"a whole number of {lowest} or more")
         return self.value
 
-    def one_of(self, names: tuple[N, ...]) -> N:
-        """A name of a table."""
-        for name in names:
+    def one_of(self, names: Iterable[N], *, adds: str | None = None) -> N:
+        """A name of a table, to which a function `adds` names."""
+        known = tuple(names)
+        for name in known:
             if self.value == name:
                 return name
-        raise self.wrong(f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}")
+        expected = f"{'one of ' * (len(known) > 1)}{', '.join(map(repr, known))}"
+        raise self.wrong(expected if adds is None else f"{expected} or one that {adds} has added")
 
     def names(self, count: int) -> tuple[str, ...]:
         """So many strings."""
@@ -109,8 +114,8 @@ class DescribedLayer:
     """A layer before it takes memory; the last one has a loss."""
 
     length: int
-    activation: OutputActivationName
-    loss: LossName | None
+    activation: OutputActivationName | CustomActivation
+    loss: LossName | CustomLoss | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +201,12 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
         item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].count(1), item["activation"]
         if last:
-            loss: LossName = item["loss"].one_of(LOSSES)
-            layers.append(DescribedLayer(length, activation.one_of(OUTPUT_ACTIVATIONS), loss))
+            loss = item["loss"].one_of((row.name for row in LOSSES), adds="register_loss")
+            name = activation.one_of((row.name for row in ACTIVATIONS), adds="register_activation")
+            layers.append(DescribedLayer(length, name, loss))
         else:
-            layers.append(DescribedLayer(length, activation.one_of(ACTIVATIONS), None))
+            name = activation.one_of(elementwise_names(), adds="register_activation")
+            layers.append(DescribedLayer(length, name, None))
     return layers
 
 

@@ -27,7 +27,7 @@ from typednn_kernels.losses import LOSSES
 from typednn.arrays import Targets, as_matrix, as_targets, check_range, check_same_length, read_only
 from typednn.backends import kernels
 from typednn.chains import Chain, Workspace
-from typednn.errors import ArrayTypeError, ShapeError, WiringError
+from typednn.errors import ArrayTypeError, NotReadyError, ShapeError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
@@ -248,7 +248,6 @@ class Network(Generic[F]):
         self._chain.closed = True
         self._random = rng
         self._output = cast("OutputLayer[F]", members[-1])
-        self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
             if isinstance(layer, TrainableLayer):
                 initialize(layer, rng)
@@ -267,6 +266,13 @@ class Network(Generic[F]):
     def dtype(self) -> np.dtype[F]:
         """The dtype of all arrays."""
         return self._chain.dtype
+
+    @property
+    def _loss(self) -> int:
+        name = self._output.lossfnname
+        if name not in LOSS_CODES:
+            raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
+        return LOSS_CODES[name]
 
     def __repr__(self) -> str:
         """As it was constructed."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.elementary import (
@@ -46,6 +46,8 @@ ActivationName: TypeAlias = Literal[
     "exponential",
 ]
 OutputActivationName: TypeAlias = Literal[ActivationName, "softmax"]
+CustomActivation = NewType("CustomActivation", str)
+"""The name of an activation that a user has registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Activation:
     the units of a layer has neither: softmax has kernels of its own.
     """
 
-    name: OutputActivationName
+    name: OutputActivationName | CustomActivation
     value: Callable[[Values], Values] | None
     slope: Callable[[Values, Values], Values | float] | None
     minimum: float
@@ -229,7 +231,7 @@ def _exponential_slope(a: Values, y: Values) -> Values:
 INFINITY = float("inf")
 LEAST_GELU, LEAST_SILU, LEAST_MISH = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
 
-ACTIVATIONS = (
+ACTIVATIONS: list[Activation] = [
     Activation("none", _none, _none_slope, -INFINITY, INFINITY, "the identity"),
     Activation("sigmoid", _sigmoid, _sigmoid_slope, 0.0, 1.0, "1 / (1 + exp(-a)), the logistic function"),
     Activation("relu", _relu, _relu_slope, 0.0, INFINITY, "max(a, 0); its slope at 0 is 0"),
@@ -274,8 +276,14 @@ ACTIVATIONS = (
         "a, within -1 and 1; its slope at -1 and 1 is 0",
     ),
     Activation("exponential", _exponential, _exponential_slope, 0.0, INFINITY, "exp(a)"),
-)
-"""The table; a row's place is its code in kernels and layouts."""
+]
+"""The table; a row's place is its code in kernels and layouts. Those of users come after the library's."""
 
-CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
+CODES: dict[str, int] = {row.name: code for code, row in enumerate(ACTIVATIONS)}
+BUILT_IN = len(ACTIVATIONS)
 NONE, SIGMOID, SOFTMAX = CODES["none"], CODES["sigmoid"], CODES["softmax"]
+
+
+def elementwise_names() -> tuple[ActivationName | CustomActivation, ...]:
+    """The names of all activations of single units, those of users included."""
+    return tuple(row.name for row in ACTIVATIONS if row.name != "softmax")

@@ -44,6 +44,12 @@ def tanh(x: Values) -> Values:
     return result
 
 
+def sqrt(x: Values) -> Values:
+    """The square root."""
+    result: Values = np.sqrt(x)
+    return result
+
+
 def erf(x: Values) -> Values:
     """The error function, 2 / sqrt(pi) times the integral of exp(-u^2) from 0 to x."""
     from scipy.special import erf as error_function

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.activations import INFINITY, OutputActivationName
@@ -32,6 +32,9 @@ LossName: TypeAlias = Literal[
     "focal",
 ]
 
+CustomLoss = NewType("CustomLoss", str)
+"""The name of a loss that a user has registered."""
+
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm is taken of them."""
 
@@ -48,7 +51,7 @@ class Loss:
     probabilities), and dL/da is y - t (for softmax: y * sum(t) - t).
     """
 
-    name: LossName
+    name: LossName | CustomLoss
     value: Callable[[Values, Values], Values]
     slope: Callable[[Values, Values], Values]
     over_outputs: Literal["mean", "sum"]
@@ -181,7 +184,7 @@ def _focal_slope(y: Values, t: Values) -> Values:
     return where(p == y, slope, y * 0)
 
 
-LOSSES = (
+LOSSES: list[Loss] = [
     Loss(
         "MSE",
         _squared_error,
@@ -292,10 +295,21 @@ LOSSES = (
         1.0,
         "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",
     ),
-)
-"""The table; a row's place is its code in kernels."""
+]
+"""The table; a row's place is its code in kernels. Those of users come after the library's."""
 
-CODES = {row.name: code for code, row in enumerate(LOSSES)}
+CODES: dict[str, int] = {row.name: code for code, row in enumerate(LOSSES)}
+BUILT_IN = len(LOSSES)
 CANONICAL = tuple(-1 if row.canonical is None else ACTIVATION_CODES[row.canonical] for row in LOSSES)
 MEAN_OVER_OUTPUTS = tuple(row.over_outputs == "mean" for row in LOSSES)
-"""By loss code: the canonical activation's code (-1: none), and whether the loss is a mean over outputs."""
+"""Of the library's losses, by code: the canonical activation's code (-1: none), and whether it is a mean."""
+
+
+def canonical(loss: int) -> int:
+    """The code of a loss's canonical activation, or -1; those of users have none."""
+    return CANONICAL[loss] if loss < BUILT_IN else -1
+
+
+def is_mean(loss: int) -> bool:
+    """Whether a loss is a mean over the outputs, as those of users are."""
+    return MEAN_OVER_OUTPUTS[loss] if loss < BUILT_IN else True

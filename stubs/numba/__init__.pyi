@@ -1,8 +1,9 @@
 """What typednn's kernels use of numba, and no more; for our own checking."""
 
 from collections.abc import Callable, Collection
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 from numba import types as types
 
 P = ParamSpec("P")
@@ -10,6 +11,7 @@ R = TypeVar("R")
 
 __version__: str
 
+def from_dtype(dtype: np.dtype[Any]) -> types.Type: ...
 def njit(
     *,
     cache: bool = ...,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
+from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
 from typednn_kernels.elementary import exp
@@ -19,9 +20,21 @@ def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable
     return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
 
 
-value_of = elementwise(*(row.value for row in ACTIVATIONS))
-slope_of = elementwise(*(row.slope for row in ACTIVATIONS))
-product_of = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
+WITHIN = 5
+"""The first activations stand in the kernels; the others are called by address."""
+
+value_of = elementwise(
+    *(row.value for row in ACTIVATIONS[:WITHIN]),
+    others=ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value),
+)
+slope_of = elementwise(
+    *(row.slope for row in ACTIVATIONS[:WITHIN]),
+    others=ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope),
+)
+product_of = elementwise(
+    *(_times(row.slope) for row in ACTIVATIONS[:WITHIN]),
+    others=ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, _times),
+)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
 largest = maxima(lambda a: a)

@@ -14,7 +14,8 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -40,14 +41,24 @@ MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "s
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None) -> Formula:
+class Others(Protocol):
+    """What a kernel does for codes beyond its own formulas."""
+
+    def formula(self, code: int) -> Formula | None:
+        """The formula of a code."""
+
+    def call(self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Any) -> llvm.Value:
+        """Calls a loop over the formula of the code."""
+
+
+def elementwise(*formulas: Formula | None, others: Others | None = None) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
-        formula, (*arguments, out) = formulas[code], _heads(n, arrays)
+        formula, (*arguments, out) = _chosen(formulas, others, code), _heads(n, arrays)
         if formula is not None:
             with np.errstate(all="ignore"):
                 out[...] = formula(*arguments)
@@ -58,6 +69,9 @@ def elementwise(*formulas: Formula | None) -> Formula:
         for formula in _cases(builder, code, formulas):
             for i in _independent_steps(builder, n):
                 builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+        if others is not None:
+            with _other_cases(builder, code, formulas):
+                others.call(builder, code, n, operands)
         return context.get_dummy_value()
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
@@ -66,28 +80,29 @@ def elementwise(*formulas: Formula | None) -> Formula:
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
-def sums(*formulas: Formula | None) -> Formula:
+def sums(*formulas: Formula | None, others: Others | None = None) -> Formula:
     """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
 
     def add(total: Symbol, term: Symbol) -> llvm.Value:
         return total.builder.fadd(total.value, term.value, flags=REORDERED)
 
-    return _folds(formulas, add, 0.0, np.sum)
+    return _folds(formulas, others, add, 0.0, np.sum)
 
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-    return _folds(formulas, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
+    return _folds(formulas, None, lambda most, term: INSTRUCTIONS["fmax"](most, term).value, -np.inf, np.max)
 
 
 def _folds(
     formulas: Sequence[Formula | None],
+    others: Others | None,
     combine: Callable[[Symbol, Symbol], llvm.Value],
     neutral: float,
     in_python: Callable[[Values], Any],
 ) -> Formula:
     def python(code: int, n: int, *arrays: Any) -> Any:
-        formula = formulas[code]
+        formula = _chosen(formulas, others, code)
         if formula is None:
             return arrays[0].dtype.type(neutral)
         with np.errstate(all="ignore"):
@@ -101,6 +116,9 @@ def _folds(
             for i in _independent_steps(builder, n):
                 term = write(formula, builder, [each.at(i) for each in arguments])
                 builder.store(combine(Symbol(builder, builder.load(result)), Symbol(builder, term)), result)
+        if others is not None:
+            with _other_cases(builder, code, formulas):
+                builder.store(others.call(builder, code, n, arguments), result)
         return builder.load(result)
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
@@ -153,8 +171,9 @@ class Operand:
 
     def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
         self.builder, self.value = builder, value
-        is_array = isinstance(kind, types.Array)
-        self.data: Any = context.make_array(kind)(context, builder, value).data if is_array else None
+        self.data: Any = value if isinstance(kind, types.CPointer) else None
+        if isinstance(kind, types.Array):
+            self.data = context.make_array(kind)(context, builder, value).data
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
@@ -188,6 +207,18 @@ def _cases(
             yield formula
             builder.branch(after)
     builder.position_at_end(after)
+
+
+def _other_cases(
+    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]
+) -> AbstractContextManager[Any]:
+    """What is written within runs only for codes beyond those of the formulas."""
+    return builder.if_then(builder.icmp_signed(">=", code, code.type(len(formulas))), likely=False)
+
+
+def _chosen(formulas: Sequence[Formula | None], others: Others | None, code: int) -> Formula | None:
+    """The formula of a code, in Python."""
+    return formulas[code] if others is None or code < len(formulas) else others.formula(code)
 
 
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
+from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.elementwise import largest, products, total
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import elementwise, piece, sums
 from typednn_kernels.elementary import exp, log
-from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
+from typednn_kernels.losses import LOSSES, canonical, is_mean
 
 
 def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
@@ -25,11 +26,24 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
     return lambda y, t, terms: slope(y, t) / terms
 
 
-sum_of_terms = sums(*(row.value for row in LOSSES))
-sum_of_stable_terms = sums(*(row.canonical and _shifted(row.stable_value) for row in LOSSES))
-slope_of = elementwise(*(_divided(row.slope) for row in LOSSES))
+WITHIN = 3
+"""MSE and the cross-entropies stand in the kernels; the other losses are called by address."""
+
+sum_of_terms = sums(
+    *(row.value for row in LOSSES[:WITHIN]),
+    others=ByAddress("loss", "vv", lambda loss: LOSSES[loss].value, sums=True),
+)
+sum_of_stable_terms = sums(
+    *(row.canonical and _shifted(row.stable_value) for row in LOSSES[:WITHIN]),
+    others=ByAddress("stable_loss", "vvn", lambda loss: LOSSES[loss].stable_value, _shifted, sums=True),
+)
+slope_of = elementwise(
+    *(_divided(row.slope) for row in LOSSES[:WITHIN]),
+    others=ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, _divided),
+)
 """By loss code: the loss from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
+canonical_of, mean_over_outputs = kernel(canonical), kernel(is_mean)
 sum_of_exponentials = sums(lambda a, shift: exp(a - shift))
 canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
@@ -37,7 +51,7 @@ canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / ter
 @kernel
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of n outputs."""
-    if activation != CANONICAL[loss]:
+    if activation != canonical_of(loss):
         result = sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
         shift = largest(0, n, a)
@@ -45,14 +59,14 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
         result = sum_of_stable_terms(loss, n, a, t, shift)
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    mean: F = result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
     return mean
 
 
 @kernel
 def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], samples: int) -> None:
     """dLdy, all flat (B, n)."""
-    slope_of(loss, y.size, y, t, y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples), dLdy)
+    slope_of(loss, y.size, y, t, y.dtype.type(y.size if mean_over_outputs(loss) else samples), dLdy)
 
 
 @kernel
@@ -60,10 +74,10 @@ def stable_error(
     loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], samples: int
 ) -> bool:
     """dLda of the output layer, all flat (B, n), if the pair has a stable form; whether it has."""
-    stable = activation == CANONICAL[loss]
+    stable = activation == canonical_of(loss)
     if stable:
         n = y.size // samples
-        terms = y.dtype.type(y.size if MEAN_OVER_OUTPUTS[loss] else samples)
+        terms = y.dtype.type(y.size if mean_over_outputs(loss) else samples)
         for s in range(samples):
             t_row = piece(t, s * n, n)
             weight = y.dtype.type(1)

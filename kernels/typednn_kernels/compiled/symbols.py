@@ -126,12 +126,13 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "equal": _comparison("=="),
     "negative": lambda x: x.like(x.builder.fneg(x.value, flags=EXACT)),
     "absolute": _llvm("llvm.fabs"),
+    "sqrt": _llvm("llvm.sqrt"),
     "copysign": _llvm("llvm.copysign"),
     "maximum": lambda x, y: np.where(x < y, y, x),
     "fmax": _llvm("llvm.maximum"),
     "minimum": lambda x, y: np.where(y < x, y, x),
 }
-"""By the name of NumPy's function. `compiled.elementary` adds exp, log, log1p and tanh."""
+"""By the name of NumPy's function. `compiled.elementary` adds exp, log and the like."""
 
 
 def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
