@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class ByAddress:
         operands: a letter for each: v for a vector, n for a number. The last vector of a loop that does
             not sum is its result.
         source: the formula of a code in its table.
+        codes: those of the library's formulas, to compile ahead of time.
         adapted: what the loop makes of it.
         sums: whether a loop returns the sum of the formula.
     """
@@ -54,12 +55,13 @@ class ByAddress:
         name: str,
         operands: str,
         source: Callable[[int], Formula | None],
+        codes: Iterable[int],
         adapted: Callable[[Any], Formula | None] = lambda formula: formula,
         *,
         sums: bool = False,
     ) -> None:
         self.name, self.operands, self.sums = name, operands, sums
-        self.source, self.adapted = source, adapted
+        self.source, self.adapted, self.codes = source, adapted, tuple(codes)
         self.addresses = {dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL}
         self.kept: list[object] = []
         TABLES.append(self)
@@ -148,6 +150,13 @@ class ByAddress:
             *arguments, out = arrays
             out[...] = formula(*arguments)
         return None
+
+
+def compile_all(dtype: np.dtype[Any]) -> None:
+    """Compiles all loops of the library."""
+    for table in [] if PYTHON_ONLY else TABLES:
+        for code in table.codes:
+            table.compile(dtype, code)
 
 
 def of_two(kernel: Formula) -> Formula:

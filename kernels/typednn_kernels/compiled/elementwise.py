@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.jit import entry, kernel
@@ -21,19 +21,20 @@ def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable
 
 
 WITHIN = 5
+OTHERS = range(WITHIN, BUILT_IN)
 """The first activations stand in the kernels; the others are called by address."""
 
 value_of = elementwise(
     *(row.value for row in ACTIVATIONS[:WITHIN]),
-    others=ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value),
+    others=ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS),
 )
 slope_of = elementwise(
     *(row.slope for row in ACTIVATIONS[:WITHIN]),
-    others=ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope),
+    others=ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope, OTHERS),
 )
 product_of = elementwise(
     *(_times(row.slope) for row in ACTIVATIONS[:WITHIN]),
-    others=ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, _times),
+    others=ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, OTHERS, _times),
 )
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 

@@ -15,7 +15,7 @@ from typednn_kernels.compiled.elementwise import largest, products, total
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import elementwise, piece, sums
 from typednn_kernels.elementary import exp, log
-from typednn_kernels.losses import LOSSES, canonical, is_mean
+from typednn_kernels.losses import BUILT_IN, LOSSES, canonical, is_mean
 
 
 def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
@@ -27,19 +27,23 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
 
 
 WITHIN = 3
+OTHERS = range(WITHIN, BUILT_IN)
 """MSE and the cross-entropies stand in the kernels; the other losses are called by address."""
+STABLE = [loss for loss in OTHERS if LOSSES[loss].canonical]
 
 sum_of_terms = sums(
     *(row.value for row in LOSSES[:WITHIN]),
-    others=ByAddress("loss", "vv", lambda loss: LOSSES[loss].value, sums=True),
+    others=ByAddress("loss", "vv", lambda loss: LOSSES[loss].value, OTHERS, sums=True),
 )
 sum_of_stable_terms = sums(
     *(row.canonical and _shifted(row.stable_value) for row in LOSSES[:WITHIN]),
-    others=ByAddress("stable_loss", "vvn", lambda loss: LOSSES[loss].stable_value, _shifted, sums=True),
+    others=ByAddress(
+        "stable_loss", "vvn", lambda loss: LOSSES[loss].stable_value, STABLE, _shifted, sums=True
+    ),
 )
 slope_of = elementwise(
     *(_divided(row.slope) for row in LOSSES[:WITHIN]),
-    others=ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, _divided),
+    others=ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, OTHERS, _divided),
 )
 """By loss code: the loss from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.activations import NONE, SIGMOID
+from typednn_kernels.compiled.addresses import compile_all
 from typednn_kernels.layout import layout_of, parameter_count, unit_count
 
 
 def warm_up(*dtypes: str) -> None:
-    """Compiles all entries for the dtypes, by default both, each but the first in a process of its own.
+    """Compiles everything for the dtypes, by default both, each but the first in a process of its own.
 
     Raises:
         CalledProcessError: one of the processes failed.
@@ -25,6 +26,7 @@ def warm_up(*dtypes: str) -> None:
     program = [sys.executable, "-m", "typednn_kernels.compiled.warmup"]
     processes = [subprocess.Popen([*program, each], env=environment) for each in others]  # noqa: S603 (no input)
     compile_for(np.dtype(first))
+    compile_all(np.dtype(first))
     for process in processes:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)
