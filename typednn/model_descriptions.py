@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal, TypeAlias, TypeGuard, TypeVar, get_args
 import numpy as np
 from typednn_kernels.activations import (
     ACTIVATIONS,
+    ActivationName,
     CustomActivation,
     OutputActivationName,
     elementwise_names,
@@ -79,13 +79,12 @@ class Entry:
             raise self.wrong(f"a whole number of {lowest} or more")
         return self.value
 
-    def one_of(self, names: Iterable[N], *, adds: str | None = None) -> N:
+    def one_of(self, names: tuple[N, ...], *, adds: str | None = None) -> N:
         """A name of a table, to which a function `adds` names."""
-        known = tuple(names)
-        for name in known:
+        for name in names:
             if self.value == name:
                 return name
-        expected = f"{'one of ' * (len(known) > 1)}{', '.join(map(repr, known))}"
+        expected = f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}"
         raise self.wrong(expected if adds is None else f"{expected} or one that {adds} has added")
 
     def names(self, count: int) -> tuple[str, ...]:
@@ -201,12 +200,20 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
         item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].count(1), item["activation"]
         if last:
-            loss = item["loss"].one_of((row.name for row in LOSSES), adds="register_loss")
-            name = activation.one_of((row.name for row in ACTIVATIONS), adds="register_activation")
-            layers.append(DescribedLayer(length, name, loss))
+            losses: tuple[LossName | CustomLoss, ...] = tuple(row.name for row in LOSSES)
+            outputs: tuple[OutputActivationName | CustomActivation, ...] = tuple(
+                row.name for row in ACTIVATIONS
+            )
+            loss: LossName | CustomLoss = item["loss"].one_of(losses, adds="register_loss")
+            output: OutputActivationName | CustomActivation = activation.one_of(
+                outputs, adds="register_activation"
+            )
+            layers.append(DescribedLayer(length, output, loss))
         else:
-            name = activation.one_of(elementwise_names(), adds="register_activation")
-            layers.append(DescribedLayer(length, name, None))
+            hidden: ActivationName | CustomActivation = activation.one_of(
+                elementwise_names(), adds="register_activation"
+            )
+            layers.append(DescribedLayer(length, hidden, None))
     return layers
 
 

@@ -160,7 +160,9 @@ def operand_of(value: object) -> Operand:
     """A recorded value, or a number as Python has it: it takes the dtype of the arrays that it meets."""
     if isinstance(value, Recorded | Place):
         return value if isinstance(value, Place) else value.place
-    if isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, int | float):
         return float(value)
     raise RecordingError(f"{type(value).__name__} is neither an argument nor a number; {ADVICE}")
 

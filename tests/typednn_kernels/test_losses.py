@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
-from typednn_kernels.losses import CANONICAL, CODES, EPSILON, LOSSES, MEAN_OVER_OUTPUTS, Loss, LossName
+from typednn_kernels.losses import (
+    BUILT_IN,
+    CANONICAL,
+    CODES,
+    EPSILON,
+    LOSSES,
+    MEAN_OVER_OUTPUTS,
+    Loss,
+    LossName,
+)
 
 from tests.oracles import differences, loops
 from tests.oracles.agreement import assert_agrees
 
 DTYPES = (np.float32, np.float64)
 BY_NAME: dict[str, Loss] = {row.name: row for row in LOSSES}
-by_row = pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
+by_row = pytest.mark.parametrize("row", LOSSES[:BUILT_IN], ids=lambda row: row.name)
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 OUTPUTS = (0.0, -0.0, 1e-30, 1e-8, 2e-7, 0.25, 0.5, 1 - 2e-7, 1 - 1e-9, 1.0)
@@ -207,10 +216,10 @@ def test_nan_is_not_hidden(row: Loss) -> None:
 
 
 def test_the_table() -> None:
-    assert sorted(CODES) == sorted(get_args(LossName))
+    assert sorted(list(CODES)[:BUILT_IN]) == sorted(get_args(LossName))
     assert [LOSSES[code].name for code in CODES.values()] == list(CODES)
-    assert [row.over_outputs == "mean" for row in LOSSES] == list(MEAN_OVER_OUTPUTS)
-    for row, code in zip(LOSSES, CANONICAL, strict=True):
+    assert [row.over_outputs == "mean" for row in LOSSES[:BUILT_IN]] == list(MEAN_OVER_OUTPUTS)
+    for row, code in zip(LOSSES[:BUILT_IN], CANONICAL, strict=True):
         assert code == (-1 if row.canonical is None else ACTIVATION_CODES[row.canonical])
         assert row.description
 

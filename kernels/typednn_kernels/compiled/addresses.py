@@ -7,6 +7,10 @@ which is kept on disk, knows the names of the tables. At first each address is t
 compiles the loop, puts its address in the place of its own, and calls it.
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# Formulas written as lambdas have no types, and pointers have few.
+
 from __future__ import annotations
 
 import _thread
@@ -129,7 +133,7 @@ class ByAddress:
             try:
                 return self._prototype(dtype)(self.compile(dtype, code))(code, n, *operands)
             except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
-                arrays = [
+                arrays: list[Any] = [
                     np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
                     if letter == "v"
                     else dtype.type(each)

@@ -49,6 +49,7 @@ class Others(Protocol):
 
     def call(self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Any) -> llvm.Value:
         """Calls a loop over the formula of the code."""
+        ...
 
 
 def elementwise(*formulas: Formula | None, others: Others | None = None) -> Formula:
