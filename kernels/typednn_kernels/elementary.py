@@ -32,6 +32,12 @@ def log1p(x: Values) -> Values:
     return result
 
 
+def sqrt(x: Values) -> Values:
+    """The square root."""
+    result: Values = np.sqrt(x)
+    return result
+
+
 def tanh(x: Values) -> Values:
     """The hyperbolic tangent."""
     result: Values = np.tanh(x)

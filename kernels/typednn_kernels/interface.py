@@ -6,8 +6,11 @@ of one dtype, float32 or float64; results go into the array named last, which ma
 
 The last four work on a whole network: `parameters` is its flat vector and `layout` says where each
 layer's numbers lie in it and in the flat workspaces `a`, `h`, `dLdh`, `dLda`, of at least `B * units`
-numbers each. The block of the output layer in `dLdh` holds dLdy. The input layer's block of `a` is
-written only when the input layer has an activation.
+numbers each; `a` and `dLda` hold more where layers are normalised. The block of the output layer in `dLdh`
+holds dLdy. The input layer's block of `a` is written only when the input layer has an activation.
+
+`key` is that of a training step, from which it follows which units are dropped; or `dropout.PREDICTING`. With
+another key, batches are normalised by their own mean and variance, and their moving averages are updated.
 """
 
 from __future__ import annotations
@@ -66,8 +69,41 @@ class Kernels(Protocol):
     ) -> None:
         """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
 
+    def normalize(
+        self,
+        normalization: int,
+        training: bool,
+        z: Matrix[F],
+        gain: Vector[F],
+        bias: Vector[F],
+        moving: Matrix[F],
+        factors: Vector[F],
+        a: Matrix[F],
+    ) -> None:
+        """Normalises z (B, n) in place; a = gain z + bias, and the factors, (n,) or (B,), that z was divided by.
+
+        Batch normalisation reads moving mean and variance (2, n), or in training updates them.
+        """
+
+    def normalization_error(
+        self,
+        normalization: int,
+        training: bool,
+        z: Matrix[F],
+        gain: Vector[F],
+        factors: Vector[F],
+        dLda: Matrix[F],
+        dLdBias: Vector[F],
+        dLdGain: Vector[F],
+        dLdz: Matrix[F],
+    ) -> None:
+        """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+
+    def drop(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+        """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+
     def forward(
-        self, parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]
+        self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
     ) -> None:
         """All activations of a network for the samples x (B, n_inputs)."""
 
@@ -75,6 +111,7 @@ class Kernels(Protocol):
         self,
         parameters: Vector[F],
         layout: Layout,
+        key: int,
         loss: int,
         t: Matrix[F],
         a: Vector[F],
@@ -100,12 +137,16 @@ class Kernels(Protocol):
         dLda: Vector[F],
         losses: Vector[F],
     ) -> None:
-        """A step of gradient descent for each sample of `order`; the loss of each before its step."""
+        """A step of gradient descent for each sample of `order`; the loss of each before its step.
+
+        Only for networks without normalisation and dropout.
+        """
 
     def train_batches(
         self,
         parameters: Vector[F],
         layout: Layout,
+        key: int,
         loss: int,
         x: Matrix[F],
         t: Matrix[F],
@@ -119,4 +160,7 @@ class Kernels(Protocol):
         gradient: Vector[F],
         losses: Vector[F],
     ) -> None:
-        """A step for each `batch_size` samples of `order`, the last batch being what is left."""
+        """A step for each `batch_size` samples of `order`, the last batch being what is left.
+
+        `key` is that of the first step; each has the next.
+        """

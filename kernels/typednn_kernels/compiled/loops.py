@@ -26,7 +26,7 @@ from numba.np.arrayobj import populate_array
 from numba.np.linalg import call_xxgemm, call_xxgemv
 
 from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
+from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, WORD, Symbol, write
 
 Formula = Callable[..., Any]
 
@@ -40,24 +40,28 @@ MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "s
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None) -> Formula:
+def elementwise(*formulas: Formula | None, indexed: bool = False) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
-    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
+    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. If `indexed`,
+    the formulas get i before the arguments, as a word of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
         formula, (*arguments, out) = formulas[code], _heads(n, arrays)
+        index = [np.arange(n, dtype=np.uint32)] * indexed
         if formula is not None:
             with np.errstate(all="ignore"):
-                out[...] = formula(*arguments)
+                out[...] = formula(*index, *arguments)
 
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
         code, n, operands = _operands(context, builder, signature, values)
         *arguments, out = operands
         for formula in _cases(builder, code, formulas):
             for i in _independent_steps(builder, n):
-                builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
+                index = [builder.trunc(i, WORD)] * indexed
+                numbers = [each.at(i) for each in arguments]
+                builder.store(write(formula, builder, [*index, *numbers]), out.pointer(i))
         return context.get_dummy_value()
 
     def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, products, values
 from typednn_kernels.compiled.jit import entry, kernel
 from typednn_kernels.compiled.loops import piece, rows
+from typednn_kernels.compiled.normalization import drop_units, normalized_error, normalized_rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
-from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
+from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.layout import (
+    ACTIVATION,
+    BIASES,
+    DROPOUT,
+    GAINS,
+    LENGTH,
+    MOVING,
+    NORMALIZATION,
+    NORMALIZED,
+    PREVIOUS,
+    UNITS,
+    WEIGHTS,
+)
+
+UNNORMALIZED = normalizations.NONE
 
 
 @kernel
@@ -43,26 +60,93 @@ def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
 
 
 @kernel
-def ascend(parameters: Vector[F], layout: Layout, k: int, a: Vector[F], h: Vector[F], samples: int) -> None:
+def gains(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
+    """The gains of layer k, if it is normalised: `(n,)`."""
+    return piece(vector, layout[k, GAINS], layout[k, LENGTH])
+
+
+@kernel
+def moving(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
+    """Moving mean and variance of layer k, if it has them: `(2 * n,)`."""
+    return piece(vector, layout[k, MOVING], 2 * layout[k, LENGTH])
+
+
+@kernel
+def start_of_normalized(layout: Layout, k: int, samples: int) -> int:
+    """Where z of layer k begins in `a`, and dLdz in `dLda`: with the block if it is not normalised."""
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        start: int = samples * layout[k, UNITS]
+    else:
+        last = layout.shape[0] - 1
+        n_units = layout[last, UNITS] + layout[last, LENGTH]
+        start = samples * n_units + (samples + 1) * layout[k, NORMALIZED]
+    return start
+
+
+@kernel
+def normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Matrix[F]:
+    """z or dLdz of layer k: `(B, n)`."""
+    return rows(workspace, start_of_normalized(layout, k, samples), samples, layout[k, LENGTH])
+
+
+@kernel
+def flat_normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
+    """z or dLdz of layer k: `(B * n,)`."""
+    return piece(workspace, start_of_normalized(layout, k, samples), samples * layout[k, LENGTH])
+
+
+@kernel
+def factors(a: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
+    """The factors of layer k, if it is normalised: `(n,)` of units, or `(B,)` of samples."""
+    n = layout[k, LENGTH]
+    count = n if layout[k, NORMALIZATION] == normalizations.BATCH else samples
+    return piece(a, start_of_normalized(layout, k, samples) + samples * n, count)
+
+
+@kernel
+def ascend(
+    parameters: Vector[F], layout: Layout, key: int, k: int, a: Vector[F], h: Vector[F], samples: int
+) -> None:
     """The pre-activations of layer k."""
-    affine_rows(
-        block(h, layout, k - 1, samples),
-        weights(parameters, layout, k),
-        biases(parameters, layout, k),
-        block(a, layout, k, samples),
-    )
+    bias, z = biases(parameters, layout, k), normalized(a, layout, k, samples)
+    added = bias
+    if layout[k, NORMALIZATION] != UNNORMALIZED:
+        added = piece(a, start_of_normalized(layout, k, samples) + z.size, bias.size)
+        for i in range(added.size):
+            added[i] = 0
+    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), added, z)
+    if layout[k, NORMALIZATION] != UNNORMALIZED:
+        normalized_rows(
+            layout[k, NORMALIZATION],
+            key != PREDICTING,
+            piece(z, 0, z.size),
+            gains(parameters, layout, k),
+            bias,
+            moving(parameters, layout, k),
+            factors(a, layout, k, samples),
+            units(a, layout, k, samples),
+        )
+
+
+@kernel
+def dropped(layout: Layout, k: int, key: int) -> int:
+    """What share of the units of layer k a pass drops."""
+    share: int = 0 if key == PREDICTING else layout[k, DROPOUT]
+    return share
 
 
 @kernel
 def forward_from_inputs(
-    parameters: Vector[F], layout: Layout, a: Vector[F], h: Vector[F], samples: int
+    parameters: Vector[F], layout: Layout, key: int, a: Vector[F], h: Vector[F], samples: int
 ) -> None:
     """All activations, of the samples at `inputs`."""
     for k in range(layout.shape[0]):
         if k > 0:
-            ascend(parameters, layout, k, a, h, samples)
+            ascend(parameters, layout, key, k, a, h, samples)
         if k > 0 or layout[k, ACTIVATION] != NONE:
             values(layout[k, ACTIVATION], units(a, layout, k, samples), units(h, layout, k, samples), samples)
+        if dropped(layout, k, key) > 0:
+            drop_units(key, k, layout[k, DROPOUT], units(h, layout, k, samples))
 
 
 @kernel
@@ -75,6 +159,7 @@ def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int) -> Vector[F
 def backward_from_targets(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     loss: int,
     t: Vector[F],
     a: Vector[F],
@@ -98,29 +183,52 @@ def backward_from_targets(
             done = stable_error(loss, activation, activations, t, error, samples)
         else:
             backpropagate_rows(
-                block(dLda, layout, k + 1, samples),
+                normalized(dLda, layout, k + 1, samples),
                 weights(parameters, layout, k + 1),
                 block(dLdh, layout, k, samples),
             )
+        if dropped(layout, k, key) > 0:  # the slope is that at the activations before
+            values(activation, units(a, layout, k, samples), error, samples)
+            activations = error
         if not done:
             products(activation, units(a, layout, k, samples), activations, signal, error, samples)
+        if dropped(layout, k, key) > 0:
+            drop_units(key, k, layout[k, DROPOUT], error)
+        if layout[k, NORMALIZATION] == UNNORMALIZED:
+            sum_rows(error, biases(gradient, layout, k))
+        else:
+            normalized_error(
+                layout[k, NORMALIZATION],
+                key != PREDICTING,
+                flat_normalized(a, layout, k, samples),
+                gains(parameters, layout, k),
+                factors(a, layout, k, samples),
+                error,
+                biases(gradient, layout, k),
+                gains(gradient, layout, k),
+                flat_normalized(dLda, layout, k, samples),
+            )
         outer_rows(
-            block(dLda, layout, k, samples), block(h, layout, k - 1, samples), weights(gradient, layout, k)
+            normalized(dLda, layout, k, samples),
+            block(h, layout, k - 1, samples),
+            weights(gradient, layout, k),
         )
-        sum_rows(error, biases(gradient, layout, k))
 
 
 @entry
-def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
+def forward(
+    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
+) -> None:
     """All activations of a network for the samples x (B, n_inputs)."""
     copies(0, x.size, x, inputs(layout, a, h, x.shape[0]))
-    forward_from_inputs(parameters, layout, a, h, x.shape[0])
+    forward_from_inputs(parameters, layout, key, a, h, x.shape[0])
 
 
 @entry
 def backward(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     loss: int,
     t: Matrix[F],
     a: Vector[F],
@@ -131,7 +239,7 @@ def backward(
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
     targets = piece(t, 0, t.size)
-    backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, t.shape[0])
+    backward_from_targets(parameters, layout, key, loss, targets, a, h, dLdh, dLda, gradient, t.shape[0])
 
 
 @kernel
@@ -145,6 +253,7 @@ def gather(x: Vector[F], order: Order, first: int, n: int, chosen: Vector[F]) ->
 def train_batches(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     loss: int,
     x: Matrix[F],
     t: Matrix[F],
@@ -164,7 +273,7 @@ def train_batches(
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
         gather(piece(x, 0, x.size), order, first, layout[0, LENGTH], inputs(layout, a, h, samples))
-        forward_from_inputs(parameters, layout, a, h, samples)
+        forward_from_inputs(parameters, layout, key, a, h, samples)
         # The error of the output layer is written where its targets are read, number by number.
         targets = units(dLda, layout, last, samples)
         gather(piece(t, 0, t.size), order, first, n, targets)
@@ -176,5 +285,6 @@ def train_batches(
             targets,
             piece(losses, first, samples),
         )
-        backward_from_targets(parameters, layout, loss, targets, a, h, dLdh, dLda, gradient, samples)
-        descended(0, parameters.size, parameters, gradient, learning_rate, parameters)
+        backward_from_targets(parameters, layout, key, loss, targets, a, h, dLdh, dLda, gradient, samples)
+        descended(0, gradient.size, parameters, gradient, learning_rate, parameters)
+        key += 1

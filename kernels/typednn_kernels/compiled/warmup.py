@@ -11,7 +11,9 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.activations import NONE, SIGMOID
+from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.layout import layout_of, parameter_count, unit_count
+from typednn_kernels.normalizations import BATCH
 
 
 def warm_up(*dtypes: str) -> None:
@@ -53,11 +55,14 @@ def compile_for(dtype: np.dtype[Any]) -> None:
     compiled.loss_value(loss, SIGMOID, matrix, matrix, data, losses)
     compiled.loss_slope(loss, matrix, data, matrix)
     compiled.output_error(loss, SIGMOID, matrix, matrix, data, matrix, matrix)
-    compiled.forward(parameters, layout, data, a, h)
-    compiled.backward(parameters, layout, loss, data, a, h, dLdh, dLda, gradient)
+    compiled.normalize(BATCH, True, matrix, vector, vector, matrix, vector, matrix)
+    compiled.normalization_error(BATCH, True, matrix, vector, vector, matrix, vector, vector, matrix)
+    compiled.drop(0, 1, 0, matrix)
+    compiled.forward(parameters, layout, PREDICTING, data, a, h)
+    compiled.backward(parameters, layout, PREDICTING, loss, data, a, h, dLdh, dLda, gradient)
     compiled.train_online(parameters, layout, loss, data, data, order, rate, a, h, dLdh, dLda, losses)
     compiled.train_batches(
-        parameters, layout, loss, data, data, order, samples, rate, a, h, dLdh, dLda, gradient, losses
+        parameters, layout, 0, loss, data, data, order, samples, rate, a, h, dLdh, dLda, gradient, losses
     )
 
 
