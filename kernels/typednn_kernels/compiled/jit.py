@@ -2,6 +2,7 @@
 
 - `entry`: what Python calls; its machine code is kept on disk.
 - `kernel`: a function that entries call; sums keep their order.
+- `routine`: one that they share, for what is long and not called for a single sample.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
 This module, `cache` and `loops` are the only ones that import numba.
@@ -35,6 +36,11 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A function that becomes part of the entries and reductions that call it, with their options."""
     return _compiled(function, fastmath={"contract"}, inline="always")
+
+
+def routine(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that entries call: compiled once for all of them, which costs a call."""
+    return _compiled(function, fastmath={"contract"})
 
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:

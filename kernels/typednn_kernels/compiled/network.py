@@ -7,7 +7,7 @@ from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, descended, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import copies, products, values
-from typednn_kernels.compiled.jit import entry, kernel
+from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import piece, rows
 from typednn_kernels.compiled.normalization import drop_units, normalized_error, normalized_rows
 from typednn_kernels.compiled.output import loss_signal, sample_losses, stable_error
@@ -96,11 +96,73 @@ def flat_normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) 
 
 
 @kernel
-def factors(a: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
-    """The factors of layer k, if it is normalised: `(n,)` of units, or `(B,)` of samples."""
-    n = layout[k, LENGTH]
-    count = n if layout[k, NORMALIZATION] == normalizations.BATCH else samples
-    return piece(a, start_of_normalized(layout, k, samples) + samples * n, count)
+def factors(a: Vector[F], layout: Layout, k: int, samples: int, count: int) -> Vector[F]:
+    """The first of the factors of layer k, if it is normalised: `n` of units, or `B` of samples."""
+    return piece(a, start_of_normalized(layout, k, samples) + samples * layout[k, LENGTH], count)
+
+
+@kernel
+def factor_count(layout: Layout, k: int, samples: int) -> int:
+    """How many factors z of layer k is divided by."""
+    count: int = layout[k, LENGTH] if layout[k, NORMALIZATION] == normalizations.BATCH else samples
+    return count
+
+
+@routine
+def ascend_normalized(
+    parameters: Vector[F], layout: Layout, key: int, k: int, a: Vector[F], h: Vector[F], samples: int
+) -> None:
+    """z and the pre-activations of a normalised layer."""
+    z, nothing = normalized(a, layout, k, samples), factors(a, layout, k, samples, layout[k, LENGTH])
+    for i in range(nothing.size):
+        nothing[i] = 0
+    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), nothing, z)
+    normalized_rows(
+        layout[k, NORMALIZATION],
+        key != PREDICTING,
+        piece(z, 0, z.size),
+        gains(parameters, layout, k),
+        biases(parameters, layout, k),
+        moving(parameters, layout, k),
+        factors(a, layout, k, samples, factor_count(layout, k, samples)),
+        units(a, layout, k, samples),
+    )
+
+
+@routine
+def descend_normalized(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    a: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    samples: int,
+) -> None:
+    """dLdz, and the gradients by bias and gain, of a normalised layer."""
+    normalized_error(
+        layout[k, NORMALIZATION],
+        key != PREDICTING,
+        flat_normalized(a, layout, k, samples),
+        gains(parameters, layout, k),
+        factors(a, layout, k, samples, factor_count(layout, k, samples)),
+        units(dLda, layout, k, samples),
+        biases(gradient, layout, k),
+        gains(gradient, layout, k),
+        flat_normalized(dLda, layout, k, samples),
+    )
+
+
+@routine
+def dropped_products(
+    layout: Layout, key: int, k: int, a: Vector[F], dLdh: Vector[F], dLda: Vector[F], samples: int
+) -> None:
+    """dLda of a layer with dropout; the slope is that at the activations before."""
+    pre_activations, error = units(a, layout, k, samples), units(dLda, layout, k, samples)
+    values(layout[k, ACTIVATION], pre_activations, error, samples)
+    products(layout[k, ACTIVATION], pre_activations, error, units(dLdh, layout, k, samples), error, samples)
+    drop_units(key, k, layout[k, DROPOUT], error)
 
 
 @kernel
@@ -108,24 +170,15 @@ def ascend(
     parameters: Vector[F], layout: Layout, key: int, k: int, a: Vector[F], h: Vector[F], samples: int
 ) -> None:
     """The pre-activations of layer k."""
-    bias, z = biases(parameters, layout, k), normalized(a, layout, k, samples)
-    added = bias
-    if layout[k, NORMALIZATION] != UNNORMALIZED:
-        added = piece(a, start_of_normalized(layout, k, samples) + z.size, bias.size)
-        for i in range(added.size):
-            added[i] = 0
-    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), added, z)
-    if layout[k, NORMALIZATION] != UNNORMALIZED:
-        normalized_rows(
-            layout[k, NORMALIZATION],
-            key != PREDICTING,
-            piece(z, 0, z.size),
-            gains(parameters, layout, k),
-            bias,
-            moving(parameters, layout, k),
-            factors(a, layout, k, samples),
-            units(a, layout, k, samples),
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        affine_rows(
+            block(h, layout, k - 1, samples),
+            weights(parameters, layout, k),
+            biases(parameters, layout, k),
+            block(a, layout, k, samples),
         )
+    else:
+        ascend_normalized(parameters, layout, key, k, a, h, samples)
 
 
 @kernel
@@ -187,27 +240,14 @@ def backward_from_targets(
                 weights(parameters, layout, k + 1),
                 block(dLdh, layout, k, samples),
             )
-        if dropped(layout, k, key) > 0:  # the slope is that at the activations before
-            values(activation, units(a, layout, k, samples), error, samples)
-            activations = error
-        if not done:
-            products(activation, units(a, layout, k, samples), activations, signal, error, samples)
         if dropped(layout, k, key) > 0:
-            drop_units(key, k, layout[k, DROPOUT], error)
+            dropped_products(layout, key, k, a, dLdh, dLda, samples)
+        elif not done:
+            products(activation, units(a, layout, k, samples), activations, signal, error, samples)
         if layout[k, NORMALIZATION] == UNNORMALIZED:
             sum_rows(error, biases(gradient, layout, k))
         else:
-            normalized_error(
-                layout[k, NORMALIZATION],
-                key != PREDICTING,
-                flat_normalized(a, layout, k, samples),
-                gains(parameters, layout, k),
-                factors(a, layout, k, samples),
-                error,
-                biases(gradient, layout, k),
-                gains(gradient, layout, k),
-                flat_normalized(dLda, layout, k, samples),
-            )
+            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
         outer_rows(
             normalized(dLda, layout, k, samples),
             block(h, layout, k - 1, samples),

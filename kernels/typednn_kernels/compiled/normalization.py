@@ -12,7 +12,7 @@ from typednn_kernels import dropout, normalizations
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.dense import scaled, sum_rows, weighted
 from typednn_kernels.compiled.elementwise import copies, inner, total
-from typednn_kernels.compiled.jit import entry, kernel
+from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import elementwise, formula, piece, sums
 from typednn_kernels.normalizations import BATCH
 
@@ -128,7 +128,7 @@ def normalized_error(
             slopes(0, n, g, row, mean, mean_product, factors[s], g)
 
 
-@kernel
+@routine
 def drop_units(key: int, layer: int, threshold: int, h: Vector[F]) -> None:
     """h, flat, in place: 0 where the step drops a unit, else divided by the share that is kept."""
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
