@@ -20,7 +20,8 @@ from typing import Generic, Self, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.layout import biases, weights
+from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.layout import biases, gain_count, gains, weights
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
@@ -46,11 +47,13 @@ class LayerGradients(Generic[F]):
         dLda: by the pre-activations, `(n, B)`.
         dLdW: by the weights, `(n, n_prev)`.
         dLdBias: by the biases, `(1, n)`.
+        dLdGain: by the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
     """
 
     dLda: Matrix[F]
     dLdW: Matrix[F]
     dLdBias: Matrix[F]
+    dLdGain: Matrix[F]
 
 
 class Gradients(Generic[F]):
@@ -80,6 +83,7 @@ class Gradients(Generic[F]):
             self._workspace.blocks[k].dLda.T,
             weights(self.vector, chain.layout, k),
             biases(self.vector, chain.layout, k).reshape(1, -1),
+            gains(self.vector, chain.layout, k).reshape(1, -1),
         )
 
 
@@ -102,6 +106,9 @@ class ForwardPass(Generic[F]):
     def backward(self, y: Targets[F]) -> Gradients[F]:
         """The gradients of the mean loss, with the weights as they are now.
 
+        Those of a forward pass with `training` take in what it dropped, and how mean and variance of a batch
+        depend on the weights.
+
         Args:
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
 
@@ -112,10 +119,11 @@ class ForwardPass(Generic[F]):
         network, chain = self._network, self._network._chain
         workspace = self._workspace.with_new_errors()
         loss = self._mean_loss(t)
-        vector: Vector[F] = np.empty_like(chain.parameters)
+        vector: Vector[F] = np.empty_like(chain.trainable)
         kernels().backward(
             chain.parameters,
             chain.layout,
+            workspace.key,
             network._loss,
             t,
             workspace.a,
@@ -180,7 +188,7 @@ class Predictor(Generic[F]):
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, self._x, self._a, self._h)
+        self._forward(self._parameters, self._layout, PREDICTING, self._x, self._a, self._h)
         return self._output
 
 
@@ -244,8 +252,7 @@ class Network(Generic[F]):
         for lower, upper in pairwise(members):
             lower.next, upper.previous = upper, lower
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
-        self._chain.closed = True
-        self._random = rng
+        self._chain.closed, self._chain.random = True, rng
         self._output = cast("OutputLayer[F]", members[-1])
         self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
@@ -259,8 +266,8 @@ class Network(Generic[F]):
 
     @property
     def parameters(self) -> Vector[F]:
-        """All weights and biases `(n_parameters,)`, layer by layer; the memory itself, not a copy."""
-        return self._chain.parameters
+        """All weights, biases and gains `(n_parameters,)`, layer by layer; the memory itself, not a copy."""
+        return self._chain.trainable
 
     @property
     def dtype(self) -> np.dtype[F]:
@@ -271,8 +278,13 @@ class Network(Generic[F]):
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Matrix[F]) -> ForwardPass[F]:
+    def forward(self, x: Matrix[F], *, training: bool = False) -> ForwardPass[F]:
         """Runs all layers for the samples x `(n_samples, n_features)`; the layers show the result.
+
+        Args:
+            x: the samples.
+            training: as in a training step: units are dropped, drawn from the network's generator, and batch
+                normalisation takes mean and variance of these samples, and updates its moving ones.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: samples that do not fit.
@@ -280,7 +292,7 @@ class Network(Generic[F]):
         samples = self._as_samples(x)
         chain = self._chain
         workspace = chain.new_workspace(len(samples))
-        self._forward(samples, workspace)
+        self._forward(samples, workspace, chain.new_key() if training else PREDICTING)
         workspace.kept = True
         workspace.complete_forward()
         chain.show(workspace)
@@ -365,7 +377,7 @@ class Network(Generic[F]):
             epochs=epochs,
             batch_size=min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size,
             learning_rate=learning_rate,
-            random=self._random if shuffle else None,
+            random=self._chain.random if shuffle else None,
             validate=None if held_out is None else lambda: self._mean_loss(*held_out),
             on_epoch=on_epoch,
         )
@@ -375,6 +387,7 @@ class Network(Generic[F]):
         rows = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
+            count += gain_count(self._chain.layout, k)
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = [
@@ -401,10 +414,11 @@ class Network(Generic[F]):
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F], workspace: Workspace[F]) -> None:
+    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = PREDICTING) -> None:
         chain = self._chain
         workspace.hold(len(samples))
-        kernels().forward(chain.parameters, chain.layout, samples, workspace.a, workspace.h)
+        workspace.key = key
+        kernels().forward(chain.parameters, chain.layout, key, samples, workspace.a, workspace.h)
 
     def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
         workspace = self._chain.new_workspace(min(len(samples), CHUNK))

@@ -16,6 +16,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.arrays import F, Matrix, Order, Vector
+from typednn_kernels.layout import DROPOUT, NORMALIZATION
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
@@ -63,26 +64,32 @@ class Trainer(Generic[F]):
         self.batch_size = batch_size
         self.learning_rate: F = chain.dtype.type(learning_rate)
         self.workspace = chain.new_workspace(batch_size)
-        self.gradient: Vector[F] = np.empty_like(chain.parameters)
+        self.gradient: Vector[F] = np.empty_like(chain.trainable)
+        self.online = batch_size == 1 and not chain.layout[:, [NORMALIZATION, DROPOUT]].any()
         self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
 
     def run(self, order: Order, losses: Vector[F]) -> None:
-        """Trains with the samples of `order`; the loss of each goes to `losses`."""
-        start = 0
+        """Trains with the samples of `order`; the loss of each goes to `losses`.
+
+        Raises:
+            WiringError: dropout has no generator to draw from.
+        """
+        start, key = 0, self.chain.new_key()
         while start < len(order):
             steps = -(-self.piece // self.batch_size) * self.batch_size
             piece = slice(start, min(start + steps, len(order)))
             began = perf_counter()
-            self._train(_read_only_order(order[piece]), losses[piece])
+            self._train(_read_only_order(order[piece]), losses[piece], key + start // self.batch_size)
             elapsed = perf_counter() - began
             if piece.stop - start == steps:
                 self.piece = max(1, int(steps * min(8.0, PIECE / max(elapsed, 1e-9))))
             start = piece.stop
+            self.workspace.key = key + (start - 1) // self.batch_size
 
-    def _train(self, order: Order, losses: Vector[F]) -> None:
+    def _train(self, order: Order, losses: Vector[F], key: int) -> None:
         chain, work = self.chain, self.workspace
         run = kernels()
-        if self.batch_size == 1:
+        if self.online:
             run.train_online(
                 chain.parameters,
                 chain.layout,
@@ -101,6 +108,7 @@ class Trainer(Generic[F]):
             run.train_batches(
                 chain.parameters,
                 chain.layout,
+                key,
                 self.loss,
                 self.x,
                 self.t,
@@ -144,7 +152,7 @@ def train(
     order: Order = np.arange(len(x))
     losses: Vector[F] = np.empty(len(x), chain.dtype)
     history = History()
-    with _unchanged_by_divergence(chain, random):
+    with _unchanged_by_divergence(chain):
         for epoch in range(epochs):
             if random is not None:
                 random.shuffle(order)
@@ -223,7 +231,7 @@ def _epochs(
     trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, eta)
     n = len(samples)
     done = 0
-    with _unchanged_by_divergence(chain, None):
+    with _unchanged_by_divergence(chain):
         while done < epochs:
             count = min(epochs - done, max(1, steps_at_once // n))
             losses: Vector[F] = np.empty(count * n, chain.dtype)
@@ -266,9 +274,10 @@ def _classic_data(
 
 
 @contextmanager
-def _unchanged_by_divergence(chain: Chain[F], random: np.random.Generator | None) -> Generator[None]:
+def _unchanged_by_divergence(chain: Chain[F]) -> Generator[None]:
     """Where training diverges, the network is left as it was before."""
     parameters, workspace, has_gradient = chain.parameters.copy(), chain.workspace, chain.has_gradient
+    random = chain.random
     state = None if random is None else random.bit_generator.state
     try:
         yield

@@ -80,7 +80,7 @@ class Kernels(Protocol):
         factors: Vector[F],
         a: Matrix[F],
     ) -> None:
-        """Normalises z (B, n) in place; a = gain z + bias, and the factors, (n,) or (B,), that z was divided by.
+        """Normalises z (B, n) in place; a = gain z + bias, and the factors of z, (n,) or (B,).
 
         Batch normalisation reads moving mean and variance (2, n), or in training updates them.
         """

@@ -2,12 +2,13 @@
 
 A network is one `int64` matrix with a row per layer, the input layer first. All parameters lie in one
 vector: layer by layer the weights `(n, n_prev)` in C order, then the biases `(n,)`, then the gains `(n,)` if
-the layer is normalised. After the last of them come the moving means `(n,)` and variances `(n,)` of the layers
-with batch normalisation, which no gradient is taken by: a vector of gradients ends where they begin.
+the layer is normalised. Behind them lie the moving means `(n,)` and variances `(n,)` of layers with batch
+normalisation. No gradient is taken by these: a vector of gradients ends where they begin.
 
-Activations and error signals of `B` samples lie in vectors of `B * units` numbers: the block of a layer starts
-at `B * row[UNITS]` and is a C-ordered `(B, n)` matrix. In `a` and `dLda` follow, for each normalised layer,
-`(B + 1) * (n + 1)` numbers: first z `(B, n)`, or dLdz, then the factors that z was divided by, `n` or `B`.
+Activations and error signals of `B` samples lie in vectors of `B * units` numbers: the block of a layer
+starts at `B * row[UNITS]` and is a C-ordered `(B, n)` matrix. In `a` and `dLda` follow, for each normalised
+layer, `(B + 1) * (n + 1)` numbers: z `(B, n)` in `a` or dLdz in `dLda`, then in `a` the factors, `n` or `B`,
+that z was multiplied by.
 """
 
 from __future__ import annotations
@@ -52,18 +53,30 @@ def layout_of(
     """
     layout = np.zeros((len(lengths), 11), np.int64)
     nothing = [0] * len(lengths)
-    layout[:, LENGTH], layout[1:, PREVIOUS], layout[:, ACTIVATION] = lengths, lengths[:-1], activations
-    layout[:, NORMALIZATION], layout[:, DROPOUT] = normalizations or nothing, dropouts or nothing
-    parameters = units = normalized = 0
-    for k, row in enumerate(layout):
-        n, is_normalized = row[LENGTH], row[NORMALIZATION] != NONE
-        if k > 0:
-            row[WEIGHTS], row[BIASES] = parameters, parameters + n * row[PREVIOUS]
-            row[GAINS] = row[BIASES] + n
-            parameters = row[GAINS] + n * is_normalized
-        row[UNITS], row[NORMALIZED] = units, normalized
+    settings = zip(lengths, activations, normalizations or nothing, dropouts or nothing, strict=True)
+    parameters = units = normalized = previous = 0
+    for row, (n, activation, normalization, dropout) in zip(layout, settings, strict=True):
+        is_normalized = normalization != NONE
+        biases = parameters + n * previous
+        gains = biases + n
+        row[:] = (
+            n,
+            previous,
+            activation,
+            parameters,
+            biases,
+            units,
+            normalization,
+            gains,
+            0,
+            normalized,
+            dropout,
+        )
+        parameters = gains + n * is_normalized if previous else 0
         units += n
         normalized += (n + 1) * is_normalized
+        previous = n
+    layout[0, [BIASES, GAINS]] = 0
     for row in layout:
         if row[NORMALIZATION] == BATCH:
             row[MOVING] = parameters
@@ -111,7 +124,7 @@ def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
 
 
 def gains(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
-    """The gains of layer k in a vector of parameters or gradients: `(n,)`, or `(0,)` if it is not normalised."""
+    """The gains of layer k in a vector of parameters or gradients: `(n,)`, or `(0,)` if there are none."""
     start = int(layout[k, GAINS])
     return vector[start : start + gain_count(layout, k)]
 

@@ -284,7 +284,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: container({"__metadata__": {"typednn": "{}"}}),
         "an entry 'version'",
     ),
-    "another version": (changed(version=2), "description.version: expected 1, .* found 2"),
+    "another version": (changed(version=3), "description.version: expected 1 to 2, .* found 3"),
     "unknown dtype": (
         changed(dtype="float16"),
         "dtype: expected one of 'float32', 'float64', found 'float16'",

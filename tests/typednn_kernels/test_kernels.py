@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.layout import block, layout_of, unit_count
 
 from tests.conftest import PATHS, kernels_of
@@ -344,10 +345,11 @@ def test_forward_and_backward(
     inputs, targets = frozen(case.x), frozen(case.t)
 
     reference = case.trace
-    kernels.forward(work.parameters, work.layout, inputs, work.a, work.h)
+    kernels.forward(work.parameters, work.layout, PREDICTING, inputs, work.a, work.h)
     kernels.backward(
         work.parameters,
         work.layout,
+        PREDICTING,
         LOSS_CODES[loss],
         targets,
         work.a,
@@ -409,7 +411,7 @@ def test_training(
     if batch_size is None:
         kernels.train_online(*first, eta, *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, eta, *flat, work.gradient, losses)
+        kernels.train_batches(*first[:2], 0, *first[2:], batch_size, eta, *flat, work.gradient, losses)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
@@ -431,7 +433,7 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     if batch_size == 1:
         kernels.train_online(*first, dtype(0.5), *flat, losses)
     else:
-        kernels.train_batches(*first, batch_size, dtype(0.5), *flat, work.gradient, losses)
+        kernels.train_batches(*first[:2], 0, *first[2:], batch_size, dtype(0.5), *flat, work.gradient, losses)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):

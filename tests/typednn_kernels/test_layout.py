@@ -12,6 +12,7 @@ from typednn_kernels.layout import (
     ACTIVATION,
     LENGTH,
     PREVIOUS,
+    UNITS,
     biases,
     block,
     layout_of,
@@ -27,7 +28,7 @@ def test_by_hand() -> None:
     computed = layout_of([2, 3, 1], [0, 1, 1])
 
     assert computed.dtype == np.int64
-    assert computed.tolist() == [[2, 0, 0, 0, 0, 0], [3, 2, 1, 0, 6, 2], [1, 3, 1, 9, 12, 5]]
+    assert computed[:, : UNITS + 1].tolist() == [[2, 0, 0, 0, 0, 0], [3, 2, 1, 0, 6, 2], [1, 3, 1, 9, 12, 5]]
     assert parameter_count(computed) == 3 * 2 + 3 + 1 * 3 + 1
     assert unit_count(computed) == 2 + 3 + 1
 

@@ -122,7 +122,7 @@ class OutputLayer(TrainableLayer[F]):
         """
         self._require_forward()
         if self.actname != "softmax":
-            return self._slope()
+            return self._slope(self._chain.workspace.blocks[self._index].h).T
         y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
         kernels().softmax_jacobian(y, jacobians)

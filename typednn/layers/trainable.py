@@ -8,6 +8,7 @@ from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import as_numbers
 from typednn.backends import kernels
+from typednn.chains import Blocks
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -153,6 +154,8 @@ class TrainableLayer(Layer[F]):
     def dLdW(self) -> Matrix[F]:
         """dLda · h_prevᵀ, `(n, n_prev)`: the mean loss of the batch by the weights.
 
+        Of a normalised layer, dLdz · h_prevᵀ.
+
         Raises:
             NotReadyError: before the first `backward`.
         """
@@ -184,13 +187,20 @@ class TrainableLayer(Layer[F]):
         if workspace.forwarded < k or not chain.has_weights[k]:
             self._require_weights()
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
-        run = kernels()
-        here, before = workspace.blocks[k], workspace.blocks[k - 1]
-        run.affine(before.h, chain.weights[k], chain.biases[k], here.a)
-        run.activation_value(CODES[self.actname], here.a, here.h)
+        self._activate(workspace.blocks[k - 1].h, workspace.blocks[k])
         workspace.forwarded = k + 1
         workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, k + 1)
+
+    def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
+        run, chain, k = kernels(), self._chain, self._index
+        run.affine(below, chain.weights[k], chain.biases[k], here.a)
+        run.activation_value(CODES[self.actname], here.a, here.h)
+
+    @property
+    def _tensors(self) -> dict[str, Matrix[F]]:
+        """All that a file keeps of the layer, by name; views."""
+        return {"W": self.W, "Bias": self.Bias}
 
     def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
         parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
@@ -198,7 +208,7 @@ class TrainableLayer(Layer[F]):
     def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
         blocks = chain.workspace.blocks
-        kernels().outer(blocks[k].dLda, blocks[k - 1].h, chain.weight_gradients[k])
+        kernels().outer(blocks[k].dLdz, blocks[k - 1].h, chain.weight_gradients[k])
         chain.has_gradient[k] = True
 
     def _note_backward(self) -> None:

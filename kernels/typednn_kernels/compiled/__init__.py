@@ -9,8 +9,8 @@ from typednn_kernels.compiled.elementwise import (
     softmax_jacobian,
 )
 from typednn_kernels.compiled.network import backward, forward, train_batches
-from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.normalization import drop, normalization_error, normalize
+from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.output import loss_slope, loss_value, output_error
 
 __all__ = [

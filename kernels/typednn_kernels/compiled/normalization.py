@@ -50,7 +50,7 @@ def normalized_rows(
     if normalization == BATCH:
         mean, variance = piece(moving, 0, n), piece(moving, n, n)
         if training:
-            share = z.dtype.type(1 / samples)
+            share = z.dtype.type(1) / z.dtype.type(samples)
             differences(0, n, z, z, factors)
             for start in range(n, z.size, n):
                 added_differences(0, n, factors, piece(z, start, n), z, factors)
@@ -71,7 +71,7 @@ def normalized_rows(
             copies(0, n, variance, factors)
         factors_of(0, n, factors, factors)
     else:
-        share = z.dtype.type(1 / n)
+        share = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row = piece(z, s * n, n)
             first = row[0]
@@ -105,7 +105,7 @@ def normalized_error(
     for start in range(n, z.size, n):
         weighted(0, n, dLdGain, piece(dLda, start, n), piece(z, start, n), dLdGain)
     if normalization == BATCH:
-        share = z.dtype.type(n / z.size if training else 0)
+        share = z.dtype.type(1 if training else 0) / z.dtype.type(z.size // n)
         for start in range(0, z.size, n):
             batch_slopes(
                 0,
@@ -120,7 +120,7 @@ def normalized_error(
                 piece(dLdz, start, n),
             )
     else:
-        share = z.dtype.type(1 / n)
+        share = z.dtype.type(1) / z.dtype.type(n)
         for s in range(factors.size):
             row, g = piece(z, s * n, n), piece(dLdz, s * n, n)
             scaled(0, n, piece(dLda, s * n, n), gain, g)
@@ -132,8 +132,8 @@ def normalized_error(
 def drop_units(key: int, layer: int, threshold: int, h: Vector[F]) -> None:
     """h, flat, in place: 0 where the step drops a unit, else divided by the share that is kept."""
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
-    scale = h.dtype.type(1 / (1 - threshold / dropout.ALL))
-    drops(0, h.size, low, high, np.uint32(layer), np.uint32(threshold), scale, h, h)
+    kept = h.dtype.type(dropout.ALL - threshold)
+    drops(0, h.size, low, high, np.uint32(layer), np.uint32(threshold), kept, h, h)
 
 
 @entry

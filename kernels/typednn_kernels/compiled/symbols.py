@@ -124,9 +124,7 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "multiply": _arithmetic("fmul", "mul"),
     "divide": _arithmetic("fdiv", "sdiv"),
     "left_shift": _arithmetic("", "shl"),
-    "right_shift": lambda x, y: x.like(
-        (x.builder.ashr if x.signed else x.builder.lshr)(x.value, y.value)
-    ),
+    "right_shift": lambda x, y: x.like((x.builder.ashr if x.signed else x.builder.lshr)(x.value, y.value)),
     "bitwise_and": _arithmetic("", "and_"),
     "bitwise_or": _arithmetic("", "or_"),
     "bitwise_xor": _arithmetic("", "xor"),

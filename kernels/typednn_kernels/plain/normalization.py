@@ -71,7 +71,8 @@ def normalization_error(
 
 def drop(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
     """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
-    index = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
-    words = (np.uint32(each) for each in (key & 0xFFFFFFFF, key >> 32, layer, threshold))
+    index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
+    low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)
+    kept = h.dtype.type(dropout.ALL - threshold)
     with np.errstate(all="ignore"):
-        h[...] = dropout.dropped(index, *words, dropout.scale(threshold), h)
+        h[...] = dropout.dropped(index, low, high, place, limit, kept, h)

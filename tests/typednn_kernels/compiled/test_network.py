@@ -49,6 +49,7 @@ class Epoch:
             path.train_batches(
                 self.parameters,
                 self.layout,
+                0,
                 code,
                 x,
                 t,
@@ -158,7 +159,7 @@ def test_no_samples_change_nothing(dtype: Any) -> None:
 
     compiled.train_online(parameters, layout, 0, x, t, order, dtype(0.1), *work, losses)
     compiled.train_batches(
-        parameters, layout, 0, x, t, order, 1, dtype(0.1), *work, parameters.copy(), losses
+        parameters, layout, 0, 0, x, t, order, 1, dtype(0.1), *work, parameters.copy(), losses
     )
 
     assert (parameters == 1).all()
