@@ -127,6 +127,8 @@ class HiddenLayer(TrainableLayer[F]):
         """
         self._require_forward()
         here = self._chain.workspace.blocks[self._index]
+        if not self.dropout:
+            return self._slope(here.h).T
         slope = self._slope(self._value_before_dropout(here))
         self._drop(slope)
         return slope.T
@@ -169,8 +171,10 @@ class HiddenLayer(TrainableLayer[F]):
         run = kernels()
         here, after = workspace.blocks[k], workspace.blocks[k + 1]
         run.backpropagate(after.dLdz, chain.weights[k + 1], here.dLdh)
-        run.slope_product(CODES[self.actname], here.a, self._value_before_dropout(here), here.dLdh, here.dLda)
-        self._drop(here.dLda)
+        y = self._value_before_dropout(here) if self.dropout else here.h
+        run.slope_product(CODES[self.actname], here.a, y, here.dLdh, here.dLda)
+        if self.dropout:
+            self._drop(here.dLda)
         if self.normalization != "none":
             run.normalization_error(
                 normalizations.CODES[self.normalization],
@@ -187,10 +191,10 @@ class HiddenLayer(TrainableLayer[F]):
         self._note_backward()
 
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
+        run, chain, k = kernels(), self._chain, self._index
         if self.normalization == "none":
-            super()._activate(below, here)
+            run.affine(below, chain.weights[k], chain.biases[k], here.a)
         else:
-            run, chain, k = kernels(), self._chain, self._index
             run.affine(below, chain.weights[k], np.zeros_like(chain.biases[k]), here.z)
             run.normalize(
                 normalizations.CODES[self.normalization],
@@ -202,8 +206,9 @@ class HiddenLayer(TrainableLayer[F]):
                 here.factors,
                 here.a,
             )
-            run.activation_value(CODES[self.actname], here.a, here.h)
-        self._drop(here.h)
+        run.activation_value(CODES[self.actname], here.a, here.h)
+        if self.dropout:
+            self._drop(here.h)
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:
@@ -215,14 +220,12 @@ class HiddenLayer(TrainableLayer[F]):
         return tensors
 
     def _drop(self, numbers: Matrix[F]) -> None:
-        """What the last forward pass did to activations `(B, n)`, if it dropped some."""
+        """Does what the last forward pass did to activations `(B, n)`, if it dropped some."""
         chain, k = self._chain, self._index
-        if self.dropout and chain.workspace.key != PREDICTING:
+        if chain.workspace.key != PREDICTING:
             kernels().drop(chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers)
 
     def _value_before_dropout(self, here: Blocks[F]) -> Matrix[F]:
-        if not self.dropout or self._chain.workspace.key == PREDICTING:
-            return here.h
         value: Matrix[F] = np.empty_like(here.h)
         kernels().activation_value(CODES[self.actname], here.a, value)
         return value
