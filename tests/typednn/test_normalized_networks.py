@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,11 @@ from numpy.typing import NDArray
 
 from tests.conftest import PATHS, kernels_of
 from tests.oracles.torch_float64 import pytorch
+from tests.typednn.building import COPIES
 from typednn import (
+    DataError,
     DivergenceError,
+    FileFormatError,
     HiddenLayer,
     InputLayer,
     Network,
@@ -36,7 +38,6 @@ DTYPES: tuple[Any, ...] = (np.float32, np.float64)
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 NAMES: tuple[Any, ...] = ("batch", "layer")
 both_paths = pytest.mark.usefixtures("path")
-COPIES: tuple[Any, ...] = (copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing)))
 
 
 def data(samples: int, dtype: Any = np.float64) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -350,7 +351,7 @@ def test_divergence_and_wrong_data_change_nothing() -> None:
 
 @both_paths
 def test_networks_learn_wherever_the_samples_lie() -> None:
-    """Training does not see an offset; the moving averages see it some steps later, which small steps allow."""
+    """Training does not see an offset; moving averages see it some steps later, which small steps allow."""
     rng = np.random.default_rng(0)
     near = rng.normal(size=(400, 4))
     labels = (near[:, 0] > 0).astype(np.int64) + (near[:, 1] > 0)
@@ -455,6 +456,26 @@ def test_files_keep_all(name: str, dtype: Any, tmp_path: Path) -> None:
     assert everything(other).tobytes() == everything(network).tobytes()
     assert repr(other) == repr(network)
     assert other.predict(x).tobytes() == network.predict(x).tobytes()
+
+
+def test_files_say_so_where_a_variance_is_negative(tmp_path: Path) -> None:
+    network = stirred(built(normalization="batch"))
+    hidden: Any = network.layers[1]
+    hidden.moving_variance[0, 2] = -1
+    save(network, tmp_path / "model.safetensors")
+
+    with pytest.raises(FileFormatError, match=r"0 or more, found -1.0 in moving_variance of layer 1"):
+        load(tmp_path / "model.safetensors")
+
+
+def test_files_with_nan_are_not_written(tmp_path: Path) -> None:
+    network = built(normalization="batch")
+    hidden: Any = network.layers[1]
+    hidden.moving_mean[0, 2] = np.nan
+
+    with pytest.raises(DataError, match="moving_mean"):
+        save(network, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 # Settings.
