@@ -221,9 +221,9 @@ def version_2(**entries: Any) -> Callable[[], bytes]:
     """A file of version 2, with these entries of its hidden layer."""
 
     def made() -> bytes:
-        said = {**description(), "version": 2}
+        said = description()
         said["layers"][1] |= entries
-        return container(header(said))
+        return container(header({**said, "version": 2}))
 
     return made
 
