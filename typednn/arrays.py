@@ -12,13 +12,29 @@ from typing import TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
+from typing_extensions import TypeVar
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
 
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 """Class numbers `(n_samples,)`, from 0."""
 
-Targets: TypeAlias = Matrix[F] | Labels
+Truths: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool]]
+"""Booleans `(n_samples, n)`, which count as 0 and 1."""
+
+Y_co = TypeVar("Y_co", bound=Truths | Labels, default=Truths | Labels, covariant=True)
+"""What targets may be beside matrices of a network's dtype: `Truths`, and where the loss compares classes
+`Labels` too; `Never` of a layer that has no loss.
+
+Covariant, though it stands in parameters: where the loss is not known, as in `Network[np.float32]`, labels
+are accepted, and refused at run time.
+"""
+
+Samples: TypeAlias = Matrix[F] | np.ndarray[tuple[int, int], np.dtype[np.integer]] | Truths
+"""Samples `(n_samples, n_features)`: of a network's dtype, or whole numbers, or booleans."""
+
+Targets: TypeAlias = Matrix[F] | Y_co
+"""Targets `(n_samples, n_outputs)`, or class numbers."""
 
 
 def as_matrix(

@@ -12,10 +12,11 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, Self, cast, overload
+from typing import Generic, Protocol, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.activations import CODES
@@ -23,8 +24,20 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.layout import biases, weights
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
+from typing_extensions import TypeVar
 
-from typednn.arrays import Targets, as_matrix, as_targets, check_range, check_same_length, read_only
+from typednn.arrays import (
+    Labels,
+    Samples,
+    Targets,
+    Truths,
+    Y_co,
+    as_matrix,
+    as_targets,
+    check_range,
+    check_same_length,
+    read_only,
+)
 from typednn.backends import kernels
 from typednn.chains import Chain, Workspace
 from typednn.errors import ArrayTypeError, ShapeError, WiringError
@@ -33,6 +46,9 @@ from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, Trainabl
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
 from typednn.training import BATCH_SIZE, History, train
+
+D = TypeVar("D", bound=np.float32 | np.float64)
+L_contra = TypeVar("L_contra", bound=Truths | Labels, contravariant=True)
 
 CHUNK = 1024
 """So many samples at a time are predicted, so that activations take little memory."""
@@ -67,7 +83,7 @@ class Gradients(Generic[F]):
         self.vector = vector
         self.loss = loss
 
-    def __getitem__(self, layer: Layer[F] | Layer[np.float32] | Layer[np.float64]) -> LayerGradients[F]:
+    def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
         """The gradients of one layer of the network, other than the input layer.
 
         Raises:
@@ -83,10 +99,10 @@ class Gradients(Generic[F]):
         )
 
 
-class ForwardPass(Generic[F]):
+class ForwardPass(Generic[F, Y_co]):
     """The activations of a network for some samples; made by `Network.forward`."""
 
-    def __init__(self, network: Network[F], workspace: Workspace[F]) -> None:
+    def __init__(self, network: Network[F, Y_co], workspace: Workspace[F]) -> None:
         self._network = network
         self._workspace = workspace
 
@@ -95,11 +111,11 @@ class ForwardPass(Generic[F]):
         """The outputs `(n_samples, n_outputs)`."""
         return self._workspace.output
 
-    def loss(self, y: Targets[F]) -> float:
+    def loss(self, y: Targets[F, Y_co]) -> float:
         """The mean loss, given the targets `(n_samples, n_outputs)` or labels `(n_samples,)`."""
         return self._mean_loss(self._targets(y))
 
-    def backward(self, y: Targets[F]) -> Gradients[F]:
+    def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
         """The gradients of the mean loss, with the weights as they are now.
 
         Args:
@@ -133,7 +149,7 @@ class ForwardPass(Generic[F]):
         self._network._sample_losses(self._workspace, t, losses)
         return float(losses.mean(dtype=np.float64))
 
-    def _targets(self, y: Targets[F]) -> Matrix[F]:
+    def _targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         t = self._network._as_targets(y)
         if len(t) != self._workspace.samples:
             raise ShapeError(
@@ -201,13 +217,27 @@ class Evaluation:
     r2: float | None
 
 
-class Network(Generic[F]):
+class _WithOutput(Protocol[D, L_contra]):
+    """Layers with an output layer among them: a list in which one could be found."""
+
+    def __iter__(self) -> Iterator[Layer[D]]: ...
+    def __len__(self) -> int: ...
+    def index(self, value: OutputLayer[D, L_contra], /) -> int:
+        """Takes an output layer."""
+        ...
+
+
+_Layers: TypeAlias = _WithOutput[np.float64, L_contra] | _WithOutput[np.float32, L_contra]
+
+
+class Network(Generic[F, Y_co]):
     """A feed-forward network.
 
     Args:
         layers: an input layer, hidden layers, an output layer. They are attached to each other; weights
             that are not set yet are drawn as the layer names it, or by activation: He for relu, Glorot
-            for the others; biases are 0 unless the layer names another initialiser.
+            for the others; biases are 0 unless the layer names another initialiser. Layers of another
+            dtype are copied, as `np.asarray` copies numbers; new layers are float64.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
 
@@ -218,21 +248,35 @@ class Network(Generic[F]):
 
     @overload
     def __init__(
-        self: Network[np.float64],
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        self: Network[np.float64, Truths | Labels],
+        layers: _Layers[Truths | Labels],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32],
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        self: Network[np.float32, Truths | Labels],
+        layers: _Layers[Truths | Labels],
+        dtype: type[np.float32],
+        seed: Seed = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Network[np.float64, Truths],
+        layers: _Layers[Truths],
+        dtype: type[np.float64] = ...,
+        seed: Seed = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Network[np.float32, Truths],
+        layers: _Layers[Truths],
         dtype: type[np.float32],
         seed: Seed = ...,
     ) -> None: ...
     def __init__(
         self,
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        layers: _Layers[Truths] | _Layers[Truths | Labels],
         dtype: type[np.float64 | np.float32] = np.float64,
         seed: Seed = None,
     ) -> None:
@@ -241,12 +285,12 @@ class Network(Generic[F]):
         rng = generator(seed)
         members = cast("list[Layer[F]]", list(layers))
         _check_wiring(members)
-        for lower, upper in pairwise(members):
-            lower.next, upper.previous = upper, lower
+        if any(layer._chain.dtype != dtype for layer in members):
+            members = deepcopy(members)
+        self._output = _attached(members)
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
         self._chain.closed = True
         self._random = rng
-        self._output = cast("OutputLayer[F]", members[-1])
         self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
             if isinstance(layer, TrainableLayer):
@@ -271,7 +315,7 @@ class Network(Generic[F]):
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Matrix[F]) -> ForwardPass[F]:
+    def forward(self, x: Samples[F]) -> ForwardPass[F, Y_co]:
         """Runs all layers for the samples x `(n_samples, n_features)`; the layers show the result.
 
         Raises:
@@ -286,7 +330,7 @@ class Network(Generic[F]):
         chain.show(workspace)
         return ForwardPass(self, workspace)
 
-    def predict(self, x: Matrix[F]) -> Matrix[F]:
+    def predict(self, x: Samples[F]) -> Matrix[F]:
         """The outputs `(n_samples, n_outputs)` for the samples x `(n_samples, n_features)`.
 
         Raises:
@@ -302,11 +346,11 @@ class Network(Generic[F]):
         """The fast way to predict one sample at a time; see `Predictor`."""
         return Predictor(self._chain)
 
-    def loss(self, x: Matrix[F], y: Targets[F]) -> float:
+    def loss(self, x: Samples[F], y: Targets[F, Y_co]) -> float:
         """The mean loss of the samples x, y (as in `fit`)."""
         return self._mean_loss(*self._as_data(x, y))
 
-    def evaluate(self, x: Matrix[F], y: Targets[F]) -> Evaluation:
+    def evaluate(self, x: Samples[F], y: Targets[F, Y_co]) -> Evaluation:
         """The loss, and the accuracy or R², of the samples x, y (as in `fit`)."""
         samples, t = self._as_data(x, y)
         loss = self._mean_loss(samples, t)
@@ -325,14 +369,14 @@ class Network(Generic[F]):
 
     def fit(
         self,
-        x: Matrix[F],
-        y: Targets[F],
+        x: Samples[F],
+        y: Targets[F, Y_co],
         *,
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float = 0.01,
         shuffle: bool = True,
-        validation_data: tuple[Matrix[F], Targets[F]] | None = None,
+        validation_data: tuple[Samples[F], Targets[F, Y_co]] | None = None,
         on_epoch: Callable[[History], None] | None = None,
     ) -> History:
         """Trains by gradient descent, in compiled epochs.
@@ -386,17 +430,17 @@ class Network(Generic[F]):
         )
         return "\n".join(line.rstrip() for line in lines)
 
-    def _as_samples(self, x: Matrix[F]) -> Matrix[F]:
+    def _as_samples(self, x: Samples[F]) -> Matrix[F]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")
 
-    def _as_targets(self, y: Targets[F]) -> Matrix[F]:
+    def _as_targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         row = LOSSES[self._loss]
         classes = row.name == "crossentropy"
         t = as_targets(y, self._output.length, self.dtype, classes, "Network")
         check_range(t, row.target_minimum, row.target_maximum, "y", "Network")
         return t
 
-    def _as_data(self, x: Matrix[F], y: Targets[F]) -> tuple[Matrix[F], Matrix[F]]:
+    def _as_data(self, x: Samples[F], y: Targets[F, Y_co]) -> tuple[Matrix[F], Matrix[F]]:
         samples, targets = self._as_samples(x), self._as_targets(y)
         check_same_length(samples, targets, "Network")
         return samples, targets
@@ -422,6 +466,15 @@ class Network(Generic[F]):
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
         kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
+
+
+def _attached(layers: list[Layer[F]]) -> OutputLayer[F]:
+    """Makes the layers each other's neighbours; the last one."""
+    for lower, upper in pairwise(layers):
+        lower.next, upper.previous = upper, lower
+    last = layers[-1]
+    assert isinstance(last, OutputLayer)
+    return last
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

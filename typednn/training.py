@@ -6,12 +6,12 @@ between pieces, with the network as it was after the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
-from typing import Generic
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,10 @@ from typednn.backends import kernels
 from typednn.chains import Chain
 from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
+
+Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
+A = TypeVar("A", bound=Layers)
+"""A list of layers, of the type that the user's has."""
 
 BATCH_SIZE = 32
 """Samples per step where the user says nothing."""
@@ -159,8 +163,8 @@ def train(
 
 
 def gradient_descent_epoch(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int
-) -> tuple[list[Layer[F]], list[float]]:
+    ANN: A, x: ArrayLike, y: ArrayLike, eta: float, epochs: int
+) -> tuple[A, list[float]]:
     """Trains sample by sample, in the given order.
 
     Args:
@@ -184,8 +188,8 @@ def gradient_descent_epoch(
 
 
 def gradient_descent_threshold(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, thresh: float, max_epochs: int = 10_000
-) -> tuple[list[Layer[F]], list[float]]:
+    ANN: A, x: ArrayLike, y: ArrayLike, eta: float, thresh: float, max_epochs: int = 10_000
+) -> tuple[A, list[float]]:
     """Trains as `gradient_descent_epoch` until the loss is good enough, or rises.
 
     Args:
@@ -214,10 +218,10 @@ def gradient_descent_threshold(
 
 
 def _epochs(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
+    ANN: Layers, x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
 ) -> Iterator[float]:
     """Trains epoch by epoch, or several small ones at once, and yields their mean losses."""
-    chain, output = _network(ANN)
+    chain, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
     check_rate("eta", eta)
     samples, targets = _classic_data(chain, output, x, y)
     trainer = Trainer(chain, LOSS_CODES[output.lossfnname], samples, targets, 1, eta)
@@ -226,7 +230,7 @@ def _epochs(
     with _unchanged_by_divergence(chain, None):
         while done < epochs:
             count = min(epochs - done, max(1, steps_at_once // n))
-            losses: Vector[F] = np.empty(count * n, chain.dtype)
+            losses = np.empty(count * n, chain.dtype)
             trainer.run(np.tile(np.arange(n), count), losses)
             means = [
                 _checked_mean(chain, epoch, done + k) for k, epoch in enumerate(losses.reshape(count, n))
@@ -236,7 +240,7 @@ def _epochs(
             yield from means
 
 
-def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
+def _network(ANN: Sequence[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     chain, output = ANN[0]._chain, ANN[-1]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Never
 
+import numpy as np
 from typednn_kernels.activations import CODES, ActivationName
 from typednn_kernels.arrays import F, Matrix
 
+from typednn import names
 from typednn.backends import kernels
 from typednn.errors import NotReadyError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.layer import checked_name
 from typednn.layers.trainable import TrainableLayer
 
 
-class HiddenLayer(TrainableLayer[F]):
+class HiddenLayer(TrainableLayer[F, Never]):
     """A layer between input and output.
 
     Args:
@@ -28,7 +29,7 @@ class HiddenLayer(TrainableLayer[F]):
     """
 
     def __init__(
-        self,
+        self: HiddenLayer[np.float64],
         length: int,
         actfn: ActivationName = "none",
         *,
@@ -36,7 +37,7 @@ class HiddenLayer(TrainableLayer[F]):
         biases: BiasInitializerName | None = None,
     ) -> None:
         super().__init__(length, weights, biases)
-        self.actname = checked_name("hidden activation", actfn, get_args(ActivationName))
+        self.actname = names.hidden_activation(actfn)
         self._alone()
 
     @property

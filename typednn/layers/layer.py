@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
+from typednn.arrays import Y_co
 from typednn.backends import kernels
 from typednn.chains import Chain
-from typednn.errors import NotReadyError, SettingError, UnknownNameError, WiringError
+from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 
-N = TypeVar("N", bound=str)
 
-
-class Layer(Generic[F]):
+class Layer(Generic[F, Y_co]):
     """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
 
     A network is a plain list of layers, and a type checker cannot know of which kind `ANN[i]` is. So every
@@ -30,6 +29,7 @@ class Layer(Generic[F]):
     """
 
     actname: OutputActivationName
+    _chain: Chain[F]
     last = False
     """Whether no layer can come after it."""
 
@@ -41,8 +41,8 @@ class Layer(Generic[F]):
         self.next: Layer[F] | None = None
         self._index = 0
 
-    def _alone(self) -> None:
-        self._chain: Chain[F] = Chain([self], cast("np.dtype[F]", np.dtype(np.float64)))
+    def _alone(self: Layer[np.float64]) -> None:
+        self._chain = Chain([self], np.dtype(np.float64))
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -133,6 +133,26 @@ class Layer(Generic[F]):
         raise self._has_no("gradients")
 
     @property
+    def dLdy(self) -> Matrix[F]:
+        """The mean loss by the outputs; see `OutputLayer`."""
+        raise self._has_no("loss")
+
+    @property
+    def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
+        """The slope of the output activation; see `OutputLayer`."""
+        raise self._has_no("outputs")
+
+    @property
+    def dLdh(self) -> Matrix[F]:
+        """The signal from the next layer; see `HiddenLayer`."""
+        raise self._has_no("signal from a next layer")
+
+    @property
+    def dhda(self) -> Matrix[F]:
+        """The slope of the activation; see `HiddenLayer`."""
+        raise self._has_no("slope")
+
+    @property
     def dLdW(self) -> Matrix[F]:
         """The gradient by the weights; see `TrainableLayer`."""
         raise self._has_no("gradients")
@@ -170,10 +190,3 @@ def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
     for k, layer in enumerate(layers):
         layer._chain, layer._index = chain, k
     return chain
-
-
-def checked_name(kind: str, name: N, known: tuple[str, ...]) -> N:
-    """The name, where it is among the known ones; otherwise raises UnknownNameError."""
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return name

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, LossName
+from typednn_kernels.losses import LOSSES, LossName, ValueLossName
 
-from typednn.arrays import as_sample, check_range, is_plain_sample
+from typednn import names
+from typednn.arrays import Labels, Truths, Y_co, as_sample, check_range, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.layer import checked_name
 from typednn.layers.trainable import TrainableLayer
 
 
-class OutputLayer(TrainableLayer[F]):
+class OutputLayer(TrainableLayer[F, Y_co]):
     """The last layer, with the loss.
 
     Args:
@@ -38,8 +38,28 @@ class OutputLayer(TrainableLayer[F]):
 
     last = True
 
+    @overload
     def __init__(
-        self,
+        self: OutputLayer[np.float64, Truths],
+        length: int,
+        outputfn: OutputActivationName = ...,
+        lossfn: ValueLossName = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: OutputLayer[np.float64, Truths | Labels],
+        length: int,
+        outputfn: OutputActivationName = ...,
+        lossfn: LossName = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+    ) -> None: ...
+    def __init__(
+        self: OutputLayer[np.float64, Truths | Labels],
         length: int,
         outputfn: OutputActivationName = "none",
         lossfn: LossName = "MSE",
@@ -48,8 +68,8 @@ class OutputLayer(TrainableLayer[F]):
         biases: BiasInitializerName | None = None,
     ) -> None:
         super().__init__(length, weights, biases)
-        self.actname = checked_name("output activation", outputfn, get_args(OutputActivationName))
-        self.lossfnname: LossName = checked_name("loss", lossfn, get_args(LossName))
+        self.actname = names.output_activation(outputfn)
+        self.lossfnname: LossName = names.loss(lossfn)
         self._alone()
 
     def __repr__(self) -> str:

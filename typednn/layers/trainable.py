@@ -6,7 +6,7 @@ import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix
 
-from typednn.arrays import as_numbers
+from typednn.arrays import Y_co, as_numbers
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
@@ -23,7 +23,7 @@ from typednn.initializers import (
 from typednn.layers.layer import Layer, rebuild
 
 
-class TrainableLayer(Layer[F]):
+class TrainableLayer(Layer[F, Y_co]):
     """A layer with weights and biases."""
 
     def __init__(
