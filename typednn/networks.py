@@ -471,7 +471,7 @@ class Network(Generic[F, Y_co]):
 def _attached(layers: list[Layer[F]]) -> OutputLayer[F]:
     """Makes the layers each other's neighbours; the last one."""
     for lower, upper in pairwise(layers):
-        lower.next, upper.previous = upper, lower
+        upper._follow(lower)
     last = layers[-1]
     assert isinstance(last, OutputLayer)
     return last

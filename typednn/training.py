@@ -21,7 +21,7 @@ from typednn_kernels.losses import LOSSES
 
 from typednn.arrays import as_matrix, as_real, as_targets, check_range, check_same_length
 from typednn.backends import kernels
-from typednn.chains import Chain
+from typednn.chains import Chain, Workspace
 from typednn.errors import DivergenceError, NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
 
@@ -63,12 +63,15 @@ class Trainer(Generic[F]):
     def __init__(
         self, chain: Chain[F], loss: int, x: Matrix[F], t: Matrix[F], batch_size: int, learning_rate: float
     ) -> None:
-        self.chain, self.loss, self.x, self.t = chain, loss, x, t
+        self.chain: Chain[F] = chain
+        self.loss: int = loss
+        self.x: Matrix[F] = x
+        self.t: Matrix[F] = t
         self.batch_size = batch_size
         self.learning_rate: F = chain.dtype.type(learning_rate)
-        self.workspace = chain.new_workspace(batch_size)
+        self.workspace: Workspace[F] = chain.new_workspace(batch_size)
         self.gradient: Vector[F] = np.empty_like(chain.parameters)
-        self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
+        self.piece: int = max(1, int(2e6 / (chain.parameters.size + 1000)))
 
     def run(self, order: Order, losses: Vector[F]) -> None:
         """Trains with the samples of `order`; the loss of each goes to `losses`."""

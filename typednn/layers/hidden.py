@@ -36,8 +36,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
     ) -> None:
-        super().__init__(length, weights, biases)
-        self.actname = names.hidden_activation(actfn)
+        super().__init__(length, names.hidden_activation(actfn), weights, biases)
         self._alone()
 
     @property

@@ -29,8 +29,7 @@ class InputLayer(Layer[F, Never]):
     """
 
     def __init__(self: InputLayer[np.float64], length: int, actfn: ActivationName = "none") -> None:
-        super().__init__(length)
-        self.actname = names.activation(actfn)
+        super().__init__(length, names.activation(actfn))
         self._alone()
 
     def put_values(self, values: ArrayLike) -> None:

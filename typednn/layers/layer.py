@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic
+from typing import ClassVar, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,18 +28,25 @@ class Layer(Generic[F, Y_co]):
         previous, next: the neighbours, or None.
     """
 
+    length: int
     actname: OutputActivationName
-    _chain: Chain[F]
-    last = False
+    previous: Layer[F] | None
+    next: Layer[F] | None
+    last: ClassVar[bool] = False
     """Whether no layer can come after it."""
 
-    def __init__(self, length: int) -> None:
+    _chain: Chain[F]
+
+    def __init__(self, length: int, actname: OutputActivationName) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
         self.length = int(length)
-        self.previous: Layer[F] | None = None
-        self.next: Layer[F] | None = None
+        self.actname = actname
+        self.previous = self.next = None
         self._index = 0
+
+    def _follow(self, layer: Layer[F]) -> None:
+        layer.next, self.previous = self, layer
 
     def _alone(self: Layer[np.float64]) -> None:
         self._chain = Chain([self], np.dtype(np.float64))

@@ -67,8 +67,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
     ) -> None:
-        super().__init__(length, weights, biases)
-        self.actname = names.output_activation(outputfn)
+        super().__init__(length, names.output_activation(outputfn), weights, biases)
         self.lossfnname: LossName = names.loss(lossfn)
         self._alone()
 

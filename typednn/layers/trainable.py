@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from typednn_kernels.activations import CODES
+from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import Y_co, as_numbers
@@ -27,9 +27,13 @@ class TrainableLayer(Layer[F, Y_co]):
     """A layer with weights and biases."""
 
     def __init__(
-        self, length: int, weights: WeightInitializerName | None, biases: BiasInitializerName | None
+        self,
+        length: int,
+        actname: OutputActivationName,
+        weights: WeightInitializerName | None,
+        biases: BiasInitializerName | None,
     ) -> None:
-        super().__init__(length)
+        super().__init__(length, actname)
         for table, kind, name in (
             (WEIGHT_INITIALIZERS, "weight initialiser", weights),
             (BIAS_INITIALIZERS, "bias initialiser", biases),
@@ -60,7 +64,7 @@ class TrainableLayer(Layer[F, Y_co]):
             raise WiringError(f"{self!r}: is attached after {self.previous!r} already")
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
-        layer.next, self.previous = self, layer
+        self._follow(layer)
         rebuild([*layer._chain.layers, *self._chain.layers], self._chain.dtype)
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:

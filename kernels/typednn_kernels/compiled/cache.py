@@ -66,7 +66,8 @@ class MachineCode(NullCache):
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+        self.folder: Path = folder
+        self.name: str = name
 
     def path(self, signature: object, context: Any) -> Path:
         """The file for a signature, on this CPU."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction
-from typednn_kernels.compiled.loops import elementwise, piece, product
+from typednn_kernels.compiled.loops import Loop, elementwise, piece, product
 
 FORWARD_LOOPS, BACKWARD_LOOPS = 1 << 18, 1 << 12
 """One sample is multiplied by fewer weights than this in loops: BLAS costs more to call, and wins later."""
 
-scaled = elementwise(lambda x, factor: x * factor)
-added = elementwise(lambda x, y: x + y)
-weighted = elementwise(lambda total, x, weight: total + weight * x)
-descended = elementwise(lambda row, slope, rate: row - rate * slope)
+scaled: Loop = elementwise(lambda x, factor: x * factor)
+added: Loop = elementwise(lambda x, y: x + y)
+weighted: Loop = elementwise(lambda total, x, weight: total + weight * x)
+descended: Loop = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, plus a row, plus or minus a multiple of a row."""
 
 

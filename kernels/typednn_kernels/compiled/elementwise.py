@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import elementwise, maxima, piece, sums
+from typednn_kernels.compiled.loops import Formula, Loop, elementwise, maxima, piece, sums
 from typednn_kernels.elementary import exp
 
 
@@ -19,18 +19,18 @@ def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable
     return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
 
 
-value_of = elementwise(*(row.value for row in ACTIVATIONS))
-slope_of = elementwise(*(row.slope for row in ACTIVATIONS))
-product_of = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
+value_of: Loop = elementwise(*(row.value for row in ACTIVATIONS))
+slope_of: Loop = elementwise(*(row.slope for row in ACTIVATIONS))
+product_of: Loop = elementwise(*(_times(row.slope) for row in ACTIVATIONS))
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
-largest = maxima(lambda a: a)
-total = sums(lambda y: y)
-inner = sums(lambda x, y: x * y)
-copies = elementwise(lambda x: x)
-exponentials = elementwise(lambda a, shift: exp(a - shift))
-quotients = elementwise(lambda y, divisor: y / divisor)
-softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
+largest: Formula = maxima(lambda a: a)
+total: Formula = sums(lambda y: y)
+inner: Formula = sums(lambda x, y: x * y)
+copies: Loop = elementwise(lambda x: x)
+exponentials: Loop = elementwise(lambda a, shift: exp(a - shift))
+quotients: Loop = elementwise(lambda y, divisor: y / divisor)
+softmax_products: Loop = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
 
 
 @kernel

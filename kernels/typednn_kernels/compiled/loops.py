@@ -14,7 +14,7 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -28,7 +28,8 @@ from numba.np.linalg import call_xxgemm, call_xxgemv
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
 
-Formula = Callable[..., Any]
+Formula: TypeAlias = Callable[..., Any]
+Loop: TypeAlias = Callable[..., None]
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: everything here is then the Python it stands for."""
@@ -40,7 +41,7 @@ MASKS = any(get_host_cpu_features().get(name, False) for name in ("avx512vl", "s
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None) -> Formula:
+def elementwise(*formulas: Formula | None) -> Loop:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
@@ -148,7 +149,7 @@ def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
     return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
 
 
-class Operand:
+class _Operand:
     """An argument of a loop: the elements of an array, or a scalar that is the same for all."""
 
     def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
@@ -167,11 +168,11 @@ class Operand:
 
 def _operands(
     context: Any, builder: llvm.IRBuilder, signature: Any, values: Any
-) -> tuple[Any, Any, list[Operand]]:
+) -> tuple[Any, Any, list[_Operand]]:
     """Code, n and operands of a loop."""
     code, n, packed = values
     arguments = zip(signature.args[2], cgutils.unpack_tuple(builder, packed), strict=True)
-    return code, n, [Operand(context, builder, kind, each) for kind, each in arguments]
+    return code, n, [_Operand(context, builder, kind, each) for kind, each in arguments]
 
 
 def _cases(
@@ -196,7 +197,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     A few steps are taken one by one; of more, whole blocks in vectors, and what is left in masked vectors.
     """
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
-    independent = Distinct.of(builder.module, lambda _: ())
+    independent = _Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
         with few, cgutils.for_range(builder, n) as loop:
             yield loop.index
@@ -234,10 +235,10 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
         for name, value in hints.items()
     ]
-    _latch(loop).terminator.set_metadata("llvm.loop", Distinct.of(module, lambda itself: (itself, *nodes)))
+    _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
 
 
-class Distinct(llvm.MDValue):
+class _Distinct(llvm.MDValue):
     """A piece of metadata that equals no other."""
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -248,7 +249,7 @@ class Distinct(llvm.MDValue):
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[Distinct], tuple[Any, ...]]) -> Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[Any, ...]]) -> _Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node

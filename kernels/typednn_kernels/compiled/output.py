@@ -12,7 +12,7 @@ from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.elementwise import largest, products, total
 from typednn_kernels.compiled.jit import entry, kernel
-from typednn_kernels.compiled.loops import elementwise, piece, sums
+from typednn_kernels.compiled.loops import Formula, Loop, elementwise, piece, sums
 from typednn_kernels.elementary import exp, log
 from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
 
@@ -25,13 +25,13 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
     return lambda y, t, terms: slope(y, t) / terms
 
 
-sum_of_terms = sums(*(row.value for row in LOSSES))
-sum_of_stable_terms = sums(*(row.canonical and _shifted(row.stable_value) for row in LOSSES))
-slope_of = elementwise(*(_divided(row.slope) for row in LOSSES))
+sum_of_terms: Formula = sums(*(row.value for row in LOSSES))
+sum_of_stable_terms: Formula = sums(*(row.canonical and _shifted(row.stable_value) for row in LOSSES))
+slope_of: Loop = elementwise(*(_divided(row.slope) for row in LOSSES))
 """By loss code: the loss from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_exponentials = sums(lambda a, shift: exp(a - shift))
-canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+sum_of_exponentials: Formula = sums(lambda a, shift: exp(a - shift))
+canonical_error: Loop = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
 @kernel

@@ -25,7 +25,8 @@ from llvmlite import ir
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 EXACT, REORDERED = ("contract",), ("contract", "reassoc")
-SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
+SINGLE: ir.Type = ir.FloatType()
+DOUBLE: ir.Type = ir.DoubleType()
 
 Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
@@ -35,7 +36,8 @@ class Symbol(NDArrayOperatorsMixin):
     """A number that exists when the machine code runs: a float, an integer, or a condition."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
-        self.builder, self.value = builder, value
+        self.builder: ir.IRBuilder = builder
+        self.value: ir.Value = value
 
     @property
     def is_real(self) -> bool:
