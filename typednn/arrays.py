@@ -19,19 +19,29 @@ from typednn.errors import ArrayTypeError, DataError, ShapeError
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 """Class numbers `(n_samples,)`, from 0."""
 
+Whole: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.integer]]
+"""Whole numbers `(n_samples, n)`."""
+
 Truths: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool]]
 """Booleans `(n_samples, n)`, which count as 0 and 1."""
 
-Y_co = TypeVar("Y_co", bound=Truths | Labels, default=Truths | Labels, covariant=True)
-"""What targets may be beside matrices of a network's dtype: `Truths`, and where the loss compares classes
-`Labels` too; `Never` of a layer that has no loss.
+ClassTargets: TypeAlias = Truths | Whole | Labels
+"""What says to which class a sample belongs."""
 
-Covariant, though it stands in parameters: where the loss is not known, as in `Network[np.float32]`, labels
-are accepted, and refused at run time.
+Y_co = TypeVar("Y_co", bound=ClassTargets, default=ClassTargets, covariant=True)
+"""What targets may be beside matrices of a network's dtype: `Truths` for a regression loss, `ClassTargets`
+for others; `Never` of a layer that has no loss.
+
+Covariant, though it stands in parameters: where the loss is not known, as in `Network[np.float32]`, class
+numbers are accepted, and refused at run time.
 """
 
-Samples: TypeAlias = Matrix[F] | np.ndarray[tuple[int, int], np.dtype[np.integer]] | Truths
-"""Samples `(n_samples, n_features)`: of a network's dtype, or whole numbers, or booleans."""
+Samples: TypeAlias = Matrix[F] | Whole | Truths
+"""Samples `(n_samples, n_features)`: of a network's dtype, or whole numbers, or booleans.
+
+A union of arrays, so that a checker infers the type of an array that is made in the call by itself, instead
+of taking the parameter's for it.
+"""
 
 Targets: TypeAlias = Matrix[F] | Y_co
 """Targets `(n_samples, n_outputs)`, or class numbers."""
@@ -129,6 +139,7 @@ def as_targets(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
             + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
             + ("; labels must be integers" if classes else "")
+            + ("; labels are for crossentropy" if not classes and values.dtype.kind in "iu" else "")
         )
     return as_matrix(values, width, dtype, "y", owner)
 

@@ -27,7 +27,7 @@ from typednn_kernels.losses import LOSSES
 from typing_extensions import TypeVar
 
 from typednn.arrays import (
-    Labels,
+    ClassTargets,
     Samples,
     Targets,
     Truths,
@@ -48,7 +48,7 @@ from typednn.layers.trainable import initialize
 from typednn.training import BATCH_SIZE, History, train
 
 D = TypeVar("D", bound=np.float32 | np.float64)
-L_contra = TypeVar("L_contra", bound=Truths | Labels, contravariant=True)
+L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
 
 CHUNK = 1024
 """So many samples at a time are predicted, so that activations take little memory."""
@@ -248,15 +248,15 @@ class Network(Generic[F, Y_co]):
 
     @overload
     def __init__(
-        self: Network[np.float64, Truths | Labels],
-        layers: _Layers[Truths | Labels],
+        self: Network[np.float64, ClassTargets],
+        layers: _Layers[ClassTargets],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32, Truths | Labels],
-        layers: _Layers[Truths | Labels],
+        self: Network[np.float32, ClassTargets],
+        layers: _Layers[ClassTargets],
         dtype: type[np.float32],
         seed: Seed = ...,
     ) -> None: ...
@@ -276,7 +276,7 @@ class Network(Generic[F, Y_co]):
     ) -> None: ...
     def __init__(
         self,
-        layers: _Layers[Truths] | _Layers[Truths | Labels],
+        layers: _Layers[Truths] | _Layers[ClassTargets],
         dtype: type[np.float64 | np.float32] = np.float64,
         seed: Seed = None,
     ) -> None:

@@ -28,7 +28,7 @@ def test_a_with_block_switches_and_switches_back(path: str) -> None:
     with use_backend(OTHER[path]) as nothing:
         assert nothing is None
         assert backend() == OTHER[path]
-        with use_backend(path):  # type: ignore[arg-type]
+        with use_backend(path):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             assert backend() == path
         assert kernels() is kernels_of(OTHER[path])
     assert backend() == path
@@ -45,7 +45,7 @@ def test_a_with_block_switches_back_after_an_error(path: str) -> None:
 def test_a_call_switches_for_good(path: str) -> None:
     use_backend(OTHER[path])
     assert backend() == OTHER[path]
-    use_backend(path)  # type: ignore[arg-type]
+    use_backend(path)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert backend() == path
 
 

@@ -443,7 +443,7 @@ def test_other_dtypes_are_refused(dtype: Any) -> None:
 def test_names_are_checked_when_a_layer_is_made() -> None:
     for arguments in ({"weights": "xaver"}, {"biases": "constnat"}):
         with pytest.raises(UnknownNameError, match=r"initialiser .*did you mean '(xavier|constant)'"):
-            HiddenLayer(2, "tanh", **arguments)  # type: ignore[arg-type]
+            HiddenLayer(2, "tanh", **arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_repr_and_summary() -> None:

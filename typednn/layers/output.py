@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, LossName, ValueLossName
+from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
 
 from typednn import names
-from typednn.arrays import Labels, Truths, Y_co, as_sample, check_range, is_plain_sample
+from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -43,14 +43,14 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         self: OutputLayer[np.float64, Truths],
         length: int,
         outputfn: OutputActivationName = ...,
-        lossfn: ValueLossName = ...,
+        lossfn: RegressionLossName = ...,
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: OutputLayer[np.float64, Truths | Labels],
+        self: OutputLayer[np.float64, ClassTargets],
         length: int,
         outputfn: OutputActivationName = ...,
         lossfn: LossName = ...,
@@ -59,7 +59,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         biases: BiasInitializerName | None = ...,
     ) -> None: ...
     def __init__(
-        self: OutputLayer[np.float64, Truths | Labels],
+        self: OutputLayer[np.float64, ClassTargets],
         length: int,
         outputfn: OutputActivationName = "none",
         lossfn: LossName = "MSE",

@@ -5,7 +5,7 @@ from typing import assert_type
 import numpy as np
 
 from typednn import Evaluation, HiddenLayer, History, InputLayer, Network, OutputLayer
-from typednn.arrays import Labels, Truths
+from typednn.arrays import ClassTargets
 
 MatrixOf32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 VectorOf32 = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -15,7 +15,7 @@ labels = np.arange(6) % 3
 
 layers = [InputLayer(4), HiddenLayer(8, "relu"), OutputLayer(3, "softmax", "crossentropy")]
 network = Network(layers, dtype=np.float32, seed=0)
-assert_type(network, Network[np.float32, Truths | Labels])
+assert_type(network, Network[np.float32, ClassTargets])
 
 history = network.fit(
     x, labels, epochs=2, batch_size=2, learning_rate=0.1, validation_data=(x[:2], labels[:2])
