@@ -10,7 +10,9 @@ import pytest
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, UnknownNameError, names, use_backend
 from typednn.names import Names
 
-TABLES = {name: table for name, table in vars(names).items() if isinstance(table, Names)}
+TABLES: dict[str, Names[Any]] = {
+    name: table for name, table in vars(names).items() if isinstance(table, Names)
+}
 
 new_input, new_hidden, new_output, switched = (
     cast("Callable[..., object]", each) for each in (InputLayer, HiddenLayer, OutputLayer, use_backend)

@@ -15,7 +15,7 @@ import platform
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import llvmlite
@@ -25,6 +25,9 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+if TYPE_CHECKING:
+    from numba.core.cpu import CPUContext
 
 SOURCES = Path(__file__).resolve().parent.parent
 
@@ -69,12 +72,12 @@ class MachineCode(NullCache):
         self.folder: Path = folder
         self.name: str = name
 
-    def path(self, signature: object, context: Any) -> Path:
+    def path(self, signature: object, context: CPUContext) -> Path:
         """The file for a signature, on this CPU."""
         key = repr((signature, context.codegen().magic_tuple()))
         return self.folder / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
-    def load_overload(self, sig: object, target_context: Any) -> Any:
+    def load_overload(self, sig: object, target_context: CPUContext) -> CompileResult | None:
         """What was kept for the signature, or None."""
         try:
             content = self.path(sig, target_context).read_bytes()
@@ -86,10 +89,10 @@ class MachineCode(NullCache):
         target_context.refresh()  # knows what the code refers to
         return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
 
-    def save_overload(self, sig: object, data: Any) -> None:
+    def save_overload(self, sig: object, cres: CompileResult) -> None:
         """Keeps a compiled function."""
-        code = dumps(data._reduce())
-        path = self.path(sig, data.target_context)
+        code = dumps(cres._reduce())
+        path = self.path(sig, cres.target_context)
         part = path.with_name(f"{path.name}.{uuid4().hex}")
         try:
             part.write_bytes(hashlib.sha256(code).digest() + code)

@@ -28,8 +28,14 @@ from numba.np.linalg import call_xxgemm, call_xxgemv
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Symbol, write
 
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
+
 Formula: TypeAlias = Callable[..., Any]
 Loop: TypeAlias = Callable[..., None]
+Typed: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
+"""What numba asks an intrinsic for: its signature, and what writes it."""
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: everything here is then the Python it stands for."""
@@ -47,13 +53,15 @@ def elementwise(*formulas: Formula | None) -> Loop:
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise.
     """
 
-    def python(code: int, n: int, *arrays: Any) -> None:
+    def python(code: int, n: int, *arrays: Values) -> None:
         formula, (*arguments, out) = formulas[code], _heads(n, arrays)
         if formula is not None:
             with np.errstate(all="ignore"):
                 out[...] = formula(*arguments)
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         code, n, operands = _operands(context, builder, signature, values)
         *arguments, out = operands
         for formula in _cases(builder, code, formulas):
@@ -61,7 +69,7 @@ def elementwise(*formulas: Formula | None) -> Loop:
                 builder.store(write(formula, builder, [each.at(i) for each in arguments]), out.pointer(i))
         return context.get_dummy_value()
 
-    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> Typed:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
@@ -85,16 +93,18 @@ def _folds(
     formulas: Sequence[Formula | None],
     combine: Callable[[Symbol, Symbol], llvm.Value],
     neutral: float,
-    in_python: Callable[[Values], Any],
+    in_python: Callable[[Values], np.floating],
 ) -> Formula:
-    def python(code: int, n: int, *arrays: Any) -> Any:
+    def python(code: int, n: int, *arrays: Values) -> np.floating:
         formula = formulas[code]
         if formula is None:
             return arrays[0].dtype.type(neutral)
         with np.errstate(all="ignore"):
             return in_python(formula(*_heads(n, arrays)))
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         code, n, arguments = _operands(context, builder, signature, values)
         kind = context.get_value_type(signature.return_type)
         result = cgutils.alloca_once_value(builder, llvm.Constant(kind, neutral))
@@ -104,7 +114,7 @@ def _folds(
                 builder.store(combine(Symbol(builder, builder.load(result)), Symbol(builder, term)), result)
         return builder.load(result)
 
-    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
@@ -113,8 +123,10 @@ def _folds(
 def formula(function: Formula) -> Formula:
     """A formula that kernels call with scalars of one dtype."""
 
-    def typer(_context: Any, *arguments: Any) -> Any:
-        def generate(_target: Any, builder: llvm.IRBuilder, _signature: Any, values: Any) -> llvm.Value:
+    def typer(_context: object, *arguments: types.Type) -> Typed:
+        def generate(
+            _target: object, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
             return write(function, builder, cgutils.unpack_tuple(builder, values[0]))
 
         return arguments[0](types.StarArgTuple.from_types(arguments)), generate
@@ -144,7 +156,7 @@ def is_float32(argument: object) -> bool:
     return isinstance(argument, Symbol) and argument.value.type == SINGLE
 
 
-def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
+def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
     """What a loop of n steps works on, in Python."""
     return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
 
@@ -152,13 +164,16 @@ def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
 class _Operand:
     """An argument of a loop: the elements of an array, or a scalar that is the same for all."""
 
-    def __init__(self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value) -> None:
+    def __init__(
+        self, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
+    ) -> None:
         self.builder, self.value = builder, value
         is_array = isinstance(kind, types.Array)
-        self.data: Any = context.make_array(kind)(context, builder, value).data if is_array else None
+        self.data = context.make_array(kind)(context, builder, value).data if is_array else None
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
-        """The address of an element."""
+        """The address of an element of an array."""
+        assert self.data is not None
         return self.builder.gep(self.data, [index], inbounds=True)
 
     def at(self, index: llvm.Value) -> llvm.Value:
@@ -167,8 +182,8 @@ class _Operand:
 
 
 def _operands(
-    context: Any, builder: llvm.IRBuilder, signature: Any, values: Any
-) -> tuple[Any, Any, list[_Operand]]:
+    context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+) -> tuple[llvm.Value, llvm.Value, list[_Operand]]:
     """Code, n and operands of a loop."""
     code, n, packed = values
     arguments = zip(signature.args[2], cgutils.unpack_tuple(builder, packed), strict=True)
@@ -176,8 +191,8 @@ def _operands(
 
 
 def _cases(
-    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]
-) -> Iterator[Callable[..., Any]]:
+    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Formula | None]
+) -> Iterator[Formula]:
     """Goes through the formulas; what is written while at one runs only for its code."""
     after = builder.append_basic_block("after")
     choice = builder.switch(code, after)
@@ -243,21 +258,23 @@ class _Distinct(llvm.MDValue):
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
-    def descr(self, buf: Any) -> None:
+    def descr(self, buf: list[str]) -> None:
         part: list[str] = []
         super().descr(part)
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[Any, ...]]) -> _Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node
 
 
-def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
-        operands: list[Any] = []
+def _product(_context: object, x: types.Array, y: types.Array, result: types.Array) -> Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        operands: list[Any] = []  # type, shape and data of each
         for kind, value in zip(signature.args, values, strict=True):
             array = context.make_array(kind)(context, builder, value)
             operands += [kind, cgutils.unpack_tuple(builder, array.shape), array.data]
@@ -272,8 +289,10 @@ def _product(_context: Any, x: Any, y: Any, result: Any) -> Any:
     return types.none(x, y, result), generate
 
 
-def _view(array: Any, start: Any, *shape: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+def _view(array: types.Array, start: types.Type, *shape: types.Type) -> Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         array, start, *shape = values
         data = context.make_array(signature.args[0])(context, builder, array).data
         part = context.make_array(signature.return_type)(context, builder)
@@ -291,11 +310,11 @@ def _view(array: Any, start: Any, *shape: Any) -> Any:
     return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
 
 
-def _piece(_context: Any, array: Any, start: Any, n: Any) -> Any:
+def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> Typed:
     return _view(array, start, n)
 
 
-def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
+def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type, m: types.Type) -> Typed:
     return _view(array, start, n, m)
 
 
@@ -307,13 +326,13 @@ if TYPE_CHECKING:
 
 elif PYTHON_ONLY:
 
-    def product(x: Any, y: Any, result: Any) -> None:
+    def product(x: Values, y: Values, result: Values) -> None:
         np.dot(x, y, out=result)
 
-    def piece(array: Any, start: int, n: int) -> Any:
+    def piece(array: Values, start: int, n: int) -> Values:
         return array.reshape(-1)[start : start + n]
 
-    def rows(array: Any, start: int, n: int, m: int) -> Any:
+    def rows(array: Values, start: int, n: int, m: int) -> Values:
         return piece(array, start, n * m).reshape(n, m)
 
 else:
