@@ -16,6 +16,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python -m tests.typing.completeness
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

@@ -56,9 +56,8 @@ def test_every_allowance_has_a_reason() -> None:
     ids=lambda stub: str(stub.relative_to(STUBS)),
 )
 def test_stubs_hold_what_the_kernels_use_and_no_more(stub: Path) -> None:
-    used = set(
-        re.findall(r"\w+", "\n".join(each.read_text(encoding="utf-8") for each in KERNELS.rglob("*.py")))
-    )
+    kernels = "\n".join(each.read_text(encoding="utf-8") for each in KERNELS.rglob("*.py"))
+    used = set(re.findall(r"\w+", kernels))
     used |= {name for each in STUBS.rglob("*.pyi") for name in signed(ast.parse(each.read_text("utf-8")))}
 
     assert {name for name in defined(stub) if not name.startswith("_")} - used == set()

@@ -13,6 +13,7 @@ import os
 import pickle
 import platform
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,12 @@ def cache_folder() -> Path | None:
     return folder
 
 
-class MachineCode(NullCache):
+def keep(function: Callable[..., object], folder: Path, name: str) -> None:
+    """Keeps the machine code of a compiled function."""
+    vars(function)["_cache"] = _MachineCode(folder, name)
+
+
+class _MachineCode(NullCache):
     """The machine code of a function, in the place of numba's cache.
 
     A file holds a SHA-256 checksum and then what numba makes of a compiled function. It appears under its
