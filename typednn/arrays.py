@@ -126,7 +126,7 @@ def as_targets(
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
         if len(values) == 0:
             raise DataError(f"{owner}: y has no samples")
-        lowest, highest = values.min(), values.max()
+        lowest, highest = values.min().item(), values.max().item()
         if lowest < 0 or highest >= width:
             raise DataError(
                 f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"

@@ -45,7 +45,7 @@ def mypy(files: list[Path], folder: Path) -> Verdict:
         [
             Finding(Path(each["file"]).name, each["line"], each["code"], each["message"])
             for each in found
-            if each["severity"] == "error"
+            if each["severity"] == "error" and Path(ROOT, each["file"]).is_relative_to(HERE)
         ],
         {f"{name.split('.')[-1]}.py": int(anys) for name, anys in rows if name.startswith("tests.typing.")},
     )
@@ -53,7 +53,10 @@ def mypy(files: list[Path], folder: Path) -> Verdict:
 
 def pyright(files: list[Path], _folder: Path) -> Verdict:
     """By pyright with this project's configuration, which is strict."""
-    found: list[Any] = json.loads(_run("pyright", "--outputjson", *map(str, files)))["generalDiagnostics"]
+    here = "--pythonpath", sys.executable, "--pythonversion", "{}.{}".format(*sys.version_info)
+    found: list[Any] = json.loads(_run("pyright", "--outputjson", *here, *map(str, files)))[
+        "generalDiagnostics"
+    ]
     return Verdict(
         [
             Finding(
