@@ -69,7 +69,7 @@ class Symbol(NDArrayOperatorsMixin):
         return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
 
     def __array_function__(
-        self, function: Callable[..., Any], _types: Any, args: Any, _kwargs: Any
+        self, function: Callable[..., Any], _types: object, args: tuple[Any, ...], _kwargs: object
     ) -> Symbol:
         """Writes the instruction of `np.where`."""
         if function is not np.where:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.activations import NONE, SIGMOID
+from typednn_kernels.arrays import F
 from typednn_kernels.layout import layout_of, parameter_count, unit_count
 
 
@@ -30,7 +30,7 @@ def warm_up(*dtypes: str) -> None:
             raise subprocess.CalledProcessError(process.returncode, process.args)
 
 
-def compile_for(dtype: np.dtype[Any]) -> None:
+def compile_for(dtype: np.dtype[F]) -> None:
     """Calls every entry with arrays of the dtype; data are read-only, as they are in training."""
     n, samples, loss = 2, 2, 0
     layout = layout_of([n, n], [NONE, SIGMOID])
