@@ -365,6 +365,19 @@ def test_layers_keep_what_they_were_given_before_they_were_in_a_network(dtype: D
     assert_near(network.layers[2].loss(), (network.layers[2].output()[0, 0] - 0.25) ** 2, 1e-6)
 
 
+def test_layers_of_another_dtype_are_copied() -> None:
+    layers = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
+    single = Network(layers, dtype=np.float32, seed=0)
+    double = Network(layers, seed=0)
+
+    assert double.layers == tuple(layers)
+    assert layers[1].W.dtype == np.float64
+    assert single.layers[1].W.dtype == np.float32
+    assert single.layers[1].W.tolist() == double.layers[1].W.astype(np.float32).tolist()
+    single.parameters[...] = 0
+    assert double.parameters.any()
+
+
 def test_the_same_seed_gives_the_same_bits() -> None:
     def parameters(seed: Any, dtype: Dtype = np.float64) -> bytes:
         network: Network[Any] = Network(layers_of(CASE), dtype=dtype, seed=seed)
