@@ -71,7 +71,7 @@ class KernelTrainer(VectorTrainer):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._kernels = kernels()
+        self._kernels = kernels(task.dtype)
         self._chain = network(task)._chain
         self.updates = Updates(self._chain, optimizer(task))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 from typednn_kernels import plain
 from typednn_kernels.interface import Kernels
 
@@ -15,13 +17,13 @@ from typednn.errors import UnknownNameError
 BackendName: TypeAlias = Literal["numba", "numpy"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
-_active: Kernels | None = None
+_active: Callable[[np.dtype[Any]], Kernels] | None = None
 _name: BackendName = "numpy"
 
 
-def kernels() -> Kernels:
-    """The kernels that run now; the compiled ones are imported when they are first asked for."""
-    return _active or _activate(_wanted())
+def kernels(dtype: np.dtype[Any]) -> Kernels:
+    """The kernels that run now, for arrays of a dtype; compiled ones are imported when first asked for."""
+    return (_active or _activate(_wanted()))(dtype)
 
 
 def backend() -> BackendName:
@@ -29,7 +31,8 @@ def backend() -> BackendName:
 
     `TYPEDNN_BACKEND` sets it for a process; without it numba is used where it works.
     """
-    kernels()
+    if _active is None:
+        _activate(_wanted())
     return _name
 
 
@@ -65,16 +68,16 @@ class use_backend:
         _activate(self.previous)
 
 
-def implementations() -> dict[BackendName, Kernels]:
-    """All kernels that work on this machine; the NumPy ones alone where TYPEDNN_BACKEND says so."""
+def implementations(dtype: np.dtype[Any]) -> dict[BackendName, Kernels]:
+    """All kernels that work here, for arrays of a dtype; NumPy's alone where TYPEDNN_BACKEND says so."""
     found: dict[BackendName, Kernels] = {"numpy": plain}
     if _wanted() == "numpy":
         return found
     try:
-        from typednn_kernels import compiled
+        from typednn_kernels.compiled.entry_points import kernels_for
     except ImportError:
         return found
-    found["numba"] = compiled
+    found["numba"] = kernels_for(dtype)
     return found
 
 
@@ -89,17 +92,21 @@ def _wanted() -> BackendName:
     return _checked(os.environ.get("TYPEDNN_BACKEND") or "numba")
 
 
-def _activate(name: BackendName, *, strict: bool = False) -> Kernels:
+def _plain(_dtype: np.dtype[Any]) -> Kernels:
+    return plain
+
+
+def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[Any]], Kernels]:
     global _active, _name
     if name == "numba":
         try:
-            from typednn_kernels import compiled
+            from typednn_kernels.compiled.entry_points import kernels_for
         except ImportError as error:
             if strict:
                 raise
             warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=4)
         else:
-            _active, _name = compiled, name
-            return compiled
-    _active, _name = plain, "numpy"
-    return plain
+            _active, _name = kernels_for, name
+            return kernels_for
+    _active, _name = _plain, "numpy"
+    return _plain

@@ -80,9 +80,9 @@ def demo(options: Options) -> int:
     )
     if backend() == "numba":
         with waiting("compiling, which takes a while the first time"):
-            from typednn_kernels.compiled.entry_points import entry_points
+            from typednn_kernels.compiled.entry_points import prepare
 
-            entry_points(np.dtype(np.float32)).prepare()
+            prepare(np.dtype(np.float32))
     with progress("epoch", options.epochs) as advance:
         shown = demonstrate(
             digits,

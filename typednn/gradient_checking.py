@@ -132,7 +132,7 @@ def gradcheck(network: Network[F], x: Matrix[F], y: Targets[F]) -> GradientRepor
     chain = network._chain
     problem = _Problem(chain.layout, network._loss, samples, targets)
     gradients: dict[BackendName, Vector[F]] = {
-        name: problem.gradient(run, chain.parameters) for name, run in implementations().items()
+        name: problem.gradient(run, chain.parameters) for name, run in implementations(chain.dtype).items()
     }
     reference = _Reference(problem, chain.parameters)
     random = np.random.default_rng(0)

@@ -196,7 +196,7 @@ class Objective(Generic[F]):
 
     def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
         """The sums of losses of some samples after others, whose gradient is added to `total`."""
-        run, network, chain = kernels(), self._network, self._chain
+        run, network, chain = kernels(self._network._chain.dtype), self._network, self._chain
         for chunk, workspace in network._chunks(self._x):
             t = self._t[chunk]
             losses: Vector[F] = np.empty(len(t), chain.dtype)

@@ -440,7 +440,7 @@ class Network(Generic[F]):
     def _forward(self, samples: Matrix[F], workspace: Workspace[F]) -> None:
         chain = self._chain
         workspace.hold(len(samples))
-        kernels().forward(chain.parameters, chain.layout, samples, workspace.a, workspace.h)
+        kernels(chain.dtype).forward(chain.parameters, chain.layout, samples, workspace.a, workspace.h)
 
     def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
         workspace = self._chain.new_workspace(min(len(samples), CHUNK))
@@ -457,7 +457,7 @@ class Network(Generic[F]):
 
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
-        kernels().loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
+        kernels(self.dtype).loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
 
 
 def _optimizer(optimizer: Optimizer | None, learning_rate: float | Schedule | None) -> Optimizer:

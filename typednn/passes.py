@@ -94,7 +94,7 @@ class ForwardPass(Generic[F]):
         workspace = self._workspace.with_new_errors()
         loss = self._mean_loss(t)
         vector: Vector[F] = np.empty_like(chain.parameters)
-        kernels().backward(
+        kernels(chain.dtype).backward(
             chain.parameters,
             chain.layout,
             network._loss,

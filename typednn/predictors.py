@@ -36,7 +36,7 @@ class Predictor(Generic[F]):
         self._x = read_only(self._sample)
         self._output: Vector[F] = workspace.output[0]
         self._shape = self._row.shape
-        self._forward = kernels().forward
+        self._forward = kernels(chain.dtype).forward
 
     def __reduce__(self) -> tuple[type[Self], tuple[Chain[F]]]:
         """A copy is a new predictor, for the copied network."""

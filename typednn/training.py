@@ -142,7 +142,7 @@ class Trainer(Generic[F]):
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            kernels().train_online(
+            kernels(chain.dtype).train_online(
                 parameters,
                 chain.layout,
                 self.loss,
@@ -177,7 +177,7 @@ class Trainer(Generic[F]):
     ) -> int:
         """How many samples were trained in good steps."""
         chain, work, updates = self.chain, self.workspace, self.updates
-        kernels().train_batches(
+        kernels(chain.dtype).train_batches(
             chain.parameters,
             chain.layout,
             self.loss,
@@ -218,7 +218,7 @@ class Trainer(Generic[F]):
 
     def _origin(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """The first layer where a step with these samples is not finite, and what; the layers show it."""
-        chain, work, run = self.chain, self.workspace, kernels()
+        chain, work, run = self.chain, self.workspace, kernels(self.chain.dtype)
         layers, gradient = chain.layers, self.gradient
         vectors = work.a, work.h, work.dLdh, work.dLda
         losses: Vector[F] = np.empty(len(x), chain.dtype)

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pytest
 
+import typednn
 from tests.conftest import PATHS, kernels_of
 from typednn import UnknownNameError, backend, use_backend
 from typednn.backends import implementations, kernels
 
+FLOAT64 = np.dtype(np.float64)
 OTHER: Any = {"numpy": "numba", "numba": "numpy"}
 two_paths = pytest.mark.skipif("numba" not in PATHS, reason="one path only")
 
 
+def is_of(path: str) -> bool:
+    """Whether the kernels of a path are active."""
+    return (kernels(FLOAT64) is kernels_of("numpy")) == (path == "numpy")
+
+
 def test_the_fixture_switches(path: str) -> None:
     assert backend() == path
-    assert kernels() is kernels_of(path)
-    assert implementations()[backend()] is kernels()
+    assert is_of(path)
+    assert implementations(FLOAT64)[backend()] is kernels(FLOAT64)
 
 
 @two_paths
@@ -30,7 +39,7 @@ def test_a_with_block_switches_and_switches_back(path: str) -> None:
         assert backend() == OTHER[path]
         with use_backend(path):  # type: ignore[arg-type]
             assert backend() == path
-        assert kernels() is kernels_of(OTHER[path])
+        assert is_of(OTHER[path])
     assert backend() == path
 
 
@@ -177,3 +186,37 @@ def test_a_numba_that_does_not_fit_numpy_counts_as_none(tmp_path: Any) -> None:
 
     assert finished.stdout.split() == ["numpy", "True"]
     assert finished.stderr.count("because numba does not work: Numba needs NumPy 2.3 or less") == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever both doors call was compiled ahead: nothing is looked up in the cache, let alone compiled."""
+    kernels_of("numba")
+    import_module("typednn_kernels.compiled.entry_points").prepare(np.dtype(dtype))
+    asked: list[str] = []
+    cache = import_module("typednn_kernels.compiled.cache")
+
+    def load(self: Any, sig: object, _context: object) -> None:
+        asked.append(f"{self.name}{sig}")
+
+    monkeypatch.setattr(cache.MachineCode, "load_overload", load)
+    x, y = np.zeros((5, 2), dtype), np.zeros((5, 1), dtype)
+    with use_backend("numba"):
+        layers: Any = [typednn.InputLayer(2, "tanh"), typednn.HiddenLayer(3, "relu"), typednn.OutputLayer(1)]
+        network = typednn.Network(layers, dtype=dtype, seed=0)
+        for batch_size in (1, 2):
+            network.fit(x, y, epochs=1, batch_size=batch_size)
+        network.forward(x).backward(y)
+        network.predictor()(x[0])
+        network.evaluate(x, y)
+        typednn.gradcheck(network, x, y)
+        layers[0].put_values(x)
+        layers[-1].set_actual(y)
+        for layer in layers:
+            layer.forward()
+        for layer in layers[:0:-1]:
+            layer.backward()
+        results = layers[-1].loss(), layers[-1].dyda, layers[1].dLdBias, layers[1].dhda
+
+    assert len(results) == 4
+    assert asked == []

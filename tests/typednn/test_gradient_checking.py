@@ -23,7 +23,11 @@ CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 def only_the_paths_under_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """With TYPEDNN_BACKEND=numpy the tests compile nothing."""
     module = import_module("typednn.gradient_checking")
-    monkeypatch.setattr(module, "implementations", lambda: {path: kernels_of(path) for path in PATHS})
+
+    def implementations(_dtype: Any) -> dict[str, Any]:
+        return {path: kernels_of(path) for path in PATHS}
+
+    monkeypatch.setattr(module, "implementations", implementations)
 
 
 @pytest.mark.parametrize(("output", "loss"), list(product(OUTPUTS, LOSSES)))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.conftest import kernels_of
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import Problem, problem
 from tests.typednn.building import (
@@ -35,6 +34,7 @@ from typednn import (
     gradient_descent_epoch,
     gradient_descent_threshold,
 )
+from typednn.backends import kernels as active_kernels
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 both_paths = pytest.mark.usefixtures("path")
@@ -298,7 +298,7 @@ def test_every_epoch_trains_every_sample_once_in_an_order_of_its_own(
     monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     orders: list[list[int]] = []
-    kernels = kernels_of(path)
+    kernels: Any = active_kernels(np.dtype(np.float64))
     train = kernels.train_online
 
     def noted(*arguments: Any) -> None:
@@ -404,7 +404,8 @@ def usable(network: Network[Any], x: NDArray[Any], t: NDArray[Any]) -> bool:
 def test_an_interrupt_between_pieces_keeps_those_that_are_done(
     batch_size: int, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernels, name = kernels_of(path), "train_online" if batch_size == 1 else "train_batches"
+    kernels: Any = active_kernels(np.dtype(np.float64))
+    name = "train_online" if batch_size == 1 else "train_batches"
     train, done = getattr(kernels, name), list[Any]()
     x, t = np.tile(CASE.x, (500, 1)), np.tile(CASE.t, (500, 1))
     network = network_of(CASE)
@@ -433,7 +434,8 @@ def test_an_interrupt_leaves_no_gradient_of_another_pass(
     batch_size: int, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Training has used the memory of the layers' gradients; the layers still show the pass before it."""
-    kernels, name = kernels_of(path), "train_online" if batch_size == 1 else "train_batches"
+    kernels: Any = active_kernels(np.dtype(np.float64))
+    name = "train_online" if batch_size == 1 else "train_batches"
     train = getattr(kernels, name)
     network = network_of(CASE)
     both_ways(list(network.layers), CASE.x, CASE.t)

@@ -73,7 +73,7 @@ class HiddenLayer(TrainableLayer[F]):
         workspace = chain.workspace
         if self.next is None or workspace.returned > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
-        run = kernels()
+        run = kernels(chain.dtype)
         here, after = workspace.blocks[k], workspace.blocks[k + 1]
         run.backpropagate(after.dLda, chain.weights[k + 1], here.dLdh)
         run.slope_product(CODES[self.actname], here.a, here.h, here.dLdh, here.dLda)

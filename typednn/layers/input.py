@@ -67,7 +67,7 @@ class InputLayer(Layer[F]):
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
         if self.actname != "none":
             block = workspace.blocks[0]
-            kernels().activation_value(CODES[self.actname], block.a, block.h)
+            kernels(self._chain.dtype).activation_value(CODES[self.actname], block.a, block.h)
         workspace.forwarded = 1
         workspace.returned = len(self._chain.layers)
         workspace.reached = max(workspace.reached, 1)

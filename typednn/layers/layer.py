@@ -161,7 +161,7 @@ class Layer(Generic[F]):
     def _slope(self) -> Matrix[F]:
         block = self._chain.workspace.blocks[self._index]
         slope: Matrix[F] = np.empty_like(block.h)
-        kernels().activation_slope(CODES[self.actname], block.a, block.h, slope)
+        kernels(self._chain.dtype).activation_slope(CODES[self.actname], block.a, block.h, slope)
         return slope.T
 
 

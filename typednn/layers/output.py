@@ -95,7 +95,7 @@ class OutputLayer(TrainableLayer[F]):
         t = self._targets("loss()")
         here = self._chain.workspace.blocks[self._index]
         losses = np.empty(len(t), t.dtype)
-        kernels().loss_value(
+        kernels(self._chain.dtype).loss_value(
             LOSS_CODES[self.lossfnname],
             CODES[self.actname],
             here.a,
@@ -129,7 +129,7 @@ class OutputLayer(TrainableLayer[F]):
             return self._slope()
         y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
-        kernels().softmax_jacobian(y, jacobians)
+        kernels(self._chain.dtype).softmax_jacobian(y, jacobians)
         return jacobians[0] if len(y) == 1 else jacobians
 
     def backward(self) -> None:
@@ -140,7 +140,7 @@ class OutputLayer(TrainableLayer[F]):
         """
         t = self._targets("backward()")
         here = self._chain.workspace.blocks[self._index]
-        kernels().output_error(
+        kernels(self._chain.dtype).output_error(
             LOSS_CODES[self.lossfnname],
             CODES[self.actname],
             here.a,

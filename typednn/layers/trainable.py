@@ -198,7 +198,7 @@ class TrainableLayer(Layer[F]):
         """
         self._require_backward()
         sums = self._chain.bias_gradients[self._index]
-        kernels().sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
+        kernels(self._chain.dtype).sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
         return sums.reshape(1, self.length)
 
     def forward(self) -> None:
@@ -212,7 +212,7 @@ class TrainableLayer(Layer[F]):
         if workspace.forwarded < k or not chain.has_weights[k]:
             self._require_weights()
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
-        run = kernels()
+        run = kernels(chain.dtype)
         here, before = workspace.blocks[k], workspace.blocks[k - 1]
         run.affine(before.h, chain.weights[k], chain.biases[k], here.a)
         run.activation_value(CODES[self.actname], here.a, here.h)
@@ -226,7 +226,7 @@ class TrainableLayer(Layer[F]):
     def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
         blocks = chain.workspace.blocks
-        kernels().outer(blocks[k].dLda, blocks[k - 1].h, chain.weight_gradients[k])
+        kernels(chain.dtype).outer(blocks[k].dLda, blocks[k - 1].h, chain.weight_gradients[k])
         chain.has_gradient[k] = True
 
     def _note_backward(self) -> None:

@@ -32,6 +32,14 @@ def shifted_exp(a: Values, shift: Values) -> Values:
     return e + e * where(abs(lost) < 1, lost, 0 * e)
 
 
+def _product(x: Values, y: Values) -> Values:
+    return x * y
+
+
+def _jacobian_product(y: Values, dLdy: Values, mean: Values) -> Values:
+    return y * (dLdy - mean)
+
+
 VALUES = [row.value for row in ACTIVATIONS]
 SLOPES = [row.slope for row in ACTIVATIONS]
 PRODUCTS = [_times(row.slope) for row in ACTIVATIONS]
@@ -47,17 +55,17 @@ all_values, all_slopes, all_products = (
 
 largest = maxima(lambda a: a)
 total = sums(lambda y: y)
-inner = sums(lambda x, y: x * y)
+inner = sums(_product)
 copies = elementwise(lambda x: x)
 exponentials = elementwise(shifted_exp)
 quotients = elementwise(lambda y, divisor: y / divisor)
-softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean))
+softmax_products = elementwise(_jacobian_product)
 
 sum_of_exponentials = sums(shifted_exp)
 decayed = formula(lambda mass, rise: mass * exp(rise))
 long_softmax = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
-long_inner = sums(lambda x, y: x * y, threads=True)
-long_softmax_products = elementwise(lambda y, dLdy, mean: y * (dLdy - mean), threads=True)
+long_inner = sums(_product, threads=True)
+long_softmax_products = elementwise(_jacobian_product, threads=True)
 
 
 @kernel

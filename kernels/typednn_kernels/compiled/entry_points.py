@@ -31,18 +31,14 @@ class EntryPoints:
         setattr(self, name, entry)
         return entry
 
-    def prepare(self) -> None:
-        """Compiles all kernels."""
-        for name in compiled.__all__:
-            getattr(self, name)
-
 
 @cache
-def entry_points(dtype: np.dtype[Any]) -> EntryPoints:
-    """The entry points for float32 or float64."""
-    return EntryPoints(dtype)
-
-
 def kernels_for(dtype: np.dtype[Any]) -> Kernels:
-    """The same, as what they can do: a checker does not see attributes that are made when asked for."""
-    return cast("Kernels", entry_points(dtype))
+    """The kernels for float32 or float64."""
+    return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made when asked for
+
+
+def prepare(dtype: np.dtype[Any]) -> None:
+    """Compiles all kernels for a dtype."""
+    for name in compiled.__all__:
+        getattr(kernels_for(dtype), name)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from typednn_kernels.compiled.entry_points import entry_points
+from typednn_kernels.compiled.entry_points import prepare
 
 
 def warm_up(*dtypes: str) -> None:
@@ -21,7 +21,7 @@ def warm_up(*dtypes: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = [sys.executable, "-m", "typednn_kernels.compiled.warmup"]
     processes = [subprocess.Popen([*program, each], env=environment) for each in others]  # noqa: S603 (no input)
-    entry_points(np.dtype(first)).prepare()
+    prepare(np.dtype(first))
     for process in processes:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)

@@ -164,8 +164,8 @@ def code_of_float32() -> Any:
     program = (
         "import numpy as np\n"
         "from typednn_kernels import compiled\n"
-        "from typednn_kernels.compiled.entry_points import entry_points\n"
-        "entry_points(np.dtype('float32')).prepare()\n"
+        "from typednn_kernels.compiled.entry_points import prepare\n"
+        "prepare(np.dtype('float32'))\n"
         f"for name in {ENTRIES}:\n"
         "    print('ENTRY', name)\n"
         "    [print(code) for code in getattr(compiled, name).inspect_llvm().values()]\n"
