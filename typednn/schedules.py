@@ -61,7 +61,21 @@ class Schedule(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class StepDecay(Schedule):
+class _Decay(Schedule):
+    """A schedule of a rate of decay, in so many steps each."""
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+
+    def __post_init__(self) -> None:
+        check_rate("initial_learning_rate", self.initial_learning_rate)
+        check_count("decay_steps", self.decay_steps, 1)
+        check_rate("decay_rate", self.decay_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class StepDecay(_Decay):
     """initial_learning_rate · decay_rate^⌊step / decay_steps⌋: constant, with a drop every so many steps.
 
     Raises:
@@ -71,19 +85,12 @@ class StepDecay(Schedule):
     0.025
     """
 
-    initial_learning_rate: float
-    decay_steps: int
-    decay_rate: float
-
-    def __post_init__(self) -> None:
-        _check_decay(self)
-
     def rates(self, steps: Steps, state: State) -> Rates:
         return self.initial_learning_rate * self.decay_rate ** np.floor(steps / self.decay_steps)
 
 
 @dataclass(frozen=True, slots=True)
-class ExponentialDecay(Schedule):
+class ExponentialDecay(_Decay):
     """initial_learning_rate · decay_rate^(step / decay_steps); `StepDecay` is its staircase.
 
     Raises:
@@ -93,19 +100,12 @@ class ExponentialDecay(Schedule):
     0.05
     """
 
-    initial_learning_rate: float
-    decay_steps: int
-    decay_rate: float
-
-    def __post_init__(self) -> None:
-        _check_decay(self)
-
     def rates(self, steps: Steps, state: State) -> Rates:
         return self.initial_learning_rate * self.decay_rate ** (steps / self.decay_steps)
 
 
 @dataclass(frozen=True, slots=True)
-class InverseTimeDecay(Schedule):
+class InverseTimeDecay(_Decay):
     """initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
     Raises:
@@ -114,13 +114,6 @@ class InverseTimeDecay(Schedule):
     >>> InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)(30)
     0.025
     """
-
-    initial_learning_rate: float
-    decay_steps: int
-    decay_rate: float
-
-    def __post_init__(self) -> None:
-        _check_decay(self)
 
     def rates(self, steps: Steps, state: State) -> Rates:
         return self.initial_learning_rate / (1 + self.decay_rate * steps / self.decay_steps)
@@ -354,12 +347,6 @@ def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay:
         return first * decay
     rising = first + (target - first) * (steps / schedule.warmup_steps)
     return np.where(steps < schedule.warmup_steps, rising, target * decay)
-
-
-def _check_decay(schedule: StepDecay | ExponentialDecay | InverseTimeDecay) -> None:
-    check_rate("initial_learning_rate", schedule.initial_learning_rate)
-    check_count("decay_steps", schedule.decay_steps, 1)
-    check_rate("decay_rate", schedule.decay_rate)
 
 
 def _check_warm_up(schedule: CosineDecay | CosineDecayRestarts) -> None:
