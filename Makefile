@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check matrix types bench clean
 
 demo: .venv/ready
 	$(BIN)/typednn demo
@@ -16,12 +16,22 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python -m tests.typing.completeness
+
+matrix:
+	for python in 3.11 3.12 3.13; do $(MAKE) types PYTHON=python$$python ENV=.matrix/$$python || exit 1; done
+	$(MAKE) types PYTHON=python3.11 ENV=.matrix/oldest OLDEST='numpy==2.3.* scipy==1.16.* numba==0.66.* typing_extensions==4.12.*'
+
+types:
+	$(PYTHON) -m venv $(ENV)
+	$(ENV)/bin/python -m pip install --quiet --editable '.[check]' pandas $(OLDEST:%='%')
+	$(ENV)/bin/python -m pytest tests/typing
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .matrix dist
 
 .venv/ready: pyproject.toml
 	rm -rf .venv

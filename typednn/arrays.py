@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from math import isfinite
-from typing import TypeAlias, TypeGuard, TypeVar
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix
+from typing_extensions import TypeVar
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
 
@@ -21,7 +22,32 @@ A = TypeVar("A", bound=NDArray[np.generic])
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
 """Class numbers `(n_samples,)`, from 0."""
 
-Targets: TypeAlias = Matrix[F] | Labels
+Whole: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.integer]]
+"""Whole numbers `(n_samples, n)`."""
+
+Truths: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool]]
+"""Booleans `(n_samples, n)`, which count as 0 and 1."""
+
+ClassTargets: TypeAlias = Truths | Whole | Labels
+"""What says to which class a sample belongs."""
+
+Y_co = TypeVar("Y_co", bound=ClassTargets, default=ClassTargets, covariant=True)
+"""What targets may be beside matrices of a network's dtype: `Truths` for a regression loss, `ClassTargets`
+for others; `Never` of a layer that has no loss.
+
+Covariant, though it stands in parameters: where the loss is not known, as in `Network[np.float32]`, class
+numbers are accepted, and refused at run time.
+"""
+
+Samples: TypeAlias = Matrix[F] | Whole | Truths
+"""Samples `(n_samples, n_features)`: of a network's dtype, or whole numbers, or booleans.
+
+A union of arrays, so that a checker infers the type of an array that is made in the call by itself, instead
+of taking the parameter's for it.
+"""
+
+Targets: TypeAlias = Matrix[F] | Y_co
+"""Targets `(n_samples, n_outputs)`, or class numbers."""
 
 Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
 """The weights of samples `(n_samples,)`, 0 or more."""
@@ -137,7 +163,7 @@ def checked_targets(
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
         if len(values) == 0:
             raise DataError(f"{owner}: y has no samples")
-        lowest, highest = values.min(), values.max()
+        lowest, highest = values.min().item(), values.max().item()
         if lowest < 0 or highest >= width:
             raise DataError(
                 f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"
@@ -148,6 +174,7 @@ def checked_targets(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
             + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
             + ("; labels must be integers" if classes else "")
+            + ("; labels are for crossentropy" if not classes and values.dtype.kind in "iu" else "")
         )
     return checked_matrix(values, width, dtype, "y", owner)
 

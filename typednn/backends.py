@@ -6,16 +6,14 @@ import os
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from typednn_kernels import plain
 from typednn_kernels.interface import Kernels
 
-from typednn.errors import UnknownNameError
-
-BackendName: TypeAlias = Literal["numba", "numpy"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+from typednn import names
+from typednn.names import BackendName
 
 _active: Callable[[np.dtype[Any]], Kernels] | None = None
 _name: BackendName = "numpy"
@@ -53,7 +51,7 @@ class use_backend:
 
     def __init__(self, name: BackendName) -> None:
         self.previous: BackendName = backend()
-        _activate(_checked(name), strict=True)
+        _activate(names.backend(name), strict=True)
 
     def __enter__(self) -> None:
         """The switch is made when the object is."""
@@ -81,15 +79,8 @@ def implementations(dtype: np.dtype[Any]) -> dict[BackendName, Kernels]:
     return found
 
 
-def _checked(name: str) -> BackendName:
-    for known in BACKENDS:
-        if name == known:
-            return known
-    raise UnknownNameError("backend", name, BACKENDS)
-
-
 def _wanted() -> BackendName:
-    return _checked(os.environ.get("TYPEDNN_BACKEND") or "numba")
+    return names.backend(os.environ.get("TYPEDNN_BACKEND") or "numba")
 
 
 def _plain(_dtype: np.dtype[Any]) -> Kernels:

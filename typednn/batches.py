@@ -20,8 +20,10 @@ from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, Loss
 
 from typednn.arrays import (
+    Samples,
     Targets,
     Weights,
+    Y_co,
     check_finite,
     check_range,
     check_same_length,
@@ -42,10 +44,10 @@ LARGEST_PIECE = 2**24
 SMOOTHED = "crossentropy", "bincrossentropy"
 """The losses whose labels can be smoothed."""
 
-Batch: TypeAlias = tuple[Matrix[F], Targets[F]] | tuple[Matrix[F], Targets[F], Weights]
+Batch: TypeAlias = tuple[Samples[F], Targets[F, Y_co]] | tuple[Samples[F], Targets[F, Y_co], Weights]
 """Samples, targets and, if need be, weights."""
 
-ValidationData: TypeAlias = Batch[F]
+ValidationData: TypeAlias = Batch[F, Y_co]
 """Held-out samples and targets, and weights if need be."""
 
 Index: TypeAlias = Order | slice
@@ -80,7 +82,7 @@ class Rows(Generic[F]):
         return self.make(self.array[index]) if self.whole is None else read_only(self.whole[index])
 
 
-class Samples(Generic[F]):
+class CheckedSamples(Generic[F]):
     """Samples, targets and weights that fit together.
 
     Attributes:
@@ -142,7 +144,7 @@ class SampleFormat(Generic[F]):
         sample_weight: Weights | None = None,
         class_weight: Mapping[int, float] | None = None,
         owner: str = "Network",
-    ) -> Samples[F]:
+    ) -> CheckedSamples[F]:
         """Checked samples.
 
         Raises:
@@ -156,9 +158,9 @@ class SampleFormat(Generic[F]):
         check_same_length(features, targets, owner)
         weights = self._weights(targets, sample_weight, class_weight, owner)
         rows = Rows(targets, self.outputs, self.dtype, self._target_rows(targets.ndim == 1))
-        return Samples(Rows(features, self.inputs, self.dtype), rows, weights)
+        return CheckedSamples(Rows(features, self.inputs, self.dtype), rows, weights)
 
-    def validation(self, data: ValidationData[F]) -> Samples[F]:
+    def validation(self, data: ValidationData[F]) -> CheckedSamples[F]:
         """Checked held-out samples.
 
         Raises:
@@ -274,12 +276,12 @@ def split_at(count: int, share: float) -> int:
 class ArraySource(Generic[F]):
     """All samples in each epoch; `random` draws the order."""
 
-    def __init__(self, samples: Samples[F], random: np.random.Generator | None) -> None:
+    def __init__(self, samples: CheckedSamples[F], random: np.random.Generator | None) -> None:
         self.samples, self.random = samples, random
         self.length: int | None = len(samples)
         self.order: Order = np.arange(len(samples))
 
-    def epoch(self, number: int) -> Iterator[tuple[Samples[F], Order]]:
+    def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
         """The samples, in an order that the state of the generator alone decides."""
         if self.random is not None:
             self.order.sort()
@@ -311,7 +313,7 @@ class BatchSource(Generic[F]):
         self.iterator: Iterator[Batch[F]] | None = None
         self.passed = 0
 
-    def epoch(self, number: int) -> Iterator[tuple[Samples[F], Order]]:
+    def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
         """The batches of an epoch.
 
         Raises:
@@ -351,7 +353,7 @@ class BatchSource(Generic[F]):
             raise DataError(f"Network: there are no batches in epoch {number + 1}" + hint * (number > 0))
         return None
 
-    def _samples(self, batch: Batch[F], owner: str) -> tuple[Samples[F], Order]:
+    def _samples(self, batch: Batch[F], owner: str) -> tuple[CheckedSamples[F], Order]:
         if not isinstance(batch, tuple) or len(batch) not in {2, 3}:
             raise ArrayTypeError(
                 f"{owner}: must be a tuple (x, y) or (x, y, sample_weight), not {type(batch).__name__}"

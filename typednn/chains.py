@@ -59,14 +59,17 @@ class Workspace(Memory, Generic[F]):
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
         size = samples * unit_count(layout)
         self.layout = layout
-        self.samples = samples
+        self.samples: int = samples
         self.a: Vector[F] = np.zeros(size, dtype)
         self.h: Vector[F] = np.zeros(size, dtype)
         self.dLdh: Vector[F] = np.zeros(size, dtype)
         self.dLda: Vector[F] = np.zeros(size, dtype)
-        self.forwarded = self.reached = 0
-        self.returned = self.signalled = len(layout)
-        self.loaded = self.kept = False
+        self.forwarded: int = 0
+        self.reached: int = 0
+        self.returned: int = len(layout)
+        self.signalled: int = len(layout)
+        self.loaded: bool = False
+        self.kept = False
 
     @cached_property
     def blocks(self) -> list[Blocks[F]]:
@@ -112,17 +115,19 @@ class Chain(Memory, Generic[F]):
     """A sequence of attached layers and the memory they share. A `closed` one belongs to a `Network`."""
 
     def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
-        self.layers = list(layers)
+        self.layers: list[Layer[F]] = list(layers)
         self.dtype = dtype
-        self.layout = layout_of([each.length for each in layers], [CODES[each.actname] for each in layers])
+        self.layout: Layout = layout_of(
+            [each.length for each in layers], [CODES[each.actname] for each in layers]
+        )
         self.parameters: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
         self.gradient: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
-        self.has_weights = [False] * len(self.layers)
-        self.has_gradient = [False] * len(self.layers)
-        self.has_targets = False
+        self.has_weights: list[bool] = [False] * len(self.layers)
+        self.has_gradient: list[bool] = [False] * len(self.layers)
+        self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, self.layers[-1].length), dtype)
-        self.closed = False
-        self.workspace = self.new_workspace(1)
+        self.closed: bool = False
+        self.workspace: Workspace[F] = self.new_workspace(1)
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """A workspace for so many samples."""

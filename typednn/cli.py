@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import warnings
@@ -11,13 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar, get_args
+from typing import NoReturn, Protocol, TextIO, TypeVar, get_args, runtime_checkable
 
-from typednn import commands
-from typednn.backends import BACKENDS
-from typednn.commands import HIDDEN, Options
+from typednn import commands, names
+from typednn.commands import Options
 from typednn.demonstration import EPOCHS
 from typednn.errors import SettingError, TypednnError, UnknownNameError
+from typednn.names import Names
 from typednn.pipelines import RATES, Settings
 from typednn.preprocessing import Task
 from typednn.training import BATCH_SIZE
@@ -25,7 +24,7 @@ from typednn.training import BATCH_SIZE
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes: wrong usage or input, Ctrl-C, and a reader of the output that went away."""
 
-TASKS: tuple[Task, ...] = get_args(Task)
+TASKS: Names[Task] = Names("task", get_args(Task))
 
 N = TypeVar("N", bound=str)
 
@@ -85,7 +84,7 @@ def _parser() -> Parser:
     predict.add_argument("data", type=Path, metavar="DATA", help="samples; targets in it are passed over")
     predict.add_argument("--output", type=Path, metavar="FILE", help="default: the standard output")
     check = command(commands.check, "compare all gradients with central differences on this machine")
-    check.add_argument("--backend", type=partial(_name, "backend", BACKENDS), help=" or ".join(BACKENDS))
+    check.add_argument("--backend", type=partial(_name, names.backend), help=" or ".join(names.backend))
     command(commands.warmup, "compile everything ahead of time")
     return parser
 
@@ -103,7 +102,7 @@ def _add_train(train: Parser) -> None:
     add("data", type=Path, metavar="DATA", help="a CSV file, an .npz file with x and y, or MNIST's images")
     add("--target", metavar="COLUMN", help="the column to learn; default: the last")
     add("--labels", type=Path, metavar="FILE", help="the labels of IDX images; default: found beside them")
-    add("--task", type=partial(_name, "task", TASKS), help=f"{' or '.join(TASKS)}; default: by the target")
+    add("--task", type=partial(_name, TASKS), help=f"{' or '.join(TASKS)}; default: by the target")
     add(
         "--hidden",
         type=_lengths,
@@ -113,9 +112,9 @@ def _add_train(train: Parser) -> None:
     )
     add(
         "--activation",
-        type=partial(_name, "activation", HIDDEN),
+        type=partial(_name, names.activation),
         default=usual.activation,
-        help=f"of the hidden layers: {', '.join(HIDDEN)}; default: {usual.activation}",
+        help=f"of the hidden layers: {', '.join(names.activation)}; default: {usual.activation}",
     )
     add(
         "--epochs",
@@ -170,11 +169,11 @@ def _lengths(text: str) -> tuple[int, ...]:
     return () if text == "none" else tuple(_whole(1, part) for part in text.split(","))
 
 
-def _name(kind: str, known: tuple[N, ...], text: str) -> N:
-    for name in known:
-        if text == name:
-            return name
-    raise argparse.ArgumentTypeError(str(UnknownNameError(kind, text, known)))
+def _name(known: Names[N], text: str) -> N:
+    try:
+        return known(text)
+    except UnknownNameError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _complain(message: str, code: int) -> int:
@@ -193,10 +192,15 @@ def _sentence(error: Exception) -> str:
     return "there is not enough memory for this"
 
 
+@runtime_checkable
+class _Encodes(Protocol):
+    def reconfigure(self, *, errors: str) -> None: ...
+
+
 def _tolerate(stream: TextIO) -> None:
     """Lets a stream write in its own way what its encoding does not have."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
+    if isinstance(stream, _Encodes):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _show_warning(

@@ -21,11 +21,12 @@ from typednn_kernels.activations import ACTIVATIONS, ActivationName, OutputActiv
 from typednn_kernels.arrays import Matrix
 from typednn_kernels.losses import LOSSES, LossName
 
-from typednn.backends import BackendName, backend, use_backend
+from typednn.backends import backend, use_backend
 from typednn.errors import MissingExtraError, SettingError
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.model_descriptions import DtypeName
+from typednn.names import BackendName
 from typednn.networks import Network
 from typednn.preprocessing import Classes, Task
 from typednn.progress import progress, waiting

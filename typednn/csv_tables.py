@@ -34,15 +34,15 @@ class Table:
         self.path = path
         line = file.readline()
         unquoted = re.sub('"[^"]*"', "", line)
-        self.delimiter = max(DELIMITERS, key=unquoted.count)
-        self.reader = csv.reader(chain([line], file), delimiter=self.delimiter, strict=True)
+        self.delimiter: str = max(DELIMITERS, key=unquoted.count)
+        self._reader = csv.reader(chain([line], file), delimiter=self.delimiter, strict=True)
         first = next((record for record in self._records() if record), None)
         if first is None:
             raise DataError(
                 f"{path}: expected a line of column names and lines of values, found an empty file"
             )
-        self.names = [field.strip() for field in first]
-        self.named = not all(map(_is_number, self.names))
+        self.names: list[str] = [field.strip() for field in first]
+        self.named: bool = not all(map(_is_number, self.names))
         self.first: list[list[str]] = [] if self.named else [first]
         if self.named:
             self._check_names()
@@ -65,7 +65,7 @@ class Table:
                 )
             if target is not None:
                 targets.append(record.pop(target).strip())
-                lines.append(self.reader.line_num)
+                lines.append(self._reader.line_num)
             try:
                 row = [float(field) for field in record]
             except ValueError:
@@ -84,7 +84,7 @@ class Table:
 
     def _records(self) -> Iterator[list[str]]:
         try:
-            yield from self.reader
+            yield from self._reader
         except csv.Error:
             raise FileFormatError(
                 f"{self._here()}: expected values between {self.delimiter!r}, found quotes that do not "
@@ -92,7 +92,7 @@ class Table:
             ) from None
 
     def _here(self) -> str:
-        return f"{self.path}, line {self.reader.line_num}"
+        return f"{self.path}, line {self._reader.line_num}"
 
     def _check_names(self) -> None:
         places: dict[str, int] = {}

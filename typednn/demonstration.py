@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix
 
 from typednn.arrays import Labels
-from typednn.backends import BackendName, backend, use_backend
+from typednn.backends import backend, use_backend
 from typednn.errors import MissingExtraError
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
+from typednn.names import BackendName
 from typednn.networks import Network
 from typednn.preprocessing import held_out_split
 
@@ -84,7 +84,8 @@ class Demonstration:
     @property
     def read(self) -> Labels:
         """The digits that the network reads in the held-out scans, `(n,)`."""
-        return cast("Labels", self.probabilities.argmax(axis=1))
+        digits: Labels = self.probabilities.argmax(axis=1)
+        return digits
 
     @property
     def wrong(self) -> int:

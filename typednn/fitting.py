@@ -12,13 +12,14 @@ from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.backends import kernels
-from typednn.batches import ArraySource, BatchSource, Samples
+from typednn.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.callbacks import Arrays, Callback, Run, RunState
 from typednn.chains import Chain, Workspace
 from typednn.errors import DataError, SettingError
 from typednn.histories import History
 from typednn.layers import Layer
-from typednn.metrics import Measure, MetricName
+from typednn.metrics import Measure
+from typednn.names import MetricName
 from typednn.progress import Bar
 from typednn.random_states import read_state, written_state
 from typednn.training import BadStepError, Trainer
@@ -53,8 +54,8 @@ class Fit(Run, Generic[F]):
         source: ArraySource[F] | BatchSource[F],
         *,
         batch_size: int | None,
-        trained: Samples[F] | None,
-        held_out: Samples[F] | None,
+        trained: CheckedSamples[F] | None,
+        held_out: CheckedSamples[F] | None,
         measure: Measure,
         random: np.random.Generator,
         epochs: int,
@@ -159,7 +160,7 @@ class Fit(Run, Generic[F]):
         for callback in self.callbacks:
             callback.on_epoch(self)
 
-    def _measure(self, samples: Samples[F]) -> tuple[float, dict[MetricName, float]]:
+    def _measure(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
         """The mean loss and the metrics of some samples."""
         chain, workspace = self.chain, self.measuring
         losses: Vector[F] = np.empty(len(samples), chain.dtype)

@@ -11,9 +11,10 @@ from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import ACTIVATION, BIASES, WEIGHTS
 
-from typednn.arrays import Targets
-from typednn.backends import BackendName, implementations
+from typednn.arrays import Samples, Targets, Y_co
+from typednn.backends import implementations
 from typednn.chains import Workspace
+from typednn.names import BackendName
 from typednn.networks import Network
 
 STEP = 2.0**-17
@@ -109,7 +110,7 @@ class GradientReport:
         return "\n".join([*lines, explanation])
 
 
-def gradcheck(network: Network[F], x: Matrix[F], y: Targets[F]) -> GradientReport:
+def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> GradientReport:
     """Compares the gradients of the mean loss with central differences in float64.
 
     At a kink (relu at 0, a clipped probability) a gradient is right anywhere between the slopes of the

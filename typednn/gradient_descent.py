@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F
 from typednn_kernels.losses import CODES as LOSS_CODES
 
 from typednn.arrays import as_real
-from typednn.batches import Samples, format_of
+from typednn.batches import CheckedSamples, format_of
 from typednn.chains import Chain
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
@@ -19,13 +20,17 @@ from typednn.optimizers import SGD
 from typednn.settings import check_count, check_rate
 from typednn.training import BadStepError, Trainer
 
+Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
+A = TypeVar("A", bound=Layers)
+"""A list of layers, of the type that the user's has."""
+
 STEPS_AT_ONCE = 65536
 """Epochs of few samples are trained several in one call, up to so many steps."""
 
 
 def gradient_descent_epoch(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int
-) -> tuple[list[Layer[F]], list[float]]:
+    ANN: A, x: ArrayLike, y: ArrayLike, eta: float, epochs: int
+) -> tuple[A, list[float]]:
     """Trains sample by sample, in the given order.
 
     Args:
@@ -49,8 +54,8 @@ def gradient_descent_epoch(
 
 
 def gradient_descent_threshold(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, thresh: float, max_epochs: int = 10_000
-) -> tuple[list[Layer[F]], list[float]]:
+    ANN: A, x: ArrayLike, y: ArrayLike, eta: float, thresh: float, max_epochs: int = 10_000
+) -> tuple[A, list[float]]:
     """Trains as `gradient_descent_epoch` until the loss is good enough, or rises.
 
     Args:
@@ -79,17 +84,17 @@ def gradient_descent_threshold(
 
 
 def _epochs(
-    ANN: list[Layer[F]], x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
+    ANN: Layers, x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
 ) -> Iterator[float]:
     """Trains epoch by epoch, or several small ones at once, and yields their mean losses."""
-    chain, output = _network(ANN)
+    chain, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
     check_rate("eta", eta)
     samples = _classic_data(chain, output, x, y)
     trainer = Trainer(chain, LOSS_CODES[output.lossfnname], 1, SGD(eta))
     n, done = len(samples), 0
     while done < epochs:
         count = min(epochs - done, max(1, steps_at_once // n))
-        losses: Vector[F] = np.empty(count * n, chain.dtype)
+        losses = np.empty(count * n, chain.dtype)
         try:
             for _ in trainer.run(samples, np.tile(np.arange(n), count), losses):
                 pass
@@ -101,7 +106,7 @@ def _epochs(
         yield from losses.reshape(count, n).mean(axis=1, dtype=np.float64).tolist()
 
 
-def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
+def _network(ANN: Sequence[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     chain, output = ANN[0]._chain, ANN[-1]
@@ -115,7 +120,7 @@ def _network(ANN: list[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
     return chain, output
 
 
-def _classic_data(chain: Chain[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike) -> Samples[F]:
+def _classic_data(chain: Chain[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike) -> CheckedSamples[F]:
     takes = format_of(chain)
     y_array = as_real(y, chain.dtype, "y", "ANN")
     if y_array.ndim == 1 and output.length == 1 and not takes.classes:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from typednn.errors import DataError, UnknownNameError
-from typednn.metrics import METRICS, CurveName, MetricName
+from typednn.metrics import METRICS, CurveName
+from typednn.names import MetricName
 from typednn.tensor_files import PathLike
 
 ROWS = 12

@@ -27,13 +27,13 @@ WeightInitializerName: TypeAlias = Literal[
     "normal_random",
     "uniform_random",
     "xavier",
-    "one",
     "he",
     "lecun",
-    "zeros",
     "glorot_uniform",
     "he_uniform",
     "lecun_uniform",
+    "one",
+    "zeros",
     "orthogonal",
 ]
 BiasInitializerName: TypeAlias = Literal[

@@ -6,20 +6,18 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import OutputActivationName
 from typednn_kernels.losses import LossName
 
+from typednn import names
 from typednn.arrays import one_hot
 from typednn.batches import classes_in, likely
-from typednn.errors import MissingExtraError, SettingError, UnknownNameError
-
-MetricName: TypeAlias = Literal[
-    "accuracy", "top_3_accuracy", "top_5_accuracy", "f1", "auc", "mse", "mae", "r2"
-]
+from typednn.errors import MissingExtraError, SettingError
+from typednn.names import MetricName
 
 CurveName: TypeAlias = Literal[
     "loss",
@@ -184,15 +182,13 @@ class Measure:
     """
 
     def __init__(
-        self, names: Iterable[MetricName], activation: OutputActivationName, loss: LossName, outputs: int
+        self, metrics: Iterable[MetricName], activation: OutputActivationName, loss: LossName, outputs: int
     ) -> None:
-        self.names = tuple(dict.fromkeys(names))
+        self.names: tuple[MetricName, ...] = tuple(dict.fromkeys(map(names.metric, metrics)))
         self.several = loss == "crossentropy" or activation == "softmax"
         self.classes = self.several or loss == "bincrossentropy"
         self.exclusive = self.several and outputs > 2
         for name in self.names:
-            if name not in BY_NAME:
-                raise UnknownNameError("metric", name, get_args(MetricName))
             of = BY_NAME[name].of
             if (of == "classes" and not self.classes) or (of == "exclusive classes" and not self.exclusive):
                 raise SettingError(

@@ -14,26 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Generic, Literal, TypeAlias, get_args
+from typing import Generic, get_args
 
 import numpy as np
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Vector
 
-from typednn.arrays import Targets
+from typednn import names
+from typednn.arrays import Samples, Targets, Y_co
 from typednn.backends import kernels
-from typednn.errors import DivergenceError, SettingError, UnknownNameError
+from typednn.errors import DivergenceError, SettingError
+from typednn.names import MinimizerName, SlopeMethodName
 from typednn.networks import Network
 from typednn.settings import check_count, check_rate
 from typednn.updates import trained_segments
 
-SlopeMethod: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
-ValueMethod: TypeAlias = Literal["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
-MethodName: TypeAlias = SlopeMethod | ValueMethod
-"""The minimisers: those that use the gradient, and those that do not. Those that need second derivatives are
-not among them."""
-
-SLOPE_METHODS: tuple[str, ...] = get_args(SlopeMethod)
-METHODS: tuple[str, ...] = (*SLOPE_METHODS, *get_args(ValueMethod))
+SLOPE_METHODS: tuple[str, ...] = get_args(SlopeMethodName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +52,10 @@ class Minimum:
 
 
 def minimize(
-    network: Network[F],
-    x: Matrix[F],
-    y: Targets[F],
-    method: MethodName = "L-BFGS-B",
+    network: Network[F, Y_co],
+    x: Samples[F],
+    y: Targets[F, Y_co],
+    method: MinimizerName = "L-BFGS-B",
     *,
     max_iterations: int = 1000,
     tolerance: float | None = None,
@@ -88,8 +83,7 @@ def minimize(
 
     Ctrl-C leaves the network with the best parameters so far, an error with those that it had.
     """
-    if method not in METHODS:
-        raise UnknownNameError("minimizer", method, METHODS)
+    method = names.minimizer(method)
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
         check_rate("tolerance", tolerance)
@@ -138,7 +132,7 @@ class Objective(Generic[F]):
         ShapeError, ArrayTypeError, DataError: data that do not fit.
     """
 
-    def __init__(self, network: Network[F], x: Matrix[F], y: Targets[F]) -> None:
+    def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
         self._network, self._chain = network, network._chain
         self._x, self._t = network._as_data(x, y)
         self._segments, self._penalties = trained_segments(self._chain)

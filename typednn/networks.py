@@ -13,24 +13,38 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Generic, cast, overload
+from typing import Generic, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
+from typing_extensions import TypeVar
 
-from typednn.arrays import Targets, Weights, as_matrix, as_targets, check_range, check_same_length
+from typednn import names
+from typednn.arrays import (
+    ClassTargets,
+    Samples,
+    Targets,
+    Truths,
+    Weights,
+    Y_co,
+    as_matrix,
+    as_targets,
+    check_range,
+    check_same_length,
+)
 from typednn.backends import kernels
 from typednn.batches import (
     ArraySource,
     Batch,
     BatchSource,
+    CheckedSamples,
     SampleFormat,
-    Samples,
     ValidationData,
     format_of,
     split_at,
@@ -44,14 +58,18 @@ from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
-from typednn.metrics import Measure, MetricName
-from typednn.optimizers import SGD, Optimizer
+from typednn.metrics import Measure
+from typednn.names import MetricName, OptimizerName
+from typednn.optimizers import OPTIMIZERS, Optimizer
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
 from typednn.progress import Bar
 from typednn.schedules import Schedule
 from typednn.settings import check_count
 from typednn.training import BATCH_SIZE, Trainer
+
+D = TypeVar("D", bound=np.float32 | np.float64)
+L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +89,27 @@ class Evaluation:
     r2: float | None
 
 
-class Network(Generic[F]):
+class _WithOutput(Protocol[D, L_contra]):
+    """Layers with an output layer among them: a list in which one could be found."""
+
+    def __iter__(self) -> Iterator[Layer[D]]: ...
+    def __len__(self) -> int: ...
+    def index(self, value: OutputLayer[D, L_contra], /) -> int:
+        """Takes an output layer."""
+        ...
+
+
+_Layers: TypeAlias = _WithOutput[np.float64, L_contra] | _WithOutput[np.float32, L_contra]
+
+
+class Network(Generic[F, Y_co]):
     """A feed-forward network.
 
     Args:
         layers: an input layer, hidden layers, an output layer. They are attached to each other; weights
             that are not set yet are drawn as the layer names it, or by activation: He for relu, Glorot
-            for the others; biases are 0 unless the layer names another initialiser.
+            for the others; biases are 0 unless the layer names another initialiser. Layers of another
+            dtype are copied, as `np.asarray` copies numbers; new layers are float64.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
 
@@ -91,21 +123,35 @@ class Network(Generic[F]):
 
     @overload
     def __init__(
-        self: Network[np.float64],
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        self: Network[np.float64, ClassTargets],
+        layers: _Layers[ClassTargets],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32],
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        self: Network[np.float32, ClassTargets],
+        layers: _Layers[ClassTargets],
+        dtype: type[np.float32],
+        seed: Seed = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Network[np.float64, Truths],
+        layers: _Layers[Truths],
+        dtype: type[np.float64] = ...,
+        seed: Seed = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Network[np.float32, Truths],
+        layers: _Layers[Truths],
         dtype: type[np.float32],
         seed: Seed = ...,
     ) -> None: ...
     def __init__(
         self,
-        layers: Sequence[Layer[np.float64] | Layer[np.float32]],
+        layers: _Layers[Truths] | _Layers[ClassTargets],
         dtype: type[np.float64 | np.float32] = np.float64,
         seed: Seed = None,
     ) -> None:
@@ -114,13 +160,13 @@ class Network(Generic[F]):
         rng = generator(seed)
         members = cast("list[Layer[F]]", list(layers))
         _check_wiring(members)
-        for lower, upper in pairwise(members):
-            lower.next, upper.previous = upper, lower
+        if any(layer._chain.dtype != dtype for layer in members):
+            members = deepcopy(members)
+        self._output = _attached(members)
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
         self._chain.closed = True
         self._random = rng
         self.history = History()
-        self._output = cast("OutputLayer[F]", members[-1])
         self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
             if isinstance(layer, TrainableLayer):
@@ -155,7 +201,7 @@ class Network(Generic[F]):
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Matrix[F]) -> ForwardPass[F]:
+    def forward(self, x: Samples[F]) -> ForwardPass[F, Y_co]:
         """Runs all layers for the samples x `(n_samples, n_features)`; the layers show the result.
 
         Raises:
@@ -170,7 +216,7 @@ class Network(Generic[F]):
         chain.show(workspace)
         return ForwardPass(self, workspace)
 
-    def predict(self, x: Matrix[F]) -> Matrix[F]:
+    def predict(self, x: Samples[F]) -> Matrix[F]:
         """The outputs `(n_samples, n_outputs)` for the samples x `(n_samples, n_features)`.
 
         Raises:
@@ -186,11 +232,11 @@ class Network(Generic[F]):
         """The fast way to predict one sample at a time; see `Predictor`."""
         return Predictor(self._chain)
 
-    def loss(self, x: Matrix[F], y: Targets[F]) -> float:
+    def loss(self, x: Samples[F], y: Targets[F, Y_co]) -> float:
         """The mean loss of the samples x, y (as in `fit`)."""
         return self._mean_loss(*self._as_data(x, y))
 
-    def evaluate(self, x: Matrix[F], y: Targets[F]) -> Evaluation:
+    def evaluate(self, x: Samples[F], y: Targets[F, Y_co]) -> Evaluation:
         """The loss, and the accuracy or R², of the samples x, y (as in `fit`)."""
         samples, t = self._as_data(x, y)
         loss = self._mean_loss(samples, t)
@@ -209,15 +255,15 @@ class Network(Generic[F]):
 
     def fit(
         self,
-        x: Matrix[F],
-        y: Targets[F],
+        x: Samples[F],
+        y: Targets[F, Y_co],
         *,
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | OptimizerName | None = None,
         shuffle: bool = True,
-        validation_data: ValidationData[F] | None = None,
+        validation_data: ValidationData[F, Y_co] | None = None,
         validation_split: float = 0.0,
         metrics: Sequence[MetricName] = (),
         sample_weight: Weights | None = None,
@@ -245,9 +291,10 @@ class Network(Generic[F]):
             y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
-            optimizer: such as `Adam(learning_rate=1e-3)`; see `typednn.optimizers`. It starts anew.
-            learning_rate: short for `optimizer=SGD(learning_rate)`, gradient descent, which with a learning
-                rate of 0.01 is the default: the step is so many times the gradient of the batch's mean loss.
+            optimizer: such as `Adam(learning_rate=1e-3)`, or the name of one, such as "adam", with its usual
+                settings; see `typednn.optimizers`. Gradient descent by default. It starts anew.
+            learning_rate: of an optimizer that is named, or of gradient descent (0.01 by default), whose
+                step is so many times the gradient of the batch's mean loss.
             shuffle: whether each epoch draws a new order from the network's generator.
             validation_data: samples and targets, and weights if need be, whose loss and metrics are recorded
                 after each epoch.
@@ -278,7 +325,8 @@ class Network(Generic[F]):
                 raise SettingError("give validation_data or validation_split, not both")
             check_same_length(x, y, "Network")
             part = split_at(len(x), validation_split)
-            x, y, validation_data = x[:part], y[:part], (x[part:], y[part:])
+            first, last = (cast("Targets[F, Y_co]", y[rows]) for rows in (slice(part), slice(part, None)))
+            x, y, validation_data = x[:part], first, (x[part:], last)
             sample_weight = None if sample_weight is None else sample_weight[:part]
         samples = takes.samples(x, y, sample_weight, class_weight)
         size = min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size
@@ -300,14 +348,14 @@ class Network(Generic[F]):
 
     def fit_batches(
         self,
-        batches: Iterable[Batch[F]],
+        batches: Iterable[Batch[F, Y_co]],
         *,
         epochs: int = 10,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
-        optimizer: Optimizer | None = None,
-        validation_data: ValidationData[F] | None = None,
+        optimizer: Optimizer | OptimizerName | None = None,
+        validation_data: ValidationData[F, Y_co] | None = None,
         metrics: Sequence[MetricName] = (),
         class_weight: Mapping[int, float] | None = None,
         label_smoothing: float = 0.0,
@@ -332,7 +380,7 @@ class Network(Generic[F]):
                 a training that is resumed passes over those it has had.
             batch_size: divides each batch into steps of so many samples; by default it is one step.
             optimizer: as in `fit`, like all below.
-            learning_rate: short for `optimizer=SGD(learning_rate)`.
+            learning_rate: of an optimizer that is named, or of gradient descent.
             validation_data: the held-out samples.
             metrics: of them alone.
             class_weight: the weights of classes.
@@ -375,8 +423,8 @@ class Network(Generic[F]):
         takes: SampleFormat[F],
         source: ArraySource[F] | BatchSource[F],
         batch_size: int | None,
-        trained: Samples[F] | None,
-        validation_data: ValidationData[F] | None,
+        trained: CheckedSamples[F] | None,
+        validation_data: ValidationData[F, Y_co] | None,
         metrics: Sequence[MetricName],
         epochs: int,
         optimizer: Optimizer,
@@ -422,17 +470,17 @@ class Network(Generic[F]):
         )
         return "\n".join(line.rstrip() for line in lines)
 
-    def _as_samples(self, x: Matrix[F]) -> Matrix[F]:
+    def _as_samples(self, x: Samples[F]) -> Matrix[F]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")
 
-    def _as_targets(self, y: Targets[F]) -> Matrix[F]:
+    def _as_targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         row = LOSSES[self._loss]
         classes = row.name == "crossentropy"
         t = as_targets(y, self._output.length, self.dtype, classes, "Network")
         check_range(t, row.target_minimum, row.target_maximum, "y", "Network")
         return t
 
-    def _as_data(self, x: Matrix[F], y: Targets[F]) -> tuple[Matrix[F], Matrix[F]]:
+    def _as_data(self, x: Samples[F], y: Targets[F, Y_co]) -> tuple[Matrix[F], Matrix[F]]:
         samples, targets = self._as_samples(x), self._as_targets(y)
         check_same_length(samples, targets, "Network")
         return samples, targets
@@ -460,17 +508,29 @@ class Network(Generic[F]):
         kernels(self.dtype).loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
 
 
-def _optimizer(optimizer: Optimizer | None, learning_rate: float | Schedule | None) -> Optimizer:
-    if optimizer is None:
-        return SGD() if learning_rate is None else SGD(learning_rate)
+def _optimizer(
+    optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None
+) -> Optimizer:
+    if optimizer is None or isinstance(optimizer, str):
+        usual = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
+        return usual if learning_rate is None else replace(usual, learning_rate=learning_rate)
     if learning_rate is not None:
         raise SettingError(
-            "fit takes an optimizer or a learning_rate, which is short for SGD(learning_rate), not both; "
+            "fit takes a learning_rate beside the name of an optimizer, not beside an optimizer: "
             f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
         )
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
     return optimizer
+
+
+def _attached(layers: list[Layer[F]]) -> OutputLayer[F]:
+    """Makes the layers each other's neighbours; the last one."""
+    for lower, upper in pairwise(layers):
+        upper._follow(lower)
+    last = layers[-1]
+    assert isinstance(last, OutputLayer)
+    return last
 
 
 def _check_wiring(layers: list[Layer[F]]) -> None:

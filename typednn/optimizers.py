@@ -32,6 +32,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.updates import RuleName, coefficient_rows
 
 from typednn.errors import SettingError
+from typednn.names import OptimizerName
 from typednn.schedules import Rates, Schedule, Steps
 from typednn.settings import check_amount, check_rate, check_switch
 
@@ -378,6 +379,18 @@ class Lion(Optimizer):
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         return rates, 1 - self.beta_1, 1 - self.beta_2
 
+
+OPTIMIZERS: dict[OptimizerName, Optimizer] = {
+    "sgd": SGD(),
+    "rmsprop": RMSprop(),
+    "adagrad": Adagrad(),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "nadam": Nadam(),
+    "rprop": Rprop(),
+    "lion": Lion(),
+}
+"""By name, with their usual settings."""
 
 WARM_UP = 1024
 """After so many steps 1 - 0.96ᵗ / 2 is 1 in float64."""

@@ -9,7 +9,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.layout import biases, weights
 
-from typednn.arrays import Targets
+from typednn.arrays import Targets, Y_co
 from typednn.backends import kernels
 from typednn.chains import Chain, Workspace
 from typednn.errors import ShapeError, WiringError
@@ -48,7 +48,7 @@ class Gradients(Generic[F]):
         self.vector = vector
         self.loss = loss
 
-    def __getitem__(self, layer: Layer[F] | Layer[np.float32] | Layer[np.float64]) -> LayerGradients[F]:
+    def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
         """The gradients of one layer of the network, other than the input layer.
 
         Raises:
@@ -64,10 +64,10 @@ class Gradients(Generic[F]):
         )
 
 
-class ForwardPass(Generic[F]):
+class ForwardPass(Generic[F, Y_co]):
     """The activations of a network for some samples; made by `Network.forward`."""
 
-    def __init__(self, network: Network[F], workspace: Workspace[F]) -> None:
+    def __init__(self, network: Network[F, Y_co], workspace: Workspace[F]) -> None:
         self._network = network
         self._workspace = workspace
 
@@ -76,11 +76,11 @@ class ForwardPass(Generic[F]):
         """The outputs `(n_samples, n_outputs)`."""
         return self._workspace.output
 
-    def loss(self, y: Targets[F]) -> float:
+    def loss(self, y: Targets[F, Y_co]) -> float:
         """The mean loss, given the targets `(n_samples, n_outputs)` or labels `(n_samples,)`."""
         return self._mean_loss(self._targets(y))
 
-    def backward(self, y: Targets[F]) -> Gradients[F]:
+    def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
         """The gradients of the mean loss, with the weights as they are now.
 
         Args:
@@ -114,7 +114,7 @@ class ForwardPass(Generic[F]):
         self._network._sample_losses(self._workspace, t, losses)
         return float(losses.mean(dtype=np.float64))
 
-    def _targets(self, y: Targets[F]) -> Matrix[F]:
+    def _targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         t = self._network._as_targets(y)
         if len(t) != self._workspace.samples:
             raise ShapeError(

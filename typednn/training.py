@@ -19,7 +19,7 @@ from typednn_kernels.layout import weights
 
 from typednn.arrays import read_only
 from typednn.backends import kernels
-from typednn.batches import Samples
+from typednn.batches import CheckedSamples
 from typednn.chains import Chain
 from typednn.errors import DivergenceError
 from typednn.optimizers import Optimizer
@@ -79,7 +79,7 @@ class Trainer(Generic[F]):
         self.batch_size = batch_size
 
     def run(
-        self, samples: Samples[F], order: Order, losses: Vector[F], at_once: int | None = None
+        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], at_once: int | None = None
     ) -> Iterator[int]:
         """Trains with the samples of `order`; the loss of each goes to `losses`.
 
@@ -115,7 +115,7 @@ class Trainer(Generic[F]):
         self.workspace.complete_backward()
         self.chain.show(self.workspace)
 
-    def _train(self, samples: Samples[F], order: Order, losses: Vector[F], before: int) -> None:
+    def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
         """A piece, `before` which so many samples have been trained."""
         self.workspace.hold((len(order) - 1) % self.batch_size + 1)
         x, t, sample_weights, places = samples.take(order)

@@ -50,19 +50,21 @@ def sign(x: Values) -> Values:
     return result
 
 
-def maximum(x: Values, y: Values | float) -> Values:
+def maximum(x: Values, y: Values | np.floating | float) -> Values:
     """The larger of the two; NaN where x is NaN."""
     result: Values = np.maximum(x, y)
     return result
 
 
-def minimum(x: Values, y: Values | float) -> Values:
+def minimum(x: Values, y: Values | np.floating | float) -> Values:
     """The smaller of the two; NaN where x is NaN."""
     result: Values = np.minimum(x, y)
     return result
 
 
-def where(condition: NDArray[np.bool], x: Values | float, y: Values | float) -> Values:
+def where(
+    condition: NDArray[np.bool], x: Values | np.floating | float, y: Values | np.floating | float
+) -> Values:
     """x where the condition holds, else y, in the dtype of the array among them."""
     result: Values = np.where(condition, x, y)
     return result

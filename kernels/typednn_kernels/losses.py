@@ -11,7 +11,9 @@ from typednn_kernels.activations import INFINITY, OutputActivationName
 from typednn_kernels.arrays import Values
 from typednn_kernels.elementary import exp, log, log1p, maximum, minimum, where
 
-LossName: TypeAlias = Literal["MSE", "bincrossentropy", "crossentropy"]
+RegressionLossName: TypeAlias = Literal["MSE"]
+LossName: TypeAlias = Literal[RegressionLossName, "bincrossentropy", "crossentropy"]
+"""The targets of those beside the regression losses are classes, and may be whole numbers."""
 
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm is taken of them."""

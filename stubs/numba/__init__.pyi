@@ -5,8 +5,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from numba import types as types
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 __version__: str
 
@@ -21,4 +21,4 @@ def njit(
     forceinline: bool = ...,
     no_cfunc_wrapper: bool = ...,
     _nrt: bool = ...,
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...

@@ -1,19 +1,30 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
+
+from numba.core.typing.templates import Signature
 
 class Type:
-    def __call__(self, *arguments: Type) -> Signature: ...
-
-class Signature:
-    args: tuple[Any, ...]
-    return_type: Type
+    def __call__(self, *args: Type) -> Signature: ...
 
 class Array(Type):
-    def __init__(self, dtype: Type, ndim: int, layout: str) -> None: ...
+    dtype: Type
+    ndim: int
+    layout: str
+    def __init__(
+        self,
+        dtype: Type,
+        ndim: int,
+        layout: str,
+        readonly: bool = False,
+        name: str | None = None,
+        aligned: bool = True,
+    ) -> None: ...
 
 class StarArgTuple(Type):
+    types: tuple[Type, ...]
+    def __new__(cls, types: Iterable[Type]) -> Self: ...
     @classmethod
-    def from_types(cls, tys: Iterable[Type]) -> StarArgTuple: ...
+    def from_types(cls, tys: Iterable[Type], pyclass: Any = None) -> Self: ...
 
 none: Type
 intp: Type

@@ -6,7 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from typednn.layers import Layer
 HIDDEN: tuple[Any, ...] = ("none", "sigmoid", "relu", "tanh")
 OUTPUTS: tuple[Any, ...] = (*HIDDEN, "softmax")
 LOSSES: tuple[Any, ...] = ("MSE", "bincrossentropy", "crossentropy")
+Dtype: TypeAlias = type[np.float32] | type[np.float64]
+
 DTYPES: tuple[Any, ...] = (np.float32, np.float64)
 
 
@@ -43,7 +45,7 @@ def layers_of(case: Problem) -> list[Layer[Any]]:
 
 def network_of(case: Problem) -> Network[Any]:
     """A network with the parameters of the problem."""
-    dtype: Any = case.x.dtype.type
+    dtype: Dtype = case.x.dtype.type
     network: Network[Any] = Network(layers_of(case), dtype=dtype, seed=0)
     network.parameters[...] = case.vector
     return network

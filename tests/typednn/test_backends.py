@@ -37,7 +37,7 @@ def test_a_with_block_switches_and_switches_back(path: str) -> None:
     with use_backend(OTHER[path]) as nothing:
         assert nothing is None
         assert backend() == OTHER[path]
-        with use_backend(path):  # type: ignore[arg-type]
+        with use_backend(path):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             assert backend() == path
         assert is_of(OTHER[path])
     assert backend() == path
@@ -54,7 +54,7 @@ def test_a_with_block_switches_back_after_an_error(path: str) -> None:
 def test_a_call_switches_for_good(path: str) -> None:
     use_backend(OTHER[path])
     assert backend() == OTHER[path]
-    use_backend(path)  # type: ignore[arg-type]
+    use_backend(path)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert backend() == path
 
 
@@ -199,7 +199,7 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
     def load(self: Any, sig: object, _context: object) -> None:
         asked.append(f"{self.name}{sig}")
 
-    monkeypatch.setattr(cache.MachineCode, "load_overload", load)
+    monkeypatch.setattr(cache._MachineCode, "load_overload", load)
     x, y = np.zeros((5, 2), dtype), np.zeros((5, 1), dtype)
     with use_backend("numba"):
         layers: Any = [typednn.InputLayer(2, "tanh"), typednn.HiddenLayer(3, "relu"), typednn.OutputLayer(1)]
@@ -210,6 +210,7 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
         network.predictor()(x[0])
         network.evaluate(x, y)
         typednn.gradcheck(network, x, y)
+        layers = network.layers
         layers[0].put_values(x)
         layers[-1].set_actual(y)
         for layer in layers:

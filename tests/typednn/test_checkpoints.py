@@ -251,7 +251,8 @@ def other(change: str) -> Network[Any]:
     between: Any = [hidden or HiddenLayer(4, "tanh")] * (change != "count")
     last: Any = ("sigmoid", "crossentropy") if change == "output" else ("softmax", "crossentropy")
     dtype: Any = np.float32 if change == "dtype" else np.float64
-    return Network([InputLayer(3), *between, OutputLayer(2, *last)], dtype, 0)
+    layers: list[Any] = [InputLayer(3), *between, OutputLayer(2, *last)]
+    return Network(layers, dtype, 0)
 
 
 DIFFERENCES = {

@@ -140,7 +140,7 @@ CASE = problem((3, 4, 2), ("none", "tanh", "sigmoid"), "bincrossentropy", 5)
 NAN, INFINITE = np.full(3, np.nan), np.array([1.0, np.inf, 2.0])
 X, T = CASE.x, CASE.t
 
-CLASSIC: dict[str, tuple[Callable[[list[Any]], object], type[Exception], str]] = {
+CLASSIC: dict[str, tuple[Callable[[list[Any]], object], type[Exception], str]] = {  # pyright: ignore[reportAssignmentType]
     "too short": (
         lambda ann: ann[0].put_values([1.0, 2.0]),
         ShapeError,

@@ -251,7 +251,7 @@ def test_numbers_can_be_put_in_as_they_come() -> None:
         np.array([1, 2], np.uint8),
         np.array([1, 2], np.float16),
     ):
-        both_ways(ann, values, values)  # type: ignore[arg-type]
+        both_ways(ann, values, values)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         assert ann[-1].output().tolist() == [[1.0], [2.0]]
         assert ann[-1].loss() == 0
 

@@ -11,7 +11,8 @@ import pytest
 from tests.oracles.problems import problem
 from tests.typednn.building import network_of
 from typednn import MissingExtraError, SettingError, UnknownNameError
-from typednn.metrics import METRICS, CurveName, Measure, MetricName, higher_is_better
+from typednn.metrics import METRICS, CurveName, Measure, higher_is_better
+from typednn.names import MetricName
 
 pytest.importorskip("sklearn")
 

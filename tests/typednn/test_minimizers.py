@@ -22,8 +22,9 @@ from typednn import (
     ShapeError,
     UnknownNameError,
     minimize,
+    names,
 )
-from typednn.minimizers import METHODS, SLOPE_METHODS, Objective
+from typednn.minimizers import SLOPE_METHODS, Objective
 
 pytest.importorskip("scipy.optimize")
 both_paths = pytest.mark.usefixtures("path")
@@ -63,7 +64,7 @@ def test_the_gradient_is_that_of_the_objective(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(gradient, differences.gradient(value, start), rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(names.minimizer))
 def test_every_method_finds_lower_ground(method: Any) -> None:
     network = network_of(problem((2, 2, 1), ("none", "tanh", "none"), "MSE", 9))
     x, t = problem((2, 2, 1), ("none", "tanh", "none"), "MSE", 9).x, np.zeros((9, 1))

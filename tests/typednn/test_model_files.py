@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.typednn.building import DTYPES, HIDDEN, LOSSES, OUTPUTS
+from tests.typednn.building import DTYPES, HIDDEN, LOSSES, OUTPUTS, Dtype
 from typednn import DataError, FileFormatError, HiddenLayer, InputLayer, Network, OutputLayer, ShapeError
 from typednn.model_files import load, load_model, save
 from typednn.preprocessing import Classes, Preprocessing, Scale
@@ -84,7 +84,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def small(dtype: Any = np.float64) -> Network[Any]:
+def small(dtype: Dtype = np.float64) -> Network[Any]:
     layers = [InputLayer(3, "tanh"), HiddenLayer(4, "sigmoid"), OutputLayer(2, "softmax", "crossentropy")]
     network: Network[Any] = Network(layers, dtype, seed=1)
     return network

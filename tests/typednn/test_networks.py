@@ -19,6 +19,7 @@ from tests.typednn.building import (
     HIDDEN,
     LOSSES,
     OUTPUTS,
+    Dtype,
     both_ways,
     gradient_of,
     layers_of,
@@ -347,7 +348,7 @@ def test_a_shallow_copy_shares_the_parameters() -> None:
 
 
 @by_dtype
-def test_layers_keep_what_they_were_given_before_they_were_in_a_network(dtype: Any) -> None:
+def test_layers_keep_what_they_were_given_before_they_were_in_a_network(dtype: Dtype) -> None:
     layers: list[Any] = [InputLayer(2), HiddenLayer(2, "tanh"), OutputLayer(1)]
     layers[1].attach_after(layers[0])
     layers[1].W, layers[1].Bias = np.array([[1.5, 2.5], [3.5, 4.5]]), np.array([5.5, 6.5])
@@ -358,14 +359,27 @@ def test_layers_keep_what_they_were_given_before_they_were_in_a_network(dtype: A
     assert network.parameters[:6].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
     assert network.parameters.dtype == dtype
     assert network.parameters[6:8].all()
-    layers[0].put_values([1, 1])
-    for layer in layers:
+    network.layers[0].put_values([1, 1])
+    for layer in network.layers:
         layer.forward()
-    assert_near(layers[2].loss(), (layers[2].output()[0, 0] - 0.25) ** 2, 1e-6)
+    assert_near(network.layers[2].loss(), (network.layers[2].output()[0, 0] - 0.25) ** 2, 1e-6)
+
+
+def test_layers_of_another_dtype_are_copied() -> None:
+    layers = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
+    single = Network(layers, dtype=np.float32, seed=0)
+    double = Network(layers, seed=0)
+
+    assert double.layers == tuple(layers)
+    assert layers[1].W.dtype == np.float64
+    assert single.layers[1].W.dtype == np.float32
+    assert single.layers[1].W.tolist() == double.layers[1].W.astype(np.float32).tolist()
+    single.parameters[...] = 0
+    assert double.parameters.any()
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:
-    def parameters(seed: Any, dtype: Any = np.float64) -> bytes:
+    def parameters(seed: Any, dtype: Dtype = np.float64) -> bytes:
         network: Network[Any] = Network(layers_of(CASE), dtype=dtype, seed=seed)
         return network.parameters.tobytes()
 
@@ -442,7 +456,7 @@ def test_other_dtypes_are_refused(dtype: Any) -> None:
 def test_names_are_checked_when_a_layer_is_made() -> None:
     for arguments in ({"weights": "xaver"}, {"biases": "constnat"}):
         with pytest.raises(UnknownNameError, match=r"initialiser .*did you mean '(xavier|constant)'"):
-            HiddenLayer(2, "tanh", **arguments)  # type: ignore[arg-type]
+            HiddenLayer(2, "tanh", **arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_repr_and_summary() -> None:

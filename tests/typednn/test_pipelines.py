@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.typednn.building import Dtype
 from typednn import (
     DataError,
     DivergenceError,
@@ -162,17 +163,21 @@ def test_predictions_in_units_of_the_target() -> None:
     assert abs(found - data.y.astype(float)).max() < 100
 
 
+def network_in(dtype: Dtype, layers: list[Any]) -> Any:
+    return Network(layers, dtype, 0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_predictions_of_a_network_without_preprocessing(dtype: Any) -> None:
     layers = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(4, "softmax", "crossentropy")]
-    network: Network[Any] = Network(layers, dtype, 0)
+    network = network_in(dtype, layers)
 
     lines = list(predictions(Model(network), np.eye(2)))
 
     probabilities = network.predict(np.eye(2, dtype=dtype))
     assert lines[0] == ["prediction", "probability"]
     assert [line[0] for line in lines[1:]] == [str(k) for k in probabilities.argmax(axis=1)]
-    plain: Network[Any] = Network([InputLayer(2), OutputLayer(1)], dtype, 0)
+    plain = network_in(dtype, [InputLayer(2), OutputLayer(1)])
     expected = [
         ["prediction"],
         *([f"{number:.7g}"] for number in plain.predict(np.eye(2, dtype=dtype))[:, 0]),

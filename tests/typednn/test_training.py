@@ -18,6 +18,7 @@ from tests.typednn.building import (
     DTYPES,
     LOSSES,
     OUTPUTS,
+    Dtype,
     ann_of,
     both_ways,
     gradient_of,
@@ -267,7 +268,7 @@ def test_xor_through_the_classic_door() -> None:
 
 @by_dtype
 @both_paths
-def test_xor_through_the_typed_door(dtype: Any) -> None:
+def test_xor_through_the_typed_door(dtype: Dtype) -> None:
     layers: list[Any] = [InputLayer(2), HiddenLayer(8, "tanh"), OutputLayer(2, "softmax", "crossentropy")]
     network: Network[Any] = Network(layers, dtype=dtype, seed=0)
     x = XOR_X.astype(dtype)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Never
 
+import numpy as np
 from typednn_kernels.activations import CODES, ActivationName
 from typednn_kernels.arrays import F, Matrix
 
+from typednn import names
 from typednn.backends import kernels
 from typednn.errors import NotReadyError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.layer import checked_name
 from typednn.layers.trainable import TrainableLayer
 
 
-class HiddenLayer(TrainableLayer[F]):
+class HiddenLayer(TrainableLayer[F, Never]):
     """A layer between input and output.
 
     Args:
@@ -30,7 +31,7 @@ class HiddenLayer(TrainableLayer[F]):
     """
 
     def __init__(
-        self,
+        self: HiddenLayer[np.float64],
         length: int,
         actfn: ActivationName = "none",
         *,
@@ -39,8 +40,7 @@ class HiddenLayer(TrainableLayer[F]):
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
-        super().__init__(length, weights, biases, l1, l2)
-        self.actname = checked_name("hidden activation", actfn, get_args(ActivationName))
+        super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
         self._alone()
 
     @property

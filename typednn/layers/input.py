@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Never
 
+import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, ActivationName
 from typednn_kernels.arrays import F, Matrix
 
+from typednn import names
 from typednn.arrays import as_sample, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError
-from typednn.layers.layer import Layer, checked_name
+from typednn.layers.layer import Layer
 
 
-class InputLayer(Layer[F]):
+class InputLayer(Layer[F, Never]):
     """Holds the samples.
 
     Args:
@@ -26,9 +28,8 @@ class InputLayer(Layer[F]):
         UnknownNameError: no such activation.
     """
 
-    def __init__(self, length: int, actfn: ActivationName = "none") -> None:
-        super().__init__(length)
-        self.actname = checked_name("activation", actfn, get_args(ActivationName))
+    def __init__(self: InputLayer[np.float64], length: int, actfn: ActivationName = "none") -> None:
+        super().__init__(length, names.activation(actfn))
         self._alone()
 
     def put_values(self, values: ArrayLike) -> None:

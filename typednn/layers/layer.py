@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import ClassVar, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
+from typednn.arrays import Y_co
 from typednn.backends import kernels
 from typednn.chains import Chain
-from typednn.errors import NotReadyError, SettingError, UnknownNameError, WiringError
+from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 
-N = TypeVar("N", bound=str)
 
-
-class Layer(Generic[F]):
+class Layer(Generic[F, Y_co]):
     """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
 
     A network is a plain list of layers, and a type checker cannot know of which kind `ANN[i]` is. So every
@@ -29,20 +28,28 @@ class Layer(Generic[F]):
         previous, next: the neighbours, or None.
     """
 
+    length: int
     actname: OutputActivationName
-    last = False
+    previous: Layer[F] | None
+    next: Layer[F] | None
+    last: ClassVar[bool] = False
     """Whether no layer can come after it."""
 
-    def __init__(self, length: int) -> None:
+    _chain: Chain[F]
+
+    def __init__(self, length: int, actname: OutputActivationName) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
         self.length = int(length)
-        self.previous: Layer[F] | None = None
-        self.next: Layer[F] | None = None
+        self.actname = actname
+        self.previous = self.next = None
         self._index = 0
 
-    def _alone(self) -> None:
-        self._chain: Chain[F] = Chain([self], cast("np.dtype[F]", np.dtype(np.float64)))
+    def _follow(self, layer: Layer[F]) -> None:
+        layer.next, self.previous = self, layer
+
+    def _alone(self: Layer[np.float64]) -> None:
+        self._chain = Chain([self], np.dtype(np.float64))
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -142,6 +149,26 @@ class Layer(Generic[F]):
         raise self._has_no("gradients")
 
     @property
+    def dLdy(self) -> Matrix[F]:
+        """The mean loss by the outputs; see `OutputLayer`."""
+        raise self._has_no("loss")
+
+    @property
+    def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
+        """The slope of the output activation; see `OutputLayer`."""
+        raise self._has_no("outputs")
+
+    @property
+    def dLdh(self) -> Matrix[F]:
+        """The signal from the next layer; see `HiddenLayer`."""
+        raise self._has_no("signal from a next layer")
+
+    @property
+    def dhda(self) -> Matrix[F]:
+        """The slope of the activation; see `HiddenLayer`."""
+        raise self._has_no("slope")
+
+    @property
     def dLdW(self) -> Matrix[F]:
         """The gradient by the weights; see `TrainableLayer`."""
         raise self._has_no("gradients")
@@ -179,10 +206,3 @@ def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
     for k, layer in enumerate(layers):
         layer._chain, layer._index = chain, k
     return chain
-
-
-def checked_name(kind: str, name: N, known: tuple[str, ...]) -> N:
-    """The name, where it is among the known ones; otherwise raises UnknownNameError."""
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return name

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, LossName
+from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
 
-from typednn.arrays import as_sample, check_range, is_plain_sample
+from typednn import names
+from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range, is_plain_sample
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.layer import checked_name
 from typednn.layers.trainable import TrainableLayer
 
 
-class OutputLayer(TrainableLayer[F]):
+class OutputLayer(TrainableLayer[F, Y_co]):
     """The last layer, with the loss.
 
     Args:
@@ -40,8 +40,28 @@ class OutputLayer(TrainableLayer[F]):
 
     last = True
 
+    @overload
     def __init__(
-        self,
+        self: OutputLayer[np.float64, Truths],
+        length: int,
+        outputfn: OutputActivationName = ...,
+        lossfn: RegressionLossName = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: OutputLayer[np.float64, ClassTargets],
+        length: int,
+        outputfn: OutputActivationName = ...,
+        lossfn: LossName = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+    ) -> None: ...
+    def __init__(
+        self: OutputLayer[np.float64, ClassTargets],
         length: int,
         outputfn: OutputActivationName = "none",
         lossfn: LossName = "MSE",
@@ -51,9 +71,8 @@ class OutputLayer(TrainableLayer[F]):
         l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
-        super().__init__(length, weights, biases, l1, l2)
-        self.actname = checked_name("output activation", outputfn, get_args(OutputActivationName))
-        self.lossfnname: LossName = checked_name("loss", lossfn, get_args(LossName))
+        super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
+        self.lossfnname: LossName = names.loss(lossfn)
         self._alone()
 
     def __repr__(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from typednn_kernels.activations import CODES
+from typednn_kernels.activations import CODES, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
-from typednn.arrays import as_numbers
+from typednn.arrays import Y_co, as_numbers
 from typednn.backends import kernels
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
@@ -24,7 +24,7 @@ from typednn.layers.layer import Layer, rebuild
 from typednn.settings import check_amount, check_switch
 
 
-class TrainableLayer(Layer[F]):
+class TrainableLayer(Layer[F, Y_co]):
     """A layer with weights and biases.
 
     Attributes:
@@ -34,12 +34,13 @@ class TrainableLayer(Layer[F]):
     def __init__(
         self,
         length: int,
+        actname: OutputActivationName,
         weights: WeightInitializerName | None,
         biases: BiasInitializerName | None,
         l1: float,
         l2: float,
     ) -> None:
-        super().__init__(length)
+        super().__init__(length, actname)
         for penalty, amount in (("l1", l1), ("l2", l2)):
             check_amount(f"{type(self).__name__}: {penalty}", amount)
         self.l1, self.l2 = float(l1), float(l2)
@@ -74,7 +75,7 @@ class TrainableLayer(Layer[F]):
             raise WiringError(f"{self!r}: is attached after {self.previous!r} already")
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
-        layer.next, self.previous = self, layer
+        self._follow(layer)
         rebuild([*layer._chain.layers, *self._chain.layers], self._chain.dtype)
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:

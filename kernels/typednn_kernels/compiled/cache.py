@@ -13,9 +13,10 @@ import os
 import pickle
 import platform
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import llvmlite
@@ -25,6 +26,9 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+if TYPE_CHECKING:
+    from numba.core.cpu import CPUContext
 
 SOURCES = Path(__file__).resolve().parent.parent
 
@@ -57,7 +61,12 @@ def cache_folder() -> Path | None:
     return folder
 
 
-class MachineCode(NullCache):
+def keep(function: Callable[..., object], folder: Path, name: str) -> None:
+    """Keeps the machine code of a compiled function."""
+    vars(function)["_cache"] = _MachineCode(folder, name)
+
+
+class _MachineCode(NullCache):
     """The machine code of a function, in the place of numba's cache.
 
     A file holds a SHA-256 checksum and then what numba makes of a compiled function. It appears under its
@@ -66,14 +75,15 @@ class MachineCode(NullCache):
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+        self.folder: Path = folder
+        self.name: str = name
 
-    def path(self, signature: object, context: Any) -> Path:
+    def path(self, signature: object, context: CPUContext) -> Path:
         """The file for a signature, on this CPU."""
         key = repr((signature, context.codegen().magic_tuple()))
         return self.folder / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
-    def load_overload(self, sig: object, target_context: Any) -> Any:
+    def load_overload(self, sig: object, target_context: CPUContext) -> CompileResult | None:
         """What was kept for the signature, or None."""
         try:
             content = self.path(sig, target_context).read_bytes()
@@ -85,10 +95,10 @@ class MachineCode(NullCache):
         target_context.refresh()  # knows what the code refers to
         return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
 
-    def save_overload(self, sig: object, data: Any) -> None:
+    def save_overload(self, sig: object, cres: CompileResult) -> None:
         """Keeps a compiled function."""
-        code = dumps(data._reduce())
-        path = self.path(sig, data.target_context)
+        code = dumps(cres._reduce())
+        path = self.path(sig, cres.target_context)
         part = path.with_name(f"{path.name}.{uuid4().hex}")
         try:
             part.write_bytes(hashlib.sha256(code).digest() + code)

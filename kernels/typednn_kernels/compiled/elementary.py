@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -42,8 +41,8 @@ class Format:
     the function's result; coefficient by coefficient was rounded and the rest fitted again.
     """
 
-    real: Callable[..., Any]
-    integer: Callable[..., Any]
+    real: type[np.float32 | np.float64]
+    integer: type[np.int32 | np.int64]
     digits: int
     bias: int
     ln2: tuple[float, float]
@@ -129,7 +128,7 @@ def format_of(x: Number) -> Format:
     return SINGLE if is_float32(x) else DOUBLE
 
 
-def descending(f: Format, polynomial: tuple[float, ...]) -> tuple[Any, ...]:
+def descending(f: Format, polynomial: tuple[float, ...]) -> tuple[np.floating, ...]:
     """The coefficients in the order in which `horner` takes them."""
     return tuple(f.real(coefficient) for coefficient in reversed(polynomial))
 

@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 from typing_extensions import ParamSpec, TypeVar
 
-from typednn_kernels.compiled.cache import MachineCode, cache_folder
+from typednn_kernels.compiled.cache import cache_folder, keep
 from typednn_kernels.compiled.views import PYTHON_ONLY
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that Python calls, and keeps its machine code on disk."""
     dispatcher = _compiled(function, fastmath={"contract"}, nogil=True)
     if CACHE and not PYTHON_ONLY:
-        vars(dispatcher)["_cache"] = MachineCode(CACHE, function.__name__)
+        keep(dispatcher, CACHE, function.__name__)
     return dispatcher
 
 

@@ -25,7 +25,8 @@ from llvmlite import ir
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 EXACT, REORDERED = ("contract",), ("contract", "reassoc")
-SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
+SINGLE: ir.Type = ir.FloatType()
+DOUBLE: ir.Type = ir.DoubleType()
 
 Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
@@ -35,7 +36,8 @@ class Symbol(NDArrayOperatorsMixin):
     """A number that exists when the machine code runs: a float, an integer, or a condition."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
-        self.builder, self.value = builder, value
+        self.builder: ir.IRBuilder = builder
+        self.value: ir.Value = value
 
     @property
     def is_real(self) -> bool:
@@ -67,7 +69,7 @@ class Symbol(NDArrayOperatorsMixin):
         return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
 
     def __array_function__(
-        self, function: Callable[..., Any], _types: Any, args: Any, _kwargs: Any
+        self, function: Callable[..., Any], _types: object, args: tuple[Any, ...], _kwargs: object
     ) -> Symbol:
         """Writes the instruction of `np.where`."""
         if function is not np.where:

@@ -70,8 +70,9 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
         count, least, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
-        share.compile(kinds)  # type: ignore[attr-defined]
-        compiled = share.overloads[kinds]  # type: ignore[attr-defined]
+        dispatcher: Any = share
+        dispatcher.compile(kinds)
+        compiled = dispatcher.overloads[kinds]
         context.active_code_library.add_linking_library(compiled.library)
 
         def call(

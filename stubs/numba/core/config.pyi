@@ -1,2 +1,1 @@
-CACHE_DIR: str
 DISABLE_JIT: int

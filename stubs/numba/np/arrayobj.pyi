@@ -1,13 +1,14 @@
 from collections.abc import Sequence
-from typing import Any
 
 from llvmlite.ir import Value
+from numba.core.cgutils import _StructProxy
 
 def populate_array(
-    array: Any,
+    array: _StructProxy,
     data: Value,
     shape: Sequence[Value],
     strides: Sequence[Value],
     itemsize: Value,
     meminfo: Value | None,
-) -> Any: ...
+    parent: Value | None = None,
+) -> _StructProxy: ...

@@ -1,5 +1,4 @@
-from typing import Any
-
 from llvmlite.ir import IRBuilder, Value
+from numba.core.base import BaseContext
 
-def check_blas_return(context: Any, builder: IRBuilder, res: Value) -> None: ...
+def check_blas_return(context: BaseContext, builder: IRBuilder, res: Value) -> None: ...

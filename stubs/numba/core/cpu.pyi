@@ -1,0 +1,6 @@
+from numba.core.base import BaseContext
+from numba.core.codegen import CPUCodegen
+
+class CPUContext(BaseContext):
+    def codegen(self) -> CPUCodegen: ...
+    def refresh(self) -> None: ...

@@ -1,0 +1,529 @@
+"""A type test for every public name: what it gives, exactly. A function takes what it tests as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, assert_type
+
+import numpy as np
+from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.losses import LossName
+from typednn_kernels.updates import RuleName
+
+from typednn import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    ArrayTypeError,
+    Callback,
+    Checkpoint,
+    CosineDecay,
+    CosineDecayRestarts,
+    DataError,
+    DivergenceError,
+    EarlyStopping,
+    Evaluation,
+    ExponentialDecay,
+    FileFormatError,
+    ForwardPass,
+    GradientNorms,
+    GradientReport,
+    Gradients,
+    HiddenLayer,
+    History,
+    InputLayer,
+    InverseTimeDecay,
+    LayerGradients,
+    Lion,
+    Minimum,
+    MissingExtraError,
+    Nadam,
+    Network,
+    NotReadyError,
+    OneCycle,
+    Optimizer,
+    OutputLayer,
+    PiecewiseConstantDecay,
+    Predictor,
+    ReduceOnPlateau,
+    RMSprop,
+    Rprop,
+    Run,
+    Schedule,
+    SettingError,
+    ShapeError,
+    StepDecay,
+    TypednnError,
+    UnknownNameError,
+    WiringError,
+    backend,
+    gradcheck,
+    gradient_descent_epoch,
+    gradient_descent_threshold,
+    load,
+    minimize,
+    names,
+    save,
+    use_backend,
+)
+from typednn.arrays import ClassTargets, Truths
+from typednn.callbacks import Arrays, RunState
+from typednn.gradient_checking import GradientCheck
+from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers import Layer, TrainableLayer
+from typednn.metrics import CurveName
+from typednn.names import MetricName, MinimizerName, Names, OptimizerName
+
+Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+Matrix64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Vector32 = np.ndarray[tuple[int], np.dtype[np.float32]]
+Vector64 = np.ndarray[tuple[int], np.dtype[np.float64]]
+Tensor64 = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+Classifier = Network[np.float32, ClassTargets]
+Regressor = Network[np.float64, Truths]
+
+
+def input_layer(layer: InputLayer[np.float64]) -> None:
+    assert_type(InputLayer(3), InputLayer[np.float64])
+    assert_type(InputLayer(3, "tanh"), InputLayer[np.float64])
+    layer.put_values(np.zeros(2))
+    layer.forward()
+    assert_type(layer.pre_activations, Matrix64)
+
+
+def trainable_layer(layer: TrainableLayer[np.float64]) -> None:
+    layer.set_weights("he", seed=0)
+    layer.set_biases("constant", seed=np.random.default_rng(0))
+    layer.forward()
+    assert_type(layer.W, Matrix64)
+    assert_type(layer.Bias, Matrix64)
+    assert_type(layer.dLda, Matrix64)
+    assert_type(layer.dLdW, Matrix64)
+    assert_type(layer.dLdBias, Matrix64)
+    assert_type(layer.l1, float)
+    assert_type(layer.l2, float)
+    assert_type(layer.trainable, bool)
+
+
+def new_layers() -> None:
+    hidden, output = HiddenLayer(3, "relu", weights="he", biases="zeros"), OutputLayer(1)
+    assert_type(hidden, HiddenLayer[np.float64])
+    assert_type(output, OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "sigmoid", "bincrossentropy"), OutputLayer[np.float64, ClassTargets])
+    assert_type(OutputLayer(2, "softmax", "crossentropy"), OutputLayer[np.float64, ClassTargets])
+
+
+def attached(layer: TrainableLayer[np.float64], before: InputLayer[np.float64]) -> None:
+    layer.attach_after(before)
+
+
+def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
+    layer.backward()
+    assert_type(layer.dLdh, Matrix64)
+    assert_type(layer.dhda, Matrix64)
+
+
+def output_layer(layer: OutputLayer[np.float64]) -> None:
+    layer.set_actual([0.5])
+    layer.backward()
+    assert_type(layer.output(), Matrix64)
+    assert_type(layer.loss(), float)
+    assert_type(layer.dLdy, Matrix64)
+    assert_type(layer.dyda, Tensor64)
+    assert_type(layer.lossfnname, LossName)
+    assert_type(layer.last, bool)
+
+
+def first_of_any(first: Layer[np.float64]) -> None:
+    assert_type(first.length, int)
+    assert_type(first.actname, OutputActivationName)
+    assert_type(first.previous, Layer[np.float64] | None)
+    assert_type(first.next, Layer[np.float64] | None)
+    assert_type(first.last, bool)
+    assert_type(first.name, str)
+    first.put_values([1.0, 2.0])
+    first.forward()
+    assert_type(first.activations, Matrix64)
+    assert_type(first.pre_activations, Matrix64)
+
+
+def middle_of_any(middle: Layer[np.float64], first: Layer[np.float64]) -> None:
+    middle.attach_after(first)
+    middle.set_weights("one")
+    middle.set_biases("zeros")
+    middle.forward()
+    assert_type(middle.trainable, bool)
+
+
+def last_of_any(last: Layer[np.float64]) -> None:
+    last.forward()
+    last.set_actual([[1.0]])
+    last.backward()
+    assert_type(last.output(), Matrix64)
+    assert_type(last.loss(), float)
+    assert_type(last.dLdy, Matrix64)
+    assert_type(last.dyda, Tensor64)
+
+
+def gradients_of_any(middle: Layer[np.float64]) -> None:
+    middle.backward()
+    assert_type(middle.W, Matrix64)
+    assert_type(middle.Bias, Matrix64)
+    assert_type(middle.dLda, Matrix64)
+    assert_type(middle.dLdW, Matrix64)
+    assert_type(middle.dLdBias, Matrix64)
+    assert_type(middle.dLdh, Matrix64)
+    assert_type(middle.dhda, Matrix64)
+
+
+def classic_training(ann: list[Layer[np.float64]]) -> None:
+    x, y = np.zeros((3, 2)), [[0], [1], [1]]
+    assert_type(gradient_descent_epoch(ann, x, y, 0.1, 2), tuple[list[Layer[np.float64]], list[float]])
+    assert_type(
+        gradient_descent_threshold(ann, x, y, 0.1, 0.5, 2), tuple[list[Layer[np.float64]], list[float]]
+    )
+
+
+def classifier(network: Classifier) -> None:
+    x, labels, rates = np.zeros((3, 2), np.float32), np.array([0, 1, 1]), np.eye(3, 2, dtype=np.float32)
+    assert_type(network.layers, tuple[Layer[np.float32], ...])
+    assert_type(network.parameters, Vector32)
+    assert_type(network.dtype, np.dtype[np.float32])
+    assert_type(network.predict(x), Matrix32)
+    assert_type(network.predict(x.astype(np.uint8)), Matrix32)
+    assert_type(network.predictor(), Predictor[np.float32])
+    assert_type(network.forward(x), ForwardPass[np.float32, ClassTargets])
+    assert_type(network.loss(x, labels), float)
+    assert_type(network.loss(x, rates), float)
+    assert_type(network.evaluate(x, labels), Evaluation)
+    assert_type(network.fit(x, labels, epochs=1, validation_data=(x, labels)), History)
+    assert_type(network.fit(x, labels, epochs=1, optimizer="adam", metrics=["accuracy"]), History)
+    assert_type(network.fit_batches([(x, labels), (x, rates)], epochs=1, optimizer=Adam()), History)
+    assert_type(network.history, History)
+    assert_type(network.trainable, bool)
+    assert_type(network.summary(), str)
+    assert_type(minimize(network, x, labels, max_iterations=1), Minimum)
+    assert_type(gradcheck(network, x, labels), GradientReport)
+
+
+def regressor(network: Regressor) -> None:
+    x, y = np.zeros((3, 2)), np.ones((3, 1))
+    assert_type(network.predict(x), Matrix64)
+    assert_type(network.layers[1].W, Matrix64)
+    assert_type(network.loss(x, y), float)
+    assert_type(network.loss(x, y > 0.5), float)
+    assert_type(network.fit(x, y, epochs=1, learning_rate=0.1, shuffle=False, on_epoch=print), History)
+    assert_type(gradcheck(network, x, y), GradientReport)
+
+
+def new_networks() -> None:
+    values = [InputLayer(2), HiddenLayer(3), OutputLayer(1)]
+    classes = [InputLayer(2), HiddenLayer(3), OutputLayer(2, "softmax", "crossentropy")]
+    assert_type(Network(values, dtype=np.float32), Network[np.float32, Truths])
+    assert_type(Network(classes, dtype=np.float32), Network[np.float32, ClassTargets])
+    assert_type(Network(values), Network[np.float64, Truths])
+    assert_type(Network(classes), Network[np.float64, ClassTargets])
+
+
+def forward_pass(forward: ForwardPass[np.float64]) -> None:
+    y = np.ones((3, 1))
+    assert_type(forward.output, Matrix64)
+    assert_type(forward.loss(y), float)
+    assert_type(forward.backward(y), Gradients[np.float64])
+
+
+def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier) -> None:
+    assert_type(gradients.vector, Vector32)
+    assert_type(gradients.loss, float)
+    assert_type(gradients[network.layers[1]], LayerGradients[np.float32])
+
+
+def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
+    assert_type(gradients.dLda, Matrix32)
+    assert_type(gradients.dLdW, Matrix32)
+    assert_type(gradients.dLdBias, Matrix32)
+
+
+def predictor(predict: Predictor[np.float32]) -> None:
+    assert_type(predict(np.zeros(2, np.float32)), Vector32)
+
+
+def evaluation(evaluation: Evaluation) -> None:
+    assert_type(evaluation.loss, float)
+    assert_type(evaluation.accuracy, float | None)
+    assert_type(evaluation.r2, float | None)
+
+
+def history(history: History) -> None:
+    assert_type(history.loss, list[float])
+    assert_type(history.validation_loss, list[float])
+    assert_type(history.metrics, dict[MetricName, list[float]])
+    assert_type(history.validation_metrics, dict[MetricName, list[float]])
+    assert_type(history.curves(), dict[str, list[float]])
+    assert_type(history.curve("loss"), list[float])
+    assert_type(history.last(), str)
+    assert_type(history.of({"loss": [0.5]}), History)
+
+
+def plots(history: History, norms: GradientNorms, path: Path) -> None:
+    history.plot(path.with_suffix(".svg"))
+    norms.plot(str(path.with_suffix(".png")))
+
+
+def optimizer(any_optimizer: Optimizer) -> None:
+    assert_type(any_optimizer.learning_rate, float | Schedule)
+    assert_type(any_optimizer.weight_decay, float)
+    assert_type(any_optimizer.clip_norm, float | None)
+    assert_type(any_optimizer.clip_value, float | None)
+    assert_type(any_optimizer.rule, RuleName)
+    assert_type(any_optimizer.first_states, tuple[float, ...])
+    assert_type(any_optimizer.coefficients(1, np.ones(2), np.dtype(np.float32)), Matrix32)
+
+
+def sgd(descent: SGD) -> None:
+    assert_type(SGD(0.1, momentum=0.9, nesterov=True, clip_norm=1.0), SGD)
+    assert_type(descent.learning_rate, float | Schedule)
+    assert_type(descent.momentum, float)
+    assert_type(descent.nesterov, bool)
+    assert_type(descent.rule, RuleName)
+    assert_type(descent.first_states, tuple[float, ...])
+
+
+def rmsprop(rms: RMSprop) -> None:
+    assert_type(rms.learning_rate, float | Schedule)
+    assert_type(rms.rho, float)
+    assert_type(rms.momentum, float)
+    assert_type(rms.epsilon, float)
+    assert_type(rms.centered, bool)
+    assert_type(rms.rule, RuleName)
+    assert_type(rms.first_states, tuple[float, ...])
+
+
+def adagrad(ada: Adagrad) -> None:
+    assert_type(ada.learning_rate, float | Schedule)
+    assert_type(ada.initial_accumulator_value, float)
+    assert_type(ada.epsilon, float)
+    assert_type(ada.rule, RuleName)
+    assert_type(ada.first_states, tuple[float, ...])
+
+
+def adam(moments: Adam) -> None:
+    assert_type(Adam(CosineDecay(0.1, 10), beta_1=0.8, weight_decay=0.01), Adam)
+    assert_type(moments.learning_rate, float | Schedule)
+    assert_type(moments.beta_1, float)
+    assert_type(moments.beta_2, float)
+    assert_type(moments.epsilon, float)
+    assert_type(moments.rule, RuleName)
+    assert_type(moments.first_states, tuple[float, ...])
+
+
+def adamw_and_nadam(decayed: AdamW, nesterov: Nadam) -> None:
+    assert_type(decayed.weight_decay, float)
+    assert_type(nesterov.rule, RuleName)
+
+
+def rprop(resilient: Rprop) -> None:
+    assert_type(resilient.learning_rate, float)
+    assert_type(resilient.etas, tuple[float, float])
+    assert_type(resilient.step_sizes, tuple[float, float])
+    assert_type(resilient.rule, RuleName)
+    assert_type(resilient.first_states, tuple[float, ...])
+
+
+def lion(signs: Lion) -> None:
+    assert_type(signs.learning_rate, float | Schedule)
+    assert_type(signs.beta_1, float)
+    assert_type(signs.beta_2, float)
+    assert_type(signs.rule, RuleName)
+    assert_type(signs.first_states, tuple[float, ...])
+
+
+def schedule(any_schedule: Schedule) -> None:
+    assert_type(any_schedule(3), float)
+    assert_type(any_schedule.start, tuple[float, ...])
+    assert_type(any_schedule.rates(np.arange(3.0), any_schedule.start), Vector64)
+    assert_type(any_schedule.observe(any_schedule.start, 0.5), tuple[float, ...])
+
+
+def decays(step: StepDecay, exponential: ExponentialDecay, inverse: InverseTimeDecay) -> None:
+    steps = np.arange(3.0)
+    assert_type(step.initial_learning_rate, float)
+    assert_type(step.decay_steps, int)
+    assert_type(step.decay_rate, float)
+    assert_type(step.rates(steps, ()), Vector64)
+    assert_type(exponential.initial_learning_rate, float)
+    assert_type(exponential.decay_steps, int)
+    assert_type(exponential.decay_rate, float)
+    assert_type(exponential.rates(steps, ()), Vector64)
+    assert_type(inverse.initial_learning_rate, float)
+    assert_type(inverse.decay_steps, int)
+    assert_type(inverse.decay_rate, float)
+    assert_type(inverse.rates(steps, ()), Vector64)
+
+
+def piecewise(constants: PiecewiseConstantDecay) -> None:
+    assert_type(constants.boundaries, Sequence[int])
+    assert_type(constants.values, Sequence[float])
+    assert_type(constants.rates(np.arange(3.0), ()), Vector64)
+
+
+def cosines(cosine: CosineDecay, restarts: CosineDecayRestarts) -> None:
+    assert_type(cosine.initial_learning_rate, float)
+    assert_type(cosine.decay_steps, int)
+    assert_type(cosine.alpha, float)
+    assert_type(cosine.warmup_target, float | None)
+    assert_type(cosine.warmup_steps, int)
+    assert_type(cosine.rates(np.arange(3.0), ()), Vector64)
+    assert_type(restarts.initial_learning_rate, float)
+    assert_type(restarts.first_decay_steps, int)
+    assert_type(restarts.t_mul, float)
+    assert_type(restarts.m_mul, float)
+    assert_type(restarts.alpha, float)
+    assert_type(restarts.warmup_target, float | None)
+    assert_type(restarts.warmup_steps, int)
+    assert_type(restarts.rates(np.arange(3.0), ()), Vector64)
+
+
+def one_cycle(cycle: OneCycle) -> None:
+    assert_type(cycle.max_learning_rate, float)
+    assert_type(cycle.total_steps, int)
+    assert_type(cycle.pct_start, float)
+    assert_type(cycle.div_factor, float)
+    assert_type(cycle.final_div_factor, float)
+    assert_type(cycle.rates(np.arange(3.0), ()), Vector64)
+
+
+def plateau(reduced: ReduceOnPlateau) -> None:
+    assert_type(reduced.initial_learning_rate, float)
+    assert_type(reduced.factor, float)
+    assert_type(reduced.patience, int)
+    assert_type(reduced.min_delta, float)
+    assert_type(reduced.cooldown, int)
+    assert_type(reduced.min_learning_rate, float)
+    assert_type(reduced.start, tuple[float, ...])
+    assert_type(reduced.rates(np.arange(3.0), reduced.start), Vector64)
+    assert_type(reduced.observe(reduced.start, 0.5), tuple[float, ...])
+
+
+def run_of_a_training(run: Run) -> None:
+    assert_type(run.layers, tuple[Layer[np.float32] | Layer[np.float64], ...])
+    assert_type(run.parameters, np.ndarray[tuple[int], np.dtype[np.float32 | np.float64]])
+    assert_type(run.history, History)
+    assert_type(run.epoch, int)
+    assert_type(run.epochs, int)
+    assert_type(run.step, int)
+    assert_type(run.state(), RunState)
+    run.restore(run.state())
+    run.stop()
+
+
+def callback(watcher: Callback, run: Run) -> None:
+    assert_type(watcher.comes_last, bool)
+    watcher.on_begin(run)
+    watcher.on_batch(run)
+    watcher.on_epoch(run)
+    watcher.on_end(run)
+    assert_type(watcher.state(), Arrays)
+    watcher.restore({}, run)
+
+
+def early_stopping(stopping: EarlyStopping, run: Run) -> None:
+    assert_type(EarlyStopping("validation_accuracy", patience=3), EarlyStopping)
+    stopping.on_begin(run)
+    stopping.on_epoch(run)
+    stopping.on_end(run)
+    assert_type(stopping.best, float)
+    assert_type(stopping.best_epoch, int)
+    assert_type(stopping.monitor, CurveName)
+    assert_type(stopping.min_delta, float)
+    assert_type(stopping.patience, int)
+    assert_type(stopping.restore_best_weights, bool)
+    stopping.restore(stopping.state(), run)
+
+
+def gradient_norms(norms: GradientNorms, run: Run) -> None:
+    norms.on_begin(run)
+    norms.on_batch(run)
+    norms.on_epoch(run)
+    assert_type(norms.norms, list[list[float]])
+    norms.restore(norms.state(), run)
+
+
+def checkpoint(kept: Checkpoint, run: Run) -> None:
+    assert_type(kept.path, Path)
+    assert_type(kept.every, int)
+    assert_type(kept.resume, bool)
+    assert_type(kept.comes_last, bool)
+    kept.on_begin(run)
+    kept.on_epoch(run)
+    kept.on_end(run)
+
+
+def minimum(found: Minimum) -> None:
+    assert_type(found.loss, float)
+    assert_type(found.objective, float)
+    assert_type(found.iterations, int)
+    assert_type(found.evaluations, int)
+    assert_type(found.success, bool)
+    assert_type(found.message, str)
+
+
+def gradient_report(report: GradientReport) -> None:
+    assert_type(report.checks, tuple[GradientCheck, ...])
+    assert_type(report.dtype, str)
+    assert_type(report.passed, bool)
+
+
+def saving_and_loading(network: Regressor, path: Path) -> None:
+    save(network, path)
+    assert_type(load(path), Network[np.float32] | Network[np.float64])
+    assert_type(load(str(path), np.float64), Network[np.float64])
+
+
+def backends(switch: use_backend) -> None:
+    assert_type(backend(), Literal["numba", "numpy"])
+    assert_type(switch.previous, Literal["numba", "numpy"])
+    with use_backend("numpy") as nothing:
+        assert_type(nothing, None)
+
+
+def parsed_names() -> None:
+    assert_type(names.activation("relu"), ActivationName)
+    assert_type(names.hidden_activation("relu"), ActivationName)
+    assert_type(names.output_activation("softmax"), OutputActivationName)
+    assert_type(names.loss("MSE"), LossName)
+    assert_type(names.weight_initializer("he"), WeightInitializerName)
+    assert_type(names.bias_initializer("zeros"), BiasInitializerName)
+    assert_type(names.optimizer("adam"), OptimizerName)
+    assert_type(names.metric("accuracy"), MetricName)
+    assert_type(names.minimizer("BFGS"), MinimizerName)
+    assert_type(names.backend("numpy"), Literal["numba", "numpy"])
+
+
+def table_of_names(table: Names[LossName]) -> None:
+    assert_type(table.kind, str)
+    assert_type(table.known, tuple[LossName, ...])
+    assert_type(list(table), list[LossName])
+
+
+def divergence(error: DivergenceError) -> None:
+    assert_type(error.epoch, int | None)
+    assert_type(error.step, int | None)
+    assert_type(error.layer, int | None)
+
+
+def errors() -> None:
+    assert_type(TypednnError("where: what"), TypednnError)
+    assert_type(ArrayTypeError("where: what"), ArrayTypeError)
+    assert_type(DataError("where: what"), DataError)
+    assert_type(DivergenceError("where: what", 1, 2, 0), DivergenceError)
+    assert_type(FileFormatError("where: what"), FileFormatError)
+    assert_type(MissingExtraError("rich", "this", "cli"), MissingExtraError)
+    assert_type(NotReadyError("where: what"), NotReadyError)
+    assert_type(SettingError("where: what"), SettingError)
+    assert_type(ShapeError("where: what"), ShapeError)
+    assert_type(UnknownNameError("loss", "mse", ["MSE"]), UnknownNameError)
+    assert_type(WiringError("where: what"), WiringError)

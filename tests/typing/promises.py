@@ -1,0 +1,58 @@
+"""`assert_type` at run time: a value against the type that it is declared to have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from typednn import Network
+
+T = TypeVar("T")
+
+
+def assert_type(value: T, declared: Any) -> T:
+    """The value; raises AssertionError where it is not of the type."""
+    assert conforms(value, declared), f"{describe(value)} is not of type {declared}"
+    return value
+
+
+def conforms(value: Any, declared: Any) -> bool:
+    """Whether a value is of a type, an array of its rank and dtype; arrays can be written to."""
+    origin, arguments = get_origin(declared) or declared, get_args(declared)
+    if origin in (Union, UnionType):
+        return any(conforms(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments
+    if declared is None:
+        return isinstance(value, NoneType)
+    if not isinstance(value, origin):
+        return False
+    if origin is np.ndarray:
+        shape, dtype = arguments
+        return _fits(value.shape, get_args(shape)) and conforms(value.dtype, dtype) and value.flags.writeable
+    if origin is np.dtype:
+        kinds = get_args(arguments[0]) or arguments
+        return value.isnative and any(np.issubdtype(value, kind) for kind in kinds)
+    if origin is Network:
+        return bool(value.dtype == value.parameters.dtype == arguments[0])
+    if origin is tuple:
+        wanted = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        return len(wanted) == len(value) and all(map(conforms, value, wanted))
+    return origin is not list or all(conforms(each, arguments[0]) for each in value)
+
+
+def describe(value: Any) -> str:
+    """What a value is."""
+    if type(value) is np.ndarray:
+        array: NDArray[np.generic] = value
+        writable = "writable" if array.flags.writeable else "read-only"
+        return f"a {writable} array of shape {array.shape} and dtype {array.dtype}"
+    return f"{value!r} of type {type(value).__name__}"
+
+
+def _fits(shape: Sequence[int], declared: tuple[Any, ...]) -> bool:
+    return declared[-1] is ... or len(shape) == len(declared)
