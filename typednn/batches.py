@@ -63,6 +63,10 @@ class Rows(Generic[F]):
         make: makes them of some of the array; None where the array is what the kernels read.
     """
 
+    array: NDArray[np.generic]
+    row_bytes: int
+    make: Callable[[NDArray[np.generic]], Matrix[F]]
+
     def __init__(
         self,
         array: NDArray[np.generic],
@@ -91,6 +95,12 @@ class CheckedSamples(Generic[F]):
         weights: `(n_samples,)`, or `(0,)` where all weigh the same.
         at_once: so many of them may be taken at a time.
     """
+
+    x: Rows[F]
+    t: Rows[F]
+    weights: Vector[F]
+    y: NDArray[np.generic]
+    at_once: int
 
     def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F]) -> None:
         self.x, self.t, self.weights = x, t, weights
@@ -276,6 +286,9 @@ def split_at(count: int, share: float) -> int:
 class ArraySource(Generic[F]):
     """All samples in each epoch; `random` draws the order."""
 
+    samples: CheckedSamples[F]
+    random: np.random.Generator | None
+
     def __init__(self, samples: CheckedSamples[F], random: np.random.Generator | None) -> None:
         self.samples, self.random = samples, random
         self.length: int | None = len(samples)
@@ -295,6 +308,12 @@ class BatchSource(Generic[F]):
     Without `steps` an epoch is all that the iterable gives, from the beginning. With it, an epoch is so many
     batches, the next goes on with what follows, and a training that is resumed passes over those it has had.
     """
+
+    batches: Iterable[Batch[F]]
+    steps: int | None
+    format: SampleFormat[F]
+    class_weight: Mapping[int, float] | None
+    passed: int
 
     def __init__(
         self,

@@ -130,6 +130,12 @@ class EarlyStopping(Callback):
         SettingError: a setting outside its range.
     """
 
+    min_delta: float
+    patience: int
+    restore_best_weights: bool
+    best_epoch: int
+    best: float
+
     def __init__(
         self,
         monitor: CurveName = "validation_loss",

@@ -40,6 +40,10 @@ class Checkpoint(Callback):
         SettingError: `every` is not a positive integer.
     """
 
+    path: Path
+    every: int
+    resume: bool
+
     comes_last = True
 
     def __init__(self, path: PathLike, every: int = 1, *, resume: bool = False) -> None:

@@ -58,6 +58,10 @@ class DivergenceError(TypednnError, RuntimeError):
         layer: the place in the network of the layer where the first infinity or NaN arose.
     """
 
+    epoch: int | None
+    step: int | None
+    layer: int | None
+
     def __init__(
         self, message: str, epoch: int | None = None, step: int | None = None, layer: int | None = None
     ) -> None:

@@ -46,6 +46,25 @@ class Fit(Run, Generic[F]):
         history: what is recorded goes there.
     """
 
+    epochs: int
+    history: History
+    step: int
+    chain: Chain[F]
+    loss: int
+    trainer: Trainer[F]
+    source: ArraySource[F] | BatchSource[F]
+    batch_size: int | None
+    trained: CheckedSamples[F] | None
+    held_out: CheckedSamples[F] | None
+    measure: Measure
+    random: np.random.Generator
+    callbacks: list[Callback]
+    on_epoch: Callable[[History], None] | None
+    each_step: list[Callback]
+    stopped: bool
+    total: float
+    count: int
+
     def __init__(
         self,
         chain: Chain[F],

@@ -181,10 +181,15 @@ class Measure:
         MissingExtraError: scikit-learn is not installed.
     """
 
+    several: bool
+    classes: bool
+    exclusive: bool
+
     def __init__(
         self, metrics: Iterable[MetricName], activation: OutputActivationName, loss: LossName, outputs: int
     ) -> None:
-        self.names: tuple[MetricName, ...] = tuple(dict.fromkeys(map(names.metric, metrics)))
+        unique: dict[MetricName, None] = dict.fromkeys(names.metric(name) for name in metrics)
+        self.names: tuple[MetricName, ...] = tuple(unique)
         self.several = loss == "crossentropy" or activation == "softmax"
         self.classes = self.several or loss == "bincrossentropy"
         self.exclusive = self.several and outputs > 2

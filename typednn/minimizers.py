@@ -132,6 +132,10 @@ class Objective(Generic[F]):
         ShapeError, ArrayTypeError, DataError: data that do not fit.
     """
 
+    evaluations: int
+    best: Vector[np.float64]
+    lowest: float
+
     def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
         self._network, self._chain = network, network._chain
         self._x, self._t = network._as_data(x, y)

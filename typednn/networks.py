@@ -121,6 +121,8 @@ class Network(Generic[F, Y_co]):
         ArrayTypeError: another dtype.
     """
 
+    history: History
+
     @overload
     def __init__(
         self: Network[np.float64, ClassTargets],

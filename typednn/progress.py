@@ -72,6 +72,12 @@ class Bar:
         wanted: whether there is to be a bar.
     """
 
+    epochs: int
+    length: int | None
+    text: str
+    next: float
+    stack: ExitStack
+
     def __init__(self, epochs: int, length: int | None, wanted: bool) -> None:
         self.epochs, self.length, self.text = epochs, length, ""
         self.next = perf_counter() + PATIENCE if wanted and on_terminal() else inf

@@ -20,7 +20,7 @@ from typednn_kernels.layout import weights
 from typednn.arrays import read_only
 from typednn.backends import kernels
 from typednn.batches import CheckedSamples
-from typednn.chains import Chain
+from typednn.chains import Chain, Workspace
 from typednn.errors import DivergenceError
 from typednn.optimizers import Optimizer
 from typednn.updates import Updates
@@ -39,6 +39,10 @@ class BadStepError(Exception):
         layer: the place of the layer where the first number that is not finite arose.
         what: what kind of number that is.
     """
+
+    sample: int
+    layer: int
+    what: str
 
     def __init__(self, sample: int, layer: int, what: str) -> None:
         super().__init__(sample, layer, what)
@@ -62,6 +66,14 @@ class Trainer(Generic[F]):
     Raises:
         SettingError: a setting of the optimiser that the dtype cannot hold.
     """
+
+    chain: Chain[F]
+    loss: int
+    batch_size: int
+    updates: Updates[F]
+    workspace: Workspace[F]
+    gradient: Vector[F]
+    piece: int
 
     def __init__(self, chain: Chain[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.chain, self.loss = chain, loss

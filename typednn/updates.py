@@ -32,6 +32,13 @@ class Updates(Generic[F]):
         SettingError: a setting that the dtype cannot hold, or a decay of all that there is.
     """
 
+    dtype: np.dtype[F]
+    optimizer: Optimizer
+    rule: int
+    segments: Segments
+    penalties: Matrix[F]
+    step: int
+
     def __init__(self, chain: Chain[F], optimizer: Optimizer) -> None:
         self.dtype, self.optimizer = chain.dtype, optimizer
         self.rule = CODES[optimizer.rule]

@@ -7,7 +7,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -252,7 +252,8 @@ def other(change: str) -> Network[Any]:
     last: Any = ("sigmoid", "crossentropy") if change == "output" else ("softmax", "crossentropy")
     dtype: Any = np.float32 if change == "dtype" else np.float64
     layers: list[Any] = [InputLayer(3), *between, OutputLayer(2, *last)]
-    return Network(layers, dtype, 0)
+    network: Network[Any] = cast("Any", Network)(layers, dtype, 0)
+    return network
 
 
 DIFFERENCES = {

@@ -31,6 +31,9 @@ class TrainableLayer(Layer[F, Y_co]):
         l1, l2: training lowers the loss plus l1 times the sum of |W| plus l2 times the sum of W².
     """
 
+    l1: float
+    l2: float
+
     def __init__(
         self,
         length: int,
