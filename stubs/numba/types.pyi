@@ -11,6 +11,9 @@ class Signature:
 class Array(Type):
     def __init__(self, dtype: Type, ndim: int, layout: str) -> None: ...
 
+class CPointer(Type):
+    def __init__(self, dtype: Type) -> None: ...
+
 class StarArgTuple(Type):
     @classmethod
     def from_types(cls, tys: Iterable[Type]) -> StarArgTuple: ...
