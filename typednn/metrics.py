@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import OutputActivationName
 from typednn_kernels.losses import LossName
 
 from typednn.arrays import one_hot
@@ -42,6 +41,10 @@ CurveName: TypeAlias = Literal[
     "validation_r2",
 ]
 """The curves of a history."""
+
+OF_ONE_CLASS: tuple[LossName, ...] = ("crossentropy", "kl_divergence")
+OF_TWO_SIDES: tuple[LossName, ...] = ("bincrossentropy", "focal")
+"""Losses of probabilities that a sample is of one class of several, and that each output is 1 or 0."""
 
 Outputs: TypeAlias = NDArray[np.floating]
 Classes: TypeAlias = NDArray[np.intp]
@@ -183,12 +186,10 @@ class Measure:
         MissingExtraError: scikit-learn is not installed.
     """
 
-    def __init__(
-        self, names: Iterable[MetricName], activation: OutputActivationName, loss: LossName, outputs: int
-    ) -> None:
+    def __init__(self, names: Iterable[MetricName], activation: str, loss: str, outputs: int) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self.several = loss == "crossentropy" or activation == "softmax"
-        self.classes = self.several or loss == "bincrossentropy"
+        self.several = loss in OF_ONE_CLASS or activation == "softmax"
+        self.classes = self.several or loss in OF_TWO_SIDES
         self.exclusive = self.several and outputs > 2
         for name in self.names:
             if name not in BY_NAME:

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    ActivationName,
+    CustomActivation,
+    OutputActivationName,
+    elementwise_names,
+)
 from typednn_kernels.arrays import F
-from typednn_kernels.losses import LossName
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 
 from typednn.entries import Entry, parsed
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
@@ -22,9 +28,6 @@ MOST_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
 DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
-ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
-OUTPUT_ACTIVATIONS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
-LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class DescribedLayer:
     """A layer before it takes memory; the last one has a loss."""
 
     length: int
-    activation: OutputActivationName
-    loss: LossName | None
+    activation: OutputActivationName | CustomActivation
+    loss: LossName | CustomLoss | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,20 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
         item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].count(1), item["activation"]
         if last:
-            loss: LossName = item["loss"].one_of(LOSSES)
-            layers.append(DescribedLayer(length, activation.one_of(OUTPUT_ACTIVATIONS), loss))
+            losses: tuple[LossName | CustomLoss, ...] = tuple(row.name for row in LOSSES)
+            outputs: tuple[OutputActivationName | CustomActivation, ...] = tuple(
+                row.name for row in ACTIVATIONS
+            )
+            loss: LossName | CustomLoss = item["loss"].one_of(losses, adds="register_loss")
+            output: OutputActivationName | CustomActivation = activation.one_of(
+                outputs, adds="register_activation"
+            )
+            layers.append(DescribedLayer(length, output, loss))
         else:
-            layers.append(DescribedLayer(length, activation.one_of(ACTIVATIONS), None))
+            hidden: ActivationName | CustomActivation = activation.one_of(
+                elementwise_names(), adds="register_activation"
+            )
+            layers.append(DescribedLayer(length, hidden, None))
     return layers
 
 

@@ -37,14 +37,14 @@ from typednn.batches import (
 )
 from typednn.callbacks import Callback
 from typednn.chains import Workspace
-from typednn.errors import ArrayTypeError, SettingError, WiringError
+from typednn.errors import ArrayTypeError, NotReadyError, SettingError, WiringError
 from typednn.fitting import CHUNK, Fit
 from typednn.histories import History
 from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
-from typednn.metrics import Measure, MetricName
+from typednn.metrics import OF_ONE_CLASS, OF_TWO_SIDES, Measure, MetricName
 from typednn.optimizers import SGD, Optimizer
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
@@ -76,8 +76,9 @@ class Network(Generic[F]):
 
     Args:
         layers: an input layer, hidden layers, an output layer. They are attached to each other; weights
-            that are not set yet are drawn as the layer names it, or by activation: He for relu, Glorot
-            for the others; biases are 0 unless the layer names another initialiser.
+            that are not set yet are drawn as the layer names it, or by activation: He for relu and its
+            like, LeCun for selu, Glorot for the others; biases are 0 unless the layer names another
+            initialiser.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
 
@@ -121,7 +122,6 @@ class Network(Generic[F]):
         self._random = rng
         self.history = History()
         self._output = cast("OutputLayer[F]", members[-1])
-        self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
             if isinstance(layer, TrainableLayer):
                 initialize(layer, rng)
@@ -150,6 +150,13 @@ class Network(Generic[F]):
     def trainable(self, value: bool) -> None:
         for layer in self.layers[1:]:
             layer.trainable = value
+
+    @property
+    def _loss(self) -> int:
+        name = self._output.lossfnname
+        if name not in LOSS_CODES:
+            raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
+        return LOSS_CODES[name]
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -195,10 +202,10 @@ class Network(Generic[F]):
         samples, t = self._as_data(x, y)
         loss = self._mean_loss(samples, t)
         outputs = self.predict(x)
-        if self._output.lossfnname == "crossentropy":
+        if self._output.lossfnname in OF_ONE_CLASS:
             right = outputs.argmax(axis=1) == t.argmax(axis=1)
             return Evaluation(loss, float(right.mean()), None)
-        if self._output.lossfnname == "bincrossentropy":
+        if self._output.lossfnname in OF_TWO_SIDES:
             right = ((outputs >= 0.5) == (t >= 0.5)).all(axis=1)
             return Evaluation(loss, float(right.mean()), None)
         residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
-from typednn_kernels.activations import CODES, ActivationName
+from typednn_kernels.activations import CODES, ActivationName, CustomActivation, elementwise_names
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.backends import kernels
@@ -19,7 +17,7 @@ class HiddenLayer(TrainableLayer[F]):
 
     Args:
         length: the number of units.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`.
+        actfn: a name of `ActivationName`, or what `register_activation` returned.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
         l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
             |W| plus l2 times the sum of W². The losses that are reported are without them.
@@ -32,7 +30,7 @@ class HiddenLayer(TrainableLayer[F]):
     def __init__(
         self,
         length: int,
-        actfn: ActivationName = "none",
+        actfn: ActivationName | CustomActivation = "none",
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
@@ -40,7 +38,7 @@ class HiddenLayer(TrainableLayer[F]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, weights, biases, l1, l2)
-        self.actname = checked_name("hidden activation", actfn, get_args(ActivationName))
+        self.actname = checked_name("hidden activation", actfn, elementwise_names())
         self._alone()
 
     @property

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, ActivationName
+from typednn_kernels.activations import CODES, ActivationName, CustomActivation, elementwise_names
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import as_sample, is_plain_sample
@@ -19,16 +17,16 @@ class InputLayer(Layer[F]):
 
     Args:
         length: the number of features.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`, applied to the features.
+        actfn: a name of `ActivationName`, or what `register_activation` returned; applied to the features.
 
     Raises:
         SettingError: the length is not a positive integer.
         UnknownNameError: no such activation.
     """
 
-    def __init__(self, length: int, actfn: ActivationName = "none") -> None:
+    def __init__(self, length: int, actfn: ActivationName | CustomActivation = "none") -> None:
         super().__init__(length)
-        self.actname = checked_name("activation", actfn, get_args(ActivationName))
+        self.actname = checked_name("activation", actfn, elementwise_names())
         self._alone()
 
     def put_values(self, values: ArrayLike) -> None:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.backends import kernels
@@ -29,7 +29,7 @@ class Layer(Generic[F]):
         previous, next: the neighbours, or None.
     """
 
-    actname: OutputActivationName
+    actname: OutputActivationName | CustomActivation
     last = False
     """Whether no layer can come after it."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, LossName
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 
 from typednn.arrays import as_sample, check_range, is_plain_sample
 from typednn.backends import kernels
@@ -24,8 +22,8 @@ class OutputLayer(TrainableLayer[F]):
 
     Args:
         length: the number of outputs.
-        outputfn: `"none"`, `"sigmoid"`, `"relu"`, `"tanh"` or `"softmax"`.
-        lossfn: `"MSE"`, `"bincrossentropy"` or `"crossentropy"`.
+        outputfn: a name of `OutputActivationName`, or what `register_activation` returned.
+        lossfn: a name of `LossName`, or what `register_loss` returned.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
         l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
             |W| plus l2 times the sum of W². The losses that are reported are without them.
@@ -43,8 +41,8 @@ class OutputLayer(TrainableLayer[F]):
     def __init__(
         self,
         length: int,
-        outputfn: OutputActivationName = "none",
-        lossfn: LossName = "MSE",
+        outputfn: OutputActivationName | CustomActivation = "none",
+        lossfn: LossName | CustomLoss = "MSE",
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
@@ -52,8 +50,8 @@ class OutputLayer(TrainableLayer[F]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, weights, biases, l1, l2)
-        self.actname = checked_name("output activation", outputfn, get_args(OutputActivationName))
-        self.lossfnname: LossName = checked_name("loss", lossfn, get_args(LossName))
+        self.actname = checked_name("output activation", outputfn, tuple(CODES))
+        self.lossfnname: LossName | CustomLoss = checked_name("loss", lossfn, tuple(LOSS_CODES))
         self._alone()
 
     def __repr__(self) -> str:
