@@ -118,7 +118,7 @@ def gradcheck(network: Network[F], x: Matrix[F], y: Targets[F]) -> GradientRepor
     Args:
         network: of any dtype; it is not changed.
         x: samples `(n_samples, n_features)`; a few are enough.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
 
     Raises:
         ShapeError, ArrayTypeError, DataError: data that do not fit.

@@ -8,7 +8,6 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.losses import CODES as LOSS_CODES
 
 from typednn.arrays import as_real
 from typednn.batches import Samples, format_of
@@ -31,7 +30,7 @@ def gradient_descent_epoch(
     Args:
         ANN: the layers, attached and with weights, the input layer first.
         x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
         eta: the learning rate.
         epochs: how many times each sample is used.
 
@@ -56,7 +55,7 @@ def gradient_descent_threshold(
     Args:
         ANN: the layers, attached and with weights, the input layer first.
         x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
         eta: the learning rate.
         thresh: training ends with the first epoch whose mean loss is not above this.
         max_epochs: it ends after so many epochs in any case.
@@ -85,7 +84,7 @@ def _epochs(
     chain, output = _network(ANN)
     check_rate("eta", eta)
     samples = _classic_data(chain, output, x, y)
-    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], 1, SGD(eta))
+    trainer = Trainer(chain, output._loss_code, 1, SGD(eta))
     n, done = len(samples), 0
     while done < epochs:
         count = min(epochs - done, max(1, steps_at_once // n))

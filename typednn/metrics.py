@@ -10,10 +10,10 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.losses import LossName
+from typednn_kernels.losses import Loss
 
 from typednn.arrays import one_hot
-from typednn.batches import classes_in, likely
+from typednn.batches import classes_in, sides_in
 from typednn.errors import MissingExtraError, SettingError, UnknownNameError
 
 MetricName: TypeAlias = Literal[
@@ -42,10 +42,6 @@ CurveName: TypeAlias = Literal[
 ]
 """The curves of a history."""
 
-OF_ONE_CLASS: tuple[LossName, ...] = ("crossentropy", "kl_divergence")
-OF_TWO_SIDES: tuple[LossName, ...] = ("bincrossentropy", "focal")
-"""Losses of probabilities that a sample is of one class of several, and that each output is 1 or 0."""
-
 Outputs: TypeAlias = NDArray[np.floating]
 Classes: TypeAlias = NDArray[np.intp]
 
@@ -58,7 +54,7 @@ class Results:
         targets: as they came, `(n_samples, n_outputs)` or labels `(n_samples,)`.
         outputs: `(n_samples, n_outputs)`.
         truth: classes `(n_samples,)`; of several independent outputs 0 or 1 `(n_samples, n_outputs)`.
-        read: the same, as the outputs have it: the largest, or those of 0.5 and more.
+        read: the same, as the outputs have it: the largest, or those above the loss's boundary.
         exclusive: whether a sample is of one class, of three or more.
     """
 
@@ -186,10 +182,10 @@ class Measure:
         MissingExtraError: scikit-learn is not installed.
     """
 
-    def __init__(self, names: Iterable[MetricName], activation: str, loss: str, outputs: int) -> None:
-        self.names = tuple(dict.fromkeys(names))
-        self.several = loss in OF_ONE_CLASS or activation == "softmax"
-        self.classes = self.several or loss in OF_TWO_SIDES
+    def __init__(self, names: Iterable[MetricName], activation: str, loss: Loss, outputs: int) -> None:
+        self.names, self.boundary = tuple(dict.fromkeys(names)), loss.boundary
+        self.several = loss.targets == "classes" or activation == "softmax"
+        self.classes = self.several or loss.targets != "numbers"
         self.exclusive = self.several and outputs > 2
         for name in self.names:
             if name not in BY_NAME:
@@ -198,7 +194,7 @@ class Measure:
             if (of == "classes" and not self.classes) or (of == "exclusive classes" and not self.exclusive):
                 raise SettingError(
                     f"the metric {name!r} is of {of}, which a network with {outputs} outputs, {activation} "
-                    f"and {loss} does not tell apart"
+                    f"and {loss.name} does not tell apart"
                 )
         if self.names:
             try:
@@ -213,8 +209,8 @@ class Measure:
         """
         if not self.names:
             return {}
-        read_as = classes_in if self.several or outputs.shape[1] == 1 else likely
-        truth, read = read_as(targets), read_as(outputs)
+        read_as = classes_in if self.several or outputs.shape[1] == 1 else sides_in
+        truth, read = read_as(targets, self.boundary), read_as(outputs, self.boundary)
         results = Results(targets, outputs, truth, read, self.exclusive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of scikit-learn, about what is not defined

@@ -20,7 +20,6 @@ from typing import Generic, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
 from typednn.arrays import Targets, Weights, as_matrix, as_targets, check_range, check_same_length
@@ -33,18 +32,19 @@ from typednn.batches import (
     Samples,
     ValidationData,
     format_of,
+    sides_in,
     split_at,
 )
 from typednn.callbacks import Callback
 from typednn.chains import Workspace
-from typednn.errors import ArrayTypeError, NotReadyError, SettingError, WiringError
+from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.fitting import CHUNK, Fit
 from typednn.histories import History
 from typednn.initializers import Seed, generator
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
-from typednn.metrics import OF_ONE_CLASS, OF_TWO_SIDES, Measure, MetricName
+from typednn.metrics import Measure, MetricName
 from typednn.optimizers import SGD, Optimizer
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
@@ -60,8 +60,9 @@ class Evaluation:
 
     Attributes:
         loss: the mean loss.
-        accuracy: the share of samples whose class is right (softmax: the largest output; sigmoid with
-            bincrossentropy: every output on the right side of 0.5); None for other networks.
+        accuracy: the share of samples whose class is right (crossentropy and kl_divergence: the largest
+            output; bincrossentropy and focal: every output on the right side of 0.5; hinge: of 0); None for
+            other networks.
         r2: the coefficient of determination, averaged over outputs; None where accuracy is given. For
             constant targets, as in scikit-learn, 1 where all outputs are right, else 0.
     """
@@ -153,10 +154,7 @@ class Network(Generic[F]):
 
     @property
     def _loss(self) -> int:
-        name = self._output.lossfnname
-        if name not in LOSS_CODES:
-            raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
-        return LOSS_CODES[name]
+        return self._output._loss_code
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -201,12 +199,12 @@ class Network(Generic[F]):
         """The loss, and the accuracy or R², of the samples x, y (as in `fit`)."""
         samples, t = self._as_data(x, y)
         loss = self._mean_loss(samples, t)
-        outputs = self.predict(x)
-        if self._output.lossfnname in OF_ONE_CLASS:
+        outputs, row = self.predict(x), LOSSES[self._loss]
+        if row.targets == "classes":
             right = outputs.argmax(axis=1) == t.argmax(axis=1)
             return Evaluation(loss, float(right.mean()), None)
-        if self._output.lossfnname in OF_TWO_SIDES:
-            right = ((outputs >= 0.5) == (t >= 0.5)).all(axis=1)
+        if row.targets != "numbers":
+            right = (sides_in(outputs, row.boundary) == sides_in(t, row.boundary)).all(axis=1)
             return Evaluation(loss, float(right.mean()), None)
         residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
         total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
@@ -249,7 +247,8 @@ class Network(Generic[F]):
         Args:
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
                 larger than memory.
-            y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of
+                classes: crossentropy or kl_divergence.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
             optimizer: such as `Adam(learning_rate=1e-3)`; see `typednn.optimizers`. It starts anew.
@@ -263,8 +262,8 @@ class Network(Generic[F]):
             sample_weight: `(n_samples,)`; the loss of a batch is the mean of its samples' losses, each times
                 its weight.
             class_weight: the weights of classes, by label; 1 for others. Multiplied with `sample_weight`.
-            label_smoothing: for crossentropy, t (1 - s) + s / n_outputs in place of the target t; for
-                bincrossentropy, t (1 - s) + s / 2.
+            label_smoothing: for crossentropy and kl_divergence, t (1 - s) + s / n_outputs in place of the
+                target t; for bincrossentropy and focal, t (1 - s) + s / 2.
             callbacks: what is called on the way: `EarlyStopping`, `Checkpoint`, `GradientNorms`, your own.
             on_epoch: called with the history after each epoch.
             progress: whether a training of some seconds shows a bar on a terminal.
@@ -401,7 +400,7 @@ class Network(Generic[F]):
             batch_size=batch_size,
             trained=trained,
             held_out=None if validation_data is None else takes.validation(validation_data),
-            measure=Measure(metrics, output.actname, output.lossfnname, output.length),
+            measure=Measure(metrics, output.actname, LOSSES[self._loss], output.length),
             random=self._random,
             epochs=epochs,
             callbacks=callbacks,
@@ -434,8 +433,7 @@ class Network(Generic[F]):
 
     def _as_targets(self, y: Targets[F]) -> Matrix[F]:
         row = LOSSES[self._loss]
-        classes = row.name == "crossentropy"
-        t = as_targets(y, self._output.length, self.dtype, classes, "Network")
+        t = as_targets(y, self._output.length, self.dtype, row.targets == "classes", "Network")
         check_range(t, row.target_minimum, row.target_maximum, "y", "Network")
         return t
 

@@ -115,7 +115,7 @@ def register_loss(
         _check_slope(
             what, partial(_swapped, f, t), partial(_swapped, df, t), y, f"y = {{0:.6g}}, t = {number:.6g}"
         )
-    row = Loss(CustomLoss(name), f, df, "mean", None, f, *targets, "registered by a user")
+    row = Loss(CustomLoss(name), f, df, "mean", None, f, "numbers", *targets, "registered by a user")
     with _lock:
         code = losses.CODES.get(name)
         _check_free(what, len(LOSSES), None if code is None else LOSSES[code], row)

@@ -32,6 +32,13 @@ LossName: TypeAlias = Literal[
     "focal",
 ]
 
+TargetKind: TypeAlias = Literal["numbers", "signs", "probabilities", "classes"]
+"""What the targets of a loss are.
+
+numbers: any, within its range. signs: of each output, 1 or -1, and 0 stands for -1. probabilities: of each
+output, that it is 1. classes: one row of probabilities that a sample is of each class, or its label.
+"""
+
 CustomLoss = NewType("CustomLoss", str)
 """The name of a loss that a user has registered."""
 
@@ -57,9 +64,15 @@ class Loss:
     over_outputs: Literal["mean", "sum"]
     canonical: OutputActivationName | None
     stable_value: Callable[[Values, Values], Values]
+    targets: TargetKind
     target_minimum: float
     target_maximum: float
     description: str
+
+    @property
+    def boundary(self) -> float:
+        """Above it, an output or a target of two sides is on the upper one."""
+        return 0.0 if self.targets == "signs" else 0.5
 
     @property
     def any_target(self) -> bool:
@@ -191,6 +204,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _squared_error,
+        "numbers",
         -INFINITY,
         INFINITY,
         "mean over outputs of (y - t)^2",
@@ -202,6 +216,7 @@ LOSSES: list[Loss] = [
         "mean",
         "sigmoid",
         _binary_cross_entropy_of_logits,
+        "probabilities",
         0.0,
         1.0,
         "mean over outputs of -(t log(y) + (1 - t) log(1 - y))",
@@ -213,6 +228,7 @@ LOSSES: list[Loss] = [
         "sum",
         "softmax",
         _cross_entropy_of_log_probabilities,
+        "classes",
         0.0,
         INFINITY,
         "sum over classes of -t log(y)",
@@ -224,6 +240,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _absolute_error,
+        "numbers",
         -INFINITY,
         INFINITY,
         "mean over outputs of |y - t|",
@@ -235,6 +252,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _huber,
+        "numbers",
         -INFINITY,
         INFINITY,
         "mean over outputs of (y - t)^2 / 2 where |y - t| is at most 1, |y - t| - 1/2 elsewhere",
@@ -246,6 +264,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _log_cosh,
+        "numbers",
         -INFINITY,
         INFINITY,
         "mean over outputs of log(cosh(y - t))",
@@ -257,6 +276,7 @@ LOSSES: list[Loss] = [
         "mean",
         "exponential",
         _poisson_of_logarithms,
+        "numbers",
         0.0,
         INFINITY,
         "mean over outputs of y - t log(y)",
@@ -268,6 +288,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _hinge,
+        "signs",
         -1.0,
         1.0,
         "mean over outputs of max(1 - t y, 0), t being -1 or 1; 0 counts as -1",
@@ -279,6 +300,7 @@ LOSSES: list[Loss] = [
         "sum",
         "softmax",
         _kl_divergence_of_log_probabilities,
+        "classes",
         0.0,
         1.0,
         "sum over classes of t log(t / y)",
@@ -290,6 +312,7 @@ LOSSES: list[Loss] = [
         "mean",
         None,
         _focal,
+        "probabilities",
         0.0,
         1.0,
         "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",

@@ -95,6 +95,16 @@ def test_slope_is_that_of_the_value(row: Loss) -> None:
             np.testing.assert_allclose(slope(row, np.array([y]), target), reference, rtol=1e-8, atol=1e-8)
 
 
+@by_row
+def test_range_of_targets(row: Loss) -> None:
+    """Only numbers and signs go below 0; the losses of classes are those that know softmax."""
+    lowest = {"numbers": row.target_minimum, "signs": -1}.get(row.targets, 0)
+
+    assert row.target_minimum == lowest
+    assert row.boundary == {"signs": 0}.get(row.targets, 0.5)
+    assert (row.canonical == "softmax") == (row.targets == "classes")
+
+
 @pytest.mark.parametrize(
     ("name", "y", "t", "loss"),
     [

@@ -58,6 +58,18 @@ class OutputLayer(TrainableLayer[F]):
         """As it was constructed."""
         return f"OutputLayer({self.length}, {self.actname!r}, {self.lossfnname!r})"
 
+    @property
+    def _loss_code(self) -> int:
+        """What the loss is to the kernels.
+
+        Raises:
+            NotReadyError: a user's loss that is not registered in this process.
+        """
+        name = self.lossfnname
+        if name not in LOSS_CODES:
+            raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
+        return LOSS_CODES[name]
+
     def set_actual(self, actual: ArrayLike) -> None:
         """Takes the targets: `(n,)` of one sample, or `(B, n)` of a batch; the numbers are copied.
 
@@ -67,7 +79,7 @@ class OutputLayer(TrainableLayer[F]):
             DataError: NaN, infinity, or targets that the loss is not defined for.
         """
         chain = self._chain
-        row = LOSSES[LOSS_CODES[self.lossfnname]]
+        row = LOSSES[self._loss_code]
         if is_plain_sample(actual, self.length, chain.dtype) and len(chain.targets) == 1 and row.any_target:
             chain.targets[0] = actual
             chain.has_targets = True
@@ -94,7 +106,7 @@ class OutputLayer(TrainableLayer[F]):
         here = self._chain.workspace.blocks[self._index]
         losses = np.empty(len(t), t.dtype)
         kernels(self._chain.dtype).loss_value(
-            LOSS_CODES[self.lossfnname],
+            self._loss_code,
             CODES[self.actname],
             here.a,
             here.h,
@@ -139,7 +151,7 @@ class OutputLayer(TrainableLayer[F]):
         t = self._targets("backward()")
         here = self._chain.workspace.blocks[self._index]
         kernels(self._chain.dtype).output_error(
-            LOSS_CODES[self.lossfnname],
+            self._loss_code,
             CODES[self.actname],
             here.a,
             here.h,
