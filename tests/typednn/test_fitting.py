@@ -12,7 +12,7 @@ import pytest
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import LOSSES, problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Adam, Callback, DivergenceError, History, Network, Run, SettingError, register_loss
+from typednn import Adam, Callback, DivergenceError, History, Network, Run, SettingError
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
@@ -199,23 +199,6 @@ def test_signs_cannot_be_smoothed() -> None:
         SettingError, match="class_weight needs classes, but the loss is hinge of several out"
     ):
         network.fit(case.x, case.t, class_weight={0: 2})
-
-
-@both_paths
-def test_a_loss_of_a_user() -> None:
-    """With weights, it takes the steps of the library's loss of the same formula."""
-    halves = register_loss("halved square", lambda y, t: (y - t) * (y - t) * 0.5, lambda y, t: y - t)
-    settings: dict[str, Any] = {"epochs": 3, "shuffle": False, "sample_weight": WEIGHTS, "metrics": ["mse"]}
-    network, reference = network_of(replace(CASE, loss=halves)), network_of(CASE)
-
-    computed = network.fit(CASE.x, CASE.t, batch_size=4, learning_rate=0.2, **settings)
-    expected = reference.fit(CASE.x, CASE.t, batch_size=4, learning_rate=0.1, **settings)
-
-    np.testing.assert_allclose(network.parameters, reference.parameters, rtol=1e-12)
-    np.testing.assert_allclose(np.multiply(computed.loss, 2), expected.loss, rtol=1e-12)
-    np.testing.assert_allclose(computed.metrics["mse"], expected.metrics["mse"], rtol=1e-12)
-    with pytest.raises(SettingError, match=r"label_smoothing is for .*, not for halved square"):
-        network.fit(CASE.x, CASE.t, label_smoothing=0.1)
 
 
 # Metrics.

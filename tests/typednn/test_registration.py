@@ -137,12 +137,23 @@ def test_a_loss_of_ones_own_trains_as_the_librarys(dtype: Any) -> None:
     x, y = data(dtype)
     square = register_loss("square", lambda y, t: (y - t) * (y - t), lambda y, t: 2 * (y - t))
 
+    settings: dict[str, Any] = {"epochs": 5, "batch_size": 2, "sample_weight": np.arange(7)}
     histories = [
-        Network([InputLayer(3), OutputLayer(2, "tanh", loss)], dtype, 0).fit(x, y, epochs=5, batch_size=2)
+        Network([InputLayer(3), OutputLayer(2, "tanh", loss)], dtype, 0).fit(x, y, **settings)
         for loss in ("MSE", square)
     ]
 
     np.testing.assert_allclose(histories[1].loss, histories[0].loss, rtol=64 * np.finfo(dtype).eps)
+
+
+def test_targets_of_a_loss_of_ones_own_are_numbers() -> None:
+    network, (x, y) = network_of_our_own(np.float64), data(np.float64)
+
+    with pytest.raises(SettingError, match=r"label_smoothing is for .*, not for logarithmic"):
+        network.fit(x, y, label_smoothing=0.1)
+    with pytest.raises(SettingError, match="class_weight needs classes, but the loss is logarithmic"):
+        network.fit(x, y, class_weight={0: 2})
+    assert network.evaluate(x, y).accuracy is None
 
 
 @pytest.mark.usefixtures("path")
@@ -184,6 +195,8 @@ def test_a_pickle_where_codes_differ() -> None:
     other = pickle.loads(stored)
     with pytest.raises(NotReadyError, match=r"call register_loss\('logarithmic', \.\.\.\) first"):
         other.loss(x, y)
+    with pytest.raises(NotReadyError, match=r"call register_loss\('logarithmic', \.\.\.\) first"):
+        other.fit(x, y)
     register_loss("another", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
     register_loss("logarithmic", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
 
