@@ -256,6 +256,6 @@ class TrainableLayer(Layer[F, Y_co]):
 def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:
     """Draws weights that are not set yet, as the layer names it, or by activation; biases with them."""
     if not layer._chain.has_weights[layer._index]:
-        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS[layer.actname], random)
+        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS.get(layer.actname, "xavier"), random)
         if layer._biases_named is not None:
             layer.set_biases(layer._biases_named, random)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, INFINITY, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
+from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.jit import entry, kernel, share
 from typednn_kernels.compiled.loops import CHUNK, elementwise, formula, maxima, sums
 from typednn_kernels.compiled.threads import LEAST, divided
@@ -40,16 +41,24 @@ def _jacobian_product(y: Values, dLdy: Values, mean: Values) -> Values:
     return y * (dLdy - mean)
 
 
-VALUES = [row.value for row in ACTIVATIONS]
-SLOPES = [row.slope for row in ACTIVATIONS]
-PRODUCTS = [_times(row.slope) for row in ACTIVATIONS]
+WITHIN = 5
+OTHERS = range(WITHIN, BUILT_IN)
+"""The first activations stand in the kernels; the others are called by address."""
+
+VALUES = [row.value for row in ACTIVATIONS[:WITHIN]]
+SLOPES = [row.slope for row in ACTIVATIONS[:WITHIN]]
+PRODUCTS = [_times(row.slope) for row in ACTIVATIONS[:WITHIN]]
+OTHER_VALUES = ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS)
+OTHER_SLOPES = ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope, OTHERS)
+OTHER_PRODUCTS = ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, OTHERS, _times)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
-value_of, product_of = elementwise(*VALUES), elementwise(*PRODUCTS)
+value_of = elementwise(*VALUES, others=OTHER_VALUES)
+product_of = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
 all_values, all_slopes, all_products = (
-    elementwise(*VALUES, threads=True),
-    elementwise(*SLOPES, threads=True),
-    elementwise(*PRODUCTS, threads=True),
+    elementwise(*VALUES, threads=True, others=OTHER_VALUES),
+    elementwise(*SLOPES, threads=True, others=OTHER_SLOPES),
+    elementwise(*PRODUCTS, threads=True, others=OTHER_PRODUCTS),
 )
 """The first are part of a training step, which has threads of its own."""
 
