@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
 from typednn_kernels.losses import CustomLoss, LossName
 
@@ -90,11 +90,15 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
         item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].count(1), item["activation"]
         if last:
-            output = activation.one_of(names.output_activation.known, adds="register_activation")
-            loss = item["loss"].one_of(names.loss.known, adds="register_loss")
+            output: OutputActivationName | CustomActivation = activation.one_of(
+                names.output_activation.known, adds="register_activation"
+            )
+            loss: LossName | CustomLoss = item["loss"].one_of(names.loss.known, adds="register_loss")
             layers.append(DescribedLayer(length, output, loss))
         else:
-            hidden = activation.one_of(names.activation.known, adds="register_activation")
+            hidden: ActivationName | CustomActivation = activation.one_of(
+                names.activation.known, adds="register_activation"
+            )
             layers.append(DescribedLayer(length, hidden, None))
     return layers
 

@@ -103,7 +103,10 @@ class Recorded(NDArrayOperatorsMixin):
     """An argument of a formula that is being recorded, or an intermediate result."""
 
     def __init__(self, steps: list[Step], place: Place, arity: int, *, is_condition: bool = False) -> None:
-        self.steps, self.place, self.arity, self.is_condition = steps, place, arity, is_condition
+        self.steps: list[Step] = steps
+        self.place: Place = place
+        self.arity: int = arity
+        self.is_condition: bool = is_condition
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **settings: object) -> Recorded:
         """Records an operator or function."""

@@ -16,7 +16,7 @@ import pytest
 from typednn_kernels import activations, losses
 
 from tests.conftest import PATHS
-from tests.typednn.building import COPIES, DTYPES
+from tests.typednn.building import COPIES, DTYPES, Dtype
 from typednn import (
     FileFormatError,
     FormulaError,
@@ -79,7 +79,7 @@ def logarithmic_slope(y: Values, t: Values) -> Values:
     return (y - t) / (y * (1 - y))
 
 
-def network_of_our_own(dtype: Any) -> Network[Any]:
+def network_of_our_own(dtype: Dtype) -> Network[Any]:
     mine = register_activation("swish of mine", swish, swish_slope)
     bent = register_activation("bent", lambda a: where(a > 0, a, 0.3 * a), lambda a, y: where(a > 0, 1, 0.3))
     loss = register_loss("logarithmic", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
@@ -87,7 +87,7 @@ def network_of_our_own(dtype: Any) -> Network[Any]:
     return Network(layers, dtype, 0)
 
 
-def like(dtype: Any) -> Network[Any]:
+def like(dtype: Dtype) -> Network[Any]:
     """The same network of the library's functions."""
     layers = [
         InputLayer(3),
@@ -113,7 +113,7 @@ def test_gradients(dtype: Any) -> None:
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.usefixtures("path")
-def test_an_activation_of_ones_own_trains_as_the_librarys(batch_size: int, dtype: Any) -> None:
+def test_an_activation_of_ones_own_trains_as_the_librarys(batch_size: int, dtype: Dtype) -> None:
     x, y = data(dtype)
     mine = register_activation("mine", swish, swish_slope)
     tanh_of_mine = register_activation("tanh of mine", tanh, lambda a, y: (1 - y) * (1 + y))
@@ -128,7 +128,7 @@ def test_an_activation_of_ones_own_trains_as_the_librarys(batch_size: int, dtype
     reference = like(dtype).fit(x, y, epochs=5, batch_size=batch_size).loss
     computed = network.fit(x, y, epochs=5, batch_size=batch_size).loss
 
-    np.testing.assert_allclose(computed, reference, rtol=256 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(computed, reference, rtol=256 * float(np.finfo(dtype).eps))
 
 
 @by_dtype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import Y_co, as_numbers
@@ -37,7 +37,7 @@ class TrainableLayer(Layer[F, Y_co]):
     def __init__(
         self,
         length: int,
-        actname: OutputActivationName,
+        actname: OutputActivationName | CustomActivation,
         weights: WeightInitializerName | None,
         biases: BiasInitializerName | None,
         l1: float,

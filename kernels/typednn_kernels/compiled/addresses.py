@@ -23,8 +23,9 @@ from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import from_dtype, types
 from numba.core.ccallback import CFunc
+from numpy.typing import NDArray
 
-from typednn_kernels.compiled.cache import MachineCode
+from typednn_kernels.compiled.cache import keep
 from typednn_kernels.compiled.jit import CACHE
 from typednn_kernels.compiled.loops import Formula, elementwise, sums
 from typednn_kernels.compiled.views import PYTHON_ONLY
@@ -39,7 +40,7 @@ REAL: dict[np.dtype[Any], tuple[Any, llvm.Type]] = {
     np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
-WORD = llvm.IntType(64)
+WORD: llvm.Type = llvm.IntType(64)
 
 
 class ByAddress:
@@ -65,9 +66,15 @@ class ByAddress:
         *,
         sums: bool = False,
     ) -> None:
-        self.name, self.operands, self.sums = name, operands, sums
-        self.source, self.adapted, self.codes = source, adapted, tuple(codes)
-        self.addresses = {dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL}
+        self.name: str = name
+        self.operands: str = operands
+        self.source: Callable[[int], Formula | None] = source
+        self.codes: tuple[int, ...] = tuple(codes)
+        self.adapted: Callable[[Any], Formula | None] = adapted
+        self.sums: bool = sums
+        self.addresses: dict[np.dtype[Any], NDArray[np.int64]] = {
+            dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL
+        }
         self.kept: list[object] = []
         TABLES.append(self)
         if not PYTHON_ONLY:
@@ -107,7 +114,7 @@ class ByAddress:
             {"nopython": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False},
         )
         if CACHE:
-            vars(loop)["_cache"] = MachineCode(CACHE, self._file(code))
+            keep(loop, CACHE, self._file(code))
         loop.compile()
         self.kept.append(loop)
         self.addresses[dtype][code] = loop.address

@@ -284,7 +284,8 @@ class Operand:
     def __init__(
         self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value, start: llvm.Value
     ) -> None:
-        self.builder, self.value = builder, value
+        self.builder: llvm.IRBuilder = builder
+        self.value: llvm.Value = value
         self.data: Any = None
         if isinstance(kind, types.Array | types.CPointer):
             is_array = isinstance(kind, types.Array)
@@ -354,7 +355,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     """
     widen(builder.function)
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
-    independent = Distinct.of(builder.module, lambda _: ())
+    independent = _Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
         with few, cgutils.for_range(builder, n) as loop:
             yield loop.index
@@ -392,10 +393,10 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
         for name, value in hints.items()
     ]
-    _latch(loop).terminator.set_metadata("llvm.loop", Distinct.of(module, lambda itself: (itself, *nodes)))
+    _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
 
 
-class Distinct(llvm.MDValue):
+class _Distinct(llvm.MDValue):
     """A piece of metadata that equals no other."""
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -406,7 +407,7 @@ class Distinct(llvm.MDValue):
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[Distinct], tuple[Any, ...]]) -> Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[Any, ...]]) -> _Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node

@@ -20,7 +20,7 @@ from typednn_kernels.compiled.elementwise import (
     total,
 )
 from typednn_kernels.compiled.jit import entry, kernel, share
-from typednn_kernels.compiled.loops import elementwise, formula, sums
+from typednn_kernels.compiled.loops import Formula, elementwise, formula, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.elementary import log
@@ -50,19 +50,18 @@ OTHER_STABLE_TERMS = ByAddress(
 OTHER_SLOPES = ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, OTHERS, _divided)
 """By loss code: a term from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_terms = sums(*TERMS, others=OTHER_TERMS)
-sum_of_stable_terms = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
-slope_of = elementwise(*SLOPES, others=OTHER_SLOPES)
-long_sum_of_terms, long_sum_of_stable_terms, all_slopes = (
-    sums(*TERMS, threads=True, others=OTHER_TERMS),
-    sums(*STABLE_TERMS, threads=True, others=OTHER_STABLE_TERMS),
-    elementwise(*SLOPES, threads=True, others=OTHER_SLOPES),
-)
+sum_of_terms: Formula = sums(*TERMS, others=OTHER_TERMS)
+sum_of_stable_terms: Formula = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
+slope_of: Formula = elementwise(*SLOPES, others=OTHER_SLOPES)
+long_sum_of_terms: Formula = sums(*TERMS, threads=True, others=OTHER_TERMS)
+long_sum_of_stable_terms: Formula = sums(*STABLE_TERMS, threads=True, others=OTHER_STABLE_TERMS)
+all_slopes: Formula = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
 """The first are part of a training step, which has threads of its own."""
 
-canonical_of, mean_over_outputs = kernel(canonical), kernel(is_mean)
-log_of_mass = formula(lambda peak, mass: peak + log(mass))
-canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+canonical_of: Callable[[int], int] = kernel(canonical)
+mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
+log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
+canonical_error: Formula = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
 @kernel
@@ -183,7 +182,8 @@ def some_errors(
         products(activation, piece(a, first, size), outputs, piece(dLdy, first, size), error, count)
 
 
-all_losses, all_errors = divided(some_losses), divided(some_errors)
+all_losses: Callable[..., int] = divided(some_losses)
+all_errors: Callable[..., int] = divided(some_errors)
 
 
 @entry
