@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from typednn_kernels import losses
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, ActivationName, OutputActivationName
-from typednn_kernels.losses import LOSSES, LossName
+from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
 
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -39,5 +39,8 @@ def test_type_checkers_know_all_names() -> None:
     assert set(get_args(OutputActivationName)) == NAMES["activations"]
     assert set(get_args(ActivationName)) == NAMES["activations"] - {"softmax"}
     assert set(get_args(LossName)) == NAMES["losses"]
+    assert set(get_args(RegressionLossName)) == {
+        row.name for row in LOSSES[: losses.BUILT_IN] if row.targets == "numbers"
+    }
     assert set(get_args(WeightInitializerName)) == NAMES["weights"]
     assert set(get_args(BiasInitializerName)) == NAMES["biases"]
