@@ -73,7 +73,7 @@ def _activation_cases() -> list[Case]:
         if row.value is None:
             continue
         name, draw = row.name, partial(_pre_activations, row.value)
-        slope, product = _tuned(f"{name}_slope"), _tuned(f"{name}_product")
+        slope, product = _tuned(f"{name}_slope"), _tuned_product(name)
         unused = 1 if name == "none" else 0
         cases += [
             Case(f"{name} value", "activation_value", (code,), partial(draw, 1), _tuned(name), 2),
@@ -97,6 +97,19 @@ def _tuned(method: str) -> Callable[..., Call] | None:
         return numpy_tuned.elementwise(getattr(tuned, method), *arrays)
 
     return build if hasattr(Tuned, method) else None
+
+
+def _tuned_product(name: str) -> Callable[..., Call] | None:
+    """The slope times the signal: by a formula of its own, or first the slope."""
+    if hasattr(Tuned, f"{name}_product") or not hasattr(Tuned, f"{name}_slope"):
+        return _tuned(f"{name}_product")
+
+    def build(*arrays: Array) -> Call:
+        tuned = Tuned(arrays[-1].dtype, arrays[-1].size)
+        formula = partial(tuned.product, getattr(tuned, f"{name}_slope"))
+        return numpy_tuned.elementwise(formula, *arrays)
+
+    return build
 
 
 def _tuned_total(method: str, *, mean: bool, first: int) -> Callable[..., Call] | None:
@@ -160,6 +173,7 @@ TUNED_LOSSES = {
     "MSE": "squared_error",
     "bincrossentropy": "binary_cross_entropy",
     "crossentropy": "cross_entropy",
+    "mae": "absolute_error",
 }
 
 

@@ -12,6 +12,7 @@ from typednn.errors import (
     DataError,
     DivergenceError,
     FileFormatError,
+    FormulaError,
     MissingExtraError,
     NotReadyError,
     SettingError,
@@ -30,6 +31,7 @@ from typednn.networks import Evaluation, Network
 from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.passes import ForwardPass, Gradients, LayerGradients
 from typednn.predictors import Predictor
+from typednn.registration import register_activation, register_loss
 from typednn.schedules import (
     CosineDecay,
     CosineDecayRestarts,
@@ -58,6 +60,7 @@ __all__ = [
     "Evaluation",
     "ExponentialDecay",
     "FileFormatError",
+    "FormulaError",
     "ForwardPass",
     "GradientNorms",
     "GradientReport",
@@ -95,6 +98,8 @@ __all__ = [
     "gradient_descent_threshold",
     "load",
     "minimize",
+    "register_activation",
+    "register_loss",
     "save",
     "use_backend",
 ]

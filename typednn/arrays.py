@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.losses import LOSSES
 from typing_extensions import TypeVar
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
@@ -51,6 +52,8 @@ Targets: TypeAlias = Matrix[F] | Y_co
 
 Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
 """The weights of samples `(n_samples,)`, 0 or more."""
+
+OF_CLASSES = " and ".join(row.name for row in LOSSES if row.targets == "classes")
 
 NUMBERS_AT_ONCE = 2**20
 """So many numbers of an array are looked at in one go."""
@@ -174,7 +177,7 @@ def checked_targets(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
             + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
             + ("; labels must be integers" if classes else "")
-            + ("; labels are for crossentropy" if not classes and values.dtype.kind in "iu" else "")
+            + (f"; labels are for {OF_CLASSES}" if not classes and values.dtype.kind in "iu" else "")
         )
     return checked_matrix(values, width, dtype, "y", owner)
 

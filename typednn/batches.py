@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Order, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, Loss
+from typednn_kernels.losses import LOSSES, Loss, TargetKind
 
 from typednn.arrays import (
     Samples,
@@ -41,8 +41,8 @@ LARGEST_COPY = 2**26
 LARGEST_PIECE = 2**24
 """Bytes of a copy of all rows of an array, and of a piece of it."""
 
-SMOOTHED = "crossentropy", "bincrossentropy"
-"""The losses whose labels can be smoothed."""
+SMOOTHED: tuple[TargetKind, ...] = ("classes", "probabilities")
+"""The targets that can be smoothed."""
 
 Batch: TypeAlias = tuple[Samples[F], Targets[F, Y_co]] | tuple[Samples[F], Targets[F, Y_co], Weights]
 """Samples, targets and, if need be, weights."""
@@ -138,7 +138,8 @@ class SampleFormat(Generic[F]):
         inputs, outputs: the numbers of features and of outputs.
         dtype: of the network.
         loss: what its targets are for.
-        label_smoothing: a target t of n classes becomes t (1 - s) + s / n; in bincrossentropy n is 2.
+        label_smoothing: a target t of n classes becomes t (1 - s) + s / n; of separate probabilities
+            n is 2.
     """
 
     inputs: int
@@ -184,7 +185,7 @@ class SampleFormat(Generic[F]):
     @property
     def classes(self) -> bool:
         """Whether targets may be labels."""
-        return self.loss.name == "crossentropy"
+        return self.loss.targets == "classes"
 
     def _target_rows(self, labels: bool) -> Callable[[NDArray[np.generic]], Matrix[F]] | None:
         smoothing, width, dtype = self.label_smoothing, self.outputs, self.dtype
@@ -221,10 +222,13 @@ class SampleFormat(Generic[F]):
     def _class_factors(
         self, targets: NDArray[np.generic], class_weight: Mapping[int, float], owner: str
     ) -> Vector[F]:
-        binary = self.loss.name == "bincrossentropy" and self.outputs == 1
+        binary = self.outputs == 1 and self.loss.targets in {"signs", "probabilities"}
         count = self.outputs if self.classes else 2
         if not binary and not self.classes:
-            raise SettingError(f"{owner}: class_weight needs classes, but the loss is {self.loss.name}")
+            raise SettingError(
+                f"{owner}: class_weight needs classes, but the loss is {self.loss.name}"
+                + " of several outputs" * (self.loss.targets != "numbers")
+            )
         factors: Vector[F] = np.ones(count, self.dtype)
         for label, weight in class_weight.items():
             if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < count:
@@ -234,7 +238,7 @@ class SampleFormat(Generic[F]):
                     f"{owner}: class_weight[{label}] must be a finite number of 0 or more, not {weight!r}"
                 )
             factors[label] = weight
-        return factors[classes_in(targets)]
+        return factors[classes_in(targets, self.loss.boundary)]
 
 
 def format_of(chain: Chain[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
@@ -244,28 +248,29 @@ def format_of(chain: Chain[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
         SettingError: labels cannot be smoothed so, or with this loss.
     """
     first, last = chain.layers[0], chain.layers[-1]
-    loss = LOSSES[LOSS_CODES[last.lossfnname if isinstance(last, OutputLayer) else "MSE"]]
+    loss = LOSSES[last._loss_code if isinstance(last, OutputLayer) else LOSS_CODES["MSE"]]
     if not _is_weight(label_smoothing) or label_smoothing > 1:
         raise SettingError(f"label_smoothing must be a number from 0 to 1, not {label_smoothing!r}")
-    if label_smoothing and loss.name not in SMOOTHED:
-        raise SettingError(f"label_smoothing is for {' and '.join(SMOOTHED)}, not for {loss.name}")
+    if label_smoothing and loss.targets not in SMOOTHED:
+        names = [row.name for row in LOSSES if row.targets in SMOOTHED]
+        raise SettingError(f"label_smoothing is for {', '.join(names)}, not for {loss.name}")
     return SampleFormat(first.length, last.length, chain.dtype, loss, label_smoothing)
 
 
-def classes_in(targets: NDArray[np.generic]) -> NDArray[np.intp]:
+def classes_in(targets: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
     """The class `(n_samples,)` of each: the label, or the column of the largest; of one column, 0 or 1."""
     if targets.ndim == 1:
         return targets.astype(np.intp)
     if targets.shape[1] == 1:
-        return likely(targets)[:, 0]
+        return sides_in(targets, boundary)[:, 0]
     largest: NDArray[np.intp] = targets.argmax(axis=1)
     return largest
 
 
-def likely(targets: NDArray[np.generic]) -> NDArray[np.intp]:
-    """1 where a probability is 0.5 or more, else 0."""
-    halves: NDArray[np.bool_] = np.greater_equal(targets, 0.5)
-    return halves.astype(np.intp)
+def sides_in(targets: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
+    """1 above the boundary, else 0, as scikit-learn reads scores and probabilities."""
+    above: NDArray[np.bool_] = np.greater(targets, boundary)
+    return above.astype(np.intp)
 
 
 def split_at(count: int, share: float) -> int:

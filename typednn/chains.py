@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Generic
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.layout import biases, block, layout_of, parameter_count, unit_count, weights
+from typednn_kernels.layout import ACTIVATION, biases, block, layout_of, parameter_count, unit_count, weights
 
 from typednn.arrays import read_only
+from typednn.errors import NotReadyError
 
 if TYPE_CHECKING:
     from typednn.layers import Layer
@@ -117,9 +118,8 @@ class Chain(Memory, Generic[F]):
     def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
         self.layers: list[Layer[F]] = list(layers)
         self.dtype = dtype
-        self.layout: Layout = layout_of(
-            [each.length for each in layers], [CODES[each.actname] for each in layers]
-        )
+        self.actnames: list[str] = [each.actname for each in layers]
+        self.layout: Layout = layout_of([each.length for each in layers], self._codes())
         self.parameters: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
         self.gradient: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
         self.has_weights: list[bool] = [False] * len(self.layers)
@@ -128,6 +128,19 @@ class Chain(Memory, Generic[F]):
         self.targets: Matrix[F] = np.zeros((1, self.layers[-1].length), dtype)
         self.closed: bool = False
         self.workspace: Workspace[F] = self.new_workspace(1)
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Codes of activations that users have registered may differ where a pickle was made."""
+        self.__dict__.update(state)
+        self.layout[:, ACTIVATION] = self._codes()
+
+    def _codes(self) -> list[int]:
+        for name in self.actnames:
+            if name not in CODES:
+                raise NotReadyError(
+                    f"the activation {name!r} is unknown here: call register_activation({name!r}, ...) first"
+                )
+        return [CODES[name] for name in self.actnames]
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """A workspace for so many samples."""

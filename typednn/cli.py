@@ -24,7 +24,7 @@ from typednn.training import BATCH_SIZE
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes: wrong usage or input, Ctrl-C, and a reader of the output that went away."""
 
-TASKS: Names[Task] = Names("task", get_args(Task))
+TASKS: Names[Task] = Names("task", lambda: get_args(Task))
 
 N = TypeVar("N", bound=str)
 

@@ -62,12 +62,13 @@ class Entry:
             raise self.wrong(f"a whole number of {lowest} or more")
         return self.value
 
-    def one_of(self, names: tuple[N, ...]) -> N:
-        """A name of a table."""
+    def one_of(self, names: tuple[N, ...], *, adds: str | None = None) -> N:
+        """A name of a table, to which a function `adds` names."""
         for name in names:
             if self.value == name:
                 return name
-        raise self.wrong(f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}")
+        expected = f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}"
+        raise self.wrong(expected if adds is None else f"{expected} or one that {adds} has added")
 
     def names(self, count: int) -> tuple[str, ...]:
         """So many strings."""

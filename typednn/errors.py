@@ -42,6 +42,10 @@ class SettingError(TypednnError, ValueError):
     """A setting outside its range."""
 
 
+class FormulaError(TypednnError, ValueError):
+    """A formula of a user that cannot be used: it has other words than formulas have, or a wrong slope."""
+
+
 class WiringError(TypednnError, ValueError):
     """Layers that do not form a network."""
 

@@ -119,7 +119,7 @@ def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> 
     Args:
         network: of any dtype; it is not changed.
         x: samples `(n_samples, n_features)`; a few are enough.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
 
     Raises:
         ShapeError, ArrayTypeError, DataError: data that do not fit.

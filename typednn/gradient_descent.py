@@ -9,7 +9,6 @@ from typing import TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.arrays import F
-from typednn_kernels.losses import CODES as LOSS_CODES
 
 from typednn.arrays import as_real
 from typednn.batches import CheckedSamples, format_of
@@ -36,7 +35,7 @@ def gradient_descent_epoch(
     Args:
         ANN: the layers, attached and with weights, the input layer first.
         x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
         eta: the learning rate.
         epochs: how many times each sample is used.
 
@@ -61,7 +60,7 @@ def gradient_descent_threshold(
     Args:
         ANN: the layers, attached and with weights, the input layer first.
         x: samples `(n_samples, n_features)`.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
         eta: the learning rate.
         thresh: training ends with the first epoch whose mean loss is not above this.
         max_epochs: it ends after so many epochs in any case.
@@ -90,7 +89,7 @@ def _epochs(
     chain, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
     check_rate("eta", eta)
     samples = _classic_data(chain, output, x, y)
-    trainer = Trainer(chain, LOSS_CODES[output.lossfnname], 1, SGD(eta))
+    trainer = Trainer(chain, output._loss_code, 1, SGD(eta))
     n, done = len(samples), 0
     while done < epochs:
         count = min(epochs - done, max(1, steps_at_once // n))

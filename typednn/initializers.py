@@ -19,7 +19,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import OutputActivationName
 
 from typednn.errors import ArrayTypeError, SettingError, UnknownNameError
 
@@ -119,14 +118,16 @@ WEIGHT_INITIALIZERS = (
 BIAS_INITIALIZERS = (_NORMAL, _UNIFORM, _ZEROS, Initializer("constant", _full(0.1), "all 0.1"), *_SCALED)
 """The tables."""
 
-DEFAULT_WEIGHTS: dict[OutputActivationName, WeightInitializerName] = {
-    "none": "xavier",
-    "sigmoid": "xavier",
+DEFAULT_WEIGHTS: dict[str, WeightInitializerName] = {
     "relu": "he",
-    "tanh": "xavier",
-    "softmax": "xavier",
+    "leaky_relu": "he",
+    "elu": "he",
+    "gelu": "he",
+    "silu": "he",
+    "mish": "he",
+    "selu": "lecun",
 }
-"""What a `Network` draws the weights of a layer from, by the layer's activation."""
+"""What a `Network` draws the weights of a layer from, by the layer's activation; xavier for all others."""
 
 
 def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initializer:

@@ -10,12 +10,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import OutputActivationName
-from typednn_kernels.losses import LossName
+from typednn_kernels.losses import Loss
 
 from typednn import names
 from typednn.arrays import one_hot
-from typednn.batches import classes_in, likely
+from typednn.batches import classes_in, sides_in
 from typednn.errors import MissingExtraError, SettingError
 from typednn.names import MetricName
 
@@ -53,7 +52,7 @@ class Results:
         targets: as they came, `(n_samples, n_outputs)` or labels `(n_samples,)`.
         outputs: `(n_samples, n_outputs)`.
         truth: classes `(n_samples,)`; of several independent outputs 0 or 1 `(n_samples, n_outputs)`.
-        read: the same, as the outputs have it: the largest, or those of 0.5 and more.
+        read: the same, as the outputs have it: the largest, or those above the loss's boundary.
         exclusive: whether a sample is of one class, of three or more.
     """
 
@@ -182,23 +181,23 @@ class Measure:
     """
 
     several: bool
+    boundary: float
     classes: bool
     exclusive: bool
 
-    def __init__(
-        self, metrics: Iterable[MetricName], activation: OutputActivationName, loss: LossName, outputs: int
-    ) -> None:
+    def __init__(self, metrics: Iterable[MetricName], activation: str, loss: Loss, outputs: int) -> None:
         unique: dict[MetricName, None] = dict.fromkeys(names.metric(name) for name in metrics)
         self.names: tuple[MetricName, ...] = tuple(unique)
-        self.several = loss == "crossentropy" or activation == "softmax"
-        self.classes = self.several or loss == "bincrossentropy"
+        self.boundary = loss.boundary
+        self.several = loss.targets == "classes" or activation == "softmax"
+        self.classes = self.several or loss.targets != "numbers"
         self.exclusive = self.several and outputs > 2
         for name in self.names:
             of = BY_NAME[name].of
             if (of == "classes" and not self.classes) or (of == "exclusive classes" and not self.exclusive):
                 raise SettingError(
                     f"the metric {name!r} is of {of}, which a network with {outputs} outputs, {activation} "
-                    f"and {loss} does not tell apart"
+                    f"and {loss.name} does not tell apart"
                 )
         if self.names:
             try:
@@ -213,8 +212,8 @@ class Measure:
         """
         if not self.names:
             return {}
-        read_as = classes_in if self.several or outputs.shape[1] == 1 else likely
-        truth, read = read_as(targets), read_as(outputs)
+        read_as = classes_in if self.several or outputs.shape[1] == 1 else sides_in
+        truth, read = read_as(targets, self.boundary), read_as(outputs, self.boundary)
         results = Results(targets, outputs, truth, read, self.exclusive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of scikit-learn, about what is not defined

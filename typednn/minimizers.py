@@ -69,7 +69,7 @@ def minimize(
     Args:
         network: it starts from its parameters, and has those of the minimum afterwards.
         x: samples `(n_samples, n_features)` of the network's dtype.
-        y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
         method: the minimiser.
         max_iterations: it ends after so many in any case.
         tolerance: when it is satisfied; the meaning and the default depend on the method.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
-from typednn_kernels.losses import LossName
+from typednn_kernels.losses import CustomLoss, LossName
 
+from typednn import names
 from typednn.entries import Entry, parsed
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.networks import Network
@@ -22,9 +23,6 @@ MOST_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
 DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
-ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
-OUTPUT_ACTIVATIONS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
-LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ class DescribedLayer:
     """A layer before it takes memory; the last one has a loss."""
 
     length: int
-    activation: OutputActivationName
-    loss: LossName | None
+    activation: OutputActivationName | CustomActivation
+    loss: LossName | CustomLoss | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,16 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
         item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].count(1), item["activation"]
         if last:
-            loss: LossName = item["loss"].one_of(LOSSES)
-            layers.append(DescribedLayer(length, activation.one_of(OUTPUT_ACTIVATIONS), loss))
+            output: OutputActivationName | CustomActivation = activation.one_of(
+                names.output_activation.known, adds="register_activation"
+            )
+            loss: LossName | CustomLoss = item["loss"].one_of(names.loss.known, adds="register_loss")
+            layers.append(DescribedLayer(length, output, loss))
         else:
-            layers.append(DescribedLayer(length, activation.one_of(ACTIVATIONS), None))
+            hidden: ActivationName | CustomActivation = activation.one_of(
+                names.activation.known, adds="register_activation"
+            )
+            layers.append(DescribedLayer(length, hidden, None))
     return layers
 
 

@@ -4,18 +4,24 @@
 >>> text: str = "tanh"  # from a file, say
 >>> HiddenLayer(8, names.hidden_activation(text))
 HiddenLayer(8, 'tanh')
->>> list(names.loss)
-['MSE', 'bincrossentropy', 'crossentropy']
+>>> list(names.backend)
+['numba', 'numpy']
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
-from typednn_kernels.activations import ActivationName, OutputActivationName
-from typednn_kernels.losses import LossName
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    ActivationName,
+    CustomActivation,
+    OutputActivationName,
+    elementwise_names,
+)
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 
 from typednn.errors import UnknownNameError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -43,11 +49,15 @@ class Names(Generic[N]):
 
     Attributes:
         kind: what messages call it.
-        known: the names there are.
     """
 
     kind: str
-    known: tuple[N, ...]
+    _known: Callable[[], tuple[N, ...]]
+
+    @property
+    def known(self) -> tuple[N, ...]:
+        """The names there are now; those that users have registered come last."""
+        return self._known()
 
     def __call__(self, name: str) -> N:
         """The name.
@@ -65,15 +75,25 @@ class Names(Generic[N]):
         return iter(self.known)
 
 
-activation: Names[ActivationName] = Names("activation", get_args(ActivationName))
-hidden_activation: Names[ActivationName] = Names("hidden activation", get_args(ActivationName))
-output_activation: Names[OutputActivationName] = Names("output activation", get_args(OutputActivationName))
-loss: Names[LossName] = Names("loss", get_args(LossName))
+def _activations() -> tuple[OutputActivationName | CustomActivation, ...]:
+    return tuple(row.name for row in ACTIVATIONS)
+
+
+def _losses() -> tuple[LossName | CustomLoss, ...]:
+    return tuple(row.name for row in LOSSES)
+
+
+activation: Names[ActivationName | CustomActivation] = Names("activation", elementwise_names)
+hidden_activation: Names[ActivationName | CustomActivation] = Names("hidden activation", elementwise_names)
+output_activation: Names[OutputActivationName | CustomActivation] = Names("output activation", _activations)
+loss: Names[LossName | CustomLoss] = Names("loss", _losses)
 weight_initializer: Names[WeightInitializerName] = Names(
-    "weight initialiser", get_args(WeightInitializerName)
+    "weight initialiser", lambda: get_args(WeightInitializerName)
 )
-bias_initializer: Names[BiasInitializerName] = Names("bias initialiser", get_args(BiasInitializerName))
-optimizer: Names[OptimizerName] = Names("optimizer", get_args(OptimizerName))
-metric: Names[MetricName] = Names("metric", get_args(MetricName))
-minimizer: Names[MinimizerName] = Names("minimizer", get_args(MinimizerName))
-backend: Names[BackendName] = Names("backend", get_args(BackendName))
+bias_initializer: Names[BiasInitializerName] = Names(
+    "bias initialiser", lambda: get_args(BiasInitializerName)
+)
+optimizer: Names[OptimizerName] = Names("optimizer", lambda: get_args(OptimizerName))
+metric: Names[MetricName] = Names("metric", lambda: get_args(MetricName))
+minimizer: Names[MinimizerName] = Names("minimizer", lambda: get_args(MinimizerName))
+backend: Names[BackendName] = Names("backend", lambda: get_args(BackendName))

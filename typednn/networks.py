@@ -21,7 +21,6 @@ from typing import Generic, Protocol, TypeAlias, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 from typing_extensions import TypeVar
 
@@ -47,6 +46,7 @@ from typednn.batches import (
     SampleFormat,
     ValidationData,
     format_of,
+    sides_in,
     split_at,
 )
 from typednn.callbacks import Callback
@@ -78,8 +78,9 @@ class Evaluation:
 
     Attributes:
         loss: the mean loss.
-        accuracy: the share of samples whose class is right (softmax: the largest output; sigmoid with
-            bincrossentropy: every output on the right side of 0.5); None for other networks.
+        accuracy: the share of samples whose class is right (crossentropy and kl_divergence: the largest
+            output; bincrossentropy and focal: every output on the right side of 0.5; hinge: of 0); None for
+            other networks.
         r2: the coefficient of determination, averaged over outputs; None where accuracy is given. For
             constant targets, as in scikit-learn, 1 where all outputs are right, else 0.
     """
@@ -107,9 +108,10 @@ class Network(Generic[F, Y_co]):
 
     Args:
         layers: an input layer, hidden layers, an output layer. They are attached to each other; weights
-            that are not set yet are drawn as the layer names it, or by activation: He for relu, Glorot
-            for the others; biases are 0 unless the layer names another initialiser. Layers of another
-            dtype are copied, as `np.asarray` copies numbers; new layers are float64.
+            that are not set yet are drawn as the layer names it, or by activation: He for relu and its
+            like, LeCun for selu, Glorot for the others; biases are 0 unless the layer names another
+            initialiser. Layers of another dtype are copied, as `np.asarray` copies numbers; new layers
+            are float64.
         dtype: `np.float64` or `np.float32`, of all arrays.
         seed: for the weights and the order of samples; a seed or a generator.
 
@@ -169,7 +171,6 @@ class Network(Generic[F, Y_co]):
         self._chain.closed = True
         self._random = rng
         self.history = History()
-        self._loss = LOSS_CODES[self._output.lossfnname]
         for layer in members[1:]:
             if isinstance(layer, TrainableLayer):
                 initialize(layer, rng)
@@ -198,6 +199,10 @@ class Network(Generic[F, Y_co]):
     def trainable(self, value: bool) -> None:
         for layer in self.layers[1:]:
             layer.trainable = value
+
+    @property
+    def _loss(self) -> int:
+        return self._output._loss_code
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -242,12 +247,12 @@ class Network(Generic[F, Y_co]):
         """The loss, and the accuracy or R², of the samples x, y (as in `fit`)."""
         samples, t = self._as_data(x, y)
         loss = self._mean_loss(samples, t)
-        outputs = self.predict(x)
-        if self._output.lossfnname == "crossentropy":
+        outputs, row = self.predict(x), LOSSES[self._loss]
+        if row.targets == "classes":
             right = outputs.argmax(axis=1) == t.argmax(axis=1)
             return Evaluation(loss, float(right.mean()), None)
-        if self._output.lossfnname == "bincrossentropy":
-            right = ((outputs >= 0.5) == (t >= 0.5)).all(axis=1)
+        if row.targets != "numbers":
+            right = (sides_in(outputs, row.boundary) == sides_in(t, row.boundary)).all(axis=1)
             return Evaluation(loss, float(right.mean()), None)
         residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
         total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
@@ -290,7 +295,8 @@ class Network(Generic[F, Y_co]):
         Args:
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
                 larger than memory.
-            y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of
+                classes: crossentropy or kl_divergence.
             epochs: how many times each sample is used.
             batch_size: samples per step; by default 32, or all where there are fewer.
             optimizer: such as `Adam(learning_rate=1e-3)`, or the name of one, such as "adam", with its usual
@@ -305,8 +311,8 @@ class Network(Generic[F, Y_co]):
             sample_weight: `(n_samples,)`; the loss of a batch is the mean of its samples' losses, each times
                 its weight.
             class_weight: the weights of classes, by label; 1 for others. Multiplied with `sample_weight`.
-            label_smoothing: for crossentropy, t (1 - s) + s / n_outputs in place of the target t; for
-                bincrossentropy, t (1 - s) + s / 2.
+            label_smoothing: for crossentropy and kl_divergence, t (1 - s) + s / n_outputs in place of the
+                target t; for bincrossentropy and focal, t (1 - s) + s / 2.
             callbacks: what is called on the way: `EarlyStopping`, `Checkpoint`, `GradientNorms`, your own.
             on_epoch: called with the history after each epoch.
             progress: whether a training of some seconds shows a bar on a terminal.
@@ -444,7 +450,7 @@ class Network(Generic[F, Y_co]):
             batch_size=batch_size,
             trained=trained,
             held_out=None if validation_data is None else takes.validation(validation_data),
-            measure=Measure(metrics, output.actname, output.lossfnname, output.length),
+            measure=Measure(metrics, output.actname, LOSSES[self._loss], output.length),
             random=self._random,
             epochs=epochs,
             callbacks=callbacks,
@@ -477,8 +483,7 @@ class Network(Generic[F, Y_co]):
 
     def _as_targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         row = LOSSES[self._loss]
-        classes = row.name == "crossentropy"
-        t = as_targets(y, self._output.length, self.dtype, classes, "Network")
+        t = as_targets(y, self._output.length, self.dtype, row.targets == "classes", "Network")
         check_range(t, row.target_minimum, row.target_maximum, "y", "Network")
         return t
 

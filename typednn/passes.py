@@ -84,7 +84,7 @@ class ForwardPass(Generic[F, Y_co]):
         """The gradients of the mean loss, with the weights as they are now.
 
         Args:
-            y: targets `(n_samples, n_outputs)`, or with crossentropy integer labels `(n_samples,)`.
+            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: targets that do not fit.

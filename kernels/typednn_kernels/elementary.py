@@ -20,6 +20,12 @@ def exp(x: Values) -> Values:
     return result
 
 
+def expm1(x: Values) -> Values:
+    """exp(x) - 1, exact where x is small."""
+    result: Values = np.expm1(x)
+    return result
+
+
 def log(x: Values) -> Values:
     """The natural logarithm."""
     result: Values = np.log(x)
@@ -50,6 +56,20 @@ def sign(x: Values) -> Values:
     return result
 
 
+def erf(x: Values) -> Values:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-u^2) from 0 to x."""
+    from scipy.special import erf as error_function
+
+    return error_function(x)
+
+
+def erfc(x: Values) -> Values:
+    """1 - erf(x), exact where erf(x) is near 1."""
+    from scipy.special import erfc as complement
+
+    return complement(x)
+
+
 def maximum(x: Values, y: Values | np.floating | float) -> Values:
     """The larger of the two; NaN where x is NaN."""
     result: Values = np.maximum(x, y)
@@ -60,6 +80,11 @@ def minimum(x: Values, y: Values | np.floating | float) -> Values:
     """The smaller of the two; NaN where x is NaN."""
     result: Values = np.minimum(x, y)
     return result
+
+
+def unless_nan(x: Values, number: float) -> Values:
+    """The number, but NaN where x is NaN: for the parts of a formula that do not depend on x."""
+    return where(x == x, number, x)
 
 
 def where(

@@ -1,19 +1,40 @@
-"""The loss functions: one row each."""
+"""The loss functions: one row each.
+
+- huber: Huber (1964), Robust estimation of a location parameter, Ann. Math. Stat. 35, with delta 1.
+- focal: Lin, Goyal, Girshick, He & Dollár (2017), arXiv:1708.02002, eq. 4, with gamma 2, in the form for
+  targets between 0 and 1 that Keras has (BinaryFocalCrossentropy).
+- hinge: with targets -1 and 1; a target of 0 counts as -1, so that 0 and 1 can be given, too.
+
+Where a loss has a kink, its slope is 0 there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.activations import INFINITY, OutputActivationName
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import exp, log, log1p, maximum, minimum, where
+from typednn_kernels.elementary import exp, expm1, log, log1p, maximum, minimum, sign, tanh, unless_nan, where
 
-RegressionLossName: TypeAlias = Literal["MSE"]
-LossName: TypeAlias = Literal[RegressionLossName, "bincrossentropy", "crossentropy"]
-"""The targets of those beside the regression losses are classes, and may be whole numbers."""
+RegressionLossName: TypeAlias = Literal["MSE", "mae", "huber", "log_cosh", "poisson"]
+LossName: TypeAlias = Literal[
+    RegressionLossName, "bincrossentropy", "crossentropy", "hinge", "kl_divergence", "focal"
+]
+"""The targets of a regression loss are numbers; those of the others say of what class a sample is, and may be
+whole numbers."""
+
+TargetKind: TypeAlias = Literal["numbers", "signs", "probabilities", "classes"]
+"""What the targets of a loss are.
+
+numbers: any, within its range. signs: of each output, 1 or -1, and 0 stands for -1. probabilities: of each
+output, that it is 1. classes: one row of probabilities that a sample is of each class, or its label.
+"""
+
+CustomLoss = NewType("CustomLoss", str)
+"""The name of a loss that a user has registered; its targets are numbers."""
 
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm is taken of them."""
@@ -31,15 +52,21 @@ class Loss:
     probabilities), and dL/da is y - t (for softmax: y * sum(t) - t).
     """
 
-    name: LossName
+    name: LossName | CustomLoss
     value: Callable[[Values, Values], Values]
     slope: Callable[[Values, Values], Values]
     over_outputs: Literal["mean", "sum"]
     canonical: OutputActivationName | None
     stable_value: Callable[[Values, Values], Values]
+    targets: TargetKind
     target_minimum: float
     target_maximum: float
     description: str
+
+    @property
+    def boundary(self) -> float:
+        """Above it, an output or a target of two sides is on the upper one."""
+        return 0.0 if self.targets == "signs" else 0.5
 
     @property
     def any_target(self) -> bool:
@@ -82,7 +109,88 @@ def _cross_entropy_of_log_probabilities(log_y: Values, t: Values) -> Values:
     return where(t == 0, t, -t * log_y)
 
 
-LOSSES = (
+def _absolute_error(y: Values, t: Values) -> Values:
+    return abs(y - t)
+
+
+def _absolute_error_slope(y: Values, t: Values) -> Values:
+    return sign(y - t)
+
+
+def _huber(y: Values, t: Values) -> Values:
+    d = abs(y - t)
+    near = minimum(d, 1)
+    return near * (d - near * 0.5)
+
+
+def _huber_slope(y: Values, t: Values) -> Values:
+    return maximum(minimum(y - t, 1), -1)
+
+
+LOG_2 = 0.6931471805599453
+
+
+def _log_cosh(y: Values, t: Values) -> Values:
+    d = abs(y - t)
+    # With e = exp(-d), cosh(d) - 1 is (1 - e)^2 / 2e; it would lose nothing near 0, and overflow far from it.
+    minus = expm1(-d)
+    e = 1 + minus
+    near = d < 1
+    return log1p(where(near, minus * minus / (2 * e), e * e)) + where(near, 0, d - LOG_2)
+
+
+def _log_cosh_slope(y: Values, t: Values) -> Values:
+    return tanh(y - t)
+
+
+def _poisson(y: Values, t: Values) -> Values:
+    return y - t * log(maximum(y, EPSILON))
+
+
+def _poisson_slope(y: Values, t: Values) -> Values:
+    return where(y < EPSILON, 1, 1 - t / y)
+
+
+def _poisson_of_logarithms(a: Values, t: Values) -> Values:
+    return exp(a) - t * a
+
+
+def _hinge(y: Values, t: Values) -> Values:
+    return maximum(1 - where(t == 0, -1, t) * y, 0)
+
+
+def _hinge_slope(y: Values, t: Values) -> Values:
+    side = where(t == 0, -1, t)
+    return where(side * y < 1, -side, unless_nan(y, 0))
+
+
+def _kl_divergence(y: Values, t: Values) -> Values:
+    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    return t * log(where(t > 0, t, p) / p)
+
+
+def _kl_divergence_of_log_probabilities(log_y: Values, t: Values) -> Values:
+    return where(t == 0, t, t * (log(t) - log_y))
+
+
+def _focal_parts(p: Values, t: Values) -> tuple[Values, Values]:
+    """How far p is from certainty in t, and the binary cross-entropy; both exact where they are small."""
+    return t * (1 - p) + (1 - t) * p, -(t * log(p) + (1 - t) * log1p(-p))
+
+
+def _focal(y: Values, t: Values) -> Values:
+    miss, entropy = _focal_parts(minimum(maximum(y, EPSILON), 1 - EPSILON), t)
+    return miss * miss * entropy
+
+
+def _focal_slope(y: Values, t: Values) -> Values:
+    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    miss, entropy = _focal_parts(p, t)
+    slope = miss * (2 * (1 - 2 * t) * entropy + miss * ((p - t) / (p * (1 - p))))
+    return where(p == y, slope, y * 0)
+
+
+LOSSES: list[Loss] = [
     Loss(
         "MSE",
         _squared_error,
@@ -90,6 +198,7 @@ LOSSES = (
         "mean",
         None,
         _squared_error,
+        "numbers",
         -INFINITY,
         INFINITY,
         "mean over outputs of (y - t)^2",
@@ -101,6 +210,7 @@ LOSSES = (
         "mean",
         "sigmoid",
         _binary_cross_entropy_of_logits,
+        "probabilities",
         0.0,
         1.0,
         "mean over outputs of -(t log(y) + (1 - t) log(1 - y))",
@@ -112,14 +222,110 @@ LOSSES = (
         "sum",
         "softmax",
         _cross_entropy_of_log_probabilities,
+        "classes",
         0.0,
         INFINITY,
         "sum over classes of -t log(y)",
     ),
-)
-"""The table; a row's place is its code in kernels."""
+    Loss(
+        "mae",
+        _absolute_error,
+        _absolute_error_slope,
+        "mean",
+        None,
+        _absolute_error,
+        "numbers",
+        -INFINITY,
+        INFINITY,
+        "mean over outputs of |y - t|",
+    ),
+    Loss(
+        "huber",
+        _huber,
+        _huber_slope,
+        "mean",
+        None,
+        _huber,
+        "numbers",
+        -INFINITY,
+        INFINITY,
+        "mean over outputs of (y - t)^2 / 2 where |y - t| is at most 1, |y - t| - 1/2 elsewhere",
+    ),
+    Loss(
+        "log_cosh",
+        _log_cosh,
+        _log_cosh_slope,
+        "mean",
+        None,
+        _log_cosh,
+        "numbers",
+        -INFINITY,
+        INFINITY,
+        "mean over outputs of log(cosh(y - t))",
+    ),
+    Loss(
+        "poisson",
+        _poisson,
+        _poisson_slope,
+        "mean",
+        "exponential",
+        _poisson_of_logarithms,
+        "numbers",
+        0.0,
+        INFINITY,
+        "mean over outputs of y - t log(y)",
+    ),
+    Loss(
+        "hinge",
+        _hinge,
+        _hinge_slope,
+        "mean",
+        None,
+        _hinge,
+        "signs",
+        -1.0,
+        1.0,
+        "mean over outputs of max(1 - t y, 0), t being -1 or 1; 0 counts as -1",
+    ),
+    Loss(
+        "kl_divergence",
+        _kl_divergence,
+        _cross_entropy_slope,
+        "sum",
+        "softmax",
+        _kl_divergence_of_log_probabilities,
+        "classes",
+        0.0,
+        1.0,
+        "sum over classes of t log(t / y)",
+    ),
+    Loss(
+        "focal",
+        _focal,
+        _focal_slope,
+        "mean",
+        None,
+        _focal,
+        "probabilities",
+        0.0,
+        1.0,
+        "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",
+    ),
+]
+"""The table; a row's place is its code in kernels. Those of users come after the library's."""
 
-CODES = {row.name: code for code, row in enumerate(LOSSES)}
+CODES: dict[str, int] = {row.name: code for code, row in enumerate(LOSSES)}
+BUILT_IN = len(LOSSES)
 CANONICAL = tuple(-1 if row.canonical is None else ACTIVATION_CODES[row.canonical] for row in LOSSES)
 MEAN_OVER_OUTPUTS = tuple(row.over_outputs == "mean" for row in LOSSES)
-"""By loss code: the canonical activation's code (-1: none), and whether the loss is a mean over outputs."""
+"""Of the library's losses, by code: the canonical activation's code (-1: none), and whether it is a mean."""
+
+
+def canonical(loss: int) -> int:
+    """The code of a loss's canonical activation, or -1; those of users have none."""
+    return CANONICAL[loss] if loss < BUILT_IN else -1
+
+
+def is_mean(loss: int) -> bool:
+    """Whether a loss is a mean over the outputs, as those of users are."""
+    return MEAN_OVER_OUTPUTS[loss] if loss < BUILT_IN else True

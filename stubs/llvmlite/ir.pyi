@@ -136,7 +136,7 @@ class IRBuilder:
     ) -> Value: ...
     def call(
         self,
-        fn: Function,
+        fn: Value,
         args: Sequence[Value],
         name: str = "",
         cconv: str | None = None,

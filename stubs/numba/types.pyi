@@ -20,6 +20,9 @@ class Array(Type):
         aligned: bool = True,
     ) -> None: ...
 
+class CPointer(Type):
+    def __init__(self, dtype: Type, addrspace: int | None = None) -> None: ...
+
 class StarArgTuple(Type):
     types: tuple[Type, ...]
     def __new__(cls, types: Iterable[Type]) -> Self: ...

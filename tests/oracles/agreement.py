@@ -17,13 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 def deviation(
     computed: NDArray[Any], reference: ArrayLike, magnitude: ArrayLike | None = None
 ) -> NDArray[np.longdouble]:
-    """|computed - reference| in units of eps times magnitude; numbers below the normal range count as 0."""
+    """|computed - reference| in units of eps times magnitude; numbers below the normal range count as 0.
+
+    Numbers beyond the range of the dtype count as infinite, and infinite ones agree where they are equal.
+    """
     expected = np.asarray(reference, np.longdouble)
     kind = np.finfo(computed.dtype)
+    expected = np.where(abs(expected) > np.longdouble(kind.max), np.copysign(np.inf, expected), expected)
     size = abs(expected) if magnitude is None else np.asarray(magnitude, np.longdouble)
-    off = abs(np.asarray(computed, np.longdouble) - expected)
+    with np.errstate(invalid="ignore"):
+        off = abs(np.asarray(computed, np.longdouble) - expected)
     allowed = np.longdouble(kind.eps) * np.broadcast_to(size, expected.shape) + np.longdouble(kind.tiny)
-    return np.asarray(off / allowed, np.longdouble)
+    return np.where(np.isinf(expected) & (computed == expected), 0, off / allowed).astype(np.longdouble)
 
 
 def assert_agrees(

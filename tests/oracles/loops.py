@@ -6,10 +6,18 @@ diagonal ones too, and the loss of a batch is the mean over its samples:
 
 - MSE: the mean over outputs of (y - t)^2;
 - bincrossentropy: the mean over outputs of -(t log y + (1 - t) log(1 - y));
-- crossentropy: the sum over classes of -t log y.
+- crossentropy: the sum over classes of -t log y;
+- mae: the mean over outputs of |y - t|;
+- huber: the mean over outputs of d^2 / 2 for d = |y - t| up to 1, d - 1/2 beyond;
+- log_cosh: the mean over outputs of log cosh(y - t);
+- poisson: the mean over outputs of y - t log y;
+- hinge: the mean over outputs of max(1 - t y, 0), where a target 0 stands for -1;
+- kl_divergence: the sum over classes of t log(t / y);
+- focal: the mean over outputs of (1 - p)^2 times bincrossentropy, p = t y + (1 - t)(1 - y).
 
-Logarithms are taken of y clipped to [1e-7, 1 - 1e-7], whose slope outside is 0, except that sigmoid with
-bincrossentropy and softmax with crossentropy are functions of the pre-activations, without clipping.
+Logarithms are taken of y clipped to [1e-7, 1 - 1e-7], for poisson of y from 1e-7 on; the slope of what is
+clipped is 0. But the stable pairs are functions of the pre-activations, without clipping. Where a loss has
+a kink its slope is 0 there.
 """
 
 from __future__ import annotations
@@ -21,10 +29,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tests.oracles.error_function import erfc
+
 Numbers: TypeAlias = NDArray[np.longdouble]
 Number: TypeAlias = np.longdouble
 
-STABLE_PAIRS = {("sigmoid", "bincrossentropy"), ("softmax", "crossentropy")}
+STABLE_PAIRS = {
+    ("sigmoid", "bincrossentropy"),
+    ("softmax", "crossentropy"),
+    ("softmax", "kl_divergence"),
+    ("exponential", "poisson"),
+}
 
 
 def exact(values: ArrayLike) -> Numbers:
@@ -50,8 +65,45 @@ def activation(name: str, a: Numbers) -> Numbers:
         elif name == "softmax":
             y[i] = np.exp(log_softmax(a)[i])
         else:
-            raise ValueError(name)
+            y[i] = single_activation(name, a[i])
     return y
+
+
+SELU_SCALE, SELU_ALPHA = Number("1.05070098735548049342"), Number("1.67326324235437728482")
+
+
+def single_activation(name: str, a: Number) -> Number:
+    """The activations of one number that need more than a line; infinite numbers go to their limits."""
+    if name == "leaky_relu":
+        return Number(a if a > 0 else a / 5)
+    if name == "elu":
+        return Number(a if a > 0 else np.expm1(a))
+    if name == "selu":
+        return Number(SELU_SCALE * (a if a > 0 else SELU_ALPHA * np.expm1(a)))
+    if name in {"gelu", "silu", "mish"} and a == -np.inf:
+        return Number(0)
+    if name == "gelu":
+        return Number(a * normal_distribution(a))
+    if name == "silu":
+        return Number(a * activation("sigmoid", exact([a]))[0])
+    if name == "softplus":
+        return Number(softplus(a))
+    if name == "softsign":
+        return Number(a / (1 + abs(a)) if np.isfinite(a) else np.sign(a))
+    if name == "mish":
+        return Number(a * np.tanh(softplus(a)))
+    if name == "hard_sigmoid":
+        return Number(min(max((a + 3) / 6, Number(0)), Number(1)))
+    if name == "hard_tanh":
+        return Number(min(max(a, Number(-1)), Number(1)))
+    if name == "exponential":
+        return Number(np.exp(a))
+    raise ValueError(name)
+
+
+def normal_distribution(a: Number) -> Number:
+    """The probability that a normal number is at most a."""
+    return Number(erfc(-a / np.sqrt(Number(2))) / 2)
 
 
 def log_softmax(a: Numbers) -> Numbers:
@@ -88,7 +140,35 @@ def slope(name: str, a: Number) -> Number:
         return Number(4 * np.exp(-2 * abs(a)) / (1 + np.exp(-2 * abs(a))) ** 2)
     if name == "sigmoid":
         return Number(np.exp(-abs(a)) / (1 + np.exp(-abs(a))) ** 2)
+    if name in {"leaky_relu", "elu", "selu"}:
+        return Number(single_activation(name, Number(1)) if a > 0 else slope_below_0(name, a))
+    if name in {"gelu", "silu", "mish"} and abs(a) > 1e5:
+        return Number(1 if a > 0 else 0)
+    if name == "gelu":
+        return Number(normal_distribution(a) + a * np.exp(-a * a / 2) / np.sqrt(4 * np.arccos(Number(0))))
+    s = 1 / (1 + np.exp(-a)) if a > 0 else np.exp(a) / (np.exp(a) + 1)
+    if name == "silu":
+        return Number(s + a * slope("sigmoid", a))
+    if name == "softplus":
+        return Number(s)
+    if name == "softsign":
+        return Number(1 / (1 + abs(a)) ** 2)
+    if name == "mish":
+        return Number(np.tanh(softplus(a)) + a * slope("tanh", softplus(a)) * s)
+    if name == "hard_sigmoid":
+        return Number(1) / 6 if abs(a) < 3 else Number(0)
+    if name == "hard_tanh":
+        return Number(1 if abs(a) < 1 else 0)
+    if name == "exponential":
+        return Number(np.exp(a))
     raise ValueError(name)
+
+
+def slope_below_0(name: str, a: Number) -> Number:
+    """dy/da of the activations that are linear above 0; at 0, too."""
+    if name == "leaky_relu":
+        return Number(1) / 5
+    return Number((SELU_SCALE * SELU_ALPHA if name == "selu" else 1) * np.exp(a))
 
 
 # Losses, of the outputs of one sample.
@@ -112,9 +192,40 @@ def sample_loss(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64) -> N
             total += -(t[i] * np.log(p) + (1 - t[i]) * np.log1p(-p)) / n
         elif name == "crossentropy":
             total += -t[i] * np.log(p)
+        elif name == "mae":
+            total += abs(y[i] - t[i]) / n
+        elif name == "huber":
+            d = abs(y[i] - t[i])
+            total += (d * d / 2 if d <= 1 else d - Number(0.5)) / n
+        elif name == "log_cosh":
+            d = abs(y[i] - t[i])
+            total += (
+                np.log1p(2 * np.sinh(d / 2) ** 2) if d < 1 else d + np.log1p(np.exp(-2 * d)) - LOG_2
+            ) / n
+        elif name == "poisson":
+            total += (y[i] - t[i] * np.log(max(y[i], low))) / n
+        elif name == "hinge":
+            total += max(1 - sign_of(t[i]) * y[i], Number(0)) / n
+        elif name == "kl_divergence":
+            total += t[i] * np.log(t[i] / p) if t[i] > 0 else 0
+        elif name == "focal":
+            total += missed(p, t[i]) ** 2 * -(t[i] * np.log(p) + (1 - t[i]) * np.log1p(-p)) / n
         else:
             raise ValueError(name)
     return total
+
+
+LOG_2 = np.log(Number(2))
+
+
+def sign_of(t: Number) -> Number:
+    """What a target of hinge stands for."""
+    return Number(-1) if t == 0 else t
+
+
+def missed(p: Number, t: Number) -> Number:
+    """How far a probability is from certainty in its target."""
+    return t * (1 - p) + (1 - t) * p
 
 
 def sample_loss_slope(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64) -> Numbers:
@@ -128,9 +239,37 @@ def sample_loss_slope(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64
             g[i] = 2 * (y[i] - t[i]) / n
         elif name == "bincrossentropy" and inside:
             g[i] = (-t[i] / y[i] + (1 - t[i]) / (1 - y[i])) / n
-        elif name == "crossentropy" and inside:
+        elif name in {"crossentropy", "kl_divergence"} and inside:
             g[i] = -t[i] / y[i]
+        elif name == "mae":
+            g[i] = np.sign(y[i] - t[i]) / n
+        elif name == "huber":
+            g[i] = min(max(y[i] - t[i], Number(-1)), Number(1)) / n
+        elif name == "log_cosh":
+            g[i] = np.tanh(y[i] - t[i]) / n
+        elif name == "poisson":
+            g[i] = (1 - t[i] / y[i] if y[i] >= low else Number(1)) / n
+        elif name == "hinge":
+            g[i] = (-sign_of(t[i]) if sign_of(t[i]) * y[i] < 1 else Number(0)) / n
+        elif name == "focal" and inside:
+            q, b = missed(y[i], t[i]), -(t[i] * np.log(y[i]) + (1 - t[i]) * np.log1p(-y[i]))
+            g[i] = (2 * q * (1 - 2 * t[i]) * b + q * q * (-t[i] / y[i] + (1 - t[i]) / (1 - y[i]))) / n
     return g
+
+
+def magnitude_of_slope(name: str, y: Numbers, t: Numbers) -> Numbers:
+    """Of the terms of `sample_loss_slope` where they cancel; otherwise of itself."""
+    if name == "poisson":
+        return exact((1 + t / np.maximum(y, Number(1e-7))) / len(y))
+    if name == "focal":
+        p, certain = np.clip(y, Number(1e-7), 1 - Number(1e-7)), exact([0, 1])
+        parts = [
+            abs(sample_loss_slope(name, p[i : i + 1], certain[k : k + 1]))
+            for i in range(len(y))
+            for k in (0, 1)
+        ]
+        return exact(4 * exact(parts).reshape(len(y), 2).max(axis=1) / len(y))
+    return exact(abs(sample_loss_slope(name, y, t)))
 
 
 def sample_loss_of_logits(name: str, a: Numbers, t: Numbers) -> Number:
@@ -139,8 +278,10 @@ def sample_loss_of_logits(name: str, a: Numbers, t: Numbers) -> Number:
     for i in range(n):
         if name == "bincrossentropy":
             total += (t[i] * softplus(-a[i]) + (1 - t[i]) * softplus(a[i])) / n
-        else:
-            total += -t[i] * log_softmax(a)[i] if t[i] != 0 else 0
+        elif name == "poisson":
+            total += (np.exp(a[i]) - t[i] * a[i]) / n
+        elif t[i] != 0:
+            total += -t[i] * log_softmax(a)[i] + (t[i] * np.log(t[i]) if name == "kl_divergence" else 0)
     return total
 
 
@@ -153,10 +294,12 @@ def sample_error_of_logits(name: str, a: Numbers, t: Numbers) -> Numbers:
     """The slope of a stable pair by the pre-activations."""
     n = len(a)
     error = np.zeros_like(a)
-    y = activation("sigmoid" if name == "bincrossentropy" else "softmax", a)
+    y = activation(next(pair[0] for pair in STABLE_PAIRS if pair[1] == name), a)
     for i in range(n):
         if name == "bincrossentropy":
             error[i] = (-t[i] * (1 - y[i]) + (1 - t[i]) * y[i]) / n
+        elif name == "poisson":
+            error[i] = (y[i] - t[i]) / n
         else:
             for j in range(n):
                 error[i] += -t[j] * ((1 if i == j else 0) - y[i])

@@ -13,8 +13,35 @@ from numpy.typing import NDArray
 
 from tests.oracles import loops
 
+ELEMENTWISE = (
+    *("none", "sigmoid", "relu", "tanh", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign"),
+    *("mish", "hard_sigmoid", "hard_tanh", "exponential"),
+)
+OUTPUTS = (*ELEMENTWISE, "softmax")
+LOSSES = (
+    *("MSE", "bincrossentropy", "crossentropy", "mae", "huber", "log_cosh", "poisson", "hinge"),
+    *("kl_divergence", "focal"),
+)
+PAIRS = [
+    *((output, "MSE") for output in OUTPUTS),
+    *((output, loss) for loss in LOSSES[1:] for output in ("none", "sigmoid", "exponential", "softmax")),
+]
+"""Every output activation, and every loss; of losses, with those that some loss treats on its own."""
+
 MARGIN = 1e-3
-"""So far from its kink is every argument of relu; steps of differences are far smaller."""
+"""So far from a kink is every argument of an activation or a loss; steps of differences are far smaller."""
+
+KINKS = {
+    "relu": (0,),
+    "leaky_relu": (0,),
+    "elu": (0,),
+    "selu": (0,),
+    "hard_sigmoid": (-3, 3),
+    "hard_tanh": (-1, 1),
+}
+"""Where slopes, or those of slopes, jump."""
+
+OF_LOGARITHMS = ("bincrossentropy", "crossentropy", "kl_divergence", "focal", "poisson")
 
 PROBABILITY_MARGIN = 0.02
 """So far from 0 and 1 are probabilities whose logarithm is taken: closer, 1 / y magnifies every rounding."""
@@ -92,8 +119,10 @@ def _drawn(
     x = rng.normal(0, 1, (samples, lengths[0]))
     t = rng.uniform(0, 1, (samples, lengths[-1]))
     t[:, 0] = seed % 2  # a certainty among the targets
-    if loss == "MSE":
+    if loss in {"MSE", "mae", "huber", "log_cosh"}:
         t = rng.normal(0, 1, t.shape)
+    if loss == "hinge":
+        t[:, -1] = -1
     return Problem(
         lengths,
         activations,
@@ -109,13 +138,20 @@ def _has_margin(candidate: Problem) -> bool:
     net = candidate.net
     a, h = net.forward(loops.exact(candidate.x))
     for name, arguments in zip(net.activations, a, strict=True):
-        if name == "relu" and abs(arguments).min() < MARGIN:
+        if any(abs(arguments - kink).min() < MARGIN for kink in KINKS.get(name, ())):
             return False
-    if net.loss == "MSE" or (net.activations[-1], net.loss) in loops.STABLE_PAIRS:
+    y, t, output = h[-1], loops.exact(candidate.t), net.activations[-1]
+    if net.loss in {"mae", "huber"}:
+        d = abs(y - t)
+        if output == "softmax" and (np.sign(y - t) == np.sign(y - t)[:, :1]).all(axis=1).any():
+            return False  # equal slopes cancel: moving all outputs of softmax alike does nothing
+        return bool((abs(d - (net.loss == "huber")) > MARGIN).all())
+    if net.loss == "hinge":
+        return bool((abs(np.where(t == 0, -1, t) * y - 1) > MARGIN).all())
+    if net.loss not in OF_LOGARITHMS or (output, net.loss) in loops.STABLE_PAIRS:
         return True
-    y = h[-1]
     inside = (y > 1e-7) & (y < 1 - 1e-7)
     near = (abs(y) < PROBABILITY_MARGIN) | (abs(1 - y) < PROBABILITY_MARGIN)
-    if net.activations[-1] == "relu":
-        near &= y > 0  # relu is 0 for all arguments around, which is clipped
+    if output in {"relu", "hard_sigmoid"}:
+        near &= y > 0  # 0 for all arguments around, which is clipped
     return bool(inside.any(axis=1).all() and not near.any())

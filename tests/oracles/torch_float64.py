@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,20 +73,19 @@ def _activation(torch: Any, name: str, a: Any) -> Any:
         return a * 1.0
     if name == "softmax":
         return torch.softmax(a, dim=1)
-    return {"sigmoid": torch.sigmoid, "relu": torch.relu, "tanh": torch.tanh}[name](a)
+    functional = torch.nn.functional
+    if name == "leaky_relu":
+        return functional.leaky_relu(a, 0.2)
+    if name == "hard_sigmoid":
+        return functional.relu6(a + 3) / 6  # the slope of torch's own is 1/6 in float32
+    other_names = {"hard_tanh": functional.hardtanh, "exponential": torch.exp}
+    return other_names[name](a) if name in other_names else getattr(functional, name)(a)
 
 
 def _loss(torch: Any, activation: str, loss: str, a: Any, y: Any, t: Any) -> Any:
-    functional = torch.nn.functional
-    if loss == "MSE":
-        return functional.mse_loss(y, t)
-    if loss == "bincrossentropy":
-        if activation == "sigmoid":
-            return functional.binary_cross_entropy_with_logits(a, t)
-        return functional.binary_cross_entropy(torch.clamp(y, 1e-7, 1 - 1e-7), t)
-    if activation == "softmax":
-        return -(t * torch.log_softmax(a, dim=1)).sum(dim=1).mean()
-    return -(t * torch.log(torch.clamp(y, 1e-7, 1 - 1e-7))).sum(dim=1).mean()
+    if (activation, loss) in OF_LOGITS:
+        return OF_LOGITS[activation, loss](torch, a, t)
+    return LOSSES[loss](torch, torch.nn.functional, y, torch.clamp(y, 1e-7, 1 - 1e-7), t)
 
 
 def train(
@@ -122,3 +121,32 @@ def train(
         stepper.step()
         losses.append(float(mean_loss.item()))
     return np.concatenate([each.detach().numpy().reshape(-1) for each in parameters]), losses
+
+
+OF_LOGITS: dict[tuple[str, str], Callable[[Any, Any, Any], Any]] = {
+    ("sigmoid", "bincrossentropy"): lambda torch, a, t: torch.nn.functional.binary_cross_entropy_with_logits(
+        a, t
+    ),
+    ("exponential", "poisson"): lambda torch, a, t: torch.nn.functional.poisson_nll_loss(a, t),
+    ("softmax", "crossentropy"): lambda torch, a, t: -(t * torch.log_softmax(a, dim=1)).sum(dim=1).mean(),
+    ("softmax", "kl_divergence"): lambda torch, a, t: torch.nn.functional.kl_div(
+        torch.log_softmax(a, dim=1), t, reduction="batchmean"
+    ),
+}
+LOSSES: dict[str, Callable[[Any, Any, Any, Any, Any], Any]] = {
+    "MSE": lambda torch, functional, y, p, t: functional.mse_loss(y, t),
+    "mae": lambda torch, functional, y, p, t: functional.l1_loss(y, t),
+    "huber": lambda torch, functional, y, p, t: functional.huber_loss(y, t),
+    "log_cosh": lambda torch, functional, y, p, t: torch.log(torch.cosh(y - t)).mean(),
+    "poisson": lambda torch, functional, y, p, t: (y - t * torch.log(torch.clamp(y, min=1e-7))).mean(),
+    "hinge": lambda torch, functional, y, p, t: torch.relu(1 - torch.where(t == 0, -1.0, t) * y).mean(),
+    "focal": lambda torch, functional, y, p, t: (
+        (1 - (t * p + (1 - t) * (1 - p))) ** 2 * functional.binary_cross_entropy(p, t, reduction="none")
+    ).mean(),
+    "bincrossentropy": lambda torch, functional, y, p, t: functional.binary_cross_entropy(p, t),
+    "crossentropy": lambda torch, functional, y, p, t: -(t * torch.log(p)).sum(dim=1).mean(),
+    "kl_divergence": lambda torch, functional, y, p, t: functional.kl_div(
+        torch.log(p), t, reduction="batchmean"
+    ),
+}
+"""By our outputs and pre-activations, and by y, y clipped, and t."""

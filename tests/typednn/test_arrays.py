@@ -213,7 +213,7 @@ def test_targets_are_a_matrix() -> None:
             3,
             False,
             ShapeError,
-            r"\(n_samples, 3\), not \(2,\); labels are for crossentropy$",
+            r"\(n_samples, 3\), not \(2,\); labels are for crossentropy and kl_divergence$",
         ),
         (np.array([0.0, 1.0]), 1, False, ShapeError, r"not \(2,\); y.reshape\(-1, 1\) makes it one"),
         ([0, 1], 3, True, ArrayTypeError, "y must be a numpy.ndarray, not list"),

@@ -11,10 +11,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from typednn_kernels.activations import OutputActivationName
 
 import typednn
 from tests.conftest import PATHS, kernels_of
@@ -233,10 +234,11 @@ def test_check(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert f"NumPy {np.__version__}, " in output
     assert "the backend is numpy" in output
-    assert "all gradients of 120 networks agree" in output
-    rows = [line.split() for line in output.splitlines() if "MSE" in line or "crossentropy" in line]
-    assert len(rows) == 15
-    assert all(len(row) == 10 and max(map(float, row[2:])) < 1 for row in rows)
+    assert f"all gradients of {2 * (10 * 16 + 15)} networks agree" in output
+    names = {*get_args(OutputActivationName)}
+    rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
+    assert len(rows) == 2 * len(names)
+    assert all(len(row) == 12 - (row[0] == "softmax") and max(map(float, row[1:])) < 1 for row in rows)
 
 
 def test_check_fails_where_a_gradient_is_wrong(
@@ -252,13 +254,13 @@ def test_check_fails_where_a_gradient_is_wrong(
         arrays[-1][3] += 1e-3
 
     monkeypatch.setattr(plain, "backward", wrong)
-    monkeypatch.setattr(commands, "HIDDEN", ("tanh",))
+    monkeypatch.setattr(commands, "LOSSES", ("MSE",))
 
     assert main(["check"]) == 1
 
     output = capsys.readouterr().out
     assert "WRONG" in output
-    assert "of 30 networks have WRONG gradients" in output
+    assert f"of {2 * (16 + 15)} networks have WRONG gradients" in output
     assert "GRADIENTS DISAGREE" in output
 
 

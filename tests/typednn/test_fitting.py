@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.oracles.agreement import assert_close
-from tests.oracles.problems import problem
+from tests.oracles.problems import LOSSES, problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Callback, DivergenceError, History, Network, Run, SettingError
+from typednn import Adam, Callback, DivergenceError, History, Network, Run, SettingError
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
@@ -20,6 +21,13 @@ both_paths = pytest.mark.usefixtures("path")
 CASE = problem((3, 4, 2), ("none", "tanh", "none"), "MSE", 11)
 CLASSES = problem((3, 4, 3), ("none", "tanh", "softmax"), "crossentropy", 11)
 LABELS = np.arange(11) % 3
+OUTPUT_OF: dict[str, str] = dict.fromkeys(LOSSES, "none") | {
+    "bincrossentropy": "sigmoid",
+    "crossentropy": "softmax",
+    "poisson": "exponential",
+    "kl_divergence": "softmax",
+    "focal": "sigmoid",
+}
 WEIGHTS = np.array([0, 1, 2, 0.5, 1, 3, 1, 0, 1, 0.25, 2])
 
 
@@ -28,11 +36,10 @@ WEIGHTS = np.array([0, 1, 2, 0.5, 1, 3, 1, 0, 1, 0.25, 2])
 
 @by_dtype
 @by_batch
-@pytest.mark.parametrize("loss", ["MSE", "bincrossentropy", "crossentropy"])
+@pytest.mark.parametrize("loss", LOSSES)
 @both_paths
 def test_sample_weights(loss: str, batch_size: int, dtype: Any) -> None:
-    output = {"MSE": "none", "bincrossentropy": "sigmoid", "crossentropy": "softmax"}[loss]
-    case = problem((3, 4, 2), ("none", "tanh", output), loss, 11, dtype)
+    case = problem((3, 4, 2), ("none", "tanh", OUTPUT_OF[loss]), loss, 11, dtype)
     net, losses, eta = case.net, list[Any](), 0.25
     for start in range(0, 11, batch_size):
         chosen = range(start, min(start + batch_size, 11))
@@ -60,10 +67,17 @@ def test_sample_weights(loss: str, batch_size: int, dtype: Any) -> None:
 def test_class_weights_are_sample_weights() -> None:
     binary = problem((3, 4, 1), ("none", "tanh", "sigmoid"), "bincrossentropy", 11)
     zero_one = np.rint(binary.t)
+    divergence = problem((3, 4, 3), ("none", "tanh", "softmax"), "kl_divergence", 11)
+    focal = problem((3, 4, 1), ("none", "tanh", "sigmoid"), "focal", 11)
+    hinge = problem((3, 4, 1), ("none", "tanh", "none"), "hinge", 11)
     for case, y, weights, factors in (
         (CLASSES, LABELS, {0: 2.0, 2: 0.5}, np.choose(LABELS, [2, 1, 0.5])),
         (CLASSES, np.eye(3)[LABELS], {0: 2.0, 2: 0.5}, np.choose(LABELS, [2, 1, 0.5])),
         (binary, zero_one, {0: 3}, np.where(zero_one[:, 0] == 1, 1, 3)),
+        (divergence, LABELS, {0: 2.0, 2: 0.5}, np.choose(LABELS, [2, 1, 0.5])),
+        (focal, zero_one, {0: 3}, np.where(zero_one[:, 0] == 1, 1, 3)),
+        (hinge, zero_one, {0: 3}, np.where(zero_one[:, 0] == 1, 1, 3)),
+        (hinge, 2 * zero_one - 1, {0: 3}, np.where(zero_one[:, 0] == 1, 1, 3)),
     ):
         given: Any = y
         for sample_weight in (None, WEIGHTS):
@@ -93,12 +107,16 @@ def test_validation_weighs_only_what_it_is_told_to() -> None:
 @by_dtype
 @both_paths
 def test_label_smoothing(dtype: Any) -> None:
-    """t (1 - s) + s / n; for bincrossentropy n is 2, of however many outputs. Validation has it too."""
+    """t (1 - s) + s / n; of separate probabilities n is 2, of however many outputs. Validation has it too."""
     settings: dict[str, Any] = {"epochs": 2, "shuffle": False, "batch_size": 4}
     several = problem((3, 4, 3), ("none", "tanh", "softmax"), "crossentropy", 11, dtype)
     binary = problem((3, 4, 3), ("none", "tanh", "sigmoid"), "bincrossentropy", 11, dtype)
+    divergence = problem((3, 4, 3), ("none", "tanh", "softmax"), "kl_divergence", 11, dtype)
+    focal = problem((3, 4, 3), ("none", "tanh", "sigmoid"), "focal", 11, dtype)
     one_hot = np.eye(3, dtype=dtype)[LABELS]
     for case, y, smooth in (
+        (divergence, LABELS, one_hot * 0.75 + 0.25 / 3),
+        (focal, focal.t, focal.t * 0.75 + 0.125),
         (several, LABELS, one_hot * 0.75 + 0.25 / 3),
         (several, one_hot, one_hot * 0.75 + 0.25 / 3),
         (binary, binary.t, binary.t * 0.75 + 0.125),
@@ -120,6 +138,67 @@ def test_label_smoothing(dtype: Any) -> None:
 def test_bad_smoothing(smoothing: Any) -> None:
     with pytest.raises(SettingError, match="label_smoothing must be a number from 0 to 1"):
         network_of(CLASSES).fit(CLASSES.x, LABELS, label_smoothing=smoothing)
+
+
+# Losses.
+
+
+@by_dtype
+@pytest.mark.parametrize("loss", LOSSES)
+@both_paths
+def test_every_loss_falls(loss: str, dtype: Any) -> None:
+    """And what Adam makes of the network predicts better than the first guess."""
+    case = problem((3, 4, 2), ("none", "tanh", OUTPUT_OF[loss]), loss, 11, dtype)
+    network = network_of(case)
+    before = network.loss(case.x, case.t)
+
+    history = network.fit(
+        case.x, case.t, epochs=30, optimizer=Adam(learning_rate=0.02), validation_data=(case.x, case.t)
+    )
+
+    assert history.validation_loss[-1] == pytest.approx(network.loss(case.x, case.t), rel=1e-5)
+    assert history.validation_loss[-1] < before
+    assert np.isfinite(network.parameters).all()
+
+
+@both_paths
+def test_labels_of_every_loss_of_classes() -> None:
+    """Of one-hot targets the divergence is the cross-entropy."""
+    settings: dict[str, Any] = {"epochs": 2, "shuffle": False, "batch_size": 4, "metrics": ["accuracy"]}
+    case = problem((3, 4, 3), ("none", "tanh", "softmax"), "kl_divergence", 11)
+    of_labels, of_rows = network_of(case), network_of(case)
+    entropy = network_of(replace(case, loss="crossentropy"))
+
+    computed = of_labels.fit(case.x, LABELS, **settings)
+
+    assert computed == of_rows.fit(case.x, np.eye(3)[LABELS], **settings)
+    assert of_labels.evaluate(case.x, LABELS).accuracy == computed.metrics["accuracy"][-1]
+    np.testing.assert_allclose(computed.loss, entropy.fit(case.x, LABELS, **settings).loss, rtol=1e-12)
+    np.testing.assert_allclose(of_labels.parameters, entropy.parameters, rtol=1e-12)
+
+
+@both_paths
+def test_zeros_are_the_lower_side_of_hinge() -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "none"), "hinge", 11)
+    zeros: Any = (case.t > 0).astype(int)
+    signs: Any = 2 * zeros - 1
+    settings: dict[str, Any] = {"epochs": 2, "shuffle": False, "metrics": ["accuracy"]}
+    network, reference = network_of(case), network_of(case)
+
+    assert network.fit(case.x, zeros, **settings) == reference.fit(case.x, signs, **settings)
+    assert network.evaluate(case.x, zeros) == reference.evaluate(case.x, signs)
+
+
+def test_signs_cannot_be_smoothed() -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "none"), "hinge", 11)
+    network = network_of(case)
+
+    with pytest.raises(SettingError, match=r"label_smoothing is for bincrossentropy, .*, not for hinge"):
+        network.fit(case.x, case.t, label_smoothing=0.1)
+    with pytest.raises(
+        SettingError, match="class_weight needs classes, but the loss is hinge of several out"
+    ):
+        network.fit(case.x, case.t, class_weight={0: 2})
 
 
 # Metrics.

@@ -188,7 +188,8 @@ def test_a_layer_that_is_not_attached_has_no_fan_in(method: str) -> None:
 
 def test_defaults() -> None:
     """He for relu, Glorot for all others; of the classic door, the plain normal distribution."""
-    assert {"relu": "he"} | dict.fromkeys(("none", "sigmoid", "tanh", "softmax"), "xavier") == DEFAULT_WEIGHTS
+    like_relu = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish"), "he")
+    assert like_relu | {"selu": "lecun"} == DEFAULT_WEIGHTS
     layer = layer_of(FAN_IN, FAN_OUT)
     layer.set_weights(seed=0)
     assert layer.W.tobytes() == weights("normal_random").tobytes()

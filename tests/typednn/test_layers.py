@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,10 @@ from numpy.typing import NDArray
 
 from tests.oracles import differences, loops, torch_float64
 from tests.oracles.agreement import assert_agrees, assert_close, assert_near
-from tests.oracles.problems import Problem, problem
+from tests.oracles.problems import ELEMENTWISE, PAIRS, Problem, problem
 from tests.typednn.building import (
     COPIES,
     DTYPES,
-    HIDDEN,
-    LOSSES,
-    OUTPUTS,
     ann_of,
     both_ways,
     gradient_of,
@@ -29,7 +25,10 @@ from typednn.layers import Layer
 
 LENGTHS = (3, 5, 4, 3)
 
-all_pairs = pytest.mark.parametrize(("hidden", "output", "loss"), list(product(HIDDEN, OUTPUTS, LOSSES)))
+all_pairs = pytest.mark.parametrize(
+    ("hidden", "output", "loss"),
+    [*(("relu", *pair) for pair in PAIRS), *((hidden, "softmax", "crossentropy") for hidden in ELEMENTWISE)],
+)
 by_batch = pytest.mark.parametrize("samples", [1, 7])
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from typednn_kernels.losses import CODES, LOSSES
 
 from tests.oracles.problems import problem
 from tests.typednn.building import network_of
@@ -48,7 +49,7 @@ def top(k: int) -> float:
 
 
 def measured(name: MetricName, targets: Any, outputs: Any, activation: Any, loss: Any) -> float:
-    return Measure([name], activation, loss, outputs.shape[1])(targets, outputs)[name]
+    return Measure([name], activation, LOSSES[CODES[loss]], outputs.shape[1])(targets, outputs)[name]
 
 
 def test_several_classes() -> None:
@@ -68,12 +69,13 @@ def test_several_classes() -> None:
     for targets in (LABELS, LABELS.astype(np.uint8), one_hot, one_hot * 0.9 + 0.1 / 6):
         for name, value in reference.items():
             if targets.ndim == 1 or name not in {"mse", "mae"}:
-                computed = measured(name, targets, SEVERAL, "softmax", "crossentropy")
-                assert computed == pytest.approx(value, rel=1e-12), name
+                for loss in ("crossentropy", "kl_divergence"):
+                    computed = measured(name, targets, SEVERAL, "softmax", loss)
+                    assert computed == pytest.approx(value, rel=1e-12), name
 
 
 def test_two_classes() -> None:
-    read = (LIKELY >= 0.5)[:, 0]
+    read = (LIKELY > 0.5)[:, 0]
     pair, truth = np.hstack([1 - LIKELY, LIKELY]), TRUE[:, 0]
     reference: dict[MetricName, float] = {
         "accuracy": accuracy(truth, read),
@@ -90,7 +92,7 @@ def test_two_classes() -> None:
 def test_several_independent_outputs() -> None:
     outputs = np.hstack([LIKELY, LIKELY[::-1] ** 2])
     truth = np.hstack([TRUE, TRUE[::-1]])
-    read = outputs >= 0.5
+    read = outputs > 0.5
     reference: dict[MetricName, float] = {
         "accuracy": float(np.mean([(t == r).all() for t, r in zip(truth, read, strict=True)])),
         "f1": float(np.mean([f1(truth[:, k], read[:, k]) for k in range(2)])),
@@ -98,8 +100,28 @@ def test_several_independent_outputs() -> None:
     }
 
     for name, value in reference.items():
-        computed = measured(name, truth, outputs, "sigmoid", "bincrossentropy")
-        assert computed == pytest.approx(value, rel=1e-12), name
+        for loss in ("bincrossentropy", "focal"):
+            computed = measured(name, truth, outputs, "sigmoid", loss)
+            assert computed == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scores(outputs: int) -> None:
+    """hinge draws the line at 0; outputs and targets of 0 are below it, as in scikit-learn."""
+    scores = RANDOM.normal(size=(N, outputs))
+    scores[:5] = 0
+    truth = scores + RANDOM.normal(size=scores.shape) > 0
+    read = scores > 0
+    right = [(t == r).all() for t, r in zip(truth, read, strict=True)]
+    reference: dict[MetricName, float] = {
+        "accuracy": float(np.mean(right)),
+        "f1": float(np.mean([f1(truth[:, k], read[:, k]) for k in range(outputs)])),
+        "auc": float(np.mean([auc(truth[:, k], scores[:, k]) for k in range(outputs)])),
+    }
+
+    for name, value in reference.items():
+        for targets in (truth.astype(float), np.where(truth, 1, -1)):
+            assert measured(name, targets, scores, "none", "hinge") == pytest.approx(value, rel=1e-12), name
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -132,6 +154,8 @@ REFUSED: dict[str, tuple[Any, Any, Any, int]] = {
     "accuracy": ("accuracy", "none", "MSE", 1),
     "f1": ("f1", "sigmoid", "MSE", 1),
     "auc": ("auc", "tanh", "MSE", 2),
+    "of counts": ("accuracy", "exponential", "poisson", 2),
+    "top of signs": ("top_3_accuracy", "none", "hinge", 6),
     "top of two": ("top_3_accuracy", "softmax", "crossentropy", 2),
     "top of independent": ("top_5_accuracy", "sigmoid", "bincrossentropy", 6),
 }
@@ -142,7 +166,7 @@ def test_metrics_that_the_network_has_no_use_for(name: str) -> None:
     metric, activation, loss, outputs = REFUSED[name]
 
     with pytest.raises(SettingError, match=f"the metric '{metric}' is of .*classes, which a network with"):
-        Measure([metric], activation, loss, outputs)
+        Measure([metric], activation, LOSSES[CODES[loss]], outputs)
 
 
 def test_unknown_metrics() -> None:
@@ -158,8 +182,8 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
 
     with pytest.raises(MissingExtraError, match=r"scikit-learn: pip install 'typednn\[metrics\]'"):
-        Measure(["mse"], "none", "MSE", 1)
-    assert Measure([], "none", "MSE", 1)(np.zeros(3), np.zeros((3, 1))) == {}
+        Measure(["mse"], "none", LOSSES[CODES["MSE"]], 1)
+    assert Measure([], "none", LOSSES[CODES["MSE"]], 1)(np.zeros(3), np.zeros((3, 1))) == {}
 
 
 def test_type_checkers_know_all_names() -> None:

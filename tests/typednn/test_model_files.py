@@ -293,9 +293,15 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "another dtype": (changed(dtype="float32"), "dtype: expected 'F32', found 'F64'"),
     "layers that are no list": (changed(layers={}), "layers: expected a list"),
     "one layer": (changed(layers=description()["layers"][:1]), "layers: expected 2 to"),
-    "unknown activation": (changed_layer(1, activation="gelu"), r"layers\[1\].activation: expected one of"),
+    "unknown activation": (
+        changed_layer(1, activation="mine"),
+        r"activation: expected one of .* that register_activation has",
+    ),
     "hidden softmax": (changed_layer(1, activation="softmax"), r"layers\[1\].activation: expected one of"),
-    "unknown loss": (changed_layer(2, loss="hinge"), r"loss: expected one of 'MSE'"),
+    "unknown loss": (
+        changed_layer(2, loss="mine"),
+        r"loss: expected one of 'MSE'.* that register_loss has added",
+    ),
     "kinds in disorder": (changed_layer(1, kind="output"), r"layers\[1\].kind: expected 'hidden'"),
     "length 0": (changed_layer(1, length=0), r"layers\[1\].length: expected a whole number"),
     "length true": (changed_layer(1, length=True), r"layers\[1\].length: expected a whole number"),

@@ -16,8 +16,11 @@ from typednn import (
     UnknownNameError,
     minimize,
     names,
+    register_activation,
+    register_loss,
     use_backend,
 )
+from typednn.formulas import maximum, where
 from typednn.names import Names
 
 TABLES: dict[str, Names[Any]] = {
@@ -64,6 +67,15 @@ def test_every_table_is_used() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_known_names_pass(table: str) -> None:
     assert [TABLES[table](name) for name in TABLES[table].known] == list(TABLES[table])
+
+
+def test_registered_names_pass() -> None:
+    bent = register_activation("bent twice", lambda a: maximum(a, 2 * a), lambda a, y: where(a > 0, 2, 1))
+    doubled = register_loss("doubled", lambda y, t: 2 * (y - t) * (y - t), lambda y, t: 4 * (y - t))
+
+    for table in (names.activation, names.hidden_activation, names.output_activation):
+        assert table(str(bent)) == bent == table.known[-1]
+    assert names.loss(str(doubled)) == doubled == names.loss.known[-1]
 
 
 @pytest.mark.parametrize("unknown", ["", "sigmiod", "NONE", "crossentropie", "numpyy"])

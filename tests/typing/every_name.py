@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal, assert_type
 
 import numpy as np
-from typednn_kernels.activations import ActivationName, OutputActivationName
-from typednn_kernels.losses import LossName
+from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
+from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.updates import RuleName
 
 from typednn import (
@@ -27,6 +27,7 @@ from typednn import (
     Evaluation,
     ExponentialDecay,
     FileFormatError,
+    FormulaError,
     ForwardPass,
     GradientNorms,
     GradientReport,
@@ -65,11 +66,14 @@ from typednn import (
     load,
     minimize,
     names,
+    register_activation,
+    register_loss,
     save,
     use_backend,
 )
 from typednn.arrays import ClassTargets, Truths
 from typednn.callbacks import Arrays, RunState
+from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers import Layer, TrainableLayer
@@ -133,13 +137,13 @@ def output_layer(layer: OutputLayer[np.float64]) -> None:
     assert_type(layer.loss(), float)
     assert_type(layer.dLdy, Matrix64)
     assert_type(layer.dyda, Tensor64)
-    assert_type(layer.lossfnname, LossName)
+    assert_type(layer.lossfnname, LossName | CustomLoss)
     assert_type(layer.last, bool)
 
 
 def first_of_any(first: Layer[np.float64]) -> None:
     assert_type(first.length, int)
-    assert_type(first.actname, OutputActivationName)
+    assert_type(first.actname, OutputActivationName | CustomActivation)
     assert_type(first.previous, Layer[np.float64] | None)
     assert_type(first.next, Layer[np.float64] | None)
     assert_type(first.last, bool)
@@ -491,10 +495,10 @@ def backends(switch: use_backend) -> None:
 
 
 def parsed_names() -> None:
-    assert_type(names.activation("relu"), ActivationName)
-    assert_type(names.hidden_activation("relu"), ActivationName)
-    assert_type(names.output_activation("softmax"), OutputActivationName)
-    assert_type(names.loss("MSE"), LossName)
+    assert_type(names.activation("relu"), ActivationName | CustomActivation)
+    assert_type(names.hidden_activation("relu"), ActivationName | CustomActivation)
+    assert_type(names.output_activation("softmax"), OutputActivationName | CustomActivation)
+    assert_type(names.loss("MSE"), LossName | CustomLoss)
     assert_type(names.weight_initializer("he"), WeightInitializerName)
     assert_type(names.bias_initializer("zeros"), BiasInitializerName)
     assert_type(names.optimizer("adam"), OptimizerName)
@@ -503,10 +507,35 @@ def parsed_names() -> None:
     assert_type(names.backend("numpy"), Literal["numba", "numpy"])
 
 
-def table_of_names(table: Names[LossName]) -> None:
+def table_of_names(table: Names[LossName | CustomLoss]) -> None:
     assert_type(table.kind, str)
-    assert_type(table.known, tuple[LossName, ...])
-    assert_type(list(table), list[LossName])
+    assert_type(table.known, tuple[LossName | CustomLoss, ...])
+    assert_type(list(table), list[LossName | CustomLoss])
+
+
+def activation_of_ones_own() -> None:
+    bell = register_activation("bell", lambda a: exp(-a * a), lambda a, y: -2 * a * y)
+    assert_type(bell, CustomActivation)
+    assert_type(InputLayer(3, bell), InputLayer[np.float64])
+    assert_type(HiddenLayer(3, bell), HiddenLayer[np.float64])
+    assert_type(OutputLayer(1, bell), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, bell, "hinge"), OutputLayer[np.float64, ClassTargets])
+
+
+def loss_of_ones_own() -> None:
+    squares = register_loss("squares", lambda y, t: (y - t) * (y - t), lambda y, t: 2 * (y - t))
+    assert_type(squares, CustomLoss)
+    assert_type(OutputLayer(1, "none", squares), OutputLayer[np.float64, Truths])
+
+
+def losses_by_their_targets() -> None:
+    assert_type(OutputLayer(1, "none", "mae"), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "none", "huber"), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "none", "log_cosh"), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "exponential", "poisson"), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(2, "softmax", "kl_divergence"), OutputLayer[np.float64, ClassTargets])
+    assert_type(OutputLayer(1, "sigmoid", "focal"), OutputLayer[np.float64, ClassTargets])
+    assert_type(OutputLayer(1, "none", names.loss("MSE")), OutputLayer[np.float64, ClassTargets])
 
 
 def divergence(error: DivergenceError) -> None:
@@ -521,6 +550,7 @@ def errors() -> None:
     assert_type(DataError("where: what"), DataError)
     assert_type(DivergenceError("where: what", 1, 2, 0), DivergenceError)
     assert_type(FileFormatError("where: what"), FileFormatError)
+    assert_type(FormulaError("where: what"), FormulaError)
     assert_type(MissingExtraError("rich", "this", "cli"), MissingExtraError)
     assert_type(NotReadyError("where: what"), NotReadyError)
     assert_type(SettingError("where: what"), SettingError)

@@ -250,6 +250,12 @@ def labels_inline() -> None:
 
 
 @mistake("integer labels for a regression loss", ShapeError)
+def labels_for_huber_inline() -> None:
+    robust = Network([InputLayer(4), OutputLayer(2, "none", "huber")], seed=0)
+    robust.fit(x, np.zeros(6, np.int64), epochs=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("integer labels for a regression loss", ShapeError)
 def labels_of_unknown_rank_inline() -> None:
     wide.forward(x).backward(np.random.default_rng(0).integers(0, 2, 6))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ def conforms(value: Any, declared: Any) -> bool:
         return value in arguments
     if declared is None:
         return isinstance(value, NoneType)
+    if isinstance(declared, NewType):
+        return conforms(value, declared.__supertype__)
     if not isinstance(value, origin):
         return False
     if origin is np.ndarray:

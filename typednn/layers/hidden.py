@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Never
 
 import numpy as np
-from typednn_kernels.activations import CODES, ActivationName
+from typednn_kernels.activations import CODES, ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
 
 from typednn import names
@@ -20,7 +20,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     Args:
         length: the number of units.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`.
+        actfn: a name of `ActivationName`, or what `register_activation` returned.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
         l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
             |W| plus l2 times the sum of W². The losses that are reported are without them.
@@ -33,7 +33,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
     def __init__(
         self: HiddenLayer[np.float64],
         length: int,
-        actfn: ActivationName = "none",
+        actfn: ActivationName | CustomActivation = "none",
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,

@@ -6,7 +6,7 @@ from typing import Never
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, ActivationName
+from typednn_kernels.activations import CODES, ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
 
 from typednn import names
@@ -21,14 +21,16 @@ class InputLayer(Layer[F, Never]):
 
     Args:
         length: the number of features.
-        actfn: `"none"`, `"sigmoid"`, `"relu"` or `"tanh"`, applied to the features.
+        actfn: a name of `ActivationName`, or what `register_activation` returned; applied to the features.
 
     Raises:
         SettingError: the length is not a positive integer.
         UnknownNameError: no such activation.
     """
 
-    def __init__(self: InputLayer[np.float64], length: int, actfn: ActivationName = "none") -> None:
+    def __init__(
+        self: InputLayer[np.float64], length: int, actfn: ActivationName | CustomActivation = "none"
+    ) -> None:
         super().__init__(length, names.activation(actfn))
         self._alone()
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import Y_co
@@ -29,7 +29,7 @@ class Layer(Generic[F, Y_co]):
     """
 
     length: int
-    actname: OutputActivationName
+    actname: OutputActivationName | CustomActivation
     previous: Layer[F] | None
     next: Layer[F] | None
     last: ClassVar[bool] = False
@@ -37,7 +37,7 @@ class Layer(Generic[F, Y_co]):
 
     _chain: Chain[F]
 
-    def __init__(self, length: int, actname: OutputActivationName) -> None:
+    def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
         self.length = int(length)

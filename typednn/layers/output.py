@@ -6,10 +6,10 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
+from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
 
 from typednn import names
 from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range, is_plain_sample
@@ -24,8 +24,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
 
     Args:
         length: the number of outputs.
-        outputfn: `"none"`, `"sigmoid"`, `"relu"`, `"tanh"` or `"softmax"`.
-        lossfn: `"MSE"`, `"bincrossentropy"` or `"crossentropy"`.
+        outputfn: a name of `OutputActivationName`, or what `register_activation` returned.
+        lossfn: a name of `LossName`, or what `register_loss` returned.
         weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
         l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
             |W| plus l2 times the sum of W². The losses that are reported are without them.
@@ -44,8 +44,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     def __init__(
         self: OutputLayer[np.float64, Truths],
         length: int,
-        outputfn: OutputActivationName = ...,
-        lossfn: RegressionLossName = ...,
+        outputfn: OutputActivationName | CustomActivation = ...,
+        lossfn: RegressionLossName | CustomLoss = ...,
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,
@@ -54,8 +54,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     def __init__(
         self: OutputLayer[np.float64, ClassTargets],
         length: int,
-        outputfn: OutputActivationName = ...,
-        lossfn: LossName = ...,
+        outputfn: OutputActivationName | CustomActivation = ...,
+        lossfn: LossName | CustomLoss = ...,
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,
@@ -63,8 +63,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     def __init__(
         self: OutputLayer[np.float64, ClassTargets],
         length: int,
-        outputfn: OutputActivationName = "none",
-        lossfn: LossName = "MSE",
+        outputfn: OutputActivationName | CustomActivation = "none",
+        lossfn: LossName | CustomLoss = "MSE",
         *,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
@@ -72,12 +72,24 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
-        self.lossfnname: LossName = names.loss(lossfn)
+        self.lossfnname: LossName | CustomLoss = names.loss(lossfn)
         self._alone()
 
     def __repr__(self) -> str:
         """As it was constructed."""
         return f"OutputLayer({self.length}, {self.actname!r}, {self.lossfnname!r})"
+
+    @property
+    def _loss_code(self) -> int:
+        """What the loss is to the kernels.
+
+        Raises:
+            NotReadyError: a user's loss that is not registered in this process.
+        """
+        name = self.lossfnname
+        if name not in LOSS_CODES:
+            raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
+        return LOSS_CODES[name]
 
     def set_actual(self, actual: ArrayLike) -> None:
         """Takes the targets: `(n,)` of one sample, or `(B, n)` of a batch; the numbers are copied.
@@ -88,7 +100,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             DataError: NaN, infinity, or targets that the loss is not defined for.
         """
         chain = self._chain
-        row = LOSSES[LOSS_CODES[self.lossfnname]]
+        row = LOSSES[self._loss_code]
         if is_plain_sample(actual, self.length, chain.dtype) and len(chain.targets) == 1 and row.any_target:
             chain.targets[0] = actual
             chain.has_targets = True
@@ -115,7 +127,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         here = self._chain.workspace.blocks[self._index]
         losses = np.empty(len(t), t.dtype)
         kernels(self._chain.dtype).loss_value(
-            LOSS_CODES[self.lossfnname],
+            self._loss_code,
             CODES[self.actname],
             here.a,
             here.h,
@@ -160,7 +172,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         t = self._targets("backward()")
         here = self._chain.workspace.blocks[self._index]
         kernels(self._chain.dtype).output_error(
-            LOSS_CODES[self.lossfnname],
+            self._loss_code,
             CODES[self.actname],
             here.a,
             here.h,

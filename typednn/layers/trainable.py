@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from typednn_kernels.activations import CODES, OutputActivationName
+from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.arrays import Y_co, as_numbers
@@ -37,7 +37,7 @@ class TrainableLayer(Layer[F, Y_co]):
     def __init__(
         self,
         length: int,
-        actname: OutputActivationName,
+        actname: OutputActivationName | CustomActivation,
         weights: WeightInitializerName | None,
         biases: BiasInitializerName | None,
         l1: float,
@@ -256,6 +256,6 @@ class TrainableLayer(Layer[F, Y_co]):
 def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:
     """Draws weights that are not set yet, as the layer names it, or by activation; biases with them."""
     if not layer._chain.has_weights[layer._index]:
-        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS[layer.actname], random)
+        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS.get(layer.actname, "xavier"), random)
         if layer._biases_named is not None:
             layer.set_biases(layer._biases_named, random)

@@ -13,7 +13,6 @@ import os
 import pickle
 import platform
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def keep(function: Callable[..., object], folder: Path, name: str) -> None:
+def keep(function: object, folder: Path, name: str) -> None:
     """Keeps the machine code of a compiled function."""
     vars(function)["_cache"] = _MachineCode(folder, name)
 

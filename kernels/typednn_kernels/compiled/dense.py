@@ -6,20 +6,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, share
-from typednn_kernels.compiled.loops import elementwise
+from typednn_kernels.compiled.loops import Formula, elementwise
 from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 
-scaled = elementwise(lambda x, factor: x * factor)
-added = elementwise(lambda x, y: x + y)
-weighted = elementwise(lambda total, x, weight: total + weight * x)
-four_weighted = elementwise(
+scaled: Formula = elementwise(lambda x, factor: x * factor)
+added: Formula = elementwise(lambda x, y: x + y)
+weighted: Formula = elementwise(lambda total, x, weight: total + weight * x)
+four_weighted: Formula = elementwise(
     lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
 )
-descended = elementwise(lambda row, slope, rate: row - rate * slope)
+descended: Formula = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, plus a row, plus or minus a multiple of a row."""
 
 
@@ -124,11 +126,9 @@ def some_signals(
         weighted(0, size, signal, piece(W, i * m + start, size), dLda[i], signal)
 
 
-all_pre_activations, all_weight_gradients, all_signals = (
-    divided(some_pre_activations),
-    divided(some_weight_gradients),
-    divided(some_signals),
-)
+all_pre_activations: Callable[..., int] = divided(some_pre_activations)
+all_weight_gradients: Callable[..., int] = divided(some_weight_gradients)
+all_signals: Callable[..., int] = divided(some_signals)
 
 
 @kernel

@@ -1,126 +1,26 @@
 """What the elementary functions mean in compiled code.
 
-exp, log, log1p and tanh are polynomials after a reduction of the argument, without branches, tables and
-calls, so that LLVM vectorises the loops they stand in. float32 and float64 share the code; what differs
-is in the two rows of type `Format`.
+All are polynomials after a reduction of the argument, without branches, tables and calls, so that LLVM
+vectorises the loops they stand in. float32 and float64 share the code; what differs is in `formats`.
 
-At most 1.5 units in the last place off the correctly rounded result, with and without FMA, in this order:
-tanh 1.45, exp 1.2, log1p 1.1, log 1.0. Zeros, infinities, NaN and denormal numbers are as in IEEE 754.
-A step that must not be rounded is exact by the sizes of its operands, whether or not it is contracted.
+At most 2 units in the last place off the correctly rounded result, with and without FMA, in this order:
+expm1 1.9, erfc 1.8, tanh 1.45, exp 1.2, erf 1.15, log1p 1.1, log 1.0. Zeros, infinities, NaN and denormal
+numbers are as in IEEE 754. A step that must not be rounded is exact by the sizes of its operands, whether
+or not it is contracted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from typednn_kernels import elementary
+from typednn_kernels.compiled.formats import DOUBLE, ERF_BORDER, ERFC_CENTER, HALF_LOG_PI, SINGLE, Format
 from typednn_kernels.compiled.loops import is_float32, means
 from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.elementary import maximum, minimum, where
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A floating-point format, and the numbers that fit it.
-
-    `digits` are stored after the leading 1, and the exponent with `bias` added. Polynomials begin with the
-    constant term.
-
-    `ln2` is log(2) in two parts; a multiple of the first by an exponent is exact.
-    `exp_range`: beyond it, exp is 0 and infinite.
-    `exp` approximates exp(r), |r| <= log(2) / 2.
-    `log` approximates (log((1 + s) / (1 - s)) / s - 2) / z, z = s**2, s up to (sqrt(2) - 1) / (sqrt(2) + 1).
-    `tanh` approximates (1 - tanh(a) / a) / z, z = a**2, a up to `tanh_border`.
-    `tanh_limit`: from there on, tanh is 1.
-
-    The polynomials were fitted with the Remez algorithm in 45 digits, to the least largest error relative to
-    the function's result; coefficient by coefficient was rounded and the rest fitted again.
-    """
-
-    real: type[np.float32 | np.float64]
-    integer: type[np.int32 | np.int64]
-    digits: int
-    bias: int
-    ln2: tuple[float, float]
-    exp_range: tuple[float, float]
-    exp: tuple[float, ...]
-    log: tuple[float, ...]
-    tanh: tuple[float, ...]
-    tanh_border: float
-    tanh_limit: float
-
-
-SINGLE = Format(
-    real=np.float32,
-    integer=np.int32,
-    digits=23,
-    bias=127,
-    ln2=(0.693145751953125, 1.4286068e-06),
-    exp_range=(-104.0, 89.0),
-    # Relative error 3.7e-9: a sixteenth of the rounding error 2**-24 = 6.0e-8.
-    exp=(1.0, 1.0, 0.5, 0.16666535, 0.04166724, 0.008367433, 0.0013863419),
-    # Relative error 8.2e-10.
-    log=(0.66666776, 0.3997758, 0.29870927),
-    # Relative error 4.6e-9.
-    tanh=(0.3333328, -0.13331406, 0.053736515, -0.020628167, 0.005692296),
-    tanh_border=0.625,
-    tanh_limit=9.5,
-)
-
-DOUBLE = Format(
-    real=np.float64,
-    integer=np.int64,
-    digits=52,
-    bias=1023,
-    ln2=(0.6931471805598903, 5.497923018708371e-14),
-    exp_range=(-746.0, 710.0),
-    # Relative error 5.4e-18: a twentieth of the rounding error 2**-53 = 1.1e-16.
-    exp=(
-        1.0,
-        1.0,
-        0.5,
-        0.16666666666666433,
-        0.04166666666660397,
-        0.008333333333500415,
-        0.0013888888926792626,
-        0.00019841269465531086,
-        2.4801508685184705e-05,
-        2.755764140670034e-06,
-        2.76251864281765e-07,
-        2.4978225135856507e-08,
-    ),
-    # Relative error 1.3e-18.
-    log=(
-        0.6666666666666734,
-        0.3999999999941654,
-        0.28571428742066496,
-        0.2222219859980609,
-        0.1818356318179984,
-        0.1531407509143197,
-        0.1479574254212459,
-    ),
-    # Relative error 5.7e-18.
-    tanh=(
-        0.3333333333333309,
-        -0.13333333333298925,
-        0.05396825395144935,
-        -0.021869488123600723,
-        0.008863229576164436,
-        -0.003592073103915289,
-        0.001455494387881269,
-        -0.0005885786315954263,
-        0.00023483777953995876,
-        -8.81241176435348e-05,
-        2.7066906680937677e-05,
-        -4.800088714770984e-06,
-    ),
-    tanh_border=0.7,
-    tanh_limit=19.5,
-)
 
 
 def format_of(x: Number) -> Format:
@@ -142,46 +42,152 @@ def horner(x: Number, coefficients: tuple[Number, ...]) -> Number:
 
 
 @cache
-def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Number], tuple[Number, Number]]:
-    """A formula for p and n with exp(x) = p 2**n, sqrt(1/2) < p < sqrt(2).
+def multiple_of_ln2(f: Format) -> Callable[[Number], tuple[Number, Number]]:
+    """A formula for the n with the least |x - n log(2)|, as a number and as an integer.
 
-    n is an integer of which the low bits count, those that a shift by `digits` leaves. log(2) comes in parts.
+    Of the integer the low bits count, those that a shift by `digits` leaves.
     """
-    log2_e, parts = f.real(1 / np.log(2)), tuple(f.real(part) for part in ln2)
-    coefficients = descending(f, f.exp)
+    log2_e = f.real(1 / np.log(2))
     # A sum with this number is rounded to an integer, which its last bits hold. Conversions between float64
     # and int64 instead would not vectorise before AVX-512.
     rounder = f.real(1.5 * 2**f.digits)
 
-    def exponential(x: Number) -> tuple[Number, Number]:
+    def multiple(x: Number) -> tuple[Number, Number]:
         sum_ = x * log2_e + rounder
-        n = sum_ - rounder
+        return sum_ - rounder, sum_.bits()
+
+    return multiple
+
+
+@cache
+def reduction_in(f: Format, ln2: tuple[float, ...]) -> Callable[[Number], tuple[Number, Number]]:
+    """A formula for r and n with x = r + n log(2), |r| <= log(2) / 2. log(2) comes in parts."""
+    multiple, parts = multiple_of_ln2(f), tuple(f.real(part) for part in ln2)
+
+    def reduction(x: Number) -> tuple[Number, Number]:
+        n, bits = multiple(x)
         r = x
         for part in parts:
             r = r - n * part
-        return horner(r, coefficients), sum_.bits()
+        return r, bits
+
+    return reduction
+
+
+@cache
+def exp_parts(f: Format, ln2: tuple[float, ...]) -> Callable[[Number], tuple[Number, Number]]:
+    """A formula for p and n with exp(x) = p 2**n, sqrt(1/2) < p < sqrt(2)."""
+    reduction, coefficients = reduction_in(f, ln2), descending(f, f.exp)
+
+    def exponential(x: Number) -> tuple[Number, Number]:
+        r, n = reduction(x)
+        return horner(r, coefficients), n
 
     return exponential
+
+
+def power_of_2(f: Format, n: Number) -> Number:
+    """2**n, where it is a normal number; n as from `multiple_of_ln2`."""
+    return ((n << f.digits) + (f.bias << f.digits)).bits()
+
+
+def scaled(f: Format, x: Number, n: Number) -> Number:
+    """x 2**n: twice half the way, since 2**n itself may be denormal or infinite where the result is not."""
+    half = n >> 1
+    return x * power_of_2(f, half) * power_of_2(f, n - half)
 
 
 @cache
 def exp_in(f: Format) -> Callable[[Number], Number]:
     """exp in a format."""
-    digits = f.digits
     lowest, highest = f.real(f.exp_range[0]), f.real(f.exp_range[1])
-    bits_of_one = f.bias << f.digits
     exponential = exp_parts(f, f.ln2)
-
-    def power_of_2(n: Number) -> Number:
-        return ((n << digits) + bits_of_one).bits()
 
     def exp(x: Number) -> Number:
         p, n = exponential(minimum(maximum(x, lowest), highest))
-        # Twice half the way, since 2**n itself may be denormal or infinite where the result is not.
-        half = n >> 1
-        return p * power_of_2(half) * power_of_2(n - half)
+        return scaled(f, p, n)
 
     return exp
+
+
+@cache
+def expm1_of_rest(f: Format) -> Callable[[Number], Number]:
+    """A formula for exp(r) - 1, |r| <= log(2) / 2."""
+    coefficients = descending(f, f.expm1)
+    return lambda r: r + r * r * horner(r, coefficients)
+
+
+@cache
+def expm1_in(f: Format) -> Callable[[Number], Number]:
+    """expm1 in a format."""
+    half, two, border = f.real(0.5), f.real(2), f.real(0.25)
+    lowest, highest = f.real(-0.7 * (f.digits + 3)), f.real(f.exp_range[1])
+    reduction, of_rest = reduction_in(f, f.ln2), expm1_of_rest(f)
+
+    def expm1(x: Number) -> Number:
+        r, n = reduction(minimum(maximum(x, lowest), highest))
+        small = of_rest(r)
+        scale = power_of_2(f, n - 1)  # 2**n itself may be infinite where the result is not
+        large = (scale * small + (scale - half)) * two
+        return np.copysign(where(abs(x) < border, small, large), x)
+
+    return expm1
+
+
+@cache
+def erfc_parts(f: Format) -> tuple[Callable[[Number], Number], Callable[[Number], Number]]:
+    """Formulas for erf(x) - x, |x| <= `ERF_BORDER`, and for erfc(a), a >= `ERF_BORDER`."""
+    one, half, two, center, limit = (f.real(number) for number in (1, 0.5, 2, ERFC_CENTER, f.erfc_limit))
+    # exp(-a**2) / sqrt(pi) is one exponential, of which this is a part, in two parts again.
+    half_log_pi, rest_of_it = f.real(HALF_LOG_PI[0]), f.real(HALF_LOG_PI[1])
+    upper_half = -1 << (f.digits // 2 + 1)
+    ln2, ln2_rest = f.real(f.ln2[0]), f.real(f.ln2[1])
+    near, far = descending(f, f.erf), descending(f, f.erfc)
+    multiple, of_rest = multiple_of_ln2(f), expm1_of_rest(f)
+
+    def small(x: Number) -> Number:
+        return x * horner(x * x, near)
+
+    def large(x: Number) -> Number:
+        a: Number = minimum(x, limit)
+        b = (a.bits() & upper_half).bits()
+        square, rest = b * b, (a - b) * (a + b) + rest_of_it  # the square is exact
+        n, bits = multiple(-(square + (rest + half_log_pi)))
+        r = ((-square - n * ln2) - half_log_pi) - (n * ln2_rest + rest)
+        u = one / (a + two)
+        p, q = of_rest(r), u * horner(u - center, far)
+        divisor = a + half
+        rounded_off = half - (divisor - a)
+        return scaled(f, (one + (p + (q + p * q - rounded_off / divisor))) / divisor, bits)
+
+    return small, large
+
+
+@cache
+def erf_in(f: Format) -> Callable[[Number], Number]:
+    """erf in a format."""
+    one, border = f.real(1), f.real(ERF_BORDER)
+    small, large = erfc_parts(f)
+
+    def erf(x: Number) -> Number:
+        a = abs(x)
+        return np.copysign(where(a < border, a + small(a), one - large(a)), x)
+
+    return erf
+
+
+@cache
+def erfc_in(f: Format) -> Callable[[Number], Number]:
+    """erfc in a format."""
+    zero, half, two, border = f.real(0), f.real(0.5), f.real(2), f.real(ERF_BORDER)
+    small, large = erfc_parts(f)
+
+    def erfc(x: Number) -> Number:
+        a = abs(x)
+        tail = large(a)
+        return where(a < border, half - ((x - half) + small(x)), where(x < zero, two - tail, tail))
+
+    return erfc
 
 
 @cache
@@ -296,6 +302,21 @@ def log1p_in(f: Format) -> Callable[[Number], Number]:
 @means(elementary.exp)
 def _exp(x: Number) -> Callable[..., Number]:
     return exp_in(format_of(x))
+
+
+@means(elementary.expm1)
+def _expm1(x: Number) -> Callable[..., Number]:
+    return expm1_in(format_of(x))
+
+
+@means(elementary.erf)
+def _erf(x: Number) -> Callable[..., Number]:
+    return erf_in(format_of(x))
+
+
+@means(elementary.erfc)
+def _erfc(x: Number) -> Callable[..., Number]:
+    return erfc_in(format_of(x))
 
 
 @means(elementary.log)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, INFINITY, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
+from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.jit import entry, kernel, share
-from typednn_kernels.compiled.loops import CHUNK, elementwise, formula, maxima, sums
+from typednn_kernels.compiled.loops import CHUNK, Formula, elementwise, formula, maxima, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.elementary import exp, where
@@ -40,32 +41,38 @@ def _jacobian_product(y: Values, dLdy: Values, mean: Values) -> Values:
     return y * (dLdy - mean)
 
 
-VALUES = [row.value for row in ACTIVATIONS]
-SLOPES = [row.slope for row in ACTIVATIONS]
-PRODUCTS = [_times(row.slope) for row in ACTIVATIONS]
+WITHIN = 5
+OTHERS = range(WITHIN, BUILT_IN)
+"""The first activations stand in the kernels; the others are called by address."""
+
+VALUES = [row.value for row in ACTIVATIONS[:WITHIN]]
+SLOPES = [row.slope for row in ACTIVATIONS[:WITHIN]]
+PRODUCTS = [_times(row.slope) for row in ACTIVATIONS[:WITHIN]]
+OTHER_VALUES = ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS)
+OTHER_SLOPES = ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope, OTHERS)
+OTHER_PRODUCTS = ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, OTHERS, _times)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
-value_of, product_of = elementwise(*VALUES), elementwise(*PRODUCTS)
-all_values, all_slopes, all_products = (
-    elementwise(*VALUES, threads=True),
-    elementwise(*SLOPES, threads=True),
-    elementwise(*PRODUCTS, threads=True),
-)
+value_of: Formula = elementwise(*VALUES, others=OTHER_VALUES)
+product_of: Formula = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
+all_values: Formula = elementwise(*VALUES, threads=True, others=OTHER_VALUES)
+all_slopes: Formula = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
+all_products: Formula = elementwise(*PRODUCTS, threads=True, others=OTHER_PRODUCTS)
 """The first are part of a training step, which has threads of its own."""
 
-largest = maxima(lambda a: a)
-total = sums(lambda y: y)
-inner = sums(_product)
-copies = elementwise(lambda x: x)
-exponentials = elementwise(shifted_exp)
-quotients = elementwise(lambda y, divisor: y / divisor)
-softmax_products = elementwise(_jacobian_product)
+largest: Formula = maxima(lambda a: a)
+total: Formula = sums(lambda y: y)
+inner: Formula = sums(_product)
+copies: Formula = elementwise(lambda x: x)
+exponentials: Formula = elementwise(shifted_exp)
+quotients: Formula = elementwise(lambda y, divisor: y / divisor)
+softmax_products: Formula = elementwise(_jacobian_product)
 
-sum_of_exponentials = sums(shifted_exp)
-decayed = formula(lambda mass, rise: mass * exp(rise))
-long_softmax = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
-long_inner = sums(_product, threads=True)
-long_softmax_products = elementwise(_jacobian_product, threads=True)
+sum_of_exponentials: Formula = sums(shifted_exp)
+decayed: Formula = formula(lambda mass, rise: mass * exp(rise))
+long_softmax: Formula = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
+long_inner: Formula = sums(_product, threads=True)
+long_softmax_products: Formula = elementwise(_jacobian_product, threads=True)
 
 
 @kernel
@@ -127,11 +134,9 @@ def masses(part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sum
     peaks[part], sums[part] = peak, mass
 
 
-all_softmaxes, all_jacobian_products, all_masses = (
-    divided(softmaxes),
-    divided(jacobian_products),
-    divided(masses),
-)
+all_softmaxes: Callable[..., int] = divided(softmaxes)
+all_jacobian_products: Callable[..., int] = divided(jacobian_products)
+all_masses: Callable[..., int] = divided(masses)
 
 
 @kernel

@@ -5,7 +5,8 @@
 - `share`: one that threads call for a part of the work.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
-This module, `cache`, `loops`, `products`, `threads` and `views` are the only ones that import numba.
+This module, `addresses`, `cache`, `loops`, `products`, `threads` and `views` are the only ones that import
+numba.
 """
 
 from __future__ import annotations

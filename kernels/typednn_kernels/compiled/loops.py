@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -41,7 +41,22 @@ MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-def elementwise(*formulas: Formula | None, outs: int = 1, threads: bool = False) -> Formula:
+class Others(Protocol):
+    """What a kernel does for codes beyond its own formulas."""
+
+    def formula(self, code: int) -> Formula | None:
+        """The formula of a code."""
+
+    def call(
+        self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
+    ) -> llvm.Value:
+        """Calls a loop over the formula of the code."""
+        ...
+
+
+def elementwise(
+    *formulas: Formula | None, outs: int = 1, threads: bool = False, others: Others | None = None
+) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
@@ -50,7 +65,7 @@ def elementwise(*formulas: Formula | None, outs: int = 1, threads: bool = False)
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
-        formula, operands = formulas[code], _heads(n, arrays)
+        formula, operands = _chosen(formulas, others, code), _heads(n, arrays)
         if formula is not None:
             with np.errstate(all="ignore"):
                 results = formula(*operands[:-outs])
@@ -63,6 +78,7 @@ def elementwise(*formulas: Formula | None, outs: int = 1, threads: bool = False)
         def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, values: Sequence[Any]) -> None:
             operands = _operands(context, builder, kinds, values, start)
             _write_loops(builder, formulas, code, n, operands[:-outs], operands[-outs:])
+            _otherwise(builder, code, formulas, others, n, operands)
 
         def compute_part(builder: llvm.IRBuilder, _part: Any, start: Any, stop: Any, operands: Any) -> None:
             compute(builder, operands[0], start, builder.sub(stop, start), operands[1:])
@@ -127,19 +143,21 @@ SUM = Fold(0.0, _add, _add_exactly, np.sum)
 MAXIMUM = Fold(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
 
 
-def sums(*formulas: Formula | None, threads: bool = False) -> Formula:
+def sums(*formulas: Formula | None, threads: bool = False, others: Others | None = None) -> Formula:
     """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
-    return _folds(formulas, SUM, threads=threads)
+    return _folds(formulas, SUM, threads=threads, others=others)
 
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-    return _folds(formulas, MAXIMUM, threads=False)
+    return _folds(formulas, MAXIMUM, threads=False, others=None)
 
 
-def _folds(formulas: Sequence[Formula | None], fold: Fold, *, threads: bool) -> Formula:
+def _folds(
+    formulas: Sequence[Formula | None], fold: Fold, *, threads: bool, others: Others | None
+) -> Formula:
     def python(code: int, n: int, *arrays: Any) -> Any:
-        formula = formulas[code]
+        formula = _chosen(formulas, others, code)
         if formula is None:
             return arrays[0].dtype.type(fold.neutral)
         with np.errstate(all="ignore"):
@@ -152,7 +170,10 @@ def _folds(formulas: Sequence[Formula | None], fold: Fold, *, threads: bool) -> 
 
         def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, operands: Any) -> llvm.Value:
             arguments = _operands(context, builder, kinds, operands, start)
-            return _write_fold(builder, formulas, fold, kind, code, n, arguments)
+            result = _write_fold(builder, formulas, fold, kind, code, n, arguments)
+            place = cgutils.alloca_once_value(builder, result)
+            _otherwise(builder, code, formulas, others, n, arguments, place)
+            return builder.load(place)
 
         def compute_part(builder: llvm.IRBuilder, part: Any, start: Any, stop: Any, operands: Any) -> None:
             code, results, *others = operands
@@ -263,10 +284,12 @@ class Operand:
     def __init__(
         self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value, start: llvm.Value
     ) -> None:
-        self.builder, self.value = builder, value
+        self.builder: llvm.IRBuilder = builder
+        self.value: llvm.Value = value
         self.data: Any = None
-        if isinstance(kind, types.Array):
-            data = context.make_array(kind)(context, builder, value).data
+        if isinstance(kind, types.Array | types.CPointer):
+            is_array = isinstance(kind, types.Array)
+            data = context.make_array(kind)(context, builder, value).data if is_array else value
             self.data = builder.gep(data, [start], inbounds=True)
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
@@ -302,6 +325,29 @@ def _cases(
     builder.position_at_end(after)
 
 
+def _otherwise(
+    builder: llvm.IRBuilder,
+    code: llvm.Value,
+    formulas: Sequence[Any],
+    others: Others | None,
+    n: llvm.Value,
+    operands: Sequence[Operand],
+    place: llvm.Value | None = None,
+) -> None:
+    """Calls the loop of a code beyond those of the formulas, and stores what it returns."""
+    if others is not None:
+        beyond = builder.icmp_signed(">=", code, code.type(len(formulas)))
+        with builder.if_then(beyond, likely=False):
+            result = others.call(builder, code, n, operands)
+            if place is not None:
+                builder.store(result, place)
+
+
+def _chosen(formulas: Sequence[Formula | None], others: Others | None, code: int) -> Formula | None:
+    """The formula of a code, in Python."""
+    return formulas[code] if others is None or code < len(formulas) else others.formula(code)
+
+
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
     """Goes through the index of n steps that are independent of each other: by each loop that it writes.
 
@@ -309,7 +355,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     """
     widen(builder.function)
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
-    independent = Distinct.of(builder.module, lambda _: ())
+    independent = _Distinct.of(builder.module, lambda _: ())
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
         with few, cgutils.for_range(builder, n) as loop:
             yield loop.index
@@ -347,10 +393,10 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
         for name, value in hints.items()
     ]
-    _latch(loop).terminator.set_metadata("llvm.loop", Distinct.of(module, lambda itself: (itself, *nodes)))
+    _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
 
 
-class Distinct(llvm.MDValue):
+class _Distinct(llvm.MDValue):
     """A piece of metadata that equals no other."""
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -361,7 +407,7 @@ class Distinct(llvm.MDValue):
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[Distinct], tuple[Any, ...]]) -> Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[Any, ...]]) -> _Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node

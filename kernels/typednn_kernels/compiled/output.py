@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
+from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.elementwise import (
     LONG,
     largest,
@@ -19,11 +20,11 @@ from typednn_kernels.compiled.elementwise import (
     total,
 )
 from typednn_kernels.compiled.jit import entry, kernel, share
-from typednn_kernels.compiled.loops import elementwise, formula, sums
+from typednn_kernels.compiled.loops import Formula, elementwise, formula, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.elementary import log
-from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
+from typednn_kernels.losses import BUILT_IN, LOSSES, canonical, is_mean
 
 
 def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
@@ -34,27 +35,39 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
     return lambda y, t, terms: slope(y, t) / terms
 
 
-TERMS = [row.value for row in LOSSES]
-STABLE_TERMS = [row.canonical and _shifted(row.stable_value) for row in LOSSES]
-SLOPES = [_divided(row.slope) for row in LOSSES]
+WITHIN = 3
+OTHERS = range(WITHIN, BUILT_IN)
+"""MSE and the cross-entropies stand in the kernels; the other losses are called by address."""
+STABLE = [loss for loss in OTHERS if LOSSES[loss].canonical]
+
+TERMS = [row.value for row in LOSSES[:WITHIN]]
+STABLE_TERMS = [row.canonical and _shifted(row.stable_value) for row in LOSSES[:WITHIN]]
+SLOPES = [_divided(row.slope) for row in LOSSES[:WITHIN]]
+OTHER_TERMS = ByAddress("loss", "vv", lambda loss: LOSSES[loss].value, OTHERS, sums=True)
+OTHER_STABLE_TERMS = ByAddress(
+    "stable_loss", "vvn", lambda loss: LOSSES[loss].stable_value, STABLE, _shifted, sums=True
+)
+OTHER_SLOPES = ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, OTHERS, _divided)
 """By loss code: a term from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_terms, sum_of_stable_terms, slope_of = sums(*TERMS), sums(*STABLE_TERMS), elementwise(*SLOPES)
-long_sum_of_terms, long_sum_of_stable_terms, all_slopes = (
-    sums(*TERMS, threads=True),
-    sums(*STABLE_TERMS, threads=True),
-    elementwise(*SLOPES, threads=True),
-)
+sum_of_terms: Formula = sums(*TERMS, others=OTHER_TERMS)
+sum_of_stable_terms: Formula = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
+slope_of: Formula = elementwise(*SLOPES, others=OTHER_SLOPES)
+long_sum_of_terms: Formula = sums(*TERMS, threads=True, others=OTHER_TERMS)
+long_sum_of_stable_terms: Formula = sums(*STABLE_TERMS, threads=True, others=OTHER_STABLE_TERMS)
+all_slopes: Formula = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
 """The first are part of a training step, which has threads of its own."""
 
-log_of_mass = formula(lambda peak, mass: peak + log(mass))
-canonical_error = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+canonical_of: Callable[[int], int] = kernel(canonical)
+mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
+log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
+canonical_error: Formula = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
 @kernel
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of n outputs."""
-    if activation != CANONICAL[loss]:
+    if activation != canonical_of(loss):
         result = sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
         shift = largest(0, n, a)
@@ -62,14 +75,14 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
         result = sum_of_stable_terms(loss, n, a, t, shift)
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    mean: F = result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
     return mean
 
 
 @kernel
 def terms_of_mean(loss: int, size: int, samples: int) -> int:
     """How many terms the mean loss of a batch is divided by, `size` being all its outputs."""
-    return size if MEAN_OVER_OUTPUTS[loss] else samples
+    return size if mean_over_outputs(loss) else samples
 
 
 @kernel
@@ -83,7 +96,7 @@ def stable_error(
     loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], count: int, samples: int
 ) -> bool:
     """dLda of `count` samples of a batch, flat (count, n), if the pair has a stable form; whether it has."""
-    stable = activation == CANONICAL[loss]
+    stable = activation == canonical_of(loss)
     if stable:
         n = y.size // count
         terms = y.dtype.type(terms_of_mean(loss, n * samples, samples))
@@ -111,14 +124,14 @@ def sample_losses(
 @kernel
 def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of many outputs."""
-    if activation != CANONICAL[loss]:
+    if activation != canonical_of(loss):
         result = long_sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
         peak, mass = peak_and_mass(a)
         result = long_sum_of_stable_terms(loss, n, a, t, log_of_mass(peak, mass))
     else:
         result = long_sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    mean: F = result / a.dtype.type(n) if MEAN_OVER_OUTPUTS[loss] else result
+    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
     return mean
 
 
@@ -169,7 +182,8 @@ def some_errors(
         products(activation, piece(a, first, size), outputs, piece(dLdy, first, size), error, count)
 
 
-all_losses, all_errors = divided(some_losses), divided(some_errors)
+all_losses: Callable[..., int] = divided(some_losses)
+all_errors: Callable[..., int] = divided(some_errors)
 
 
 @entry

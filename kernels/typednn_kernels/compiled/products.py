@@ -25,7 +25,7 @@ from numba.np.linalg import check_blas_return
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.symbols import SINGLE
-from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, Code, shared
+from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import PYTHON_ONLY
 
 PANEL = 3
@@ -43,7 +43,7 @@ SQUARE = 16
 
 
 def _product(
-    code: Code,
+    code: _Code,
     m: llvm.Value,
     n: llvm.Value,
     k: llvm.Value,
@@ -125,7 +125,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
     """Writes a panel of so many vectors: out (m, columns) = base + x (m, k) y (k, columns)."""
 
     def write(
-        code: Code,
+        code: _Code,
         m: llvm.Value,
         columns: llvm.Value,
         k: llvm.Value,
@@ -182,7 +182,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
 
 
 def _copied(
-    code: Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+    code: _Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
 ) -> None:
     """Writes a panel of y (k, columns) to a buffer, the last vector filled up."""
 
@@ -198,7 +198,7 @@ def _copied(
 
 
 def _transposed(
-    code: Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+    code: _Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
 ) -> None:
     """Writes a panel of y, given as (columns, k), to a buffer as (k, columns), the last vector filled up."""
     builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
@@ -222,7 +222,7 @@ def _transposed(
     code.repeat(0, columns, lanes, vector)
 
 
-def _joined(code: Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
+def _joined(code: _Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
     """Pieces side by side, as one vector."""
     if len(pieces) == 1:
         return pieces[0]
@@ -231,7 +231,7 @@ def _joined(code: Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
     return code.shuffled(x, y, range(len(pieces) * SQUARE // code.itemsize))
 
 
-def _turned(code: Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+def _turned(code: _Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
     """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):
@@ -247,7 +247,7 @@ def _turned(code: Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
 
 
 def _raised(
-    code: Code, m: llvm.Value, n: llvm.Value, bias: llvm.Value, out: llvm.Value, out_row: llvm.Value
+    code: _Code, m: llvm.Value, n: llvm.Value, bias: llvm.Value, out: llvm.Value, out_row: llvm.Value
 ) -> None:
     """Adds the bias to each row of out (m, n)."""
 

@@ -135,7 +135,7 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "fmax": _llvm("llvm.maximum"),
     "minimum": lambda x, y: np.where(y < x, y, x),
 }
-"""By the name of NumPy's function. `compiled.elementary` adds exp, log, log1p and tanh."""
+"""By the name of NumPy's function. `compiled.elementary` adds exp, log and the like."""
 
 
 def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:

@@ -46,11 +46,11 @@ COUNT = c_int64(min(cores(), PLACES) if find("pthread_create", "pthread_join") e
 SYMBOL = "typednn_threads"
 binding.add_symbol(SYMBOL, addressof(COUNT))
 
-INDEX, STATUS, POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(8).as_pointer()
-WORK = llvm.FunctionType(POINTER, [POINTER])
-CREATE = llvm.FunctionType(STATUS, [POINTER, POINTER, WORK.as_pointer(), POINTER])
-JOIN = llvm.FunctionType(STATUS, [INDEX, POINTER])
-NOTHING = llvm.Constant(POINTER, None)
+_INDEX, _STATUS, _POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(8).as_pointer()
+_WORK = llvm.FunctionType(_POINTER, [_POINTER])
+_CREATE = llvm.FunctionType(_STATUS, [_POINTER, _POINTER, _WORK.as_pointer(), _POINTER])
+_JOIN = llvm.FunctionType(_STATUS, [_INDEX, _POINTER])
+_NOTHING = llvm.Constant(_POINTER, None)
 
 Write: TypeAlias = Callable[[llvm.IRBuilder, llvm.Value, llvm.Value, llvm.Value, Sequence[llvm.Value]], None]
 """Writes the work `(builder, part, start, stop, operands)`."""
@@ -97,19 +97,19 @@ def in_threads(
     write: Write,
 ) -> llvm.Value:
     """Writes a function for a part of the work, and its calls in threads; the number of parts."""
-    job = llvm.LiteralStructType([INDEX, INDEX, INDEX, *(each.type for each in operands)])
+    job = llvm.LiteralStructType([_INDEX, _INDEX, _INDEX, *(each.type for each in operands)])
     work = _work(builder.module, job, write)
-    one = INDEX(1)
-    jobs = cgutils.alloca_once(builder, job, INDEX(PLACES))
-    handles = cgutils.alloca_once(builder, INDEX, INDEX(PLACES))
-    refusals = cgutils.alloca_once(builder, STATUS, INDEX(PLACES))
+    one = _INDEX(1)
+    jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
+    handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
+    refusals = cgutils.alloca_once(builder, _STATUS, _INDEX(PLACES))
     parts = _between(
         builder, one, builder.sdiv(count, least), builder.load(_number_of_threads(builder.module))
     )
     size = builder.sdiv(builder.sub(builder.add(count, parts), one), parts)
 
     def place(k: llvm.Value) -> llvm.Value:
-        return builder.bitcast(builder.gep(jobs, [k]), POINTER)
+        return builder.bitcast(builder.gep(jobs, [k]), _POINTER)
 
     with cgutils.for_range(builder, parts) as loop:
         start = builder.mul(loop.index, size)
@@ -118,38 +118,38 @@ def in_threads(
             target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
             builder.store(value, target)
     with cgutils.for_range(builder, parts, start=one) as loop:
-        create = cgutils.get_or_insert_function(builder.module, CREATE, "pthread_create")
-        handle = builder.bitcast(builder.gep(handles, [loop.index]), POINTER)
-        refusal = builder.call(create, [handle, NOTHING, work, place(loop.index)])
+        create = cgutils.get_or_insert_function(builder.module, _CREATE, "pthread_create")
+        handle = builder.bitcast(builder.gep(handles, [loop.index]), _POINTER)
+        refusal = builder.call(create, [handle, _NOTHING, work, place(loop.index)])
         builder.store(refusal, builder.gep(refusals, [loop.index]))
-    builder.call(work, [place(INDEX(0))])
+    builder.call(work, [place(_INDEX(0))])
     with cgutils.for_range(builder, parts, start=one) as loop:
         refusal = builder.load(builder.gep(refusals, [loop.index]))
-        with builder.if_else(builder.icmp_signed("!=", refusal, STATUS(0))) as (refused, running):
+        with builder.if_else(builder.icmp_signed("!=", refusal, _STATUS(0))) as (refused, running):
             with refused:
                 builder.call(work, [place(loop.index)])
             with running:
-                join = cgutils.get_or_insert_function(builder.module, JOIN, "pthread_join")
-                builder.call(join, [builder.load(builder.gep(handles, [loop.index])), NOTHING])
+                join = cgutils.get_or_insert_function(builder.module, _JOIN, "pthread_join")
+                builder.call(join, [builder.load(builder.gep(handles, [loop.index])), _NOTHING])
     return parts
 
 
 def _work(module: llvm.Module, job: llvm.LiteralStructType, write: Write) -> llvm.Function:
     """The function that a thread runs: it does the job that its argument points to."""
-    function = llvm.Function(module, WORK, module.get_unique_name("typednn_work"))
+    function = llvm.Function(module, _WORK, module.get_unique_name("typednn_work"))
     function.linkage = "internal"
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
     place = builder.bitcast(function.args[0], job.as_pointer())
     fields = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))]
     part, start, stop, *operands = fields
     write(builder, part, start, stop, operands)
-    builder.ret(NOTHING)
+    builder.ret(_NOTHING)
     return function
 
 
 def _number_of_threads(module: llvm.Module) -> llvm.Value:
     known = module.globals.get(SYMBOL)
-    return llvm.GlobalVariable(module, INDEX, SYMBOL) if known is None else known
+    return llvm.GlobalVariable(module, _INDEX, SYMBOL) if known is None else known
 
 
 def _smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:

@@ -13,7 +13,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
 from typednn_kernels.compiled.dense import descended
 from typednn_kernels.compiled.jit import kernel
-from typednn_kernels.compiled.loops import elementwise, sums
+from typednn_kernels.compiled.loops import Formula, elementwise, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.updates import (
     CLIP_NORM,
@@ -41,10 +41,10 @@ def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
     )
 
 
-update_by = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
+update_by: Formula = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
-squares = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+squares: Formula = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
 
 
 @kernel

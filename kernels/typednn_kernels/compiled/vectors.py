@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled.loops import Distinct
+from typednn_kernels.compiled.loops import _Distinct
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.views import FEATURES
 
@@ -16,13 +16,16 @@ VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 """Bytes of a vector register."""
 REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 
-INDEX, SHORT, BIT, POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(1), llvm.PointerType()
+INDEX: llvm.Type = llvm.IntType(64)
+SHORT: llvm.Type = llvm.IntType(32)
+BIT: llvm.Type = llvm.IntType(1)
+POINTER: llvm.Type = llvm.PointerType()
 
-Index: TypeAlias = llvm.Value | int
+_Index: TypeAlias = llvm.Value | int
 """A number that exists when the machine code runs, or one that is written in it."""
 
 
-class Code:
+class _Code:
     """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
 
     def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
@@ -31,22 +34,22 @@ class Code:
         self.lanes = VECTOR // self.itemsize
         self.vector = llvm.VectorType(real, self.lanes)
 
-    def at(self, pointer: llvm.Value, *offsets: Index | tuple[Index, Index]) -> llvm.Value:
+    def at(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
         """The address so many numbers further on; an index and its stride are a pair."""
         for each in offsets:
             offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
             pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
         return pointer
 
-    def index(self, number: Index) -> llvm.Value:
+    def index(self, number: _Index) -> llvm.Value:
         """A number that may be written."""
         return INDEX(number) if isinstance(number, int) else number
 
-    def product(self, x: Index, y: Index) -> llvm.Value:
+    def product(self, x: _Index, y: _Index) -> llvm.Value:
         """The product of two indices."""
         return self.builder.mul(self.index(x), self.index(y))
 
-    def smaller(self, x: llvm.Value, y: Index) -> llvm.Value:
+    def smaller(self, x: llvm.Value, y: _Index) -> llvm.Value:
         """The smaller of two indices."""
         y = self.index(y)
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
@@ -111,8 +114,8 @@ class Code:
 
     def repeat(
         self,
-        start: Index,
-        stop: Index,
+        start: _Index,
+        stop: _Index,
         step: int,
         body: Callable[..., Sequence[llvm.Value] | None],
         *state: llvm.Value,
@@ -153,7 +156,7 @@ class Code:
         """Tells LLVM not to unroll a loop."""
         module = self.builder.module
         hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
-        return Distinct.of(module, lambda itself: (itself, hint))
+        return _Distinct.of(module, lambda itself: (itself, hint))
 
 
 def shared(
@@ -171,7 +174,7 @@ def shared(
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
-        code = Code(function, real)
+        code = _Code(function, real)
         write(code, *function.args)
         code.builder.ret_void()
     return module.globals[name]

@@ -6,7 +6,7 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
 PLACES = 64
 """How many numbers there is room for in `scratch`."""
-FEATURES = get_host_cpu_features()
+FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
 

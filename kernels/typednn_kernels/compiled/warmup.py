@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 
+from typednn_kernels.compiled.addresses import compile_all
 from typednn_kernels.compiled.entry_points import prepare
 
 
 def warm_up(*dtypes: str) -> None:
-    """Compiles all entries for the dtypes, by default both, each but the first in a process of its own.
+    """Compiles everything for the dtypes, by default both, each but the first in a process of its own.
 
     Raises:
         CalledProcessError: one of the processes failed.
@@ -22,6 +23,7 @@ def warm_up(*dtypes: str) -> None:
     program = [sys.executable, "-m", "typednn_kernels.compiled.warmup"]
     processes = [subprocess.Popen([*program, each], env=environment) for each in others]  # noqa: S603 (no input)
     prepare(np.dtype(first))
+    compile_all(np.dtype(first))
     for process in processes:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)

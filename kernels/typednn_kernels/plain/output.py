@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from typednn_kernels.activations import SIGMOID, SOFTMAX
+from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.losses import CANONICAL, LOSSES, MEAN_OVER_OUTPUTS
+from typednn_kernels.losses import LOSSES, canonical, is_mean
 from typednn_kernels.plain.elementwise import apply, slope_product
 
 
@@ -17,7 +17,7 @@ def loss_value(
     row = LOSSES[loss]
     terms = np.empty_like(y)
     with np.errstate(all="ignore"):
-        if activation != CANONICAL[loss]:
+        if activation != canonical(loss):
             apply(row.value, y, t, terms)
         elif activation == SOFTMAX:
             shifted = a - a.max(axis=1, keepdims=True)
@@ -26,7 +26,7 @@ def loss_value(
         else:
             apply(row.stable_value, a, t, terms)
         np.sum(terms, axis=1, out=losses)
-        if MEAN_OVER_OUTPUTS[loss]:
+        if is_mean(loss):
             losses /= y.shape[1]
 
 
@@ -48,17 +48,16 @@ def output_error(
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
     loss_slope(loss, y, t, dLdy)
-    if activation != CANONICAL[loss]:
+    if activation != canonical(loss):
         slope_product(activation, a, y, dLdy, dLda)
-    elif activation == SIGMOID:
-        np.subtract(y, t, out=dLda)
-        dLda /= terms_of_mean(loss, y)
-    else:
-        np.multiply(y, t.sum(axis=1, keepdims=True), out=dLda)
+        return
+    with np.errstate(all="ignore"):
+        weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
+        np.multiply(y, weight, out=dLda)
         dLda -= t
         dLda /= terms_of_mean(loss, y)
 
 
 def terms_of_mean(loss: int, y: Matrix[F]) -> int:
     """How many terms the mean loss of a batch is divided by."""
-    return y.size if MEAN_OVER_OUTPUTS[loss] else len(y)
+    return y.size if is_mean(loss) else len(y)

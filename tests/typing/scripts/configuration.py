@@ -1,8 +1,9 @@
 """Names that come from configuration: checked, and then known to the type checker."""
 
-from typing import Literal, assert_type
+from typing import assert_type
 
 import numpy as np
+from typednn_kernels.activations import ActivationName, CustomActivation
 
 from typednn import (
     HiddenLayer,
@@ -18,7 +19,7 @@ from typednn import (
 settings = {"hidden": "tanh", "output": "softmax", "loss": "crossentropy", "weights": "he"}
 
 hidden = names.hidden_activation(settings["hidden"])
-assert_type(hidden, Literal["none", "sigmoid", "relu", "tanh"])
+assert_type(hidden, ActivationName | CustomActivation)
 layers = [
     InputLayer(2, names.activation("none")),
     HiddenLayer(

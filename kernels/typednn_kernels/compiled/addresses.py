@@ -1,0 +1,201 @@
+"""Loops that kernels call by address.
+
+The formulas that networks use most stand in the kernels, each within its loop. All others, and those of
+users, are compiled one by one when they are first needed, and called: a layer costs one indirect call.
+Addresses differ from process to process. So they lie in tables in memory, by code, and the machine code,
+which is kept on disk, knows the names of the tables. At first each address is that of a function which
+compiles the loop, puts its address in the place of its own, and calls it.
+"""
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# Formulas written as lambdas have no types, and pointers have few.
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import add_symbol
+from numba import from_dtype, types
+from numba.core.ccallback import CFunc
+from numpy.typing import NDArray
+
+from typednn_kernels.compiled.cache import keep
+from typednn_kernels.compiled.jit import CACHE
+from typednn_kernels.compiled.loops import Formula, elementwise, sums
+from typednn_kernels.compiled.views import PYTHON_ONLY
+from typednn_kernels.recordings import Recording
+
+CAPACITY = 1024
+"""So many codes have a place in the tables."""
+
+TABLES: list[ByAddress] = []
+
+REAL: dict[np.dtype[Any], tuple[Any, llvm.Type]] = {
+    np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
+    np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
+}
+WORD: llvm.Type = llvm.IntType(64)
+
+
+class ByAddress:
+    """A table of loops by code, for each dtype.
+
+    Args:
+        name: of the loops, for symbols and files.
+        operands: a letter for each: v for a vector, n for a number. The last vector of a loop that does
+            not sum is its result.
+        source: the formula of a code in its table.
+        codes: those of the library's formulas, to compile ahead of time.
+        adapted: what the loop makes of it.
+        sums: whether a loop returns the sum of the formula.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        operands: str,
+        source: Callable[[int], Formula | None],
+        codes: Iterable[int],
+        adapted: Callable[[Any], Formula | None] = lambda formula: formula,
+        *,
+        sums: bool = False,
+    ) -> None:
+        self.name: str = name
+        self.operands: str = operands
+        self.source: Callable[[int], Formula | None] = source
+        self.codes: tuple[int, ...] = tuple(codes)
+        self.adapted: Callable[[Any], Formula | None] = adapted
+        self.sums: bool = sums
+        self.addresses: dict[np.dtype[Any], NDArray[np.int64]] = {
+            dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL
+        }
+        self.kept: list[object] = []
+        TABLES.append(self)
+        if not PYTHON_ONLY:
+            for dtype, table in self.addresses.items():
+                add_symbol(self._symbol(dtype), table.ctypes.data)
+                first = self._prototype(dtype)(self._first_call(dtype))
+                self.kept.append(first)
+                table[:] = ctypes.cast(first, ctypes.c_void_p).value or 0
+
+    def formula(self, code: int) -> Formula | None:
+        """The formula of a code."""
+        return self.adapted(self.source(code))
+
+    def call(self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Any) -> llvm.Value:
+        """Calls a loop over the formula of the code."""
+        values = [each.value if each.data is None else each.data for each in operands]
+        real = next(each.data.type.pointee for each in operands if each.data is not None)
+        dtype = next(dtype for dtype, (_, kind) in REAL.items() if kind == real)
+        kind = llvm.FunctionType(
+            real if self.sums else llvm.VoidType(), [WORD, WORD, *(each.type for each in values)]
+        )
+        name, module = self._symbol(dtype), builder.module
+        table = module.globals.get(name) or llvm.GlobalVariable(
+            module, llvm.ArrayType(kind.as_pointer(), CAPACITY), name
+        )
+        address = builder.gep(table, [WORD(0), code], inbounds=True)
+        return builder.call(builder.load(address), [code, n, *values])
+
+    def compile(self, dtype: np.dtype[Any], code: int) -> int:
+        """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
+        formula, real = self.formula(code), from_dtype(dtype)
+        kinds = [types.CPointer(real) if each == "v" else real for each in self.operands]
+        loop = CFunc(
+            LOOPS[len(kinds)](sums(formula) if self.sums else elementwise(formula)),
+            ((types.intp, types.intp, *kinds), real if self.sums else types.none),
+            {},
+            {"nopython": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False},
+        )
+        if CACHE:
+            keep(loop, CACHE, self._file(code))
+        loop.compile()
+        self.kept.append(loop)
+        self.addresses[dtype][code] = loop.address
+        address: int = loop.address
+        return address
+
+    def _symbol(self, dtype: np.dtype[Any]) -> str:
+        return f"typednn_{self.name}_{dtype}"
+
+    def _file(self, code: int) -> str:
+        """The name of the file with the loop of a code; formulas of users are known by what they compute."""
+        source = self.source(code)
+        return f"{self.name}-{source.digest if isinstance(source, Recording) else code}"
+
+    def _prototype(self, dtype: np.dtype[Any]) -> Any:
+        real, _ = REAL[dtype]
+        kinds = [ctypes.c_void_p if each == "v" else real for each in self.operands]
+        return ctypes.CFUNCTYPE(real if self.sums else None, ctypes.c_int64, ctypes.c_int64, *kinds)
+
+    def _first_call(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+        real, _ = REAL[dtype]
+
+        def run(code: int, n: int, *operands: Any) -> Any:
+            try:
+                return self._prototype(dtype)(self.compile(dtype, code))(code, n, *operands)
+            except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
+                arrays: list[Any] = [
+                    np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
+                    if letter == "v"
+                    else dtype.type(each)
+                    for letter, each in zip(self.operands, operands, strict=True)
+                ]
+                if isinstance(error, KeyboardInterrupt):
+                    _thread.interrupt_main()
+                return self._in_python(code, arrays)
+
+        return run
+
+    def _in_python(self, code: int, arrays: list[Any]) -> float | None:
+        """The same in NumPy, for the call in which the compiler failed or was interrupted."""
+        formula: Any = self.formula(code)
+        with np.errstate(all="ignore"):
+            if self.sums:
+                return float(np.sum(formula(*arrays)))
+            *arguments, out = arrays
+            out[...] = formula(*arguments)
+        return None
+
+
+def compile_all(dtype: np.dtype[Any]) -> None:
+    """Compiles all loops of the library."""
+    for table in [] if PYTHON_ONLY else TABLES:
+        for code in table.codes:
+            table.compile(dtype, code)
+
+
+def of_two(kernel: Formula) -> Formula:
+    """A function that numba compiles: a kernel of one formula and two operands."""
+
+    def loop(_code: int, n: int, x: Any, y: Any) -> Any:
+        return kernel(0, n, x, y)
+
+    return loop
+
+
+def of_three(kernel: Formula) -> Formula:
+    """The same with three operands."""
+
+    def loop(_code: int, n: int, x: Any, y: Any, z: Any) -> Any:
+        return kernel(0, n, x, y, z)
+
+    return loop
+
+
+def of_four(kernel: Formula) -> Formula:
+    """The same with four operands."""
+
+    def loop(_code: int, n: int, x: Any, y: Any, z: Any, result: Any) -> Any:
+        return kernel(0, n, x, y, z, result)
+
+    return loop
+
+
+LOOPS = {2: of_two, 3: of_three, 4: of_four}
