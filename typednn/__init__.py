@@ -28,6 +28,7 @@ from typednn.minimizers import Minimum, minimize
 from typednn.model_files import load, save
 from typednn.networks import Evaluation, Network
 from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.parallel import in_parallel, threads, use_threads
 from typednn.passes import ForwardPass, Gradients, LayerGradients
 from typednn.predictors import Predictor
 from typednn.schedules import (
@@ -93,8 +94,11 @@ __all__ = [
     "gradcheck",
     "gradient_descent_epoch",
     "gradient_descent_threshold",
+    "in_parallel",
     "load",
     "minimize",
     "save",
+    "threads",
     "use_backend",
+    "use_threads",
 ]
