@@ -29,6 +29,7 @@ from typednn.minimizers import Minimum, minimize
 from typednn.model_files import load, save
 from typednn.networks import Evaluation, Network
 from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.parallel import in_parallel, threads, use_threads
 from typednn.passes import ForwardPass, Gradients, LayerGradients
 from typednn.predictors import Predictor
 from typednn.registration import register_activation, register_loss
@@ -96,10 +97,13 @@ __all__ = [
     "gradcheck",
     "gradient_descent_epoch",
     "gradient_descent_threshold",
+    "in_parallel",
     "load",
     "minimize",
     "register_activation",
     "register_loss",
     "save",
+    "threads",
     "use_backend",
+    "use_threads",
 ]

@@ -25,6 +25,7 @@ from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
 from typednn.names import MinimizerName, SlopeMethodName
 from typednn.networks import Network
+from typednn.parallel import check_interrupt
 from typednn.settings import check_count, check_rate
 from typednn.updates import trained_segments
 
@@ -183,6 +184,7 @@ class Objective(Generic[F]):
         return total
 
     def _noted(self, vector: Vector[np.float64], loss: float) -> float:
+        check_interrupt()
         value = loss + self.penalty()
         self.evaluations += 1
         if value < self.lowest:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from math import inf
+from threading import current_thread, main_thread
 from time import perf_counter
 from typing import Self, TypeAlias
 
@@ -25,6 +26,11 @@ PATIENCE = 1.0
 def on_terminal() -> bool:
     """Whether the output goes to a terminal that can move its cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def alone() -> bool:
+    """Whether this is the main thread: others leave the terminal to it."""
+    return current_thread() is main_thread()
 
 
 @contextmanager
@@ -80,7 +86,7 @@ class Bar:
 
     def __init__(self, epochs: int, length: int | None, wanted: bool) -> None:
         self.epochs, self.length, self.text = epochs, length, ""
-        self.next = perf_counter() + PATIENCE if wanted and on_terminal() else inf
+        self.next = perf_counter() + PATIENCE if wanted and on_terminal() and alone() else inf
         self.stack = ExitStack()
         self.move: Callable[[float], None] | None = None
 

@@ -23,6 +23,7 @@ from typednn.batches import CheckedSamples
 from typednn.chains import Chain, Workspace
 from typednn.errors import DivergenceError
 from typednn.optimizers import Optimizer
+from typednn.parallel import check_interrupt
 from typednn.updates import Updates
 
 BATCH_SIZE = 32
@@ -120,6 +121,7 @@ class Trainer(Generic[F]):
                 self.piece = max(1, int((piece.stop - start) * min(8.0, PIECE / max(elapsed, 1e-9))))
             start = piece.stop
             yield start
+            check_interrupt()
 
     def show(self) -> None:
         """Lets the layers show the last step."""

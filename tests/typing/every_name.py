@@ -63,13 +63,16 @@ from typednn import (
     gradcheck,
     gradient_descent_epoch,
     gradient_descent_threshold,
+    in_parallel,
     load,
     minimize,
     names,
     register_activation,
     register_loss,
     save,
+    threads,
     use_backend,
+    use_threads,
 )
 from typednn.arrays import ClassTargets, Truths
 from typednn.callbacks import Arrays, RunState
@@ -492,6 +495,14 @@ def backends(switch: use_backend) -> None:
     assert_type(switch.previous, Literal["numba", "numpy"])
     with use_backend("numpy") as nothing:
         assert_type(nothing, None)
+
+
+def number_of_threads(choice: use_threads) -> None:
+    assert_type(threads(), int)
+    assert_type(choice.previous, int)
+    with use_threads(1) as nothing:
+        assert_type(nothing, None)
+    assert_type(in_parallel([threads, threads]), list[int])
 
 
 def parsed_names() -> None:

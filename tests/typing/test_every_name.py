@@ -150,6 +150,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "History": network.fit(x, labels, epochs=1, metrics=["accuracy"], validation_data=(x, labels)),
         "GradientReport": typednn.gradcheck(network, x, labels),
         "use_backend": typednn.use_backend(typednn.backend()),
+        "use_threads": typednn.use_threads(typednn.threads()),
         "Path": folder / "network.safetensors",
         "Names": names.loss,
         "Optimizer": typednn.SGD(),

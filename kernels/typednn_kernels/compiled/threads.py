@@ -7,9 +7,10 @@ waits for work. Where the system has none, or makes none, the calling thread doe
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
-from ctypes import CDLL, addressof, c_int64, c_void_p, cast
+from ctypes import CDLL, CFUNCTYPE, addressof, c_int, c_void_p, cast
 from typing import Any, TypeAlias
 
 from llvmlite import binding
@@ -19,32 +20,26 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY
+from typednn_kernels.cores import THREADS
 
 LEAST = 1 << 18
 """So many numbers at least for each thread: fewer are done in the time that it takes to make one."""
 
 
-def cores() -> int:
-    """So many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_refused = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(lambda *_: errno.EAGAIN)
+"""What makes no thread, where the system has none."""
 
 
-def find(*names: str) -> bool:
-    """Tells LLVM where functions of the C library are; whether all were found."""
-    if os.name != "posix":
-        return False
-    process = CDLL(None)
+def provide(*names: str) -> None:
+    """Tells LLVM where functions of the C library are."""
+    library = CDLL(None) if os.name == "posix" else object()
     for name in names:
-        if not hasattr(process, name):
-            return False
-        binding.add_symbol(name, cast(getattr(process, name), c_void_p).value)
-    return True
+        binding.add_symbol(name, cast(getattr(library, name, _refused), c_void_p).value)
 
 
-COUNT = c_int64(min(cores(), PLACES) if find("pthread_create", "pthread_join") else 1)
-"""So many threads work at a time, the calling one included; machine code reads it where the symbol points."""
 SYMBOL = "typednn_threads"
-binding.add_symbol(SYMBOL, addressof(COUNT))
+binding.add_symbol(SYMBOL, addressof(THREADS))
+provide("pthread_create", "pthread_join")
 
 _INDEX, _STATUS, _POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(8).as_pointer()
 _WORK = llvm.FunctionType(_POINTER, [_POINTER])
@@ -70,10 +65,7 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
     def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
         count, least, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
-        dispatcher: Any = share
-        dispatcher.compile(kinds)
-        compiled = dispatcher.overloads[kinds]
-        context.active_code_library.add_linking_library(compiled.library)
+        compiled = linked(context, share, kinds)
 
         def call(
             inner: llvm.IRBuilder, part: Any, start: Any, stop: Any, arguments: Sequence[llvm.Value]
@@ -87,6 +79,15 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
         return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def linked(context: Any, share: Callable[..., None], kinds: tuple[types.Type, ...]) -> Any:
+    """A compiled function that the code being written can call."""
+    dispatcher: Any = share
+    dispatcher.compile(kinds)
+    compiled = dispatcher.overloads[kinds]
+    context.active_code_library.add_linking_library(compiled.library)
+    return compiled
 
 
 def in_threads(
@@ -104,7 +105,7 @@ def in_threads(
     handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
     refusals = cgutils.alloca_once(builder, _STATUS, _INDEX(PLACES))
     parts = _between(
-        builder, one, builder.sdiv(count, least), builder.load(_number_of_threads(builder.module))
+        builder, one, builder.sdiv(count, least), builder.load(number_of_threads(builder.module))
     )
     size = builder.sdiv(builder.sub(builder.add(count, parts), one), parts)
 
@@ -113,7 +114,7 @@ def in_threads(
 
     with cgutils.for_range(builder, parts) as loop:
         start = builder.mul(loop.index, size)
-        stop = _smaller(builder, builder.add(start, size), count)
+        stop = smaller(builder, builder.add(start, size), count)
         for field, value in enumerate([loop.index, start, stop, *operands]):
             target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
             builder.store(value, target)
@@ -147,15 +148,17 @@ def _work(module: llvm.Module, job: llvm.LiteralStructType, write: Write) -> llv
     return function
 
 
-def _number_of_threads(module: llvm.Module) -> llvm.Value:
+def number_of_threads(module: llvm.Module) -> llvm.Value:
+    """Where machine code reads how many threads may work at a time."""
     known = module.globals.get(SYMBOL)
     return llvm.GlobalVariable(module, _INDEX, SYMBOL) if known is None else known
 
 
-def _smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
+def smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
+    """The smaller of two integers."""
     return builder.select(builder.icmp_signed("<", x, y), x, y)
 
 
 def _between(builder: llvm.IRBuilder, low: llvm.Value, x: llvm.Value, high: llvm.Value) -> llvm.Value:
-    x = _smaller(builder, x, high)
+    x = smaller(builder, x, high)
     return builder.select(builder.icmp_signed("<", x, low), low, x)

@@ -18,11 +18,12 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.cores import MOST
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
-PLACES = 64
-"""How many numbers there is room for in `scratch`."""
+PLACES = MOST
+"""How many numbers there is room for in `scratch`: one for each thread."""
 FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typednn_kernels import plain
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.cores import THREADS
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
@@ -29,10 +30,10 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda
 @pytest.fixture(params=[1, 2, 3], autouse=True)
 def workers(request: pytest.FixtureRequest) -> Iterator[int]:
     """So many threads."""
-    before = threads.COUNT.value
-    threads.COUNT.value = request.param
+    before = THREADS.value
+    THREADS.value = request.param
     yield request.param
-    threads.COUNT.value = before
+    THREADS.value = before
 
 
 def numbers(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Any:

@@ -1,0 +1,19 @@
+"""How many threads may work at a time."""
+
+from __future__ import annotations
+
+import os
+from ctypes import c_int64
+
+MOST = 64
+"""More threads than this never share one call."""
+
+
+def cores() -> int:
+    """So many cores this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, MOST)
+
+
+THREADS: c_int64 = c_int64(cores())
+"""So many threads work at a time for one caller, itself included; machine code reads it here."""

@@ -1,0 +1,213 @@
+"""Threads: how many, several trainings at a time, and what becomes of errors and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_all_start_methods, get_context
+from threading import Barrier, current_thread, main_thread
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+from typednn_kernels.cores import THREADS, cores
+
+import typednn
+from tests.conftest import kernels_of
+from typednn import (
+    Callback,
+    DivergenceError,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+    in_parallel,
+    threads,
+    use_threads,
+)
+
+both_paths = pytest.mark.usefixtures("path")
+
+X = np.random.default_rng(0).normal(size=(60, 4))
+LABELS = (X[:, 0] > 0).astype(np.intp)
+
+
+def networks(count: int = 5) -> list[Network[Any, Any]]:
+    return [
+        Network([InputLayer(4), HiddenLayer(8, "tanh"), OutputLayer(2, "softmax", "crossentropy")], seed=seed)
+        for seed in range(count)
+    ]
+
+
+def trainings(models: list[Network[Any, Any]], **settings: Any) -> list[Callable[[], typednn.History]]:
+    return [partial(each.fit, X, LABELS, **{"epochs": 3, "batch_size": 7, **settings}) for each in models]
+
+
+@both_paths
+@pytest.mark.parametrize("workers", [1, 2, 3, None])
+def test_jobs_give_what_they_give_one_after_another(workers: int | None) -> None:
+    reference = networks()
+    histories = [train() for train in trainings(reference)]
+
+    models = networks()
+    computed = in_parallel(trainings(models), workers)
+
+    assert [each.loss for each in computed] == [each.loss for each in histories]
+    for model, expected in zip(models, reference, strict=True):
+        assert model.parameters.tobytes() == expected.parameters.tobytes()
+
+
+def test_jobs_run_at_the_same_time() -> None:
+    together = Barrier(3, timeout=60)
+
+    assert sorted(in_parallel([together.wait] * 3, 3)) == [0, 1, 2]
+
+
+def test_no_jobs() -> None:
+    assert in_parallel([]) == []
+
+
+def test_jobs_share_the_cores() -> None:
+    with use_threads(cores()):
+        assert in_parallel([threads] * 2, 2) == [max(1, cores() // 2)] * 2
+        assert threads() == cores()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_come_together_and_the_others_finish(workers: int) -> None:
+    models = networks()
+    jobs = trainings(models)
+    linear: Any = Network([InputLayer(4), OutputLayer(4)], seed=0)
+    jobs[1] = partial(linear.fit, X, X, learning_rate=1e300)
+    jobs[3] = partial(models[3].fit, X[:, :2], LABELS)
+
+    with pytest.raises(ExceptionGroup, match="2 of 5 jobs failed") as raised:
+        in_parallel(jobs, workers)
+
+    assert [type(each) for each in raised.value.exceptions] == [DivergenceError, typednn.ShapeError]
+    for place in (0, 2, 4):
+        assert len(models[place].history.loss) == 3
+
+
+class Interrupt(Callback):
+    """Sends this process Ctrl-C after the first epoch."""
+
+    def on_epoch(self, run: Run) -> None:
+        assert current_thread() is not main_thread()
+        if run.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")
+def test_interrupt_ends_all_trainings_and_keeps_what_they_have() -> None:
+    models = networks(3)
+    jobs = trainings(models, epochs=10**7)
+    jobs[0] = partial(models[0].fit, X, LABELS, epochs=10**7, callbacks=[Interrupt()])
+
+    began = monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(jobs, 2)
+
+    assert monotonic() - began < 60
+    assert all(np.isfinite(each.parameters).all() for each in models)
+    assert len(models[0].history.loss) > 0
+    assert len(models[2].history.loss) == 0
+
+
+def test_threads_of_blas_follow() -> None:
+    with use_threads(1):
+        assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
+
+
+def test_the_choice_ends_with_its_block() -> None:
+    before = threads()
+    with use_threads(1):
+        assert threads() == THREADS.value == 1
+    assert threads() == before
+
+
+def test_never_more_threads_than_cores() -> None:
+    with use_threads(10**6):
+        assert threads() == cores()
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None])
+def test_numbers_of_threads_that_are_none(count: Any) -> None:
+    before = threads()
+    with pytest.raises(SettingError, match="threads must be an integer of 1 or more"):
+        use_threads(count)
+    if count is not None:
+        with pytest.raises(SettingError, match="threads must be an integer of 1 or more"):
+            in_parallel([threads], count)
+    assert threads() == before
+
+
+def test_jobs_that_are_no_functions() -> None:
+    job: Any = 3
+    with pytest.raises(SettingError, match="functions without arguments, not 3"):
+        in_parallel([threads, job])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("1", "1"), ("0", "must be a positive integer"), ("two", "not 'two'"), ("", "not ''")]
+)
+def test_the_environment_chooses(text: str, said: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import typednn; print(typednn.threads())"],
+        env={**os.environ, "TYPEDNN_THREADS": text},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert said in run.stdout + run.stderr
+
+
+def losses_of(seed: int) -> list[float]:
+    """Of a training whose batches are divided between threads where there are several."""
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(700, 100)), random.normal(size=(700, 20))
+    network = Network([InputLayer(100), HiddenLayer(150, "relu"), OutputLayer(20)], seed=seed)
+    history = network.fit(x, y, epochs=2, batch_size=70, optimizer="adam")
+    return [*history.loss, float(network.predict(x).sum())]
+
+
+@pytest.mark.parametrize("method", [each for each in ("fork", "spawn") if each in get_all_start_methods()])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_children_train_as_their_parent(method: str) -> None:
+    reference = [losses_of(seed) for seed in range(3)]
+
+    with get_context(method).Pool(2) as pool:
+        computed = pool.map(losses_of, range(3))
+
+    assert computed == reference
+
+
+def test_threads_train_and_predict_at_the_same_time() -> None:
+    reference = [losses_of(seed) for seed in range(6)]
+
+    with ThreadPoolExecutor(6) as pool:
+        computed = list(pool.map(losses_of, range(6)))
+
+    assert computed == reference
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_number_of_threads_changes_no_bit(count: int) -> None:
+    kernels_of("numba")  # NumPy's BLAS sums in another order with more threads
+    before, THREADS.value = THREADS.value, count  # more than there are cores, perhaps
+    try:
+        computed = losses_of(1)
+    finally:
+        THREADS.value = before
+    with use_threads(1):
+        assert computed == losses_of(1)
