@@ -10,6 +10,7 @@ from time import perf_counter
 from benchmarks import machine, report
 from benchmarks.doors_section import doors_section
 from benchmarks.kernels_section import kernels_section
+from benchmarks.parallel_section import parallel_section
 from benchmarks.report import Section, table
 from benchmarks.settings import Settings
 from benchmarks.training_sections import batches_section, online_section
@@ -19,6 +20,7 @@ SECTIONS = {
     "doors": doors_section,
     "kernels": kernels_section,
     "batches": batches_section,
+    "parallel": parallel_section,
 }
 
 

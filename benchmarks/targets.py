@@ -40,6 +40,9 @@ BATCHES: dict[str, dict[str, float]] = {
     "2048-2048-2048-10 × 256": {"JAX": 1.0, "PyTorch": 1.1, "scikit-learn": 1.6},
 }
 
+IN_PARALLEL: dict[str, float] = {"64-32-10 × 32": 1.8}
+"""On two cores: how many times longer networks take one after another than in one call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
