@@ -16,7 +16,6 @@ from typednn_kernels.compiled.elementwise import (
     largest,
     peak_and_mass,
     products,
-    sum_of_exponentials,
     total,
 )
 from typednn_kernels.compiled.jit import entry, kernel, share
@@ -70,9 +69,8 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
     if activation != canonical_of(loss):
         result = sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
-        shift = largest(0, n, a)
-        shift += log(sum_of_exponentials(0, n, a, shift))
-        result = sum_of_stable_terms(loss, n, a, t, shift)
+        # The largest y is exp of the largest a, divided by the sum that softmax has formed.
+        result = sum_of_stable_terms(loss, n, a, t, largest(0, n, a) - log(largest(0, n, y)))
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
     mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
