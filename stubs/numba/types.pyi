@@ -17,3 +17,4 @@ class StarArgTuple(Type):
 
 none: Type
 intp: Type
+boolean: Type
