@@ -7,6 +7,7 @@ from typing import get_args
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, ActivationName
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.dropout import PREDICTING
 
 from typednn.arrays import as_sample, is_plain_sample
 from typednn.backends import kernels
@@ -61,15 +62,17 @@ class InputLayer(Layer[F]):
 
         Raises:
             NotReadyError: before `put_values`.
+            WiringError: dropout has no generator to draw from.
         """
-        workspace = self._chain.workspace
+        chain, workspace = self._chain, self._chain.workspace
         if not workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
+        workspace.key = chain.new_key() if chain.training else PREDICTING
         if self.actname != "none":
             block = workspace.blocks[0]
             kernels(self._chain.dtype).activation_value(CODES[self.actname], block.a, block.h)
         workspace.forwarded = 1
-        workspace.returned = len(self._chain.layers)
+        workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, 1)
 
     @property
