@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typednn_kernels.dropout import threshold
 
+from tests.conftest import kernels_of
 from tests.typednn.building import COPIES
 from tests.typednn.test_normalized_networks import built, by_dtype, data, everything, stirred
 from typednn import (
@@ -28,6 +30,7 @@ from typednn import (
     gradcheck,
     minimize,
 )
+from typednn.minimizers import Objective
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -144,15 +147,19 @@ def regression(dtype: Any) -> Network[Any]:
 @pytest.mark.parametrize(("wrong", "layer"), [("x", 1), ("y", 2)])
 def test_a_step_that_is_not_finite_moves_no_average(wrong: str, layer: int, dtype: Any) -> None:
     given = {"x": data(24, dtype)[0], "y": np.ones((24, 1), dtype)}
-    given[wrong][20] = np.finfo(dtype).max
+    given[wrong][12] = np.finfo(dtype).max
     x, y = given.values()
-    network, before = (regression(dtype) for _ in range(2))
+    network, before, another = (regression(dtype) for _ in range(3))
 
-    with pytest.raises(DivergenceError, match=rf"step 3 of epoch 1: layer {layer}, "):
+    with pytest.raises(DivergenceError, match=rf"step 2 of epoch 1: layer {layer}, "):
         network.fit(x, y, batch_size=8, learning_rate=0.1, shuffle=False)
-    before.fit(x[:16], y[:16], epochs=1, batch_size=8, learning_rate=0.1, shuffle=False)
+    before.fit(x[:8], y[:8], epochs=1, batch_size=8, learning_rate=0.1, shuffle=False)
 
     assert everything(network).tobytes() == everything(before).tobytes()
+    hidden: Any = network.layers[1]  # shows the step that was not made
+    shown = np.ones((8, 7), dtype)
+    kernels_of("numpy").drop(another._chain.new_key() + 1, 1, threshold(0.3), shown)
+    np.testing.assert_array_equal(hidden.activations.T == 0, shown == 0)
 
 
 @by_dtype
@@ -290,6 +297,27 @@ def test_the_gradients_of_a_frozen_layer_are_those_of_its_averages() -> None:
 
 
 @both_paths
+def test_a_frozen_layer_in_a_loop_by_hand() -> None:
+    network = stirred(built(normalization="batch"))
+    network.layers[1].trainable = False
+    x, labels = data(9)
+    before, layers = everything(network).copy(), network.layers
+
+    layers[0].training = True
+    layers[0].put_values(x)
+    layers[-1].set_actual(np.eye(3)[labels])
+    for layer in layers:
+        layer.forward()
+    for layer in layers[:0:-1]:
+        layer.backward()
+    computed = layers[1].dLdW.copy()
+
+    reference = network.forward(x).backward(labels)[layers[1]].dLdW
+    np.testing.assert_allclose(computed, reference, rtol=0, atol=1e-15)
+    assert everything(network).tobytes() == before.tobytes()
+
+
+@both_paths
 def test_freezing_while_a_training_runs_waits_for_the_next() -> None:
     class Freeze(Callback):
         def on_epoch(self, run: Run) -> None:
@@ -313,6 +341,9 @@ def test_minimizers_take_the_network_as_it_predicts() -> None:
     before, loss = averages(network).copy(), network.loss(x, labels)
     state = network._random.bit_generator.state
 
+    objective = Objective(network, x, labels)
+    _, gradient = objective.value_and_gradient(objective.vector)
+    np.testing.assert_allclose(gradient, network.forward(x).backward(labels).vector, rtol=0, atol=1e-14)
     minimum = minimize(network, x, labels, max_iterations=20)
 
     assert minimum.loss < 0.9 * loss
