@@ -44,6 +44,17 @@ if TYPE_CHECKING:
     from typednn.layers import Layer
 
 
+LINE = 64
+"""Bytes of a cache line, which is also the widest vector of a CPU."""
+
+
+def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
+    """Zeros that begin where a cache line does: no vector that the CPU loads from there lies across two."""
+    memory: Vector[F] = np.zeros(size + LINE // dtype.itemsize, dtype)
+    start = -memory.ctypes.data % LINE // dtype.itemsize
+    return memory[start : start + size]
+
+
 class Memory:
     """Something that keeps views of its own vectors, as cached properties.
 
@@ -89,10 +100,10 @@ class Workspace(Memory, Generic[F]):
         size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
         self.layout = layout
         self.samples: int = samples
-        self.a: Vector[F] = np.zeros(whole_size, dtype)
-        self.h: Vector[F] = np.zeros(size, dtype)
-        self.dLdh: Vector[F] = np.zeros(size, dtype)
-        self.dLda: Vector[F] = np.zeros(whole_size, dtype)
+        self.a: Vector[F] = new_vector(whole_size, dtype)
+        self.h: Vector[F] = new_vector(size, dtype)
+        self.dLdh: Vector[F] = new_vector(size, dtype)
+        self.dLda: Vector[F] = new_vector(whole_size, dtype)
         self.key: int = PREDICTING
         self.forwarded: int = 0
         self.reached: int = 0
@@ -163,8 +174,8 @@ class Chain(Memory, Generic[F]):
             [threshold(each.dropout) for each in layers],
         )
         self.layout[:, FROZEN] = [not each._trainable for each in layers]
-        self.parameters: Vector[F] = np.zeros(vector_size(self.layout), dtype)
-        self.gradient: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
+        self.parameters: Vector[F] = new_vector(vector_size(self.layout), dtype)
+        self.gradient: Vector[F] = new_vector(parameter_count(self.layout), dtype)
         for k in range(len(layers)):
             gains(self.parameters, self.layout, k)[...] = 1
             moving(self.parameters, self.layout, k)[1] = 1
