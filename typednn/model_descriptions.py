@@ -126,7 +126,7 @@ def _layers(entry: Entry, is_old: bool) -> list[DescribedLayer]:
         if k == 0 or is_old:
             layers.append(DescribedLayer(length, hidden, None))
         else:
-            normalization = item["normalization"].one_of(names.normalization.known)
+            normalization: NormalizationName = item["normalization"].one_of(names.normalization.known)
             layers.append(DescribedLayer(length, hidden, None, normalization, item["dropout"].share()))
     return layers
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import PATHS, kernels_of
 from tests.oracles.torch_float64 import pytorch
-from tests.typednn.building import COPIES
+from tests.typednn.building import COPIES, Dtype
 from typednn import (
     SGD,
     DataError,
@@ -48,7 +48,7 @@ def data(samples: int, dtype: Any = np.float64) -> tuple[NDArray[Any], NDArray[A
     return x, rng.integers(0, 3, samples)
 
 
-def built(dtype: Any = np.float64, seed: int = 0, dropout: float = 0.0, **first: Any) -> Network[Any]:
+def built(dtype: Dtype = np.float64, seed: int = 0, dropout: float = 0.0, **first: Any) -> Network[Any]:
     """4-7-5-3: a layer as `first` says, one with layer normalisation, softmax."""
     return Network(
         [
@@ -143,7 +143,7 @@ def test_gradients_of_a_forward_pass_and_of_layers(name: str, dropout: float, tr
     assert gradients.vector.tobytes() == again.vector.tobytes()
     assert gradients.vector.shape == network.parameters.shape
     part = gradients[first]
-    np.testing.assert_allclose(first.dLda, first.dLdh * first.dhda, atol=1e-15)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(first.dLda, first.dLdh * first.dhda, atol=1e-15)
     np.testing.assert_allclose(first.dLdW, part.dLdW, atol=1e-15)
     assert part.dLdGain.shape == (1, 7 if name != "none" else 0)
     if name != "none":
@@ -282,14 +282,14 @@ def _keys(network: Network[Any], steps: int) -> list[int]:
 def test_only_training_drops_and_moves_averages() -> None:
     network = stirred(built(normalization="batch", dropout=0.5))
     x, labels = data(9)
-    before, state = everything(network).copy(), network._chain.random.bit_generator.state  # type: ignore[union-attr]
+    before, state = everything(network).copy(), network._random.bit_generator.state
 
     outputs = network.predict(x)
     assert network.forward(x).output.tobytes() == outputs.tobytes()
     np.testing.assert_allclose(network.predictor()(x[0]), outputs[0], rtol=1e-12)
     assert network.forward(x).loss(labels) == network.loss(x, labels) == network.evaluate(x, labels).loss
     assert everything(network).tobytes() == before.tobytes()
-    assert network._chain.random.bit_generator.state == state  # type: ignore[union-attr]
+    assert network._random.bit_generator.state == state
 
     one, other = (network.forward(x, training=True).output.copy() for _ in range(2))
     assert not np.allclose(one, outputs)
@@ -337,20 +337,20 @@ def test_without_shuffling_dropout_still_draws() -> None:
     for _ in range(2):
         network.fit(x, labels, epochs=1, batch_size=8, shuffle=False)
         masks.append(network.layers[1].activations == 0)
-        np.testing.assert_array_equal(network.layers[1].dhda == 0, masks[-1])  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(network.layers[1].dhda == 0, masks[-1])
     assert (masks[0] != masks[1]).any()
 
 
 def test_wrong_data_change_nothing() -> None:
     network = stirred(built(normalization="batch", dropout=0.5))
     x, _ = data(8)
-    before, state = everything(network).copy(), network._chain.random.bit_generator.state  # type: ignore[union-attr]
+    before, state = everything(network).copy(), network._random.bit_generator.state
 
     with pytest.raises(ShapeError):
         network.forward(x[:, :3], training=True)
 
     assert everything(network).tobytes() == before.tobytes()
-    assert network._chain.random.bit_generator.state == state  # type: ignore[union-attr]
+    assert network._random.bit_generator.state == state
 
 
 @both_paths

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typednn_kernels.dropout import threshold
 
 from tests.conftest import kernels_of
-from tests.typednn.building import COPIES
+from tests.typednn.building import COPIES, Dtype
 from tests.typednn.test_normalized_networks import built, by_dtype, data, everything, stirred
 from typednn import (
     SGD,
@@ -136,7 +136,7 @@ def test_what_is_measured_is_predicted_and_changes_nothing() -> None:
 # Steps that are not made.
 
 
-def regression(dtype: Any) -> Network[Any]:
+def regression(dtype: Dtype) -> Network[Any]:
     """A normalised layer that drops, and one output."""
     hidden: Any = HiddenLayer(7, "tanh", normalization="batch", dropout=0.3)
     return stirred(Network([InputLayer(4), hidden, OutputLayer(1)], dtype, seed=2))

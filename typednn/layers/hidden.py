@@ -53,6 +53,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
         UnknownNameError: no such activation, normalisation or initialiser.
     """
 
+    normalization: NormalizationName
+    dropout: float
+
     def __init__(
         self: HiddenLayer[np.float64],
         length: int,

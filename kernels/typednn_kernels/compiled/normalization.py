@@ -13,26 +13,26 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.dense import scaled, sum_rows, weighted
 from typednn_kernels.compiled.elementwise import copies, inner, total
 from typednn_kernels.compiled.jit import entry, kernel, routine
-from typednn_kernels.compiled.loops import elementwise, formula, sums
+from typednn_kernels.compiled.loops import Formula, elementwise, formula, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.normalizations import BATCH
 
-differences = elementwise(lambda z, mean: z - mean)
-sum_of_differences = sums(lambda z, first: z - first)
-added_differences = elementwise(lambda total, z, first: total + (z - first))
-added_squares = elementwise(lambda total, z: total + z * z)
-means = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
-factors_of = elementwise(normalizations.factor)
-factor_of = formula(normalizations.factor)
-scaled_and_shifted = elementwise(normalizations.scaled_and_shifted)
-moved = elementwise(normalizations.moved)
-slopes = elementwise(normalizations.slope_by_z)
-batch_slopes = elementwise(
+differences: Formula = elementwise(lambda z, mean: z - mean)
+sum_of_differences: Formula = sums(lambda z, first: z - first)
+added_differences: Formula = elementwise(lambda total, z, first: total + (z - first))
+added_squares: Formula = elementwise(lambda total, z: total + z * z)
+means: Formula = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
+factors_of: Formula = elementwise(normalizations.factor)
+factor_of: Formula = formula(normalizations.factor)
+scaled_and_shifted: Formula = elementwise(normalizations.scaled_and_shifted)
+moved: Formula = elementwise(normalizations.moved)
+slopes: Formula = elementwise(normalizations.slope_by_z)
+batch_slopes: Formula = elementwise(
     lambda dLda, z, gain, dLdBias, dLdGain, share, factor: normalizations.slope_by_z(
         dLda, z, dLdBias * share, dLdGain * share, gain * factor
     )
 )
-drops = elementwise(dropout.dropped, indexed=True)
+drops: Formula = elementwise(dropout.dropped, indexed=True)
 
 
 @kernel
