@@ -9,6 +9,7 @@ from typednn_kernels.compiled.elementwise import (
     softmax_jacobian,
 )
 from typednn_kernels.compiled.network import backward, forward, train_batches
+from typednn_kernels.compiled.normalization import drop, normalization_error, normalize
 from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.output import loss_slope, loss_value, output_error
 
@@ -18,9 +19,12 @@ __all__ = [
     "affine",
     "backpropagate",
     "backward",
+    "drop",
     "forward",
     "loss_slope",
     "loss_value",
+    "normalization_error",
+    "normalize",
     "outer",
     "output_error",
     "slope_product",
