@@ -101,7 +101,7 @@ def normalized_error(
 ) -> None:
     """dLdz, and the gradients by bias and gain; z, dLda and dLdz flat."""
     n = gain.size
-    sum_rows(dLda, dLdBias)
+    sum_rows(dLda, dLdBias, 0, dLdBias.size)
     scaled(0, n, dLda, z, dLdGain)
     for start in range(n, z.size, n):
         weighted(0, n, dLdGain, piece(dLda, start, n), piece(z, start, n), dLdGain)
