@@ -143,7 +143,8 @@ def train_share(
             signals_from_error(parameters, layout, key, a, h, dLdh, dLda, gradient, samples, low, own)
         meet(meeting)
         gradient_from_signals(layout, h, dLda, gradient, samples, part, parts)
-        sums[part] = squares_of_gradient(layout, gradient, part, parts) + 0 * total(0, own, own_losses)
+        nothing = parameters.dtype.type(0) * total(0, own, own_losses)  # or NaN
+        sums[part] = nothing + squares_of_gradient(layout, gradient, part, parts)
         meet(meeting)
         step = first // batch_size
         farthest = max(coefficients[step, FIRST], one)
