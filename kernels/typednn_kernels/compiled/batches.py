@@ -32,7 +32,7 @@ from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.layout import ACTIVATION, DROPOUT, LENGTH, NORMALIZATION, PREVIOUS
 from typednn_kernels.updates import CLIP_NORM, FIRST
 
-STEP, CALL = 1 << 20, 1 << 23
+STEP, CALL = 1 << 23, 1 << 26
 """A step, and all steps of a call, take so many multiplications for each pass if a second thread pays."""
 FEWEST = 2
 """So many samples at least for each thread."""

@@ -31,8 +31,8 @@ from typednn_kernels.compiled.threads import (
 )
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY
 
-PATIENCE = 400
-"""So many times a member looks before it sleeps: for some 20 µs."""
+PATIENCE = 4000
+"""So many times a member looks before it sleeps: for some 200 µs."""
 LINE = 8
 """A cache line, in indices: what one member writes and others read lies on a line of its own."""
 MEMBERS, ARRIVED, ROUND, ASLEEP, LOCK, SIGNAL, SIZE = (LINE * place for place in (0, 1, 2, 3, 4, 6, 8))

@@ -18,7 +18,7 @@ pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportE
 compiled = import_module("typednn_kernels.compiled")
 batches = import_module("typednn_kernels.compiled.batches")
 
-LENGTHS = (90, 150, 33, 7)
+LENGTHS = (300, 500, 60, 7)
 LAYOUT = layout_of(LENGTHS, [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")])
 SIZE = parameter_count(LAYOUT)
 BATCH_SIZE, SAMPLES = 61, 500
