@@ -89,6 +89,7 @@ class KernelTrainer(VectorTrainer):
         self._kernels.train_batches(
             self.vector,
             task.layout,
+            0,
             task.loss,
             task.x,
             task.t,

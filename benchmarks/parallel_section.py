@@ -16,9 +16,10 @@ from benchmarks.report import Section, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
 from benchmarks.timing import Contestant, compare
+from benchmarks.training_sections import PAUSE
 from typednn import History, in_parallel
 
-NETWORKS = 4
+NETWORKS, EPOCHS = 4, 10
 ONE_AFTER_ANOTHER = "one after another"
 
 Job = Callable[[], History]
@@ -36,22 +37,22 @@ def parallel_section(settings: Settings, _limits: Limits) -> Section:
                 Contestant(OURS, partial(in_parallel, jobs), NETWORKS),
                 Contestant(ONE_AFTER_ANOTHER, partial(one_after_another, jobs), NETWORKS),
             ],
-            settings.budget(8),
+            settings.budget(8, PAUSE),
         )
         ratio, target = timing.ratio(ONE_AFTER_ANOTHER, OURS), targets.IN_PARALLEL.get(architecture.name)
         cell = number(ratio) if target is None else section.judge(architecture.name, ratio, target)
         lines.append([architecture.name, number(timing.median(OURS) * 1e3), cell])
-    section.text.append(f"{NETWORKS} networks, an epoch of Adam each, by `in_parallel`:")
+    section.text.append(f"{NETWORKS} networks, {EPOCHS} epochs of Adam each, by `in_parallel`:")
     section.text.append(table(("network × batch", "ms a network", ONE_AFTER_ANOTHER), lines))
     return section
 
 
 def trainings(architecture: Architecture) -> list[Job]:
-    """An epoch of each network; they share their data."""
+    """Some epochs of each network; they share their data."""
     task = Task(architecture, "float32")
     size = architecture.batch_size
     return [
-        partial(network(task).fit, task.x, task.t, epochs=1, batch_size=size, optimizer="adam")
+        partial(network(task).fit, task.x, task.t, epochs=EPOCHS, batch_size=size, optimizer="adam")
         for _ in range(NETWORKS)
     ]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from math import ceil
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,14 @@ class Budget:
         seconds: new rounds are begun for so long.
         rounds: so many are made in any case.
         slot: runs are repeated until they take so many seconds.
+        pause: seconds before each run, in which the threads of the one before fall asleep: those of OpenBLAS
+            and OpenMP keep a core busy for a while after their work.
     """
 
     seconds: float
     rounds: int = 5
     slot: float = 1e-3
+    pause: float = 0.0
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ def compare(contestants: Sequence[Contestant], budget: Budget) -> Timing:
         made = 0
         while made < budget.rounds or perf_counter() < end:
             for each in order.sample(contestants, len(contestants)):
+                sleep(budget.pause)
                 timing.seconds[each.name].append(_seconds(each, repeats[each.name]))
             made += 1
     finally:

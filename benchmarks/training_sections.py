@@ -14,6 +14,8 @@ from benchmarks.settings import Settings
 from benchmarks.targets import number
 from benchmarks.timing import Timing, compare
 
+PAUSE = 0.05
+
 
 def online_section(settings: Settings, _limits: Limits) -> Section:
     """Online SGD."""
@@ -79,7 +81,7 @@ def training_table(
         contest = contest_of(architecture, dtype)
         section.check(f"{architecture.name}, {dtype}", contest.check)
         section.note_absent(contest.absent)
-        timing = compare(contest.contestants(settings.longest), settings.budget(seconds))
+        timing = compare(contest.contestants(settings.longest), settings.budget(seconds, PAUSE))
         timings[architecture.name] = timing
         goal = goals.get(architecture.name, {})
         lines.append(ratio_row(section, architecture.name, dtype, timing, names, goal))

@@ -10,6 +10,7 @@ import pytest
 from typednn_kernels import losses
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, ActivationName, OutputActivationName
 from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
+from typednn_kernels.normalizations import NORMALIZATIONS, NormalizationName
 
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -23,6 +24,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 NAMES = {
     "activations": {row.name for row in ACTIVATIONS[:BUILT_IN]},
     "losses": {row.name for row in LOSSES[: losses.BUILT_IN]},
+    "normalisations": {row.name for row in NORMALIZATIONS},
     "weights": {row.name for row in WEIGHT_INITIALIZERS},
     "biases": {row.name for row in BIAS_INITIALIZERS},
 }
@@ -42,5 +44,6 @@ def test_type_checkers_know_all_names() -> None:
     assert set(get_args(RegressionLossName)) == {
         row.name for row in LOSSES[: losses.BUILT_IN] if row.targets == "numbers"
     }
+    assert set(get_args(NormalizationName)) == NAMES["normalisations"]
     assert set(get_args(WeightInitializerName)) == NAMES["weights"]
     assert set(get_args(BiasInitializerName)) == NAMES["biases"]

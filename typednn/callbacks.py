@@ -56,7 +56,7 @@ class Run(ABC):
     @property
     @abstractmethod
     def parameters(self) -> Vector[np.float32 | np.float64]:
-        """All weights and biases `(n_parameters,)`, the memory itself."""
+        """All weights, biases and gains, then moving means and variances; the memory itself, `(n,)`."""
 
     @property
     def epoch(self) -> int:
@@ -119,8 +119,8 @@ class EarlyStopping(Callback):
         monitor: the name of the curve; losses and errors should fall, the other metrics rise.
         min_delta: what is better by less is not better.
         patience: after so many epochs without a better one the training ends.
-        restore_best_weights: whether in the end the network gets the parameters of the best epoch. (In Keras
-            this has to be asked for.)
+        restore_best_weights: whether in the end the network gets the parameters of the best epoch, and the
+            moving means and variances. (In Keras this has to be asked for.)
 
     Attributes:
         best_epoch: counted from 1; 0 before the first.

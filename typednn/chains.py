@@ -2,6 +2,9 @@
 
 A chain is a sequence of attached layers. Its layers own nothing: weights, biases, activations and
 gradients are views of these vectors.
+
+The vector of parameters begins with the `trainable` ones; the moving means and variances of batch
+normalisation follow.
 """
 
 from __future__ import annotations
@@ -13,15 +16,43 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
+from typednn_kernels import normalizations
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.layout import ACTIVATION, biases, block, layout_of, parameter_count, unit_count, weights
+from typednn_kernels.dropout import PREDICTING, threshold
+from typednn_kernels.layout import (
+    ACTIVATION,
+    FROZEN,
+    biases,
+    block,
+    factors,
+    gains,
+    layout_of,
+    moving,
+    normalized,
+    parameter_count,
+    unit_count,
+    vector_size,
+    weights,
+    workspace_size,
+)
 
 from typednn.arrays import read_only
-from typednn.errors import NotReadyError
+from typednn.errors import NotReadyError, WiringError
 
 if TYPE_CHECKING:
     from typednn.layers import Layer
+
+
+LINE = 64
+"""Bytes of a cache line, which is also the widest vector of a CPU."""
+
+
+def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
+    """Zeros that begin where a cache line does: no vector that the CPU loads from there lies across two."""
+    memory: Vector[F] = np.zeros(size + LINE // dtype.itemsize, dtype)
+    start = -memory.ctypes.data % LINE // dtype.itemsize
+    return memory[start : start + size]
 
 
 class Memory:
@@ -41,12 +72,19 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Blocks(Generic[F]):
-    """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy."""
+    """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy.
+
+    Of a normalised layer, z is normalised, and the factors `(n,)` or `(B,)` are what it was multiplied by. Of
+    others, z is a, and dLdz is dLda.
+    """
 
     a: Matrix[F]
     h: Matrix[F]
     dLdh: Matrix[F]
     dLda: Matrix[F]
+    z: Matrix[F]
+    dLdz: Matrix[F]
+    factors: Vector[F]
 
 
 class Workspace(Memory, Generic[F]):
@@ -54,17 +92,19 @@ class Workspace(Memory, Generic[F]):
 
     `loaded` says that there are samples. `forwarded` layers are up to date with them, counted from the
     input; `reached` have been at some time. `returned` and `signalled` are the same for the error signals:
-    the lowest layer that `backward` has reached. A `kept` workspace belongs to a `ForwardPass`.
+    the lowest layer that `backward` has reached. A `kept` workspace belongs to a `ForwardPass`. `key` is that
+    of the forward pass: see `typednn_kernels.dropout`.
     """
 
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
-        size = samples * unit_count(layout)
+        size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
         self.layout = layout
         self.samples: int = samples
-        self.a: Vector[F] = np.zeros(size, dtype)
-        self.h: Vector[F] = np.zeros(size, dtype)
-        self.dLdh: Vector[F] = np.zeros(size, dtype)
-        self.dLda: Vector[F] = np.zeros(size, dtype)
+        self.a: Vector[F] = new_vector(whole_size, dtype)
+        self.h: Vector[F] = new_vector(size, dtype)
+        self.dLdh: Vector[F] = new_vector(size, dtype)
+        self.dLda: Vector[F] = new_vector(whole_size, dtype)
+        self.key: int = PREDICTING
         self.forwarded: int = 0
         self.reached: int = 0
         self.returned: int = len(layout)
@@ -75,14 +115,18 @@ class Workspace(Memory, Generic[F]):
     @cached_property
     def blocks(self) -> list[Blocks[F]]:
         """The parts of the layers, the input layer first."""
+        layout, samples = self.layout, self.samples
         return [
             Blocks(
-                *(
-                    block(vector, self.layout, k, self.samples)
-                    for vector in (self.a, self.h, self.dLdh, self.dLda)
-                )
+                a=block(self.a, layout, k, samples),
+                h=block(self.h, layout, k, samples),
+                dLdh=block(self.dLdh, layout, k, samples),
+                dLda=block(self.dLda, layout, k, samples),
+                z=normalized(self.a, layout, k, samples),
+                dLdz=normalized(self.dLda, layout, k, samples),
+                factors=factors(self.a, layout, k, samples),
             )
-            for k in range(len(self.layout))
+            for k in range(len(layout))
         ]
 
     @property
@@ -113,20 +157,35 @@ class Workspace(Memory, Generic[F]):
 
 
 class Chain(Memory, Generic[F]):
-    """A sequence of attached layers and the memory they share. A `closed` one belongs to a `Network`."""
+    """A sequence of attached layers and the memory they share.
+
+    A `closed` one belongs to a `Network`, whose generator is `random`. `training` is what `forward()` of the
+    layers does.
+    """
 
     def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
         self.layers: list[Layer[F]] = list(layers)
         self.dtype = dtype
         self.actnames: list[str] = [each.actname for each in layers]
-        self.layout: Layout = layout_of([each.length for each in layers], self._codes())
-        self.parameters: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
-        self.gradient: Vector[F] = np.zeros(parameter_count(self.layout), dtype)
+        self.layout: Layout = layout_of(
+            [each.length for each in layers],
+            self._codes(),
+            [normalizations.CODES[each.normalization] for each in layers],
+            [threshold(each.dropout) for each in layers],
+        )
+        self.layout[:, FROZEN] = [not each._trainable for each in layers]
+        self.parameters: Vector[F] = new_vector(vector_size(self.layout), dtype)
+        self.gradient: Vector[F] = new_vector(parameter_count(self.layout), dtype)
+        for k in range(len(layers)):
+            gains(self.parameters, self.layout, k)[...] = 1
+            moving(self.parameters, self.layout, k)[1] = 1
         self.has_weights: list[bool] = [False] * len(self.layers)
         self.has_gradient: list[bool] = [False] * len(self.layers)
         self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, self.layers[-1].length), dtype)
         self.closed: bool = False
+        self.training: bool = False
+        self.random: np.random.Generator | None = None
         self.workspace: Workspace[F] = self.new_workspace(1)
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -151,6 +210,22 @@ class Chain(Memory, Generic[F]):
         self.workspace = workspace
         self.has_gradient = [False] * len(self.layers)
 
+    def new_key(self) -> int:
+        """The key of the next training step: drawn where a layer drops units.
+
+        Raises:
+            WiringError: there is nothing to draw it from.
+        """
+        dropping = next((layer for layer in self.layers if layer.dropout), None)
+        if dropping is None:
+            return 0
+        if self.random is None:
+            raise WiringError(
+                f"{dropping.name}: dropout draws from the generator of a network: "
+                "Network(ANN, seed=0) gives the layers one"
+            )
+        return int(self.random.integers(1 << 62))
+
     def take_targets(self, targets: Matrix[F]) -> None:
         """Copies the targets `(B, n_outputs)` of the samples in the workspace."""
         if len(targets) != len(self.targets):
@@ -163,6 +238,11 @@ class Chain(Memory, Generic[F]):
     def given(self) -> Matrix[F]:
         """The targets, as the kernels read them."""
         return read_only(self.targets)
+
+    @cached_property
+    def trainable(self) -> Vector[F]:
+        """The parameters that gradients are taken by."""
+        return self.parameters[: self.gradient.size]
 
     @cached_property
     def weights(self) -> list[Matrix[F]]:
@@ -180,6 +260,21 @@ class Chain(Memory, Generic[F]):
         return [each.reshape(1, -1) for each in self.biases]
 
     @cached_property
+    def gains(self) -> list[Vector[F]]:
+        """The gains `(n,)` of each layer, `(0,)` of those that are not normalised."""
+        return [gains(self.parameters, self.layout, k) for k in range(len(self.layers))]
+
+    @cached_property
+    def gain_rows(self) -> list[Matrix[F]]:
+        """The gains of each layer as a row, `(1, n)`."""
+        return [each.reshape(1, -1) for each in self.gains]
+
+    @cached_property
+    def moving(self) -> list[Matrix[F]]:
+        """Moving mean and variance `(2, n)` of each layer, `(2, 0)` of those without batch normalisation."""
+        return [moving(self.parameters, self.layout, k) for k in range(len(self.layers))]
+
+    @cached_property
     def weight_gradients(self) -> list[Matrix[F]]:
         """The gradient `(n, n_prev)` by the weights of each layer."""
         return [weights(self.gradient, self.layout, k) for k in range(len(self.layers))]
@@ -188,3 +283,8 @@ class Chain(Memory, Generic[F]):
     def bias_gradients(self) -> list[Vector[F]]:
         """The gradient `(n,)` by the biases of each layer."""
         return [biases(self.gradient, self.layout, k) for k in range(len(self.layers))]
+
+    @cached_property
+    def gain_gradients(self) -> list[Vector[F]]:
+        """The gradient `(n,)` by the gains of each layer."""
+        return [gains(self.gradient, self.layout, k) for k in range(len(self.layers))]

@@ -1,8 +1,8 @@
 """Checkpoints: a training kept in a file while it runs, and taken up again to the bit.
 
-The file is a safetensors container. Its tensors are the parameters, what the optimiser keeps, the curves of
-the history, and what other callbacks keep; its metadata entry `typednn_checkpoint` is JSON with the layers,
-the dtype and the state of the random generator. No pickle.
+The file is a safetensors container. Its tensors are the parameters with moving means and variances, what the
+optimiser keeps, the curves of the history, and what other callbacks keep; its metadata entry
+`typednn_checkpoint` is JSON with the layers, the dtype and the state of the random generator. No pickle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typednn.settings import check_count
 from typednn.tensor_files import METADATA, PathLike, open_tensors, tensor_bytes, tensor_places, write_file
 
 KEY = "typednn_checkpoint"
-VERSION = 1
+VERSION = 2
+"""Version 1 knew neither normalisation nor dropout."""
 
 
 class Checkpoint(Callback):

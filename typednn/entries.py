@@ -62,6 +62,13 @@ class Entry:
             raise self.wrong(f"a whole number of {lowest} or more")
         return self.value
 
+    def share(self) -> float:
+        """A number from 0 up to but not 1."""
+        number = self.value
+        if isinstance(number, bool) or not isinstance(number, float | int) or not 0 <= number < 1:
+            raise self.wrong("a number from 0 up to but not 1")
+        return float(number)
+
     def one_of(self, names: tuple[N, ...], *, adds: str | None = None) -> N:
         """A name of a table, to which a function `adds` names."""
         for name in names:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.dropout import PREDICTING
 
 from typednn.backends import kernels
 from typednn.batches import ArraySource, BatchSource, CheckedSamples
@@ -108,7 +109,7 @@ class Fit(Run, Generic[F]):
 
     @property
     def parameters(self) -> Vector[np.float32 | np.float64]:
-        """All weights and biases, the memory itself."""
+        """All parameters, and moving means and variances; the memory itself."""
         return self.chain.parameters
 
     def stop(self) -> None:
@@ -187,7 +188,9 @@ class Fit(Run, Generic[F]):
         outputs: Matrix[F] = np.empty((len(samples) if self.measure.names else 0, width), chain.dtype)
         for x, t, chunk in samples.chunks(CHUNK):
             workspace.hold(len(x))
-            kernels(chain.dtype).forward(chain.parameters, chain.layout, x, workspace.a, workspace.h)
+            kernels(chain.dtype).forward(
+                chain.parameters, chain.layout, PREDICTING, x, workspace.a, workspace.h
+            )
             last = workspace.blocks[-1]
             kernels(chain.dtype).loss_value(
                 self.loss, CODES[chain.layers[-1].actname], last.a, last.h, t, losses[chunk]

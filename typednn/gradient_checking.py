@@ -8,8 +8,9 @@ from typing import Generic
 import numpy as np
 from typednn_kernels import plain
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.interface import Kernels
-from typednn_kernels.layout import ACTIVATION, BIASES, WEIGHTS
+from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, WEIGHTS, gain_count, parameter_count
 
 from typednn.arrays import Samples, Targets, Y_co
 from typednn.backends import implementations
@@ -38,11 +39,11 @@ the difference at one step is above this share of that at two, there is a kink."
 
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
-    """The largest deviations for the weights or the biases of a layer; 1 is the tolerance.
+    """The largest deviations for the weights, the biases or the gains of a layer; 1 is the tolerance.
 
     Attributes:
         layer: the layer's place and kind.
-        parameter: `"W"` or `"Bias"`.
+        parameter: `"W"`, `"Bias"` or `"Gain"`.
         checked: how many entries were compared with differences.
         numpy: of the NumPy path from central differences.
         numba: of the compiled path from central differences; None where numba does not work.
@@ -67,7 +68,7 @@ class GradientReport:
     """What `gradcheck` found; printed, a table.
 
     Attributes:
-        checks: one for the weights and one for the biases of each layer.
+        checks: one each for the weights, the biases and, if there are any, the gains of each layer.
         dtype: the network's.
     """
 
@@ -110,7 +111,9 @@ class GradientReport:
         return "\n".join([*lines, explanation])
 
 
-def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> GradientReport:
+def gradcheck(
+    network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co], *, training: bool = False
+) -> GradientReport:
     """Compares the gradients of the mean loss with central differences in float64.
 
     At a kink (relu at 0, a clipped probability) a gradient is right anywhere between the slopes of the
@@ -120,6 +123,8 @@ def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> 
         network: of any dtype; it is not changed.
         x: samples `(n_samples, n_features)`; a few are enough.
         y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
+        training: whether the loss is that of a training step, with mean and variance of these samples for
+            batch normalisation, and with units dropped, the same in each pass.
 
     Raises:
         ShapeError, ArrayTypeError, DataError: data that do not fit.
@@ -131,16 +136,20 @@ def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> 
     """
     samples, targets = network._as_data(x, y)
     chain = network._chain
-    problem = _Problem(chain.layout, network._loss, samples, targets)
+    problem = _Problem(chain.layout, network._loss, samples, targets, 0 if training else PREDICTING)
     gradients: dict[BackendName, Vector[F]] = {
-        name: problem.gradient(run, chain.parameters) for name, run in implementations(chain.dtype).items()
+        name: problem.gradient(run, chain.parameters.copy())
+        for name, run in implementations(chain.dtype).items()
     }
     reference = _Reference(problem, chain.parameters)
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(chain.layers[1:], start=1):
-        weights, biases = int(chain.layout[k, WEIGHTS]), int(chain.layout[k, BIASES])
-        for parameter, start, stop in (("W", weights, biases), ("Bias", biases, biases + layer.length)):
+        weights, biases, gains = (int(chain.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+        parts = [("W", weights, biases), ("Bias", biases, gains)]
+        if layer.normalization != "none":
+            parts.append(("Gain", gains, gains + gain_count(chain.layout, k)))
+        for parameter, start, stop in parts:
             checked = np.arange(start, stop)
             if len(checked) > AT_MOST:
                 checked = np.sort(random.choice(checked, AT_MOST, replace=False))
@@ -149,10 +158,10 @@ def gradcheck(network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> 
 
 
 class _Problem(Generic[F]):
-    """A loss of some samples as a function of the parameters."""
+    """A loss of some samples as a function of the parameters; of these, training changes moving averages."""
 
-    def __init__(self, layout: Layout, loss: int, x: Matrix[F], t: Matrix[F]) -> None:
-        self.layout, self.loss, self.x, self.t = layout, loss, x, t
+    def __init__(self, layout: Layout, loss: int, x: Matrix[F], t: Matrix[F], key: int) -> None:
+        self.layout, self.loss, self.x, self.t, self.key = layout, loss, x, t, key
         self.workspace = Workspace(layout, len(x), x.dtype)
 
     def mean_loss(self, parameters: Vector[F]) -> float:
@@ -178,12 +187,23 @@ class _Problem(Generic[F]):
 
     def forward(self, run: Kernels, parameters: Vector[F]) -> None:
         """The activations, in the workspace."""
-        run.forward(parameters, self.layout, self.x, self.workspace.a, self.workspace.h)
+        run.forward(parameters, self.layout, self.key, self.x, self.workspace.a, self.workspace.h)
 
     def backward(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
         """The gradient, given the activations in the workspace."""
-        work, result = self.workspace, np.empty_like(parameters)
-        run.backward(parameters, self.layout, self.loss, self.t, work.a, work.h, work.dLdh, work.dLda, result)
+        work, result = self.workspace, np.empty(parameter_count(self.layout), parameters.dtype)
+        run.backward(
+            parameters,
+            self.layout,
+            self.key,
+            self.loss,
+            self.t,
+            work.a,
+            work.h,
+            work.dLdh,
+            work.dLda,
+            result,
+        )
         return result
 
 
@@ -192,7 +212,11 @@ class _Reference:
 
     def __init__(self, problem: _Problem[F], parameters: Vector[F]) -> None:
         self.problem = _Problem(
-            problem.layout, problem.loss, problem.x.astype(np.float64), problem.t.astype(np.float64)
+            problem.layout,
+            problem.loss,
+            problem.x.astype(np.float64),
+            problem.t.astype(np.float64),
+            problem.key,
         )
         self.parameters: Vector[np.float64] = parameters.astype(np.float64)
         self.value = self.problem.mean_loss(self.parameters)
@@ -217,7 +241,7 @@ class _Reference:
         gradient = problem.gradient(plain, self.parameters)
         change: Vector[np.float64] = np.zeros_like(gradient)
         for _ in range(4):
-            parameters = self.parameters * (1 + self.eps * random.choice([-1.0, 1.0], gradient.shape))
+            parameters = self.parameters * (1 + self.eps * random.choice([-1.0, 1.0], self.parameters.shape))
             problem.forward(plain, parameters)
             problem.shake(random, self.eps)
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)

@@ -43,7 +43,8 @@ def gradient_descent_epoch(
         `ANN`, and the mean loss of each epoch, each sample's taken before its step.
 
     Raises:
-        WiringError, NotReadyError: the list is not a network, or a layer has no weights.
+        WiringError, NotReadyError: the list is not a network, a layer has no weights, or dropout no
+            generator.
         ShapeError, ArrayTypeError, DataError: data that do not fit.
         SettingError: a setting outside its range.
         DivergenceError: a step is not finite; the network is as it was before this step.

@@ -18,6 +18,7 @@ from typing import Generic, get_args
 
 import numpy as np
 from typednn_kernels.arrays import F, Vector
+from typednn_kernels.dropout import PREDICTING
 
 from typednn import names
 from typednn.arrays import Samples, Targets, Y_co
@@ -65,7 +66,9 @@ def minimize(
     """Trains a network with `scipy.optimize.minimize`, on all samples at once.
 
     What is minimised is the mean loss with the layers' L1 and L2 penalties, over the parameters of the layers
-    that are `trainable`. SciPy works in float64; a float32 network is asked in its own dtype.
+    that are `trainable`. The network is taken as it predicts: nothing is dropped, and batch normalisation
+    takes its moving averages, which do not change. SciPy works in float64; a float32 network is asked in its
+    own dtype.
 
     Args:
         network: it starts from its parameters, and has those of the minimum afterwards.
@@ -141,7 +144,7 @@ class Objective(Generic[F]):
         self._network, self._chain = network, network._chain
         self._x, self._t = network._as_data(x, y)
         self._segments, self._penalties = trained_segments(self._chain)
-        self._gradient: Vector[F] = np.empty_like(self._chain.parameters)
+        self._gradient: Vector[F] = np.empty_like(self._chain.trainable)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
 
@@ -167,7 +170,7 @@ class Objective(Generic[F]):
     def value_and_gradient(self, vector: Vector[np.float64]) -> tuple[float, Vector[np.float64]]:
         """The loss with penalties, and its gradient."""
         self.vector = vector
-        total: Vector[np.float64] = np.zeros(len(self._chain.parameters))
+        total: Vector[np.float64] = np.zeros(len(self._gradient))
         value = self._noted(vector, sum(self._losses(total)) / len(self._x))
         for part, (l1, l2) in zip(self._parts(), self._penalties, strict=True):
             w = self._chain.parameters[part]
@@ -205,6 +208,7 @@ class Objective(Generic[F]):
                 run.backward(
                     chain.parameters,
                     chain.layout,
+                    PREDICTING,
                     network._loss,
                     t,
                     workspace.a,

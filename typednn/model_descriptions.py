@@ -11,6 +11,7 @@ import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
 from typednn_kernels.losses import CustomLoss, LossName
+from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.entries import Entry, parsed
@@ -18,7 +19,8 @@ from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.networks import Network
 from typednn.preprocessing import Classes, Preprocessing, Scale
 
-VERSION = 1
+VERSION = 2
+"""What is written. Version 1, which is read too, knew neither normalisation nor dropout."""
 MOST_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
@@ -32,6 +34,18 @@ class DescribedLayer:
     length: int
     activation: OutputActivationName | CustomActivation
     loss: LossName | CustomLoss | None
+    normalization: NormalizationName = "none"
+    dropout: float = 0.0
+
+    def tensors(self, n_prev: int) -> dict[str, tuple[int, int]]:
+        """The shapes of what is saved of it, by name."""
+        row = (1, self.length)
+        shapes = {"W": (self.length, n_prev), "Bias": row}
+        if self.normalization != "none":
+            shapes["Gain"] = row
+        if self.normalization == "batch":
+            shapes |= {"moving_mean": row, "moving_variance": row}
+        return shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +63,17 @@ class Description:
             if layer.loss is not None:
                 built.append(OutputLayer(layer.length, layer.activation, layer.loss, weights="zeros"))
             elif layer.activation != "softmax":
-                kind = InputLayer if k == 0 else HiddenLayer
-                built.append(kind(layer.length, layer.activation))
+                built.append(
+                    InputLayer(layer.length, layer.activation)
+                    if k == 0
+                    else HiddenLayer(
+                        layer.length,
+                        layer.activation,
+                        normalization=layer.normalization,
+                        dropout=layer.dropout,
+                        weights="zeros",
+                    )
+                )
         return built
 
 
@@ -74,13 +97,14 @@ def read(text: str, path: Path) -> Description:
         FileFormatError: it is not JSON, of another version, or something in it is not as it must be.
     """
     entry = parsed(text, "description", path)
-    if entry["version"].value != VERSION:
-        raise entry["version"].wrong(f"{VERSION}, the version that this typednn reads")
-    layers = _layers(entry["layers"])
+    version = entry["version"].value
+    if version not in range(1, VERSION + 1):
+        raise entry["version"].wrong(f"1 to {VERSION}, the versions that this typednn reads")
+    layers = _layers(entry["layers"], version == 1)
     return Description(entry["dtype"].one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers))
 
 
-def _layers(entry: Entry) -> list[DescribedLayer]:
+def _layers(entry: Entry, is_old: bool) -> list[DescribedLayer]:
     items = entry.items()
     if not 2 <= len(items) <= MOST_LAYERS:
         raise entry.wrong(f"2 to {MOST_LAYERS} layers")
@@ -95,11 +119,15 @@ def _layers(entry: Entry) -> list[DescribedLayer]:
             )
             loss: LossName | CustomLoss = item["loss"].one_of(names.loss.known, adds="register_loss")
             layers.append(DescribedLayer(length, output, loss))
-        else:
-            hidden: ActivationName | CustomActivation = activation.one_of(
-                names.activation.known, adds="register_activation"
-            )
+            continue
+        hidden: ActivationName | CustomActivation = activation.one_of(
+            names.activation.known, adds="register_activation"
+        )
+        if k == 0 or is_old:
             layers.append(DescribedLayer(length, hidden, None))
+        else:
+            normalization: NormalizationName = item["normalization"].one_of(names.normalization.known)
+            layers.append(DescribedLayer(length, hidden, None, normalization, item["dropout"].share()))
     return layers
 
 
@@ -127,11 +155,12 @@ def _scale(entry: Entry, count: int) -> Scale:
 
 def written_layer(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[str, object]:
     """The description of a layer, for JSON."""
+    kind, more = "input", dict[str, object]()
     if isinstance(layer, OutputLayer):
-        kind, loss = "output", {"loss": layer.lossfnname}
-    else:
-        kind, loss = "input" if isinstance(layer, InputLayer) else "hidden", {}
-    return {"kind": kind, "length": layer.length, "activation": layer.actname, **loss}
+        kind, more = "output", {"loss": layer.lossfnname}
+    elif isinstance(layer, HiddenLayer):
+        kind, more = "hidden", {"normalization": layer.normalization, "dropout": layer.dropout}
+    return {"kind": kind, "length": layer.length, "activation": layer.actname, **more}
 
 
 def _written_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:

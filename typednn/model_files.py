@@ -1,7 +1,8 @@
 """Model files: safetensors, with the description of the network as JSON in the metadata. No pickle.
 
-The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype;
-the metadata entry `typednn` is the description.
+The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype,
+and where there are any, `Gain`, `moving_mean` and `moving_variance` `(1, n)`; the metadata entry `typednn` is
+the description.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | 
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
-            for name, tensor in (("W", layer.W), ("Bias", layer.Bias)):
+            for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
                 tensors[f"layers.{k}.{name}"] = tensor
     write_file(path, tensor_bytes(tensors, {KEY: written(network, preprocessing)}))
@@ -151,8 +152,7 @@ def _starts(header: Entry, description: Description, size: int) -> dict[str, int
     """Where each tensor begins in so many bytes of numbers; the header must say what the layers say."""
     shapes: dict[str, tuple[int, int]] = {}
     for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
-        shapes[f"layers.{k}.W"] = (layer.length, before.length)
-        shapes[f"layers.{k}.Bias"] = (1, layer.length)
+        shapes |= {f"layers.{k}.{name}": shape for name, shape in layer.tensors(before.length).items()}
     tensors = {name: tensor for name, tensor in header.members().items() if name != METADATA}
     if tensors.keys() != shapes.keys():
         raise FileFormatError(
@@ -173,11 +173,15 @@ def _filled(network: Network[F], numbers: bytes, starts: dict[str, int], path: P
     little = network.dtype.newbyteorder("<")
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
-            for name, view in (("W", layer.W), ("Bias", layer.Bias)):
+            for name, view in layer._tensors.items():
                 start = starts[f"layers.{k}.{name}"]
                 view[...] = np.frombuffer(numbers, little, view.size, start).reshape(view.shape)
                 if not np.isfinite(view).all():
                     raise FileFormatError(
                         f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"
+                    )
+                if name == "moving_variance" and (view < 0).any():
+                    raise FileFormatError(
+                        f"{path}: expected numbers of 0 or more, found {view.min()} in {name} of {layer.name}"
                     )
     return network

@@ -22,6 +22,7 @@ from typednn_kernels.activations import (
     elementwise_names,
 )
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName
+from typednn_kernels.normalizations import NormalizationName
 
 from typednn.errors import UnknownNameError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -87,6 +88,7 @@ activation: Names[ActivationName | CustomActivation] = Names("activation", eleme
 hidden_activation: Names[ActivationName | CustomActivation] = Names("hidden activation", elementwise_names)
 output_activation: Names[OutputActivationName | CustomActivation] = Names("output activation", _activations)
 loss: Names[LossName | CustomLoss] = Names("loss", _losses)
+normalization: Names[NormalizationName] = Names("normalisation", lambda: get_args(NormalizationName))
 weight_initializer: Names[WeightInitializerName] = Names(
     "weight initialiser", lambda: get_args(WeightInitializerName)
 )

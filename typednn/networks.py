@@ -21,6 +21,8 @@ from typing import Generic, Protocol, TypeAlias, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 from typing_extensions import TypeVar
 
@@ -113,7 +115,7 @@ class Network(Generic[F, Y_co]):
             initialiser. Layers of another dtype are copied, as `np.asarray` copies numbers; new layers
             are float64.
         dtype: `np.float64` or `np.float32`, of all arrays.
-        seed: for the weights and the order of samples; a seed or a generator.
+        seed: for the weights, the order of samples and what dropout drops; a seed or a generator.
 
     Attributes:
         history: of the last training, also while it runs and after it was interrupted.
@@ -168,7 +170,7 @@ class Network(Generic[F, Y_co]):
             members = deepcopy(members)
         self._output = _attached(members)
         self._chain = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
-        self._chain.closed = True
+        self._chain.closed, self._chain.random = True, rng
         self._random = rng
         self.history = History()
         for layer in members[1:]:
@@ -182,8 +184,8 @@ class Network(Generic[F, Y_co]):
 
     @property
     def parameters(self) -> Vector[F]:
-        """All weights and biases `(n_parameters,)`, layer by layer; the memory itself, not a copy."""
-        return self._chain.parameters
+        """All weights, biases and gains `(n_parameters,)`, layer by layer; the memory itself, not a copy."""
+        return self._chain.trainable
 
     @property
     def dtype(self) -> np.dtype[F]:
@@ -208,8 +210,13 @@ class Network(Generic[F, Y_co]):
         """As it was constructed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Samples[F]) -> ForwardPass[F, Y_co]:
+    def forward(self, x: Samples[F], *, training: bool = False) -> ForwardPass[F, Y_co]:
         """Runs all layers for the samples x `(n_samples, n_features)`; the layers show the result.
+
+        Args:
+            x: the samples.
+            training: as in a training step: units are dropped, drawn from the network's generator, and batch
+                normalisation takes mean and variance of these samples, and updates its moving ones.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: samples that do not fit.
@@ -217,7 +224,7 @@ class Network(Generic[F, Y_co]):
         samples = self._as_samples(x)
         chain = self._chain
         workspace = chain.new_workspace(len(samples))
-        self._forward(samples, workspace)
+        self._forward(samples, workspace, chain.new_key() if training else PREDICTING)
         workspace.kept = True
         workspace.complete_forward()
         chain.show(workspace)
@@ -467,6 +474,7 @@ class Network(Generic[F, Y_co]):
         rows = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
+            count += gain_count(self._chain.layout, k)
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = [
@@ -492,10 +500,11 @@ class Network(Generic[F, Y_co]):
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F], workspace: Workspace[F]) -> None:
+    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = PREDICTING) -> None:
         chain = self._chain
         workspace.hold(len(samples))
-        kernels(chain.dtype).forward(chain.parameters, chain.layout, samples, workspace.a, workspace.h)
+        workspace.key = key
+        kernels(chain.dtype).forward(chain.parameters, chain.layout, key, samples, workspace.a, workspace.h)
 
     def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
         workspace = self._chain.new_workspace(min(len(samples), CHUNK))

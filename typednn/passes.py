@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.layout import biases, weights
+from typednn_kernels.layout import biases, gains, weights
 
 from typednn.arrays import Targets, Y_co
 from typednn.backends import kernels
@@ -27,11 +27,13 @@ class LayerGradients(Generic[F]):
         dLda: by the pre-activations, `(n, B)`.
         dLdW: by the weights, `(n, n_prev)`.
         dLdBias: by the biases, `(1, n)`.
+        dLdGain: by the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
     """
 
     dLda: Matrix[F]
     dLdW: Matrix[F]
     dLdBias: Matrix[F]
+    dLdGain: Matrix[F]
 
 
 class Gradients(Generic[F]):
@@ -61,6 +63,7 @@ class Gradients(Generic[F]):
             self._workspace.blocks[k].dLda.T,
             weights(self.vector, chain.layout, k),
             biases(self.vector, chain.layout, k).reshape(1, -1),
+            gains(self.vector, chain.layout, k).reshape(1, -1),
         )
 
 
@@ -83,6 +86,9 @@ class ForwardPass(Generic[F, Y_co]):
     def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
         """The gradients of the mean loss, with the weights as they are now.
 
+        Those of a forward pass with `training` take in what it dropped, and how mean and variance of a batch
+        depend on the weights.
+
         Args:
             y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
 
@@ -93,10 +99,11 @@ class ForwardPass(Generic[F, Y_co]):
         network, chain = self._network, self._network._chain
         workspace = self._workspace.with_new_errors()
         loss = self._mean_loss(t)
-        vector: Vector[F] = np.empty_like(chain.parameters)
+        vector: Vector[F] = np.empty_like(chain.trainable)
         kernels(chain.dtype).backward(
             chain.parameters,
             chain.layout,
+            workspace.key,
             network._loss,
             t,
             workspace.a,

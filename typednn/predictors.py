@@ -6,6 +6,7 @@ from typing import Generic, Self
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.dropout import PREDICTING
 
 from typednn.arrays import read_only
 from typednn.backends import kernels
@@ -52,5 +53,5 @@ class Predictor(Generic[F]):
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, self._x, self._a, self._h)
+        self._forward(self._parameters, self._layout, PREDICTING, self._x, self._a, self._h)
         return self._output

@@ -14,8 +14,8 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
-from typednn_kernels.arrays import F, Matrix, Order, Vector
-from typednn_kernels.layout import weights
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.layout import DROPOUT, NORMALIZATION, moving, weights
 
 from typednn.arrays import read_only
 from typednn.backends import kernels
@@ -70,16 +70,20 @@ class Trainer(Generic[F]):
 
     chain: Chain[F]
     loss: int
+    layout: Layout
     batch_size: int
     updates: Updates[F]
+    online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
     piece: int
 
     def __init__(self, chain: Chain[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
-        self.chain, self.loss = chain, loss
+        self.chain, self.loss, self.layout = chain, loss, chain.layout.copy()
         self.batch_size = batch_size
         self.updates = Updates(chain, optimizer)
+        only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
+        self.online_rate = self.updates.plain_rate if only_dense else None
         self.workspace = chain.new_workspace(batch_size)
         self.gradient = chain.gradient  # layers form theirs anew when asked
         chain.has_gradient = [False] * len(chain.layers)
@@ -107,15 +111,16 @@ class Trainer(Generic[F]):
 
         Raises:
             BadStepError: a step that is not finite; the network is as it was before this step.
+            WiringError: dropout has no generator to draw from.
         """
-        start = 0
+        start, key = 0, self.chain.new_key()
         while start < len(order):
             steps = -(-min(self.piece, samples.at_once) // self.batch_size)
             if at_once is not None:
                 steps = min(steps, at_once)
             piece = slice(start, min(start + steps * self.batch_size, len(order)))
             began = perf_counter()
-            self._train(samples, order[piece], losses[piece], start)
+            self._train(samples, order[piece], losses[piece], start, key + start // self.batch_size)
             elapsed = perf_counter() - began
             if piece.stop - start >= self.piece:
                 self.piece = max(1, int((piece.stop - start) * min(8.0, PIECE / max(elapsed, 1e-9))))
@@ -129,19 +134,22 @@ class Trainer(Generic[F]):
         self.workspace.complete_backward()
         self.chain.show(self.workspace)
 
-    def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
-        """A piece, `before` which so many samples have been trained."""
+    def _train(
+        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int, key: int
+    ) -> None:
+        """A piece, `before` which so many samples have been trained; the key is that of its first step."""
         self.workspace.hold((len(order) - 1) % self.batch_size + 1)
+        self.workspace.key = key + (len(order) - 1) // self.batch_size
         x, t, sample_weights, places = samples.take(order)
-        rate = self.updates.plain_rate
-        if self.batch_size == 1 and rate is not None and not len(sample_weights):
-            done = self._train_online(x, t, places, rate, losses)
+        if self.batch_size == 1 and self.online_rate is not None and not len(sample_weights):
+            done = self._train_online(x, t, places, self.online_rate, losses)
         else:
-            done = self._train_batches(x, t, sample_weights, places, losses)
+            done = self._train_batches(x, t, sample_weights, places, losses, key)
         self.updates.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
             batch = places[step : step + self.batch_size]
+            self.workspace.key = key + step // self.batch_size
             raise BadStepError(before + step, *self._origin(x[batch], t[batch]))
 
     def _train_online(
@@ -158,7 +166,7 @@ class Trainer(Generic[F]):
             saved[...] = parameters
             kernels(chain.dtype).train_online(
                 parameters,
-                chain.layout,
+                self.layout,
                 self.loss,
                 x,
                 t,
@@ -187,13 +195,20 @@ class Trainer(Generic[F]):
         return done
 
     def _train_batches(
-        self, x: Matrix[F], t: Matrix[F], sample_weights: Vector[F], order: Order, losses: Vector[F]
+        self,
+        x: Matrix[F],
+        t: Matrix[F],
+        sample_weights: Vector[F],
+        order: Order,
+        losses: Vector[F],
+        key: int,
     ) -> int:
         """How many samples were trained in good steps."""
         chain, work, updates = self.chain, self.workspace, self.updates
         kernels(chain.dtype).train_batches(
             chain.parameters,
-            chain.layout,
+            self.layout,
+            key,
             self.loss,
             x,
             t,
@@ -235,22 +250,25 @@ class Trainer(Generic[F]):
         chain, work, run = self.chain, self.workspace, kernels(self.chain.dtype)
         layers, gradient = chain.layers, self.gradient
         vectors = work.a, work.h, work.dLdh, work.dLda
+        parameters = chain.parameters.copy()  # a forward pass moves averages
         losses: Vector[F] = np.empty(len(x), chain.dtype)
         work.hold(len(x))
         blocks, last = work.blocks, len(layers) - 1
         with np.errstate(all="ignore"):
-            run.forward(chain.parameters, chain.layout, x, work.a, work.h)
+            run.forward(parameters, self.layout, work.key, x, work.a, work.h)
             output = blocks[last]
             run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
-            run.backward(chain.parameters, chain.layout, self.loss, t, *vectors, gradient)
+            run.backward(parameters, self.layout, work.key, self.loss, t, *vectors, gradient)
             self.show()
             squares = [
                 float(np.dot(g, g))
-                for g in (weights(gradient, chain.layout, k).reshape(-1) for k in range(last + 1))
+                for g in (weights(gradient, self.layout, k).reshape(-1) for k in range(last + 1))
             ]
+        averages = [moving(parameters, self.layout, k) for k in range(last + 1)]
         upwards, downwards = range(last + 1), range(last, 0, -1)
         suspects = [
             *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),
+            *((k, "moving averages", _all_finite(averages[k])) for k in upwards),
             (last, "losses", _all_finite(losses)),
             *((k, "error signals", _all_finite(blocks[k].dLda)) for k in downwards),
             *((k, "gradients", isfinite(squares[k])) for k in downwards),

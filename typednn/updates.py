@@ -48,10 +48,10 @@ class Updates(Generic[F]):
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._check_first_step()
         firsts = optimizer.first_states
-        self.states: Matrix[F] = np.empty((len(firsts), len(chain.parameters)), chain.dtype)
+        self.states: Matrix[F] = np.empty((len(firsts), len(chain.trainable)), chain.dtype)
         for state, first in zip(self.states, firsts, strict=True):
             state[...] = first
-        bare = not self.penalties.any() and self.segments.tolist() == [[0, len(chain.parameters)]]
+        bare = not self.penalties.any() and self.segments.tolist() == [[0, len(chain.trainable)]]
         self.plain_rate: F | None = None
         """The learning rate, where all is plain gradient descent with a constant one."""
         if bare and not isinstance(rate, Schedule) and optimizer == SGD(rate):
@@ -116,9 +116,9 @@ class Updates(Generic[F]):
 def trained_segments(chain: Chain[F]) -> tuple[Segments, Matrix[F]]:
     """The parts of the parameters that are trained, and their L1 and L2, `(n, 2)` both.
 
-    Penalties are on weights alone. Neighbours with the same penalties are one part.
+    Penalties are on weights alone, not on biases and gains. Neighbours with the same penalties are one part.
     """
-    borders = [*chain.layout[1:, WEIGHTS].tolist(), len(chain.parameters)]
+    borders = [*chain.layout[1:, WEIGHTS].tolist(), len(chain.trainable)]
     parts: list[tuple[int, int, float, float]] = []
     for (start, stop), layout, layer in zip(
         pairwise(borders), chain.layout[1:], chain.layers[1:], strict=True

@@ -6,8 +6,12 @@ of one dtype, float32 or float64; results go into the array named last, which ma
 
 The last four work on a whole network: `parameters` is its flat vector and `layout` says where each
 layer's numbers lie in it and in the flat workspaces `a`, `h`, `dLdh`, `dLda`, of at least `B * units`
-numbers each. The block of the output layer in `dLdh` holds dLdy. The input layer's block of `a` is
-written only when the input layer has an activation.
+numbers each; `a` and `dLda` hold more where layers are normalised. The block of the output layer in `dLdh`
+holds dLdy. The input layer's block of `a` is written only when the input layer has an activation.
+
+`key` is that of a training step, from which it follows which units are dropped; or `dropout.PREDICTING`. With
+another key, batches are normalised by their own mean and variance, and their moving averages are updated,
+but of frozen layers.
 """
 
 from __future__ import annotations
@@ -66,8 +70,41 @@ class Kernels(Protocol):
     ) -> None:
         """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
 
+    def normalize(
+        self,
+        normalization: int,
+        training: bool,
+        z: Matrix[F],
+        gain: Vector[F],
+        bias: Vector[F],
+        moving: Matrix[F],
+        factors: Vector[F],
+        a: Matrix[F],
+    ) -> None:
+        """Normalises z (B, n) in place; a = gain z + bias, and the factors of z, (n,) or (B,).
+
+        Batch normalisation reads moving mean and variance (2, n), or in training updates them.
+        """
+
+    def normalization_error(
+        self,
+        normalization: int,
+        training: bool,
+        z: Matrix[F],
+        gain: Vector[F],
+        factors: Vector[F],
+        dLda: Matrix[F],
+        dLdBias: Vector[F],
+        dLdGain: Vector[F],
+        dLdz: Matrix[F],
+    ) -> None:
+        """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+
+    def drop(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+        """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+
     def forward(
-        self, parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]
+        self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
     ) -> None:
         """All activations of a network for the samples x (B, n_inputs)."""
 
@@ -75,6 +112,7 @@ class Kernels(Protocol):
         self,
         parameters: Vector[F],
         layout: Layout,
+        key: int,
         loss: int,
         t: Matrix[F],
         a: Vector[F],
@@ -100,12 +138,16 @@ class Kernels(Protocol):
         dLda: Vector[F],
         losses: Vector[F],
     ) -> None:
-        """A step of gradient descent for each sample of `order`; the loss of each before its step."""
+        """A step of gradient descent for each sample of `order`; the loss of each before its step.
+
+        Only for networks without normalisation and dropout.
+        """
 
     def train_batches(
         self,
         parameters: Vector[F],
         layout: Layout,
+        key: int,
         loss: int,
         x: Matrix[F],
         t: Matrix[F],
@@ -126,10 +168,12 @@ class Kernels(Protocol):
     ) -> None:
         """A step for each `batch_size` samples of `order`, the last batch being what is left.
 
-        `rule` is a code, the place in the table of `updates`, where the columns of the next are named:
-        `coefficients` has a row for each step, `segments` one for each part of the parameters that is
-        trained, and `penalties` what belongs to it; `states` `(n, n_parameters)` is what the rule remembers.
-        The loss of a batch is the mean of its samples' losses, each times its weight: `sample_weights` has
-        one for each row of x, or none at all. Before a step of which the loss, or the length of the gradient,
-        or that times the learning rate, is not finite, the training ends; the losses from there on are NaN.
+        `key` is that of the first step; each has the next. `rule` is a code, the place in the table of
+        `updates`, where the columns of the next are named: `coefficients` has a row for each step, `segments`
+        one for each part of the parameters that is trained, and `penalties` what belongs to it; `states` is
+        what the rule remembers, with as many columns as the gradient has numbers. The loss of a batch is the
+        mean of its samples' losses, each times its weight: `sample_weights` has one for each row of x, or
+        none at all. Before a step of which the loss, or the length of the gradient, or that times the
+        learning rate, or a moving average, is not finite, the training ends; the losses from there on are
+        NaN. The last numbers of `dLda` are the moving averages before the step that was made last.
         """

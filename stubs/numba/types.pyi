@@ -31,3 +31,4 @@ class StarArgTuple(Type):
 
 none: Type
 intp: Type
+boolean: Type

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests.oracles.problems import problem
 from tests.typednn.building import COPIES, DTYPES, both_ways, network_of
 from typednn import HiddenLayer, InputLayer, OutputLayer, WiringError
-from typednn.chains import Chain
+from typednn.chains import Chain, new_vector
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 copies = pytest.mark.parametrize("duplicate", COPIES)
@@ -36,6 +36,18 @@ def test_views_lie_in_the_vectors(dtype: Any) -> None:
         assert sum(view.size for view in views) == vector.size == 2 * 3 + 3 + 3 + 1
         assert {view.dtype for view in views} == {np.dtype(dtype)}
     assert [each.shape for each in chain.weights] == [(2, 0), (3, 2), (1, 3)]
+
+
+@by_dtype
+def test_vectors_begin_with_a_cache_line(dtype: Any) -> None:
+    for size in range(1, 70):
+        vector = new_vector(size, np.dtype(dtype))
+        assert (vector.shape, vector.dtype, vector.ctypes.data % 64) == ((size,), dtype, 0)
+        assert not vector.any()
+    chain = chain_of(dtype)
+    work = chain.workspace
+    for vector in (chain.parameters, chain.gradient, work.a, work.h, work.dLdh, work.dLda):
+        assert vector.ctypes.data % 64 == 0
 
 
 def test_a_workspace_holds_fewer_samples_as_well() -> None:

@@ -293,7 +293,7 @@ def test_files_of_something_else(tmp_path: Path) -> None:
         (whole[:-1], "the file is truncated"),
         (whole + b"x", "something follows"),
         (whole.replace(b"PCG64", b"PCG65"), "random"),
-        (whole.replace(rb"\"version\": 1", rb"\"version\": 2"), "version that this typednn reads"),
+        (whole.replace(rb"\"version\": 2", rb"\"version\": 1"), "version that this typednn reads"),
         (whole.replace(b"history.accuracy", b"history.akkuracy"), "history"),
         (whole.replace(b'"history.loss": {"dtype": "F64"', b'"history.lost": {"dtype": "F64"'), "history"),
         (whole.replace(b'"parameters"', b'"parametres"'), "expected parameters to be float64"),

@@ -218,6 +218,17 @@ def changed_layer(k: int, **entries: Any) -> Callable[[], bytes]:
     return made
 
 
+def version_2(**entries: Any) -> Callable[[], bytes]:
+    """A file of version 2, with these entries of its hidden layer."""
+
+    def made() -> bytes:
+        said = description()
+        said["layers"][1] |= entries
+        return container(header({**said, "version": 2}))
+
+    return made
+
+
 def changed_tensor(name: str, **entries: Any) -> Callable[[], bytes]:
     def made() -> bytes:
         head = header(description())
@@ -285,7 +296,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: container({"__metadata__": {"typednn": "{}"}}),
         "an entry 'version'",
     ),
-    "another version": (changed(version=2), "description.version: expected 1, .* found 2"),
+    "another version": (changed(version=3), "description.version: expected 1 to 2, .* found 3"),
     "unknown dtype": (
         changed(dtype="float16"),
         "dtype: expected one of 'float32', 'float64', found 'float16'",
@@ -302,6 +313,17 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         changed_layer(2, loss="mine"),
         r"loss: expected one of 'MSE'.* that register_loss has added",
     ),
+    "no normalization": (changed(version=2), r"layers\[1\]: expected an entry 'normalization'"),
+    "unknown normalization": (
+        version_2(normalization="group", dropout=0),
+        r"layers\[1\].normalization: expected one of 'none', 'batch', 'layer'",
+    ),
+    "dropout of all": (
+        version_2(normalization="none", dropout=1),
+        r"layers\[1\].dropout: expected a number from 0",
+    ),
+    "dropout of text": (version_2(normalization="none", dropout="0"), r"layers\[1\].dropout: expected"),
+    "no gains": (version_2(normalization="layer", dropout=0), "expected the tensors .*Gain.* found"),
     "kinds in disorder": (changed_layer(1, kind="output"), r"layers\[1\].kind: expected 'hidden'"),
     "length 0": (changed_layer(1, length=0), r"layers\[1\].length: expected a whole number"),
     "length true": (changed_layer(1, length=True), r"layers\[1\].length: expected a whole number"),

@@ -50,6 +50,7 @@ USES: dict[str, Callable[[str], object]] = {
     "hidden_activation": lambda name: new_hidden(1, name),
     "output_activation": lambda name: new_output(1, name),
     "loss": lambda name: new_output(1, "none", name),
+    "normalization": lambda name: new_hidden(1, normalization=name),
     "weight_initializer": lambda name: attached().set_weights(name),
     "bias_initializer": lambda name: attached().set_biases(name),
     "optimizer": lambda name: fit(np.zeros((2, 1)), np.zeros((2, 1)), optimizer=name),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typednn_kernels import activations, losses
 
-from tests.conftest import PATHS
+from tests.conftest import PATHS, kernels_of
 from tests.typednn.building import COPIES, DTYPES, Dtype
 from typednn import (
     FileFormatError,
@@ -32,6 +32,7 @@ from typednn import (
     register_activation,
     register_loss,
     save,
+    use_backend,
 )
 from typednn.formulas import Values, exp, log, maximum, tanh, where
 
@@ -108,6 +109,58 @@ def test_gradients(dtype: Any) -> None:
     report = gradcheck(network_of_our_own(dtype), *data(dtype))
 
     assert report.passed, report
+
+
+def network_that_drops(dtype: Dtype) -> Network[Any]:
+    """Slopes by values that dropout overwrites: of a user, called by address, and within the kernels."""
+    mine = register_activation("tanh of mine", tanh, lambda a, y: (1 - y) * (1 + y))
+    layers = [
+        InputLayer(3),
+        HiddenLayer(40, mine, dropout=0.4),
+        HiddenLayer(30, "elu", dropout=0.3, normalization="layer"),
+        HiddenLayer(20, "gelu", dropout=0.3),
+        HiddenLayer(9, "sigmoid", dropout=0.2),
+        OutputLayer(2),
+    ]
+    return Network(layers, dtype, 0)
+
+
+@by_dtype
+def test_dropout_takes_slopes_at_the_activations_before(dtype: Dtype) -> None:
+    report = gradcheck(network_that_drops(dtype), *data(dtype), training=True)
+
+    assert report.passed, report
+
+
+@by_dtype
+@pytest.mark.usefixtures("path")
+def test_layers_that_drop_have_the_gradients_of_the_network(dtype: Dtype) -> None:
+    network = network_that_drops(dtype)
+    x, y = data(dtype)
+
+    reference = network.forward(x, training=True).backward(y)
+    network.layers[-1].set_actual(y)
+    for layer in network.layers[:0:-1]:
+        layer.backward()
+        np.testing.assert_allclose(
+            layer.dLdW, reference[layer].dLdW, rtol=0, atol=4 * float(np.finfo(dtype).eps)
+        )
+    assert any((layer.activations == 0).any() for layer in network.layers[1:-1])
+
+
+@by_dtype
+@pytest.mark.skipif("numba" not in PATHS, reason="one path only")
+def test_both_paths_train_alike_with_dropout(dtype: Dtype) -> None:
+    trained: list[Any] = []
+    for path in PATHS:
+        kernels_of(path)
+        with use_backend("numba" if path == "numba" else "numpy"):
+            network = network_that_drops(dtype)
+            network.fit(*data(dtype), epochs=3, batch_size=3, learning_rate=0.1, progress=False)
+            trained.append(network.parameters)
+
+    reference, computed = trained
+    np.testing.assert_allclose(computed, reference, rtol=0, atol=256 * float(np.finfo(dtype).eps))
 
 
 @by_dtype

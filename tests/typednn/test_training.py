@@ -415,7 +415,8 @@ def test_an_interrupt_between_pieces_keeps_those_that_are_done(
         if done:
             raise KeyboardInterrupt
         train(*arguments)
-        done.append((arguments[5 if batch_size == 1 else 6].copy(), arguments[0].copy()))
+        order = arguments[5 if batch_size == 1 else 7]
+        done.append((order.copy(), arguments[0].copy()))
 
     with monkeypatch.context() as patch:
         patch.setattr(kernels, name, interrupted)

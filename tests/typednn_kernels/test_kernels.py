@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.layout import block, layout_of, unit_count
 
 from tests.conftest import PATHS, kernels_of
@@ -366,10 +367,11 @@ def test_forward_and_backward(
     inputs, targets = frozen(case.x), frozen(case.t)
 
     reference = case.trace
-    kernels.forward(work.parameters, work.layout, inputs, work.a, work.h)
+    kernels.forward(work.parameters, work.layout, PREDICTING, inputs, work.a, work.h)
     kernels.backward(
         work.parameters,
         work.layout,
+        PREDICTING,
         LOSS_CODES[loss],
         targets,
         work.a,
@@ -426,19 +428,19 @@ def test_training(
     given = [case.x.copy(), case.t.copy(), order.copy()]
 
     net, reference = case.net.descend(case.x, case.t, order.tolist(), batch_size or 1, float(eta))
-    first = (work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t))
+    network, data = (work.parameters, work.layout), (LOSS_CODES[loss], frozen(case.x), frozen(case.t))
     flat = (work.a, work.h, work.dLdh, work.dLda)
     if batch_size is None:
-        kernels.train_online(*first, order, eta, *flat, losses)
+        kernels.train_online(*network, *data, order, eta, *flat, losses)
     else:
         update = descent(float(eta), len(order), work.parameters)
         states, unweighted = no_states(work.parameters), frozen(np.empty(0, dtype))
         rest = (unweighted, order, batch_size, *update)
-        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
+        kernels.train_batches(*network, 0, *data, *rest, *flat, work.gradient, states, losses)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
-    assert all((before == after).all() for before, after in zip(given, (*first[3:], order), strict=True))
+    assert all((before == after).all() for before, after in zip(given, (*data[1:], order), strict=True))
 
 
 @by_dtype
@@ -464,7 +466,7 @@ def test_training_with_weights(
 
     losses = unwritten(len(order), dtype)
     kernels.train_batches(
-        *(work.parameters, work.layout, LOSS_CODES[loss], frozen(case.x), frozen(case.t)),
+        *(work.parameters, work.layout, 0, LOSS_CODES[loss], frozen(case.x), frozen(case.t)),
         *(frozen(weights), frozen(order), batch_size, *descent(2**-3, len(order), work.parameters)),
         *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
     )
@@ -488,7 +490,7 @@ def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: 
 
     losses = unwritten(7, dtype)
     kernels.train_batches(
-        *(work.parameters, work.layout, LOSS_CODES["MSE"], frozen(x), frozen(case.t)),
+        *(work.parameters, work.layout, 0, LOSS_CODES["MSE"], frozen(x), frozen(case.t)),
         *(frozen(np.empty(0, dtype)), frozen(order), 2, *descent(eta, len(order), work.parameters)),
         *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
     )
@@ -508,15 +510,15 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     before, _ = case.net.descend(case.x, case.t, order[: -len(last)].tolist(), batch_size, 0.5)
 
     reference = before.trace(case.x[last], case.t[last])
-    first = (work.parameters, work.layout, LOSS_CODES["MSE"], frozen(case.x), frozen(case.t))
+    network, data = (work.parameters, work.layout), (LOSS_CODES["MSE"], frozen(case.x), frozen(case.t))
     flat, losses = (work.a, work.h, work.dLdh, work.dLda), unwritten(7, dtype)
     if batch_size == 1:
-        kernels.train_online(*first, frozen(order), dtype(0.5), *flat, losses)
+        kernels.train_online(*network, *data, frozen(order), dtype(0.5), *flat, losses)
     else:
         update = descent(0.5, len(order), work.parameters)
         rest = (frozen(np.empty(0, dtype)), frozen(order), batch_size, *update)
         states = no_states(work.parameters)
-        kernels.train_batches(*first, *rest, *flat, work.gradient, states, losses)
+        kernels.train_batches(*network, 0, *data, *rest, *flat, work.gradient, states, losses)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):

@@ -10,14 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typednn_kernels.layout import (
     ACTIVATION,
+    DROPOUT,
     LENGTH,
     PREVIOUS,
+    UNITS,
     biases,
     block,
+    factors,
+    gains,
     layout_of,
+    moving,
+    normalized,
     parameter_count,
     unit_count,
+    vector_size,
     weights,
+    workspace_size,
 )
 
 lengths_of_layers = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -27,9 +35,33 @@ def test_by_hand() -> None:
     computed = layout_of([2, 3, 1], [0, 1, 1])
 
     assert computed.dtype == np.int64
-    assert computed.tolist() == [[2, 0, 0, 0, 0, 0], [3, 2, 1, 0, 6, 2], [1, 3, 1, 9, 12, 5]]
+    assert computed[:, : UNITS + 1].tolist() == [[2, 0, 0, 0, 0, 0], [3, 2, 1, 0, 6, 2], [1, 3, 1, 9, 12, 5]]
     assert parameter_count(computed) == 3 * 2 + 3 + 1 * 3 + 1
     assert unit_count(computed) == 2 + 3 + 1
+
+
+def test_normalised_layers_by_hand() -> None:
+    """2-3-2-1, batch and layer normalisation: 6 + 3 + 3, 6 + 2 + 2, 2 + 1 parameters, then 2 * 3 averages."""
+    layout = layout_of([2, 3, 2, 1], [0] * 4, [0, 1, 2, 0], [0, 7, 0, 0])
+    vector = np.arange(vector_size(layout), dtype=np.float64)
+    a = np.arange(workspace_size(layout, 4), dtype=np.float64)
+
+    assert (parameter_count(layout), len(vector), unit_count(layout)) == (25, 31, 8)
+    assert gains(vector, layout, 1).tolist() == [9, 10, 11]
+    assert weights(vector, layout, 2).reshape(-1).tolist() == list(range(12, 18))
+    assert gains(vector, layout, 2).tolist() == [20, 21]
+    assert gains(vector, layout, 3).tolist() == []
+    assert moving(vector, layout, 1).tolist() == [[25, 26, 27], [28, 29, 30]]
+    assert moving(vector, layout, 2).shape == (2, 0)
+    assert layout[:, DROPOUT].tolist() == [0, 7, 0, 0]
+    seen = [block(a, layout, k, 4) for k in range(4)]
+    seen += [normalized(a, layout, k, 4) for k in (1, 2)]
+    parts = [*seen, *(factors(a, layout, k, 4) for k in (1, 2))]
+    assert [each.shape for each in parts[4:]] == [(4, 3), (4, 2), (3,), (4,)]
+    places = np.concatenate([each.reshape(-1) for each in parts])
+    assert len(set(places.tolist())) == len(places)
+    assert normalized(a, layout, 3, 4).tolist() == block(a, layout, 3, 4).tolist()
+    assert places.max() < len(a)
 
 
 @given(lengths_of_layers)

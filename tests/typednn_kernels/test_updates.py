@@ -77,6 +77,7 @@ def test_only_segments_and_the_states_of_the_rule_are_touched(
         parameters,
         layout,
         0,
+        0,
         x,
         t,
         unweighted,

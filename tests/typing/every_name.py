@@ -9,6 +9,7 @@ from typing import Literal, assert_type
 import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.losses import CustomLoss, LossName
+from typednn_kernels.normalizations import NormalizationName
 from typednn_kernels.updates import RuleName
 
 from typednn import (
@@ -118,6 +119,7 @@ def trainable_layer(layer: TrainableLayer[np.float64]) -> None:
 def new_layers() -> None:
     hidden, output = HiddenLayer(3, "relu", weights="he", biases="zeros"), OutputLayer(1)
     assert_type(hidden, HiddenLayer[np.float64])
+    assert_type(HiddenLayer(3, normalization="layer", dropout=0.2), HiddenLayer[np.float64])
     assert_type(output, OutputLayer[np.float64, Truths])
     assert_type(OutputLayer(1, "sigmoid", "bincrossentropy"), OutputLayer[np.float64, ClassTargets])
     assert_type(OutputLayer(2, "softmax", "crossentropy"), OutputLayer[np.float64, ClassTargets])
@@ -131,6 +133,12 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     layer.backward()
     assert_type(layer.dLdh, Matrix64)
     assert_type(layer.dhda, Matrix64)
+    assert_type(layer.normalization, NormalizationName)
+    assert_type(layer.dropout, float)
+    assert_type(layer.Gain, Matrix64)
+    assert_type(layer.dLdGain, Matrix64)
+    assert_type(layer.moving_mean, Matrix64)
+    assert_type(layer.moving_variance, Matrix64)
 
 
 def output_layer(layer: OutputLayer[np.float64]) -> None:
@@ -151,6 +159,10 @@ def first_of_any(first: Layer[np.float64]) -> None:
     assert_type(first.next, Layer[np.float64] | None)
     assert_type(first.last, bool)
     assert_type(first.name, str)
+    assert_type(first.normalization, NormalizationName)
+    assert_type(first.dropout, float)
+    assert_type(first.training, bool)
+    first.training = True
     first.put_values([1.0, 2.0])
     first.forward()
     assert_type(first.activations, Matrix64)
@@ -184,6 +196,8 @@ def gradients_of_any(middle: Layer[np.float64]) -> None:
     assert_type(middle.dLdBias, Matrix64)
     assert_type(middle.dLdh, Matrix64)
     assert_type(middle.dhda, Matrix64)
+    assert_type(middle.Gain, Matrix64)
+    assert_type(middle.dLdGain, Matrix64)
 
 
 def classic_training(ann: list[Layer[np.float64]]) -> None:
@@ -203,6 +217,7 @@ def classifier(network: Classifier) -> None:
     assert_type(network.predict(x.astype(np.uint8)), Matrix32)
     assert_type(network.predictor(), Predictor[np.float32])
     assert_type(network.forward(x), ForwardPass[np.float32, ClassTargets])
+    assert_type(network.forward(x, training=True), ForwardPass[np.float32, ClassTargets])
     assert_type(network.loss(x, labels), float)
     assert_type(network.loss(x, rates), float)
     assert_type(network.evaluate(x, labels), Evaluation)
@@ -224,6 +239,7 @@ def regressor(network: Regressor) -> None:
     assert_type(network.loss(x, y > 0.5), float)
     assert_type(network.fit(x, y, epochs=1, learning_rate=0.1, shuffle=False, on_epoch=print), History)
     assert_type(gradcheck(network, x, y), GradientReport)
+    assert_type(gradcheck(network, x, y, training=True), GradientReport)
 
 
 def new_networks() -> None:
@@ -252,6 +268,7 @@ def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
     assert_type(gradients.dLda, Matrix32)
     assert_type(gradients.dLdW, Matrix32)
     assert_type(gradients.dLdBias, Matrix32)
+    assert_type(gradients.dLdGain, Matrix32)
 
 
 def predictor(predict: Predictor[np.float32]) -> None:
@@ -510,6 +527,7 @@ def parsed_names() -> None:
     assert_type(names.hidden_activation("relu"), ActivationName | CustomActivation)
     assert_type(names.output_activation("softmax"), OutputActivationName | CustomActivation)
     assert_type(names.loss("MSE"), LossName | CustomLoss)
+    assert_type(names.normalization("batch"), NormalizationName)
     assert_type(names.weight_initializer("he"), WeightInitializerName)
     assert_type(names.bias_initializer("zeros"), BiasInitializerName)
     assert_type(names.optimizer("adam"), OptimizerName)

@@ -72,6 +72,17 @@ def loss_inline() -> None:
     OutputLayer(3, "none", "mse")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+@mistake("an unknown normalisation", UnknownNameError)
+def normalization_named() -> None:
+    name = "bach"
+    HiddenLayer(3, normalization=name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("an unknown normalisation", UnknownNameError)
+def normalization_inline() -> None:
+    HiddenLayer(3, "relu", normalization="group")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 @mistake("an unknown initialiser", UnknownNameError)
 def initializer_named() -> None:
     name = "glorot"

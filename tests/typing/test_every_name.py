@@ -96,7 +96,8 @@ def class_of(declared: Any) -> type:
 
 def chain() -> list[Any]:
     """Attached layers after a forward and a backward pass."""
-    ann: list[Layer[np.float64]] = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
+    hidden = HiddenLayer(3, "tanh", normalization="batch")
+    ann: list[Layer[np.float64]] = [InputLayer(2), hidden, OutputLayer(1)]
     for before, layer in pairwise(ann):
         layer.attach_after(before)
         layer.set_weights("xavier", seed=0)

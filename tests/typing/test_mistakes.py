@@ -12,8 +12,8 @@ from tests.typing.checkers import Verdict
 from tests.typing.mistakes import MISTAKES
 
 KINDS = {
-    *("an unknown activation", "an unknown loss", "an unknown initialiser"),
-    *("an unknown optimiser", "an unknown metric"),
+    *("an unknown activation", "an unknown loss", "an unknown normalisation"),
+    *("an unknown initialiser", "an unknown optimiser", "an unknown metric"),
     "a missing argument",
     "a list for an array",
     *("float32 into a float64 network", "float64 into a float32 network"),

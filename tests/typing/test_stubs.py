@@ -21,7 +21,18 @@ COMPILERS = ("numba", "llvmlite")
 LIBRARY, KERNELS = (Path(str(package.__file__)).parent for package in (typednn, typednn_kernels))
 INSIDE = {
     f"{name}.py"
-    for name in ("addresses", "cache", "jit", "loops", "products", "symbols", "threads", "vectors", "views")
+    for name in (
+        "addresses",
+        "cache",
+        "jit",
+        "loops",
+        "products",
+        "symbols",
+        "teams",
+        "threads",
+        "vectors",
+        "views",
+    )
 }
 """The modules that speak with the compiler; what is public in them is so for each other."""
 

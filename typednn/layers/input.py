@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.dropout import PREDICTING
 
 from typednn import names
 from typednn.arrays import as_sample, is_plain_sample
@@ -64,15 +65,17 @@ class InputLayer(Layer[F, Never]):
 
         Raises:
             NotReadyError: before `put_values`.
+            WiringError: dropout has no generator to draw from.
         """
-        workspace = self._chain.workspace
+        chain, workspace = self._chain, self._chain.workspace
         if not workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
+        workspace.key = chain.new_key() if chain.training else PREDICTING
         if self.actname != "none":
             block = workspace.blocks[0]
             kernels(self._chain.dtype).activation_value(CODES[self.actname], block.a, block.h)
         workspace.forwarded = 1
-        workspace.returned = len(self._chain.layers)
+        workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, 1)
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.normalizations import NormalizationName
 
 from typednn.arrays import Y_co
 from typednn.backends import kernels
@@ -25,11 +26,15 @@ class Layer(Generic[F, Y_co]):
     Attributes:
         length: the number of units, `n`.
         actname: the name of the activation.
+        normalization: the name of the normalisation; `"none"` but on hidden layers.
+        dropout: the share of the units that a training step drops; 0 but on hidden layers.
         previous, next: the neighbours, or None.
     """
 
     length: int
     actname: OutputActivationName | CustomActivation
+    normalization: NormalizationName = "none"
+    dropout: float = 0.0
     previous: Layer[F] | None
     next: Layer[F] | None
     last: ClassVar[bool] = False
@@ -44,6 +49,7 @@ class Layer(Generic[F, Y_co]):
         self.actname = actname
         self.previous = self.next = None
         self._index = 0
+        self._trainable = True
 
     def _follow(self, layer: Layer[F]) -> None:
         layer.next, self.previous = self, layer
@@ -61,8 +67,21 @@ class Layer(Generic[F, Y_co]):
         return f"layer {self._index}, {self!r}"
 
     @property
+    def training(self) -> bool:
+        """Whether `forward()` is part of a training step: one switch for all layers attached to each other.
+
+        If so, batch normalisation takes mean and variance of the samples, and updates its moving ones; and
+        units are dropped, by a draw at `forward()` of the input layer. If not, the network predicts.
+        """
+        return self._chain.training
+
+    @training.setter
+    def training(self, wanted: bool) -> None:
+        self._chain.training = bool(wanted)
+
+    @property
     def pre_activations(self) -> Matrix[F]:
-        """a = W·h_prev + b, `(n, B)`; of the input layer: the values put in.
+        """a = W·h_prev + b, or normalised, `(n, B)`; of the input layer: the values put in.
 
         Raises:
             NotReadyError: before the first `forward`.
@@ -72,7 +91,7 @@ class Layer(Generic[F, Y_co]):
 
     @property
     def activations(self) -> Matrix[F]:
-        """h = f(a), `(n, B)`.
+        """h = f(a), with zeros for what dropout drops, `(n, B)`.
 
         Raises:
             NotReadyError: before the first `forward`.
@@ -144,6 +163,15 @@ class Layer(Generic[F, Y_co]):
         raise self._has_no("parameters")
 
     @property
+    def Gain(self) -> Matrix[F]:
+        """The gains of a normalised layer; see `HiddenLayer`."""
+        raise self._has_no("gains")
+
+    @Gain.setter
+    def Gain(self, values: Matrix[F]) -> None:
+        raise self._has_no("gains")
+
+    @property
     def dLda(self) -> Matrix[F]:
         """The error signal; see `TrainableLayer`."""
         raise self._has_no("gradients")
@@ -178,6 +206,11 @@ class Layer(Generic[F, Y_co]):
         """The gradient by the biases; see `TrainableLayer`."""
         raise self._has_no("gradients")
 
+    @property
+    def dLdGain(self) -> Matrix[F]:
+        """The gradient by the gains; see `HiddenLayer`."""
+        raise self._has_no("gains")
+
     def _has_no(self, what: str) -> WiringError:
         return WiringError(f"{self.name}: has no {what}")
 
@@ -185,21 +218,25 @@ class Layer(Generic[F, Y_co]):
         if self._index >= self._chain.workspace.reached:
             raise NotReadyError(f"{self.name}: call forward() first")
 
-    def _slope(self) -> Matrix[F]:
-        block = self._chain.workspace.blocks[self._index]
-        slope: Matrix[F] = np.empty_like(block.h)
-        kernels(self._chain.dtype).activation_slope(CODES[self.actname], block.a, block.h, slope)
-        return slope.T
+    def _slope(self, y: Matrix[F]) -> Matrix[F]:
+        """dy/da `(B, n)`, of the activations y."""
+        slope: Matrix[F] = np.empty_like(y)
+        a = self._chain.workspace.blocks[self._index].a
+        kernels(self._chain.dtype).activation_slope(CODES[self.actname], a, y, slope)
+        return slope
 
 
 def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
     """Gives these layers, attached in this order, one memory; values that are set are kept."""
     chain = Chain(layers, dtype)
+    chain.training = any(layer.training for layer in layers)
     for k, layer in enumerate(layers):
         old, place = layer._chain, layer._index
         if place > 0:
             chain.weights[k][...] = old.weights[place]
             chain.biases[k][...] = old.biases[place]
+            chain.gains[k][...] = old.gains[place]
+            chain.moving[k][...] = old.moving[place]
             chain.has_weights[k] = old.has_weights[place]
         if layer.last and old.has_targets:
             chain.take_targets(old.targets.astype(dtype))

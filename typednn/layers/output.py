@@ -157,7 +157,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """
         self._require_forward()
         if self.actname != "softmax":
-            return self._slope()
+            return self._slope(self._chain.workspace.blocks[self._index].h).T
         y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
         kernels(self._chain.dtype).softmax_jacobian(y, jacobians)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.layout import FROZEN
 
 from typednn.arrays import Y_co, as_numbers
 from typednn.backends import kernels
+from typednn.chains import Blocks
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -47,7 +49,6 @@ class TrainableLayer(Layer[F, Y_co]):
         for penalty, amount in (("l1", l1), ("l2", l2)):
             check_amount(f"{type(self).__name__}: {penalty}", amount)
         self.l1, self.l2 = float(l1), float(l2)
-        self._trainable = True
         for table, kind, name in (
             (WEIGHT_INITIALIZERS, "weight initialiser", weights),
             (BIAS_INITIALIZERS, "bias initialiser", biases),
@@ -159,7 +160,9 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes weights and biases; True until it is set, from the next training on.
+        """Whether training changes the parameters; True until it is set, from the next training on.
+
+        If not, batch normalisation takes its moving averages in training too, and keeps them, as in Keras.
 
         Raises:
             SettingError: set to something else than True or False.
@@ -170,6 +173,7 @@ class TrainableLayer(Layer[F, Y_co]):
     def trainable(self, value: bool) -> None:
         check_switch(f"{self.name}: trainable", value)
         self._trainable = bool(value)
+        self._chain.layout[self._index, FROZEN] = not value
 
     @property
     def dLda(self) -> Matrix[F]:
@@ -184,6 +188,8 @@ class TrainableLayer(Layer[F, Y_co]):
     @property
     def dLdW(self) -> Matrix[F]:
         """dLda · h_prevᵀ, `(n, n_prev)`: the mean loss of the batch by the weights.
+
+        Of a normalised layer, dLdz · h_prevᵀ.
 
         Raises:
             NotReadyError: before the first `backward`.
@@ -216,13 +222,21 @@ class TrainableLayer(Layer[F, Y_co]):
         if workspace.forwarded < k or not chain.has_weights[k]:
             self._require_weights()
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
-        run = kernels(chain.dtype)
-        here, before = workspace.blocks[k], workspace.blocks[k - 1]
-        run.affine(before.h, chain.weights[k], chain.biases[k], here.a)
-        run.activation_value(CODES[self.actname], here.a, here.h)
+        self._activate(workspace.blocks[k - 1].h, workspace.blocks[k])
         workspace.forwarded = k + 1
         workspace.returned = len(chain.layers)
         workspace.reached = max(workspace.reached, k + 1)
+
+    def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
+        chain, k = self._chain, self._index
+        run = kernels(chain.dtype)
+        run.affine(below, chain.weights[k], chain.biases[k], here.a)
+        run.activation_value(CODES[self.actname], here.a, here.h)
+
+    @property
+    def _tensors(self) -> dict[str, Matrix[F]]:
+        """All that a file keeps of the layer, by name; views."""
+        return {"W": self.W, "Bias": self.Bias}
 
     def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
         parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
@@ -230,7 +244,7 @@ class TrainableLayer(Layer[F, Y_co]):
     def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
         blocks = chain.workspace.blocks
-        kernels(chain.dtype).outer(blocks[k].dLda, blocks[k - 1].h, chain.weight_gradients[k])
+        kernels(chain.dtype).outer(blocks[k].dLdz, blocks[k - 1].h, chain.weight_gradients[k])
         chain.has_gradient[k] = True
 
     def _note_backward(self) -> None:

@@ -1,6 +1,7 @@
 """The kernels compiled by numba: imported when they are first needed."""
 
 from typednn_kernels.compiled import elementary as elementary  # what formulas may call
+from typednn_kernels.compiled.batches import train_batches
 from typednn_kernels.compiled.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.elementwise import (
     activation_slope,
@@ -8,7 +9,8 @@ from typednn_kernels.compiled.elementwise import (
     slope_product,
     softmax_jacobian,
 )
-from typednn_kernels.compiled.network import backward, forward, train_batches
+from typednn_kernels.compiled.network import backward, forward
+from typednn_kernels.compiled.normalization import drop, normalization_error, normalize
 from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.output import loss_slope, loss_value, output_error
 
@@ -18,9 +20,12 @@ __all__ = [
     "affine",
     "backpropagate",
     "backward",
+    "drop",
     "forward",
     "loss_slope",
     "loss_value",
+    "normalization_error",
+    "normalize",
     "outer",
     "output_error",
     "slope_product",

@@ -152,24 +152,23 @@ def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
 
 
 @kernel
-def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-    """dLdW = dLda^T h_prev."""
+def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, count: int) -> None:
+    """dLdW = dLda^T h_prev, of `count` units from `first` on."""
     n, m = dLdW.shape
+    signals, part = piece(dLda, first, dLda.size - first), piece(dLdW, first * m, count * m)
     if dLda.shape[0] == 1:
-        all_weight_gradients(
-            n, 1 + LEAST // m, piece(dLda, 0, n), piece(h_prev, 0, m), piece(dLdW, 0, dLdW.size)
-        )
+        all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), piece(h_prev, 0, m), part)
     else:
-        columns_by_columns(n, m, dLda.shape[0], dLda, n, h_prev, m, dLdW, m)
+        columns_by_columns(count, m, dLda.shape[0], signals, n, h_prev, m, part, m)
 
 
 @kernel
-def sum_rows(dLda: Vector[F], dLdBias: Vector[F]) -> None:
-    """The sum over samples, whose numbers lie in a flat array."""
-    n = dLdBias.size
-    scaled(0, n, dLda, dLda.dtype.type(1), dLdBias)
-    for start in range(n, dLda.size, n):
-        added(0, n, dLdBias, piece(dLda, start, n), dLdBias)
+def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
+    """The sum over samples, whose numbers lie in a flat array, of `count` units from `first` on."""
+    part = piece(dLdBias, first, count)
+    scaled(0, count, piece(dLda, first, count), dLda.dtype.type(1), part)
+    for start in range(dLdBias.size + first, dLda.size, dLdBias.size):
+        added(0, count, part, piece(dLda, start, count), part)
 
 
 @entry
@@ -181,13 +180,13 @@ def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
 @entry
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
-    outer_rows(dLda, h_prev, dLdW)
+    outer_rows(dLda, h_prev, dLdW, 0, dLdW.shape[0])
 
 
 @entry
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """dLdBias = the sum over samples, from (B, n) to (n,)."""
-    sum_rows(piece(dLda, 0, dLda.size), dLdBias)
+    sum_rows(piece(dLda, 0, dLda.size), dLdBias, 0, dLdBias.size)
 
 
 @entry

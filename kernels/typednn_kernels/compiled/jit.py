@@ -2,6 +2,7 @@
 
 - `entry`: what Python calls; its machine code is kept on disk.
 - `kernel`: a function that entries call; sums keep their order.
+- `routine`: one that they share, for what is long and not called for a single sample.
 - `share`: one that threads call for a part of the work.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 
@@ -55,7 +56,9 @@ def _kinds(real: types.Type) -> dict[str, types.Type]:
     index = types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
     arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
-    return {"int": index, "F": real} | {name: types.Array(*kind, "C") for name, kind in arrays.items()}
+    return {"int": index, "bool": types.boolean, "F": real} | {
+        name: types.Array(*kind, "C") for name, kind in arrays.items()
+    }
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -63,9 +66,14 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, fastmath={"contract"}, inline="always")
 
 
+def routine(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that entries call: compiled once for all of them, which costs a call."""
+    return _compiled(function, fastmath={"contract"})
+
+
 def share(function: Callable[P, None]) -> Callable[P, None]:
     """What threads call for a part of the work: `(part, start, stop, *arguments)`; see `threads.divided`."""
-    return _compiled(function, fastmath={"contract"})
+    return routine(function)
 
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:

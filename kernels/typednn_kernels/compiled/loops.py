@@ -24,7 +24,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled.symbols import INSTRUCTIONS, REORDERED, SINGLE, Number, Symbol, write, write_all
+from typednn_kernels.compiled.symbols import (
+    INSTRUCTIONS,
+    REORDERED,
+    SINGLE,
+    WORD,
+    Number,
+    Symbol,
+    write,
+    write_all,
+)
 from typednn_kernels.compiled.threads import LEAST, in_threads
 from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, widen
 from typednn_kernels.elementary import where
@@ -55,20 +64,26 @@ class Others(Protocol):
 
 
 def elementwise(
-    *formulas: Formula | None, outs: int = 1, threads: bool = False, others: Others | None = None
+    *formulas: Formula | None,
+    outs: int = 1,
+    threads: bool = False,
+    indexed: bool = False,
+    others: Others | None = None,
 ) -> Formula:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
     several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. With
-    `threads`, many numbers are divided between the cores.
+    `threads`, many numbers are divided between the cores. If `indexed`, the formulas get i before the
+    arguments, as a word of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Any) -> None:
         formula, operands = _chosen(formulas, others, code), _heads(n, arrays)
+        index = [np.arange(n, dtype=np.uint32)] * indexed
         if formula is not None:
             with np.errstate(all="ignore"):
-                results = formula(*operands[:-outs])
+                results = formula(*index, *operands[:-outs])
             for out, result in zip(operands[-outs:], results if outs > 1 else (results,), strict=False):
                 out[...] = result
 
@@ -77,7 +92,8 @@ def elementwise(
 
         def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, values: Sequence[Any]) -> None:
             operands = _operands(context, builder, kinds, values, start)
-            _write_loops(builder, formulas, code, n, operands[:-outs], operands[-outs:])
+            arguments: list[Operand | Index] = [*[Index(builder, start)] * indexed, *operands[:-outs]]
+            _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
             _otherwise(builder, code, formulas, others, n, operands)
 
         def compute_part(builder: llvm.IRBuilder, _part: Any, start: Any, stop: Any, operands: Any) -> None:
@@ -101,7 +117,7 @@ def _write_loops(
     formulas: Sequence[Formula | None],
     code: Any,
     n: Any,
-    arguments: Sequence[Operand],
+    arguments: Sequence[Operand | Index],
     outs: Sequence[Operand],
 ) -> None:
     for formula in _cases(builder, code, formulas):
@@ -299,6 +315,18 @@ class Operand:
     def at(self, index: llvm.Value) -> llvm.Value:
         """An element."""
         return self.value if self.data is None else self.builder.load(self.pointer(index))
+
+
+class Index:
+    """The number of a step as a word, counted from where the loop begins."""
+
+    def __init__(self, builder: llvm.IRBuilder, start: llvm.Value) -> None:
+        self.builder: llvm.IRBuilder = builder
+        self.start: llvm.Value = start
+
+    def at(self, index: llvm.Value) -> llvm.Value:
+        """That of a step."""
+        return self.builder.trunc(self.builder.add(self.start, index), WORD)
 
 
 def _operands(

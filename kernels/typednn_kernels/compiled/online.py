@@ -131,7 +131,7 @@ def train_online(
             signal, error = units(dLdh, layout, k, 1), units(dLda, layout, k, 1)
             done = False
             if k == last:
-                loss_signal(loss, outputs, target, signal, 1)
+                loss_signal(loss, outputs, target, signal, 1, 1)
                 done = stable_error(loss, activation, outputs, target, error, 1, 1)
             else:
                 descend(

@@ -84,9 +84,10 @@ def terms_of_mean(loss: int, size: int, samples: int) -> int:
 
 
 @kernel
-def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], samples: int) -> None:
-    """dLdy, all flat (B, n)."""
-    slope_of(loss, y.size, y, t, y.dtype.type(terms_of_mean(loss, y.size, samples)), dLdy)
+def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], count: int, samples: int) -> None:
+    """dLdy of `count` samples of a batch, all flat (count, n)."""
+    terms = terms_of_mean(loss, y.size // count * samples, samples)
+    slope_of(loss, y.size, y, t, y.dtype.type(terms), dLdy)
 
 
 @kernel

@@ -27,13 +27,16 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 EXACT, REORDERED = ("contract",), ("contract", "reassoc")
 SINGLE: ir.Type = ir.FloatType()
 DOUBLE: ir.Type = ir.DoubleType()
+WORD: ir.Type = ir.IntType(32)
 
 Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
 
 
 class Symbol(NDArrayOperatorsMixin):
-    """A number that exists when the machine code runs: a float, an integer, or a condition."""
+    """A number that exists when the machine code runs: a float, a signed integer, or a condition."""
+
+    signed = True
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder: ir.IRBuilder = builder
@@ -46,7 +49,7 @@ class Symbol(NDArrayOperatorsMixin):
 
     def like(self, value: ir.Value) -> Symbol:
         """The symbol of another value of the same code."""
-        return Symbol(self.builder, value)
+        return type(self)(self.builder, value)
 
     def peer(self, number: Symbol | float) -> Symbol:
         """The number as a symbol; a written one takes the type of this symbol."""
@@ -77,13 +80,19 @@ class Symbol(NDArrayOperatorsMixin):
         condition, x, y = args
         typed = next((each for each in (x, y) if isinstance(each, Symbol)), self)
         typed = self._constant(x) if typed is self else typed
-        return self.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
+        return typed.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
 
     def _constant(self, number: Any) -> Symbol:
         """The symbol of a NumPy scalar."""
         return self.like(
             ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number))
         )
+
+
+class Word(Symbol):
+    """An unsigned integer of 32 bits."""
+
+    signed = False
 
 
 def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
@@ -97,8 +106,8 @@ def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
 
 def _comparison(sign: str) -> Callable[[Symbol, Symbol], Symbol]:
     def write(x: Symbol, y: Symbol) -> Symbol:
-        compare = x.builder.fcmp_ordered if x.is_real else x.builder.icmp_signed
-        return x.like(compare(sign, x.value, y.value))
+        of_integers = x.builder.icmp_signed if x.signed else x.builder.icmp_unsigned
+        return x.like((x.builder.fcmp_ordered if x.is_real else of_integers)(sign, x.value, y.value))
 
     return write
 
@@ -118,9 +127,10 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "multiply": _arithmetic("fmul", "mul"),
     "divide": _arithmetic("fdiv", "sdiv"),
     "left_shift": _arithmetic("", "shl"),
-    "right_shift": _arithmetic("", "ashr"),
+    "right_shift": lambda x, y: x.like((x.builder.ashr if x.signed else x.builder.lshr)(x.value, y.value)),
     "bitwise_and": _arithmetic("", "and_"),
     "bitwise_or": _arithmetic("", "or_"),
+    "bitwise_xor": _arithmetic("", "xor"),
     "less": _comparison("<"),
     "less_equal": _comparison("<="),
     "greater": _comparison(">"),
@@ -139,7 +149,7 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
 
 
 def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
-    """Writes a formula of values of one type, and returns its result."""
+    """Writes a formula of floats of one type, and of words, and returns its result."""
     return write_all(formula, builder, arguments)[0]
 
 
@@ -147,6 +157,6 @@ def write_all(
     formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
 ) -> list[ir.Value]:
     """Writes a formula that may return several results, and returns them."""
-    symbols = [Symbol(builder, each) for each in arguments]
+    symbols = [(Word if each.type == WORD else Symbol)(builder, each) for each in arguments]
     results = formula(*symbols)
     return [symbols[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]

@@ -16,7 +16,6 @@ from typednn_kernels.compiled.jit import kernel
 from typednn_kernels.compiled.loops import Formula, elementwise, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.updates import (
-    CLIP_NORM,
     CLIP_VALUE,
     DECAY,
     FIRST,
@@ -73,15 +72,17 @@ def update(
     penalties: Matrix[F],
     coefficients: Matrix[F],
     step: int,
+    scale: F,
+    part: int,
+    parts: int,
 ) -> None:
-    """A step with the coefficients of one row."""
+    """A step with the coefficients of one row, for one of the equal parts of each segment."""
     one = parameters.dtype.type(1)
-    scale = one
-    if coefficients[step, CLIP_NORM] < np.inf:
-        scale = norm_scale(parameters, gradient, segments, penalties, coefficients[step, CLIP_NORM])
     size, bound, decay = parameters.size, coefficients[step, CLIP_VALUE], coefficients[step, DECAY]
     for i in range(segments.shape[0]):
-        start, n = segments[i, START], segments[i, STOP] - segments[i, START]
+        whole = segments[i, STOP] - segments[i, START]
+        start = segments[i, START] + whole * part // parts
+        n = segments[i, START] + whole * (part + 1) // parts - start
         l1, l2 = penalties[i, L1], penalties[i, L2]
         w, g = piece(parameters, start, n), piece(gradient, start, n)
         if rule == SGD and l1 == 0 and l2 == 0 and scale == one and bound == np.inf and decay == 0:

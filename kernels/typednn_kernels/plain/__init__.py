@@ -8,6 +8,7 @@ from typednn_kernels.plain.elementwise import (
     softmax_jacobian,
 )
 from typednn_kernels.plain.network import backward, forward, train_batches, train_online
+from typednn_kernels.plain.normalization import drop, normalization_error, normalize
 from typednn_kernels.plain.output import loss_slope, loss_value, output_error
 
 __all__ = [
@@ -16,9 +17,12 @@ __all__ = [
     "affine",
     "backpropagate",
     "backward",
+    "drop",
     "forward",
     "loss_slope",
     "loss_value",
+    "normalization_error",
+    "normalize",
     "outer",
     "output_error",
     "slope_product",

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
-from typednn_kernels.layout import ACTIVATION, biases, block, weights
+from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.layout import (
+    ACTIVATION,
+    DROPOUT,
+    FROZEN,
+    NORMALIZATION,
+    biases,
+    block,
+    factors,
+    gains,
+    moving,
+    normalized,
+    weights,
+)
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.elementwise import activation_value, slope_product
+from typednn_kernels.plain.normalization import drop, normalization_error, normalize
 from typednn_kernels.plain.output import loss_value, output_error
 from typednn_kernels.plain.updates import update
 from typednn_kernels.updates import FIRST, SGD, coefficient_rows
 
 
-def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h: Vector[F]) -> None:
+def forward(
+    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
+) -> None:
     """All activations of a network for the samples x (B, n_inputs)."""
     samples = len(x)
     below = block(h, layout, 0, samples)
@@ -25,14 +42,33 @@ def forward(parameters: Vector[F], layout: Layout, x: Matrix[F], a: Vector[F], h
         activation_value(int(layout[0, ACTIVATION]), inputs, below)
     for k in range(1, len(layout)):
         pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
-        affine(below, weights(parameters, layout, k), biases(parameters, layout, k), pre_activations)
+        W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
+        normalization, dropped = int(layout[k, NORMALIZATION]), int(layout[k, DROPOUT])
+        if normalization == normalizations.NONE:
+            affine(below, W, bias, pre_activations)
+        else:
+            z, gain = normalized(a, layout, k, samples), gains(parameters, layout, k)
+            affine(below, W, np.zeros_like(bias), z)
+            normalize(
+                normalization,
+                is_training(layout, k, key),
+                z,
+                gain,
+                bias,
+                moving(parameters, layout, k),
+                factors(a, layout, k, samples),
+                pre_activations,
+            )
         activation_value(int(layout[k, ACTIVATION]), pre_activations, activations)
+        if dropped and key != PREDICTING:
+            drop(key, k, dropped, activations)
         below = activations
 
 
 def backward(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     loss: int,
     t: Matrix[F],
     a: Vector[F],
@@ -43,7 +79,7 @@ def backward(
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
     error_from_targets(layout, loss, t, a, h, dLdh, dLda)
-    backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(t))
+    backward_from_error(parameters, layout, key, a, h, dLdh, dLda, gradient, len(t))
 
 
 def error_from_targets(
@@ -65,6 +101,7 @@ def error_from_targets(
 def backward_from_error(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
@@ -78,11 +115,42 @@ def backward_from_error(
         error = block(dLda, layout, k, samples)
         if k < last:
             pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
-            signal = block(dLdh, layout, k, samples)
-            backpropagate(block(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal)
-            slope_product(int(layout[k, ACTIVATION]), pre_activations, activations, signal, error)
-        outer(error, block(h, layout, k - 1, samples), weights(gradient, layout, k))
-        sum_samples(error, biases(gradient, layout, k))
+            activation, signal = int(layout[k, ACTIVATION]), block(dLdh, layout, k, samples)
+            backpropagate(
+                normalized(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal
+            )
+            dropped = int(layout[k, DROPOUT]) if key != PREDICTING else 0
+            if dropped:  # the slope is that at the activations before
+                activation_value(activation, pre_activations, error)
+                slope_product(activation, pre_activations, error.copy(), signal, error)
+                drop(key, k, dropped, error)
+            else:
+                slope_product(activation, pre_activations, activations, signal, error)
+        normalization, bias = int(layout[k, NORMALIZATION]), biases(gradient, layout, k)
+        if normalization == normalizations.NONE:
+            sum_samples(error, bias)
+        else:
+            normalization_error(
+                normalization,
+                is_training(layout, k, key),
+                normalized(a, layout, k, samples),
+                gains(parameters, layout, k),
+                factors(a, layout, k, samples),
+                error,
+                bias,
+                gains(gradient, layout, k),
+                normalized(dLda, layout, k, samples),
+            )
+        outer(
+            normalized(dLda, layout, k, samples),
+            block(h, layout, k - 1, samples),
+            weights(gradient, layout, k),
+        )
+
+
+def is_training(layout: Layout, k: int, key: int) -> bool:
+    """Whether layer k is normalised as in training."""
+    return key != PREDICTING and not layout[k, FROZEN]
 
 
 def train_online(
@@ -103,6 +171,7 @@ def train_online(
     train_batches(
         parameters,
         layout,
+        0,
         loss,
         x,
         t,
@@ -126,6 +195,7 @@ def train_online(
 def train_batches(
     parameters: Vector[F],
     layout: Layout,
+    key: int,
     loss: int,
     x: Matrix[F],
     t: Matrix[F],
@@ -147,12 +217,15 @@ def train_batches(
     """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
     last = len(layout) - 1
     activation = int(layout[last, ACTIVATION])
+    trainable, averages = parameters[: len(gradient)], parameters[len(gradient) :]
+    kept = dLda[len(dLda) - len(averages) :]
     with np.errstate(all="ignore"):
-        for start in range(0, len(order), batch_size):
+        for step, start in enumerate(range(0, len(order), batch_size)):
             chosen = order[start : start + batch_size]
             samples, targets = x[chosen], t[chosen]
             batch_losses = losses[start : start + batch_size]
-            forward(parameters, layout, samples, a, h)
+            kept[...] = averages
+            forward(parameters, layout, key + step, samples, a, h)
             outputs = block(h, layout, last, len(chosen))
             loss_value(loss, activation, block(a, layout, last, len(chosen)), outputs, targets, batch_losses)
             error_from_targets(layout, loss, targets, a, h, dLdh, dLda)
@@ -162,10 +235,11 @@ def train_batches(
                 for signal in (dLdh, dLda):
                     weighed = block(signal, layout, last, len(chosen))
                     weighed *= weight.reshape(-1, 1)
-            backward_from_error(parameters, layout, a, h, dLdh, dLda, gradient, len(chosen))
-            step = coefficients[start // batch_size]
-            farthest = max(step[FIRST], parameters.dtype.type(1))
-            if not np.isfinite(batch_losses.sum() + farthest * np.sqrt(np.dot(gradient, gradient))):
+            backward_from_error(parameters, layout, key + step, a, h, dLdh, dLda, gradient, len(chosen))
+            farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
+            length = farthest * np.sqrt(np.dot(gradient, gradient))
+            if not np.isfinite(batch_losses.sum() + length + averages.sum()):
                 losses[start:] = np.nan
+                averages[...] = kept
                 break
-            update(parameters, gradient, states, rule, segments, penalties, step)
+            update(trainable, gradient, states, rule, segments, penalties, coefficients[step])

@@ -51,6 +51,7 @@ class Epoch:
             path.train_batches(
                 self.parameters,
                 self.layout,
+                0,
                 code,
                 x,
                 t,
@@ -166,6 +167,7 @@ def test_no_samples_change_nothing(dtype: Any) -> None:
     compiled.train_batches(
         parameters,
         layout,
+        0,
         0,
         x,
         t,

@@ -1,0 +1,78 @@
+"""The normalisation of a layer, and dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from typednn_kernels import dropout
+from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.normalizations import (
+    BATCH,
+    NORMALIZATIONS,
+    factor,
+    mean_of,
+    moved,
+    scaled_and_shifted,
+    slope_by_z,
+)
+
+
+def normalize(
+    normalization: int,
+    training: bool,
+    z: Matrix[F],
+    gain: Vector[F],
+    bias: Vector[F],
+    moving: Matrix[F],
+    factors: Vector[F],
+    a: Matrix[F],
+) -> None:
+    """z and the factors, in place, and a = gain z + bias; with training, moving mean and variance."""
+    axis = NORMALIZATIONS[normalization].axis
+    with np.errstate(all="ignore"):
+        if normalization == BATCH and not training:
+            z -= moving[0]
+            factors[...] = factor(moving[1])
+        else:
+            first = z[:1] if axis == 0 else z[:, :1]
+            mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
+            z -= mean
+            variance = (z * z).mean(axis=axis, keepdims=True)
+            factors[...] = factor(variance).reshape(-1)
+            if normalization == BATCH:
+                moving[...] = moved(moving, np.concatenate([mean, variance]))
+        z *= np.expand_dims(factors, axis or 0)
+        a[...] = scaled_and_shifted(z, gain, bias)
+
+
+def normalization_error(
+    normalization: int,
+    training: bool,
+    z: Matrix[F],
+    gain: Vector[F],
+    factors: Vector[F],
+    dLda: Matrix[F],
+    dLdBias: Vector[F],
+    dLdGain: Vector[F],
+    dLdz: Matrix[F],
+) -> None:
+    """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+    axis = NORMALIZATIONS[normalization].axis
+    with np.errstate(all="ignore"):
+        np.sum(dLda, axis=0, out=dLdBias)
+        np.sum(dLda * z, axis=0, out=dLdGain)
+        g = gain * dLda
+        if normalization == BATCH and not training:
+            np.multiply(g, factors, out=dLdz)
+        else:
+            mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
+            dLdz[...] = slope_by_z(g, z, mean, mean_product, np.expand_dims(factors, axis or 0))
+
+
+def drop(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+    """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+    index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
+    low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)
+    kept = h.dtype.type(dropout.ALL - threshold)
+    with np.errstate(all="ignore"):
+        h[...] = dropout.dropped(index, low, high, place, limit, kept, h)

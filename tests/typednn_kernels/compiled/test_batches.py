@@ -1,0 +1,128 @@
+"""Batches divided between threads: the same numbers as by one thread, to the bit."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from typednn_kernels.activations import CODES as ACTIVATION_CODES
+from typednn_kernels.cores import THREADS
+from typednn_kernels.layout import DROPOUT, NORMALIZATION, layout_of, parameter_count, unit_count
+from typednn_kernels.losses import CODES as LOSS_CODES
+from typednn_kernels.updates import CODES as RULE_CODES
+from typednn_kernels.updates import MOST_STATES, coefficient_rows
+
+pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+compiled = import_module("typednn_kernels.compiled")
+batches = import_module("typednn_kernels.compiled.batches")
+
+LENGTHS = (300, 500, 60, 7)
+LAYOUT = layout_of(LENGTHS, [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")])
+SIZE = parameter_count(LAYOUT)
+BATCH_SIZE, SAMPLES = 61, 500
+"""The last batch has 12 samples; with those of one epoch more, or less, 1 to 4."""
+
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+
+
+def trained(
+    threads: int,
+    dtype: Any,
+    rule: str,
+    samples: int,
+    weighted: bool,
+    clip_norm: float,
+    bad_step: int | None = None,
+) -> list[Any]:
+    """All that a training changes; a sample of the bad step is not finite."""
+    random = np.random.default_rng(3)
+    parameters = (random.normal(size=SIZE) / 8).astype(dtype)
+    x = random.normal(size=(SAMPLES, LENGTHS[0])).astype(dtype)
+    t = np.eye(LENGTHS[-1], dtype=dtype)[random.integers(0, LENGTHS[-1], SAMPLES)]
+    weights = random.uniform(0, 2, SAMPLES * weighted).astype(dtype)
+    order = random.permutation(SAMPLES)[:samples]
+    if bad_step is not None:
+        x[order[bad_step * BATCH_SIZE + BATCH_SIZE // 2]] = np.inf
+    steps = -(-samples // BATCH_SIZE)
+    own = np.tile({"sgd": [0.1], "adam": [0.01, 0.1, 0.001, 1e-8]}[rule], (steps, 1))
+    coefficients = coefficient_rows(own, dtype, clip_norm=clip_norm)
+    segments = np.array([[0, SIZE // 3], [SIZE // 3, SIZE]])
+    penalties = np.array([[0.0, 0.01], [1e-4, 0.0]], dtype)
+    work = [np.zeros(BATCH_SIZE * unit_count(LAYOUT), dtype) for _ in range(4)]
+    gradient, states = np.zeros(SIZE, dtype), np.zeros((MOST_STATES, SIZE), dtype)
+    losses = np.zeros(samples, dtype)
+    before, THREADS.value = THREADS.value, threads
+    try:
+        compiled.train_batches(
+            parameters,
+            LAYOUT,
+            0,
+            LOSS_CODES["crossentropy"],
+            x,
+            t,
+            weights,
+            order,
+            BATCH_SIZE,
+            RULE_CODES[rule],  # type: ignore[index]
+            coefficients,
+            segments,
+            penalties,
+            *work,
+            gradient,
+            states,
+            losses,
+        )
+    finally:
+        THREADS.value = before
+    return [parameters, *work, gradient, states, losses]
+
+
+@by_dtype
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    ("samples", "weighted", "clip_norm"),
+    [(500, False, np.inf), (500, True, np.inf), (491, False, 0.1), (490, True, np.inf), (489, False, np.inf)],
+)
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_threads_change_no_bit(
+    threads: int, samples: int, weighted: bool, clip_norm: float, rule: str, dtype: Any
+) -> None:
+    reference = trained(1, dtype, rule, samples, weighted, clip_norm)
+    computed = trained(threads, dtype, rule, samples, weighted, clip_norm)
+
+    for one, several in zip(reference, computed, strict=True):
+        assert one.tobytes() == several.tobytes()
+    assert np.isfinite(reference[0]).all()
+
+
+@by_dtype
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_no_thread_makes_a_step_that_is_not_finite(threads: int, dtype: Any) -> None:
+    reference, *_ = trained(1, dtype, "sgd", 2 * BATCH_SIZE, False, np.inf)
+    parameters, *_, losses = trained(threads, dtype, "sgd", 500, False, np.inf, bad_step=2)
+
+    assert parameters.tobytes() == reference.tobytes()
+    assert np.isfinite(losses[: 2 * BATCH_SIZE]).all()
+    assert np.isnan(losses[2 * BATCH_SIZE :]).all()
+
+
+def worth(layout: Any, batch_size: int, samples: int) -> int:
+    found: int = batches.threads_worth.py_func(layout, parameter_count(layout), batch_size, samples)
+    return found
+
+
+def test_where_threads_pay() -> None:
+    small = layout_of([64, 32, 10], [0, 0, 0])
+    huge = layout_of([2048, 2048, 10], [0, 0, 0])
+    normalized, dropping = LAYOUT.copy(), LAYOUT.copy()
+    normalized[1, NORMALIZATION], dropping[1, DROPOUT] = 1, 1000
+
+    assert worth(LAYOUT, BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
+    assert worth(LAYOUT, BATCH_SIZE, BATCH_SIZE) == 1  # one step, for which no thread is made
+    assert worth(small, 32, 10**6) == 1
+    assert worth(normalized, BATCH_SIZE, SAMPLES) == 1
+    assert worth(dropping, BATCH_SIZE, SAMPLES) == 1
+    assert worth(huge, 256, 10**4) == 1  # by BLAS
+    assert worth(huge, 64, 10**4) == 32

@@ -1,0 +1,81 @@
+"""Threads that wait for each other: nobody passes a meeting before all are there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from typednn_kernels.cores import MOST, THREADS
+
+pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+jit = import_module("typednn_kernels.compiled.jit")
+teams = import_module("typednn_kernels.compiled.teams")
+
+ROUNDS = 300
+
+
+def count(place: int, members: int, meeting: int, rounds: int, counts: Any, differences: Any) -> None:
+    """Each member counts, and looks after each meeting whether the others have counted as far."""
+    for k in range(rounds):
+        counts[place] += 1
+        teams.meet(meeting)
+        for other in range(members):
+            if counts[other] != k + 1:
+                differences[place] += 1
+        teams.meet(meeting)
+
+
+all_counts = teams.team(jit.share(count))
+
+
+def count_together(wanted: int, rounds: int, counts: Any, differences: Any) -> None:
+    all_counts(wanted, rounds, counts, differences)
+
+
+entry = jit.entry(count_together)
+
+
+@pytest.fixture(params=[1, 2, 3, 5], autouse=True)
+def allowed(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many threads at most."""
+    before = THREADS.value
+    THREADS.value = request.param
+    yield request.param
+    THREADS.value = before
+
+
+def members_of(wanted: int) -> int:
+    """How many counted; checks that they did it together."""
+    counts, differences = np.zeros(MOST), np.zeros(MOST)
+    entry(wanted, ROUNDS, counts, differences)
+    members = int((counts > 0).sum())
+    assert counts.tolist() == [ROUNDS] * members + [0] * (MOST - members)
+    assert not differences.any()
+    return members
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2, 4, 1000])
+def test_as_many_members_as_wanted_and_allowed(wanted: int, allowed: int) -> None:
+    assert members_of(wanted) == max(1, min(wanted, allowed))
+
+
+def test_several_teams_at_a_time(allowed: int) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(members_of, [2, 3, 4, 2])) == [min(each, allowed) for each in (2, 3, 4, 2)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_child(allowed: int) -> None:
+    members_of(2)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if members_of(3) == min(3, allowed) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -1,0 +1,175 @@
+"""Batch and layer normalisation of both paths, against their definition and its Jacobian."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typednn_kernels.normalizations import CODES, EPSILON, MOMENTUM, NORMALIZATIONS
+
+from tests.oracles import differences, normalization
+from tests.oracles.agreement import assert_agrees
+from tests.oracles.loops import exact
+
+NAMES = tuple(row.name for row in NORMALIZATIONS if row.axis is not None)
+TABLE: dict[str, int] = {str(name): code for name, code in CODES.items()}
+
+by_name = pytest.mark.parametrize("name", NAMES)
+by_mode = pytest.mark.parametrize("training", [True, False])
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+by_shape = pytest.mark.parametrize("shape", [(1, 1), (1, 5), (6, 1), (2, 3), (7, 70), (70, 9)])
+
+
+class Case:
+    """A layer's numbers, and what a path makes of them."""
+
+    def __init__(self, name: str, training: bool, z: NDArray[Any]) -> None:
+        rng = np.random.default_rng(len(z))
+        self.name, self.training, self.given = name, training, z
+        samples, n = z.shape
+        self.gain, self.bias = rng.normal(1, 0.5, (2, n)).astype(z.dtype)
+        self.moving_before = abs(rng.normal(1, 0.2, (2, n))).astype(z.dtype)
+        self.moving = self.moving_before.copy() if name == "batch" else np.zeros((2, 0), z.dtype)
+        self.z, self.a = z.copy(), np.full_like(z, np.nan)
+        self.factors = np.full(n if name == "batch" else samples, np.nan, z.dtype)
+        self.dLda = rng.normal(0, 1, z.shape).astype(z.dtype)
+        self.dLdBias, self.dLdGain = np.full((2, n), np.nan, z.dtype)
+        self.dLdz = np.full_like(z, np.nan)
+
+    def run(self, kernels: Any) -> Case:
+        """Forward and backward."""
+        code = TABLE[self.name]
+        kernels.normalize(
+            code, self.training, self.z, self.gain, self.bias, self.moving, self.factors, self.a
+        )
+        kernels.normalization_error(
+            code,
+            self.training,
+            self.z,
+            self.gain,
+            self.factors,
+            self.dLda,
+            self.dLdBias,
+            self.dLdGain,
+            self.dLdz,
+        )
+        return self
+
+    def reference(self) -> normalization.Normalized:
+        """The definition."""
+        return normalization.normalize(
+            self.name, self.training, self.given, self.gain, self.bias, self.moving_before
+        )
+
+
+def numbers(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
+    """Some z."""
+    return np.random.default_rng(7).normal(0.3, 2, shape).astype(dtype)
+
+
+def test_constants_are_those_of_keras() -> None:
+    assert (EPSILON, MOMENTUM) == (1e-3, 0.99)
+
+
+@by_name
+@by_mode
+@by_dtype
+@by_shape
+def test_against_the_definition(
+    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any
+) -> None:
+    case = Case(name, training, numbers(shape, dtype)).run(kernels)
+
+    reference = case.reference()
+
+    magnitude = 1 + abs(exact(case.given)).max() * reference.factors.max()
+    assert_agrees(case.z, reference.z, 8, magnitude, "z")
+    assert_agrees(case.factors, reference.factors, 16, what="the factors")
+    assert_agrees(case.a, reference.a, 16, magnitude * 3, "a")
+    if name == "batch":
+        assert_agrees(case.moving, reference.moving, 8, 1 + abs(reference.moving).max(), "moving averages")
+        assert (case.moving == case.moving_before).all() == (not training)
+
+
+@by_name
+@by_mode
+@by_dtype
+@by_shape
+def test_gradients_against_the_jacobian(
+    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any
+) -> None:
+    case = Case(name, training, numbers(shape, dtype)).run(kernels)
+
+    forward = case.reference()
+    dLda = exact(case.dLda)
+    if name == "batch" and not training:
+        dLdz = dLda * exact(case.gain) * forward.factors
+    else:
+        dLdz = normalization.slope_by_z(name, exact(case.given), case.gain, case.dLda)
+
+    size = abs(dLda).max() * abs(case.gain).max() * forward.factors.max() * (1 + abs(forward.z).max() ** 2)
+    assert_agrees(case.dLdz, dLdz, 64, size, "dLdz")
+    assert_agrees(case.dLdBias, dLda.sum(axis=0), 8, abs(dLda).sum(axis=0), "dLdBias")
+    assert_agrees(case.dLdGain, (dLda * forward.z).sum(axis=0), 64, abs(dLda).sum(axis=0) * 4, "dLdGain")
+
+
+@by_name
+def test_the_oracle_has_the_slopes_of_its_own_values(name: str) -> None:
+    case = Case(name, True, numbers((4, 3), np.float64))
+
+    def weighted_sum(z: NDArray[np.float64]) -> float:
+        normalized = normalization.normalize(
+            name, True, z.reshape(4, 3), case.gain, case.bias, case.moving_before
+        )
+        return float((normalized.a * case.dLda).sum())
+
+    reference = differences.gradient(weighted_sum, case.given.reshape(-1))
+    computed = normalization.slope_by_z(name, exact(case.given), case.gain, case.dLda)
+
+    np.testing.assert_allclose(np.array(computed, np.float64).reshape(-1), reference, atol=1e-8)
+
+
+@by_dtype
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e6, 1e30])
+@by_name
+def test_constant_numbers_become_exactly_0(kernels: Any, name: str, value: float, dtype: Any) -> None:
+    case = Case(name, True, np.full((9, 11), value, dtype)).run(kernels)
+
+    assert (case.z == 0).all()
+    assert (case.a == case.bias).all()
+    assert np.isfinite(case.dLdz).all()
+
+
+@by_dtype
+def test_one_sample_of_a_batch_is_its_own_mean(kernels: Any, dtype: Any) -> None:
+    case = Case("batch", True, numbers((1, 6), dtype)).run(kernels)
+
+    assert (case.a == case.bias).all()
+    assert (case.dLdz == 0).all()
+
+
+@by_name
+@by_dtype
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_hidden(kernels: Any, name: str, value: float, dtype: Any) -> None:
+    z = numbers((4, 3), dtype)
+    z[1, 2] = value
+
+    case = Case(name, True, z).run(kernels)
+
+    group, others = (case.a[:, 2], case.a[:, :2]) if name == "batch" else (case.a[1], case.a[[0, 2, 3]])
+    assert np.isnan(group).any()
+    assert np.isfinite(others).all()
+
+
+@by_name
+@by_dtype
+def test_where_the_variance_overflows_all_become_0(kernels: Any, name: str, dtype: Any) -> None:
+    z = numbers((4, 3), dtype) * (100 * np.sqrt(np.finfo(dtype).max))
+
+    case = Case(name, True, z).run(kernels)
+
+    assert (case.z == 0).all()
+    assert (case.a == case.bias).all()
