@@ -69,6 +69,19 @@ class Entry:
             raise self.wrong("a number from 0 up to but not 1")
         return float(number)
 
+    def amount(self) -> float:
+        """A finite number of 0 or more."""
+        number = self.value
+        if isinstance(number, bool) or not isinstance(number, float | int) or not _fits(number) or number < 0:
+            raise self.wrong("a finite number of 0 or more")
+        return float(number)
+
+    def switch(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            raise self.wrong("true or false")
+        return self.value
+
     def one_of(self, names: tuple[N, ...], *, adds: str | None = None) -> N:
         """A name of a table, to which a function `adds` names."""
         for name in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -15,12 +15,12 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.entries import Entry, parsed
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.networks import Network
 from typednn.preprocessing import Classes, Preprocessing, Scale
 
 VERSION = 2
-"""What is written. Version 1, which is read too, knew neither normalisation nor dropout."""
+"""What is written. Version 1, which is read too, knew no normalisation, dropout, penalties and freezing."""
 MOST_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
@@ -36,6 +36,9 @@ class DescribedLayer:
     loss: LossName | CustomLoss | None
     normalization: NormalizationName = "none"
     dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    trainable: bool = True
 
     def tensors(self, n_prev: int) -> dict[str, tuple[int, int]]:
         """The shapes of what is saved of it, by name."""
@@ -61,7 +64,16 @@ class Description:
         built: list[Layer] = []
         for k, layer in enumerate(self.layers):
             if layer.loss is not None:
-                built.append(OutputLayer(layer.length, layer.activation, layer.loss, weights="zeros"))
+                built.append(
+                    OutputLayer(
+                        layer.length,
+                        layer.activation,
+                        layer.loss,
+                        weights="zeros",
+                        l1=layer.l1,
+                        l2=layer.l2,
+                    )
+                )
             elif layer.activation != "softmax":
                 built.append(
                     InputLayer(layer.length, layer.activation)
@@ -72,8 +84,12 @@ class Description:
                         normalization=layer.normalization,
                         dropout=layer.dropout,
                         weights="zeros",
+                        l1=layer.l1,
+                        l2=layer.l2,
                     )
                 )
+        for made, layer in zip(built[1:], self.layers[1:], strict=True):
+            made.trainable = layer.trainable
         return built
 
 
@@ -83,7 +99,10 @@ def written(network: Network[F], preprocessing: Preprocessing | None) -> str:
         {
             "version": VERSION,
             "dtype": str(network.dtype),
-            "layers": [written_layer(layer) for layer in network.layers],
+            "layers": [
+                {**written_layer(layer), **({"trainable": layer.trainable} if k > 0 else {})}
+                for k, layer in enumerate(network.layers)
+            ],
             "preprocessing": None if preprocessing is None else _written_preprocessing(preprocessing),
         },
         allow_nan=False,
@@ -118,16 +137,19 @@ def _layers(entry: Entry, is_old: bool) -> list[DescribedLayer]:
                 names.output_activation.known, adds="register_activation"
             )
             loss: LossName | CustomLoss = item["loss"].one_of(names.loss.known, adds="register_loss")
-            layers.append(DescribedLayer(length, output, loss))
-            continue
-        hidden: ActivationName | CustomActivation = activation.one_of(
-            names.activation.known, adds="register_activation"
-        )
-        if k == 0 or is_old:
-            layers.append(DescribedLayer(length, hidden, None))
+            made = DescribedLayer(length, output, loss)
         else:
-            normalization: NormalizationName = item["normalization"].one_of(names.normalization.known)
-            layers.append(DescribedLayer(length, hidden, None, normalization, item["dropout"].share()))
+            hidden: ActivationName | CustomActivation = activation.one_of(
+                names.activation.known, adds="register_activation"
+            )
+            made = DescribedLayer(length, hidden, None)
+            if k > 0 and not is_old:
+                normalization: NormalizationName = item["normalization"].one_of(names.normalization.known)
+                made = replace(made, normalization=normalization, dropout=item["dropout"].share())
+        if k > 0 and not is_old:
+            l1, l2 = item["l1"].amount(), item["l2"].amount()
+            made = replace(made, l1=l1, l2=l2, trainable=item["trainable"].switch())
+        layers.append(made)
     return layers
 
 
@@ -160,6 +182,8 @@ def written_layer(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> di
         kind, more = "output", {"loss": layer.lossfnname}
     elif isinstance(layer, HiddenLayer):
         kind, more = "hidden", {"normalization": layer.normalization, "dropout": layer.dropout}
+    if isinstance(layer, TrainableLayer):
+        more |= {"l1": layer.l1, "l2": layer.l2}
     return {"kind": kind, "length": layer.length, "activation": layer.actname, **more}
 
 

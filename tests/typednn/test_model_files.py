@@ -151,6 +151,26 @@ def test_what_is_saved_is_loaded(tmp_path: Path, hidden: Any, output: Any, loss:
     np.testing.assert_array_equal(loaded.parameters, network.parameters)
 
 
+def test_penalties_and_freezing_are_saved(tmp_path: Path) -> None:
+    layers = [
+        InputLayer(2),
+        HiddenLayer(3, "tanh", l1=0.25),
+        HiddenLayer(2, l2=1e-300),
+        OutputLayer(2, l2=0.5),
+    ]
+    network = Network(layers, seed=0)
+    network.layers[2].trainable = False
+
+    save(network, tmp_path / "m")
+
+    loaded: Any = load(tmp_path / "m").layers
+    assert [(each.l1, each.l2, each.trainable) for each in loaded[1:]] == [
+        (0.25, 0.0, True),
+        (0.0, 1e-300, False),
+        (0.0, 0.5, True),
+    ]
+
+
 def test_the_dtype_can_be_demanded(file: Path) -> None:
     assert load(file).dtype == np.float64
     with pytest.raises(
@@ -223,7 +243,9 @@ def version_2(**entries: Any) -> Callable[[], bytes]:
 
     def made() -> bytes:
         said = description()
-        said["layers"][1] |= entries
+        for layer in said["layers"][1:]:
+            layer |= {"l1": 0, "l2": 0.5, "trainable": True}
+        said["layers"][1] |= {"normalization": "none", "dropout": 0, **entries}
         return container(header({**said, "version": 2}))
 
     return made
@@ -315,15 +337,19 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "no normalization": (changed(version=2), r"layers\[1\]: expected an entry 'normalization'"),
     "unknown normalization": (
-        version_2(normalization="group", dropout=0),
+        version_2(normalization="group"),
         r"layers\[1\].normalization: expected one of 'none', 'batch', 'layer'",
     ),
     "dropout of all": (
-        version_2(normalization="none", dropout=1),
+        version_2(dropout=1),
         r"layers\[1\].dropout: expected a number from 0",
     ),
-    "dropout of text": (version_2(normalization="none", dropout="0"), r"layers\[1\].dropout: expected"),
-    "no gains": (version_2(normalization="layer", dropout=0), "expected the tensors .*Gain.* found"),
+    "dropout of text": (version_2(dropout="0"), r"layers\[1\].dropout: expected"),
+    "negative penalty": (version_2(l1=-1), r"layers\[1\].l1: expected a finite number of 0 or more"),
+    "infinite penalty": (version_2(l2=10**400), r"layers\[1\].l2: expected a finite number of 0 or more"),
+    "penalty true": (version_2(l2=True), r"layers\[1\].l2: expected a finite number of 0 or more"),
+    "frozen by a number": (version_2(trainable=0), r"layers\[1\].trainable: expected true or false"),
+    "no gains": (version_2(normalization="layer"), "expected the tensors .*Gain.* found"),
     "kinds in disorder": (changed_layer(1, kind="output"), r"layers\[1\].kind: expected 'hidden'"),
     "length 0": (changed_layer(1, length=0), r"layers\[1\].length: expected a whole number"),
     "length true": (changed_layer(1, length=True), r"layers\[1\].length: expected a whole number"),

@@ -117,7 +117,7 @@ def trainable_layer(layer: TrainableLayer[np.float64]) -> None:
 
 
 def new_layers() -> None:
-    hidden, output = HiddenLayer(3, "relu", weights="he", biases="zeros"), OutputLayer(1)
+    hidden, output = HiddenLayer(3, "relu", weights="he", biases="zeros"), OutputLayer(1, l1=0.1, l2=0.2)
     assert_type(hidden, HiddenLayer[np.float64])
     assert_type(HiddenLayer(3, normalization="layer", dropout=0.2), HiddenLayer[np.float64])
     assert_type(output, OutputLayer[np.float64, Truths])

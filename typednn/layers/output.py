@@ -49,6 +49,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,
+        l1: float = ...,
+        l2: float = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -59,6 +61,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,
+        l1: float = ...,
+        l2: float = ...,
     ) -> None: ...
     def __init__(
         self: OutputLayer[np.float64, ClassTargets],
