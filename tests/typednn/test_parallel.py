@@ -20,7 +20,6 @@ from threadpoolctl import threadpool_info
 from typednn_kernels.cores import THREADS, cores
 
 import typednn
-from tests.conftest import kernels_of
 from typednn import (
     Callback,
     DivergenceError,
@@ -203,7 +202,8 @@ def test_threads_train_and_predict_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_number_of_threads_changes_no_bit(count: int) -> None:
-    kernels_of("numba")  # NumPy's BLAS sums in another order with more threads
+    if typednn.backend() == "numpy":
+        pytest.skip("NumPy's BLAS sums in another order with more threads")
     before, THREADS.value = THREADS.value, count  # more than there are cores, perhaps
     try:
         computed = losses_of(1)

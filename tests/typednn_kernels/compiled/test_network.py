@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,14 @@ from typednn_kernels.activations import ACTIVATIONS
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.layout import ACTIVATION, layout_of, parameter_count, unit_count
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES
 
+from tests.oracles.problems import PAIRS
 from tests.typednn_kernels.updating import descent, no_states
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = import_module("typednn_kernels.compiled")
 
 SAMPLES = 23
-PAIRS = list(product((row.name for row in ACTIVATIONS), (row.name for row in LOSSES)))
 SHAPES = ([3, 2], [1, 1], [4, 5, 3], [1, 1, 1, 1], [20, 70, 9, 2], [33, 4, 130, 5])
 
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
