@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from types import TracebackType
@@ -87,6 +88,12 @@ def _plain(_dtype: np.dtype[Any]) -> Kernels:
     return plain
 
 
+def _say_what_is_compiled(kernel: str) -> None:
+    """On a terminal somebody wonders what takes so long."""
+    if sys.stderr.isatty():
+        print(f"typednn compiles {kernel}, once on this machine …", file=sys.stderr, flush=True)
+
+
 def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[Any]], Kernels]:
     global _active, _name
     if name == "numba":
@@ -97,6 +104,9 @@ def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[
                 raise
             warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=4)
         else:
+            from typednn_kernels.compiled.cache import compiling
+
+            compiling[:] = [_say_what_is_compiled]
             _active, _name = kernels_for, name
             return kernels_for
     _active, _name = _plain, "numpy"

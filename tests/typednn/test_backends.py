@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,3 +222,25 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
 
     assert len(results) == 4
     assert asked == []
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_on_a_terminal_a_line_says_what_is_compiled(tmp_path: Path, terminal: bool) -> None:
+    pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+    program = """if True:
+        import sys
+        import numpy as np
+        import typednn.backends
+        sys.stderr.isatty = lambda: sys.argv[1] == "True"
+        for _ in range(2):
+            typednn.backends.kernels(np.dtype(np.float32)).sum_samples
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(terminal)],
+        env={**os.environ, "TYPEDNN_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stderr == "typednn compiles sum_samples, once on this machine …\n" * terminal

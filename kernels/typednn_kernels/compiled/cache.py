@@ -13,6 +13,7 @@ import os
 import pickle
 import platform
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,10 @@ def cache_folder() -> Path | None:
     return folder
 
 
+compiling: list[Callable[[str], None]] = []
+"""Called with the name of a kernel before it is compiled because nothing was kept of it."""
+
+
 def keep(function: object, folder: Path, name: str) -> None:
     """Keeps the machine code of a compiled function."""
     vars(function)["_cache"] = _MachineCode(folder, name)
@@ -84,15 +89,23 @@ class _MachineCode(NullCache):
 
     def load_overload(self, sig: object, target_context: CPUContext) -> CompileResult | None:
         """What was kept for the signature, or None."""
-        try:
-            content = self.path(sig, target_context).read_bytes()
-        except OSError:
-            return None
-        checksum, code = content[:32], content[32:]
-        if hashlib.sha256(code).digest() != checksum:
+        code = self._read(self.path(sig, target_context))
+        if code is None:
+            for call in compiling:
+                call(self.name)
             return None
         target_context.refresh()  # knows what the code refers to
         return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
+
+    @staticmethod
+    def _read(path: Path) -> bytes | None:
+        """The code in a file, if it is whole."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        checksum, code = content[:32], content[32:]
+        return code if hashlib.sha256(code).digest() == checksum else None
 
     def save_overload(self, sig: object, cres: CompileResult) -> None:
         """Keeps a compiled function."""
