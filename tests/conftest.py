@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -50,4 +52,28 @@ def kernels_of(path: str) -> Any:
     if path == "numpy":
         return import_module("typednn_kernels.plain")
     pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
-    return import_module("typednn_kernels.compiled")
+    return ENTRY_POINTS
+
+
+class EntryPoints:
+    """The compiled kernels as the library calls them: for the dtype of the arrays that come.
+
+    An entry that is called itself would be compiled anew for arrays that are read-only.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """A kernel, or what else the package has."""
+        there = getattr(import_module("typednn_kernels.compiled"), name)
+        if name.startswith("_"):
+            return there
+        kernels_for = import_module("typednn_kernels.compiled.entry_points").kernels_for
+
+        @wraps(there.py_func)
+        def call(*arguments: Any) -> Any:
+            dtypes = [each.dtype for each in arguments if isinstance(each, np.ndarray)]
+            return getattr(kernels_for(next(each for each in dtypes if each.kind == "f")), name)(*arguments)
+
+        return call
+
+
+ENTRY_POINTS = EntryPoints()

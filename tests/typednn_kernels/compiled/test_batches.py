@@ -14,8 +14,10 @@ from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.updates import CODES as RULE_CODES
 from typednn_kernels.updates import MOST_STATES, coefficient_rows
 
+from tests.conftest import ENTRY_POINTS
+
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
-compiled = import_module("typednn_kernels.compiled")
+compiled = ENTRY_POINTS
 batches = import_module("typednn_kernels.compiled.batches")
 
 LENGTHS = (300, 500, 60, 7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.layout import ACTIVATION, layout_of, parameter_count, unit_count
 from typednn_kernels.losses import CODES as LOSS_CODES
 
+from tests.conftest import ENTRY_POINTS
 from tests.oracles.problems import PAIRS
 from tests.typednn_kernels.updating import descent, no_states
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
-compiled = import_module("typednn_kernels.compiled")
+compiled = ENTRY_POINTS
 
 SAMPLES = 23
 SHAPES = ([3, 2], [1, 1], [4, 5, 3], [1, 1, 1, 1], [20, 70, 9, 2], [33, 4, 130, 5])

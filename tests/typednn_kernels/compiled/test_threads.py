@@ -17,8 +17,10 @@ from typednn_kernels.cores import THREADS
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
+from tests.conftest import ENTRY_POINTS
+
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
-compiled = import_module("typednn_kernels.compiled")
+compiled = ENTRY_POINTS
 threads = import_module("typednn_kernels.compiled.threads")
 
 LARGE = 2 * threads.LEAST + 12345
