@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,19 @@ from numpy.typing import NDArray
 
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, network_of
-from typednn import ArrayTypeError, Callback, DataError, Network, Run, SettingError, ShapeError, batches
+from typednn import (
+    ArrayTypeError,
+    Callback,
+    DataError,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+    ShapeError,
+    batches,
+)
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 both_paths = pytest.mark.usefixtures("path")
@@ -323,3 +336,52 @@ def test_an_epoch_can_end_between_batches() -> None:
 
     assert network.parameters.tobytes() == reference.parameters.tobytes()
     assert len(history.loss) == 1
+
+
+class Table:
+    """The row groups of a Parquet file, as `fit_batches` says."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path, self.names = path, names
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        parquet = import_module("pyarrow.parquet")
+        for part in parquet.ParquetFile(self.path).iter_batches(4):
+            columns = [part[name].to_numpy() for name in self.names]
+            yield np.stack(columns, axis=1), part["label"].to_numpy()
+
+
+def test_a_parquet_file(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    names = ["a", "b", "c"]
+    columns = {**dict(zip(names, CASE.x.T, strict=True)), "label": LABELS}
+    import_module("pyarrow.parquet").write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+    reference = network_of(CASE)
+    reference.fit(CASE.x, LABELS, batch_size=4, shuffle=False, **SETTINGS)
+
+    network: Network[Any] = network_of(CASE)
+    network.fit_batches(Table(tmp_path / "table.parquet", names), **SETTINGS)
+
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_takes_no_more_memory_than_it_says(optimizer: Any) -> None:
+    """Beyond data and parameters: three times the parameters, four times the activations of a batch."""
+    import tracemalloc
+
+    layers: Any = [InputLayer(500), HiddenLayer(300, "relu"), OutputLayer(10, "softmax", "crossentropy")]
+    network: Any = Network(layers, dtype=np.float32, seed=0)
+    x = np.random.default_rng(0).normal(size=(3000, 500)).astype(np.float32)
+    t = np.eye(10, dtype=np.float32)[np.arange(3000) % 10]
+    batch_size, one_epoch = 100, {"epochs": 1, "batch_size": 100, "optimizer": optimizer}
+    network.fit(x, t, **one_epoch)  # compiles
+    activations = batch_size * (500 + 300 + 10) * x.itemsize
+    order_and_losses = len(x) * (np.dtype(np.intp).itemsize + 2 * x.itemsize)
+
+    tracemalloc.start()
+    network.fit(x, t, **one_epoch)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 3 * network.parameters.nbytes + 4 * activations + order_and_losses + 100_000
