@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
 
 settings.register_profile(
     "typednn",
@@ -70,8 +71,9 @@ class EntryPoints:
 
         @wraps(there.py_func)
         def call(*arguments: Any) -> Any:
-            dtypes = [each.dtype for each in arguments if isinstance(each, np.ndarray)]
-            return getattr(kernels_for(next(each for each in dtypes if each.kind == "f")), name)(*arguments)
+            arrays: list[NDArray[Any]] = [each for each in arguments if isinstance(each, np.ndarray)]
+            dtype = next(each.dtype for each in arrays if each.dtype.kind == "f")
+            return getattr(kernels_for(dtype), name)(*arguments)
 
         return call
 
