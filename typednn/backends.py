@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from typednn_kernels import plain
@@ -16,11 +15,11 @@ from typednn_kernels.interface import Kernels
 from typednn import names
 from typednn.names import BackendName
 
-_active: Callable[[np.dtype[Any]], Kernels] | None = None
+_active: Callable[[np.dtype[np.floating]], Kernels] | None = None
 _name: BackendName = "numpy"
 
 
-def kernels(dtype: np.dtype[Any]) -> Kernels:
+def kernels(dtype: np.dtype[np.floating]) -> Kernels:
     """The kernels that run now, for arrays of a dtype; compiled ones are imported when first asked for."""
     return (_active or _activate(_wanted()))(dtype)
 
@@ -67,7 +66,7 @@ class use_backend:
         _activate(self.previous)
 
 
-def implementations(dtype: np.dtype[Any]) -> dict[BackendName, Kernels]:
+def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
     """All kernels that work here, for arrays of a dtype; NumPy's alone where TYPEDNN_BACKEND says so."""
     found: dict[BackendName, Kernels] = {"numpy": plain}
     if _wanted() == "numpy":
@@ -84,7 +83,7 @@ def _wanted() -> BackendName:
     return names.backend(os.environ.get("TYPEDNN_BACKEND") or "numba")
 
 
-def _plain(_dtype: np.dtype[Any]) -> Kernels:
+def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
     return plain
 
 
@@ -94,7 +93,7 @@ def _say_what_is_compiled(kernel: str) -> None:
         print(f"typednn compiles {kernel}, once on this machine …", file=sys.stderr, flush=True)
 
 
-def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[Any]], Kernels]:
+def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[np.floating]], Kernels]:
     global _active, _name
     if name == "numba":
         try:

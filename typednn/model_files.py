@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Generic, cast, overload
+from typing import Generic, TypeGuard, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,11 +117,15 @@ def load(
     network = load_model(path).network
     if dtype is None:
         return network
-    if network.dtype != dtype:
+    if not _is_of(network, dtype):
         raise FileFormatError(
             f"{os.fspath(path)}: expected a network of {np.dtype(dtype)}, found one of {network.dtype}"
         )
-    return cast("Network[F]", network)
+    return network
+
+
+def _is_of(network: Network[np.float32] | Network[np.float64], dtype: type[F]) -> TypeGuard[Network[F]]:
+    return network.dtype == dtype
 
 
 def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:

@@ -335,15 +335,17 @@ class Network(Generic[F, Y_co]):
             MissingExtraError: metrics without scikit-learn.
         """
         takes = format_of(self._chain, label_smoothing)
+        targets: Targets[F] = y
+        held_out: ValidationData[F] | None = validation_data
         if validation_split:
             if validation_data is not None:
                 raise SettingError("give validation_data or validation_split, not both")
             check_same_length(x, y, "Network")
             part = split_at(len(x), validation_split)
-            first, last = (cast("Targets[F, Y_co]", y[rows]) for rows in (slice(part), slice(part, None)))
-            x, y, validation_data = x[:part], first, (x[part:], last)
+            held_out = x[part:], y[part:]
+            x, targets = x[:part], y[:part]
             sample_weight = None if sample_weight is None else sample_weight[:part]
-        samples = takes.samples(x, y, sample_weight, class_weight)
+        samples = takes.samples(x, targets, sample_weight, class_weight)
         size = min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size
         check_count("batch_size", size, 1, len(samples))
         source = ArraySource(samples, self._random if shuffle else None)
@@ -352,7 +354,7 @@ class Network(Generic[F, Y_co]):
             source,
             int(size),
             samples,
-            validation_data,
+            held_out,
             metrics,
             epochs,
             _optimizer(optimizer, learning_rate),
@@ -439,7 +441,7 @@ class Network(Generic[F, Y_co]):
         source: ArraySource[F] | BatchSource[F],
         batch_size: int | None,
         trained: CheckedSamples[F] | None,
-        validation_data: ValidationData[F, Y_co] | None,
+        validation_data: ValidationData[F] | None,
         metrics: Sequence[MetricName],
         epochs: int,
         optimizer: Optimizer,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsFloat, TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -81,17 +81,16 @@ class Recording:
             raise RecordingError("it returns a comparison; where(condition, x, y) makes numbers of it")
         return cls(arity, tuple(steps), result.place)
 
-    def __call__(self, *arguments: Any) -> Values:
+    def __call__(self, *arguments: Values) -> Values:
         """Replays it on arrays, or on symbols."""
         values = list(arguments)
 
-        def value(operand: Operand) -> Any:
+        def value(operand: Operand) -> Values | float:
             return values[operand.index] if isinstance(operand, Place) else operand
 
         for step in self.steps:
             values += [function_named(step.name)(*map(value, step.operands))]
-        result: Values = values[self.result.index]
-        return result
+        return values[self.result.index]
 
     @property
     def digest(self) -> str:
@@ -168,12 +167,12 @@ def operand_of(value: object) -> Operand:
     raise RecordingError(f"{type(value).__name__} is neither an argument nor a number; {ADVICE}")
 
 
-def function_named(name: str) -> Callable[..., Any]:
+def function_named(name: str) -> Callable[..., Values]:
     """The function of NumPy or SciPy with that name."""
     if name in {"erf", "erfc"}:
         from scipy import special
 
-        function: Callable[..., Any] = getattr(special, name)
+        function: Callable[..., Values] = getattr(special, name)
         return function
-    found: Callable[..., Any] = getattr(np, name)
+    found: Callable[..., Values] = getattr(np, name)
     return found

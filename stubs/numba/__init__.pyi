@@ -1,8 +1,9 @@
 """What typednn's kernels use of numba, and no more; for our own checking."""
 
 from collections.abc import Callable, Collection
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
+import numpy as np
 from numba import types as types
 
 _P = ParamSpec("_P")
@@ -10,7 +11,7 @@ _R = TypeVar("_R")
 
 __version__: str
 
-def from_dtype(dtype: Any) -> types.Type: ...
+def from_dtype(dtype: np.dtype[np.floating]) -> types.Type: ...
 def njit(
     *,
     cache: bool = ...,

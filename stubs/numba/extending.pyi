@@ -1,7 +1,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-def intrinsic(function: Callable[..., Any], /) -> Callable[..., Any]: ...
+from llvmlite.ir import Value
+from numba.core.typing.templates import Signature
+
+def intrinsic(function: Callable[..., tuple[Signature, Callable[..., Value]]], /) -> Callable[..., Any]: ...
 def overload(
     func: Callable[..., Any],
     jit_options: Mapping[str, Any] = ...,

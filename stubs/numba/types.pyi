@@ -7,9 +7,8 @@ class Type:
     def __call__(self, *args: Type) -> Signature: ...
 
 class Array(Type):
-    dtype: Type
-    ndim: int
-    layout: str
+    @property
+    def dtype(self) -> Type: ...
     def __init__(
         self,
         dtype: Type,

@@ -7,16 +7,14 @@ which is kept on disk, knows the names of the tables. At first each address is t
 compiles the loop, puts its address in the place of its own, and calls it.
 """
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# Formulas written as lambdas have no types, and pointers have few.
+# pyright: reportUnknownLambdaType=false
+# Formulas written as lambdas have no types.
 
 from __future__ import annotations
 
 import _thread
 import ctypes
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -25,9 +23,10 @@ from numba import from_dtype, types
 from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
+from typednn_kernels.arrays import Values
 from typednn_kernels.compiled.cache import keep
 from typednn_kernels.compiled.jit import CACHE
-from typednn_kernels.compiled.loops import Formula, elementwise, sums
+from typednn_kernels.compiled.loops import Formula, Operand, elementwise, sums
 from typednn_kernels.compiled.views import PYTHON_ONLY
 from typednn_kernels.recordings import Recording
 
@@ -36,7 +35,7 @@ CAPACITY = 1024
 
 TABLES: list[ByAddress] = []
 
-REAL: dict[np.dtype[Any], tuple[Any, llvm.Type]] = {
+REAL: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], llvm.Type]] = {
     np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
@@ -62,7 +61,7 @@ class ByAddress:
         operands: str,
         source: Callable[[int], Formula | None],
         codes: Iterable[int],
-        adapted: Callable[[Any], Formula | None] = lambda formula: formula,
+        adapted: Callable[..., Formula | None] = lambda formula: formula,
         *,
         sums: bool = False,
     ) -> None:
@@ -70,9 +69,9 @@ class ByAddress:
         self.operands: str = operands
         self.source: Callable[[int], Formula | None] = source
         self.codes: tuple[int, ...] = tuple(codes)
-        self.adapted: Callable[[Any], Formula | None] = adapted
+        self.adapted: Callable[..., Formula | None] = adapted
         self.sums: bool = sums
-        self.addresses: dict[np.dtype[Any], NDArray[np.int64]] = {
+        self.addresses: dict[np.dtype[np.floating], NDArray[np.int64]] = {
             dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL
         }
         self.kept: list[object] = []
@@ -88,7 +87,9 @@ class ByAddress:
         """The formula of a code."""
         return self.adapted(self.source(code))
 
-    def call(self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Any) -> llvm.Value:
+    def call(
+        self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
+    ) -> llvm.Value:
         """Calls a loop over the formula of the code."""
         values = [each.value if each.data is None else each.data for each in operands]
         real = next(each.data.type.pointee for each in operands if each.data is not None)
@@ -103,7 +104,7 @@ class ByAddress:
         address = builder.gep(table, [WORD(0), code], inbounds=True)
         return builder.call(builder.load(address), [code, n, *values])
 
-    def compile(self, dtype: np.dtype[Any], code: int) -> int:
+    def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
         """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
         formula, real = self.formula(code), from_dtype(dtype)
         kinds = [types.CPointer(real) if each == "v" else real for each in self.operands]
@@ -118,10 +119,9 @@ class ByAddress:
         loop.compile()
         self.kept.append(loop)
         self.addresses[dtype][code] = loop.address
-        address: int = loop.address
-        return address
+        return loop.address
 
-    def _symbol(self, dtype: np.dtype[Any]) -> str:
+    def _symbol(self, dtype: np.dtype[np.floating]) -> str:
         return f"typednn_{self.name}_{dtype}"
 
     def _file(self, code: int) -> str:
@@ -129,23 +129,23 @@ class ByAddress:
         source = self.source(code)
         return f"{self.name}-{source.digest if isinstance(source, Recording) else code}"
 
-    def _prototype(self, dtype: np.dtype[Any]) -> Any:
+    def _prototype(self, dtype: np.dtype[np.floating]) -> type[ctypes._CFunctionType]:
         real, _ = REAL[dtype]
         kinds = [ctypes.c_void_p if each == "v" else real for each in self.operands]
         return ctypes.CFUNCTYPE(real if self.sums else None, ctypes.c_int64, ctypes.c_int64, *kinds)
 
-    def _first_call(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
+    def _first_call(self, dtype: np.dtype[np.floating]) -> Callable[..., object]:
         real, _ = REAL[dtype]
 
-        def run(code: int, n: int, *operands: Any) -> Any:
+        def run(code: int, n: int, *operands: float) -> object:
             try:
                 return self._prototype(dtype)(self.compile(dtype, code))(code, n, *operands)
             except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
-                arrays: list[Any] = [
+                arrays: list[Values] = [
                     np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
-                    if letter == "v"
-                    else dtype.type(each)
-                    for letter, each in zip(self.operands, operands, strict=True)
+                    if isinstance(each, int)
+                    else np.array(each, dtype)
+                    for each in operands
                 ]
                 if isinstance(error, KeyboardInterrupt):
                     _thread.interrupt_main()
@@ -153,9 +153,10 @@ class ByAddress:
 
         return run
 
-    def _in_python(self, code: int, arrays: list[Any]) -> float | None:
+    def _in_python(self, code: int, arrays: list[Values]) -> float | None:
         """The same in NumPy, for the call in which the compiler failed or was interrupted."""
-        formula: Any = self.formula(code)
+        formula = self.formula(code)
+        assert formula is not None
         with np.errstate(all="ignore"):
             if self.sums:
                 return float(np.sum(formula(*arrays)))
@@ -164,7 +165,7 @@ class ByAddress:
         return None
 
 
-def compile_all(dtype: np.dtype[Any]) -> None:
+def compile_all(dtype: np.dtype[np.floating]) -> None:
     """Compiles all loops of the library."""
     for table in [] if PYTHON_ONLY else TABLES:
         for code in table.codes:
@@ -174,7 +175,7 @@ def compile_all(dtype: np.dtype[Any]) -> None:
 def of_two(kernel: Formula) -> Formula:
     """A function that numba compiles: a kernel of one formula and two operands."""
 
-    def loop(_code: int, n: int, x: Any, y: Any) -> Any:
+    def loop(_code: int, n: int, x: object, y: object) -> object:
         return kernel(0, n, x, y)
 
     return loop
@@ -183,7 +184,7 @@ def of_two(kernel: Formula) -> Formula:
 def of_three(kernel: Formula) -> Formula:
     """The same with three operands."""
 
-    def loop(_code: int, n: int, x: Any, y: Any, z: Any) -> Any:
+    def loop(_code: int, n: int, x: object, y: object, z: object) -> object:
         return kernel(0, n, x, y, z)
 
     return loop
@@ -192,7 +193,7 @@ def of_three(kernel: Formula) -> Formula:
 def of_four(kernel: Formula) -> Formula:
     """The same with four operands."""
 
-    def loop(_code: int, n: int, x: Any, y: Any, z: Any, result: Any) -> Any:
+    def loop(_code: int, n: int, x: object, y: object, z: object, result: object) -> object:
         return kernel(0, n, x, y, z, result)
 
     return loop

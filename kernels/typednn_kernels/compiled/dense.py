@@ -1,7 +1,6 @@
 """The linear part of a layer: loops for one sample, tiles for more."""
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, share
-from typednn_kernels.compiled.loops import Formula, elementwise
+from typednn_kernels.compiled.loops import Loop, elementwise
 from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 
-scaled: Formula = elementwise(lambda x, factor: x * factor)
-added: Formula = elementwise(lambda x, y: x + y)
-weighted: Formula = elementwise(lambda total, x, weight: total + weight * x)
-four_weighted: Formula = elementwise(
+scaled: Loop = elementwise(lambda x, factor: x * factor)
+added: Loop = elementwise(lambda x, y: x + y)
+weighted: Loop = elementwise(lambda total, x, weight: total + weight * x)
+four_weighted: Loop = elementwise(
     lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
 )
-descended: Formula = elementwise(lambda row, slope, rate: row - rate * slope)
+descended: Loop = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, plus a row, plus or minus a multiple of a row."""
 
 

@@ -1,7 +1,6 @@
 """Activation values and slopes."""
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.jit import entry, kernel, share
-from typednn_kernels.compiled.loops import CHUNK, Formula, elementwise, formula, maxima, sums
+from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.elementary import exp, where
@@ -53,26 +52,26 @@ OTHER_SLOPES = ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope, O
 OTHER_PRODUCTS = ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, OTHERS, _times)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
-value_of: Formula = elementwise(*VALUES, others=OTHER_VALUES)
-product_of: Formula = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
-all_values: Formula = elementwise(*VALUES, threads=True, others=OTHER_VALUES)
-all_slopes: Formula = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
-all_products: Formula = elementwise(*PRODUCTS, threads=True, others=OTHER_PRODUCTS)
+value_of: Loop = elementwise(*VALUES, others=OTHER_VALUES)
+product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
+all_values: Loop = elementwise(*VALUES, threads=True, others=OTHER_VALUES)
+all_slopes: Loop = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
+all_products: Loop = elementwise(*PRODUCTS, threads=True, others=OTHER_PRODUCTS)
 """The first are part of a training step, which has threads of its own."""
 
 largest: Formula = maxima(lambda a: a)
 total: Formula = sums(lambda y: y)
 inner: Formula = sums(_product)
-copies: Formula = elementwise(lambda x: x)
-exponentials: Formula = elementwise(shifted_exp)
-quotients: Formula = elementwise(lambda y, divisor: y / divisor)
-softmax_products: Formula = elementwise(_jacobian_product)
+copies: Loop = elementwise(lambda x: x)
+exponentials: Loop = elementwise(shifted_exp)
+quotients: Loop = elementwise(lambda y, divisor: y / divisor)
+softmax_products: Loop = elementwise(_jacobian_product)
 
 sum_of_exponentials: Formula = sums(shifted_exp)
 decayed: Formula = formula(lambda mass, rise: mass * exp(rise))
-long_softmax: Formula = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
+long_softmax: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
 long_inner: Formula = sums(_product, threads=True)
-long_softmax_products: Formula = elementwise(_jacobian_product, threads=True)
+long_softmax_products: Loop = elementwise(_jacobian_product, threads=True)
 
 
 @kernel

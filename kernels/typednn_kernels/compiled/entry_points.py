@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from typednn_kernels.interface import Kernels
 class EntryPoints:
     """The kernels for a dtype; each is compiled, or read from disk, when it is first asked for."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
         self._dtype = dtype
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -33,12 +33,12 @@ class EntryPoints:
 
 
 @cache
-def kernels_for(dtype: np.dtype[Any]) -> Kernels:
+def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
     """The kernels for float32 or float64."""
     return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made when asked for
 
 
-def prepare(dtype: np.dtype[Any]) -> None:
+def prepare(dtype: np.dtype[np.floating]) -> None:
     """Compiles all kernels for a dtype."""
     for name in compiled.__all__:
         getattr(kernels_for(dtype), name)

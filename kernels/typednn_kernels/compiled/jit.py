@@ -13,11 +13,12 @@ numba.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.dispatcher import Dispatcher
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import cache_folder, keep
@@ -28,27 +29,31 @@ R = TypeVar("R")
 
 CACHE = cache_folder()
 
+_compiled = partial(numba.njit, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)
+"""Compiles a function for the dtypes of a call at its first call with them.
+
+`_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.
+"""
+
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that Python calls, and keeps its machine code on disk."""
-    dispatcher = _compiled(function, fastmath={"contract"}, nogil=True)
+    dispatcher = _compiled(fastmath={"contract"}, nogil=True)(function)
     if CACHE and not PYTHON_ONLY:
         keep(dispatcher, CACHE, function.__name__)
     return dispatcher
 
 
-def machine_code(entry: Callable[P, R], dtype: np.dtype[Any]) -> Callable[P, R]:
+def machine_code(entry: Callable[P, R], dtype: np.dtype[np.floating]) -> Callable[P, R]:
     """What an entry is for a dtype, as a function that checks no types."""
-    if PYTHON_ONLY:
+    if not isinstance(entry, Dispatcher):
         return entry
-    dispatcher: Any = entry
     kinds = _kinds(numba.from_dtype(dtype))
-    annotations = dict(dispatcher.py_func.__annotations__)
+    annotations = dict(entry.py_func.__annotations__)
     annotations.pop("return")
     signature = tuple(kinds[annotation] for annotation in annotations.values())
-    dispatcher.compile(signature)
-    point: Callable[P, R] = dispatcher.overloads[signature].entry_point
-    return point
+    entry.compile(signature)
+    return entry.overloads[signature].entry_point
 
 
 def _kinds(real: types.Type) -> dict[str, types.Type]:
@@ -63,12 +68,12 @@ def _kinds(real: types.Type) -> dict[str, types.Type]:
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A function that becomes part of the entries and reductions that call it, with their options."""
-    return _compiled(function, fastmath={"contract"}, inline="always")
+    return _compiled(fastmath={"contract"}, inline="always")(function)
 
 
 def routine(function: Callable[P, R]) -> Callable[P, R]:
     """A function that entries call: compiled once for all of them, which costs a call."""
-    return _compiled(function, fastmath={"contract"})
+    return _compiled(fastmath={"contract"})(function)
 
 
 def share(function: Callable[P, None]) -> Callable[P, None]:
@@ -78,15 +83,4 @@ def share(function: Callable[P, None]) -> Callable[P, None]:
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that kernels call; sums may be reordered, which vectorises them."""
-    return _compiled(function, fastmath={"contract", "reassoc"}, forceinline=True)
-
-
-def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
-    """Compiles a function for the dtypes of a call at its first call with them.
-
-    `_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.
-    """
-    dispatcher: Callable[P, R] = numba.njit(
-        error_model="numpy", no_cfunc_wrapper=True, _nrt=False, **options
-    )(function)
-    return dispatcher
+    return _compiled(fastmath={"contract", "reassoc"}, forceinline=True)(function)

@@ -7,20 +7,21 @@ each formula, and vectorises however many numbers there are.
 All arrays are C-contiguous and taken in flat order, whatever their shape. Nothing is checked.
 """
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, overload
 
 from typednn_kernels.arrays import Values
@@ -35,10 +36,11 @@ from typednn_kernels.compiled.symbols import (
     write_all,
 )
 from typednn_kernels.compiled.threads import LEAST, in_threads
-from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, widen
+from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, _Typed, widen
 from typednn_kernels.elementary import where
 
-Formula = Callable[..., Any]
+Formula: TypeAlias = Callable[..., Number]
+Loop: TypeAlias = Callable[..., None]
 
 FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
@@ -69,7 +71,7 @@ def elementwise(
     threads: bool = False,
     indexed: bool = False,
     others: Others | None = None,
-) -> Formula:
+) -> Loop:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
@@ -78,7 +80,7 @@ def elementwise(
     arguments, as a word of 32 bits.
     """
 
-    def python(code: int, n: int, *arrays: Any) -> None:
+    def python(code: int, n: int, *arrays: Values) -> None:
         formula, operands = _chosen(formulas, others, code), _heads(n, arrays)
         index = [np.arange(n, dtype=np.uint32)] * indexed
         if formula is not None:
@@ -87,16 +89,30 @@ def elementwise(
             for out, result in zip(operands[-outs:], results if outs > 1 else (results,), strict=False):
                 out[...] = result
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         kinds, (code, n, packed) = signature.args[2], values
 
-        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, values: Sequence[Any]) -> None:
+        def compute(
+            builder: llvm.IRBuilder,
+            code: llvm.Value,
+            start: llvm.Value,
+            n: llvm.Value,
+            values: Sequence[llvm.Value],
+        ) -> None:
             operands = _operands(context, builder, kinds, values, start)
             arguments: list[Operand | Index] = [*[Index(builder, start)] * indexed, *operands[:-outs]]
             _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
             _otherwise(builder, code, formulas, others, n, operands)
 
-        def compute_part(builder: llvm.IRBuilder, _part: Any, start: Any, stop: Any, operands: Any) -> None:
+        def compute_part(
+            builder: llvm.IRBuilder,
+            _part: llvm.Value,
+            start: llvm.Value,
+            stop: llvm.Value,
+            operands: Sequence[llvm.Value],
+        ) -> None:
             compute(builder, operands[0], start, builder.sub(stop, start), operands[1:])
 
         operands = cgutils.unpack_tuple(builder, packed)
@@ -106,7 +122,7 @@ def elementwise(
             compute(builder, code, n.type(0), n, operands)
         return context.get_dummy_value()
 
-    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
@@ -115,8 +131,8 @@ def elementwise(
 def _write_loops(
     builder: llvm.IRBuilder,
     formulas: Sequence[Formula | None],
-    code: Any,
-    n: Any,
+    code: llvm.Value,
+    n: llvm.Value,
     arguments: Sequence[Operand | Index],
     outs: Sequence[Operand],
 ) -> None:
@@ -134,7 +150,7 @@ class Fold:
     neutral: float
     combine: Callable[[Symbol, Symbol], llvm.Value]
     join: Callable[[Symbol, Symbol, Symbol], tuple[llvm.Value, llvm.Value]]
-    in_python: Callable[[Values], Any]
+    in_python: Callable[[Values], np.floating]
 
 
 def _add(total: Symbol, term: Symbol) -> llvm.Value:
@@ -172,26 +188,40 @@ def maxima(*formulas: Formula | None) -> Formula:
 def _folds(
     formulas: Sequence[Formula | None], fold: Fold, *, threads: bool, others: Others | None
 ) -> Formula:
-    def python(code: int, n: int, *arrays: Any) -> Any:
+    def python(code: int, n: int, *arrays: Values) -> np.floating:
         formula = _chosen(formulas, others, code)
         if formula is None:
             return arrays[0].dtype.type(fold.neutral)
         with np.errstate(all="ignore"):
             return fold.in_python(formula(*_heads(n, arrays)))
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         real, kinds, (code, n, packed) = signature.return_type, signature.args[2], values
         kind = context.get_value_type(real)
         operands = cgutils.unpack_tuple(builder, packed)
 
-        def compute(builder: llvm.IRBuilder, code: Any, start: Any, n: Any, operands: Any) -> llvm.Value:
+        def compute(
+            builder: llvm.IRBuilder,
+            code: llvm.Value,
+            start: llvm.Value,
+            n: llvm.Value,
+            operands: Sequence[llvm.Value],
+        ) -> llvm.Value:
             arguments = _operands(context, builder, kinds, operands, start)
             result = _write_fold(builder, formulas, fold, kind, code, n, arguments)
             place = cgutils.alloca_once_value(builder, result)
             _otherwise(builder, code, formulas, others, n, arguments, place)
             return builder.load(place)
 
-        def compute_part(builder: llvm.IRBuilder, part: Any, start: Any, stop: Any, operands: Any) -> None:
+        def compute_part(
+            builder: llvm.IRBuilder,
+            part: llvm.Value,
+            start: llvm.Value,
+            stop: llvm.Value,
+            operands: Sequence[llvm.Value],
+        ) -> None:
             code, results, *others = operands
             result = compute(builder, code, start, builder.sub(stop, start), others)
             builder.store(result, builder.gep(results, [part]))
@@ -206,7 +236,7 @@ def _folds(
             builder.store(fold.combine(Symbol(builder, builder.load(total)), part), total)
         return builder.load(total)
 
-    def typer(_context: Any, code: Any, n: Any, *arrays: Any) -> Any:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
@@ -216,9 +246,9 @@ def _write_fold(
     builder: llvm.IRBuilder,
     formulas: Sequence[Formula | None],
     fold: Fold,
-    kind: Any,
-    code: Any,
-    n: Any,
+    kind: llvm.Type,
+    code: llvm.Value,
+    n: llvm.Value,
     arguments: Sequence[Operand],
 ) -> llvm.Value:
     total, rest, part = (
@@ -258,8 +288,10 @@ def _write_fold(
 def formula(function: Formula) -> Formula:
     """A formula that kernels call with scalars of one dtype."""
 
-    def typer(_context: Any, *arguments: Any) -> Any:
-        def generate(_target: Any, builder: llvm.IRBuilder, _signature: Any, values: Any) -> llvm.Value:
+    def typer(_context: object, *arguments: types.Type) -> _Typed:
+        def generate(
+            _target: object, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
             return write(function, builder, cgutils.unpack_tuple(builder, values[0]))
 
         return arguments[0](types.StarArgTuple.from_types(arguments)), generate
@@ -267,14 +299,14 @@ def formula(function: Formula) -> Formula:
     return function if PYTHON_ONLY else intrinsic(typer)
 
 
-def means(elementary: Formula) -> Callable[[Callable[[Any], Formula]], None]:
+def means(elementary: Formula) -> Callable[[Callable[[Symbol], Formula]], None]:
     """Registers what an elementary function is in formulas, and in kernels that call it.
 
     The decorated function gets the symbol of the argument and returns the formula for its dtype.
     """
 
-    def register(choose: Callable[[Any], Formula]) -> None:
-        def meaning(*arguments: Any) -> Any:
+    def register(choose: Callable[[Symbol], Formula]) -> None:
+        def meaning(*arguments: Symbol) -> Number:
             return choose(*arguments)(*arguments)
 
         if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
@@ -289,7 +321,7 @@ def is_float32(argument: object) -> bool:
     return isinstance(argument, Symbol) and argument.value.type == SINGLE
 
 
-def _heads(n: int, arrays: Sequence[Any]) -> list[Any]:
+def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
     """What a loop of n steps works on, in Python."""
     return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
 
@@ -298,11 +330,16 @@ class Operand:
     """An argument of a loop: the elements of an array from `start` on, or a scalar, the same for all."""
 
     def __init__(
-        self, context: Any, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value, start: llvm.Value
+        self,
+        context: BaseContext,
+        builder: llvm.IRBuilder,
+        kind: types.Type,
+        value: llvm.Value,
+        start: llvm.Value,
     ) -> None:
         self.builder: llvm.IRBuilder = builder
         self.value: llvm.Value = value
-        self.data: Any = None
+        self.data: llvm.Value | None = None
         if isinstance(kind, types.Array | types.CPointer):
             is_array = isinstance(kind, types.Array)
             data = context.make_array(kind)(context, builder, value).data if is_array else value
@@ -310,6 +347,7 @@ class Operand:
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
+        assert self.data is not None
         return self.builder.gep(self.data, [index], inbounds=True)
 
     def at(self, index: llvm.Value) -> llvm.Value:
@@ -330,7 +368,11 @@ class Index:
 
 
 def _operands(
-    context: Any, builder: llvm.IRBuilder, kinds: Sequence[Any], values: Sequence[Any], start: llvm.Value
+    context: BaseContext,
+    builder: llvm.IRBuilder,
+    kinds: Sequence[types.Type],
+    values: Sequence[llvm.Value],
+    start: llvm.Value,
 ) -> list[Operand]:
     """The operands of a loop that begins somewhere."""
     pairs = zip(kinds, values, strict=True)
@@ -338,8 +380,8 @@ def _operands(
 
 
 def _cases(
-    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Any]
-) -> Iterator[Callable[..., Any]]:
+    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Formula | None]
+) -> Iterator[Formula]:
     """Goes through the formulas; what is written while at one runs only for its code."""
     after = builder.append_basic_block("after")
     choice = builder.switch(code, after)
@@ -356,7 +398,7 @@ def _cases(
 def _otherwise(
     builder: llvm.IRBuilder,
     code: llvm.Value,
-    formulas: Sequence[Any],
+    formulas: Sequence[Formula | None],
     others: Others | None,
     n: llvm.Value,
     operands: Sequence[Operand],
@@ -429,13 +471,13 @@ class _Distinct(llvm.MDValue):
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
-    def descr(self, buf: Any) -> None:
+    def descr(self, buf: list[str]) -> None:
         part: list[str] = []
         super().descr(part)
         buf += ("distinct ", *part)
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[Any, ...]]) -> _Distinct:
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node

@@ -1,7 +1,6 @@
 """The normalisation of a layer, and dropout."""
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
@@ -13,26 +12,26 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.dense import scaled, sum_rows, weighted
 from typednn_kernels.compiled.elementwise import copies, inner, total
 from typednn_kernels.compiled.jit import entry, kernel, routine
-from typednn_kernels.compiled.loops import Formula, elementwise, formula, sums
+from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.normalizations import BATCH
 
-differences: Formula = elementwise(lambda z, mean: z - mean)
+differences: Loop = elementwise(lambda z, mean: z - mean)
 sum_of_differences: Formula = sums(lambda z, first: z - first)
-added_differences: Formula = elementwise(lambda total, z, first: total + (z - first))
-added_squares: Formula = elementwise(lambda total, z: total + z * z)
-means: Formula = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
-factors_of: Formula = elementwise(normalizations.factor)
+added_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
+added_squares: Loop = elementwise(lambda total, z: total + z * z)
+means: Loop = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
+factors_of: Loop = elementwise(normalizations.factor)
 factor_of: Formula = formula(normalizations.factor)
-scaled_and_shifted: Formula = elementwise(normalizations.scaled_and_shifted)
-moved: Formula = elementwise(normalizations.moved)
-slopes: Formula = elementwise(normalizations.slope_by_z)
-batch_slopes: Formula = elementwise(
+scaled_and_shifted: Loop = elementwise(normalizations.scaled_and_shifted)
+moved: Loop = elementwise(normalizations.moved)
+slopes: Loop = elementwise(normalizations.slope_by_z)
+batch_slopes: Loop = elementwise(
     lambda dLda, z, gain, dLdBias, dLdGain, share, factor: normalizations.slope_by_z(
         dLda, z, dLdBias * share, dLdGain * share, gain * factor
     )
 )
-drops: Formula = elementwise(dropout.dropped, indexed=True)
+drops: Loop = elementwise(dropout.dropped, indexed=True)
 
 
 @kernel

@@ -1,7 +1,6 @@
 """The output layer: losses, their slopes, and the first error signal."""
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typednn_kernels.compiled.elementwise import (
     total,
 )
 from typednn_kernels.compiled.jit import entry, kernel, share
-from typednn_kernels.compiled.loops import Formula, elementwise, formula, sums
+from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.elementary import log
@@ -51,16 +50,16 @@ OTHER_SLOPES = ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, 
 
 sum_of_terms: Formula = sums(*TERMS, others=OTHER_TERMS)
 sum_of_stable_terms: Formula = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
-slope_of: Formula = elementwise(*SLOPES, others=OTHER_SLOPES)
+slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
 long_sum_of_terms: Formula = sums(*TERMS, threads=True, others=OTHER_TERMS)
 long_sum_of_stable_terms: Formula = sums(*STABLE_TERMS, threads=True, others=OTHER_STABLE_TERMS)
-all_slopes: Formula = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
+all_slopes: Loop = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
 """The first are part of a training step, which has threads of its own."""
 
 canonical_of: Callable[[int], int] = kernel(canonical)
 mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
 log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
-canonical_error: Formula = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+canonical_error: Loop = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
 
 
 @kernel

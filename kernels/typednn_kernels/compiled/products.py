@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.linalg import check_blas_return
 
@@ -26,7 +28,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
-from typednn_kernels.compiled.views import PYTHON_ONLY
+from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed
 
 PANEL = 3
 """Vectors in a row of a tile."""
@@ -263,7 +265,7 @@ def _raised(
 
 
 def _by_blas(
-    context: Any,
+    context: BaseContext,
     builder: llvm.IRBuilder,
     real: llvm.Type,
     x_turned: bool,
@@ -283,10 +285,12 @@ def _by_blas(
     check_blas_return(context, builder, builder.call(function, values))
 
 
-def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
+def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., None]:
     """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)`."""
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         kinds = [*signature.args[:-1], *signature.args[-1]]
         arguments = [*values[:-1], *cgutils.unpack_tuple(builder, values[-1])]
         operands = [Operand(context, builder, *each, INDEX(0)) for each in zip(kinds, arguments, strict=True)]
@@ -311,15 +315,31 @@ def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., Any]:
         return context.get_dummy_value()
 
     def typer(
-        _context: Any, m: Any, n: Any, k: Any, x: Any, x_row: Any, y: Any, y_row: Any, *rest: Any
-    ) -> Any:
+        _context: object,
+        m: types.Type,
+        n: types.Type,
+        k: types.Type,
+        x: types.Array,
+        x_row: types.Type,
+        y: types.Array,
+        y_row: types.Type,
+        *rest: types.Type,
+    ) -> _Typed:
         return types.none(m, n, k, x, x_row, y, y_row, types.StarArgTuple.from_types(rest)), generate
 
     return intrinsic(typer)
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or PYTHON_ONLY:
     Flat: TypeAlias = Vector[F] | Matrix[F]
+
+    def _matrix(array: Flat[F], rows: int, columns: int, row: int) -> Matrix[F]:
+        strides = row * array.itemsize, array.itemsize
+        return np.lib.stride_tricks.as_strided(array.reshape(-1), (rows, columns), strides)
+
+    def _in_python(out: Matrix[F], x: Matrix[F], y: Matrix[F], bias: Vector[F] | float = 0) -> None:
+        with np.errstate(all="ignore"):
+            np.add(x @ y, bias, out=out)
 
     def rows_by_rows(
         m: int,
@@ -332,36 +352,19 @@ if TYPE_CHECKING:
         bias: Vector[F],
         out: Flat[F],
         out_row: int,
-    ) -> None: ...
+    ) -> None:
+        turned = _matrix(y, n, k, y_row).T
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), turned, bias[:n])
+
     def rows_by_columns(
         m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
-    ) -> None: ...
+    ) -> None:
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
+
     def columns_by_columns(
         m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
-    ) -> None: ...
-
-elif PYTHON_ONLY:
-
-    def _matrix(array: Any, rows: int, columns: int, row: int) -> Any:
-        strides = row * array.itemsize, array.itemsize
-        return np.lib.stride_tricks.as_strided(array.reshape(-1), (rows, columns), strides)
-
-    def _in_python(out: Any, x: Any, y: Any, bias: Any = 0) -> None:
-        with np.errstate(all="ignore"):
-            np.add(x @ y, bias, out=out)
-
-    def rows_by_rows(m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any) -> None:
-        bias, out, out_row = rest
-        y = _matrix(y, n, k, y_row).T
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), y, bias[:n])
-
-    def rows_by_columns(m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any) -> None:
-        _in_python(_matrix(rest[0], m, n, rest[1]), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
-
-    def columns_by_columns(
-        m: int, n: int, k: int, x: Any, x_row: int, y: Any, y_row: int, *rest: Any
     ) -> None:
-        _in_python(_matrix(rest[0], m, n, rest[1]), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
+        _in_python(_matrix(out, m, n, out_row), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
 
 else:
     rows_by_rows = _intrinsic(x_turned=False, y_turned=True)

@@ -67,22 +67,25 @@ class Symbol(NDArrayOperatorsMixin):
         """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
         raise TypeError("a formula chooses with where, maximum and minimum")
 
-    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Any) -> Number:
+    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Symbol | float) -> Number:
         """Writes the instructions of an operator or function."""
         return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
 
     def __array_function__(
-        self, function: Callable[..., Any], _types: object, args: tuple[Any, ...], _kwargs: object
+        self,
+        function: Callable[..., object],
+        _types: object,
+        args: tuple[Symbol, Symbol | float, Symbol | float],
+        _kwargs: object,
     ) -> Symbol:
         """Writes the instruction of `np.where`."""
         if function is not np.where:
             raise TypeError(f"{function.__name__} is not a word for formulas")
         condition, x, y = args
-        typed = next((each for each in (x, y) if isinstance(each, Symbol)), self)
-        typed = self._constant(x) if typed is self else typed
+        typed = x if isinstance(x, Symbol) else y if isinstance(y, Symbol) else self._constant(x)
         return typed.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
 
-    def _constant(self, number: Any) -> Symbol:
+    def _constant(self, number: float) -> Symbol:
         """The symbol of a NumPy scalar."""
         return self.like(
             ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number))
@@ -148,13 +151,13 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
 """By the name of NumPy's function. `compiled.elementary` adds exp, log and the like."""
 
 
-def write(formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+def write(formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     """Writes a formula of floats of one type, and of words, and returns its result."""
     return write_all(formula, builder, arguments)[0]
 
 
 def write_all(
-    formula: Callable[..., Any], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
+    formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
 ) -> list[ir.Value]:
     """Writes a formula that may return several results, and returns them."""
     symbols = [(Word if each.type == WORD else Symbol)(builder, each) for each in arguments]

@@ -8,12 +8,14 @@ to itself, and then sleeps, so that on a busy machine the others get the core th
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.compiled.threads import (
@@ -29,7 +31,7 @@ from typednn_kernels.compiled.threads import (
     provide,
     smaller,
 )
-from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY
+from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
 PATIENCE = 4000
 """So many times a member looks before it sleeps: for some 200 µs."""
@@ -50,10 +52,12 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
     its place among them, from 0 on, and the `meeting` at which `meet` waits.
     """
 
-    def python(_wanted: int, *arguments: Any) -> None:
+    def python(_wanted: int, *arguments: object) -> None:
         member(0, 1, 0, *arguments)
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
         compiled = linked(context, member, kinds)
@@ -100,14 +104,16 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
         _call(builder, "pthread_mutex_destroy", _place(builder, meeting, LOCK))
         return context.get_dummy_value()
 
-    def typer(_context: Any, wanted: Any, *arguments: Any) -> Any:
+    def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> _Typed:
         return types.none(wanted, types.StarArgTuple.from_types(arguments)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
-def _meet(_context: Any, meeting: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, _signature: Any, values: Any) -> Any:
+def _meet(_context: object, meeting: types.Type) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         common = builder.inttoptr(values[0], _INDEX.as_pointer())
         arrived = builder.gep(common, [_INDEX(ARRIVED)])
         members = _load(builder, common, MEMBERS)
@@ -204,11 +210,7 @@ def _wait_for_change(builder: llvm.IRBuilder, meeting: llvm.Value, place: int, k
     builder.position_at_end(after)
 
 
-if TYPE_CHECKING:
-
-    def meet(meeting: int) -> None: ...
-
-elif PYTHON_ONLY:
+if TYPE_CHECKING or PYTHON_ONLY:
 
     def meet(meeting: int) -> None:
         pass

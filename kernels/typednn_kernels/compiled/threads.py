@@ -11,15 +11,19 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from ctypes import CDLL, CFUNCTYPE, addressof, c_int, c_void_p, cast
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from llvmlite import binding
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.compiler import CompileResult
+from numba.core.dispatcher import Dispatcher
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY
+from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 from typednn_kernels.cores import THREADS
 
 LEAST = 1 << 18
@@ -58,34 +62,40 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
     parts there were is returned.
     """
 
-    def python(count: int, _least: int, *arguments: Any) -> int:
+    def python(count: int, _least: int, *arguments: object) -> int:
         share(0, 0, count, *arguments)
         return 1
 
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> llvm.Value:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         count, least, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
         compiled = linked(context, share, kinds)
 
         def call(
-            inner: llvm.IRBuilder, part: Any, start: Any, stop: Any, arguments: Sequence[llvm.Value]
+            inner: llvm.IRBuilder,
+            part: llvm.Value,
+            start: llvm.Value,
+            stop: llvm.Value,
+            arguments: Sequence[llvm.Value],
         ) -> None:
             operands = [part, start, stop, *arguments]
             context.call_internal_no_propagate(inner, compiled.fndesc, types.none(*kinds), operands)
 
         return in_threads(builder, count, least, cgutils.unpack_tuple(builder, packed), call)
 
-    def typer(_context: Any, count: Any, least: Any, *arguments: Any) -> Any:
+    def typer(_context: object, count: types.Type, least: types.Type, *arguments: types.Type) -> _Typed:
         return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
-def linked(context: Any, share: Callable[..., None], kinds: tuple[types.Type, ...]) -> Any:
+def linked(context: BaseContext, share: Callable[..., None], kinds: tuple[types.Type, ...]) -> CompileResult:
     """A compiled function that the code being written can call."""
-    dispatcher: Any = share
-    dispatcher.compile(kinds)
-    compiled = dispatcher.overloads[kinds]
+    assert isinstance(share, Dispatcher)
+    share.compile(kinds)
+    compiled = share.overloads[kinds]
     context.active_code_library.add_linking_library(compiled.library)
     return compiled
 

@@ -1,7 +1,6 @@
 """The update of all parameters, in one pass over them."""
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
 from typednn_kernels.compiled.dense import descended
 from typednn_kernels.compiled.jit import kernel
-from typednn_kernels.compiled.loops import Formula, elementwise, sums
+from typednn_kernels.compiled.loops import Formula, Loop, elementwise, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.updates import (
     CLIP_VALUE,
@@ -40,7 +39,7 @@ def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
     )
 
 
-update_by: Formula = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
+update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
 squares: Formula = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))

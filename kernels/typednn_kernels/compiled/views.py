@@ -6,19 +6,24 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils, config
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.cores import MOST
+
+_Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
+"""What numba asks of an intrinsic: its signature, and what writes it."""
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
@@ -35,7 +40,13 @@ def widen(function: llvm.Function) -> None:
         set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
 
 
-def _view(context: Any, builder: llvm.IRBuilder, kind: Any, data: llvm.Value, shape: Sequence[Any]) -> Any:
+def _view(
+    context: BaseContext,
+    builder: llvm.IRBuilder,
+    kind: types.Type,
+    data: llvm.Value,
+    shape: Sequence[llvm.Value],
+) -> llvm.Value:
     array = context.make_array(kind)(context, builder)
     size = context.get_constant(types.intp, context.get_abi_sizeof(data.type.pointee))
     strides = [*(builder.mul(size, each) for each in shape[1:]), size]
@@ -43,8 +54,10 @@ def _view(context: Any, builder: llvm.IRBuilder, kind: Any, data: llvm.Value, sh
     return array._getvalue()
 
 
-def _part(array: Any, start: Any, *shape: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, values: Any) -> Any:
+def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
         widen(builder.function)
         array, start, *shape = values
         data = context.make_array(signature.args[0])(context, builder, array).data
@@ -54,16 +67,18 @@ def _part(array: Any, start: Any, *shape: Any) -> Any:
     return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
 
 
-def _piece(_context: Any, array: Any, start: Any, n: Any) -> Any:
+def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
     return _part(array, start, n)
 
 
-def _rows(_context: Any, array: Any, start: Any, n: Any, m: Any) -> Any:
+def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type, m: types.Type) -> _Typed:
     return _part(array, start, n, m)
 
 
-def _scratch(_context: Any, like: Any) -> Any:
-    def generate(context: Any, builder: llvm.IRBuilder, signature: Any, _values: Any) -> Any:
+def _scratch(_context: object, like: types.Array) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, _values: object
+    ) -> llvm.Value:
         places = context.get_constant(types.intp, PLACES)
         data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), places)
         return _view(context, builder, signature.return_type, data, [places])
@@ -71,21 +86,15 @@ def _scratch(_context: Any, like: Any) -> Any:
     return types.Array(like.dtype, 1, "C")(like), generate
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or PYTHON_ONLY:
 
-    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]: ...
-    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]: ...
-    def scratch(like: Vector[F]) -> Vector[F]: ...
-
-elif PYTHON_ONLY:
-
-    def piece(array: Any, start: int, n: int) -> Any:
+    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
         return array.reshape(-1)[start : start + n]
 
-    def rows(array: Any, start: int, n: int, m: int) -> Any:
+    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]:
         return piece(array, start, n * m).reshape(n, m)
 
-    def scratch(like: Any) -> Any:
+    def scratch(like: Vector[F]) -> Vector[F]:
         return np.empty(PLACES, like.dtype)
 
 else:

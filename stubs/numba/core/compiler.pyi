@@ -1,15 +1,20 @@
+from collections.abc import Callable
 from typing import Any
 
+from numba.core.codegen import CodeLibrary
 from numba.core.cpu import CPUContext
 
 class CompileResult:
     target_context: CPUContext
+    entry_point: Callable[..., Any]
+    fndesc: object
+    library: CodeLibrary
     @classmethod
     def _rebuild(
         cls,
         target_context: CPUContext,
         libdata: Any,
-        fndesc: Any,
+        fndesc: object,
         env: Any,
         signature: Any,
         objectmode: Any,

@@ -1,0 +1,13 @@
+from abc import ABCMeta
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any
+
+from numba.core.compiler import CompileResult
+from numba.types import Type
+
+class Dispatcher(metaclass=ABCMeta):
+    overloads: Mapping[tuple[Type, ...], CompileResult]
+    py_func: FunctionType
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def compile(self, sig: tuple[Type, ...]) -> None: ...
