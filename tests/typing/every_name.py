@@ -368,12 +368,12 @@ def lion(signs: Lion) -> None:
 def schedule(any_schedule: Schedule) -> None:
     assert_type(any_schedule(3), float)
     assert_type(any_schedule.start, tuple[float, ...])
-    assert_type(any_schedule.rates(np.arange(3.0), any_schedule.start), Vector64)
+    assert_type(any_schedule.rates(np.zeros(3), any_schedule.start), Vector64)
     assert_type(any_schedule.observe(any_schedule.start, 0.5), tuple[float, ...])
 
 
 def decays(step: StepDecay, exponential: ExponentialDecay, inverse: InverseTimeDecay) -> None:
-    steps = np.arange(3.0)
+    steps = np.zeros(3)
     assert_type(step.initial_learning_rate, float)
     assert_type(step.decay_steps, int)
     assert_type(step.decay_rate, float)
@@ -391,7 +391,7 @@ def decays(step: StepDecay, exponential: ExponentialDecay, inverse: InverseTimeD
 def piecewise(constants: PiecewiseConstantDecay) -> None:
     assert_type(constants.boundaries, Sequence[int])
     assert_type(constants.values, Sequence[float])
-    assert_type(constants.rates(np.arange(3.0), ()), Vector64)
+    assert_type(constants.rates(np.zeros(3), ()), Vector64)
 
 
 def cosines(cosine: CosineDecay, restarts: CosineDecayRestarts) -> None:
@@ -400,7 +400,7 @@ def cosines(cosine: CosineDecay, restarts: CosineDecayRestarts) -> None:
     assert_type(cosine.alpha, float)
     assert_type(cosine.warmup_target, float | None)
     assert_type(cosine.warmup_steps, int)
-    assert_type(cosine.rates(np.arange(3.0), ()), Vector64)
+    assert_type(cosine.rates(np.zeros(3), ()), Vector64)
     assert_type(restarts.initial_learning_rate, float)
     assert_type(restarts.first_decay_steps, int)
     assert_type(restarts.t_mul, float)
@@ -408,7 +408,7 @@ def cosines(cosine: CosineDecay, restarts: CosineDecayRestarts) -> None:
     assert_type(restarts.alpha, float)
     assert_type(restarts.warmup_target, float | None)
     assert_type(restarts.warmup_steps, int)
-    assert_type(restarts.rates(np.arange(3.0), ()), Vector64)
+    assert_type(restarts.rates(np.zeros(3), ()), Vector64)
 
 
 def one_cycle(cycle: OneCycle) -> None:
@@ -417,7 +417,7 @@ def one_cycle(cycle: OneCycle) -> None:
     assert_type(cycle.pct_start, float)
     assert_type(cycle.div_factor, float)
     assert_type(cycle.final_div_factor, float)
-    assert_type(cycle.rates(np.arange(3.0), ()), Vector64)
+    assert_type(cycle.rates(np.zeros(3), ()), Vector64)
 
 
 def plateau(reduced: ReduceOnPlateau) -> None:
@@ -428,7 +428,7 @@ def plateau(reduced: ReduceOnPlateau) -> None:
     assert_type(reduced.cooldown, int)
     assert_type(reduced.min_learning_rate, float)
     assert_type(reduced.start, tuple[float, ...])
-    assert_type(reduced.rates(np.arange(3.0), reduced.start), Vector64)
+    assert_type(reduced.rates(np.zeros(3), reduced.start), Vector64)
     assert_type(reduced.observe(reduced.start, 0.5), tuple[float, ...])
 
 
