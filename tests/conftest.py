@@ -24,6 +24,8 @@ settings.register_profile(
 settings.load_profile("typednn")
 
 PATHS = ("numpy",) if os.environ.get("TYPEDNN_BACKEND") == "numpy" else ("numpy", "numba")
+collect_ignore = [] if "numba" in PATHS else ["typednn_kernels/compiled", "benchmarks"]
+"""Where NumPy alone is under test, nothing is compiled, and nothing compared with what is."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
