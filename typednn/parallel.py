@@ -140,9 +140,7 @@ def _shared(jobs: int) -> Generator[None]:
         yield
     finally:
         with _lock:
-            _limits.reverse()  # the first is the user's
-            _limits.remove(share)
-            _limits.reverse()
+            del _limits[_limits.index(share, 1)]  # the first is the user's
             _apply()
 
 
