@@ -53,8 +53,12 @@ class KernelContest:
 
 
 def library_runs(kernel: str, *arguments: Any) -> dict[str, Call]:
-    """The calls of our two kernels of that name; without numba, of one."""
-    kernels = {PLAIN: plain}
+    """The calls of our two kernels of that name, as the library calls them; without numba, of one."""
+    kernels: dict[str, Any] = {PLAIN: plain}
+    *_, result = arguments
     with suppress(AbsentError):
-        kernels = {OURS: package("typednn_kernels.compiled"), **kernels}
+        kernels = {
+            OURS: package("typednn_kernels.compiled.entry_points").kernels_for(result.dtype),
+            **kernels,
+        }
     return {name: partial(getattr(module, kernel), *arguments) for name, module in kernels.items()}

@@ -20,8 +20,11 @@ from benchmarks.report import Section, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
 from benchmarks.timing import Contestant, Timing, compare
+from benchmarks.training_sections import PAUSE
 
 LIMIT = "limit"
+LARGE = 1 << 16
+"""BLAS, of whose threads one would still be busy, works on so many numbers with several."""
 EXPLANATION = (
     "How many times longer NumPy takes than the compiled kernel. NumPy is the better of the plain kernel and "
     "of one tuned by hand (`out=`, no temporaries, blocks that stay in cache); bold: slower than NumPy. The "
@@ -74,7 +77,7 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
             measure(case.name, case.traffic / 2, sizes, partial(elementwise_contest, case, dtype))
             for case in ELEMENTWISE
         ]
-        dense = [measure(case.name, 1, sides, partial(dense_contest, case, dtype)) for case in DENSE]
+        dense = [measure(case.name, 1, sides, partial(dense_contest, case, dtype), PAUSE) for case in DENSE]
         for kind, curves, axis in (
             ("elementwise", elementwise, "numbers"),
             ("dense", dense, "units = inputs"),
@@ -92,8 +95,12 @@ def measured(
     traffic: float,
     sizes: Sequence[int],
     contest_of: Callable[[int], KernelContest],
+    pause: float = 0.0,
 ) -> Curve:
-    """Checks and times the kernel at all sizes, the limit beside it at the largest there is."""
+    """Checks and times the kernel at all sizes, the limit beside it at the largest there is.
+
+    Before large runs there is a pause, in which the threads of BLAS fall asleep.
+    """
     curve = Curve(name, traffic)
     with np.errstate(all="ignore"):
         for size in sizes:
@@ -102,7 +109,8 @@ def measured(
             contestants = [Contestant(who, run, contest.elements) for who, run in contest.runs.items()]
             if size in (SIZES[-1], SIDES[-1]):
                 contestants.append(Contestant(LIMIT, limit(contest.result, size), contest.elements))
-            curve.timings[size] = compare(contestants, settings.budget(0.25))
+            long = contest.elements >= LARGE
+            curve.timings[size] = compare(contestants, settings.budget(0.25, pause * long))
     return curve
 
 
