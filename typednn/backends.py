@@ -87,10 +87,15 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
     return plain
 
 
-def _say_what_is_compiled(kernel: str) -> None:
+def _say_that_it_compiles(_kernel: str) -> None:
     """On a terminal somebody wonders what takes so long."""
+    from typednn_kernels.compiled.cache import compiling
+
+    compiling.clear()
     if sys.stderr.isatty():
-        print(f"typednn compiles {kernel}, once on this machine …", file=sys.stderr, flush=True)
+        print(
+            "typednn compiles for this machine, once; that takes some seconds …", file=sys.stderr, flush=True
+        )
 
 
 def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[np.floating]], Kernels]:
@@ -105,7 +110,7 @@ def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[
         else:
             from typednn_kernels.compiled.cache import compiling
 
-            compiling[:] = [_say_what_is_compiled]
+            compiling[:] = [_say_that_it_compiles]
             _active, _name = kernels_for, name
             return kernels_for
     _active, _name = _plain, "numpy"

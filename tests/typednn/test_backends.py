@@ -225,7 +225,7 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_on_a_terminal_a_line_says_what_is_compiled(tmp_path: Path, terminal: bool) -> None:
+def test_on_a_terminal_a_line_says_that_something_is_compiled(tmp_path: Path, terminal: bool) -> None:
     if "numba" not in PATHS:
         pytest.skip("nothing is compiled")
     kernels_of("numba")
@@ -234,8 +234,8 @@ def test_on_a_terminal_a_line_says_what_is_compiled(tmp_path: Path, terminal: bo
         import numpy as np
         import typednn.backends
         sys.stderr.isatty = lambda: sys.argv[1] == "True"
-        for _ in range(2):
-            typednn.backends.kernels(np.dtype(np.float32)).sum_samples
+        for dtype in (np.float32, np.float64):
+            typednn.backends.kernels(np.dtype(dtype)).sum_samples
     """
     run = subprocess.run(
         [sys.executable, "-c", program, str(terminal)],
@@ -245,4 +245,4 @@ def test_on_a_terminal_a_line_says_what_is_compiled(tmp_path: Path, terminal: bo
         check=True,
     )
 
-    assert run.stderr == "typednn compiles sum_samples, once on this machine …\n" * terminal
+    assert run.stderr == "typednn compiles for this machine, once; that takes some seconds …\n" * terminal
