@@ -70,7 +70,16 @@ def test_kernels_know_nothing_of_layers(source: Path) -> None:
 def test_few_modules_import_the_compiler(source: Path) -> None:
     both = {"numba", "llvmlite"}
     expected = {"jit.py": {"numba"}, "symbols.py": {"llvmlite"}, "vectors.py": {"llvmlite"}}
-    numba_too = ("addresses.py", "cache.py", "loops.py", "products.py", "teams.py", "threads.py", "views.py")
+    numba_too = (
+        "addresses.py",
+        "cache.py",
+        "loops.py",
+        "products.py",
+        "routines.py",
+        "teams.py",
+        "threads.py",
+        "views.py",
+    )
     expected |= dict.fromkeys(numba_too, both)
 
     computed = {"numba", "llvmlite"} & packages(anywhere(source))

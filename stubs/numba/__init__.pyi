@@ -21,5 +21,6 @@ def njit(
     inline: str = ...,
     forceinline: bool = ...,
     no_cfunc_wrapper: bool = ...,
+    no_cpython_wrapper: bool = ...,
     _nrt: bool = ...,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...

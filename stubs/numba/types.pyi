@@ -19,8 +19,7 @@ class Array(Type):
         aligned: bool = True,
     ) -> None: ...
 
-class CPointer(Type):
-    def __init__(self, dtype: Type, addrspace: int | None = None) -> None: ...
+class Float(Type): ...
 
 class StarArgTuple(Type):
     types: tuple[Type, ...]

@@ -27,6 +27,7 @@ INSIDE = {
         "jit",
         "loops",
         "products",
+        "routines",
         "symbols",
         "teams",
         "threads",

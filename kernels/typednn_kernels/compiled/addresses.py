@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
-from numba import from_dtype, types
-from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled.cache import keep
+from typednn_kernels.compiled.cache import File
 from typednn_kernels.compiled.jit import CACHE
-from typednn_kernels.compiled.loops import Formula, Operand, elementwise, sums
+from typednn_kernels.compiled.loops import Formula, Operand, write_loop
 from typednn_kernels.compiled.views import PYTHON_ONLY
 from typednn_kernels.recordings import Recording
 
@@ -40,6 +40,8 @@ REAL: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], 
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
 WORD: llvm.Type = llvm.IntType(64)
+SYMBOL = "loop"
+"""The name of the function in the machine code of a loop."""
 
 
 class ByAddress:
@@ -106,20 +108,24 @@ class ByAddress:
 
     def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
         """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
-        formula, real = self.formula(code), from_dtype(dtype)
-        kinds = [types.CPointer(real) if each == "v" else real for each in self.operands]
-        loop = CFunc(
-            LOOPS[len(kinds)](sums(formula) if self.sums else elementwise(formula)),
-            ((types.intp, types.intp, *kinds), real if self.sums else types.none),
-            {},
-            {"nopython": True, "error_model": "numpy", "fastmath": {"contract"}, "_nrt": False},
-        )
-        if CACHE:
-            keep(loop, CACHE, self._file(code))
-        loop.compile()
-        self.kept.append(loop)
-        self.addresses[dtype][code] = loop.address
-        return loop.address
+        formula, codegen = self.formula(code), cpu_target.target_context.codegen()
+        assert formula is not None
+        file = File(CACHE, self._file(code), (self.operands, dtype), codegen)
+        with global_compiler_lock:
+            kept = file.read()
+            if kept is None:
+                library = codegen.create_library(self.name)
+                library.enable_object_caching()
+                module = library.create_ir_module(self.name)
+                write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)
+                library.add_ir_module(module)
+                file.write(library.serialize_using_object_code())
+            else:
+                library = codegen.unserialize_library(kept)
+            address: int = library.get_pointer_to_function(SYMBOL)
+        self.kept.append(library)
+        self.addresses[dtype][code] = address
+        return address
 
     def _symbol(self, dtype: np.dtype[np.floating]) -> str:
         return f"typednn_{self.name}_{dtype}"
@@ -170,33 +176,3 @@ def compile_all(dtype: np.dtype[np.floating]) -> None:
     for table in [] if PYTHON_ONLY else TABLES:
         for code in table.codes:
             table.compile(dtype, code)
-
-
-def of_two(kernel: Formula) -> Formula:
-    """A function that numba compiles: a kernel of one formula and two operands."""
-
-    def loop(_code: int, n: int, x: object, y: object) -> object:
-        return kernel(0, n, x, y)
-
-    return loop
-
-
-def of_three(kernel: Formula) -> Formula:
-    """The same with three operands."""
-
-    def loop(_code: int, n: int, x: object, y: object, z: object) -> object:
-        return kernel(0, n, x, y, z)
-
-    return loop
-
-
-def of_four(kernel: Formula) -> Formula:
-    """The same with four operands."""
-
-    def loop(_code: int, n: int, x: object, y: object, z: object, result: object) -> object:
-        return kernel(0, n, x, y, z, result)
-
-    return loop
-
-
-LOOPS = {2: of_two, 3: of_three, 4: of_four}

@@ -12,8 +12,9 @@ from math import isfinite, nan, sqrt
 import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
-from typednn_kernels.compiled.elementwise import copies, total
-from typednn_kernels.compiled.jit import entry, kernel, share
+from typednn_kernels.compiled.dense import copies
+from typednn_kernels.compiled.elementwise import total
+from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.network import (
     UNNORMALIZED,
     error_from_targets,
@@ -24,7 +25,7 @@ from typednn_kernels.compiled.network import (
     some_units,
     squares_of_gradient,
 )
-from typednn_kernels.compiled.output import sample_losses
+from typednn_kernels.compiled.output import some_losses
 from typednn_kernels.compiled.products import HUGE
 from typednn_kernels.compiled.teams import meet, team
 from typednn_kernels.compiled.updates import norm_scale, update
@@ -68,7 +69,7 @@ def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int
     return count
 
 
-@share
+@routine
 def train_share(
     part: int,
     parts: int,
@@ -125,13 +126,17 @@ def train_share(
             # The error of the output layer is written where its targets are read, number by number.
             targets = some_units(dLda, layout, last, samples, low, own)
             gather(piece(t, 0, t.size), order, first + low, n, targets)
-            sample_losses(
+            some_losses(
+                0,
+                0,
+                own,
                 loss,
                 activation,
                 some_units(a, layout, last, samples, low, own),
                 some_units(h, layout, last, samples, low, own),
                 targets,
                 own_losses,
+                n,
             )
             error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
             if weighted:

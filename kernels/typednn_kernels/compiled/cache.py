@@ -13,7 +13,7 @@ import os
 import pickle
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,12 +22,14 @@ from uuid import uuid4
 import llvmlite
 import numba
 import numpy as np
+from numba import types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
 if TYPE_CHECKING:
+    from numba.core.codegen import JITCPUCodegen
     from numba.core.cpu import CPUContext
 
 SOURCES = Path(__file__).resolve().parent.parent
@@ -65,56 +67,77 @@ compiling: list[Callable[[str], None]] = []
 """Called with the name of a kernel before it is compiled because nothing was kept of it."""
 
 
-def keep(function: object, folder: Path, name: str) -> None:
-    """Keeps the machine code of a compiled function."""
-    vars(function)["_cache"] = _MachineCode(folder, name)
+class File:
+    """Where the machine code of a function for some types of arguments is kept, on this CPU.
 
-
-class _MachineCode(NullCache):
-    """The machine code of a function, in the place of numba's cache.
-
-    A file holds a SHA-256 checksum and then what numba makes of a compiled function. It appears under its
-    name when it is complete. One that is absent or damaged is written again; where nothing can be written,
-    nothing is kept.
+    It holds a SHA-256 checksum and then what is kept. It appears under its name when it is complete. One that
+    is absent or damaged is written again; where nothing can be written, nothing is kept.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder: Path = folder
+    def __init__(self, folder: Path | None, name: str, signature: object, codegen: JITCPUCodegen) -> None:
+        key = repr((signature, codegen.magic_tuple()))
         self.name: str = name
+        self.path: Path | None = folder and folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
-    def path(self, signature: object, context: CPUContext) -> Path:
-        """The file for a signature, on this CPU."""
-        key = repr((signature, context.codegen().magic_tuple()))
-        return self.folder / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    def read(self) -> tuple[object, ...] | None:
+        """What was kept, or None; then it is about to be compiled."""
+        with suppress(OSError):
+            content = self.path.read_bytes() if self.path else b""
+            checksum, code = content[:32], content[32:]
+            if hashlib.sha256(code).digest() == checksum:
+                kept: tuple[object, ...] = pickle.loads(code)  # noqa: S301 (the user's own file)
+                return kept
+        for call in compiling:
+            call(self.name)
+        return None
 
-    def load_overload(self, sig: object, target_context: CPUContext) -> CompileResult | None:
-        """What was kept for the signature, or None."""
-        code = self._read(self.path(sig, target_context))
-        if code is None:
-            for call in compiling:
-                call(self.name)
-            return None
-        target_context.refresh()  # knows what the code refers to
-        return CompileResult._rebuild(target_context, *pickle.loads(code))  # noqa: S301 (the user's own file)
-
-    @staticmethod
-    def _read(path: Path) -> bytes | None:
-        """The code in a file, if it is whole."""
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        checksum, code = content[:32], content[32:]
-        return code if hashlib.sha256(code).digest() == checksum else None
-
-    def save_overload(self, sig: object, cres: CompileResult) -> None:
-        """Keeps a compiled function."""
-        code = dumps(cres._reduce())
-        path = self.path(sig, cres.target_context)
-        part = path.with_name(f"{path.name}.{uuid4().hex}")
+    def write(self, kept: tuple[object, ...]) -> None:
+        """Keeps something."""
+        if self.path is None:
+            return
+        code = dumps(kept)
+        part = self.path.with_name(f"{self.path.name}.{uuid4().hex}")
         try:
             part.write_bytes(hashlib.sha256(code).digest() + code)
-            part.replace(path)
+            part.replace(self.path)
         except OSError:
             with suppress(OSError):
                 part.unlink()
+
+
+def keep(
+    function: object, folder: Path | None, name: str, before: Callable[[Sequence[types.Type]], None]
+) -> None:
+    """Keeps the machine code of a compiled function, if there is a folder.
+
+    `before` is called with the types of the arguments before there is machine code for them.
+    """
+    vars(function)["_cache"] = _MachineCode(folder, name, before)
+
+
+class _MachineCode(NullCache):
+    """The machine code of a function, in the place of numba's cache."""
+
+    def __init__(
+        self, folder: Path | None, name: str, before: Callable[[Sequence[types.Type]], None]
+    ) -> None:
+        self.folder: Path | None = folder
+        self.name: str = name
+        self.before: Callable[[Sequence[types.Type]], None] = before
+
+    def file(self, signature: object, context: CPUContext) -> File:
+        """The file for a signature."""
+        return File(self.folder, self.name, signature, context.codegen())
+
+    def load_overload(self, sig: Sequence[types.Type], target_context: CPUContext) -> CompileResult | None:
+        """What was kept for the signature, or None."""
+        self.before(sig)
+        kept = self.file(sig, target_context).read()
+        if kept is None:
+            return None
+        target_context.refresh()  # knows what the code refers to
+        return CompileResult._rebuild(target_context, *kept)
+
+    def save_overload(self, sig: object, cres: CompileResult) -> None:
+        """Keeps a compiled function."""
+        self.file(sig, cres.target_context).write(cres._reduce())

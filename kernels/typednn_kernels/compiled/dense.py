@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.jit import entry, kernel, reduction, share
+from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.loops import Loop, elementwise
-from typednn_kernels.compiled.products import columns_by_columns, rows_by_columns, rows_by_rows
+from typednn_kernels.compiled.products import product
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 
 scaled: Loop = elementwise(lambda x, factor: x * factor)
+copies: Loop = elementwise(lambda x: x)
 added: Loop = elementwise(lambda x, y: x + y)
 weighted: Loop = elementwise(lambda total, x, weight: total + weight * x)
 four_weighted: Loop = elementwise(
     lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
 )
 descended: Loop = elementwise(lambda row, slope, rate: row - rate * slope)
-"""A row times a number, plus a row, plus or minus a multiple of a row."""
+"""A row times a number, a row itself, plus a row, plus or minus a multiple of a row."""
 
 
 @reduction
@@ -78,7 +79,7 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
         scaled(0, m, h_prev, dLda[i], piece(dLdW, i * m, m))
 
 
-@share
+@routine
 def some_pre_activations(
     part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
 ) -> None:
@@ -87,7 +88,7 @@ def some_pre_activations(
     affine_one(x, piece(W, start * m, n * m), piece(bias, start, n), piece(a, start, n))
 
 
-@share
+@routine
 def some_weight_gradients(
     part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
 ) -> None:
@@ -96,7 +97,7 @@ def some_weight_gradients(
     outer_one(piece(dLda, start, n), h_prev, piece(dLdW, start * m, n * m))
 
 
-@share
+@routine
 def some_signals(
     part: int, start: int, stop: int, dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int
 ) -> None:
@@ -130,42 +131,45 @@ all_weight_gradients: Callable[..., int] = divided(some_weight_gradients)
 all_signals: Callable[..., int] = divided(some_signals)
 
 
-@kernel
+@routine
 def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias."""
-    n, m = W.shape
-    if x.shape[0] == 1:
-        all_pre_activations(n, 1 + LEAST // m, piece(x, 0, m), piece(W, 0, W.size), bias, piece(a, 0, n))
+    """a = x W^T + bias; a bias without numbers is none."""
+    samples, (n, m) = x.shape[0], W.shape
+    x_flat, W_flat, a_flat = piece(x, 0, x.size), piece(W, 0, W.size), piece(a, 0, a.size)
+    if samples == 1 and bias.size > 0:
+        all_pre_activations(n, 1 + LEAST // m, x_flat, W_flat, bias, a_flat)
     else:
-        rows_by_rows(x.shape[0], n, m, x, m, W, m, bias, a, n)
+        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, a_flat, n)
 
 
-@kernel
+@routine
 def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W."""
-    n, m = W.shape
-    if dLda.shape[0] == 1:
-        all_signals(m, 1 + LEAST // n, piece(dLda, 0, n), piece(W, 0, W.size), piece(dLdh, 0, m), m)
+    samples, (n, m) = dLda.shape[0], W.shape
+    signals, W_flat, result = piece(dLda, 0, dLda.size), piece(W, 0, W.size), piece(dLdh, 0, dLdh.size)
+    if samples == 1:
+        all_signals(m, 1 + LEAST // n, signals, W_flat, result, m)
     else:
-        rows_by_columns(dLda.shape[0], m, n, dLda, n, W, m, dLdh, m)
+        product(samples, m, n, signals, n, False, W_flat, m, False, piece(W, 0, 0), result, m)
 
 
-@kernel
+@routine
 def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, count: int) -> None:
     """dLdW = dLda^T h_prev, of `count` units from `first` on."""
-    n, m = dLdW.shape
-    signals, part = piece(dLda, first, dLda.size - first), piece(dLdW, first * m, count * m)
-    if dLda.shape[0] == 1:
-        all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), piece(h_prev, 0, m), part)
+    samples, (n, m) = dLda.shape[0], dLdW.shape
+    signals, inputs = piece(dLda, first, dLda.size - first), piece(h_prev, 0, h_prev.size)
+    part = piece(dLdW, first * m, count * m)
+    if samples == 1:
+        all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), inputs, part)
     else:
-        columns_by_columns(count, m, dLda.shape[0], signals, n, h_prev, m, part, m)
+        product(count, m, samples, signals, n, True, inputs, m, False, piece(part, 0, 0), part, m)
 
 
-@kernel
+@routine
 def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
     """The sum over samples, whose numbers lie in a flat array, of `count` units from `first` on."""
     part = piece(dLdBias, first, count)
-    scaled(0, count, piece(dLda, first, count), dLda.dtype.type(1), part)
+    copies(0, count, piece(dLda, first, count), part)
     for start in range(dLdBias.size + first, dLda.size, dLdBias.size):
         added(0, count, part, piece(dLda, start, count), part)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.addresses import ByAddress
-from typednn_kernels.compiled.jit import entry, kernel, share
+from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
@@ -53,25 +53,19 @@ OTHER_PRODUCTS = ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slo
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
 value_of: Loop = elementwise(*VALUES, others=OTHER_VALUES)
+slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
 product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
-all_values: Loop = elementwise(*VALUES, threads=True, others=OTHER_VALUES)
-all_slopes: Loop = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
-all_products: Loop = elementwise(*PRODUCTS, threads=True, others=OTHER_PRODUCTS)
-"""The first are part of a training step, which has threads of its own."""
 
 largest: Formula = maxima(lambda a: a)
 total: Formula = sums(lambda y: y)
 inner: Formula = sums(_product)
-copies: Loop = elementwise(lambda x: x)
 exponentials: Loop = elementwise(shifted_exp)
 quotients: Loop = elementwise(lambda y, divisor: y / divisor)
 softmax_products: Loop = elementwise(_jacobian_product)
 
 sum_of_exponentials: Formula = sums(shifted_exp)
 decayed: Formula = formula(lambda mass, rise: mass * exp(rise))
-long_softmax: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass, threads=True)
-long_inner: Formula = sums(_product, threads=True)
-long_softmax_products: Loop = elementwise(_jacobian_product, threads=True)
+shares_of_mass: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass)
 
 
 @kernel
@@ -101,24 +95,49 @@ def products(
         softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), piece(dLda, s * n, n))
 
 
-@share
-def softmaxes(part: int, start: int, stop: int, a: Vector[F], y: Vector[F], n: int) -> None:
-    """The softmax of some rows of n numbers."""
-    first, size = start * n, (stop - start) * n
-    values(SOFTMAX, piece(a, first, size), piece(y, first, size), stop - start)
-
-
-@share
-def jacobian_products(
-    part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], dLda: Vector[F], n: int
+@routine
+def some_values(
+    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
 ) -> None:
-    """y (g - <g, y>) of some rows of n numbers."""
+    """y = f(a) for some rows of n numbers; for all but softmax, a row may be any numbers."""
     first, size = start * n, (stop - start) * n
-    y_rows = piece(y, first, size)
-    products(SOFTMAX, y_rows, y_rows, piece(dLdy, first, size), piece(dLda, first, size), stop - start)
+    values(activation, piece(a, first, size), piece(y, first, size), stop - start)
 
 
-@share
+@routine
+def some_slopes(
+    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], slope: Vector[F]
+) -> None:
+    """slope = dy/da for some numbers."""
+    n = stop - start
+    slope_of(activation, n, piece(a, start, n), piece(y, start, n), piece(slope, start, n))
+
+
+@routine
+def some_products(
+    part: int,
+    start: int,
+    stop: int,
+    activation: int,
+    a: Vector[F],
+    y: Vector[F],
+    dLdy: Vector[F],
+    dLda: Vector[F],
+    n: int,
+) -> None:
+    """dLda = dLdy * dy/da for some rows of n numbers."""
+    first, size = start * n, (stop - start) * n
+    products(
+        activation,
+        piece(a, first, size),
+        piece(y, first, size),
+        piece(dLdy, first, size),
+        piece(dLda, first, size),
+        stop - start,
+    )
+
+
+@routine
 def masses(part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sums: Vector[F]) -> None:
     """The largest number of a part, and the sum of exp(a - largest)."""
     peak, mass = a.dtype.type(-INFINITY), a.dtype.type(0)
@@ -133,9 +152,36 @@ def masses(part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sum
     peaks[part], sums[part] = peak, mass
 
 
-all_softmaxes: Callable[..., int] = divided(softmaxes)
-all_jacobian_products: Callable[..., int] = divided(jacobian_products)
+@routine
+def shares(part: int, start: int, stop: int, a: Vector[F], peak: F, mass: F, y: Vector[F]) -> None:
+    """Part of the softmax of a long row."""
+    n = stop - start
+    shares_of_mass(0, n, piece(a, start, n), peak, mass, piece(y, start, n))
+
+
+@routine
+def inner_products(part: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
+    """The sum of products of a part of two long rows."""
+    n = stop - start
+    sums[part] = inner(0, n, piece(x, start, n), piece(y, start, n))
+
+
+@routine
+def long_products(
+    part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
+) -> None:
+    """Part of y (g - <g, y>) of a long row."""
+    n = stop - start
+    softmax_products(0, n, piece(y, start, n), piece(dLdy, start, n), mean, piece(dLda, start, n))
+
+
+all_values: Callable[..., int] = divided(some_values)
+all_slopes: Callable[..., int] = divided(some_slopes)
+all_products: Callable[..., int] = divided(some_products)
 all_masses: Callable[..., int] = divided(masses)
+all_shares: Callable[..., int] = divided(shares)
+all_inner_products: Callable[..., int] = divided(inner_products)
+all_long_products: Callable[..., int] = divided(long_products)
 
 
 @kernel
@@ -152,17 +198,17 @@ def peak_and_mass(a: Vector[F]) -> tuple[F, F]:
 @entry
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """y = f(a), all (B, n)."""
-    size, n = a.size, a.shape[1]
+    size, (samples, n) = a.size, a.shape
     a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
     if activation != SOFTMAX:
-        all_values(activation, size, a_flat, y_flat)
+        all_values(size, LEAST, activation, a_flat, y_flat, 1)
     elif n < LONG:
-        all_softmaxes(a.shape[0], LEAST // n, a_flat, y_flat, n)
+        all_values(samples, LEAST // n, activation, a_flat, y_flat, n)
     else:
         for start in range(0, size, n):
             row = piece(a, start, n)
             peak, mass = peak_and_mass(row)
-            long_softmax(0, n, row, peak, mass, piece(y, start, n))
+            all_shares(n, LEAST, row, peak, mass, piece(y, start, n))
 
 
 @entry
@@ -170,23 +216,25 @@ def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[
     """slope = dy/da, all (B, n); not for softmax."""
     if activation == SOFTMAX:
         raise ValueError("softmax has no elementwise slope, but a Jacobian")
-    all_slopes(activation, a.size, a, y, slope)
+    size = a.size
+    all_slopes(size, LEAST, activation, piece(a, 0, size), piece(y, 0, size), piece(slope, 0, size))
 
 
 @entry
 def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
-    size, n = a.size, a.shape[1]
-    y_flat, g_flat, out = piece(y, 0, size), piece(dLdy, 0, size), piece(dLda, 0, size)
+    size, (samples, n) = a.size, a.shape
+    a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
+    g_flat, out = piece(dLdy, 0, size), piece(dLda, 0, size)
     if activation != SOFTMAX:
-        all_products(activation, size, a, y, dLdy, dLda)
+        all_products(size, LEAST, activation, a_flat, y_flat, g_flat, out, 1)
     elif n < LONG:
-        all_jacobian_products(a.shape[0], LEAST // n, y_flat, g_flat, out, n)
+        all_products(samples, LEAST // n, activation, a_flat, y_flat, g_flat, out, n)
     else:
         for start in range(0, size, n):
-            y_row, g_row = piece(y, start, n), piece(dLdy, start, n)
-            mean = long_inner(0, n, g_row, y_row)
-            long_softmax_products(0, n, y_row, g_row, mean, piece(dLda, start, n))
+            y_row, g_row, sums = piece(y, start, n), piece(dLdy, start, n), scratch(y_flat)
+            parts = all_inner_products(n, LEAST, g_row, y_row, sums)
+            all_long_products(n, LEAST, y_row, g_row, total(0, parts, sums), piece(dLda, start, n))
 
 
 @entry

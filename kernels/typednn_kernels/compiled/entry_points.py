@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from typednn_kernels import compiled
-from typednn_kernels.compiled.jit import machine_code
+from typednn_kernels.compiled.routines import machine_code
 from typednn_kernels.interface import Kernels
 
 

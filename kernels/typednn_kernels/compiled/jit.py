@@ -1,35 +1,33 @@
 """How functions are compiled, and where machine code is kept.
 
-- `entry`: what Python calls; its machine code is kept on disk.
-- `kernel`: a function that entries call; sums keep their order.
-- `routine`: one that they share, for what is long and not called for a single sample.
-- `share`: one that threads call for a part of the work.
+- `entry`: what Python calls; its machine code is kept on disk, as is that of routines.
+- `kernel`: a function that becomes part of those that call it; sums keep their order.
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
+- `routine`: one that is compiled by itself and called by address, from threads too.
 
-This module, `addresses`, `cache`, `loops`, `products`, `threads` and `views` are the only ones that import
-numba.
+Numba is imported by this module and by `addresses`, `cache`, `loops`, `products`, `routines`, `teams`,
+`threads` and `views` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numba
-import numpy as np
 from numba import types
 from numba.core.dispatcher import Dispatcher
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import cache_folder, keep
-from typednn_kernels.compiled.views import PYTHON_ONLY
+from typednn_kernels.compiled.routines import called_by_address, dtype_among, routines_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CACHE = cache_folder()
 
-_compiled = partial(numba.njit, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)
+_compiled = partial(numba.njit, error_model="numpy", fastmath={"contract"}, no_cfunc_wrapper=True, _nrt=False)
 """Compiles a function for the dtypes of a call at its first call with them.
 
 `_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.
@@ -38,49 +36,40 @@ _compiled = partial(numba.njit, error_model="numpy", no_cfunc_wrapper=True, _nrt
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that Python calls, and keeps its machine code on disk."""
-    dispatcher = _compiled(fastmath={"contract"}, nogil=True)(function)
-    if CACHE and not PYTHON_ONLY:
-        keep(dispatcher, CACHE, function.__name__)
-    return dispatcher
-
-
-def machine_code(entry: Callable[P, R], dtype: np.dtype[np.floating]) -> Callable[P, R]:
-    """What an entry is for a dtype, as a function that checks no types."""
-    if not isinstance(entry, Dispatcher):
-        return entry
-    kinds = _kinds(numba.from_dtype(dtype))
-    annotations = dict(entry.py_func.__annotations__)
-    annotations.pop("return")
-    signature = tuple(kinds[annotation] for annotation in annotations.values())
-    entry.compile(signature)
-    return entry.overloads[signature].entry_point
-
-
-def _kinds(real: types.Type) -> dict[str, types.Type]:
-    """What an annotation of an entry means where F is a type."""
-    index = types.intp
-    arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
-    arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
-    return {"int": index, "bool": types.boolean, "F": real} | {
-        name: types.Array(*kind, "C") for name, kind in arrays.items()
-    }
+    compiled = _compiled(nogil=True)(function)
+    if isinstance(compiled, Dispatcher):
+        _keep(compiled)
+    return compiled
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that becomes part of the entries and reductions that call it, with their options."""
-    return _compiled(fastmath={"contract"}, inline="always")(function)
-
-
-def routine(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that entries call: compiled once for all of them, which costs a call."""
-    return _compiled(fastmath={"contract"})(function)
-
-
-def share(function: Callable[P, None]) -> Callable[P, None]:
-    """What threads call for a part of the work: `(part, start, stop, *arguments)`; see `threads.divided`."""
-    return routine(function)
+    """A function that becomes part of those that call it, with their options."""
+    return _compiled(inline="always")(function)
 
 
 def reduction(function: Callable[P, R]) -> Callable[P, R]:
-    """Compiles a function that kernels call; sums may be reordered, which vectorises them."""
+    """A function that kernels call; sums may be reordered, which vectorises them."""
     return _compiled(fastmath={"contract", "reassoc"}, forceinline=True)(function)
+
+
+def routine(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that is compiled by itself, for all that call it, and kept on disk.
+
+    Its arguments are annotated, one at least with an array of numbers. Errors do not leave it.
+    """
+    compiled = _compiled(no_cpython_wrapper=True)(function)
+    if not isinstance(compiled, Dispatcher):
+        return compiled
+    _keep(compiled)
+    return called_by_address(function, compiled)
+
+
+def _keep(dispatcher: Dispatcher) -> None:
+    """Has the machine code kept on disk, and the routines that it calls ready before it."""
+    function = dispatcher.py_func
+
+    def prepare(signature: Sequence[types.Type]) -> None:
+        for each in routines_of(function):
+            each.prepare(dtype_among(signature))
+
+    keep(dispatcher, CACHE, function.__name__, prepare)

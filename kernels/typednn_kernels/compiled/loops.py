@@ -35,8 +35,7 @@ from typednn_kernels.compiled.symbols import (
     write,
     write_all,
 )
-from typednn_kernels.compiled.threads import LEAST, in_threads
-from typednn_kernels.compiled.views import FEATURES, PLACES, PYTHON_ONLY, _Typed, widen
+from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, widen
 from typednn_kernels.elementary import where
 
 Formula: TypeAlias = Callable[..., Number]
@@ -66,18 +65,13 @@ class Others(Protocol):
 
 
 def elementwise(
-    *formulas: Formula | None,
-    outs: int = 1,
-    threads: bool = False,
-    indexed: bool = False,
-    others: Others | None = None,
+    *formulas: Formula | None, outs: int = 1, indexed: bool = False, others: Others | None = None
 ) -> Loop:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
     Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
-    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. With
-    `threads`, many numbers are divided between the cores. If `indexed`, the formulas get i before the
-    arguments, as a word of 32 bits.
+    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. If
+    `indexed`, the formulas get i before the arguments, as a word of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
@@ -92,34 +86,11 @@ def elementwise(
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        kinds, (code, n, packed) = signature.args[2], values
-
-        def compute(
-            builder: llvm.IRBuilder,
-            code: llvm.Value,
-            start: llvm.Value,
-            n: llvm.Value,
-            values: Sequence[llvm.Value],
-        ) -> None:
-            operands = _operands(context, builder, kinds, values, start)
-            arguments: list[Operand | Index] = [*[Index(builder, start)] * indexed, *operands[:-outs]]
-            _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
-            _otherwise(builder, code, formulas, others, n, operands)
-
-        def compute_part(
-            builder: llvm.IRBuilder,
-            _part: llvm.Value,
-            start: llvm.Value,
-            stop: llvm.Value,
-            operands: Sequence[llvm.Value],
-        ) -> None:
-            compute(builder, operands[0], start, builder.sub(stop, start), operands[1:])
-
-        operands = cgutils.unpack_tuple(builder, packed)
-        if threads:
-            in_threads(builder, n, n.type(LEAST), [code, *operands], compute_part)
-        else:
-            compute(builder, code, n.type(0), n, operands)
+        code, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
+        _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
+        _otherwise(builder, code, formulas, others, n, operands)
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
@@ -175,19 +146,17 @@ SUM = Fold(0.0, _add, _add_exactly, np.sum)
 MAXIMUM = Fold(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
 
 
-def sums(*formulas: Formula | None, threads: bool = False, others: Others | None = None) -> Formula:
+def sums(*formulas: Formula | None, others: Others | None = None) -> Formula:
     """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
-    return _folds(formulas, SUM, threads=threads, others=others)
+    return _folds(formulas, SUM, others)
 
 
 def maxima(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
-    return _folds(formulas, MAXIMUM, threads=False, others=None)
+    return _folds(formulas, MAXIMUM, None)
 
 
-def _folds(
-    formulas: Sequence[Formula | None], fold: Fold, *, threads: bool, others: Others | None
-) -> Formula:
+def _folds(formulas: Sequence[Formula | None], fold: Fold, others: Others | None) -> Formula:
     def python(code: int, n: int, *arrays: Values) -> np.floating:
         formula = _chosen(formulas, others, code)
         if formula is None:
@@ -198,43 +167,13 @@ def _folds(
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        real, kinds, (code, n, packed) = signature.return_type, signature.args[2], values
-        kind = context.get_value_type(real)
-        operands = cgutils.unpack_tuple(builder, packed)
-
-        def compute(
-            builder: llvm.IRBuilder,
-            code: llvm.Value,
-            start: llvm.Value,
-            n: llvm.Value,
-            operands: Sequence[llvm.Value],
-        ) -> llvm.Value:
-            arguments = _operands(context, builder, kinds, operands, start)
-            result = _write_fold(builder, formulas, fold, kind, code, n, arguments)
-            place = cgutils.alloca_once_value(builder, result)
-            _otherwise(builder, code, formulas, others, n, arguments, place)
-            return builder.load(place)
-
-        def compute_part(
-            builder: llvm.IRBuilder,
-            part: llvm.Value,
-            start: llvm.Value,
-            stop: llvm.Value,
-            operands: Sequence[llvm.Value],
-        ) -> None:
-            code, results, *others = operands
-            result = compute(builder, code, start, builder.sub(stop, start), others)
-            builder.store(result, builder.gep(results, [part]))
-
-        if not threads:
-            return compute(builder, code, n.type(0), n, operands)
-        results = cgutils.alloca_once(builder, kind, n.type(PLACES))
-        parts = in_threads(builder, n, n.type(LEAST), [code, results, *operands], compute_part)
-        total = cgutils.alloca_once_value(builder, kind(fold.neutral))
-        with cgutils.for_range(builder, parts) as loop:
-            part = Symbol(builder, builder.load(builder.gep(results, [loop.index])))
-            builder.store(fold.combine(Symbol(builder, builder.load(total)), part), total)
-        return builder.load(total)
+        code, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        kind = context.get_value_type(signature.return_type)
+        result = _write_fold(builder, formulas, fold, kind, code, n, operands)
+        place = cgutils.alloca_once_value(builder, result)
+        _otherwise(builder, code, formulas, others, n, operands, place)
+        return builder.load(place)
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
@@ -285,6 +224,27 @@ def _write_fold(
     return value
 
 
+def write_loop(
+    module: llvm.Module, name: str, formula: Formula, real: llvm.Type, operands: str, *, sums: bool
+) -> None:
+    """Writes a function `(code, n, *operands)` of the C language: a loop over one formula, whatever the code.
+
+    There is a letter for each operand: v for a vector, n for a number. The last is the result, but of a loop
+    that returns the sum.
+    """
+    index, kinds = llvm.IntType(64), {"v": real.as_pointer(), "n": real}
+    arguments = [index, index, *(kinds[each] for each in operands)]
+    function = llvm.Function(module, llvm.FunctionType(real if sums else llvm.VoidType(), arguments), name)
+    builder = llvm.IRBuilder(function.append_basic_block("entry"))
+    _, n, *values = function.args
+    given = [Operand(builder, each, each if each.type != real else None) for each in values]
+    if sums:
+        builder.ret(_write_fold(builder, [formula], SUM, real, index(0), n, given))
+    else:
+        _write_loops(builder, [formula], index(0), n, given[:-1], given[-1:])
+        builder.ret_void()
+
+
 def formula(function: Formula) -> Formula:
     """A formula that kernels call with scalars of one dtype."""
 
@@ -327,23 +287,22 @@ def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
 
 
 class Operand:
-    """An argument of a loop: the elements of an array from `start` on, or a scalar, the same for all."""
+    """An argument of a loop: the elements of an array from an address on, or a scalar, the same for all."""
 
-    def __init__(
-        self,
-        context: BaseContext,
-        builder: llvm.IRBuilder,
-        kind: types.Type,
-        value: llvm.Value,
-        start: llvm.Value,
-    ) -> None:
+    def __init__(self, builder: llvm.IRBuilder, value: llvm.Value, data: llvm.Value | None) -> None:
         self.builder: llvm.IRBuilder = builder
         self.value: llvm.Value = value
-        self.data: llvm.Value | None = None
-        if isinstance(kind, types.Array | types.CPointer):
-            is_array = isinstance(kind, types.Array)
-            data = context.make_array(kind)(context, builder, value).data if is_array else value
-            self.data = builder.gep(data, [start], inbounds=True)
+        self.data: llvm.Value | None = data
+
+    @classmethod
+    def of(
+        cls, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
+    ) -> Operand:
+        """The operand for an argument of a kernel."""
+        is_array = isinstance(kind, types.Array)
+        return cls(
+            builder, value, context.make_array(kind)(context, builder, value).data if is_array else None
+        )
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
@@ -356,27 +315,22 @@ class Operand:
 
 
 class Index:
-    """The number of a step as a word, counted from where the loop begins."""
+    """The number of a step, as a word."""
 
-    def __init__(self, builder: llvm.IRBuilder, start: llvm.Value) -> None:
+    def __init__(self, builder: llvm.IRBuilder) -> None:
         self.builder: llvm.IRBuilder = builder
-        self.start: llvm.Value = start
 
     def at(self, index: llvm.Value) -> llvm.Value:
         """That of a step."""
-        return self.builder.trunc(self.builder.add(self.start, index), WORD)
+        return self.builder.trunc(index, WORD)
 
 
 def _operands(
-    context: BaseContext,
-    builder: llvm.IRBuilder,
-    kinds: Sequence[types.Type],
-    values: Sequence[llvm.Value],
-    start: llvm.Value,
+    context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
 ) -> list[Operand]:
-    """The operands of a loop that begins somewhere."""
-    pairs = zip(kinds, values, strict=True)
-    return [Operand(context, builder, kind, each, start) for kind, each in pairs]
+    """The operands of a loop, which come in a tuple."""
+    values = cgutils.unpack_tuple(builder, packed)
+    return [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
 
 
 def _cases(

@@ -1,17 +1,24 @@
 """A forward and a backward pass, in one call each."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Places written as lambdas have no types.
+
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, outer_rows, sum_rows
-from typednn_kernels.compiled.elementwise import copies, inner, products, values
+from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, copies, outer_rows, sum_rows
+from typednn_kernels.compiled.elementwise import inner, some_products, some_values
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.normalization import drop_units, normalized_error, normalized_rows
-from typednn_kernels.compiled.output import loss_signal, stable_error
-from typednn_kernels.compiled.views import piece, rows
+from typednn_kernels.compiled.output import some_errors, some_slopes, terms_of_mean
+from typednn_kernels.compiled.symbols import Number
+from typednn_kernels.compiled.views import by_rows, flat, piece
 from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.elementary import where
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
@@ -30,109 +37,59 @@ from typednn_kernels.layout import (
 UNNORMALIZED = normalizations.NONE
 
 
-@kernel
-def units(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
-    """The block of layer k in a workspace, flat: `(B * n,)`."""
-    return piece(workspace, samples * layout[k, UNITS], samples * layout[k, LENGTH])
+def _start_of_normalized(row: Sequence[Number], samples: int, n_units: int) -> Number:
+    """Where z begins in `a`, and dLdz in `dLda`: with the block of the layer if it is not normalised."""
+    apart = samples * n_units + (samples + 1) * row[NORMALIZED]
+    return where(row[NORMALIZATION] == UNNORMALIZED, samples * row[UNITS], apart)
+
+
+weights = by_rows(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS]))
+flat_weights = flat(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
+biases = flat(lambda row: (row[BIASES], row[LENGTH]))
+gains = flat(lambda row: (row[GAINS], row[LENGTH]))
+moving = flat(lambda row: (row[MOVING], 2 * row[LENGTH]))
+"""Of a vector of parameters or gradients."""
+
+units = flat(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
+block = by_rows(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
+some_units = flat(
+    lambda row, samples, first, count: (
+        samples * row[UNITS] + first * row[LENGTH],
+        count * row[LENGTH],
+    )
+)
+some_rows = by_rows(
+    lambda row, samples, first, count: (samples * row[UNITS] + first * row[LENGTH], count, row[LENGTH])
+)
+"""The block of a layer in a workspace, or `count` samples of it."""
+
+normalized = by_rows(
+    lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples, row[LENGTH])
+)
+some_normalized = by_rows(
+    lambda row, samples, n_units, first, count: (
+        _start_of_normalized(row, samples, n_units) + first * row[LENGTH],
+        count,
+        row[LENGTH],
+    )
+)
+flat_normalized = flat(
+    lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples * row[LENGTH])
+)
+factors = flat(
+    lambda row, samples, n_units: (
+        _start_of_normalized(row, samples, n_units) + samples * row[LENGTH],
+        where(row[NORMALIZATION] == normalizations.BATCH, row[LENGTH], samples),
+    )
+)
+"""z or dLdz, and the factors of z, in the workspaces of a network of so many units."""
 
 
 @kernel
-def block(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Matrix[F]:
-    """The block of layer k in a workspace: `(B, n)`."""
-    return rows(workspace, samples * layout[k, UNITS], samples, layout[k, LENGTH])
-
-
-@kernel
-def some_units(
-    workspace: Vector[F], layout: Layout, k: int, samples: int, first: int, count: int
-) -> Vector[F]:
-    """The rows of some samples in the block of layer k, flat: `(count * n,)`."""
-    n = layout[k, LENGTH]
-    return piece(workspace, samples * layout[k, UNITS] + first * n, count * n)
-
-
-@kernel
-def some_rows(
-    workspace: Vector[F], layout: Layout, k: int, samples: int, first: int, count: int
-) -> Matrix[F]:
-    """The rows of some samples in the block of layer k: `(count, n)`."""
-    n = layout[k, LENGTH]
-    return rows(workspace, samples * layout[k, UNITS] + first * n, count, n)
-
-
-@kernel
-def weights(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:
-    """The weights of layer k: `(n, n_prev)`."""
-    return rows(vector, layout[k, WEIGHTS], layout[k, LENGTH], layout[k, PREVIOUS])
-
-
-@kernel
-def flat_weights(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
-    """The weights of layer k: `(n * n_prev,)`."""
-    return piece(vector, layout[k, WEIGHTS], layout[k, LENGTH] * layout[k, PREVIOUS])
-
-
-@kernel
-def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
-    """The biases of layer k: `(n,)`."""
-    return piece(vector, layout[k, BIASES], layout[k, LENGTH])
-
-
-@kernel
-def gains(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
-    """The gains of layer k, if it is normalised: `(n,)`."""
-    return piece(vector, layout[k, GAINS], layout[k, LENGTH])
-
-
-@kernel
-def moving(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
-    """Moving mean and variance of layer k, if it has them: `(2 * n,)`."""
-    return piece(vector, layout[k, MOVING], 2 * layout[k, LENGTH])
-
-
-@kernel
-def start_of_normalized(layout: Layout, k: int, samples: int) -> int:
-    """Where z of layer k begins in `a`, and dLdz in `dLda`: with the block if it is not normalised."""
-    if layout[k, NORMALIZATION] == UNNORMALIZED:
-        start: int = samples * layout[k, UNITS]
-    else:
-        last = layout.shape[0] - 1
-        n_units = layout[last, UNITS] + layout[last, LENGTH]
-        start = samples * n_units + (samples + 1) * layout[k, NORMALIZED]
-    return start
-
-
-@kernel
-def normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Matrix[F]:
-    """z or dLdz of layer k: `(B, n)`."""
-    return rows(workspace, start_of_normalized(layout, k, samples), samples, layout[k, LENGTH])
-
-
-@kernel
-def some_normalized(
-    workspace: Vector[F], layout: Layout, k: int, samples: int, first: int, count: int
-) -> Matrix[F]:
-    """The rows of some samples of z or dLdz of layer k: `(count, n)`."""
-    n = layout[k, LENGTH]
-    return rows(workspace, start_of_normalized(layout, k, samples) + first * n, count, n)
-
-
-@kernel
-def flat_normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
-    """z or dLdz of layer k: `(B * n,)`."""
-    return piece(workspace, start_of_normalized(layout, k, samples), samples * layout[k, LENGTH])
-
-
-@kernel
-def factors(a: Vector[F], layout: Layout, k: int, samples: int, count: int) -> Vector[F]:
-    """The first of the factors of layer k, if it is normalised: `n` of units, or `B` of samples."""
-    return piece(a, start_of_normalized(layout, k, samples) + samples * layout[k, LENGTH], count)
-
-
-@kernel
-def factor_count(layout: Layout, k: int, samples: int) -> int:
-    """How many factors z of layer k is divided by."""
-    count: int = layout[k, LENGTH] if layout[k, NORMALIZATION] == normalizations.BATCH else samples
+def unit_count(layout: Layout) -> int:
+    """How many units the network has."""
+    last = layout.shape[0] - 1
+    count: int = layout[last, UNITS] + layout[last, LENGTH]
     return count
 
 
@@ -143,15 +100,14 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
     return training
 
 
-@routine
+@kernel
 def ascend_normalized(
     parameters: Vector[F], layout: Layout, key: int, k: int, a: Vector[F], h: Vector[F], samples: int
 ) -> None:
     """z and the pre-activations of a normalised layer."""
-    z, nothing = normalized(a, layout, k, samples), factors(a, layout, k, samples, layout[k, LENGTH])
-    for i in range(nothing.size):
-        nothing[i] = 0
-    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), nothing, z)
+    n_units, no_bias = unit_count(layout), piece(parameters, 0, 0)
+    z = normalized(a, layout, k, samples, n_units)
+    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), no_bias, z)
     normalized_rows(
         layout[k, NORMALIZATION],
         is_training(layout, k, key),
@@ -159,12 +115,12 @@ def ascend_normalized(
         gains(parameters, layout, k),
         biases(parameters, layout, k),
         moving(parameters, layout, k),
-        factors(a, layout, k, samples, factor_count(layout, k, samples)),
+        factors(a, layout, k, samples, n_units),
         units(a, layout, k, samples),
     )
 
 
-@routine
+@kernel
 def descend_normalized(
     parameters: Vector[F],
     layout: Layout,
@@ -176,27 +132,29 @@ def descend_normalized(
     samples: int,
 ) -> None:
     """dLdz, and the gradients by bias and gain, of a normalised layer."""
+    n_units = unit_count(layout)
     normalized_error(
         layout[k, NORMALIZATION],
         is_training(layout, k, key),
-        flat_normalized(a, layout, k, samples),
+        flat_normalized(a, layout, k, samples, n_units),
         gains(parameters, layout, k),
-        factors(a, layout, k, samples, factor_count(layout, k, samples)),
+        factors(a, layout, k, samples, n_units),
         units(dLda, layout, k, samples),
         biases(gradient, layout, k),
         gains(gradient, layout, k),
-        flat_normalized(dLda, layout, k, samples),
+        flat_normalized(dLda, layout, k, samples, n_units),
     )
 
 
-@routine
+@kernel
 def dropped_products(
     layout: Layout, key: int, k: int, a: Vector[F], dLdh: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
     """dLda of a layer with dropout; the slope is that at the activations before."""
     pre_activations, error = units(a, layout, k, samples), units(dLda, layout, k, samples)
-    values(layout[k, ACTIVATION], pre_activations, error, samples)
-    products(layout[k, ACTIVATION], pre_activations, error, units(dLdh, layout, k, samples), error, samples)
+    signal, n = units(dLdh, layout, k, samples), layout[k, LENGTH]
+    some_values(0, 0, samples, layout[k, ACTIVATION], pre_activations, error, n)
+    some_products(0, 0, samples, layout[k, ACTIVATION], pre_activations, error, signal, error, n)
     drop_units(key, k, layout[k, DROPOUT], error)
 
 
@@ -207,7 +165,7 @@ def dropped(layout: Layout, k: int, key: int) -> int:
     return share
 
 
-@kernel
+@routine
 def forward_from_inputs(
     parameters: Vector[F],
     layout: Layout,
@@ -231,11 +189,14 @@ def forward_from_inputs(
             else:
                 ascend_normalized(parameters, layout, key, k, a, h, samples)
         if k > 0 or layout[k, ACTIVATION] != NONE:
-            values(
+            some_values(
+                0,
+                0,
+                count,
                 layout[k, ACTIVATION],
                 some_units(a, layout, k, samples, first, count),
                 some_units(h, layout, k, samples, first, count),
-                count,
+                layout[k, LENGTH],
             )
         if dropped(layout, k, key) > 0:
             drop_units(key, k, layout[k, DROPOUT], units(h, layout, k, samples))
@@ -248,7 +209,7 @@ def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int, first: int,
     return some_units(workspace, layout, 0, samples, first, count)
 
 
-@kernel
+@routine
 def error_from_targets(
     layout: Layout,
     loss: int,
@@ -263,22 +224,27 @@ def error_from_targets(
 ) -> None:
     """The error signals of the output layer for `count` samples of a batch, whose targets are flat."""
     last = layout.shape[0] - 1
-    activation, outputs = layout[last, ACTIVATION], some_units(h, layout, last, samples, first, count)
+    n, outputs = layout[last, LENGTH], some_units(h, layout, last, samples, first, count)
     signal = some_units(dLdh, layout, last, samples, first, count)
-    error = some_units(dLda, layout, last, samples, first, count)
-    loss_signal(loss, outputs, t, signal, count, samples)
-    if not stable_error(loss, activation, outputs, t, error, count, samples):
-        products(
-            activation,
-            some_units(a, layout, last, samples, first, count),
-            outputs,
-            signal,
-            error,
-            count,
-        )
+    terms = h.dtype.type(terms_of_mean(loss, n * samples, samples))
+    some_slopes(0, 0, n * count, loss, outputs, t, terms, signal)
+    some_errors(
+        0,
+        0,
+        count,
+        loss,
+        layout[last, ACTIVATION],
+        some_units(a, layout, last, samples, first, count),
+        outputs,
+        t,
+        signal,
+        some_units(dLda, layout, last, samples, first, count),
+        n,
+        samples,
+    )
 
 
-@kernel
+@routine
 def signals_from_error(
     parameters: Vector[F],
     layout: Layout,
@@ -293,30 +259,33 @@ def signals_from_error(
     count: int,
 ) -> None:
     """All other error signals of `count` samples of a batch, and the gradients by gains and their biases."""
-    last = layout.shape[0] - 1
+    last, n_units = layout.shape[0] - 1, unit_count(layout)
     for k in range(last, 0, -1):
         if k < last:
             backpropagate_rows(
-                some_normalized(dLda, layout, k + 1, samples, first, count),
+                some_normalized(dLda, layout, k + 1, samples, n_units, first, count),
                 weights(parameters, layout, k + 1),
                 some_rows(dLdh, layout, k, samples, first, count),
             )
             if dropped(layout, k, key) > 0:
                 dropped_products(layout, key, k, a, dLdh, dLda, samples)
             else:
-                products(
+                some_products(
+                    0,
+                    0,
+                    count,
                     layout[k, ACTIVATION],
                     some_units(a, layout, k, samples, first, count),
                     some_units(h, layout, k, samples, first, count),
                     some_units(dLdh, layout, k, samples, first, count),
                     some_units(dLda, layout, k, samples, first, count),
-                    count,
+                    layout[k, LENGTH],
                 )
         if layout[k, NORMALIZATION] != UNNORMALIZED:
             descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
 
 
-@kernel
+@routine
 def gradient_from_signals(
     layout: Layout,
     h: Vector[F],
@@ -327,6 +296,7 @@ def gradient_from_signals(
     parts: int,
 ) -> None:
     """The gradients by weights, and by biases without gains, for one of the equal parts of each layer."""
+    n_units = unit_count(layout)
     for k in range(layout.shape[0] - 1, 0, -1):
         n = layout[k, LENGTH]
         first = n * part // parts
@@ -335,7 +305,7 @@ def gradient_from_signals(
             if layout[k, NORMALIZATION] == UNNORMALIZED:
                 sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
             outer_rows(
-                normalized(dLda, layout, k, samples),
+                normalized(dLda, layout, k, samples, n_units),
                 block(h, layout, k - 1, samples),
                 weights(gradient, layout, k),
                 first,
@@ -343,7 +313,7 @@ def gradient_from_signals(
             )
 
 
-@kernel
+@routine
 def squares_of_gradient(layout: Layout, gradient: Vector[F], part: int, parts: int) -> F:
     """The sum of squares of what `gradient_from_signals` gives, and of that by gains, for its part."""
     result = gradient.dtype.type(0)

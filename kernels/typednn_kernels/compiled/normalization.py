@@ -9,9 +9,9 @@ import numpy as np
 
 from typednn_kernels import dropout, normalizations
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled.dense import scaled, sum_rows, weighted
-from typednn_kernels.compiled.elementwise import copies, inner, total
-from typednn_kernels.compiled.jit import entry, kernel, routine
+from typednn_kernels.compiled.dense import copies, scaled, sum_rows, weighted
+from typednn_kernels.compiled.elementwise import inner, total
+from typednn_kernels.compiled.jit import entry, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.normalizations import BATCH
@@ -34,7 +34,7 @@ batch_slopes: Loop = elementwise(
 drops: Loop = elementwise(dropout.dropped, indexed=True)
 
 
-@kernel
+@routine
 def normalized_rows(
     normalization: int,
     training: bool,
@@ -86,7 +86,7 @@ def normalized_rows(
         scaled_and_shifted(0, n, row, gain, bias, piece(a, s * n, n))
 
 
-@kernel
+@routine
 def normalized_error(
     normalization: int,
     training: bool,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_one, descended, dot, scaled
-from typednn_kernels.compiled.elementwise import copies, products, values
+from typednn_kernels.compiled.dense import affine_one, copies, descended, dot, scaled
+from typednn_kernels.compiled.elementwise import products, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction
 from typednn_kernels.compiled.network import biases, flat_weights, units
 from typednn_kernels.compiled.output import loss_signal, sample_loss, stable_error

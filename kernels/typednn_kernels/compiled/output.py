@@ -17,10 +17,10 @@ from typednn_kernels.compiled.elementwise import (
     products,
     total,
 )
-from typednn_kernels.compiled.jit import entry, kernel, share
+from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
 from typednn_kernels.compiled.threads import LEAST, divided
-from typednn_kernels.compiled.views import piece
+from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.elementary import log
 from typednn_kernels.losses import BUILT_IN, LOSSES, canonical, is_mean
 
@@ -51,10 +51,6 @@ OTHER_SLOPES = ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, 
 sum_of_terms: Formula = sums(*TERMS, others=OTHER_TERMS)
 sum_of_stable_terms: Formula = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
 slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
-long_sum_of_terms: Formula = sums(*TERMS, threads=True, others=OTHER_TERMS)
-long_sum_of_stable_terms: Formula = sums(*STABLE_TERMS, threads=True, others=OTHER_STABLE_TERMS)
-all_slopes: Loop = elementwise(*SLOPES, threads=True, others=OTHER_SLOPES)
-"""The first are part of a training step, which has threads of its own."""
 
 canonical_of: Callable[[int], int] = kernel(canonical)
 mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
@@ -119,21 +115,34 @@ def sample_losses(
         )
 
 
-@kernel
-def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
-    """The loss of a sample of many outputs."""
-    if activation != canonical_of(loss):
-        result = long_sum_of_terms(loss, n, y, t)
-    elif activation == SOFTMAX:
-        peak, mass = peak_and_mass(a)
-        result = long_sum_of_stable_terms(loss, n, a, t, log_of_mass(peak, mass))
-    else:
-        result = long_sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
-    return mean
+@routine
+def some_terms(
+    part: int, start: int, stop: int, loss: int, y: Vector[F], t: Vector[F], sums: Vector[F]
+) -> None:
+    """The sum of the terms of some outputs of a sample."""
+    n = stop - start
+    sums[part] = sum_of_terms(loss, n, piece(y, start, n), piece(t, start, n))
 
 
-@share
+@routine
+def some_stable_terms(
+    part: int, start: int, stop: int, loss: int, a: Vector[F], t: Vector[F], shift: F, sums: Vector[F]
+) -> None:
+    """The same from pre-activations."""
+    n = stop - start
+    sums[part] = sum_of_stable_terms(loss, n, piece(a, start, n), piece(t, start, n), shift)
+
+
+@routine
+def some_slopes(
+    part: int, start: int, stop: int, loss: int, y: Vector[F], t: Vector[F], terms: F, dLdy: Vector[F]
+) -> None:
+    """dLdy of some outputs, of a mean of so many terms."""
+    n = stop - start
+    slope_of(loss, n, piece(y, start, n), piece(t, start, n), terms, piece(dLdy, start, n))
+
+
+@routine
 def some_losses(
     part: int,
     start: int,
@@ -158,7 +167,7 @@ def some_losses(
     )
 
 
-@share
+@routine
 def some_errors(
     part: int,
     start: int,
@@ -180,8 +189,28 @@ def some_errors(
         products(activation, piece(a, first, size), outputs, piece(dLdy, first, size), error, count)
 
 
+all_terms: Callable[..., int] = divided(some_terms)
+all_stable_terms: Callable[..., int] = divided(some_stable_terms)
+all_slopes: Callable[..., int] = divided(some_slopes)
 all_losses: Callable[..., int] = divided(some_losses)
 all_errors: Callable[..., int] = divided(some_errors)
+
+
+@kernel
+def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
+    """The loss of a sample of many outputs."""
+    sums = scratch(a)
+    if activation != canonical_of(loss):
+        parts = all_terms(n, LEAST, loss, y, t, sums)
+    else:
+        shift = a.dtype.type(0)
+        if activation == SOFTMAX:
+            peak, mass = peak_and_mass(a)
+            shift = log_of_mass(peak, mass)
+        parts = all_stable_terms(n, LEAST, loss, a, t, shift, sums)
+    result = total(0, parts, sums)
+    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
+    return mean
 
 
 @entry
@@ -213,7 +242,9 @@ def loss_value(
 @entry
 def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """The slope (B, n) of the mean loss of the batch by the outputs."""
-    all_slopes(loss, y.size, y, t, y.dtype.type(terms_of_mean(loss, y.size, y.shape[0])), dLdy)
+    size = y.size
+    terms = y.dtype.type(terms_of_mean(loss, size, y.shape[0]))
+    all_slopes(size, LEAST, loss, piece(y, 0, size), piece(t, 0, size), terms, piece(dLdy, 0, size))
 
 
 @entry
@@ -227,18 +258,20 @@ def output_error(
     dLda: Matrix[F],
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
-    size = y.size
-    all_slopes(loss, size, y, t, y.dtype.type(terms_of_mean(loss, size, y.shape[0])), dLdy)
+    size, (samples, n) = y.size, y.shape
+    outputs, targets, signal = piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size)
+    terms = y.dtype.type(terms_of_mean(loss, size, samples))
+    all_slopes(size, LEAST, loss, outputs, targets, terms, signal)
     all_errors(
-        y.shape[0],
-        max(1, LEAST // y.shape[1]),
+        samples,
+        max(1, LEAST // n),
         loss,
         activation,
         piece(a, 0, size),
-        piece(y, 0, size),
-        piece(t, 0, size),
-        piece(dLdy, 0, size),
+        outputs,
+        targets,
+        signal,
         piece(dLda, 0, size),
-        y.shape[1],
-        y.shape[0],
+        n,
+        samples,
     )

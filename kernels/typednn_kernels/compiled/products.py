@@ -13,21 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.symbols import SINGLE
-from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
+from typednn_kernels.compiled.vectors import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed
 
 PANEL = 3
@@ -268,112 +268,115 @@ def _by_blas(
     context: BaseContext,
     builder: llvm.IRBuilder,
     real: llvm.Type,
-    x_turned: bool,
-    y_turned: bool,
     *operands: llvm.Value,
 ) -> None:
     """out (m, n) = x (m, k) y (k, n), which BLAS, counting by columns, sees as out^T = y^T x^T."""
-    m, n, k, x, x_row, y, y_row, out, out_row = operands
+    m, n, k, x, x_row, x_turned, y, y_row, y_turned, out, out_row = operands
     one, zero = (cgutils.alloca_once_value(builder, real(number)) for number in (1.0, 0.0))
     kind, by_rows, by_columns = (
         llvm.IntType(8)(ord(letter)) for letter in ("s" if real == SINGLE else "d", "n", "t")
     )
-    turns = (by_columns if y_turned else by_rows, by_columns if x_turned else by_rows)
+    turns = (builder.select(each, by_columns, by_rows) for each in (y_turned, x_turned))
     values = (kind, *turns, n, m, k, one, y, y_row, x, x_row, zero, out, out_row)
     signature = llvm.FunctionType(llvm.IntType(32), [each.type for each in values])
     function = cgutils.get_or_insert_function(builder.module, signature, "numba_xxgemm")
     check_blas_return(context, builder, builder.call(function, values))
 
 
-def _intrinsic(x_turned: bool, y_turned: bool) -> Callable[..., None]:
-    """The kernel `(m, n, k, x, x_row, y, y_row, [bias,] out, out_row)`."""
+def _multiply(
+    _context: object,
+    m: types.Type,
+    n: types.Type,
+    k: types.Type,
+    x: types.Array,
+    x_row: types.Type,
+    x_turned: types.Type,
+    y: types.Array,
+    y_row: types.Type,
+    y_turned: types.Type,
+    bias: types.Array,
+    out: types.Array,
+    out_row: types.Type,
+) -> _Typed:
+    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row)
 
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        kinds = [*signature.args[:-1], *signature.args[-1]]
-        arguments = [*values[:-1], *cgutils.unpack_tuple(builder, values[-1])]
-        operands = [Operand(context, builder, *each, INDEX(0)) for each in zip(kinds, arguments, strict=True)]
-        m, n, k, x, x_row, y, y_row, *biases, out, out_row = (
+        operands = [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
+        m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row = (
             each.value if each.data is None else each.data for each in operands
         )
-        real, bias = context.get_value_type(kinds[3].dtype), (*biases, llvm.Constant(POINTER, None))[0]
+        real, module = context.get_value_type(kinds[3].dtype), builder.module
+        biases = context.make_array(kinds[9])(context, builder, values[9]).nitems
+        biased = builder.icmp_signed(">", biases, INDEX(0))
         huge = builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE))
         with builder.if_else(huge, likely=False) as (yes, no):
             with yes:
                 _by_blas(
-                    context, builder, real, x_turned, y_turned, m, n, k, x, x_row, y, y_row, out, out_row
+                    context, builder, real, m, n, k, x, x_row, x_turned, y, y_row, y_turned, out, out_row
                 )
-                if biases:
-                    builder.call(
-                        shared(builder.module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row]
-                    )
+                with builder.if_then(biased):
+                    builder.call(shared(module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row])
             with no:
-                strides = (INDEX(1), x_row) if x_turned else (x_row, INDEX(1))
-                function = shared(builder.module, "product", real, "iiipiipibppi", _product)
-                builder.call(function, [m, n, k, x, *strides, y, y_row, BIT(y_turned), bias, out, out_row])
+                one = INDEX(1)
+                strides = builder.select(x_turned, one, x_row), builder.select(x_turned, x_row, one)
+                start = builder.select(biased, bias, llvm.Constant(bias.type, None))
+                function = shared(module, "product", real, "iiipiipibppi", _product)
+                builder.call(function, [m, n, k, x, *strides, y, y_row, y_turned, start, out, out_row])
         return context.get_dummy_value()
 
-    def typer(
-        _context: object,
-        m: types.Type,
-        n: types.Type,
-        k: types.Type,
-        x: types.Array,
-        x_row: types.Type,
-        y: types.Array,
-        y_row: types.Type,
-        *rest: types.Type,
-    ) -> _Typed:
-        return types.none(m, n, k, x, x_row, y, y_row, types.StarArgTuple.from_types(rest)), generate
-
-    return intrinsic(typer)
+    return types.none(*kinds), generate
 
 
 if TYPE_CHECKING or PYTHON_ONLY:
-    Flat: TypeAlias = Vector[F] | Matrix[F]
 
-    def _matrix(array: Flat[F], rows: int, columns: int, row: int) -> Matrix[F]:
-        strides = row * array.itemsize, array.itemsize
-        return np.lib.stride_tricks.as_strided(array.reshape(-1), (rows, columns), strides)
+    def _matrix(array: Vector[F], rows: int, columns: int, row: int, *, turned: bool = False) -> Matrix[F]:
+        shape, strides = (rows, columns), (row * array.itemsize, array.itemsize)
+        if turned:
+            strides = strides[::-1]
+        return np.lib.stride_tricks.as_strided(array, shape, strides)
 
-    def _in_python(out: Matrix[F], x: Matrix[F], y: Matrix[F], bias: Vector[F] | float = 0) -> None:
-        with np.errstate(all="ignore"):
-            np.add(x @ y, bias, out=out)
-
-    def rows_by_rows(
+    def multiplied(
         m: int,
         n: int,
         k: int,
-        x: Flat[F],
+        x: Vector[F],
         x_row: int,
-        y: Flat[F],
+        x_turned: bool,
+        y: Vector[F],
         y_row: int,
+        y_turned: bool,
         bias: Vector[F],
-        out: Flat[F],
+        out: Vector[F],
         out_row: int,
     ) -> None:
-        turned = _matrix(y, n, k, y_row).T
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), turned, bias[:n])
-
-    def rows_by_columns(
-        m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
-    ) -> None:
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, m, k, x_row), _matrix(y, k, n, y_row))
-
-    def columns_by_columns(
-        m: int, n: int, k: int, x: Flat[F], x_row: int, y: Flat[F], y_row: int, out: Flat[F], out_row: int
-    ) -> None:
-        _in_python(_matrix(out, m, n, out_row), _matrix(x, k, m, x_row).T, _matrix(y, k, n, y_row))
+        factors = _matrix(x, m, k, x_row, turned=x_turned), _matrix(y, k, n, y_row, turned=y_turned)
+        with np.errstate(all="ignore"):
+            np.add(np.matmul(*factors), bias[:n] if bias.size else 0, out=_matrix(out, m, n, out_row))
 
 else:
-    rows_by_rows = _intrinsic(x_turned=False, y_turned=True)
-    rows_by_columns = _intrinsic(x_turned=False, y_turned=False)
-    columns_by_columns = _intrinsic(x_turned=True, y_turned=False)
-"""Products into `out` (m, n), of matrices that lie by rows in arrays of one dtype, in flat order.
+    multiplied = intrinsic(_multiply)
 
-So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. k > 0.
 
-`rows_by_rows(m, n, k, x, x_row, y, y_row, bias, out, out_row)`: x y^T + bias, from (m, k), (n, k), (n,).
-`rows_by_columns(m, n, k, x, x_row, y, y_row, out, out_row)`: x y, from (m, k) and (k, n).
-`columns_by_columns(m, n, k, x, x_row, y, y_row, out, out_row)`: x^T y, from (k, m) and (k, n)."""
+@routine
+def product(
+    m: int,
+    n: int,
+    k: int,
+    x: Vector[F],
+    x_row: int,
+    x_turned: bool,
+    y: Vector[F],
+    y_row: int,
+    y_turned: bool,
+    bias: Vector[F],
+    out: Vector[F],
+    out_row: int,
+) -> None:
+    """out (m, n) = x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
+
+    So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. A
+    matrix that is turned is given as its transpose. A bias without numbers is none.
+    """
+    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row)

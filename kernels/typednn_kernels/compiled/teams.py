@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.core.base import BaseContext
+from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from typednn_kernels.compiled.routines import ROUTINES
 from typednn_kernels.compiled.threads import (
     _CREATE,
     _INDEX,
@@ -25,11 +26,10 @@ from typednn_kernels.compiled.threads import (
     _NOTHING,
     _POINTER,
     _STATUS,
-    _WORK,
-    linked,
     number_of_threads,
     provide,
     smaller,
+    thread_function,
 )
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
@@ -48,19 +48,18 @@ provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pth
 def team(member: Callable[..., None]) -> Callable[..., None]:
     """A kernel `(wanted, *arguments)` that calls `member(place, members, meeting, *arguments)` in threads.
 
-    There are as many members as are wanted, allowed and made, the calling thread the first of them; each gets
-    its place among them, from 0 on, and the `meeting` at which `meet` waits.
+    The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
+    first of them; each gets its place among them, from 0 on, and the `meeting` at which `meet` waits.
     """
 
     def python(_wanted: int, *arguments: object) -> None:
         member(0, 1, 0, *arguments)
 
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
-        compiled = linked(context, member, kinds)
         operands = cgutils.unpack_tuple(builder, packed)
         meeting = builder.alloca(_INDEX, _INDEX(SIZE))
         meeting.align = 8 * LINE
@@ -72,12 +71,12 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
         jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
         handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
 
-        def call(inner: llvm.IRBuilder, place: llvm.Value, common: llvm.Value, *rest: llvm.Value) -> None:
+        def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
+            place, common, *rest = fields
+            _wait_for_change(inner, common, MEMBERS, _INDEX(0))
             members = _load(inner, common, MEMBERS)
             address = inner.ptrtoint(common, _INDEX)
-            context.call_internal_no_propagate(
-                inner, compiled.fndesc, types.none(*kinds), [place, members, address, *rest]
-            )
+            ROUTINES[member].call(context, inner, kinds, [place, members, address, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place])
@@ -85,7 +84,7 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
                 builder.store(value, cgutils.gep_inbounds(builder, target, 0, field))
             return builder.bitcast(target, _POINTER)
 
-        work = _work(builder.module, job, call)
+        work = thread_function(builder.module, job, call)
         most = smaller(builder, wanted, builder.load(number_of_threads(builder.module)))
         made = cgutils.alloca_once_value(builder, _INDEX(1))
         with cgutils.for_range(builder, most, start=_INDEX(1)):
@@ -96,7 +95,7 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
             builder.store(builder.add(builder.load(made), builder.zext(accepted, _INDEX)), made)
         members = builder.load(made)
         _change(builder, meeting, MEMBERS, members)
-        call(builder, _INDEX(0), meeting, *operands)
+        call(builder, [_INDEX(0), meeting, *operands])
         with cgutils.for_range(builder, members, start=_INDEX(1)) as loop:
             join = cgutils.get_or_insert_function(builder.module, _JOIN, "pthread_join")
             builder.call(join, [builder.load(builder.gep(handles, [loop.index])), _NOTHING])
@@ -107,12 +106,16 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
     def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> _Typed:
         return types.none(wanted, types.StarArgTuple.from_types(arguments)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    if PYTHON_ONLY:
+        return python
+    kernel = intrinsic(typer)
+    ROUTINES[kernel] = ROUTINES[member]
+    return kernel
 
 
 def _meet(_context: object, meeting: types.Type) -> _Typed:
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+        context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         common = builder.inttoptr(values[0], _INDEX.as_pointer())
         arrived = builder.gep(common, [_INDEX(ARRIVED)])
@@ -129,19 +132,6 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
         return context.get_dummy_value()
 
     return types.none(meeting), generate
-
-
-def _work(module: llvm.Module, job: llvm.LiteralStructType, call: Callable[..., None]) -> llvm.Function:
-    """The function that a thread runs: it waits for all, and does the job that its argument points to."""
-    function = llvm.Function(module, _WORK, module.get_unique_name("typednn_member"))
-    function.linkage = "internal"
-    builder = llvm.IRBuilder(function.append_basic_block("entry"))
-    place = builder.bitcast(function.args[0], job.as_pointer())
-    fields = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))]
-    _wait_for_change(builder, fields[1], MEMBERS, _INDEX(0))
-    call(builder, *fields)
-    builder.ret(_NOTHING)
-    return function
 
 
 def _place(builder: llvm.IRBuilder, meeting: llvm.Value, place: int) -> llvm.Value:

@@ -11,18 +11,16 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from ctypes import CDLL, CFUNCTYPE, addressof, c_int, c_void_p, cast
-from typing import TypeAlias
 
 from llvmlite import binding
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.compiler import CompileResult
-from numba.core.dispatcher import Dispatcher
+from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
+from typednn_kernels.compiled.routines import ROUTINES
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 from typednn_kernels.cores import THREADS
 
@@ -51,15 +49,12 @@ _CREATE = llvm.FunctionType(_STATUS, [_POINTER, _POINTER, _WORK.as_pointer(), _P
 _JOIN = llvm.FunctionType(_STATUS, [_INDEX, _POINTER])
 _NOTHING = llvm.Constant(_POINTER, None)
 
-Write: TypeAlias = Callable[[llvm.IRBuilder, llvm.Value, llvm.Value, llvm.Value, Sequence[llvm.Value]], None]
-"""Writes the work `(builder, part, start, stop, operands)`."""
-
 
 def divided(share: Callable[..., None]) -> Callable[..., int]:
     """A kernel `(count, least, *arguments)` that calls `share(part, start, stop, *arguments)` for 0 … count.
 
-    Each thread gets one part, with a number from 0 on, of at least `least`, the last excepted; how many
-    parts there were is returned.
+    The share is a routine. Each thread gets one part, with a number from 0 on, of at least `least`, the last
+    excepted; how many parts there were is returned.
     """
 
     def python(count: int, _least: int, *arguments: object) -> int:
@@ -67,56 +62,50 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
         return 1
 
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         count, least, packed = values
+        operands = cgutils.unpack_tuple(builder, packed)
+        job = llvm.LiteralStructType([_INDEX, _INDEX, _INDEX, *(each.type for each in operands)])
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
-        compiled = linked(context, share, kinds)
 
-        def call(
-            inner: llvm.IRBuilder,
-            part: llvm.Value,
-            start: llvm.Value,
-            stop: llvm.Value,
-            arguments: Sequence[llvm.Value],
-        ) -> None:
-            operands = [part, start, stop, *arguments]
-            context.call_internal_no_propagate(inner, compiled.fndesc, types.none(*kinds), operands)
+        def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
+            ROUTINES[share].call(context, inner, kinds, fields)
 
-        return in_threads(builder, count, least, cgutils.unpack_tuple(builder, packed), call)
+        function = _division(builder.module, f"{ROUTINES[share].name} {job}", job, call)
+        return builder.call(function, [count, least, *operands])
 
     def typer(_context: object, count: types.Type, least: types.Type, *arguments: types.Type) -> _Typed:
         return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    if PYTHON_ONLY:
+        return python
+    kernel = intrinsic(typer)
+    ROUTINES[kernel] = ROUTINES[share]
+    return kernel
 
 
-def linked(context: BaseContext, share: Callable[..., None], kinds: tuple[types.Type, ...]) -> CompileResult:
-    """A compiled function that the code being written can call."""
-    assert isinstance(share, Dispatcher)
-    share.compile(kinds)
-    compiled = share.overloads[kinds]
-    context.active_code_library.add_linking_library(compiled.library)
-    return compiled
-
-
-def in_threads(
-    builder: llvm.IRBuilder,
-    count: llvm.Value,
-    least: llvm.Value,
-    operands: Sequence[llvm.Value],
-    write: Write,
-) -> llvm.Value:
-    """Writes a function for a part of the work, and its calls in threads; the number of parts."""
-    job = llvm.LiteralStructType([_INDEX, _INDEX, _INDEX, *(each.type for each in operands)])
-    work = _work(builder.module, job, write)
+def _division(
+    module: llvm.Module,
+    name: str,
+    job: llvm.LiteralStructType,
+    call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
+) -> llvm.Function:
+    """A function of a module, written when it is first asked for: it divides work, and returns the parts."""
+    name = f"typednn_division of {name}"
+    if name in module.globals:
+        return module.globals[name]
+    signature = llvm.FunctionType(_INDEX, [_INDEX, _INDEX, *job.elements[3:]])
+    function = llvm.Function(module, signature, name)
+    function.linkage = "internal"
+    builder = llvm.IRBuilder(function.append_basic_block("entry"))
+    count, least, *operands = function.args
+    work = thread_function(module, job, call)
     one = _INDEX(1)
     jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
     handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
     refusals = cgutils.alloca_once(builder, _STATUS, _INDEX(PLACES))
-    parts = _between(
-        builder, one, builder.sdiv(count, least), builder.load(number_of_threads(builder.module))
-    )
+    parts = _between(builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module)))
     size = builder.sdiv(builder.sub(builder.add(count, parts), one), parts)
 
     def place(k: llvm.Value) -> llvm.Value:
@@ -129,7 +118,7 @@ def in_threads(
             target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
             builder.store(value, target)
     with cgutils.for_range(builder, parts, start=one) as loop:
-        create = cgutils.get_or_insert_function(builder.module, _CREATE, "pthread_create")
+        create = cgutils.get_or_insert_function(module, _CREATE, "pthread_create")
         handle = builder.bitcast(builder.gep(handles, [loop.index]), _POINTER)
         refusal = builder.call(create, [handle, _NOTHING, work, place(loop.index)])
         builder.store(refusal, builder.gep(refusals, [loop.index]))
@@ -140,20 +129,26 @@ def in_threads(
             with refused:
                 builder.call(work, [place(loop.index)])
             with running:
-                join = cgutils.get_or_insert_function(builder.module, _JOIN, "pthread_join")
+                join = cgutils.get_or_insert_function(module, _JOIN, "pthread_join")
                 builder.call(join, [builder.load(builder.gep(handles, [loop.index])), _NOTHING])
-    return parts
+    builder.ret(parts)
+    return function
 
 
-def _work(module: llvm.Module, job: llvm.LiteralStructType, write: Write) -> llvm.Function:
-    """The function that a thread runs: it does the job that its argument points to."""
-    function = llvm.Function(module, _WORK, module.get_unique_name("typednn_work"))
+def thread_function(
+    module: llvm.Module,
+    job: llvm.LiteralStructType,
+    call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
+) -> llvm.Function:
+    """The function that a thread runs: it does what is written for the fields of its argument, a job."""
+    function = llvm.Function(module, _WORK, module.get_unique_name("typednn_thread"))
     function.linkage = "internal"
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
     place = builder.bitcast(function.args[0], job.as_pointer())
-    fields = [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))]
-    part, start, stop, *operands = fields
-    write(builder, part, start, stop, operands)
+    call(
+        builder,
+        [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))],
+    )
     builder.ret(_NOTHING)
     return function
 

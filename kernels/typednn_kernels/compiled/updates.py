@@ -11,7 +11,7 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
 from typednn_kernels.compiled.dense import descended
-from typednn_kernels.compiled.jit import kernel
+from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.updates import (
@@ -45,7 +45,7 @@ update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATE
 squares: Formula = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
 
 
-@kernel
+@routine
 def norm_scale(
     parameters: Vector[F], gradient: Vector[F], segments: Segments, penalties: Matrix[F], most: F
 ) -> F:
@@ -61,7 +61,7 @@ def norm_scale(
     return scale
 
 
-@kernel
+@routine
 def update(
     parameters: Vector[F],
     gradient: Vector[F],

@@ -7,7 +7,8 @@ checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from math import prod
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -19,8 +20,10 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.compiled.symbols import Number, Symbol
 from typednn_kernels.cores import MOST
+from typednn_kernels.layout import FROZEN
 
 _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
 """What numba asks of an intrinsic: its signature, and what writes it."""
@@ -102,3 +105,63 @@ else:
 """`piece(array, start, n)`: n elements from `start` on `(n,)`.
 `rows(array, start, n, m)`: the same as a matrix `(n, m)`.
 `scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns."""
+
+
+class FlatView(Protocol):
+    """What makes a view `(n,)` of a vector by the layout of a layer."""
+
+    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Vector[F]:
+        """The view for layer k."""
+        ...
+
+
+class RowsView(Protocol):
+    """What makes a view `(n, m)` of a vector by the layout of a layer."""
+
+    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Matrix[F]:
+        """The view for layer k."""
+        ...
+
+
+def flat(place: Callable[..., tuple[Number, Number]]) -> FlatView:
+    """A kernel `(vector, layout, k, *numbers)`: n elements from a start, as the formula says.
+
+    `place(row, *numbers)` gives start and n from the row of layer k in the layout.
+    """
+    return cast("FlatView", _by_layout(place, 1))
+
+
+def by_rows(place: Callable[..., tuple[Number, Number, Number]]) -> RowsView:
+    """The same for a matrix: `place` gives start, n and m."""
+    return cast("RowsView", _by_layout(place, 2))
+
+
+def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
+    def python(vector: Vector[F], layout: Layout, k: int, *numbers: int) -> Number:
+        start, *shape = place(layout[k], *numbers)
+        return vector[start : start + prod(shape)].reshape(shape)
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        widen(builder.function)
+        vector, layout, k, packed = values
+        numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
+        table = context.make_array(signature.args[1])(context, builder, layout).data
+        row = [
+            Symbol(builder, builder.load(builder.gep(table, [builder.add(first, k.type(column))])))
+            for first in [builder.mul(k, k.type(FROZEN + 1))]
+            for column in range(FROZEN + 1)
+        ]
+        start, *shape = (row[0].peer(each).value for each in place(row, *numbers))
+        data = context.make_array(signature.args[0])(context, builder, vector).data
+        return _view(context, builder, signature.return_type, builder.gep(data, [start]), shape)
+
+    def typer(
+        _context: object, vector: types.Array, layout: types.Type, _k: types.Type, *numbers: types.Type
+    ) -> _Typed:
+        result = types.Array(vector.dtype, dimensions, "C")
+        integers = types.StarArgTuple([types.intp] * len(numbers))
+        return result(vector, layout, types.intp, integers), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)

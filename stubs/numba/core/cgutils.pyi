@@ -12,6 +12,7 @@ class _StructProxy:
 
     data: Value
     shape: Value
+    nitems: Value
     def __init__(
         self, context: BaseContext, builder: IRBuilder, value: Value | None = None, ref: Value | None = None
     ) -> None: ...

@@ -1,14 +1,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba.core.codegen import CodeLibrary
+from numba.core.codegen import JITCodeLibrary
 from numba.core.cpu import CPUContext
+from numba.core.funcdesc import FunctionDescriptor
 
 class CompileResult:
     target_context: CPUContext
     entry_point: Callable[..., Any]
-    fndesc: object
-    library: CodeLibrary
+    fndesc: FunctionDescriptor
+    library: JITCodeLibrary
     @classmethod
     def _rebuild(
         cls,

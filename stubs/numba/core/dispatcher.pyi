@@ -1,6 +1,5 @@
 from abc import ABCMeta
-from collections.abc import Mapping
-from types import FunctionType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numba.core.compiler import CompileResult
@@ -8,6 +7,6 @@ from numba.types import Type
 
 class Dispatcher(metaclass=ABCMeta):
     overloads: Mapping[tuple[Type, ...], CompileResult]
-    py_func: FunctionType
+    py_func: Callable[..., Any]
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def compile(self, sig: tuple[Type, ...]) -> None: ...

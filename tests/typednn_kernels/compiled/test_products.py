@@ -64,29 +64,25 @@ class Range:
 
 def kernels() -> dict[str, Callable[..., None]]:
     """The products of ranges, compiled anew."""
-    by_rows, by_columns, turned = (
-        products.rows_by_rows,
-        products.rows_by_columns,
-        products.columns_by_columns,
-    )
+    multiplied = products.multiplied
 
     def rows_by_rows(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, n * yr), piece(out, START, m * outr)
-        by_rows(m, n, k, x, xr, y, yr, bias, out, outr)
+        multiplied(m, n, k, x, xr, False, y, yr, True, bias, out, outr)
 
     def rows_by_columns(
-        m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, _bias: Array, out: Array, outr: int
+        m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        by_columns(m, n, k, x, xr, y, yr, out, outr)
+        multiplied(m, n, k, x, xr, False, y, yr, False, piece(bias, 0, 0), out, outr)
 
     def columns_by_columns(
-        m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, _bias: Array, out: Array, outr: int
+        m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        turned(m, n, k, x, xr, y, yr, out, outr)
+        multiplied(m, n, k, x, xr, True, y, yr, False, piece(bias, 0, 0), out, outr)
 
     functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns)
     return {each.__name__: jit.kernel(each) for each in functions}

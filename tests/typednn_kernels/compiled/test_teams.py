@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 import pytest
+from typednn_kernels.arrays import F, Vector
 from typednn_kernels.cores import MOST, THREADS
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
@@ -20,7 +20,9 @@ teams = import_module("typednn_kernels.compiled.teams")
 ROUNDS = 300
 
 
-def count(place: int, members: int, meeting: int, rounds: int, counts: Any, differences: Any) -> None:
+def count(
+    place: int, members: int, meeting: int, rounds: int, counts: Vector[F], differences: Vector[F]
+) -> None:
     """Each member counts, and looks after each meeting whether the others have counted as far."""
     for k in range(rounds):
         counts[place] += 1
@@ -31,14 +33,14 @@ def count(place: int, members: int, meeting: int, rounds: int, counts: Any, diff
         teams.meet(meeting)
 
 
-all_counts = teams.team(jit.share(count))
-
-
-def count_together(wanted: int, rounds: int, counts: Any, differences: Any) -> None:
+def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vector[F]) -> None:
     all_counts(wanted, rounds, counts, differences)
 
 
-entry = jit.entry(count_together)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
+    all_counts = teams.team(jit.routine(count))
+    entry = jit.entry(count_together)
 
 
 @pytest.fixture(params=[1, 2, 3, 5], autouse=True)

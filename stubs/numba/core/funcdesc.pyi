@@ -1,0 +1,3 @@
+class FunctionDescriptor:
+    @property
+    def llvm_func_name(self) -> str: ...
