@@ -238,7 +238,7 @@ def sample_loss_slope(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64
         if name == "MSE":
             g[i] = 2 * (y[i] - t[i]) / n
         elif name == "bincrossentropy" and inside:
-            g[i] = (-t[i] / y[i] + (1 - t[i]) / (1 - y[i])) / n
+            g[i] = (y[i] - t[i]) / (y[i] * (1 - y[i])) / n  # as a sum, its terms would cancel
         elif name in {"crossentropy", "kl_divergence"} and inside:
             g[i] = -t[i] / y[i]
         elif name == "mae":
