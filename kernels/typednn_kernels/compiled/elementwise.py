@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled.addresses import ByAddress
+from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
 from typednn_kernels.compiled.threads import LEAST, divided
@@ -75,10 +76,18 @@ def values(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
         value_of(activation, a.size, a, y)
         return
     n = a.size // samples
-    for s in range(samples):
-        a_row, y_row = piece(a, s * n, n), piece(y, s * n, n)
-        exponentials(0, n, a_row, largest(0, n, a_row), y_row)
-        quotients(0, n, y_row, total(0, n, y_row), y_row)
+    # Exponentials are computed of as many rows as stay in the cache, beside the largest number of each.
+    some = max(1, CHUNK // n)
+    for first in range(0, samples, some):
+        stop = min(first + some, samples)
+        for s in range(first, stop):
+            copies(0, n, largest(0, n, piece(a, s * n, n)), piece(y, s * n, n))
+        size = (stop - first) * n
+        some_rows = piece(y, first * n, size)
+        exponentials(0, size, piece(a, first * n, size), some_rows, some_rows)
+        for s in range(first, stop):
+            row = piece(y, s * n, n)
+            quotients(0, n, row, total(0, n, row), row)
 
 
 @kernel

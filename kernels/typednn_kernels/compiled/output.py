@@ -19,6 +19,7 @@ from typednn_kernels.compiled.elementwise import (
 )
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
+from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.elementary import log
@@ -54,8 +55,16 @@ slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
 
 canonical_of: Callable[[int], int] = kernel(canonical)
 mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
+logarithms: Loop = elementwise(log)
 log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
 canonical_error: Loop = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+
+
+@kernel
+def mean_of(loss: int, total: Number, n: F) -> F:
+    """The loss of a sample of n outputs, given the sum of its terms."""
+    mean: F = total / n if mean_over_outputs(loss) else total
+    return mean
 
 
 @kernel
@@ -68,7 +77,7 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
         result = sum_of_stable_terms(loss, n, a, t, largest(0, n, a) - log(largest(0, n, y)))
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
-    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
+    mean: F = mean_of(loss, result, a.dtype.type(n))
     return mean
 
 
@@ -108,8 +117,18 @@ def sample_losses(
     loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], losses: Vector[F]
 ) -> None:
     """The losses of samples, from flat (B, n)."""
-    n = y.size // losses.size
-    for s in range(losses.size):
+    samples, n = losses.size, y.size // losses.size
+    if activation == SOFTMAX and activation == canonical_of(loss):
+        for s in range(samples):
+            losses[s] = largest(0, n, piece(y, s * n, n))
+        logarithms(0, samples, losses, losses)
+        for s in range(samples):
+            a_row = piece(a, s * n, n)
+            shift = largest(0, n, a_row) - losses[s]
+            terms = sum_of_stable_terms(loss, n, a_row, piece(t, s * n, n), shift)
+            losses[s] = mean_of(loss, terms, a.dtype.type(n))
+        return
+    for s in range(samples):
         losses[s] = sample_loss(
             loss, activation, piece(a, s * n, n), piece(y, s * n, n), piece(t, s * n, n), n
         )
@@ -208,8 +227,7 @@ def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: 
             peak, mass = peak_and_mass(a)
             shift = log_of_mass(peak, mass)
         parts = all_stable_terms(n, LEAST, loss, a, t, shift, sums)
-    result = total(0, parts, sums)
-    mean: F = result / a.dtype.type(n) if mean_over_outputs(loss) else result
+    mean: F = mean_of(loss, total(0, parts, sums), a.dtype.type(n))
     return mean
 
 
