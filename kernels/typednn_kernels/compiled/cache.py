@@ -133,10 +133,7 @@ class _MachineCode(NullCache):
         """What was kept for the signature, or None."""
         self.before(sig)
         kept = self.file(sig, target_context).read()
-        if kept is None:
-            return None
-        target_context.refresh()  # knows what the code refers to
-        return CompileResult._rebuild(target_context, *kept)
+        return None if kept is None else CompileResult._rebuild(target_context, *kept)
 
     def save_overload(self, sig: object, cres: CompileResult) -> None:
         """Keeps a compiled function."""
