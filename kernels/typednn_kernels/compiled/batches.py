@@ -1,7 +1,9 @@
 """Epochs of mini-batches in one call, by as many threads as pays.
 
 A batch is divided twice: its samples, for activations and error signals, and then the units of each layer,
-for gradients, and the parameters, for the update. So every number is computed as by one thread, to the bit.
+for gradients and the update. Where there are more weights than activations, hidden layers are divided by
+units from the beginning: each thread then has its weights in the cache of its core, and the others never need
+them. In either way every number is computed as by one thread, to the bit.
 """
 
 from __future__ import annotations
@@ -11,29 +13,32 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 
+from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.elementwise import total
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.network import (
     UNNORMALIZED,
+    ascend_layer,
+    descend_layer,
+    descend_normalized,
     error_from_targets,
-    forward_from_inputs,
     gradient_from_signals,
     inputs,
-    signals_from_error,
+    share_of,
     some_units,
     squares_of_gradient,
+    unit_count,
 )
 from typednn_kernels.compiled.output import some_losses
-from typednn_kernels.compiled.products import HUGE
 from typednn_kernels.compiled.teams import meet, team
 from typednn_kernels.compiled.updates import norm_scale, update
 from typednn_kernels.compiled.views import piece, scratch
-from typednn_kernels.layout import ACTIVATION, DROPOUT, LENGTH, NORMALIZATION, PREVIOUS
+from typednn_kernels.layout import ACTIVATION, BIASES, DROPOUT, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
 from typednn_kernels.updates import CLIP_NORM, FIRST
 
-STEP, CALL = 1 << 23, 1 << 26
+STEP, CALL = 1 << 22, 1 << 26
 """A step, and all steps of a call, take so many multiplications for each pass if a second thread pays."""
 FEWEST = 2
 """So many samples at least for each thread."""
@@ -57,16 +62,181 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
 
 @kernel
 def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
-    """How many threads pay. Layers that look at a whole batch are not divided, and BLAS divides by itself."""
+    """How many threads pay. Layers that look at a whole batch are not divided."""
     count = batch_size // FEWEST
     if batch_size * parameters < STEP or samples * parameters < CALL:
         count = 1
     for k in range(layout.shape[0]):
         if layout[k, NORMALIZATION] != UNNORMALIZED or layout[k, DROPOUT] > 0:
             count = 1
-        if batch_size * layout[k, LENGTH] * layout[k, PREVIOUS] >= HUGE:
-            count = 1
     return count
+
+
+@kernel
+def is_divided_by_units(layout: Layout, parameters: int, batch_size: int) -> bool:
+    """Whether hidden layers are divided by units, and not by samples."""
+    divided: bool = batch_size * unit_count(layout) < parameters
+    for k in range(1, layout.shape[0] - 1):
+        if layout[k, ACTIVATION] == SOFTMAX:
+            divided = False
+    return divided
+
+
+@routine
+def update_share(
+    parameters: Vector[F],
+    gradient: Vector[F],
+    states: Matrix[F],
+    layout: Layout,
+    rule: int,
+    segments: Segments,
+    penalties: Matrix[F],
+    coefficients: Matrix[F],
+    step: int,
+    scale: F,
+    part: int,
+    parts: int,
+) -> None:
+    """The update of the units whose gradients a thread has computed."""
+    if parts == 1:
+        update(
+            parameters,
+            gradient,
+            states,
+            rule,
+            segments,
+            penalties,
+            coefficients,
+            step,
+            scale,
+            0,
+            parameters.size,
+        )
+        return
+    for k in range(1, layout.shape[0]):
+        first, count = share_of(layout[k, LENGTH], part, parts)
+        for start, size in (
+            (layout[k, WEIGHTS] + first * layout[k, PREVIOUS], count * layout[k, PREVIOUS]),
+            (layout[k, BIASES] + first, count),
+        ):
+            update(
+                parameters,
+                gradient,
+                states,
+                rule,
+                segments,
+                penalties,
+                coefficients,
+                step,
+                scale,
+                start,
+                start + size,
+            )
+
+
+@routine
+def ascend_share(
+    part: int,
+    parts: int,
+    meeting: int,
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    a: Vector[F],
+    h: Vector[F],
+    samples: int,
+    low: int,
+    own: int,
+    by_units: bool,
+) -> None:
+    """The part of one thread in the activations of a batch: of its own samples, or, within, of its units."""
+    last = layout.shape[0] - 1
+    for k in range(last + 1):
+        n = layout[k, LENGTH]
+        if by_units and k > 0:
+            meet(meeting)
+        if by_units and 0 < k < last:
+            unit, width = share_of(n, part, parts)
+            ascend_layer(parameters, layout, key, k, a, h, samples, 0, samples, unit, width, False)
+        elif own > 0:
+            ascend_layer(parameters, layout, key, k, a, h, samples, low, own, 0, n, False)
+
+
+@routine
+def error_share(
+    layout: Layout,
+    loss: int,
+    t: Matrix[F],
+    sample_weights: Vector[F],
+    order: Order,
+    first: int,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    losses: Vector[F],
+    samples: int,
+    low: int,
+    own: int,
+) -> None:
+    """The losses of a thread's own samples, and the error signals of the output layer."""
+    last = layout.shape[0] - 1
+    n = layout[last, LENGTH]
+    # The error is written where its targets are read, number by number.
+    targets = some_units(dLda, layout, last, samples, low, own)
+    gather(piece(t, 0, t.size), order, first + low, n, targets)
+    some_losses(
+        0,
+        0,
+        own,
+        loss,
+        layout[last, ACTIVATION],
+        some_units(a, layout, last, samples, low, own),
+        some_units(h, layout, last, samples, low, own),
+        targets,
+        losses,
+        n,
+    )
+    error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
+    if sample_weights.size > 0:
+        weigh(losses, sample_weights, order, first + low, 1)
+        weigh(some_units(dLdh, layout, last, samples, low, own), sample_weights, order, first + low, n)
+        weigh(targets, sample_weights, order, first + low, n)
+
+
+@routine
+def descend_share(
+    part: int,
+    parts: int,
+    meeting: int,
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    a: Vector[F],
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    samples: int,
+    low: int,
+    own: int,
+    by_units: bool,
+) -> None:
+    """The part of one thread in the error signals below, and in the gradients by gains and their biases."""
+    last = layout.shape[0] - 1
+    for k in range(last, 0, -1):
+        first, count, unit, width = low, own, 0, layout[k, LENGTH]
+        if by_units:
+            first, count = 0, samples
+            unit, width = share_of(width, part, parts)
+        if k < last and count > 0:
+            if by_units:
+                meet(meeting)
+            descend_layer(
+                parameters, layout, key, k, a, h, dLdh, dLda, samples, first, count, unit, width, False
+            )
+        if own > 0:
+            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
 
 
 @routine
@@ -97,8 +267,7 @@ def train_share(
     sums: Vector[F],
 ) -> None:
     """The part of one thread in all steps."""
-    last, weighted = layout.shape[0] - 1, sample_weights.size > 0
-    n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
+    several = parts > 1 and is_divided_by_units(layout, gradient.size, batch_size)
     one = parameters.dtype.type(1)
     # A step that is not made leaves the averages, too, as they were.
     count = parameters.size - gradient.size
@@ -106,12 +275,10 @@ def train_share(
     kept = piece(dLda, dLda.size - count, count)
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
-        # Of a few samples that are left over the first thread takes all.
-        place, places = part, parts
-        if samples < FEWEST * parts:
-            place, places = min(part, 1), 1
-        low, high = samples * place // places, min(samples, samples * (place + 1) // places)
-        own = high - low
+        low, own = share_of(samples, part, parts)
+        by_units = several
+        if samples < FEWEST * parts:  # the first thread takes all
+            low, own, by_units = 0, samples if part == 0 else 0, False
         own_losses = piece(losses, first + low, own)
         if own > 0:
             copies(0, count, averages, kept)
@@ -122,32 +289,30 @@ def train_share(
                 layout[0, LENGTH],
                 inputs(layout, a, h, samples, low, own),
             )
-            forward_from_inputs(parameters, layout, key, a, h, samples, low, own)
-            # The error of the output layer is written where its targets are read, number by number.
-            targets = some_units(dLda, layout, last, samples, low, own)
-            gather(piece(t, 0, t.size), order, first + low, n, targets)
-            some_losses(
-                0,
-                0,
-                own,
-                loss,
-                activation,
-                some_units(a, layout, last, samples, low, own),
-                some_units(h, layout, last, samples, low, own),
-                targets,
-                own_losses,
-                n,
+        ascend_share(part, parts, meeting, parameters, layout, key, a, h, samples, low, own, by_units)
+        if own > 0:
+            error_share(
+                layout, loss, t, sample_weights, order, first, a, h, dLdh, dLda, own_losses, samples, low, own
             )
-            error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
-            if weighted:
-                weigh(own_losses, sample_weights, order, first + low, 1)
-                weigh(
-                    some_units(dLdh, layout, last, samples, low, own), sample_weights, order, first + low, n
-                )
-                weigh(targets, sample_weights, order, first + low, n)
-            signals_from_error(parameters, layout, key, a, h, dLdh, dLda, gradient, samples, low, own)
+        descend_share(
+            part,
+            parts,
+            meeting,
+            parameters,
+            layout,
+            key,
+            a,
+            h,
+            dLdh,
+            dLda,
+            gradient,
+            samples,
+            low,
+            own,
+            by_units,
+        )
         meet(meeting)
-        gradient_from_signals(layout, h, dLda, gradient, samples, part, parts)
+        gradient_from_signals(layout, h, dLda, gradient, samples, part, parts, False)
         nothing = parameters.dtype.type(0) * total(0, own, own_losses)  # or NaN
         sums[part] = nothing + squares_of_gradient(layout, gradient, part, parts)
         meet(meeting)
@@ -164,7 +329,20 @@ def train_share(
         if coefficients[step, CLIP_NORM] < np.inf:
             scale = norm_scale(trainable, gradient, segments, penalties, coefficients[step, CLIP_NORM])
             meet(meeting)
-        update(trainable, gradient, states, rule, segments, penalties, coefficients, step, scale, part, parts)
+        update_share(
+            trainable,
+            gradient,
+            states,
+            layout,
+            rule,
+            segments,
+            penalties,
+            coefficients,
+            step,
+            scale,
+            part,
+            parts,
+        )
         meet(meeting)
         key += 1
 

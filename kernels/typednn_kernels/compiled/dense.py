@@ -132,29 +132,34 @@ all_signals: Callable[..., int] = divided(some_signals)
 
 
 @routine
-def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias; a bias without numbers is none."""
+def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row: int, blas: bool) -> None:
+    """a = x W^T + bias; a bias without numbers is none. So many numbers lie between two rows of a."""
     samples, (n, m) = x.shape[0], W.shape
-    x_flat, W_flat, a_flat = piece(x, 0, x.size), piece(W, 0, W.size), piece(a, 0, a.size)
+    x_flat, W_flat = piece(x, 0, x.size), piece(W, 0, W.size)
     if samples == 1 and bias.size > 0:
-        all_pre_activations(n, 1 + LEAST // m, x_flat, W_flat, bias, a_flat)
+        all_pre_activations(n, 1 + LEAST // m, x_flat, W_flat, bias, piece(a, 0, n))
     else:
-        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, a_flat, n)
+        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, a, a_row, blas)
 
 
 @routine
-def backpropagate_rows(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
-    """dLdh = dLda W."""
+def backpropagate_rows(
+    dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, blas: bool
+) -> None:
+    """dLdh = dLda W, for `count` units below from `first` on; dLdh is flat."""
     samples, (n, m) = dLda.shape[0], W.shape
-    signals, W_flat, result = piece(dLda, 0, dLda.size), piece(W, 0, W.size), piece(dLdh, 0, dLdh.size)
+    signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
+    result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
     if samples == 1:
-        all_signals(m, 1 + LEAST // n, signals, W_flat, result, m)
+        all_signals(count, 1 + LEAST // n, signals, W_flat, result, m)
     else:
-        product(samples, m, n, signals, n, False, W_flat, m, False, piece(W, 0, 0), result, m)
+        product(samples, count, n, signals, n, False, W_flat, m, False, nothing, result, m, blas)
 
 
 @routine
-def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, count: int) -> None:
+def outer_rows(
+    dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, count: int, blas: bool
+) -> None:
     """dLdW = dLda^T h_prev, of `count` units from `first` on."""
     samples, (n, m) = dLda.shape[0], dLdW.shape
     signals, inputs = piece(dLda, first, dLda.size - first), piece(h_prev, 0, h_prev.size)
@@ -162,7 +167,7 @@ def outer_rows(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, 
     if samples == 1:
         all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), inputs, part)
     else:
-        product(count, m, samples, signals, n, True, inputs, m, False, piece(part, 0, 0), part, m)
+        product(count, m, samples, signals, n, True, inputs, m, False, piece(part, 0, 0), part, m, blas)
 
 
 @routine
@@ -177,13 +182,13 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
 @entry
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
-    affine_rows(x, W, bias, a)
+    affine_rows(x, W, bias, piece(a, 0, a.size), W.shape[0], True)
 
 
 @entry
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
-    outer_rows(dLda, h_prev, dLdW, 0, dLdW.shape[0])
+    outer_rows(dLda, h_prev, dLdW, 0, dLdW.shape[0], True)
 
 
 @entry
@@ -195,4 +200,4 @@ def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
 @entry
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
-    backpropagate_rows(dLda, W, dLdh)
+    backpropagate_rows(dLda, W, piece(dLdh, 0, dLdh.size), 0, W.shape[1], True)

@@ -48,7 +48,9 @@ flat_weights = flat(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
 biases = flat(lambda row: (row[BIASES], row[LENGTH]))
 gains = flat(lambda row: (row[GAINS], row[LENGTH]))
 moving = flat(lambda row: (row[MOVING], 2 * row[LENGTH]))
-"""Of a vector of parameters or gradients."""
+some_weights = by_rows(lambda row, first, count: (row[WEIGHTS] + first * row[PREVIOUS], count, row[PREVIOUS]))
+some_biases = flat(lambda row, first, count: (row[BIASES] + first, count))
+"""Of a vector of parameters or gradients, or `count` units of it."""
 
 units = flat(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
 block = by_rows(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
@@ -61,7 +63,13 @@ some_units = flat(
 some_rows = by_rows(
     lambda row, samples, first, count: (samples * row[UNITS] + first * row[LENGTH], count, row[LENGTH])
 )
-"""The block of a layer in a workspace, or `count` samples of it."""
+from_unit = flat(
+    lambda row, samples, first, count, unit: (
+        samples * row[UNITS] + first * row[LENGTH] + unit,
+        count * row[LENGTH] - unit,
+    )
+)
+"""The block of a layer in a workspace, or `count` samples of it, or the same from a unit of the first on."""
 
 normalized = by_rows(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples, row[LENGTH])
@@ -86,6 +94,13 @@ factors = flat(
 
 
 @kernel
+def share_of(n: int, part: int, parts: int) -> tuple[int, int]:
+    """Where one of so many equal parts of n begins, and its size."""
+    first = n * part // parts
+    return first, n * (part + 1) // parts - first
+
+
+@kernel
 def unit_count(layout: Layout) -> int:
     """How many units the network has."""
     last = layout.shape[0] - 1
@@ -102,12 +117,26 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 @kernel
 def ascend_normalized(
-    parameters: Vector[F], layout: Layout, key: int, k: int, a: Vector[F], h: Vector[F], samples: int
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    a: Vector[F],
+    h: Vector[F],
+    samples: int,
+    blas: bool,
 ) -> None:
     """z and the pre-activations of a normalised layer."""
     n_units, no_bias = unit_count(layout), piece(parameters, 0, 0)
     z = normalized(a, layout, k, samples, n_units)
-    affine_rows(block(h, layout, k - 1, samples), weights(parameters, layout, k), no_bias, z)
+    affine_rows(
+        block(h, layout, k - 1, samples),
+        weights(parameters, layout, k),
+        no_bias,
+        piece(z, 0, z.size),
+        layout[k, LENGTH],
+        blas,
+    )
     normalized_rows(
         layout[k, NORMALIZATION],
         is_training(layout, k, key),
@@ -120,7 +149,7 @@ def ascend_normalized(
     )
 
 
-@kernel
+@routine
 def descend_normalized(
     parameters: Vector[F],
     layout: Layout,
@@ -131,7 +160,9 @@ def descend_normalized(
     gradient: Vector[F],
     samples: int,
 ) -> None:
-    """dLdz, and the gradients by bias and gain, of a normalised layer."""
+    """dLdz, and the gradients by bias and gain, of layer k if it is normalised."""
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        return
     n_units = unit_count(layout)
     normalized_error(
         layout[k, NORMALIZATION],
@@ -166,40 +197,47 @@ def dropped(layout: Layout, k: int, key: int) -> int:
 
 
 @routine
-def forward_from_inputs(
+def ascend_layer(
     parameters: Vector[F],
     layout: Layout,
     key: int,
+    k: int,
     a: Vector[F],
     h: Vector[F],
     samples: int,
     first: int,
     count: int,
+    unit: int,
+    width: int,
+    blas: bool,
 ) -> None:
-    """All activations of `count` samples of a batch; of all where layers are normalised or drop units."""
-    for k in range(layout.shape[0]):
-        if k > 0:
-            if layout[k, NORMALIZATION] == UNNORMALIZED:
-                affine_rows(
-                    some_rows(h, layout, k - 1, samples, first, count),
-                    weights(parameters, layout, k),
-                    biases(parameters, layout, k),
-                    some_rows(a, layout, k, samples, first, count),
-                )
-            else:
-                ascend_normalized(parameters, layout, key, k, a, h, samples)
-        if k > 0 or layout[k, ACTIVATION] != NONE:
-            some_values(
-                0,
-                0,
-                count,
-                layout[k, ACTIVATION],
-                some_units(a, layout, k, samples, first, count),
-                some_units(h, layout, k, samples, first, count),
-                layout[k, LENGTH],
-            )
-        if dropped(layout, k, key) > 0:
-            drop_units(key, k, layout[k, DROPOUT], units(h, layout, k, samples))
+    """The activations of layer k for `count` samples of a batch and `width` of its units.
+
+    All of both where it is normalised or drops units.
+    """
+    n = layout[k, LENGTH]
+    if k > 0 and layout[k, NORMALIZATION] == UNNORMALIZED:
+        affine_rows(
+            some_rows(h, layout, k - 1, samples, first, count),
+            some_weights(parameters, layout, k, unit, width),
+            some_biases(parameters, layout, k, unit, width),
+            from_unit(a, layout, k, samples, first, count, unit),
+            n,
+            blas,
+        )
+    elif k > 0:
+        ascend_normalized(parameters, layout, key, k, a, h, samples, blas)
+    if k > 0 or layout[k, ACTIVATION] != NONE:
+        pre_activations = from_unit(a, layout, k, samples, first, count, unit)
+        activations = from_unit(h, layout, k, samples, first, count, unit)
+        if width == n:
+            some_values(0, 0, count, layout[k, ACTIVATION], pre_activations, activations, n)
+        else:
+            for start in range(0, count * n, n):
+                below, above = piece(pre_activations, start, width), piece(activations, start, width)
+                some_values(0, 0, 1, layout[k, ACTIVATION], below, above, width)
+    if dropped(layout, k, key) > 0:
+        drop_units(key, k, layout[k, DROPOUT], units(h, layout, k, samples))
 
 
 @kernel
@@ -245,44 +283,57 @@ def error_from_targets(
 
 
 @routine
-def signals_from_error(
+def descend_layer(
     parameters: Vector[F],
     layout: Layout,
     key: int,
+    k: int,
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
-    gradient: Vector[F],
     samples: int,
     first: int,
     count: int,
+    unit: int,
+    width: int,
+    blas: bool,
 ) -> None:
-    """All other error signals of `count` samples of a batch, and the gradients by gains and their biases."""
-    last, n_units = layout.shape[0] - 1, unit_count(layout)
-    for k in range(last, 0, -1):
-        if k < last:
-            backpropagate_rows(
-                some_normalized(dLda, layout, k + 1, samples, n_units, first, count),
-                weights(parameters, layout, k + 1),
-                some_rows(dLdh, layout, k, samples, first, count),
-            )
-            if dropped(layout, k, key) > 0:
-                dropped_products(layout, key, k, a, dLdh, dLda, samples)
-            else:
-                some_products(
-                    0,
-                    0,
-                    count,
-                    layout[k, ACTIVATION],
-                    some_units(a, layout, k, samples, first, count),
-                    some_units(h, layout, k, samples, first, count),
-                    some_units(dLdh, layout, k, samples, first, count),
-                    some_units(dLda, layout, k, samples, first, count),
-                    layout[k, LENGTH],
-                )
-        if layout[k, NORMALIZATION] != UNNORMALIZED:
-            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
+    """The error signals of hidden layer k for `count` samples of a batch and `width` of its units.
+
+    All of both where it drops units.
+    """
+    n = layout[k, LENGTH]
+    backpropagate_rows(
+        some_normalized(dLda, layout, k + 1, samples, unit_count(layout), first, count),
+        weights(parameters, layout, k + 1),
+        some_units(dLdh, layout, k, samples, first, count),
+        unit,
+        width,
+        blas,
+    )
+    if dropped(layout, k, key) > 0:
+        dropped_products(layout, key, k, a, dLdh, dLda, samples)
+        return
+    pre_activations = from_unit(a, layout, k, samples, first, count, unit)
+    activations = from_unit(h, layout, k, samples, first, count, unit)
+    signals = from_unit(dLdh, layout, k, samples, first, count, unit)
+    errors = from_unit(dLda, layout, k, samples, first, count, unit)
+    if width == n:
+        some_products(0, 0, count, layout[k, ACTIVATION], pre_activations, activations, signals, errors, n)
+        return
+    for start in range(0, count * n, n):
+        some_products(
+            0,
+            0,
+            1,
+            layout[k, ACTIVATION],
+            piece(pre_activations, start, width),
+            piece(activations, start, width),
+            piece(signals, start, width),
+            piece(errors, start, width),
+            width,
+        )
 
 
 @routine
@@ -294,13 +345,13 @@ def gradient_from_signals(
     samples: int,
     part: int,
     parts: int,
+    blas: bool,
 ) -> None:
     """The gradients by weights, and by biases without gains, for one of the equal parts of each layer."""
     n_units = unit_count(layout)
     for k in range(layout.shape[0] - 1, 0, -1):
         n = layout[k, LENGTH]
-        first = n * part // parts
-        count = n * (part + 1) // parts - first
+        first, count = share_of(n, part, parts)
         if count > 0:
             if layout[k, NORMALIZATION] == UNNORMALIZED:
                 sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
@@ -310,6 +361,7 @@ def gradient_from_signals(
                 weights(gradient, layout, k),
                 first,
                 count,
+                blas,
             )
 
 
@@ -319,8 +371,7 @@ def squares_of_gradient(layout: Layout, gradient: Vector[F], part: int, parts: i
     result = gradient.dtype.type(0)
     for k in range(1, layout.shape[0]):
         n, m = layout[k, LENGTH], layout[k, PREVIOUS]
-        first = n * part // parts
-        count = n * (part + 1) // parts - first
+        first, count = share_of(n, part, parts)
         by_weights = piece(gradient, layout[k, WEIGHTS] + first * m, count * m)
         by_biases = piece(gradient, layout[k, BIASES] + first, count)
         result += inner(0, count * m, by_weights, by_weights) + inner(0, count, by_biases, by_biases)
@@ -337,7 +388,8 @@ def forward(
     """All activations of a network for the samples x (B, n_inputs)."""
     samples = x.shape[0]
     copies(0, x.size, x, inputs(layout, a, h, samples, 0, samples))
-    forward_from_inputs(parameters, layout, key, a, h, samples, 0, samples)
+    for k in range(layout.shape[0]):
+        ascend_layer(parameters, layout, key, k, a, h, samples, 0, samples, 0, layout[k, LENGTH], True)
 
 
 @entry
@@ -355,6 +407,11 @@ def backward(
 ) -> None:
     """All error signals, and the gradient of the mean loss in the layout of the parameters."""
     targets, samples = piece(t, 0, t.size), t.shape[0]
+    last = layout.shape[0] - 1
     error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, 0, samples)
-    signals_from_error(parameters, layout, key, a, h, dLdh, dLda, gradient, samples, 0, samples)
-    gradient_from_signals(layout, h, dLda, gradient, samples, 0, 1)
+    for k in range(last, 0, -1):
+        if k < last:
+            n = layout[k, LENGTH]
+            descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, samples, 0, samples, 0, n, True)
+        descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
+    gradient_from_signals(layout, h, dLda, gradient, samples, 0, 1, True)

@@ -297,20 +297,21 @@ def _multiply(
     bias: types.Array,
     out: types.Array,
     out_row: types.Type,
+    blas: types.Type,
 ) -> _Typed:
-    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row)
+    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas)
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         operands = [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
-        m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row = (
+        m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas = (
             each.value if each.data is None else each.data for each in operands
         )
         real, module = context.get_value_type(kinds[3].dtype), builder.module
         biases = context.make_array(kinds[9])(context, builder, values[9]).nitems
         biased = builder.icmp_signed(">", biases, INDEX(0))
-        huge = builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE))
+        huge = builder.and_(blas, builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE)))
         with builder.if_else(huge, likely=False) as (yes, no):
             with yes:
                 _by_blas(
@@ -350,6 +351,7 @@ if TYPE_CHECKING or PYTHON_ONLY:
         bias: Vector[F],
         out: Vector[F],
         out_row: int,
+        _blas: bool,
     ) -> None:
         factors = _matrix(x, m, k, x_row, turned=x_turned), _matrix(y, k, n, y_row, turned=y_turned)
         with np.errstate(all="ignore"):
@@ -373,10 +375,12 @@ def product(
     bias: Vector[F],
     out: Vector[F],
     out_row: int,
+    blas: bool,
 ) -> None:
     """out (m, n) = x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
 
     So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. A
-    matrix that is turned is given as its transpose. A bias without numbers is none.
+    matrix that is turned is given as its transpose. A bias without numbers is none. If BLAS may, it does what
+    is huge, with threads of its own.
     """
-    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row)
+    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas)

@@ -72,16 +72,15 @@ def update(
     coefficients: Matrix[F],
     step: int,
     scale: F,
-    part: int,
-    parts: int,
+    first: int,
+    last: int,
 ) -> None:
-    """A step with the coefficients of one row, for one of the equal parts of each segment."""
+    """A step with the coefficients of one row, for the parameters of segments from first on, below last."""
     one = parameters.dtype.type(1)
     size, bound, decay = parameters.size, coefficients[step, CLIP_VALUE], coefficients[step, DECAY]
     for i in range(segments.shape[0]):
-        whole = segments[i, STOP] - segments[i, START]
-        start = segments[i, START] + whole * part // parts
-        n = segments[i, START] + whole * (part + 1) // parts - start
+        start = max(first, segments[i, START])
+        n = max(0, min(last, segments[i, STOP]) - start)
         l1, l2 = penalties[i, L1], penalties[i, L2]
         w, g = piece(parameters, start, n), piece(gradient, start, n)
         if rule == SGD and l1 == 0 and l2 == 0 and scale == one and bound == np.inf and decay == 0:

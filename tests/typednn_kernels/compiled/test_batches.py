@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.cores import THREADS
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, layout_of, parameter_count, unit_count
+from typednn_kernels.layout import (
+    ACTIVATION,
+    DROPOUT,
+    LENGTH,
+    NORMALIZATION,
+    layout_of,
+    parameter_count,
+    unit_count,
+)
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.updates import CODES as RULE_CODES
 from typednn_kernels.updates import MOST_STATES, coefficient_rows
@@ -20,16 +28,20 @@ pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportE
 compiled = ENTRY_POINTS
 batches = import_module("typednn_kernels.compiled.batches")
 
-LENGTHS = (300, 500, 60, 7)
-LAYOUT = layout_of(LENGTHS, [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")])
-SIZE = parameter_count(LAYOUT)
-BATCH_SIZE, SAMPLES = 61, 500
-"""The last batch has 12 samples; with those of one epoch more, or less, 1 to 4."""
+ACTIVATIONS = [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")]
+BY_UNITS, BY_SAMPLES = (layout_of(lengths, ACTIVATIONS) for lengths in ((300, 500, 61, 7), (900, 50, 900, 7)))
+"""Networks with more weights than activations, and with less."""
+BATCH_SIZE, SAMPLES = 61, 900
+"""The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
 
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 
 
+by_layout = pytest.mark.parametrize("layout", [BY_UNITS, BY_SAMPLES], ids=["units", "samples"])
+
+
 def trained(
+    layout: Any,
     threads: int,
     dtype: Any,
     rule: str,
@@ -39,10 +51,10 @@ def trained(
     bad_step: int | None = None,
 ) -> list[Any]:
     """All that a training changes; a sample of the bad step is not finite."""
-    random = np.random.default_rng(3)
-    parameters = (random.normal(size=SIZE) / 8).astype(dtype)
-    x = random.normal(size=(SAMPLES, LENGTHS[0])).astype(dtype)
-    t = np.eye(LENGTHS[-1], dtype=dtype)[random.integers(0, LENGTHS[-1], SAMPLES)]
+    random, size, (n_inputs, *_, n) = np.random.default_rng(3), parameter_count(layout), layout[:, LENGTH]
+    parameters = (random.normal(size=size) / 8).astype(dtype)
+    x = random.normal(size=(SAMPLES, n_inputs)).astype(dtype)
+    t = np.eye(n, dtype=dtype)[random.integers(0, n, SAMPLES)]
     weights = random.uniform(0, 2, SAMPLES * weighted).astype(dtype)
     order = random.permutation(SAMPLES)[:samples]
     if bad_step is not None:
@@ -50,16 +62,16 @@ def trained(
     steps = -(-samples // BATCH_SIZE)
     own = np.tile({"sgd": [0.1], "adam": [0.01, 0.1, 0.001, 1e-8]}[rule], (steps, 1))
     coefficients = coefficient_rows(own, dtype, clip_norm=clip_norm)
-    segments = np.array([[0, SIZE // 3], [SIZE // 3, SIZE]])
+    segments = np.array([[0, size // 3], [size // 3, size]])
     penalties = np.array([[0.0, 0.01], [1e-4, 0.0]], dtype)
-    work = [np.zeros(BATCH_SIZE * unit_count(LAYOUT), dtype) for _ in range(4)]
-    gradient, states = np.zeros(SIZE, dtype), np.zeros((MOST_STATES, SIZE), dtype)
+    work = [np.zeros(BATCH_SIZE * unit_count(layout), dtype) for _ in range(4)]
+    gradient, states = np.zeros(size, dtype), np.zeros((MOST_STATES, size), dtype)
     losses = np.zeros(samples, dtype)
     before, THREADS.value = THREADS.value, threads
     try:
         compiled.train_batches(
             parameters,
-            LAYOUT,
+            layout,
             0,
             LOSS_CODES["crossentropy"],
             x,
@@ -85,14 +97,15 @@ def trained(
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 @pytest.mark.parametrize(
     ("samples", "weighted", "clip_norm"),
-    [(500, False, np.inf), (500, True, np.inf), (491, False, 0.1), (490, True, np.inf), (489, False, np.inf)],
+    [(900, False, np.inf), (900, True, np.inf), (857, False, 0.1), (856, True, np.inf), (855, False, np.inf)],
 )
 @pytest.mark.parametrize("threads", [2, 3, 5])
+@by_layout
 def test_threads_change_no_bit(
-    threads: int, samples: int, weighted: bool, clip_norm: float, rule: str, dtype: Any
+    layout: Any, threads: int, samples: int, weighted: bool, clip_norm: float, rule: str, dtype: Any
 ) -> None:
-    reference = trained(1, dtype, rule, samples, weighted, clip_norm)
-    computed = trained(threads, dtype, rule, samples, weighted, clip_norm)
+    reference = trained(layout, 1, dtype, rule, samples, weighted, clip_norm)
+    computed = trained(layout, threads, dtype, rule, samples, weighted, clip_norm)
 
     for one, several in zip(reference, computed, strict=True):
         assert one.tobytes() == several.tobytes()
@@ -101,9 +114,10 @@ def test_threads_change_no_bit(
 
 @by_dtype
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_no_thread_makes_a_step_that_is_not_finite(threads: int, dtype: Any) -> None:
-    reference, *_ = trained(1, dtype, "sgd", 2 * BATCH_SIZE, False, np.inf)
-    parameters, *_, losses = trained(threads, dtype, "sgd", 500, False, np.inf, bad_step=2)
+@by_layout
+def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, dtype: Any) -> None:
+    reference, *_ = trained(layout, 1, dtype, "sgd", 2 * BATCH_SIZE, False, np.inf)
+    parameters, *_, losses = trained(layout, threads, dtype, "sgd", SAMPLES, False, np.inf, bad_step=2)
 
     assert parameters.tobytes() == reference.tobytes()
     assert np.isfinite(losses[: 2 * BATCH_SIZE]).all()
@@ -117,14 +131,26 @@ def worth(layout: Any, batch_size: int, samples: int) -> int:
 
 def test_where_threads_pay() -> None:
     small = layout_of([64, 32, 10], [0, 0, 0])
-    huge = layout_of([2048, 2048, 10], [0, 0, 0])
-    normalized, dropping = LAYOUT.copy(), LAYOUT.copy()
+    normalized, dropping = BY_UNITS.copy(), BY_UNITS.copy()
     normalized[1, NORMALIZATION], dropping[1, DROPOUT] = 1, 1000
 
-    assert worth(LAYOUT, BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
-    assert worth(LAYOUT, BATCH_SIZE, BATCH_SIZE) == 1  # one step, for which no thread is made
+    assert (
+        worth(BY_UNITS, BATCH_SIZE, SAMPLES) == worth(BY_SAMPLES, BATCH_SIZE, 3 * SAMPLES) == BATCH_SIZE // 2
+    )
+    assert worth(BY_UNITS, BATCH_SIZE, BATCH_SIZE) == 1  # one step, for which no thread is made
     assert worth(small, 32, 10**6) == 1
     assert worth(normalized, BATCH_SIZE, SAMPLES) == 1
     assert worth(dropping, BATCH_SIZE, SAMPLES) == 1
-    assert worth(huge, 256, 10**4) == 1  # by BLAS
-    assert worth(huge, 64, 10**4) == 32
+
+
+def test_what_is_divided_by_units() -> None:
+    """Where weights are more than activations; softmax needs all units of a sample."""
+    softmax = BY_UNITS.copy()
+    softmax[2, ACTIVATION] = ACTIVATION_CODES["softmax"]
+
+    found = [
+        batches.is_divided_by_units.py_func(layout, parameter_count(layout), batch_size)
+        for layout, batch_size in ((BY_UNITS, 61), (BY_UNITS, 600), (BY_SAMPLES, 61), (softmax, 61))
+    ]
+
+    assert found == [True, False, False, False]

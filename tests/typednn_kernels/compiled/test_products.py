@@ -62,27 +62,27 @@ class Range:
         assert (outside == guard).all()
 
 
-def kernels() -> dict[str, Callable[..., None]]:
-    """The products of ranges, compiled anew."""
+def kernels(blas: bool = True) -> dict[str, Callable[..., None]]:
+    """The products of ranges, compiled anew; huge ones by BLAS, if it may."""
     multiplied = products.multiplied
 
     def rows_by_rows(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, n * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, True, bias, out, outr)
+        multiplied(m, n, k, x, xr, False, y, yr, True, bias, out, outr, blas)
 
     def rows_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, False, piece(bias, 0, 0), out, outr)
+        multiplied(m, n, k, x, xr, False, y, yr, False, piece(bias, 0, 0), out, outr, blas)
 
     def columns_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, True, y, yr, False, piece(bias, 0, 0), out, outr)
+        multiplied(m, n, k, x, xr, True, y, yr, False, piece(bias, 0, 0), out, outr, blas)
 
     functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns)
     return {each.__name__: jit.kernel(each) for each in functions}
@@ -154,7 +154,8 @@ def test_products_on_other_processors(
 
 @by_dtype
 @by_name
-def test_huge_products(name: str, dtype: Any) -> None:
+@pytest.mark.parametrize("blas", [True, False], ids=["blas", "own"])
+def test_huge_products(blas: bool, name: str, dtype: Any) -> None:
     m, n, k = 1030, 1025, 1025
     assert m * n * k > products.HUGE
     x, y, bias = operands(m, n, k, dtype)
@@ -162,7 +163,7 @@ def test_huge_products(name: str, dtype: Any) -> None:
     some = np.array([0, 1, 511, m - 1])
 
     reference = x[some].astype(np.longdouble) @ y.astype(np.longdouble) + bias
-    result = computed(KERNELS[name], name, x, y, bias)
+    result = computed(kernels(blas)[name], name, x, y, bias)
 
     terms = abs(x[some]).astype(np.longdouble) @ abs(y) + abs(bias)
     assert_agrees(result[some], reference, 4, terms)
