@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import numpy as np
 from typednn_kernels import normalizations
@@ -70,8 +69,7 @@ class Memory:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks(Generic[F]):
+class Blocks(NamedTuple, Generic[F]):
     """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy.
 
     Of a normalised layer, z is normalised, and the factors `(n,)` or `(B,)` are what it was multiplied by. Of

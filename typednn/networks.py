@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Generic, Protocol, TypeAlias, cast, overload
 
@@ -66,6 +66,7 @@ from typednn.optimizers import OPTIMIZERS, Optimizer
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
 from typednn.progress import Bar
+from typednn.records import Record
 from typednn.schedules import Schedule
 from typednn.settings import check_count
 from typednn.training import BATCH_SIZE, Trainer
@@ -74,8 +75,7 @@ D = TypeVar("D", bound=np.float32 | np.float64)
 L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Record):
     """How well a network does on some samples.
 
     Attributes:
