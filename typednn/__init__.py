@@ -22,10 +22,11 @@ from typednn.errors import (
     UnknownNameError,
     WiringError,
 )
+from typednn.evaluation import Evaluation
 from typednn.gradient_descent import gradient_descent_epoch, gradient_descent_threshold
 from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
-from typednn.networks import Evaluation, Network
+from typednn.networks import Network
 from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.parallel import in_parallel, threads, use_threads
 from typednn.passes import ForwardPass, Gradients, LayerGradients

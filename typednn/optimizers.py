@@ -23,7 +23,7 @@ Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-08)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from math import inf
 from typing import TypeAlias
 
@@ -31,6 +31,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.updates import RuleName, coefficient_rows
 
+from typednn import names
 from typednn.errors import SettingError
 from typednn.names import OptimizerName
 from typednn.records import Record
@@ -383,6 +384,27 @@ OPTIMIZERS: dict[OptimizerName, Optimizer] = {
     "lion": Lion(),
 }
 """By name, with their usual settings."""
+
+
+def chosen(optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None) -> Optimizer:
+    """The optimizer that `fit` is given, or the one that it names, with that learning rate if there is one.
+
+    Raises:
+        SettingError: something else, or a learning rate beside an optimizer.
+        UnknownNameError: there is none of that name.
+    """
+    if optimizer is None or isinstance(optimizer, str):
+        usual = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
+        return usual if learning_rate is None else replace(usual, learning_rate=learning_rate)
+    if learning_rate is not None:
+        raise SettingError(
+            "fit takes a learning_rate beside the name of an optimizer, not beside an optimizer: "
+            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
+    return optimizer
+
 
 WARM_UP = 1024
 """After so many steps 1 - 0.96ᵗ / 2 is 1 in float64."""
