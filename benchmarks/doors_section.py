@@ -43,7 +43,7 @@ def prediction_table(section: Section, settings: Settings, dtype: str) -> str:
 def cold_start_table(section: Section, settings: Settings) -> str:
     """Times what a fresh process waits for."""
     rounds = 3 if settings.quick else 11
-    imports = cold_start.imports(rounds)
+    imports = cold_start.imports(11)
     ratio, step = imports.ratio("typednn", "numpy"), cold_start.first_step(rounds)
     rows = [
         ("`import typednn`, s", number(imports.median("typednn"))),

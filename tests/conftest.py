@@ -26,12 +26,20 @@ settings.load_profile("typednn")
 PATHS = ("numpy",) if os.environ.get("TYPEDNN_BACKEND") == "numpy" else ("numpy", "numba")
 collect_ignore = [] if "numba" in PATHS else ["typednn_kernels/compiled", "benchmarks"]
 """Where NumPy alone is under test, nothing is compiled, and nothing compared with what is."""
+COMPILING = "numba" in PATHS and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+"""Where NUMBA_DISABLE_JIT=1 has Python run the kernels, to debug them, there are no threads of theirs."""
+compiling_only = pytest.mark.skipif(not COMPILING, reason="nothing is compiled")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps machine code between runs, in pytest's cache folder unless TYPEDNN_CACHE_DIR names another."""
+    """Keeps machine code between runs, in pytest's cache folder unless TYPEDNN_CACHE_DIR names another.
+
+    Kernels that Python runs warn of overflow, unlike machine code.
+    """
     folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
     os.environ.setdefault("TYPEDNN_CACHE_DIR", str(folder))
+    if "numba" in PATHS and not COMPILING:
+        config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning")
 
 
 @pytest.fixture(params=PATHS)
@@ -71,7 +79,7 @@ class EntryPoints:
             return there
         kernels_for = import_module("typednn_kernels.compiled.entry_points").kernels_for
 
-        @wraps(there.py_func)
+        @wraps(getattr(there, "py_func", there))
         def call(*arguments: Any) -> Any:
             arrays: list[NDArray[Any]] = [each for each in arguments if isinstance(each, np.ndarray)]
             dtype = next(each.dtype for each in arrays if each.dtype.kind == "f")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,6 +50,35 @@ def test_star_import_gives_exactly_the_public_names() -> None:
 
 def test_the_names_are_those_that_are_promised() -> None:
     assert EXPECTED - set(typednn.__all__) == set()
+
+
+def test_all_names_are_listed_before_they_are_used() -> None:
+    asked = "import typednn; print(*dir(typednn))"
+    listed = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+
+    assert set(typednn.__all__) - set(listed.split()) == set()
+
+
+def test_what_is_seldom_used_is_imported_when_it_is_asked_for() -> None:
+    asked = """
+import sys, typednn
+seldom = {"checkpoints", "gradient_checking", "minimizers", "model_files", "registration"}
+before = {each for each in seldom if f"typednn.{each}" in sys.modules}
+assert all(getattr(typednn, each) is sys.modules[f"typednn.{each}"] for each in seldom)
+assert typednn.load is typednn.model_files.load
+print(*before)
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []
+
+
+def test_other_names_are_none() -> None:
+    with pytest.raises(AttributeError, match="'typednn' has no attribute 'Netwerk'") as found:
+        getattr(typednn, "Netwerk")  # noqa: B009
+    with pytest.raises(ImportError, match="Netwerk"):
+        exec("from typednn import Netwerk")
+    assert (found.value.name, found.value.obj) == ("Netwerk", typednn)
 
 
 @pytest.mark.parametrize("name", typednn.__all__)

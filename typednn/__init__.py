@@ -4,9 +4,10 @@ The classic door: `InputLayer`, `HiddenLayer`, `OutputLayer` in a plain list, `g
 The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same kernels on the same memory.
 """
 
+from typing import TYPE_CHECKING
+
 from typednn.backends import backend, use_backend
 from typednn.callbacks import Callback, EarlyStopping, GradientNorms, Run
-from typednn.checkpoints import Checkpoint
 from typednn.errors import (
     ArrayTypeError,
     DataError,
@@ -21,18 +22,15 @@ from typednn.errors import (
     UnknownNameError,
     WiringError,
 )
-from typednn.gradient_checking import GradientReport, gradcheck
+from typednn.evaluation import Evaluation
 from typednn.gradient_descent import gradient_descent_epoch, gradient_descent_threshold
 from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
-from typednn.minimizers import Minimum, minimize
-from typednn.model_files import load, save
-from typednn.networks import Evaluation, Network
+from typednn.networks import Network
 from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.parallel import in_parallel, threads, use_threads
 from typednn.passes import ForwardPass, Gradients, LayerGradients
 from typednn.predictors import Predictor
-from typednn.registration import register_activation, register_loss
 from typednn.schedules import (
     CosineDecay,
     CosineDecayRestarts,
@@ -44,6 +42,42 @@ from typednn.schedules import (
     Schedule,
     StepDecay,
 )
+
+if TYPE_CHECKING:
+    from typednn.checkpoints import Checkpoint
+    from typednn.gradient_checking import GradientReport, gradcheck
+    from typednn.minimizers import Minimum, minimize
+    from typednn.model_files import load, save
+    from typednn.registration import register_activation, register_loss
+else:
+    _SELDOM = {
+        "Checkpoint": "checkpoints",
+        "GradientReport": "gradient_checking",
+        "gradcheck": "gradient_checking",
+        "Minimum": "minimizers",
+        "minimize": "minimizers",
+        "load": "model_files",
+        "save": "model_files",
+        "register_activation": "registration",
+        "register_loss": "registration",
+    }
+    """What is seldom used, and the modules where it is: they are imported when either is asked for."""
+
+    def __getattr__(name: str) -> object:
+        import sys
+        from importlib import import_module
+
+        if name in _SELDOM.values():
+            return import_module(f"typednn.{name}")
+        if name in _SELDOM:
+            found = globals()[name] = getattr(import_module(f"typednn.{_SELDOM[name]}"), name)
+            return found
+        message = f"module 'typednn' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules["typednn"])
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_SELDOM})
+
 
 __all__ = [
     "SGD",

@@ -8,10 +8,9 @@ one, of another dtype, say, or labels, a copy is made: of all rows, or where tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Generic, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,8 +129,7 @@ class CheckedSamples(Generic[F]):
             yield self.x.take(chunk), self.t.take(chunk), chunk
 
 
-@dataclass(frozen=True, slots=True)
-class SampleFormat(Generic[F]):
+class SampleFormat(NamedTuple, Generic[F]):
     """What a network takes, and what is made of it.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
 
@@ -16,14 +15,14 @@ from typednn.errors import SettingError
 from typednn.histories import History
 from typednn.layers import Layer
 from typednn.metrics import CurveName, higher_is_better
+from typednn.paths import PathLike
+from typednn.records import Record
 from typednn.settings import check_count
-from typednn.tensor_files import PathLike
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(Record):
     """All that an exact continuation needs, after an epoch.
 
     Attributes:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import numpy as np
 from typednn_kernels import normalizations
@@ -55,6 +54,15 @@ def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
     return memory[start : start + size]
 
 
+def aligned(vector: Vector[F]) -> Vector[F]:
+    """The vector, or if it begins elsewhere, a copy of it that begins where a cache line does."""
+    if vector.ctypes.data % LINE == 0:
+        return vector
+    copied = new_vector(len(vector), vector.dtype)
+    copied[...] = vector
+    return copied
+
+
 class Memory:
     """Something that keeps views of its own vectors, as cached properties.
 
@@ -70,8 +78,7 @@ class Memory:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks(Generic[F]):
+class Blocks(NamedTuple, Generic[F]):
     """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy.
 
     Of a normalised layer, z is normalised, and the factors `(n,)` or `(B,)` are what it was multiplied by. Of
@@ -112,6 +119,12 @@ class Workspace(Memory, Generic[F]):
         self.loaded: bool = False
         self.kept = False
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Copies and pickles of the vectors begin anywhere."""
+        self.__dict__.update(state)
+        self.a, self.h = aligned(self.a), aligned(self.h)
+        self.dLdh, self.dLda = aligned(self.dLdh), aligned(self.dLda)
+
     @cached_property
     def blocks(self) -> list[Blocks[F]]:
         """The parts of the layers, the input layer first."""
@@ -143,7 +156,8 @@ class Workspace(Memory, Generic[F]):
     def with_new_errors(self) -> Workspace[F]:
         """The same activations, with vectors for error signals of its own."""
         other = copy(self)
-        other.dLdh, other.dLda = np.zeros_like(self.dLdh), np.zeros_like(self.dLda)
+        other.dLdh = new_vector(self.dLdh.size, self.dLdh.dtype)
+        other.dLda = new_vector(self.dLda.size, self.dLda.dtype)
         return other
 
     def complete_forward(self) -> None:
@@ -189,8 +203,12 @@ class Chain(Memory, Generic[F]):
         self.workspace: Workspace[F] = self.new_workspace(1)
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Codes of activations that users have registered may differ where a pickle was made."""
+        """Codes of activations that users have registered may differ where a pickle was made.
+
+        Copies of the vectors begin anywhere.
+        """
         self.__dict__.update(state)
+        self.parameters, self.gradient = aligned(self.parameters), aligned(self.gradient)
         self.layout[:, ACTIVATION] = self._codes()
 
     def _codes(self) -> list[int]:

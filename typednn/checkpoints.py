@@ -17,8 +17,9 @@ from typednn.callbacks import Callback, Run, RunState
 from typednn.entries import Entry, parsed
 from typednn.errors import DataError, FileFormatError
 from typednn.model_descriptions import written_layer
+from typednn.paths import PathLike
 from typednn.settings import check_count
-from typednn.tensor_files import METADATA, PathLike, open_tensors, tensor_bytes, tensor_places, write_file
+from typednn.tensor_files import METADATA, open_tensors, tensor_bytes, tensor_places, write_file
 
 KEY = "typednn_checkpoint"
 VERSION = 2

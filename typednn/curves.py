@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from typednn.errors import NotReadyError
 from typednn.figures import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_picture
 from typednn.histories import HELD_OUT, History
-from typednn.tensor_files import PathLike
+from typednn.paths import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

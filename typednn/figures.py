@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typednn.errors import MissingExtraError, SettingError
-from typednn.tensor_files import PathLike, write_file
+from typednn.paths import PathLike
+from typednn.tensor_files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,7 +22,6 @@ from typednn.layers import Layer
 from typednn.metrics import Measure
 from typednn.names import MetricName
 from typednn.progress import Bar
-from typednn.random_states import read_state, written_state
 from typednn.training import BadStepError, Trainer
 
 CHUNK = 1024
@@ -203,6 +202,8 @@ class Fit(Run, Generic[F]):
 
     def state(self) -> RunState:
         """All that an exact continuation needs."""
+        from typednn.random_states import written_state
+
         arrays: dict[str, NDArray[np.generic]] = {"parameters": self.chain.parameters}
         arrays |= _under(OPTIMIZER, self.trainer.state())
         arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
@@ -216,6 +217,8 @@ class Fit(Run, Generic[F]):
         Raises:
             DataError: it is that of another training; nothing is changed.
         """
+        from typednn.random_states import read_state
+
         kept = state.arrays
         mine = {"parameters": self.chain.parameters, **_under(OPTIMIZER, self.trainer.state())}
         theirs = {name for name in kept if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}

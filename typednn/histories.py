@@ -9,7 +9,7 @@ from typing import Self
 from typednn.errors import DataError, UnknownNameError
 from typednn.metrics import METRICS, CurveName
 from typednn.names import MetricName
-from typednn.tensor_files import PathLike
+from typednn.paths import PathLike
 
 ROWS = 12
 """So many epochs are printed, the first and the last among them."""

@@ -13,9 +13,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import sqrt
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +54,7 @@ Seed: TypeAlias = "int | np.random.Generator | None"
 """A seed, a generator that is drawn from, or None: a new one from the system's entropy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Initializer:
+class Initializer(NamedTuple):
     """A distribution of initial values; `draw` is in float64, so that a seed means the same in any dtype."""
 
     name: WeightInitializerName | BiasInitializerName

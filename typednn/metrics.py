@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +43,7 @@ Outputs: TypeAlias = NDArray[np.floating]
 Classes: TypeAlias = NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
+class Results(NamedTuple):
     """The outputs of a network beside the truth.
 
     Attributes:
@@ -73,8 +71,7 @@ class Results:
         return list(range(self.outputs.shape[1])) if self.exclusive else None
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A measure of a network's outputs.
 
     Attributes:

@@ -23,11 +23,11 @@ from typednn.errors import FileFormatError, ShapeError
 from typednn.layers import TrainableLayer
 from typednn.model_descriptions import Description, read, written
 from typednn.networks import Network
+from typednn.paths import PathLike
 from typednn.preprocessing import Numbers, Preprocessing
 from typednn.tensor_files import (
     CODES,
     METADATA,
-    PathLike,
     open_tensors,
     tensor_bytes,
     tensor_places,

@@ -11,7 +11,6 @@ HiddenLayer(8, 'tanh')
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 from typednn_kernels.activations import (
@@ -44,7 +43,6 @@ are not among them."""
 N = TypeVar("N", bound=str)
 
 
-@dataclass(frozen=True, slots=True)
 class Names(Generic[N]):
     """The names of one kind.
 
@@ -53,7 +51,9 @@ class Names(Generic[N]):
     """
 
     kind: str
-    _known: Callable[[], tuple[N, ...]]
+
+    def __init__(self, kind: str, known: Callable[[], tuple[N, ...]]) -> None:
+        self.kind, self._known = kind, known
 
     @property
     def known(self) -> tuple[N, ...]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Generic, Protocol, TypeAlias, cast, overload
 
@@ -26,7 +25,6 @@ from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 from typing_extensions import TypeVar
 
-from typednn import names
 from typednn.arrays import (
     ClassTargets,
     Samples,
@@ -48,12 +46,12 @@ from typednn.batches import (
     SampleFormat,
     ValidationData,
     format_of,
-    sides_in,
     split_at,
 )
 from typednn.callbacks import Callback
 from typednn.chains import Workspace
 from typednn.errors import ArrayTypeError, SettingError, WiringError
+from typednn.evaluation import Evaluation, evaluation
 from typednn.fitting import CHUNK, Fit
 from typednn.histories import History
 from typednn.initializers import Seed, generator
@@ -62,7 +60,7 @@ from typednn.layers.layer import rebuild
 from typednn.layers.trainable import initialize
 from typednn.metrics import Measure
 from typednn.names import MetricName, OptimizerName
-from typednn.optimizers import OPTIMIZERS, Optimizer
+from typednn.optimizers import Optimizer, chosen
 from typednn.passes import ForwardPass
 from typednn.predictors import Predictor
 from typednn.progress import Bar
@@ -72,24 +70,6 @@ from typednn.training import BATCH_SIZE, Trainer
 
 D = TypeVar("D", bound=np.float32 | np.float64)
 L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How well a network does on some samples.
-
-    Attributes:
-        loss: the mean loss.
-        accuracy: the share of samples whose class is right (crossentropy and kl_divergence: the largest
-            output; bincrossentropy and focal: every output on the right side of 0.5; hinge: of 0); None for
-            other networks.
-        r2: the coefficient of determination, averaged over outputs; None where accuracy is given. For
-            constant targets, as in scikit-learn, 1 where all outputs are right, else 0.
-    """
-
-    loss: float
-    accuracy: float | None
-    r2: float | None
 
 
 class _WithOutput(Protocol[D, L_contra]):
@@ -253,19 +233,7 @@ class Network(Generic[F, Y_co]):
     def evaluate(self, x: Samples[F], y: Targets[F, Y_co]) -> Evaluation:
         """The loss, and the accuracy or R², of the samples x, y (as in `fit`)."""
         samples, t = self._as_data(x, y)
-        loss = self._mean_loss(samples, t)
-        outputs, row = self.predict(x), LOSSES[self._loss]
-        if row.targets == "classes":
-            right = outputs.argmax(axis=1) == t.argmax(axis=1)
-            return Evaluation(loss, float(right.mean()), None)
-        if row.targets != "numbers":
-            right = (sides_in(outputs, row.boundary) == sides_in(t, row.boundary)).all(axis=1)
-            return Evaluation(loss, float(right.mean()), None)
-        residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
-        total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
-        r2: Vector[np.float64] = (residual == 0).astype(np.float64)
-        np.divide(total - residual, total, out=r2, where=total > 0)
-        return Evaluation(loss, None, float(r2.mean()))
+        return evaluation(self.predict(x), t, self._mean_loss(samples, t), LOSSES[self._loss])
 
     def fit(
         self,
@@ -357,7 +325,7 @@ class Network(Generic[F, Y_co]):
             held_out,
             metrics,
             epochs,
-            _optimizer(optimizer, learning_rate),
+            chosen(optimizer, learning_rate),
             callbacks,
             on_epoch,
             progress,
@@ -429,7 +397,7 @@ class Network(Generic[F, Y_co]):
             validation_data,
             metrics,
             epochs,
-            _optimizer(optimizer, learning_rate),
+            chosen(optimizer, learning_rate),
             callbacks,
             on_epoch,
             progress,
@@ -524,22 +492,6 @@ class Network(Generic[F, Y_co]):
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         last = workspace.blocks[-1]
         kernels(self.dtype).loss_value(self._loss, CODES[self._output.actname], last.a, last.h, t, losses)
-
-
-def _optimizer(
-    optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None
-) -> Optimizer:
-    if optimizer is None or isinstance(optimizer, str):
-        usual = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
-        return usual if learning_rate is None else replace(usual, learning_rate=learning_rate)
-    if learning_rate is not None:
-        raise SettingError(
-            "fit takes a learning_rate beside the name of an optimizer, not beside an optimizer: "
-            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
-        )
-    if not isinstance(optimizer, Optimizer):
-        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
-    return optimizer
 
 
 def _attached(layers: list[Layer[F]]) -> OutputLayer[F]:

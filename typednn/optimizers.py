@@ -23,7 +23,7 @@ Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-08)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields, replace
 from math import inf
 from typing import TypeAlias
 
@@ -31,8 +31,10 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.updates import RuleName, coefficient_rows
 
+from typednn import names
 from typednn.errors import SettingError
 from typednn.names import OptimizerName
+from typednn.records import Record
 from typednn.schedules import Rates, Schedule, Steps
 from typednn.settings import check_amount, check_rate, check_switch
 
@@ -40,8 +42,7 @@ Column: TypeAlias = float | Vector[np.float64]
 """A coefficient of some steps: a number for all, or one for each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Optimizer(ABC):
+class Optimizer(Record, ABC, kw_only=True):
     """What all optimisers have in common: the keywords of `typednn.optimizers`."""
 
     learning_rate: float | Schedule
@@ -98,7 +99,6 @@ class Optimizer(ABC):
         """The coefficients of the rule at steps t."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class SGD(Optimizer):
     """Gradient descent: w ← w - α g.
 
@@ -135,7 +135,6 @@ class SGD(Optimizer):
         return (rates,) if self.momentum == 0 else (rates, self.momentum)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class RMSprop(Optimizer):
     """v ← rho · v + (1 - rho) g², w ← w - α g / √(v + epsilon).
 
@@ -180,7 +179,6 @@ class RMSprop(Optimizer):
         return (*columns, self.momentum, float(self.centered)) if len(self.first_states) > 1 else columns
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Adagrad(Optimizer):
     """s ← s + g², w ← w - α g / √(s + epsilon).
 
@@ -216,7 +214,6 @@ class Adagrad(Optimizer):
         return rates, self.epsilon
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Adam(Optimizer):
     """m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - α m̂ / (√v̂ + epsilon).
 
@@ -257,7 +254,6 @@ class Adam(Optimizer):
         return rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class AdamW(Adam):
     """`Adam` with weight decay: w ← (1 - α · weight_decay) w before each step.
 
@@ -271,7 +267,6 @@ class AdamW(Adam):
     weight_decay: float = field(default=0.004, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Nadam(Adam):
     """`Adam` with Nesterov's momentum, which goes one step further than the mean of the gradient.
 
@@ -299,7 +294,6 @@ class Nadam(Adam):
         return self.beta_1 * (1 - 0.5 * 0.96**t)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Rprop(Optimizer):
     """Each parameter goes down its slope by a step of its own, which depends on signs alone.
 
@@ -345,7 +339,6 @@ class Rprop(Optimizer):
         return *self.etas, *self.step_sizes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Lion(Optimizer):
     """w ← w - α sign(β₁ m + (1 - β₁) g), m ← β₂ m + (1 - β₂) g.
 
@@ -391,6 +384,27 @@ OPTIMIZERS: dict[OptimizerName, Optimizer] = {
     "lion": Lion(),
 }
 """By name, with their usual settings."""
+
+
+def chosen(optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None) -> Optimizer:
+    """The optimizer that `fit` is given, or the one that it names, with that learning rate if there is one.
+
+    Raises:
+        SettingError: something else, or a learning rate beside an optimizer.
+        UnknownNameError: there is none of that name.
+    """
+    if optimizer is None or isinstance(optimizer, str):
+        usual = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
+        return usual if learning_rate is None else replace(usual, learning_rate=learning_rate)
+    if learning_rate is not None:
+        raise SettingError(
+            "fit takes a learning_rate beside the name of an optimizer, not beside an optimizer: "
+            f"{type(optimizer).__name__}(learning_rate={learning_rate!r}) holds both"
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
+    return optimizer
+
 
 WARM_UP = 1024
 """After so many steps 1 - 0.96ᵗ / 2 is 1 in float64."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Event, Lock
@@ -94,6 +93,8 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
 
     Ctrl-C raises KeyboardInterrupt in all trainings, as each `fit` says, and then here.
     """
+    from concurrent.futures import ThreadPoolExecutor, wait
+
     if threads is not None:
         check_count("threads", threads, 1)
     work = list(jobs)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 from typing import TypeAlias
@@ -23,6 +22,7 @@ import numpy as np
 from typednn_kernels.arrays import Vector
 
 from typednn.errors import SettingError
+from typednn.records import Record
 from typednn.settings import check_amount, check_count, check_rate
 
 Steps: TypeAlias = Vector[np.float64]
@@ -60,8 +60,7 @@ class Schedule(ABC):
         return float(self.rates(np.array([step], np.float64), self.start)[0])
 
 
-@dataclass(frozen=True, slots=True)
-class _Decay(Schedule):
+class _Decay(Record, Schedule):
     """A schedule of a rate of decay, in so many steps each."""
 
     initial_learning_rate: float
@@ -74,7 +73,6 @@ class _Decay(Schedule):
         check_rate("decay_rate", self.decay_rate)
 
 
-@dataclass(frozen=True, slots=True)
 class StepDecay(_Decay):
     """initial_learning_rate · decay_rate^⌊step / decay_steps⌋: constant, with a drop every so many steps.
 
@@ -89,7 +87,6 @@ class StepDecay(_Decay):
         return self.initial_learning_rate * self.decay_rate ** np.floor(steps / self.decay_steps)
 
 
-@dataclass(frozen=True, slots=True)
 class ExponentialDecay(_Decay):
     """initial_learning_rate · decay_rate^(step / decay_steps); `StepDecay` is its staircase.
 
@@ -104,7 +101,6 @@ class ExponentialDecay(_Decay):
         return self.initial_learning_rate * self.decay_rate ** (steps / self.decay_steps)
 
 
-@dataclass(frozen=True, slots=True)
 class InverseTimeDecay(_Decay):
     """initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
@@ -119,8 +115,7 @@ class InverseTimeDecay(_Decay):
         return self.initial_learning_rate / (1 + self.decay_rate * steps / self.decay_steps)
 
 
-@dataclass(frozen=True, slots=True)
-class PiecewiseConstantDecay(Schedule):
+class PiecewiseConstantDecay(Record, Schedule):
     """values[0] up to and with step boundaries[0], values[1] up to and with boundaries[1], and so on.
 
     Raises:
@@ -156,8 +151,7 @@ class PiecewiseConstantDecay(Schedule):
         return np.array(self.values, np.float64)[places]
 
 
-@dataclass(frozen=True, slots=True)
-class CosineDecay(Schedule):
+class CosineDecay(Record, Schedule):
     """Half a cosine from the learning rate down to `alpha` times it, in `decay_steps` steps.
 
     Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. With `warmup_target` the learning rate
@@ -187,8 +181,7 @@ class CosineDecay(Schedule):
         return _warmed_up(self, steps, _cosine(1.0, self.alpha, done))
 
 
-@dataclass(frozen=True, slots=True)
-class CosineDecayRestarts(Schedule):
+class CosineDecayRestarts(Record, Schedule):
     """`CosineDecay`, again and again.
 
     Loshchilov & Hutter 2017, "SGDR", equation 5. The first decay takes `first_decay_steps` steps; each is
@@ -235,8 +228,7 @@ class CosineDecayRestarts(Schedule):
         return restarts if self.t_mul == 1 else (self.t_mul**restarts - 1) / (self.t_mul - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class OneCycle(Schedule):
+class OneCycle(Record, Schedule):
     """Up to the largest learning rate and down to almost nothing, each along half a cosine.
 
     Smith & Topin 2018, "Super-convergence"; settings and defaults are those of PyTorch's OneCycleLR. It
@@ -277,8 +269,7 @@ class OneCycle(Schedule):
         return np.where(steps <= top, up, down)
 
 
-@dataclass(frozen=True, slots=True)
-class ReduceOnPlateau(Schedule):
+class ReduceOnPlateau(Record, Schedule):
     """Multiplies the learning rate by `factor` when the loss has not fallen for `patience` epochs.
 
     As Keras' ReduceLROnPlateau. A loss counts as lower when it is so by more than `min_delta`. After a

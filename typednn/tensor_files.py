@@ -13,15 +13,14 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from typednn.entries import Entry, parsed
 from typednn.errors import FileFormatError
-
-PathLike: TypeAlias = str | os.PathLike[str]
+from typednn.paths import PathLike
 
 LARGEST_HEADER = 64 * 2**20
 METADATA = "__metadata__"

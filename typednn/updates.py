@@ -18,6 +18,9 @@ from typednn.layers import TrainableLayer
 from typednn.optimizers import SGD, Optimizer
 from typednn.schedules import Rates, Schedule
 
+AHEAD = 256
+"""Coefficients are computed for at most so many steps ahead, where the learning rate is a number."""
+
 
 class Updates(Generic[F]):
     """What the kernels take of an optimiser, and what it remembers.
@@ -44,6 +47,8 @@ class Updates(Generic[F]):
         self.rule = CODES[optimizer.rule]
         self.segments, self.penalties = trained_segments(chain)
         self.step = 0
+        self._ahead: Matrix[F] = np.empty((0, 0), chain.dtype)
+        self._ahead_from = 0
         rate = optimizer.learning_rate
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._check_first_step()
@@ -59,8 +64,13 @@ class Updates(Generic[F]):
 
     def coefficients(self, steps: int) -> Matrix[F]:
         """The coefficients of the next steps."""
-        with np.errstate(over="ignore", under="ignore"):
-            return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
+        if isinstance(self.optimizer.learning_rate, Schedule):
+            return self._coefficients(steps)
+        start = self.step - self._ahead_from
+        if not 0 <= start <= len(self._ahead) - steps:
+            count = max(steps, min(2 * len(self._ahead), AHEAD))
+            self._ahead, self._ahead_from, start = self._coefficients(count), self.step, 0
+        return self._ahead[start : start + steps]
 
     def observe(self, loss: float) -> None:
         """Takes the loss of an epoch, for schedules that depend on it."""
@@ -94,6 +104,10 @@ class Updates(Generic[F]):
         self.step = int(state["step"])
         self.states[...] = state["states"]
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
+
+    def _coefficients(self, steps: int) -> Matrix[F]:
+        with np.errstate(over="ignore", under="ignore"):
+            return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
 
     def _rates(self, steps: int) -> Rates:
         rate = self.optimizer.learning_rate

@@ -12,8 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NewType, TypeAlias
+from typing import Literal, NamedTuple, NewType, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.elementary import (
@@ -50,8 +49,7 @@ CustomActivation = NewType("CustomActivation", str)
 """The name of an activation that a user has registered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """An activation function y = f(a) and its slope dy/da.
 
     `value` and `slope` are formulas in the words of `elementary`: elementwise over arrays of any shape,

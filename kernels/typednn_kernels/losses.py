@@ -11,8 +11,7 @@ Where a loss has a kink, its slope is 0 there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NewType, TypeAlias
+from typing import Literal, NamedTuple, NewType, TypeAlias
 
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.activations import INFINITY, OutputActivationName
@@ -40,8 +39,7 @@ EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm is taken of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """A loss L(y, t) of one sample, and its slope dL/dy.
 
     `value` and `slope` are formulas in the words of `elementary`, one term per output; the loss of a

@@ -5,8 +5,7 @@ z = W h_prev becomes (z - mean) / sqrt(variance + EPSILON), and the pre-activati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.elementary import sqrt
@@ -19,8 +18,7 @@ MOMENTUM = 0.99
 """What stays of moving means and variances at a training step: Keras' value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Normalization:
+class Normalization(NamedTuple):
     """What mean and variance are taken over: along `axis` of z `(B, n)`, 0 over samples and 1 over units.
 
     Those over samples depend on the batch. Their moving averages take their place where nothing is trained.

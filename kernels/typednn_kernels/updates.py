@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ RuleName: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateRule:
+class UpdateRule(NamedTuple):
     """How a step changes a parameter w, given the gradient g by it.
 
     `formula` is written in the words of `elementary`, elementwise: it takes w, g, the numbers that the rule

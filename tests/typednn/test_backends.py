@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import typednn
-from tests.conftest import PATHS, kernels_of
+from tests.conftest import PATHS, compiling_only, kernels_of
 from typednn import UnknownNameError, backend, use_backend
 from typednn.backends import implementations, kernels
 
@@ -224,10 +224,9 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
     assert asked == []
 
 
+@compiling_only
 @pytest.mark.parametrize("terminal", [True, False])
 def test_on_a_terminal_a_line_says_that_something_is_compiled(tmp_path: Path, terminal: bool) -> None:
-    if "numba" not in PATHS:
-        pytest.skip("nothing is compiled")
     kernels_of("numba")
     program = """if True:
         import sys

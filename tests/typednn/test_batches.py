@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.conftest import compiling_only
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, network_of
 from typednn import (
@@ -366,6 +367,7 @@ def test_a_parquet_file(tmp_path: Path) -> None:
     assert network.parameters.tobytes() == reference.parameters.tobytes()
 
 
+@compiling_only
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_training_takes_no_more_memory_than_it_says(optimizer: Any) -> None:
     """Beyond data and parameters: three times the parameters, four times the activations of a batch."""

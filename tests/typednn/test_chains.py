@@ -24,6 +24,11 @@ def chain_of(dtype: Any = np.float64) -> Chain[Any]:
     return Chain(layers, np.dtype(dtype))
 
 
+def vectors_of(chain: Chain[Any]) -> list[NDArray[Any]]:
+    work = chain.workspace
+    return [chain.parameters, chain.gradient, work.a, work.h, work.dLdh, work.dLda]
+
+
 @by_dtype
 def test_views_lie_in_the_vectors(dtype: Any) -> None:
     chain = chain_of(dtype)
@@ -44,10 +49,23 @@ def test_vectors_begin_with_a_cache_line(dtype: Any) -> None:
         vector = new_vector(size, np.dtype(dtype))
         assert (vector.shape, vector.dtype, vector.ctypes.data % 64) == ((size,), dtype, 0)
         assert not vector.any()
-    chain = chain_of(dtype)
-    work = chain.workspace
-    for vector in (chain.parameters, chain.gradient, work.a, work.h, work.dLdh, work.dLda):
+    for vector in vectors_of(chain_of(dtype)):
         assert vector.ctypes.data % 64 == 0
+
+
+@copies
+@by_dtype
+def test_vectors_of_copies_begin_with_a_cache_line_too(duplicate: Any, dtype: Any) -> None:
+    for n in range(1, 9):
+        case = problem((3, n, 2), ("none", "tanh", "none"), "MSE", 5, dtype)
+        network = network_of(case)
+        chain, forward = duplicate(network)._chain, duplicate(network.forward(case.x))
+        assert chain.parameters.tobytes() == network.parameters.tobytes()
+        for vector in vectors_of(chain):
+            assert vector.ctypes.data % 64 == 0
+        work = forward._workspace
+        assert np.shares_memory(work.with_new_errors().a, work.a)
+        assert work.with_new_errors().dLda.ctypes.data % 64 == 0
 
 
 def test_a_workspace_holds_fewer_samples_as_well() -> None:

@@ -18,7 +18,7 @@ import pytest
 from typednn_kernels.activations import OutputActivationName
 
 import typednn
-from tests.conftest import PATHS, kernels_of
+from tests.conftest import PATHS, compiling_only, kernels_of
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, commands, use_backend
 from typednn.cli import main
 from typednn.model_files import save
@@ -264,7 +264,7 @@ def test_check_fails_where_a_gradient_is_wrong(
     assert "GRADIENTS DISAGREE" in output
 
 
-@with_numba
+@compiling_only
 def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
     kernels_of("numba")
     assert main(["warmup"]) == 0

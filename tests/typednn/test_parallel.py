@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_info
 from typednn_kernels.cores import THREADS, cores
 
 import typednn
+from tests.conftest import compiling_only
 from typednn import (
     Callback,
     DivergenceError,
@@ -200,6 +201,7 @@ def test_threads_train_and_predict_at_the_same_time() -> None:
     assert computed == reference
 
 
+@compiling_only
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_number_of_threads_changes_no_bit(count: int) -> None:
     if typednn.backend() == "numpy":

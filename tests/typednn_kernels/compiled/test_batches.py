@@ -125,7 +125,8 @@ def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, dt
 
 
 def worth(layout: Any, batch_size: int, samples: int) -> int:
-    found: int = batches.threads_worth.py_func(layout, parameter_count(layout), batch_size, samples)
+    python = getattr(batches.threads_worth, "py_func", batches.threads_worth)
+    found: int = python(layout, parameter_count(layout), batch_size, samples)
     return found
 
 

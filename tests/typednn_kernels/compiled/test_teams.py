@@ -13,7 +13,9 @@ import pytest
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.cores import MOST, THREADS
 
-pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+if numba.config.DISABLE_JIT:
+    pytest.skip("Python makes no threads", allow_module_level=True)
 jit = import_module("typednn_kernels.compiled.jit")
 teams = import_module("typednn_kernels.compiled.teams")
 

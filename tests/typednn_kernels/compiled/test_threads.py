@@ -19,7 +19,9 @@ from typednn_kernels.losses import LOSSES
 
 from tests.conftest import ENTRY_POINTS
 
-pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+if numba.config.DISABLE_JIT:
+    pytest.skip("Python makes no threads", allow_module_level=True)
 compiled = ENTRY_POINTS
 threads = import_module("typednn_kernels.compiled.threads")
 
