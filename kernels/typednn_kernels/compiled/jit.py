@@ -61,8 +61,12 @@ def _kinds(real: types.Type) -> dict[str, types.Type]:
     index = types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
     arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
-    return {"int": index, "bool": types.boolean, "F": real} | {
-        name: types.Array(*kind, "C") for name, kind in arrays.items()
+    return {
+        "int": index,
+        "bool": types.boolean,
+        "F": real,
+        "Strided[F]": types.Array(real, 1, "A", aligned=False),
+        **{name: types.Array(*kind, "C") for name, kind in arrays.items()},
     }
 
 

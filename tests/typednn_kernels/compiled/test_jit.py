@@ -155,6 +155,10 @@ ENTRIES = (
     "loss_value",
     "output_error",
     "slope_product",
+    "take_sample",
+    "ascend",
+    "descend",
+    "descend_from_targets",
 )
 
 
@@ -186,7 +190,7 @@ def code_of_float32() -> Any:
 def test_float32_stays_float32(name: str, code_of_float32: dict[str, str]) -> None:
     doubles = {line.strip() for line in code_of_float32[name].splitlines() if re.search(r"\bdouble\b", line)}
 
-    # The learning rate comes from Python as a double; that is no arithmetic.
+    # Learning rates and limits come from Python as doubles; that is no arithmetic.
     assert all("PyFloat_AsDouble" in line or "fptrunc double" in line for line in doubles), doubles
     assert re.search(r"\bfloat\b", code_of_float32[name])
 
