@@ -15,6 +15,9 @@ Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[F]]
 Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[F]]
 Cube: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[F]]
 
+Strided: TypeAlias = np.ndarray[tuple[int], np.dtype[F]]
+"""A vector whose numbers may lie anywhere in memory: what users pass in."""
+
 Order: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 """Sample indices `(n_samples,)`, in the order in which they are trained."""
 

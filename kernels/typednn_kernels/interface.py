@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Segments, Vector
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Segments, Strided, Vector
 
 
 class Kernels(Protocol):
@@ -99,6 +99,46 @@ class Kernels(Protocol):
         dLdz: Matrix[F],
     ) -> None:
         """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+
+    def take_sample(self, given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+        """Copies numbers (n,), which need not be contiguous, to a sample (1, n) if they fit; whether they do.
+
+        They fit if there are n of them, all finite and within the limits.
+        """
+        ...
+
+    def ascend(
+        self, activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
+    ) -> None:
+        """a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
+
+    def descend(
+        self,
+        activation: int,
+        dLda_next: Matrix[F],
+        W_next: Matrix[F],
+        a: Matrix[F],
+        h: Matrix[F],
+        h_prev: Matrix[F],
+        dLdh: Matrix[F],
+        dLda: Matrix[F],
+        dLdW: Matrix[F],
+    ) -> None:
+        """dLdh, dLda and dLdW of a layer below another: `backpropagate`, `slope_product` and `outer`."""
+
+    def descend_from_targets(
+        self,
+        loss: int,
+        activation: int,
+        a: Matrix[F],
+        y: Matrix[F],
+        t: Matrix[F],
+        h_prev: Matrix[F],
+        dLdy: Matrix[F],
+        dLda: Matrix[F],
+        dLdW: Matrix[F],
+    ) -> None:
+        """dLdy, dLda and dLdW of the output layer: `output_error` and `outer`."""
 
     def drop(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
         """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""

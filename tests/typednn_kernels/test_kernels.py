@@ -214,6 +214,73 @@ def test_overflow_is_silent(kernels: Any, samples: int, dtype: Any) -> None:
     assert np.isinf(dLdBias).all() == (samples > 1)
 
 
+@by_dtype
+@pytest.mark.parametrize(
+    "numbers",
+    [[1.5, -2.0, 3.0], [1.5, -2.0, np.nan], [np.inf, -2.0, 3.0], [1.5, -2.0], [1.5, -2.0, 3.0, 0.0]],
+)
+@pytest.mark.parametrize("limits", [(-np.inf, np.inf), (-2.0, 3.0), (-1.0, np.inf), (-2.0, 2.5)])
+@pytest.mark.parametrize("laid_out", ["side by side", "backwards", "apart", "askew"])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_take_sample(
+    kernels: Any, samples: int, laid_out: str, limits: tuple[float, float], numbers: list[float], dtype: Any
+) -> None:
+    n = len(numbers)
+    values = np.array(numbers, dtype)
+    if laid_out == "backwards":
+        values = values[::-1].copy()[::-1]
+    elif laid_out == "apart":
+        values = np.repeat(values, 3)[::3]
+    elif laid_out == "askew":
+        values = np.frombuffer(b"?" + values.tobytes(), np.uint8)[1:].view(dtype)
+        assert not values.flags.aligned
+    sample = np.full((samples, 3), 7, dtype)
+
+    wanted = n == 3 and samples == 1 and all(np.isfinite(v) and limits[0] <= v <= limits[1] for v in numbers)
+    taken = kernels.take_sample(values, *limits, sample)
+
+    assert taken is wanted
+    assert sample.tolist() == ([numbers] if wanted else [[7] * 3] * samples)
+
+
+# A layer in one call.
+
+
+@pytest.mark.parametrize(
+    ("lengths", "hidden", "output", "loss"),
+    [
+        *(((3, 5, 4), "tanh", *pair) for pair in PAIRS),
+        *(((3, 5, 4), hidden, "none", "MSE") for hidden in NAMES),
+        *((lengths, "relu", "softmax", "crossentropy") for lengths in ((1, 1, 1), (17, 9, 6))),
+    ],
+)
+@by_batch
+@by_dtype
+def test_layers_in_one_call(
+    kernels: Any, dtype: Any, samples: int, lengths: tuple[int, ...], hidden: str, output: str, loss: str
+) -> None:
+    case = problem(lengths, ("none", hidden, output), loss, samples, dtype)
+    codes = [ACTIVATION_CODES[name] for name in case.activations]
+    a, h, dLdh, dLda = ([unwritten((samples, n), dtype) for n in lengths] for _ in range(4))
+    dLdW = [unwritten(W.shape, dtype) for W in case.weights]
+    h[0] = case.x
+
+    reference = case.trace
+    for k in (1, 2):
+        kernels.ascend(codes[k], h[k - 1], case.weights[k - 1], case.biases[k - 1], a[k], h[k])
+    kernels.descend_from_targets(
+        LOSS_CODES[loss], codes[2], a[2], h[2], frozen(case.t), h[1], dLdh[2], dLda[2], dLdW[1]
+    )
+    kernels.descend(codes[1], dLda[2], case.weights[1], a[1], h[1], h[0], dLdh[1], dLda[1], dLdW[0])
+
+    for k in (1, 2):
+        assert_close(a[k], reference.a[k], 128, f"a of layer {k}")
+        assert_close(h[k], reference.h[k], 128, f"h of layer {k}")
+        assert_close(dLdh[k], reference.dLdh[k], 128, f"dLdh of layer {k}")
+        assert_close(dLda[k], reference.dLda[k], 128, f"dLda of layer {k}")
+        assert_close(dLdW[k - 1], reference.dLdW[k], 128, f"dLdW of layer {k}")
+
+
 # The output layer.
 
 
@@ -319,7 +386,9 @@ def jacobian_of_outputs(activation: str, a: loops.Numbers, y: loops.Numbers) -> 
 
 def matrices_of_targets(activation: str, loss: str) -> st.SearchStrategy[tuple[NDArray[Any], ...]]:
     """Pre-activations and targets that the loss is defined for."""
-    elements = ANYTHING if loss_table.LOSSES[LOSS_CODES[loss]].any_target else PROBABILITIES
+    row = loss_table.LOSSES[LOSS_CODES[loss]]
+    anything = (row.target_minimum, row.target_maximum) == (-np.inf, np.inf)
+    elements = ANYTHING if anything else PROBABILITIES
     arguments = NEAR if activation == "exponential" else ANYTHING
     return st.tuples(st.sampled_from(DTYPES), st.integers(1, 7), st.integers(1, 9)).flatmap(
         lambda drawn: st.tuples(

@@ -9,6 +9,7 @@ from typednn_kernels.compiled.elementwise import (
     slope_product,
     softmax_jacobian,
 )
+from typednn_kernels.compiled.layers import ascend, descend, descend_from_targets, take_sample
 from typednn_kernels.compiled.network import backward, forward
 from typednn_kernels.compiled.normalization import drop, normalization_error, normalize
 from typednn_kernels.compiled.online import train_online
@@ -18,8 +19,11 @@ __all__ = [
     "activation_slope",
     "activation_value",
     "affine",
+    "ascend",
     "backpropagate",
     "backward",
+    "descend",
+    "descend_from_targets",
     "drop",
     "forward",
     "loss_slope",
@@ -31,6 +35,7 @@ __all__ = [
     "slope_product",
     "softmax_jacobian",
     "sum_samples",
+    "take_sample",
     "train_batches",
     "train_online",
 ]

@@ -124,6 +124,7 @@ def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) 
     arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
     kinds = {"int": index, "bool": types.boolean, "F": real, "None": types.none}
     kinds |= {name: types.Array(*kind, "C") for name, kind in arrays.items()}
+    kinds["Strided[F]"] = types.Array(real, 1, "A", aligned=False)
     *arguments, result = (kinds[annotation] for annotation in inspect.get_annotations(function).values())
     return result(*arguments)
 

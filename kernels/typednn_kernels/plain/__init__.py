@@ -7,6 +7,7 @@ from typednn_kernels.plain.elementwise import (
     slope_product,
     softmax_jacobian,
 )
+from typednn_kernels.plain.layers import ascend, descend, descend_from_targets, take_sample
 from typednn_kernels.plain.network import backward, forward, train_batches, train_online
 from typednn_kernels.plain.normalization import drop, normalization_error, normalize
 from typednn_kernels.plain.output import loss_slope, loss_value, output_error
@@ -15,8 +16,11 @@ __all__ = [
     "activation_slope",
     "activation_value",
     "affine",
+    "ascend",
     "backpropagate",
     "backward",
+    "descend",
+    "descend_from_targets",
     "drop",
     "forward",
     "loss_slope",
@@ -28,6 +32,7 @@ __all__ = [
     "slope_product",
     "softmax_jacobian",
     "sum_samples",
+    "take_sample",
     "train_batches",
     "train_online",
 ]

@@ -158,6 +158,10 @@ ENTRIES = (
     "loss_value",
     "output_error",
     "slope_product",
+    "take_sample",
+    "ascend",
+    "descend",
+    "descend_from_targets",
 )
 
 
@@ -195,7 +199,7 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
         assert re.search(r"\bfloat\b", code_of_float32[name]), name
     for name, code in code_of_float32.items():
         doubles = {line.strip() for line in code.splitlines() if re.search(r"\bdouble\b", line)}
-        # The learning rate comes from Python as a double; that is no arithmetic.
+        # Learning rates and limits come from Python as doubles; that is no arithmetic.
         assert all("PyFloat_AsDouble" in line or "fptrunc double" in line for line in doubles), (
             name,
             doubles,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from typednn_kernels import plain
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from typednn_kernels.cores import THREADS
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
@@ -28,6 +28,7 @@ threads = import_module("typednn_kernels.compiled.threads")
 LARGE = 2 * threads.LEAST + 12345
 """So many numbers are shared by two threads, three times as many by more."""
 
+by_size = pytest.mark.parametrize(("n", "m"), [(1100, 1000), (3, LARGE // 3), (LARGE // 3, 3)])
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 
 
@@ -95,7 +96,7 @@ def test_losses(loss: Any, activation: int, shape: tuple[int, int], dtype: Any) 
 
 
 @by_dtype
-@pytest.mark.parametrize(("n", "m"), [(1100, 1000), (3, LARGE // 3), (LARGE // 3, 3)])
+@by_size
 def test_one_sample(n: int, m: int, dtype: Any) -> None:
     W, bias, x, error = (
         numbers((n, m), dtype),
@@ -110,6 +111,31 @@ def test_one_sample(n: int, m: int, dtype: Any) -> None:
     agree(signal, (error.astype(np.float64) @ W).astype(dtype), 64)
     compiled.outer(error, x, gradient)
     np.testing.assert_array_equal(gradient, error.T * x)
+
+
+@by_dtype
+@by_size
+def test_a_layer_in_one_call(n: int, m: int, dtype: Any) -> None:
+    W, W_next, bias = numbers((n, m), dtype), numbers((2, n), dtype), numbers((n,), dtype)
+    x, t, error = numbers((1, m), dtype), numbers((1, n), dtype), numbers((1, 2), dtype)
+    parts, whole = ([np.full((1, n), np.nan, dtype) for _ in range(4)] for _ in range(2))
+    gradient, whole_gradient = np.empty((n, m), dtype), np.empty((n, m), dtype)
+    code = CODES["tanh"]
+    a, h, signal, dLda = parts
+    compiled.affine(x, W, bias, a)
+    compiled.activation_value(code, a, h)
+    compiled.output_error(0, code, a, h, t, signal, dLda)
+    compiled.outer(dLda, x, gradient)
+    compiled.ascend(code, x, W, bias, *whole[:2])
+    compiled.descend_from_targets(0, code, *parts[:2], t, x, *whole[2:], whole_gradient)
+    for computed, reference in zip([*whole, whole_gradient], [*parts, gradient], strict=True):
+        agree(computed, reference, 64)
+    compiled.backpropagate(error, W_next, signal)
+    compiled.slope_product(code, a, h, signal, dLda)
+    compiled.outer(dLda, x, gradient)
+    compiled.descend(code, error, W_next, *parts[:2], x, *whole[2:], whole_gradient)
+    for computed, reference in zip([*whole, whole_gradient], [*parts, gradient], strict=True):
+        agree(computed, reference, 64)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

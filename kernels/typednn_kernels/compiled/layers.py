@@ -1,0 +1,113 @@
+"""What a layer does in one call: for one sample, a call costs more than the arithmetic of a small layer."""
+
+from __future__ import annotations
+
+from typednn_kernels.activations import INFINITY
+from typednn_kernels.arrays import F, Matrix, Strided, Vector
+from typednn_kernels.compiled.dense import affine, affine_one, backpropagate, outer, outer_one, some_signals
+from typednn_kernels.compiled.elementwise import activation_value, products, slope_product, values
+from typednn_kernels.compiled.jit import entry, kernel, reduction
+from typednn_kernels.compiled.output import loss_signal, output_error, stable_error
+from typednn_kernels.compiled.threads import LEAST
+from typednn_kernels.compiled.views import piece
+
+
+@reduction
+def number_outside(given: Strided[F], lowest: F, highest: F) -> int:
+    """How many numbers are not finite, or not within the limits."""
+    count, infinity = 0, given.dtype.type(INFINITY)
+    for j in range(given.size):
+        count += not (abs(given[j]) < infinity and lowest <= given[j] <= highest)
+    return count
+
+
+@kernel
+def copied_if_within(given: Strided[F], lowest: F, highest: F, sample: Vector[F]) -> bool:
+    """Copies a sample if all is finite and within the limits; whether it is."""
+    within = number_outside(given, lowest, highest) == 0
+    if within:
+        for j in range(given.size):
+            sample[j] = given[j]
+    return within
+
+
+@kernel
+def is_small(samples: int, weights: Matrix[F]) -> bool:
+    """Whether it is one sample, and not enough work for a second thread."""
+    return samples == 1 and weights.size < LEAST
+
+
+@entry
+def take_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> bool:
+    """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
+    n = given.size
+    if sample.shape[0] != 1 or sample.shape[1] != n:
+        fit = False
+    elif given.strides[0] == given.itemsize:
+        fit = copied_if_within(piece(given, 0, n), lowest, highest, piece(sample, 0, n))
+    else:
+        fit = copied_if_within(given, lowest, highest, piece(sample, 0, n))
+    return fit
+
+
+@entry
+def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]) -> None:
+    """a = x W^T + bias and h = f(a)."""
+    if is_small(x.shape[0], W):
+        n, m = W.shape
+        pre_activations = piece(a, 0, n)
+        affine_one(piece(x, 0, m), piece(W, 0, n * m), bias, pre_activations)
+        values(activation, pre_activations, piece(h, 0, n), 1)
+    else:
+        affine(x, W, bias, a)
+        activation_value(activation, a, h)
+
+
+@entry
+def descend(
+    activation: int,
+    dLda_next: Matrix[F],
+    W_next: Matrix[F],
+    a: Matrix[F],
+    h: Matrix[F],
+    h_prev: Matrix[F],
+    dLdh: Matrix[F],
+    dLda: Matrix[F],
+    dLdW: Matrix[F],
+) -> None:
+    """dLdh, dLda and dLdW of a layer below another."""
+    if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
+        n, m = dLdW.shape
+        signal, error = piece(dLdh, 0, n), piece(dLda, 0, n)
+        some_signals(0, 0, n, piece(dLda_next, 0, dLda_next.size), piece(W_next, 0, W_next.size), signal, n)
+        products(activation, piece(a, 0, n), piece(h, 0, n), signal, error, 1)
+        outer_one(error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+    else:
+        backpropagate(dLda_next, W_next, dLdh)
+        slope_product(activation, a, h, dLdh, dLda)
+        outer(dLda, h_prev, dLdW)
+
+
+@entry
+def descend_from_targets(
+    loss: int,
+    activation: int,
+    a: Matrix[F],
+    y: Matrix[F],
+    t: Matrix[F],
+    h_prev: Matrix[F],
+    dLdy: Matrix[F],
+    dLda: Matrix[F],
+    dLdW: Matrix[F],
+) -> None:
+    """dLdy, dLda and dLdW of the output layer."""
+    if is_small(a.shape[0], dLdW):
+        n, m = dLdW.shape
+        outputs, targets, signal, error = piece(y, 0, n), piece(t, 0, n), piece(dLdy, 0, n), piece(dLda, 0, n)
+        loss_signal(loss, outputs, targets, signal, 1, 1)
+        if not stable_error(loss, activation, outputs, targets, error, 1, 1):
+            products(activation, piece(a, 0, n), outputs, signal, error, 1)
+        outer_one(error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+    else:
+        output_error(loss, activation, a, y, t, dLdy, dLda)
+        outer(dLda, h_prev, dLdW)
