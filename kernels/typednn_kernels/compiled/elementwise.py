@@ -204,9 +204,9 @@ def peak_and_mass(a: Vector[F]) -> tuple[F, F]:
     return peak, mass
 
 
-@entry
-def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-    """y = f(a), all (B, n)."""
+@routine
+def value_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
+    """y = f(a)."""
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
     if activation != SOFTMAX:
@@ -221,6 +221,12 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
 
 
 @entry
+def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
+    """y = f(a), all (B, n)."""
+    value_rows(activation, a, y)
+
+
+@entry
 def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[F]) -> None:
     """slope = dy/da, all (B, n); not for softmax."""
     if activation == SOFTMAX:
@@ -229,9 +235,9 @@ def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[
     all_slopes(size, LEAST, activation, piece(a, 0, size), piece(y, 0, size), piece(slope, 0, size))
 
 
-@entry
-def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
-    """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+@routine
+def product_rows(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
+    """dLda = dLdy * dy/da."""
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
     g_flat, out = piece(dLdy, 0, size), piece(dLda, 0, size)
@@ -244,6 +250,12 @@ def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], 
             y_row, g_row, sums = piece(y, start, n), piece(dLdy, start, n), scratch(y_flat)
             parts = all_inner_products(n, LEAST, g_row, y_row, sums)
             all_long_products(n, LEAST, y_row, g_row, total(0, parts, sums), piece(dLda, start, n))
+
+
+@entry
+def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
+    """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+    product_rows(activation, a, y, dLdy, dLda)
 
 
 @entry

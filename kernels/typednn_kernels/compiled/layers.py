@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typednn_kernels.activations import INFINITY
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
-from typednn_kernels.compiled.dense import affine, affine_one, backpropagate, outer, outer_one, some_signals
-from typednn_kernels.compiled.elementwise import activation_value, products, slope_product, values
+from typednn_kernels.compiled.dense import (
+    affine_rows,
+    backpropagate_rows,
+    outer_rows,
+    some_pre_activations,
+    some_signals,
+    some_weight_gradients,
+)
+from typednn_kernels.compiled.elementwise import product_rows, some_products, some_values, value_rows
 from typednn_kernels.compiled.jit import entry, kernel, reduction
-from typednn_kernels.compiled.output import loss_signal, output_error, stable_error
+from typednn_kernels.compiled.output import error_rows, some_errors, some_slopes, terms_of_mean
 from typednn_kernels.compiled.threads import LEAST
 from typednn_kernels.compiled.views import piece
 
@@ -53,14 +60,14 @@ def take_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> 
 @entry
 def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]) -> None:
     """a = x W^T + bias and h = f(a)."""
+    n, m = W.shape
     if is_small(x.shape[0], W):
-        n, m = W.shape
         pre_activations = piece(a, 0, n)
-        affine_one(piece(x, 0, m), piece(W, 0, n * m), bias, pre_activations)
-        values(activation, pre_activations, piece(h, 0, n), 1)
+        some_pre_activations(0, 0, n, piece(x, 0, m), piece(W, 0, n * m), bias, pre_activations)
+        some_values(0, 0, 1, activation, pre_activations, piece(h, 0, n), n)
     else:
-        affine(x, W, bias, a)
-        activation_value(activation, a, h)
+        affine_rows(x, W, bias, piece(a, 0, a.size), n, True)
+        value_rows(activation, a, h)
 
 
 @entry
@@ -76,16 +83,16 @@ def descend(
     dLdW: Matrix[F],
 ) -> None:
     """dLdh, dLda and dLdW of a layer below another."""
+    n, m = dLdW.shape
     if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
-        n, m = dLdW.shape
         signal, error = piece(dLdh, 0, n), piece(dLda, 0, n)
         some_signals(0, 0, n, piece(dLda_next, 0, dLda_next.size), piece(W_next, 0, W_next.size), signal, n)
-        products(activation, piece(a, 0, n), piece(h, 0, n), signal, error, 1)
-        outer_one(error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+        some_products(0, 0, 1, activation, piece(a, 0, n), piece(h, 0, n), signal, error, n)
+        some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
     else:
-        backpropagate(dLda_next, W_next, dLdh)
-        slope_product(activation, a, h, dLdh, dLda)
-        outer(dLda, h_prev, dLdW)
+        backpropagate_rows(dLda_next, W_next, piece(dLdh, 0, dLdh.size), 0, n, True)
+        product_rows(activation, a, h, dLdh, dLda)
+        outer_rows(dLda, h_prev, dLdW, 0, n, True)
 
 
 @entry
@@ -101,13 +108,12 @@ def descend_from_targets(
     dLdW: Matrix[F],
 ) -> None:
     """dLdy, dLda and dLdW of the output layer."""
+    n, m = dLdW.shape
     if is_small(a.shape[0], dLdW):
-        n, m = dLdW.shape
         outputs, targets, signal, error = piece(y, 0, n), piece(t, 0, n), piece(dLdy, 0, n), piece(dLda, 0, n)
-        loss_signal(loss, outputs, targets, signal, 1, 1)
-        if not stable_error(loss, activation, outputs, targets, error, 1, 1):
-            products(activation, piece(a, 0, n), outputs, signal, error, 1)
-        outer_one(error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+        some_slopes(0, 0, n, loss, outputs, targets, a.dtype.type(terms_of_mean(loss, n, 1)), signal)
+        some_errors(0, 0, 1, loss, activation, piece(a, 0, n), outputs, targets, signal, error, n, 1)
+        some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
     else:
-        output_error(loss, activation, a, y, t, dLdy, dLda)
-        outer(dLda, h_prev, dLdW)
+        error_rows(loss, activation, a, y, t, dLdy, dLda)
+        outer_rows(dLda, h_prev, dLdW, 0, n, True)

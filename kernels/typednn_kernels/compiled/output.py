@@ -265,8 +265,8 @@ def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     all_slopes(size, LEAST, loss, piece(y, 0, size), piece(t, 0, size), terms, piece(dLdy, 0, size))
 
 
-@entry
-def output_error(
+@routine
+def error_rows(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -275,7 +275,7 @@ def output_error(
     dLdy: Matrix[F],
     dLda: Matrix[F],
 ) -> None:
-    """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
+    """dLdy, and dLda of the output layer."""
     size, (samples, n) = y.size, y.shape
     outputs, targets, signal = piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size)
     terms = y.dtype.type(terms_of_mean(loss, size, samples))
@@ -293,3 +293,17 @@ def output_error(
         n,
         samples,
     )
+
+
+@entry
+def output_error(
+    loss: int,
+    activation: int,
+    a: Matrix[F],
+    y: Matrix[F],
+    t: Matrix[F],
+    dLdy: Matrix[F],
+    dLda: Matrix[F],
+) -> None:
+    """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
+    error_rows(loss, activation, a, y, t, dLdy, dLda)
