@@ -7,8 +7,7 @@ are marked read-only, so that one compiled version serves all callers.
 from __future__ import annotations
 
 from collections.abc import Sized
-from math import isfinite
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,16 +114,6 @@ def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owne
             raise ShapeError(f"{owner}: {name} must hold {width} numbers, not {array.size}")
         array = array.reshape(1, width)
     return as_matrix(array, width, dtype, name, owner)
-
-
-def is_plain_sample(values: ArrayLike, width: int, dtype: np.dtype[F]) -> TypeGuard[NDArray[np.generic]]:
-    """Whether this is one sample `(width,)` that needs no conversion but a copy: the fast way in.
-
-    A squared length that is not finite leaves the decision to `as_sample`.
-    """
-    if type(values) is not np.ndarray or values.shape != (width,):
-        return False
-    return values.dtype.kind in "iub" or (values.dtype == dtype and isfinite(values.dot(values)))
 
 
 def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from threading import RLock
 from types import TracebackType
 
 import numpy as np
@@ -17,11 +18,41 @@ from typednn.names import BackendName
 
 _active: Callable[[np.dtype[np.floating]], Kernels] | None = None
 _name: BackendName = "numpy"
+_switching = RLock()
+
+
+class Running:
+    """What runs for arrays of a dtype.
+
+    Attributes:
+        kernels: those that run now; a switch to others changes it. They are chosen when first asked for.
+    """
+
+    kernels: Kernels
+
+    def __init__(self, dtype: np.dtype[np.floating]) -> None:
+        self.dtype = dtype
+
+    def __getattr__(self, name: str) -> Kernels:
+        """Chooses the kernels."""
+        if name != "kernels":
+            raise AttributeError(name)
+        with _switching:
+            self.kernels = (_active or _activate(_wanted()))(self.dtype)
+        return self.kernels
+
+
+_running: dict[np.dtype[np.floating], Running] = {}
+
+
+def running(dtype: np.dtype[np.floating]) -> Running:
+    """What runs for arrays of a dtype, now and after a switch to other kernels."""
+    return _running.get(dtype) or _running.setdefault(dtype, Running(dtype))
 
 
 def kernels(dtype: np.dtype[np.floating]) -> Kernels:
     """The kernels that run now, for arrays of a dtype; compiled ones are imported when first asked for."""
-    return (_active or _activate(_wanted()))(dtype)
+    return running(dtype).kernels
 
 
 def backend() -> BackendName:
@@ -95,18 +126,27 @@ def _say_what_is_compiled(kernel: str) -> None:
 
 def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[np.floating]], Kernels]:
     global _active, _name
+    chosen, found = _implementation(name, strict)
+    with _switching:
+        _active, _name = chosen, found
+        for dtype, each in list(_running.items()):
+            each.kernels = chosen(dtype)
+    return chosen
+
+
+def _implementation(
+    name: BackendName, strict: bool
+) -> tuple[Callable[[np.dtype[np.floating]], Kernels], BackendName]:
     if name == "numba":
         try:
             from typednn_kernels.compiled.entry_points import kernels_for
         except ImportError as error:
             if strict:
                 raise
-            warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=4)
+            warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=5)
         else:
             from typednn_kernels.compiled.cache import compiling
 
             compiling[:] = [_say_what_is_compiled]
-            _active, _name = kernels_for, name
-            return kernels_for
-    _active, _name = _plain, "numpy"
-    return _plain
+            return kernels_for, name
+    return _plain, "numpy"

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, ClassVar, Generic
 
 import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike
 from typednn_kernels import normalizations
-from typednn_kernels.activations import CODES
+from typednn_kernels.activations import CODES, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import PREDICTING, threshold
 from typednn_kernels.layout import (
@@ -38,6 +39,7 @@ from typednn_kernels.layout import (
 )
 
 from typednn.arrays import read_only
+from typednn.backends import Running, running
 from typednn.errors import NotReadyError, WiringError
 
 if TYPE_CHECKING:
@@ -55,19 +57,36 @@ def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
     return memory[start : start + size]
 
 
-class Memory:
-    """Something that keeps views of its own vectors, as cached properties.
+class Restored:
+    """Something whose copies get their attributes one by one, and not by way of `__dict__`.
+
+    CPython takes several times as long for each attribute of an object whose `__dict__` has been asked for.
+    """
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Memory(Restored):
+    """Something that keeps views of its own vectors, as attributes that `view` makes.
 
     They are left out of copies and pickles, and made anew there: a copied view would own its numbers.
     """
 
+    views: ClassVar[frozenset[str]] = frozenset()
+    """The names of what `view` makes."""
+
+    def view(self) -> None:
+        """Makes the views of the vectors."""
+
     def __getstate__(self) -> dict[str, object]:
         """All but the views."""
-        return {
-            name: value
-            for name, value in self.__dict__.items()
-            if not isinstance(getattr(type(self), name, None), cached_property)
-        }
+        return {name: value for name, value in self.__dict__.items() if name not in self.views}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)
+        self.view()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +113,14 @@ class Workspace(Memory, Generic[F]):
     input; `reached` have been at some time. `returned` and `signalled` are the same for the error signals:
     the lowest layer that `backward` has reached. A `kept` workspace belongs to a `ForwardPass`. `key` is that
     of the forward pass: see `typednn_kernels.dropout`.
+
+    Attributes:
+        blocks: the parts of the layers, the input layer first.
+        inputs: where samples are put `(B, n_inputs)`: the activations of the input layer, or what they are
+            computed from.
     """
+
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs"})
 
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
         size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
@@ -111,12 +137,11 @@ class Workspace(Memory, Generic[F]):
         self.signalled: int = len(layout)
         self.loaded: bool = False
         self.kept = False
+        self.view()
 
-    @cached_property
-    def blocks(self) -> list[Blocks[F]]:
-        """The parts of the layers, the input layer first."""
+    def view(self) -> None:
         layout, samples = self.layout, self.samples
-        return [
+        self.blocks: list[Blocks[F]] = [
             Blocks(
                 a=block(self.a, layout, k, samples),
                 h=block(self.h, layout, k, samples),
@@ -128,6 +153,8 @@ class Workspace(Memory, Generic[F]):
             )
             for k in range(len(layout))
         ]
+        first = self.blocks[0]
+        self.inputs: Matrix[F] = first.h if layout[0, ACTIVATION] == NONE else first.a
 
     @property
     def output(self) -> Matrix[F]:
@@ -138,12 +165,13 @@ class Workspace(Memory, Generic[F]):
         """Uses the memory for so many samples, at most as many as it was made for."""
         if samples != self.samples:
             self.samples = samples
-            self.__dict__.pop("blocks", None)
+            self.view()
 
     def with_new_errors(self) -> Workspace[F]:
         """The same activations, with vectors for error signals of its own."""
         other = copy(self)
         other.dLdh, other.dLda = np.zeros_like(self.dLdh), np.zeros_like(self.dLda)
+        other.view()
         return other
 
     def complete_forward(self) -> None:
@@ -161,15 +189,45 @@ class Chain(Memory, Generic[F]):
 
     A `closed` one belongs to a `Network`, whose generator is `random`. `training` is what `forward()` of the
     layers does.
+
+    Attributes:
+        activations: the code of each layer's activation.
+        running: what runs for the dtype.
+        given: the targets, as the kernels read them.
+        trainable: the parameters that gradients are taken by.
+        weights, biases, bias_rows: of each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
+        gains, gain_rows: of each layer, `(n,)` and `(1, n)`; `n` is 0 where it is not normalised.
+        moving: moving mean and variance of each layer, `(2, n)`; `n` is 0 without batch normalisation.
+        weight_gradients, bias_gradients, gain_gradients: of each layer, as what they are taken by.
     """
+
+    views: ClassVar[frozenset[str]] = frozenset(
+        {
+            "running",
+            "given",
+            "trainable",
+            "weights",
+            "biases",
+            "bias_rows",
+            "gains",
+            "gain_rows",
+            "moving",
+            "weight_gradients",
+            "bias_gradients",
+            "gain_gradients",
+        }
+    )
+
+    given: Matrix[F]
 
     def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
         self.layers: list[Layer[F]] = list(layers)
         self.dtype = dtype
         self.actnames: list[str] = [each.actname for each in layers]
+        self.activations: list[int] = self._codes()
         self.layout: Layout = layout_of(
             [each.length for each in layers],
-            self._codes(),
+            self.activations,
             [normalizations.CODES[each.normalization] for each in layers],
             [threshold(each.dropout) for each in layers],
         )
@@ -187,11 +245,13 @@ class Chain(Memory, Generic[F]):
         self.training: bool = False
         self.random: np.random.Generator | None = None
         self.workspace: Workspace[F] = self.new_workspace(1)
+        self.view()
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Codes of activations that users have registered may differ where a pickle was made."""
-        self.__dict__.update(state)
-        self.layout[:, ACTIVATION] = self._codes()
+        super().__setstate__(state)
+        self.activations = self._codes()
+        self.layout[:, ACTIVATION] = self.activations
 
     def _codes(self) -> list[int]:
         for name in self.actnames:
@@ -226,65 +286,39 @@ class Chain(Memory, Generic[F]):
             )
         return int(self.random.integers(1 << 62))
 
+    def takes(self, values: ArrayLike, sample: Matrix[F], lowest: float, highest: float) -> bool:
+        """Copies an array `(n,)` to a sample `(1, n)`, if it is one within the limits; whether it is.
+
+        This is the fast way in. What else users may give, and what is wrong with it, `as_sample` knows.
+        """
+        if type(values) is not ndarray or values.ndim != 1:
+            return False
+        if values.dtype != self.dtype:
+            if values.dtype.kind not in "iub":
+                return False
+            values = values.astype(self.dtype)
+        return self.running.kernels.take_sample(values, lowest, highest, sample)
+
     def take_targets(self, targets: Matrix[F]) -> None:
         """Copies the targets `(B, n_outputs)` of the samples in the workspace."""
         if len(targets) != len(self.targets):
             self.targets = np.empty_like(targets)
-            self.__dict__.pop("given", None)
+            self.given = read_only(self.targets)
         self.targets[...] = targets
         self.has_targets = True
 
-    @cached_property
-    def given(self) -> Matrix[F]:
-        """The targets, as the kernels read them."""
-        return read_only(self.targets)
-
-    @cached_property
-    def trainable(self) -> Vector[F]:
-        """The parameters that gradients are taken by."""
-        return self.parameters[: self.gradient.size]
-
-    @cached_property
-    def weights(self) -> list[Matrix[F]]:
-        """The weights `(n, n_prev)` of each layer."""
-        return [weights(self.parameters, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def biases(self) -> list[Vector[F]]:
-        """The biases `(n,)` of each layer."""
-        return [biases(self.parameters, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def bias_rows(self) -> list[Matrix[F]]:
-        """The biases of each layer as a row, `(1, n)`."""
-        return [each.reshape(1, -1) for each in self.biases]
-
-    @cached_property
-    def gains(self) -> list[Vector[F]]:
-        """The gains `(n,)` of each layer, `(0,)` of those that are not normalised."""
-        return [gains(self.parameters, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def gain_rows(self) -> list[Matrix[F]]:
-        """The gains of each layer as a row, `(1, n)`."""
-        return [each.reshape(1, -1) for each in self.gains]
-
-    @cached_property
-    def moving(self) -> list[Matrix[F]]:
-        """Moving mean and variance `(2, n)` of each layer, `(2, 0)` of those without batch normalisation."""
-        return [moving(self.parameters, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def weight_gradients(self) -> list[Matrix[F]]:
-        """The gradient `(n, n_prev)` by the weights of each layer."""
-        return [weights(self.gradient, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def bias_gradients(self) -> list[Vector[F]]:
-        """The gradient `(n,)` by the biases of each layer."""
-        return [biases(self.gradient, self.layout, k) for k in range(len(self.layers))]
-
-    @cached_property
-    def gain_gradients(self) -> list[Vector[F]]:
-        """The gradient `(n,)` by the gains of each layer."""
-        return [gains(self.gradient, self.layout, k) for k in range(len(self.layers))]
+    def view(self) -> None:
+        layout, vector, gradient = self.layout, self.parameters, self.gradient
+        places = range(len(layout))
+        self.running: Running = running(self.dtype)
+        self.given = read_only(self.targets)
+        self.trainable: Vector[F] = vector[: gradient.size]
+        self.weights: list[Matrix[F]] = [weights(vector, layout, k) for k in places]
+        self.biases: list[Vector[F]] = [biases(vector, layout, k) for k in places]
+        self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
+        self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]
+        self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
+        self.moving: list[Matrix[F]] = [moving(vector, layout, k) for k in places]
+        self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
+        self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
+        self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]

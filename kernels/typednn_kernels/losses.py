@@ -68,11 +68,6 @@ class Loss:
         """Above it, an output or a target of two sides is on the upper one."""
         return 0.0 if self.targets == "signs" else 0.5
 
-    @property
-    def any_target(self) -> bool:
-        """Whether every number can be a target."""
-        return self.target_minimum == -INFINITY and self.target_maximum == INFINITY
-
 
 def _squared_error(y: Values, t: Values) -> Values:
     return (y - t) * (y - t)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typednn_kernels import plain
 
 from tests.oracles.problems import problem
 from tests.typednn.building import COPIES, DTYPES, both_ways, network_of
-from typednn import HiddenLayer, InputLayer, OutputLayer, WiringError
+from typednn import HiddenLayer, InputLayer, OutputLayer, WiringError, use_backend
+from typednn.backends import kernels
 from typednn.chains import Chain, new_vector
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -98,6 +100,25 @@ def test_views_of_a_copy_lie_in_its_own_vectors(duplicate: Any) -> None:
     assert other.given.tolist() == [[5]]
     assert not chain.parameters.any()
     assert chain.given.tolist() == [[1]]
+    for thing, made in ((other, chain), (other.workspace, chain.workspace)):
+        state = thing.__getstate__().values()
+        vectors: list[NDArray[Any]] = [each for each in state if isinstance(each, np.ndarray)]
+        for name in thing.views - {"running"}:
+            for where, view in arrays_in(getattr(thing, name), set()):
+                assert not view.size or any(np.shares_memory(view, vector) for vector in vectors), where
+        assert set(thing.__dict__) == set(made.__dict__)
+
+
+def test_a_chain_follows_the_switch_of_the_kernels() -> None:
+    before = use_backend("numpy").previous
+    chain, other = chain_of(), chain_of(np.float32)
+
+    with use_backend(before):
+        assert chain.running.kernels is kernels(np.dtype(np.float64))
+    assert chain.running.kernels is other.running.kernels is plain
+    use_backend(before)
+    assert (chain.running.kernels is plain) == (before == "numpy")
+    assert chain.running is chain_of().running
 
 
 # One dtype.

@@ -20,7 +20,16 @@ from tests.typednn.building import (
     set_vector,
     vector_of,
 )
-from typednn import HiddenLayer, InputLayer, NotReadyError, OutputLayer, ShapeError, WiringError, use_backend
+from typednn import (
+    DataError,
+    HiddenLayer,
+    InputLayer,
+    NotReadyError,
+    OutputLayer,
+    ShapeError,
+    WiringError,
+    use_backend,
+)
 from typednn.layers import Layer
 
 LENGTHS = (3, 5, 4, 3)
@@ -249,6 +258,10 @@ def test_numbers_can_be_put_in_as_they_come() -> None:
         np.array([[1, 2]]),
         np.array([1, 2], np.uint8),
         np.array([1, 2], np.float16),
+        np.array([1, 2], np.int64),
+        np.array([1, 2], ">f8"),
+        np.array([1.0, 9.0, 2.0])[::2],
+        np.array([[1.0, 2.0]]),
     ):
         both_ways(ann, values, values)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         assert ann[-1].output().tolist() == [[1.0], [2.0]]
@@ -265,6 +278,40 @@ def test_what_is_put_in_is_copied() -> None:
 
     assert ann[0].activations.tolist() == [[1.0], [2.0]]
     assert ann[-1].loss() == loss
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.usefixtures("path")
+def test_what_is_refused_changes_nothing(dtype: Any) -> None:
+    case = problem((2, 3, 2), ("none", "tanh", "sigmoid"), "bincrossentropy", 1, dtype)
+    ann = ann_of(case)
+    both_ways(ann, case.x[0], case.t[0])
+    values, loss = ann[0].activations.copy(), ann[-1].loss()
+
+    for wrong in ([1, np.nan], [np.inf, 1], [1, 2, 3], [1]):
+        for refused in (ann[0].put_values, ann[-1].set_actual):
+            with pytest.raises((DataError, ShapeError)):
+                refused(np.array(wrong, dtype))
+    for wrong in ([0.5, 1.25], [-0.25, 0.5]):
+        with pytest.raises(DataError, match=r"actual must lie in \[0, 1\]"):
+            ann[-1].set_actual(np.array(wrong, dtype))
+    with pytest.raises(DataError, match=r"actual must lie in \[0, 1\]"):
+        ann[-1].set_actual(np.array([0, 2]))
+
+    assert ann[0].activations.tolist() == values.tolist()
+    assert ann[-1].loss() == loss
+    ann[-1].backward()
+
+
+def test_error_signals_stay_when_the_output_layer_runs_again() -> None:
+    case = problem((2, 3, 1), ("none", "tanh", "none"), "MSE")
+    ann = ann_of(case)
+    both_ways(ann, case.x, case.t)
+    before = ann[1].dLda.copy()
+
+    ann[-1].backward()
+
+    assert ann[1].dLda.tolist() == before.tolist()
 
 
 # Weights and biases.

@@ -6,7 +6,7 @@ from typing import Never
 
 import numpy as np
 from typednn_kernels import normalizations
-from typednn_kernels.activations import CODES, ActivationName, CustomActivation
+from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.layout import DROPOUT
@@ -14,7 +14,6 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.arrays import as_numbers
-from typednn.backends import kernels
 from typednn.chains import Blocks
 from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -74,6 +73,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         if not number or not 0 <= dropout < 1:
             raise SettingError(f"HiddenLayer: dropout must be from 0 up to but not 1, not {dropout!r}")
         self.dropout = float(dropout)
+        self._dense = self.normalization == "none" and not self.dropout
         self._alone()
 
     def __repr__(self) -> str:
@@ -175,31 +175,47 @@ class HiddenLayer(TrainableLayer[F, Never]):
         workspace = chain.workspace
         if self.next is None or workspace.returned > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
-        run = kernels(chain.dtype)
-        here, after = workspace.blocks[k], workspace.blocks[k + 1]
-        run.backpropagate(after.dLdz, chain.weights[k + 1], here.dLdh)
-        y = self._value_before_dropout(here) if self.dropout else here.h
-        run.slope_product(CODES[self.actname], here.a, y, here.dLdh, here.dLda)
-        if self.dropout:
-            self._drop(here.dLda)
-        if self.normalization != "none":
-            run.normalization_error(
-                normalizations.CODES[self.normalization],
-                self._is_training,
-                here.z,
-                chain.gains[k],
-                here.factors,
+        blocks, run, activation = workspace.blocks, chain.running.kernels, chain.activations[k]
+        here, signal, W_next = blocks[k], blocks[k + 1].dLdz, chain.weights[k + 1]
+        if self._dense:
+            run.descend(
+                activation,
+                signal,
+                W_next,
+                here.a,
+                here.h,
+                blocks[k - 1].h,
+                here.dLdh,
                 here.dLda,
-                chain.bias_gradients[k],
-                chain.gain_gradients[k],
-                here.dLdz,
+                chain.weight_gradients[k],
             )
-        self._form_weight_gradient()
-        self._note_backward()
+        else:
+            run.backpropagate(signal, W_next, here.dLdh)
+            y = self._value_before_dropout(here) if self.dropout else here.h
+            run.slope_product(activation, here.a, y, here.dLdh, here.dLda)
+            if self.dropout:
+                self._drop(here.dLda)
+            if self.normalization != "none":
+                run.normalization_error(
+                    normalizations.CODES[self.normalization],
+                    self._is_training,
+                    here.z,
+                    chain.gains[k],
+                    here.factors,
+                    here.dLda,
+                    chain.bias_gradients[k],
+                    chain.gain_gradients[k],
+                    here.dLdz,
+                )
+            self._form_weight_gradient()
+        workspace.returned = k
+        if workspace.signalled == k + 1:
+            workspace.signalled = k
+        chain.has_gradient[k] = True
 
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
         chain, k = self._chain, self._index
-        run = kernels(chain.dtype)
+        run = chain.running.kernels
         if self.normalization == "none":
             run.affine(below, chain.weights[k], chain.biases[k], here.a)
         else:
@@ -214,7 +230,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 here.factors,
                 here.a,
             )
-        run.activation_value(CODES[self.actname], here.a, here.h)
+        run.activation_value(chain.activations[k], here.a, here.h)
         if self.dropout:
             self._drop(here.h)
 
@@ -236,11 +252,12 @@ class HiddenLayer(TrainableLayer[F, Never]):
         """Does what the last forward pass did to activations `(B, n)`, if it dropped some."""
         chain, k = self._chain, self._index
         if chain.workspace.key != PREDICTING:
-            kernels(chain.dtype).drop(chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers)
+            chain.running.kernels.drop(chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers)
 
     def _value_before_dropout(self, here: Blocks[F]) -> Matrix[F]:
         value: Matrix[F] = np.empty_like(here.h)
-        kernels(self._chain.dtype).activation_value(CODES[self.actname], here.a, value)
+        chain = self._chain
+        chain.running.kernels.activation_value(chain.activations[self._index], here.a, value)
         return value
 
     def _moving(self, wanted: str) -> Matrix[F]:

@@ -6,13 +6,12 @@ from typing import Never
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, ActivationName, CustomActivation
+from typednn_kernels.activations import INFINITY, NONE, ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.dropout import PREDICTING
 
 from typednn import names
-from typednn.arrays import as_sample, is_plain_sample
-from typednn.backends import kernels
+from typednn.arrays import as_sample
 from typednn.errors import NotReadyError
 from typednn.layers.layer import Layer
 
@@ -43,19 +42,14 @@ class InputLayer(Layer[F, Never]):
             ArrayTypeError: not numbers.
             DataError: NaN or infinity.
         """
-        chain, workspace = self._chain, self._chain.workspace
-        if (
-            is_plain_sample(values, self.length, chain.dtype)
-            and workspace.samples == 1
-            and not workspace.kept
-        ):
-            self._values[0] = values
-        else:
+        chain = self._chain
+        workspace = chain.workspace
+        if workspace.kept or not chain.takes(values, workspace.inputs, -INFINITY, INFINITY):
             samples = as_sample(values, self.length, chain.dtype, "values", self.name)
             if workspace.kept or workspace.samples != len(samples):
                 workspace = chain.new_workspace(len(samples))
                 chain.show(workspace)
-            self._values[...] = samples
+            workspace.inputs[...] = samples
         workspace.loaded = True
         workspace.forwarded = 0
         workspace.returned = len(chain.layers)
@@ -67,16 +61,18 @@ class InputLayer(Layer[F, Never]):
             NotReadyError: before `put_values`.
             WiringError: dropout has no generator to draw from.
         """
-        chain, workspace = self._chain, self._chain.workspace
+        chain = self._chain
+        workspace = chain.workspace
         if not workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
         workspace.key = chain.new_key() if chain.training else PREDICTING
-        if self.actname != "none":
-            block = workspace.blocks[0]
-            kernels(self._chain.dtype).activation_value(CODES[self.actname], block.a, block.h)
+        if chain.activations[0] != NONE:
+            here = workspace.blocks[0]
+            chain.running.kernels.activation_value(chain.activations[0], here.a, here.h)
         workspace.forwarded = 1
         workspace.returned = len(chain.layers)
-        workspace.reached = max(workspace.reached, 1)
+        if workspace.reached == 0:
+            workspace.reached = 1
 
     @property
     def pre_activations(self) -> Matrix[F]:
@@ -87,9 +83,4 @@ class InputLayer(Layer[F, Never]):
         """
         if not self._chain.workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) first")
-        return self._values.T
-
-    @property
-    def _values(self) -> Matrix[F]:
-        block = self._chain.workspace.blocks[0]
-        return block.h if self.actname == "none" else block.a
+        return self._chain.workspace.inputs.T

@@ -6,18 +6,17 @@ from typing import ClassVar, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
+from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn.arrays import Y_co
-from typednn.backends import kernels
-from typednn.chains import Chain
+from typednn.chains import Chain, Restored
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 
 
-class Layer(Generic[F, Y_co]):
+class Layer(Restored, Generic[F, Y_co]):
     """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
 
     A network is a plain list of layers, and a type checker cannot know of which kind `ANN[i]` is. So every
@@ -222,7 +221,7 @@ class Layer(Generic[F, Y_co]):
         """dy/da `(B, n)`, of the activations y."""
         slope: Matrix[F] = np.empty_like(y)
         a = self._chain.workspace.blocks[self._index].a
-        kernels(self._chain.dtype).activation_slope(CODES[self.actname], a, y, slope)
+        self._chain.running.kernels.activation_slope(self._chain.activations[self._index], a, y, slope)
         return slope
 
 

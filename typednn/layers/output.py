@@ -6,14 +6,13 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
+from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
 
 from typednn import names
-from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range, is_plain_sample
-from typednn.backends import kernels
+from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.trainable import TrainableLayer
@@ -91,9 +90,10 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             NotReadyError: a user's loss that is not registered in this process.
         """
         name = self.lossfnname
-        if name not in LOSS_CODES:
+        code = LOSS_CODES.get(name)
+        if code is None:
             raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
-        return LOSS_CODES[name]
+        return code
 
     def set_actual(self, actual: ArrayLike) -> None:
         """Takes the targets: `(n,)` of one sample, or `(B, n)` of a batch; the numbers are copied.
@@ -105,13 +105,12 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """
         chain = self._chain
         row = LOSSES[self._loss_code]
-        if is_plain_sample(actual, self.length, chain.dtype) and len(chain.targets) == 1 and row.any_target:
-            chain.targets[0] = actual
-            chain.has_targets = True
-            return
-        targets = as_sample(actual, self.length, self._chain.dtype, "actual", self.name)
-        check_range(targets, row.target_minimum, row.target_maximum, "actual", self.name)
-        chain.take_targets(targets)
+        lowest, highest = row.target_minimum, row.target_maximum
+        if not chain.takes(actual, chain.targets, lowest, highest):
+            targets = as_sample(actual, self.length, chain.dtype, "actual", self.name)
+            check_range(targets, lowest, highest, "actual", self.name)
+            chain.take_targets(targets)
+        chain.has_targets = True
 
     def output(self) -> Matrix[F]:
         """A copy of the activations, `(n, B)`.
@@ -130,14 +129,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         t = self._targets("loss()")
         here = self._chain.workspace.blocks[self._index]
         losses = np.empty(len(t), t.dtype)
-        kernels(self._chain.dtype).loss_value(
-            self._loss_code,
-            CODES[self.actname],
-            here.a,
-            here.h,
-            t,
-            losses,
-        )
+        activation = self._chain.activations[self._index]
+        self._chain.running.kernels.loss_value(self._loss_code, activation, here.a, here.h, t, losses)
         return float(losses.mean(dtype=np.float64))
 
     @property
@@ -164,7 +157,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             return self._slope(self._chain.workspace.blocks[self._index].h).T
         y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
-        kernels(self._chain.dtype).softmax_jacobian(y, jacobians)
+        self._chain.running.kernels.softmax_jacobian(y, jacobians)
         return jacobians[0] if len(y) == 1 else jacobians
 
     def backward(self) -> None:
@@ -174,18 +167,24 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             NotReadyError: before `forward` or `set_actual`.
         """
         t = self._targets("backward()")
-        here = self._chain.workspace.blocks[self._index]
-        kernels(self._chain.dtype).output_error(
+        chain, k = self._chain, self._index
+        workspace = chain.workspace
+        here = workspace.blocks[k]
+        chain.running.kernels.descend_from_targets(
             self._loss_code,
-            CODES[self.actname],
+            chain.activations[k],
             here.a,
             here.h,
             t,
+            workspace.blocks[k - 1].h,
             here.dLdh,
             here.dLda,
+            chain.weight_gradients[k],
         )
-        self._form_weight_gradient()
-        self._note_backward()
+        workspace.returned = k
+        if workspace.signalled == k + 1:
+            workspace.signalled = k
+        chain.has_gradient[k] = True
 
     def _targets(self, wanted: str) -> Matrix[F]:
         workspace, t = self._chain.workspace, self._chain.given

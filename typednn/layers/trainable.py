@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from typednn_kernels.activations import CODES, CustomActivation, OutputActivationName
+from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.layout import FROZEN
 
 from typednn.arrays import Y_co, as_numbers
-from typednn.backends import kernels
 from typednn.chains import Blocks
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
@@ -35,6 +34,9 @@ class TrainableLayer(Layer[F, Y_co]):
 
     l1: float
     l2: float
+
+    _dense: bool = True
+    """Whether it is affine and activation, without normalisation and dropout."""
 
     def __init__(
         self,
@@ -182,8 +184,10 @@ class TrainableLayer(Layer[F, Y_co]):
         Raises:
             NotReadyError: before the first `backward`.
         """
-        self._require_backward()
-        return self._chain.workspace.blocks[self._index].dLda.T
+        workspace, k = self._chain.workspace, self._index
+        if k < workspace.signalled:
+            self._require_backward()
+        return workspace.blocks[k].dLda.T
 
     @property
     def dLdW(self) -> Matrix[F]:
@@ -194,10 +198,12 @@ class TrainableLayer(Layer[F, Y_co]):
         Raises:
             NotReadyError: before the first `backward`.
         """
-        self._require_backward()
-        if not self._chain.has_gradient[self._index]:
+        chain, k = self._chain, self._index
+        if k < chain.workspace.signalled:
+            self._require_backward()
+        if not chain.has_gradient[k]:
             self._form_weight_gradient()
-        return self._chain.weight_gradients[self._index]
+        return chain.weight_gradients[k]
 
     @property
     def dLdBias(self) -> Matrix[F]:
@@ -208,7 +214,7 @@ class TrainableLayer(Layer[F, Y_co]):
         """
         self._require_backward()
         sums = self._chain.bias_gradients[self._index]
-        kernels(self._chain.dtype).sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
+        self._chain.running.kernels.sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
         return sums.reshape(1, self.length)
 
     def forward(self) -> None:
@@ -222,16 +228,21 @@ class TrainableLayer(Layer[F, Y_co]):
         if workspace.forwarded < k or not chain.has_weights[k]:
             self._require_weights()
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
-        self._activate(workspace.blocks[k - 1].h, workspace.blocks[k])
+        below, here = workspace.blocks[k - 1].h, workspace.blocks[k]
+        if self._dense:
+            chain.running.kernels.ascend(
+                chain.activations[k], below, chain.weights[k], chain.biases[k], here.a, here.h
+            )
+        else:
+            self._activate(below, here)
         workspace.forwarded = k + 1
         workspace.returned = len(chain.layers)
-        workspace.reached = max(workspace.reached, k + 1)
+        if workspace.reached == k:
+            workspace.reached = k + 1
 
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
-        chain, k = self._chain, self._index
-        run = kernels(chain.dtype)
-        run.affine(below, chain.weights[k], chain.biases[k], here.a)
-        run.activation_value(CODES[self.actname], here.a, here.h)
+        """The forward pass of a layer that is not dense alone."""
+        raise NotImplementedError
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:
@@ -244,13 +255,8 @@ class TrainableLayer(Layer[F, Y_co]):
     def _form_weight_gradient(self) -> None:
         chain, k = self._chain, self._index
         blocks = chain.workspace.blocks
-        kernels(chain.dtype).outer(blocks[k].dLdz, blocks[k - 1].h, chain.weight_gradients[k])
+        chain.running.kernels.outer(blocks[k].dLdz, blocks[k - 1].h, chain.weight_gradients[k])
         chain.has_gradient[k] = True
-
-    def _note_backward(self) -> None:
-        workspace = self._chain.workspace
-        workspace.returned = self._index
-        workspace.signalled = min(workspace.signalled, self._index)
 
     def _require_backward(self) -> None:
         if self._index == 0 or self._index < self._chain.workspace.signalled:
