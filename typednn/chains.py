@@ -127,7 +127,7 @@ class Workspace(Memory, Generic[F]):
             computed from.
     """
 
-    views = frozenset({"blocks", "inputs"})
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs"})
 
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
         size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
@@ -210,7 +210,7 @@ class Chain(Memory, Generic[F]):
         weight_gradients, bias_gradients, gain_gradients: of each layer, as what they are taken by.
     """
 
-    views = frozenset(
+    views: ClassVar[frozenset[str]] = frozenset(
         {
             "running",
             "given",

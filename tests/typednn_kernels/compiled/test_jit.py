@@ -95,8 +95,8 @@ def test_damaged_files_are_written_again(folder: Path) -> None:
 
 
 def test_a_file_for_another_signature_is_never_taken(folder: Path) -> None:
-    assert len({each.read_bytes() for each in files(folder)}) == 8
-    assert len({each.name for each in files(folder)}) == 8
+    assert len({each.read_bytes() for each in files(folder)}) == 10
+    assert len({each.name for each in files(folder)}) == 10
 
 
 @pytest.mark.skipif(
