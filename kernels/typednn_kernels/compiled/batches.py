@@ -13,7 +13,7 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 
-from typednn_kernels.activations import SOFTMAX
+from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.elementwise import total
@@ -82,7 +82,7 @@ def is_divided_by_units(layout: Layout, parameters: int, batch_size: int) -> boo
     return divided
 
 
-@routine
+@kernel
 def update_share(
     parameters: Vector[F],
     gradient: Vector[F],
@@ -134,7 +134,7 @@ def update_share(
             )
 
 
-@routine
+@kernel
 def ascend_share(
     part: int,
     parts: int,
@@ -158,11 +158,11 @@ def ascend_share(
         if by_units and 0 < k < last:
             unit, width = share_of(n, part, parts)
             ascend_layer(parameters, layout, key, k, a, h, samples, 0, samples, unit, width, False)
-        elif own > 0:
+        elif own > 0 and (k > 0 or layout[0, ACTIVATION] != NONE):
             ascend_layer(parameters, layout, key, k, a, h, samples, low, own, 0, n, False)
 
 
-@routine
+@kernel
 def error_share(
     layout: Layout,
     loss: int,
@@ -204,7 +204,7 @@ def error_share(
         weigh(targets, sample_weights, order, first + low, n)
 
 
-@routine
+@kernel
 def descend_share(
     part: int,
     parts: int,
@@ -235,7 +235,7 @@ def descend_share(
             descend_layer(
                 parameters, layout, key, k, a, h, dLdh, dLda, samples, first, count, unit, width, False
             )
-        if own > 0:
+        if own > 0 and layout[k, NORMALIZATION] != UNNORMALIZED:
             descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
 
 

@@ -160,9 +160,7 @@ def descend_normalized(
     gradient: Vector[F],
     samples: int,
 ) -> None:
-    """dLdz, and the gradients by bias and gain, of layer k if it is normalised."""
-    if layout[k, NORMALIZATION] == UNNORMALIZED:
-        return
+    """dLdz, and the gradients by bias and gain, of a normalised layer."""
     n_units = unit_count(layout)
     normalized_error(
         layout[k, NORMALIZATION],
@@ -413,5 +411,6 @@ def backward(
         if k < last:
             n = layout[k, LENGTH]
             descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, samples, 0, samples, 0, n, True)
-        descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
+        if layout[k, NORMALIZATION] != UNNORMALIZED:
+            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
     gradient_from_signals(layout, h, dLda, gradient, samples, 0, 1, True)
