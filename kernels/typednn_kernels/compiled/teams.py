@@ -2,7 +2,8 @@
 
 A team is made for one call and gone after it, like the threads of `threads.py`: it pays where a call has
 many steps. A member that waits looks for a while whether it may go on, which is fastest where each has a core
-to itself, and then sleeps, so that on a busy machine the others get the core that they wait for.
+to itself, then gives way and looks again, and at last sleeps, so that on a busy machine the others get the core
+that they wait for.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from typednn_kernels.compiled.threads import (
 )
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
-PATIENCE = 4000
-"""So many times a member looks before it sleeps: for some 200 µs."""
+EAGER, PATIENCE = 400, 1000
+"""So many times a member looks in a row, for some 10 µs, and so many times before it sleeps; between, it gives
+way to others, since whom it waits for may have been put on the same core."""
 LINE = 8
 """A cache line, in indices: what one member writes and others read lies on a line of its own."""
 MEMBERS, ARRIVED, ROUND, ASLEEP, LOCK, SIGNAL, SIZE = (LINE * place for place in (0, 1, 2, 3, 4, 6, 8))
@@ -42,7 +44,9 @@ MEMBERS, ARRIVED, ROUND, ASLEEP, LOCK, SIGNAL, SIZE = (LINE * place for place in
 sleep by, a mutex and a condition, for which there is more room than any system takes."""
 PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
 provide("pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy")
-provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy")
+provide(
+    "sched_yield", "pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy"
+)
 
 
 def team(member: Callable[..., None]) -> Callable[..., None]:
@@ -159,8 +163,8 @@ def _change(builder: llvm.IRBuilder, meeting: llvm.Value, place: int, value: llv
 
 def _wait_for_change(builder: llvm.IRBuilder, meeting: llvm.Value, place: int, known: llvm.Value) -> None:
     """Waits until a number is no longer the one that is known."""
-    names = ("look", "again", "tired", "check", "sleep", "awake", "after")
-    look, again, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
+    names = ("look", "again", "give_way", "on", "tired", "check", "sleep", "awake", "after")
+    look, again, give_way, on, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
     start = builder.block
     builder.branch(look)
 
@@ -176,8 +180,15 @@ def _wait_for_change(builder: llvm.IRBuilder, meeting: llvm.Value, place: int, k
     if PAUSE:
         pause = llvm.FunctionType(llvm.VoidType(), [])
         builder.call(cgutils.get_or_insert_function(builder.module, pause, PAUSE), [])
+    builder.cbranch(builder.icmp_signed("<", looks, _INDEX(EAGER)), on, give_way)
+
+    builder.position_at_end(give_way)
+    _call(builder, "sched_yield")
+    builder.branch(on)
+
+    builder.position_at_end(on)
     more = builder.add(looks, _INDEX(1))
-    looks.add_incoming(more, again)
+    looks.add_incoming(more, on)
     builder.cbranch(builder.icmp_signed("<", more, _INDEX(PATIENCE)), look, tired)
 
     builder.position_at_end(tired)
