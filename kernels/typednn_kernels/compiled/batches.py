@@ -38,7 +38,7 @@ from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.layout import ACTIVATION, BIASES, DROPOUT, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
 from typednn_kernels.updates import CLIP_NORM, FIRST
 
-STEP, CALL = 1 << 22, 1 << 28
+STEP, CALL = 1 << 22, 1 << 27
 """A step, and all steps of a call, take so many multiplications for each pass if a second thread pays."""
 FEWEST = 2
 """So many samples at least for each thread."""

@@ -2,8 +2,8 @@
 
 A team is made for one call and gone after it, like the threads of `threads.py`: it pays where a call has
 many steps. A member that waits looks for a while whether it may go on, which is fastest where each has a core
-to itself, then gives way and looks again, and at last sleeps, so that on a busy machine the others get the core
-that they wait for.
+to itself, then gives way and looks again, and at last sleeps, so that on a busy machine the others get the
+core that they wait for.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from typednn_kernels.compiled.threads import (
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
 EAGER, PATIENCE = 400, 1000
-"""So many times a member looks in a row, for some 10 µs, and so many times before it sleeps; between, it gives
-way to others, since whom it waits for may have been put on the same core."""
+"""So many times a member looks in a row, for some 10 µs, and so many times before it sleeps; between, it
+gives way to others, since whom it waits for may have been put on the same core."""
 LINE = 8
 """A cache line, in indices: what one member writes and others read lies on a line of its own."""
 MEMBERS, ARRIVED, ROUND, ASLEEP, LOCK, SIGNAL, SIZE = (LINE * place for place in (0, 1, 2, 3, 4, 6, 8))

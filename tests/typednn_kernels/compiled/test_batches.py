@@ -29,7 +29,9 @@ compiled = ENTRY_POINTS
 batches = import_module("typednn_kernels.compiled.batches")
 
 ACTIVATIONS = [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")]
-BY_UNITS, BY_SAMPLES = (layout_of(lengths, ACTIVATIONS) for lengths in ((300, 500, 61, 7), (900, 50, 900, 7)))
+BY_UNITS, BY_SAMPLES = (
+    layout_of(lengths, ACTIVATIONS) for lengths in ((300, 500, 61, 7), (1500, 50, 1500, 7))
+)
 """Networks with more weights than activations, and with less."""
 BATCH_SIZE, SAMPLES = 61, 900
 """The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
@@ -104,6 +106,7 @@ def trained(
 def test_threads_change_no_bit(
     layout: Any, threads: int, samples: int, weighted: bool, clip_norm: float, rule: str, dtype: Any
 ) -> None:
+    assert worth(layout, BATCH_SIZE, samples) == BATCH_SIZE // 2
     reference = trained(layout, 1, dtype, rule, samples, weighted, clip_norm)
     computed = trained(layout, threads, dtype, rule, samples, weighted, clip_norm)
 
@@ -116,6 +119,7 @@ def test_threads_change_no_bit(
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @by_layout
 def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, dtype: Any) -> None:
+    assert worth(layout, BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
     reference, *_ = trained(layout, 1, dtype, "sgd", 2 * BATCH_SIZE, False, np.inf)
     parameters, *_, losses = trained(layout, threads, dtype, "sgd", SAMPLES, False, np.inf, bad_step=2)
 
