@@ -184,7 +184,7 @@ def test_the_environment_chooses(text: str, said: str) -> None:
 def losses_of(seed: int) -> list[float]:
     """Of a training whose batches are divided between threads where there are several."""
     random = np.random.default_rng(seed)
-    x, y = random.normal(size=(700, 300)), random.normal(size=(700, 20))
+    x, y = random.normal(size=(1400, 300)), random.normal(size=(1400, 20))
     network = Network([InputLayer(300), HiddenLayer(400, "relu"), OutputLayer(20)], seed=seed)
     history = network.fit(x, y, epochs=2, batch_size=70, optimizer="adam")
     return [*history.loss, float(network.predict(x).sum())]
