@@ -97,8 +97,17 @@ def update_share(
     part: int,
     parts: int,
 ) -> None:
-    """The update of the units whose gradients a thread has computed."""
-    if parts == 1:
+    """The update of the units whose gradients a thread has computed: their weights, and their biases."""
+    ranges = 1 if parts == 1 else 2 * (layout.shape[0] - 1)
+    for i in range(ranges):
+        start, size = 0, parameters.size
+        if parts > 1:
+            k = 1 + i // 2
+            first, count = share_of(layout[k, LENGTH], part, parts)
+            start, size = layout[k, BIASES] + first, count
+            if i % 2 == 0:
+                m = layout[k, PREVIOUS]
+                start, size = layout[k, WEIGHTS] + first * m, count * m
         update(
             parameters,
             gradient,
@@ -109,29 +118,9 @@ def update_share(
             coefficients,
             step,
             scale,
-            0,
-            parameters.size,
+            start,
+            start + size,
         )
-        return
-    for k in range(1, layout.shape[0]):
-        first, count = share_of(layout[k, LENGTH], part, parts)
-        for start, size in (
-            (layout[k, WEIGHTS] + first * layout[k, PREVIOUS], count * layout[k, PREVIOUS]),
-            (layout[k, BIASES] + first, count),
-        ):
-            update(
-                parameters,
-                gradient,
-                states,
-                rule,
-                segments,
-                penalties,
-                coefficients,
-                step,
-                scale,
-                start,
-                start + size,
-            )
 
 
 @kernel
