@@ -16,7 +16,7 @@ from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.normalization import drop_units, normalized_error, normalized_rows
 from typednn_kernels.compiled.output import some_errors, some_slopes, terms_of_mean
 from typednn_kernels.compiled.symbols import Number
-from typednn_kernels.compiled.views import by_rows, flat, piece
+from typednn_kernels.compiled.views import FlatView, RowsView, by_rows, flat, piece
 from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.elementary import where
 from typednn_kernels.layout import (
@@ -43,27 +43,29 @@ def _start_of_normalized(row: Sequence[Number], samples: int, n_units: int) -> N
     return where(row[NORMALIZATION] == UNNORMALIZED, samples * row[UNITS], apart)
 
 
-weights = by_rows(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS]))
-flat_weights = flat(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
-biases = flat(lambda row: (row[BIASES], row[LENGTH]))
-gains = flat(lambda row: (row[GAINS], row[LENGTH]))
-moving = flat(lambda row: (row[MOVING], 2 * row[LENGTH]))
-some_weights = by_rows(lambda row, first, count: (row[WEIGHTS] + first * row[PREVIOUS], count, row[PREVIOUS]))
-some_biases = flat(lambda row, first, count: (row[BIASES] + first, count))
+weights: RowsView = by_rows(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS]))
+flat_weights: FlatView = flat(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
+biases: FlatView = flat(lambda row: (row[BIASES], row[LENGTH]))
+gains: FlatView = flat(lambda row: (row[GAINS], row[LENGTH]))
+moving: FlatView = flat(lambda row: (row[MOVING], 2 * row[LENGTH]))
+some_weights: RowsView = by_rows(
+    lambda row, first, count: (row[WEIGHTS] + first * row[PREVIOUS], count, row[PREVIOUS])
+)
+some_biases: FlatView = flat(lambda row, first, count: (row[BIASES] + first, count))
 """Of a vector of parameters or gradients, or `count` units of it."""
 
-units = flat(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
-block = by_rows(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
-some_units = flat(
+units: FlatView = flat(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
+block: RowsView = by_rows(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
+some_units: FlatView = flat(
     lambda row, samples, first, count: (
         samples * row[UNITS] + first * row[LENGTH],
         count * row[LENGTH],
     )
 )
-some_rows = by_rows(
+some_rows: RowsView = by_rows(
     lambda row, samples, first, count: (samples * row[UNITS] + first * row[LENGTH], count, row[LENGTH])
 )
-from_unit = flat(
+from_unit: FlatView = flat(
     lambda row, samples, first, count, unit: (
         samples * row[UNITS] + first * row[LENGTH] + unit,
         count * row[LENGTH] - unit,
@@ -71,20 +73,20 @@ from_unit = flat(
 )
 """The block of a layer in a workspace, or `count` samples of it, or the same from a unit of the first on."""
 
-normalized = by_rows(
+normalized: RowsView = by_rows(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples, row[LENGTH])
 )
-some_normalized = by_rows(
+some_normalized: RowsView = by_rows(
     lambda row, samples, n_units, first, count: (
         _start_of_normalized(row, samples, n_units) + first * row[LENGTH],
         count,
         row[LENGTH],
     )
 )
-flat_normalized = flat(
+flat_normalized: FlatView = flat(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples * row[LENGTH])
 )
-factors = flat(
+factors: FlatView = flat(
     lambda row, samples, n_units: (
         _start_of_normalized(row, samples, n_units) + samples * row[LENGTH],
         where(row[NORMALIZATION] == normalizations.BATCH, row[LENGTH], samples),
