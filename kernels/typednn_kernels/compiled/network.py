@@ -242,7 +242,7 @@ def ascend_layer(
 
 @kernel
 def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int, first: int, count: int) -> Vector[F]:
-    """Where `forward_from_inputs` expects the samples."""
+    """Where the samples are put from which a pass begins."""
     workspace = h if layout[0, ACTIVATION] == NONE else a
     return some_units(workspace, layout, 0, samples, first, count)
 
