@@ -2,8 +2,9 @@
 
 The result is computed in panels of a few vectors, by tiles of a few rows whose sums stay in registers; each
 step adds the product of a column of x and a row of y to a tile. A panel of y is read many times: where that
-pays it is copied to a buffer first, and for x y^T it is transposed into it. See Goto & van de Geijn, "Anatomy
-of High-Performance Matrix Multiplication", ACM TOMS 34 (3), 2008, section 4.
+pays it is copied to a buffer first, and for x y^T it is transposed into it. So is a block of x, which is read
+once for each panel. See Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34
+(3), 2008, sections 4 and 5.
 
 Each number is the sum of its products in their order, `DEPTH` of them at a time: short of BLAS it is the
 same, to the bit, into whatever ranges of rows and columns a result is divided.
@@ -34,12 +35,15 @@ PANEL = 3
 """Vectors in a row of a tile."""
 HEIGHTS = (8, 2, 1) if REGISTERS == 32 else (4, 1)
 """Rows of a tile, and of those for the rows that are left: the sums take three quarters of the registers."""
-DEPTH = 128
+DEPTH = (24 << 10) // (PANEL * VECTOR)
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
+BLOCK = 256 << 10
+"""Bytes of x that are packed at a time: they fit the second-level cache."""
 HUGE = 1 << 30
 """From so many multiplications on BLAS is faster, which copies x as well."""
-COPIED, TALL = 1 << 15, 64
-"""Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x."""
+COPIED, TALL, BROAD = 1 << 15, 64, 256
+"""Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
+which on it is packed, if it is multiplied by so many columns of y."""
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
 
@@ -51,76 +55,144 @@ def _product(
     k: llvm.Value,
     x: llvm.Value,
     x_row: llvm.Value,
-    x_column: llvm.Value,
+    x_turned: llvm.Value,
     y: llvm.Value,
     y_row: llvm.Value,
-    turned: llvm.Value,
+    y_turned: llvm.Value,
     bias: llvm.Value,
     out: llvm.Value,
     out_row: llvm.Value,
 ) -> None:
-    """out (m, n) = x (m, k) y (k, n) + bias; y is given as (n, k) if `turned`; there may be no bias."""
-    builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer = builder.alloca(code.real, INDEX(width * DEPTH))
-    buffer.align = VECTOR
-    zeros = llvm.GlobalVariable(module, llvm.ArrayType(code.real, width), f"typednn.zeros.{code.real}")
+    """out (m, n) = x (m, k) y (k, n) + bias, which may be none; x and y are given turned, or as they are."""
+    builder, module, group = code.builder, code.builder.module, _group(code)
+    most = BLOCK // (DEPTH * code.itemsize)
+    buffer = _buffer(code, most * DEPTH)
+    zeros = llvm.GlobalVariable(
+        module, llvm.ArrayType(code.real, PANEL * code.lanes), f"typednn.zeros.{code.real}"
+    )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    copied = shared(module, "copied", code.real, "iipip", _copied)
-    transposed = shared(module, "transposed", code.real, "iipip", _transposed)
-    tiles = [
-        shared(module, f"tiles{count}", code.real, "iiipiipipipi", _tiles_of(count))
-        for count in range(1, PANEL + 1)
-    ]
+    packed = shared(module, "packed", code.real, "iipibpi", _packed)
+    panels = shared(module, "panels", code.real, "iiipiiipibbpiipi", _panels)
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
-    pays = builder.and_(
-        builder.icmp_signed(">=", m, INDEX(TALL)),
-        builder.icmp_signed(">=", code.product(k, n), INDEX(COPIED // code.itemsize)),
-    )
+    one = INDEX(1)
+    step, column = builder.select(x_turned, one, x_row), builder.select(x_turned, x_row, one)
 
-    def layer(p: llvm.Value) -> None:
-        depth = code.smaller(builder.sub(k, p), DEPTH)
-        first = builder.icmp_signed("==", p, INDEX(0))
-        base, base_row = builder.select(first, start, out), builder.select(first, INDEX(0), out_row)
-        base_column = builder.select(first, start_column, INDEX(1))
+    def pays(size: llvm.Value, other: llvm.Value, least: int) -> llvm.Value:
+        enough = builder.icmp_signed(">=", code.product(size, k), INDEX(COPIED // code.itemsize))
+        return builder.and_(enough, builder.icmp_signed(">=", other, INDEX(least)))
 
-        def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
-            left = builder.sub(n, j)
-            vectors = code.blocks(left, code.lanes)
-            # Four vectors are two panels of two: one vector alone waits for its sums.
-            four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
-            vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
-            columns = code.smaller(left, code.product(vectors, code.lanes))
-            part = code.at(y, (p, y_row), j)
-            ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
-            buffered = builder.or_(turned, builder.or_(ragged, pays))
-            with builder.if_then(buffered), builder.if_else(turned) as (yes, no):
-                with yes:
-                    builder.call(transposed, [columns, depth, code.at(y, (j, y_row), p), y_row, buffer])
-                with no:
-                    builder.call(copied, [columns, depth, part, y_row, buffer])
+    x_packed, y_copied = pays(m, n, BROAD), pays(n, m, TALL)
+
+    def block(i: llvm.Value) -> None:
+        rows = code.smaller(builder.sub(m, i), most)
+
+        def layer(p: llvm.Value) -> None:
+            depth = code.smaller(builder.sub(k, p), DEPTH)
+            part, result = code.at(x, (i, step), (p, column)), code.at(out, (i, out_row))
+
+            def pack(r: llvm.Value) -> None:
+                count, place = code.smaller(builder.sub(rows, r), group), code.at(part, (r, step))
+                target = code.at(buffer, (r, depth))
+                builder.call(
+                    packed, [count, depth, place, x_row, builder.not_(x_turned), target, INDEX(group)]
+                )
+
+            with builder.if_then(x_packed):
+                code.repeat(0, rows, group, pack)
+            first = builder.icmp_signed("==", p, INDEX(0))
             arguments = (
-                *(m, columns, depth),
-                *(code.at(x, (p, x_column)), x_row, x_column),
-                *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
-                *(code.at(base, (j, base_column)), base_row),
-                *(code.at(out, j), out_row),
+                *(rows, n, depth),
+                builder.select(x_packed, buffer, part),
+                builder.select(x_packed, depth, step),
+                builder.select(x_packed, one, step),
+                builder.select(x_packed, INDEX(group), column),
+                builder.select(y_turned, code.at(y, p), code.at(y, (p, y_row))),
+                *(y_row, y_turned, y_copied),
+                builder.select(first, start, result),
+                builder.select(first, INDEX(0), out_row),
+                builder.select(first, start_column, one),
+                *(result, out_row),
             )
-            after = builder.append_basic_block("after")
-            choice = builder.switch(vectors, after)
-            for count, function in enumerate(tiles, 1):
-                case = builder.append_basic_block("case")
-                choice.add_case(count, case)
-                builder.position_at_end(case)
-                builder.call(function, arguments)
-                builder.branch(after)
-            builder.position_at_end(after)
-            return [builder.add(j, columns)]
+            builder.call(panels, arguments)
 
-        code.repeat(0, code.blocks(n, width), 1, panel, INDEX(0))
+        code.repeat(0, k, DEPTH, layer)
 
-    code.repeat(0, k, DEPTH, layer)
+    code.repeat(0, m, most, block)
+
+
+def _group(code: _Code) -> int:
+    """How many rows of x are packed side by side: whole vectors, and whole tiles."""
+    return max(code.lanes, HEIGHTS[0])
+
+
+def _buffer(code: _Code, size: int) -> llvm.Value:
+    """Room for so many numbers, until the function returns."""
+    buffer = code.builder.alloca(code.real, INDEX(size))
+    buffer.align = VECTOR
+    return buffer
+
+
+def _panels(
+    code: _Code,
+    m: llvm.Value,
+    n: llvm.Value,
+    k: llvm.Value,
+    x: llvm.Value,
+    x_group: llvm.Value,
+    x_row: llvm.Value,
+    x_column: llvm.Value,
+    y: llvm.Value,
+    y_row: llvm.Value,
+    turned: llvm.Value,
+    copied: llvm.Value,
+    base: llvm.Value,
+    base_row: llvm.Value,
+    base_column: llvm.Value,
+    out: llvm.Value,
+    out_row: llvm.Value,
+) -> None:
+    """out (m, n) = base + x (m, k) y (k, n), k being at most `DEPTH`; y is given as (n, k) if `turned`."""
+    builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
+    buffer = _buffer(code, width * DEPTH)
+    packed = shared(module, "packed", code.real, "iipibpi", _packed)
+    tiles = [
+        shared(module, f"tiles{count}", code.real, "iiipiiipipipi", _tiles_of(count))
+        for count in range(1, PANEL + 1)
+    ]
+
+    def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
+        left = builder.sub(n, j)
+        vectors = code.blocks(left, code.lanes)
+        # Four vectors are two panels of two: one vector alone waits for its sums.
+        four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
+        vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
+        columns = code.smaller(left, code.product(vectors, code.lanes))
+        part = builder.select(turned, code.at(y, (j, y_row)), code.at(y, j))
+        ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
+        buffered = builder.or_(turned, builder.or_(ragged, copied))
+        with builder.if_then(buffered):
+            builder.call(packed, [columns, k, part, y_row, turned, buffer, INDEX(width)])
+        arguments = (
+            *(m, columns, k),
+            *(x, x_group, x_row, x_column),
+            *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
+            *(code.at(base, (j, base_column)), base_row),
+            *(code.at(out, j), out_row),
+        )
+        after = builder.append_basic_block("after")
+        choice = builder.switch(vectors, after)
+        for number, function in enumerate(tiles, 1):
+            case = builder.append_basic_block("case")
+            choice.add_case(number, case)
+            builder.position_at_end(case)
+            builder.call(function, arguments)
+            builder.branch(after)
+        builder.position_at_end(after)
+        return [builder.add(j, columns)]
+
+    code.repeat(0, code.blocks(n, width), 1, panel, INDEX(0))
 
 
 def _tiles_of(vectors: int) -> Callable[..., None]:
@@ -132,6 +204,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
         columns: llvm.Value,
         k: llvm.Value,
         x: llvm.Value,
+        x_group: llvm.Value,
         x_row: llvm.Value,
         x_column: llvm.Value,
         y: llvm.Value,
@@ -141,12 +214,14 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
         out: llvm.Value,
         out_row: llvm.Value,
     ) -> None:
-        builder, lanes = code.builder, code.lanes
+        builder, lanes, group = code.builder, code.lanes, _group(code)
         full = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
         rest = code.mask(builder.sub(columns, INDEX((vectors - 1) * lanes)), lanes)
 
         def tile(height: int, i: llvm.Value) -> None:
-            rows = [code.at(x, (i, x_row), (r, x_row)) for r in range(height)]
+            place = code.whole(i, group)
+            first = code.at(x, (place, x_group), (builder.sub(i, place), x_row))
+            rows = [code.at(first, (r, x_row)) for r in range(height)]
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
                 row = [code.load(code.at(y, (p, y_row), v * lanes)) for v in range(vectors)]
@@ -183,13 +258,40 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
     return write
 
 
-def _copied(
-    code: _Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+def _packed(
+    code: _Code,
+    columns: llvm.Value,
+    k: llvm.Value,
+    y: llvm.Value,
+    y_row: llvm.Value,
+    turned: llvm.Value,
+    buffer: llvm.Value,
+    buffer_row: llvm.Value,
 ) -> None:
-    """Writes a panel of y (k, columns) to a buffer, the last vector filled up."""
+    """Writes a panel (k, columns), given as (columns, k) if `turned`, to a buffer.
+
+    The last vector of a row is filled up.
+    """
+    builder, arguments = code.builder, (columns, k, y, y_row, buffer, buffer_row)
+    with builder.if_else(turned) as (yes, no):
+        for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
+            with case:
+                builder.call(shared(builder.module, name, code.real, "iipipi", write), arguments)
+
+
+def _copied(
+    code: _Code,
+    columns: llvm.Value,
+    k: llvm.Value,
+    y: llvm.Value,
+    y_row: llvm.Value,
+    buffer: llvm.Value,
+    buffer_row: llvm.Value,
+) -> None:
+    """Writes a panel (k, columns)."""
 
     def row(p: llvm.Value) -> None:
-        source, target = code.at(y, (p, y_row)), code.at(buffer, (p, PANEL * code.lanes))
+        source, target = code.at(y, (p, y_row)), code.at(buffer, (p, buffer_row))
 
         def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
             code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
@@ -200,9 +302,15 @@ def _copied(
 
 
 def _transposed(
-    code: _Code, columns: llvm.Value, k: llvm.Value, y: llvm.Value, y_row: llvm.Value, buffer: llvm.Value
+    code: _Code,
+    columns: llvm.Value,
+    k: llvm.Value,
+    y: llvm.Value,
+    y_row: llvm.Value,
+    buffer: llvm.Value,
+    buffer_row: llvm.Value,
 ) -> None:
-    """Writes a panel of y, given as (columns, k), to a buffer as (k, columns), the last vector filled up."""
+    """Writes a panel (k, columns) that is given as (columns, k)."""
     builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
 
     def vector(j: llvm.Value) -> None:
@@ -212,7 +320,7 @@ def _transposed(
         def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
             pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
             for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
-                code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), PANEL * lanes), j))
+                code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), buffer_row), j))
 
         def rest(p: llvm.Value) -> None:
             squares(p, code.mask(builder.sub(k, p), side))
@@ -320,11 +428,9 @@ def _multiply(
                 with builder.if_then(biased):
                     builder.call(shared(module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row])
             with no:
-                one = INDEX(1)
-                strides = builder.select(x_turned, one, x_row), builder.select(x_turned, x_row, one)
                 start = builder.select(biased, bias, llvm.Constant(bias.type, None))
-                function = shared(module, "product", real, "iiipiipibppi", _product)
-                builder.call(function, [m, n, k, x, *strides, y, y_row, y_turned, start, out, out_row])
+                function = shared(module, "product", real, "iiipibpibppi", _product)
+                builder.call(function, [m, n, k, x, x_row, x_turned, y, y_row, y_turned, start, out, out_row])
         return context.get_dummy_value()
 
     return types.none(*kinds), generate

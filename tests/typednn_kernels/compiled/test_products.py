@@ -120,12 +120,13 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 
 def sizes() -> Iterator[tuple[int, int, int]]:
-    """Every tail: rows, columns and terms from one to two tiles and one more; panels that are copied."""
+    """Every tail, from one to two tiles and one more; what is copied; several blocks."""
     tile, panel, depth = 8, products.PANEL * 16, products.DEPTH
     yield from ((m, 19, 5) for m in range(1, 2 * tile + 2))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
+    yield from [(61, products.BROAD, 140), (products.BLOCK // (8 * depth) + 5, products.BROAD + 3, depth + 9)]
 
 
 @by_dtype
@@ -173,7 +174,7 @@ def test_huge_products(blas: bool, name: str, dtype: Any) -> None:
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(37, 101, 150, dtype)
+    x, y, bias = operands(61, products.BROAD + 45, products.DEPTH + 22, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)
