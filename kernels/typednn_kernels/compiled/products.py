@@ -12,7 +12,7 @@ same, to the bit, into whatever ranges of rows and columns a result is divided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,17 @@ from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed
 
 PANEL = 3
 """Vectors in a row of a tile."""
-HEIGHTS = (8, 2, 1) if REGISTERS == 32 else (4, 1)
-"""Rows of a tile, and of those for the rows that are left: the sums take three quarters of the registers."""
+HEIGHTS: Mapping[int, tuple[int, ...]] = (
+    {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)} if REGISTERS == 32 else {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}
+)
+"""By the vectors in a row of a tile: its rows, and those of tiles for the rows that are left.
+
+The sums take half to three quarters of the registers, and none waits for itself.
+"""
 DEPTH = (24 << 10) // (PANEL * VECTOR)
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
-BLOCK = 256 << 10
-"""Bytes of x that are packed at a time: they fit the second-level cache."""
+BLOCK, STRIP = 256 << 10, 4
+"""Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
 HUGE = 1 << 30
 """From so many multiplications on BLAS is faster, which copies x as well."""
 COPIED, TALL, BROAD = 1 << 15, 64, 256
@@ -124,7 +129,7 @@ def _product(
 
 def _group(code: _Code) -> int:
     """How many rows of x are packed side by side: whole vectors, and whole tiles."""
-    return max(code.lanes, HEIGHTS[0])
+    return max(code.lanes, *(rows[0] for rows in HEIGHTS.values()))
 
 
 def _buffer(code: _Code, size: int) -> llvm.Value:
@@ -155,44 +160,44 @@ def _panels(
 ) -> None:
     """out (m, n) = base + x (m, k) y (k, n), k being at most `DEPTH`; y is given as (n, k) if `turned`."""
     builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer = _buffer(code, width * DEPTH)
+    buffer = _buffer(code, STRIP * width * DEPTH)
     packed = shared(module, "packed", code.real, "iipibpi", _packed)
     tiles = [
         shared(module, f"tiles{count}", code.real, "iiipiiipipipi", _tiles_of(count))
         for count in range(1, PANEL + 1)
     ]
 
-    def panel(_: llvm.Value, j: llvm.Value) -> Sequence[llvm.Value]:
-        left = builder.sub(n, j)
-        vectors = code.blocks(left, code.lanes)
-        # Four vectors are two panels of two: one vector alone waits for its sums.
-        four = builder.icmp_signed("==", vectors, INDEX(PANEL + 1))
-        vectors = builder.select(four, INDEX(2), code.smaller(vectors, PANEL))
-        columns = code.smaller(left, code.product(vectors, code.lanes))
+    def strip(j: llvm.Value) -> None:
+        some = code.smaller(builder.sub(n, j), STRIP * width)
         part = builder.select(turned, code.at(y, (j, y_row)), code.at(y, j))
-        ragged = builder.icmp_signed("!=", columns, code.whole(columns, code.lanes))
+        ragged = builder.icmp_signed("!=", some, code.whole(some, code.lanes))
         buffered = builder.or_(turned, builder.or_(ragged, copied))
         with builder.if_then(buffered):
-            builder.call(packed, [columns, k, part, y_row, turned, buffer, INDEX(width)])
-        arguments = (
-            *(m, columns, k),
-            *(x, x_group, x_row, x_column),
-            *(builder.select(buffered, buffer, part), builder.select(buffered, INDEX(width), y_row)),
-            *(code.at(base, (j, base_column)), base_row),
-            *(code.at(out, j), out_row),
-        )
-        after = builder.append_basic_block("after")
-        choice = builder.switch(vectors, after)
-        for number, function in enumerate(tiles, 1):
-            case = builder.append_basic_block("case")
-            choice.add_case(number, case)
-            builder.position_at_end(case)
-            builder.call(function, arguments)
-            builder.branch(after)
-        builder.position_at_end(after)
-        return [builder.add(j, columns)]
+            builder.call(packed, [some, k, part, y_row, turned, buffer, INDEX(width)])
 
-    code.repeat(0, code.blocks(n, width), 1, panel, INDEX(0))
+        def panel(first: llvm.Value) -> None:
+            columns, place = code.smaller(builder.sub(some, first), width), builder.add(j, first)
+            arguments = (
+                *(m, columns, k),
+                *(x, x_group, x_row, x_column),
+                builder.select(buffered, code.at(buffer, (first, k)), code.at(part, first)),
+                builder.select(buffered, INDEX(width), y_row),
+                *(code.at(base, (place, base_column)), base_row),
+                *(code.at(out, place), out_row),
+            )
+            after = builder.append_basic_block("after")
+            choice = builder.switch(code.blocks(columns, code.lanes), after)
+            for number, function in enumerate(tiles, 1):
+                case = builder.append_basic_block("case")
+                choice.add_case(number, case)
+                builder.position_at_end(case)
+                builder.call(function, arguments)
+                builder.branch(after)
+            builder.position_at_end(after)
+
+        code.repeat(0, some, width, panel)
+
+    code.repeat(0, n, STRIP * width, strip)
 
 
 def _tiles_of(vectors: int) -> Callable[..., None]:
@@ -250,7 +255,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
                         finish(rest)
 
         done: llvm.Value = INDEX(0)
-        for height in HEIGHTS:
+        for height in HEIGHTS[vectors]:
             whole = code.whole(m, height)
             code.repeat(done, whole, height, partial(tile, height))
             done = whole
@@ -266,13 +271,13 @@ def _packed(
     y_row: llvm.Value,
     turned: llvm.Value,
     buffer: llvm.Value,
-    buffer_row: llvm.Value,
+    width: llvm.Value,
 ) -> None:
-    """Writes a panel (k, columns), given as (columns, k) if `turned`, to a buffer.
+    """Writes y (k, columns), given as (columns, k) if `turned`, to a buffer: panels (k, width) one by one.
 
     The last vector of a row is filled up.
     """
-    builder, arguments = code.builder, (columns, k, y, y_row, buffer, buffer_row)
+    builder, arguments = code.builder, (columns, k, y, y_row, buffer, width)
     with builder.if_else(turned) as (yes, no):
         for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
             with case:
@@ -286,18 +291,23 @@ def _copied(
     y: llvm.Value,
     y_row: llvm.Value,
     buffer: llvm.Value,
-    buffer_row: llvm.Value,
+    width: llvm.Value,
 ) -> None:
-    """Writes a panel (k, columns)."""
+    """Writes panels of y (k, columns)."""
 
     def row(p: llvm.Value) -> None:
-        source, target = code.at(y, (p, y_row)), code.at(buffer, (p, buffer_row))
+        def panel(_: llvm.Value, first: llvm.Value) -> Sequence[llvm.Value]:
+            source, target = code.at(y, (p, y_row), first), code.at(buffer, (first, k), (p, width))
 
-        def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
-            code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
+            def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
+                code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
 
-        code.along(columns, chunk)
+            code.along(code.smaller(code.builder.sub(columns, first), width), chunk)
+            return [code.builder.add(first, width)]
 
+        code.repeat(0, count, 1, panel, INDEX(0))
+
+    count = code.builder.sdiv(code.builder.sub(code.builder.add(columns, width), INDEX(1)), width)
     code.repeat(0, k, 1, row)
 
 
@@ -308,19 +318,21 @@ def _transposed(
     y: llvm.Value,
     y_row: llvm.Value,
     buffer: llvm.Value,
-    buffer_row: llvm.Value,
+    width: llvm.Value,
 ) -> None:
-    """Writes a panel (k, columns) that is given as (columns, k)."""
+    """Writes panels of y (k, columns) that is given as (columns, k)."""
     builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
 
     def vector(j: llvm.Value) -> None:
         last = builder.sub(builder.sub(columns, INDEX(1)), j)
         rows = [code.at(y, (builder.add(j, code.smaller(INDEX(r), last)), y_row)) for r in range(lanes)]
+        place = builder.srem(j, width)
+        target = code.at(buffer, (builder.sub(j, place), k), place)
 
         def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
             pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
             for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
-                code.store(column, code.at(buffer, (builder.add(p, INDEX(r)), buffer_row), j))
+                code.store(column, code.at(target, (builder.add(p, INDEX(r)), width)))
 
         def rest(p: llvm.Value) -> None:
             squares(p, code.mask(builder.sub(k, p), side))

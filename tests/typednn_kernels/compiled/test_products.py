@@ -121,8 +121,8 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 def sizes() -> Iterator[tuple[int, int, int]]:
     """Every tail, from one to two tiles and one more; what is copied; several blocks."""
-    tile, panel, depth = 8, products.PANEL * 16, products.DEPTH
-    yield from ((m, 19, 5) for m in range(1, 2 * tile + 2))
+    tile, panel, depth = 16, products.PANEL * 16, products.DEPTH
+    yield from ((m, n, 5) for m in range(1, 2 * tile + 2) for n in (2, 19))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
@@ -139,9 +139,13 @@ def test_products(name: str, dtype: Any) -> None:
 @compiled_only
 @by_dtype
 @by_name
-@pytest.mark.parametrize(("width", "heights"), [(32, (4, 1)), (16, (8, 2, 1))])
+@pytest.mark.parametrize(
+    ("width", "heights"),
+    [(32, {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}), (16, {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)})],
+    ids=["16 registers", "32 registers"],
+)
 def test_products_on_other_processors(
-    name: str, dtype: Any, width: int, heights: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    name: str, dtype: Any, width: int, heights: dict[int, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (vectors, products):
         monkeypatch.setattr(module, "VECTOR", width)
