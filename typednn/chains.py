@@ -303,9 +303,10 @@ class Chain(Memory, Generic[F]):
         if type(values) is not ndarray or values.ndim != 1:
             return False
         if values.dtype != self.dtype:
-            if values.dtype.kind not in "iub":
+            if values.dtype.kind not in "iubf":
                 return False
-            values = values.astype(self.dtype)
+            with np.errstate(over="ignore"):
+                values = values.astype(self.dtype)
         return self.running.kernels.take_sample(values, lowest, highest, sample)
 
     def take_targets(self, targets: Matrix[F]) -> None:

@@ -258,6 +258,7 @@ def test_numbers_can_be_put_in_as_they_come() -> None:
         np.array([[1, 2]]),
         np.array([1, 2], np.uint8),
         np.array([1, 2], np.float16),
+        np.array([1, 2], np.float32),
         np.array([1, 2], np.int64),
         np.array([1, 2], ">f8"),
         np.array([1.0, 9.0, 2.0])[::2],
@@ -301,6 +302,15 @@ def test_what_is_refused_changes_nothing(dtype: Any) -> None:
     assert ann[0].activations.tolist() == values.tolist()
     assert ann[-1].loss() == loss
     ann[-1].backward()
+
+
+@pytest.mark.usefixtures("path")
+def test_numbers_too_large_for_float32_are_refused() -> None:
+    ann = ann_of(problem((2, 2), ("none", "none"), "MSE", 1, np.float32))
+
+    for refused in (ann[0].put_values, ann[-1].set_actual):
+        with pytest.raises(DataError, match="not finite"):
+            refused(np.array([1e39, 1]))
 
 
 def test_error_signals_stay_when_the_output_layer_runs_again() -> None:
