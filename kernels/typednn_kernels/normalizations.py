@@ -41,7 +41,7 @@ NORMALIZATIONS = (
 """The table; a row's place is its code in kernels and layouts."""
 
 CODES = {row.name: code for code, row in enumerate(NORMALIZATIONS)}
-NONE, BATCH = CODES["none"], CODES["batch"]
+NONE, BATCH, LAYER = CODES["none"], CODES["batch"], CODES["layer"]
 
 
 def mean_of(first: Values, deviation: Values) -> Values:

@@ -19,10 +19,10 @@ from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.elementwise import total
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.network import (
+    BATCH,
     UNNORMALIZED,
     ascend_layer,
     descend_layer,
-    descend_normalized,
     error_from_targets,
     gradient_from_signals,
     inputs,
@@ -35,7 +35,8 @@ from typednn_kernels.compiled.output import some_losses
 from typednn_kernels.compiled.teams import meet, team
 from typednn_kernels.compiled.updates import norm_scale, update
 from typednn_kernels.compiled.views import piece, scratch
-from typednn_kernels.layout import ACTIVATION, BIASES, DROPOUT, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
+from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
+from typednn_kernels.normalizations import LAYER
 from typednn_kernels.updates import CLIP_NORM, FIRST
 
 STEP, CALL = 1 << 22, 1 << 27
@@ -61,24 +62,30 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
 
 
 @kernel
+def needs(layout: Layout) -> tuple[bool, bool]:
+    """Whether a hidden layer needs all samples of a unit, and whether one needs all units of a sample."""
+    all_samples = all_units = False
+    for k in range(1, layout.shape[0] - 1):
+        all_samples |= layout[k, NORMALIZATION] == BATCH
+        all_units |= layout[k, NORMALIZATION] == LAYER or layout[k, ACTIVATION] == SOFTMAX
+    return all_samples, all_units
+
+
+@kernel
 def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
-    """How many threads pay. Layers that look at a whole batch are not divided."""
+    """How many threads pay. Where some layers need all samples and others all units, nothing is divided."""
+    all_samples, all_units = needs(layout)
     count = batch_size // FEWEST
-    if batch_size * parameters < STEP or samples * parameters < CALL:
+    if batch_size * parameters < STEP or samples * parameters < CALL or (all_samples and all_units):
         count = 1
-    for k in range(layout.shape[0]):
-        if layout[k, NORMALIZATION] != UNNORMALIZED or layout[k, DROPOUT] > 0:
-            count = 1
     return count
 
 
 @kernel
 def is_divided_by_units(layout: Layout, parameters: int, batch_size: int) -> bool:
     """Whether hidden layers are divided by units, and not by samples."""
-    divided: bool = batch_size * unit_count(layout) < parameters
-    for k in range(1, layout.shape[0] - 1):
-        if layout[k, ACTIVATION] == SOFTMAX:
-            divided = False
+    all_samples, all_units = needs(layout)
+    divided: bool = all_samples or (not all_units and batch_size * unit_count(layout) < parameters)
     return divided
 
 
@@ -97,17 +104,21 @@ def update_share(
     part: int,
     parts: int,
 ) -> None:
-    """The update of the units whose gradients a thread has computed: their weights, and their biases."""
-    ranges = 1 if parts == 1 else 2 * (layout.shape[0] - 1)
+    """The update of the units whose gradients a thread has computed: their weights, biases and gains."""
+    ranges = 1 if parts == 1 else 3 * (layout.shape[0] - 1)
     for i in range(ranges):
         start, size = 0, parameters.size
         if parts > 1:
-            k = 1 + i // 2
+            k, m = 1 + i // 3, layout[1 + i // 3, PREVIOUS]
             first, count = share_of(layout[k, LENGTH], part, parts)
-            start, size = layout[k, BIASES] + first, count
-            if i % 2 == 0:
-                m = layout[k, PREVIOUS]
-                start, size = layout[k, WEIGHTS] + first * m, count * m
+            start, size = layout[k, WEIGHTS] + first * m, count * m
+            if i % 3 == 1:
+                start, size = layout[k, BIASES] + first, count
+            elif i % 3 == 2:
+                start, size = (
+                    layout[k, GAINS] + first,
+                    count if layout[k, NORMALIZATION] != UNNORMALIZED else 0,
+                )
         update(
             parameters,
             gradient,
@@ -211,21 +222,31 @@ def descend_share(
     own: int,
     by_units: bool,
 ) -> None:
-    """The part of one thread in the error signals below, and in the gradients by gains and their biases."""
-    last = layout.shape[0] - 1
-    for k in range(last, 0, -1):
+    """The part of one thread in the error signals below."""
+    for k in range(layout.shape[0] - 2, 0, -1):
         first, count, unit, width = low, own, 0, layout[k, LENGTH]
         if by_units:
+            meet(meeting)
             first, count = 0, samples
             unit, width = share_of(width, part, parts)
-        if k < last and count > 0:
-            if by_units:
-                meet(meeting)
+        if count > 0:
             descend_layer(
-                parameters, layout, key, k, a, h, dLdh, dLda, samples, first, count, unit, width, False
+                parameters,
+                layout,
+                key,
+                k,
+                a,
+                h,
+                dLdh,
+                dLda,
+                gradient,
+                samples,
+                first,
+                count,
+                unit,
+                width,
+                False,
             )
-        if own > 0 and layout[k, NORMALIZATION] != UNNORMALIZED:
-            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
 
 
 @routine
@@ -258,10 +279,10 @@ def train_share(
     """The part of one thread in all steps."""
     several = parts > 1 and is_divided_by_units(layout, gradient.size, batch_size)
     one = parameters.dtype.type(1)
-    # A step that is not made leaves the averages, too, as they were.
-    count = parameters.size - gradient.size
-    trainable, averages = piece(parameters, 0, gradient.size), piece(parameters, gradient.size, count)
-    kept = piece(dLda, dLda.size - count, count)
+    trainable = piece(parameters, 0, gradient.size)
+    # A step that is not made leaves the averages, too, as they were; the first thread sees to it.
+    count = parameters.size - gradient.size if part == 0 else 0
+    averages, kept = piece(parameters, gradient.size, count), piece(dLda, dLda.size - count, count)
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
         low, own = share_of(samples, part, parts)
@@ -269,8 +290,8 @@ def train_share(
         if samples < FEWEST * parts:  # the first thread takes all
             low, own, by_units = 0, samples if part == 0 else 0, False
         own_losses = piece(losses, first + low, own)
+        copies(0, count, averages, kept)
         if own > 0:
-            copies(0, count, averages, kept)
             gather(
                 piece(x, 0, x.size),
                 order,
@@ -301,18 +322,18 @@ def train_share(
             by_units,
         )
         meet(meeting)
-        gradient_from_signals(layout, h, dLda, gradient, samples, part, parts, False)
-        nothing = parameters.dtype.type(0) * total(0, own, own_losses)  # or NaN
+        gradient_from_signals(layout, a, h, dLda, gradient, samples, part, parts, False)
+        nothing = parameters.dtype.type(0) * (total(0, own, own_losses) + total(0, count, averages))  # or NaN
         sums[part] = nothing + squares_of_gradient(layout, gradient, part, parts)
         meet(meeting)
         step = first // batch_size
         farthest = max(coefficients[step, FIRST], one)
         length = farthest * sqrt(total(0, parts, sums))
-        if not isfinite(length + total(0, count, averages)):
+        if not isfinite(length):
             if part == 0:
                 for i in range(first, order.size):
                     losses[i] = nan
-                copies(0, count, kept, averages)
+            copies(0, count, kept, averages)
             break
         scale = one
         if coefficients[step, CLIP_NORM] < np.inf:

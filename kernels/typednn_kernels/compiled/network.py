@@ -13,7 +13,12 @@ from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled.dense import affine_rows, backpropagate_rows, copies, outer_rows, sum_rows
 from typednn_kernels.compiled.elementwise import inner, some_products, some_values
 from typednn_kernels.compiled.jit import entry, kernel, routine
-from typednn_kernels.compiled.normalization import drop_units, normalized_error, normalized_rows
+from typednn_kernels.compiled.normalization import (
+    drop_units,
+    gradients_by_gain,
+    normalized_error,
+    normalized_rows,
+)
 from typednn_kernels.compiled.output import some_errors, some_slopes, terms_of_mean
 from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.views import FlatView, RowsView, by_rows, flat, piece
@@ -34,7 +39,7 @@ from typednn_kernels.layout import (
     WEIGHTS,
 )
 
-UNNORMALIZED = normalizations.NONE
+UNNORMALIZED, BATCH = normalizations.NONE, normalizations.BATCH
 
 
 def _start_of_normalized(row: Sequence[Number], samples: int, n_units: int) -> Number:
@@ -47,11 +52,13 @@ weights: RowsView = by_rows(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS
 flat_weights: FlatView = flat(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
 biases: FlatView = flat(lambda row: (row[BIASES], row[LENGTH]))
 gains: FlatView = flat(lambda row: (row[GAINS], row[LENGTH]))
-moving: FlatView = flat(lambda row: (row[MOVING], 2 * row[LENGTH]))
 some_weights: RowsView = by_rows(
     lambda row, first, count: (row[WEIGHTS] + first * row[PREVIOUS], count, row[PREVIOUS])
 )
 some_biases: FlatView = flat(lambda row, first, count: (row[BIASES] + first, count))
+some_gains: FlatView = flat(lambda row, first, count: (row[GAINS] + first, count))
+some_means: FlatView = flat(lambda row, first, count: (row[MOVING] + first, count))
+some_variances: FlatView = flat(lambda row, first, count: (row[MOVING] + row[LENGTH] + first, count))
 """Of a vector of parameters or gradients, or `count` units of it."""
 
 units: FlatView = flat(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
@@ -86,13 +93,21 @@ some_normalized: RowsView = by_rows(
 flat_normalized: FlatView = flat(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples * row[LENGTH])
 )
-factors: FlatView = flat(
-    lambda row, samples, n_units: (
-        _start_of_normalized(row, samples, n_units) + samples * row[LENGTH],
-        where(row[NORMALIZATION] == normalizations.BATCH, row[LENGTH], samples),
+normalized_from_unit: FlatView = flat(
+    lambda row, samples, n_units, first, count, unit: (
+        _start_of_normalized(row, samples, n_units) + first * row[LENGTH] + unit,
+        count * row[LENGTH] - unit,
     )
 )
-"""z or dLdz, and the factors of z, in the workspaces of a network of so many units."""
+some_factors: FlatView = flat(
+    lambda row, samples, n_units, first, count, unit, width: (
+        _start_of_normalized(row, samples, n_units)
+        + samples * row[LENGTH]
+        + where(row[NORMALIZATION] == BATCH, unit, first),
+        where(row[NORMALIZATION] == BATCH, width, count),
+    )
+)
+"""z or dLdz, and the factors of z, in the workspaces of a network of so many units, or some of them."""
 
 
 @kernel
@@ -115,78 +130,6 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
     """Whether layer k is normalised as in training."""
     training: bool = key != PREDICTING and layout[k, FROZEN] == 0
     return training
-
-
-@kernel
-def ascend_normalized(
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    k: int,
-    a: Vector[F],
-    h: Vector[F],
-    samples: int,
-    blas: bool,
-) -> None:
-    """z and the pre-activations of a normalised layer."""
-    n_units, no_bias = unit_count(layout), piece(parameters, 0, 0)
-    z = normalized(a, layout, k, samples, n_units)
-    affine_rows(
-        block(h, layout, k - 1, samples),
-        weights(parameters, layout, k),
-        no_bias,
-        piece(z, 0, z.size),
-        layout[k, LENGTH],
-        blas,
-    )
-    normalized_rows(
-        layout[k, NORMALIZATION],
-        is_training(layout, k, key),
-        piece(z, 0, z.size),
-        gains(parameters, layout, k),
-        biases(parameters, layout, k),
-        moving(parameters, layout, k),
-        factors(a, layout, k, samples, n_units),
-        units(a, layout, k, samples),
-    )
-
-
-@routine
-def descend_normalized(
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    k: int,
-    a: Vector[F],
-    dLda: Vector[F],
-    gradient: Vector[F],
-    samples: int,
-) -> None:
-    """dLdz, and the gradients by bias and gain, of a normalised layer."""
-    n_units = unit_count(layout)
-    normalized_error(
-        layout[k, NORMALIZATION],
-        is_training(layout, k, key),
-        flat_normalized(a, layout, k, samples, n_units),
-        gains(parameters, layout, k),
-        factors(a, layout, k, samples, n_units),
-        units(dLda, layout, k, samples),
-        biases(gradient, layout, k),
-        gains(gradient, layout, k),
-        flat_normalized(dLda, layout, k, samples, n_units),
-    )
-
-
-@kernel
-def dropped_products(
-    layout: Layout, key: int, k: int, a: Vector[F], dLdh: Vector[F], dLda: Vector[F], samples: int
-) -> None:
-    """dLda of a layer with dropout; the slope is that at the activations before."""
-    pre_activations, error = units(a, layout, k, samples), units(dLda, layout, k, samples)
-    signal, n = units(dLdh, layout, k, samples), layout[k, LENGTH]
-    some_values(0, 0, samples, layout[k, ACTIVATION], pre_activations, error, n)
-    some_products(0, 0, samples, layout[k, ACTIVATION], pre_activations, error, signal, error, n)
-    drop_units(key, k, layout[k, DROPOUT], error)
 
 
 @kernel
@@ -213,31 +156,53 @@ def ascend_layer(
 ) -> None:
     """The activations of layer k for `count` samples of a batch and `width` of its units.
 
-    All of both where it is normalised or drops units.
+    All samples with batch normalisation, all units with that of layers or softmax.
     """
-    n = layout[k, LENGTH]
-    if k > 0 and layout[k, NORMALIZATION] == UNNORMALIZED:
-        affine_rows(
-            some_rows(h, layout, k - 1, samples, first, count),
+    n, normalization = layout[k, LENGTH], layout[k, NORMALIZATION]
+    if k > 0:
+        n_units, below = unit_count(layout), some_rows(h, layout, k - 1, samples, first, count)
+        W, bias = (
             some_weights(parameters, layout, k, unit, width),
             some_biases(parameters, layout, k, unit, width),
-            from_unit(a, layout, k, samples, first, count, unit),
-            n,
-            blas,
         )
-    elif k > 0:
-        ascend_normalized(parameters, layout, key, k, a, h, samples, blas)
+        if normalization == UNNORMALIZED:
+            affine_rows(below, W, bias, from_unit(a, layout, k, samples, first, count, unit), n, blas)
+        else:
+            z = normalized_from_unit(a, layout, k, samples, n_units, first, count, unit)
+            affine_rows(below, W, piece(bias, 0, 0), z, n, blas)
+            normalized_rows(
+                normalization,
+                is_training(layout, k, key),
+                z,
+                n,
+                some_gains(parameters, layout, k, unit, width),
+                bias,
+                some_means(parameters, layout, k, unit, width),
+                some_variances(parameters, layout, k, unit, width),
+                some_factors(a, layout, k, samples, n_units, first, count, unit, width),
+                from_unit(a, layout, k, samples, first, count, unit),
+            )
     if k > 0 or layout[k, ACTIVATION] != NONE:
         pre_activations = from_unit(a, layout, k, samples, first, count, unit)
         activations = from_unit(h, layout, k, samples, first, count, unit)
-        if width == n:
-            some_values(0, 0, count, layout[k, ACTIVATION], pre_activations, activations, n)
-        else:
-            for start in range(0, count * n, n):
-                below, above = piece(pre_activations, start, width), piece(activations, start, width)
-                some_values(0, 0, 1, layout[k, ACTIVATION], below, above, width)
-    if dropped(layout, k, key) > 0:
-        drop_units(key, k, layout[k, DROPOUT], units(h, layout, k, samples))
+        size, step = extent(n, count, width)
+        for start in range(0, count * n, step):
+            result = piece(activations, start, size)
+            some_values(
+                0, 0, size // width, layout[k, ACTIVATION], piece(pre_activations, start, size), result, width
+            )
+            if dropped(layout, k, key) > 0:
+                drop_units(key, k, dropped(layout, k, key), result, first * n + unit + start)
+
+
+@kernel
+def extent(n: int, count: int, width: int) -> tuple[int, int]:
+    """How many numbers of `count` rows of n, of each of which `width` are wanted, lie side by side.
+
+    And after how many the next are.
+    """
+    whole = width == n
+    return count * n if whole else width, count * n if whole else n
 
 
 @kernel
@@ -292,6 +257,7 @@ def descend_layer(
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
+    gradient: Vector[F],
     samples: int,
     first: int,
     count: int,
@@ -299,46 +265,89 @@ def descend_layer(
     width: int,
     blas: bool,
 ) -> None:
-    """The error signals of hidden layer k for `count` samples of a batch and `width` of its units.
+    """The error signals of hidden layer k for a part of a batch, as in `ascend_layer`.
 
-    All of both where it drops units.
+    With batch normalisation the gradients by its gains and biases, too, which they follow from.
     """
-    n = layout[k, LENGTH]
+    n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
     backpropagate_rows(
-        some_normalized(dLda, layout, k + 1, samples, unit_count(layout), first, count),
+        some_normalized(dLda, layout, k + 1, samples, n_units, first, count),
         weights(parameters, layout, k + 1),
         some_units(dLdh, layout, k, samples, first, count),
         unit,
         width,
         blas,
     )
-    if dropped(layout, k, key) > 0:
-        dropped_products(layout, key, k, a, dLdh, dLda, samples)
-        return
     pre_activations = from_unit(a, layout, k, samples, first, count, unit)
     activations = from_unit(h, layout, k, samples, first, count, unit)
     signals = from_unit(dLdh, layout, k, samples, first, count, unit)
     errors = from_unit(dLda, layout, k, samples, first, count, unit)
-    if width == n:
-        some_products(0, 0, count, layout[k, ACTIVATION], pre_activations, activations, signals, errors, n)
-        return
-    for start in range(0, count * n, n):
+    size, step = extent(n, count, width)
+    for start in range(0, count * n, step):
+        below, above, error = (
+            piece(pre_activations, start, size),
+            piece(activations, start, size),
+            piece(errors, start, size),
+        )
+        if dropped(layout, k, key) > 0:  # the slope is that at the activations before
+            some_values(0, 0, size // width, layout[k, ACTIVATION], below, error, width)
+            above = error
         some_products(
             0,
             0,
-            1,
+            size // width,
             layout[k, ACTIVATION],
-            piece(pre_activations, start, width),
-            piece(activations, start, width),
-            piece(signals, start, width),
-            piece(errors, start, width),
+            below,
+            above,
+            piece(signals, start, size),
+            error,
             width,
         )
+        if dropped(layout, k, key) > 0:
+            drop_units(key, k, dropped(layout, k, key), error, first * n + unit + start)
+    if normalization == BATCH:
+        by_gain(layout, k, a, dLda, gradient, samples, unit, width)
+    if normalization != UNNORMALIZED:
+        normalized_error(
+            normalization,
+            is_training(layout, k, key),
+            normalized_from_unit(a, layout, k, samples, n_units, first, count, unit),
+            n,
+            some_gains(parameters, layout, k, unit, width),
+            some_factors(a, layout, k, samples, n_units, first, count, unit, width),
+            errors,
+            some_biases(gradient, layout, k, unit, width),
+            some_gains(gradient, layout, k, unit, width),
+            normalized_from_unit(dLda, layout, k, samples, n_units, first, count, unit),
+        )
+
+
+@kernel
+def by_gain(
+    layout: Layout,
+    k: int,
+    a: Vector[F],
+    dLda: Vector[F],
+    gradient: Vector[F],
+    samples: int,
+    unit: int,
+    width: int,
+) -> None:
+    """The gradients by gains and biases of some units of a normalised layer."""
+    gradients_by_gain(
+        units(dLda, layout, k, samples),
+        flat_normalized(a, layout, k, samples, unit_count(layout)),
+        biases(gradient, layout, k),
+        gains(gradient, layout, k),
+        unit,
+        width,
+    )
 
 
 @routine
 def gradient_from_signals(
     layout: Layout,
+    a: Vector[F],
     h: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
@@ -347,7 +356,7 @@ def gradient_from_signals(
     parts: int,
     blas: bool,
 ) -> None:
-    """The gradients by weights, and by biases without gains, for one of the equal parts of each layer."""
+    """The gradients that `descend_layer` leaves, for one of the equal parts of each layer."""
     n_units = unit_count(layout)
     for k in range(layout.shape[0] - 1, 0, -1):
         n = layout[k, LENGTH]
@@ -355,6 +364,8 @@ def gradient_from_signals(
         if count > 0:
             if layout[k, NORMALIZATION] == UNNORMALIZED:
                 sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
+            elif layout[k, NORMALIZATION] != BATCH:
+                by_gain(layout, k, a, dLda, gradient, samples, first, count)
             outer_rows(
                 normalized(dLda, layout, k, samples, n_units),
                 block(h, layout, k - 1, samples),
@@ -367,17 +378,17 @@ def gradient_from_signals(
 
 @routine
 def squares_of_gradient(layout: Layout, gradient: Vector[F], part: int, parts: int) -> F:
-    """The sum of squares of what `gradient_from_signals` gives, and of that by gains, for its part."""
+    """The sum of squares of all gradients of one of the equal parts of each layer."""
     result = gradient.dtype.type(0)
     for k in range(1, layout.shape[0]):
-        n, m = layout[k, LENGTH], layout[k, PREVIOUS]
-        first, count = share_of(n, part, parts)
+        m = layout[k, PREVIOUS]
+        first, count = share_of(layout[k, LENGTH], part, parts)
         by_weights = piece(gradient, layout[k, WEIGHTS] + first * m, count * m)
-        by_biases = piece(gradient, layout[k, BIASES] + first, count)
+        by_biases = some_biases(gradient, layout, k, first, count)
         result += inner(0, count * m, by_weights, by_weights) + inner(0, count, by_biases, by_biases)
         if layout[k, NORMALIZATION] != UNNORMALIZED:
-            by_gains = gains(gradient, layout, k)
-            result += inner(0, n, by_gains, by_gains)
+            by_gains = some_gains(gradient, layout, k, first, count)
+            result += inner(0, count, by_gains, by_gains)
     return result
 
 
@@ -409,10 +420,7 @@ def backward(
     targets, samples = piece(t, 0, t.size), t.shape[0]
     last = layout.shape[0] - 1
     error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, 0, samples)
-    for k in range(last, 0, -1):
-        if k < last:
-            n = layout[k, LENGTH]
-            descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, samples, 0, samples, 0, n, True)
-        if layout[k, NORMALIZATION] != UNNORMALIZED:
-            descend_normalized(parameters, layout, key, k, a, dLda, gradient, samples)
-    gradient_from_signals(layout, h, dLda, gradient, samples, 0, 1, True)
+    for k in range(last - 1, 0, -1):
+        n = layout[k, LENGTH]
+        descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, 0, samples, 0, n, True)
+    gradient_from_signals(layout, a, h, dLda, gradient, samples, 0, 1, True)
