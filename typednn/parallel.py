@@ -31,7 +31,8 @@ T = TypeVar("T")
 _lock = Lock()
 _limits = [THREADS.value]
 """What the user chose, and then what is left to a job of each call of `in_parallel` that runs."""
-_interrupted: ContextVar[Event | None] = ContextVar("interrupted", default=None)
+_interrupted: ContextVar[tuple[Event, ...]] = ContextVar("interrupted", default=())
+"""Of the calls of `in_parallel` that a job belongs to, one within the other: whether each was interrupted."""
 
 
 def threads() -> int:
@@ -105,9 +106,10 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
         return []
     at_once = min(len(work), threads or _limits[0])
     stop = Event()
+    all_stops = (*_interrupted.get(), stop)
 
     def run(job: Callable[[], T]) -> T:
-        _interrupted.set(stop)
+        _interrupted.set(all_stops)
         check_interrupt()
         return job()
 
@@ -126,8 +128,7 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
 
 def check_interrupt() -> None:
     """Raises KeyboardInterrupt in a job whose caller was interrupted."""
-    stop = _interrupted.get()
-    if stop is not None and stop.is_set():
+    if any(stop.is_set() for stop in _interrupted.get()):
         raise KeyboardInterrupt
 
 

@@ -132,6 +132,22 @@ def test_interrupt_ends_all_trainings_and_keeps_what_they_have() -> None:
     assert len(models[2].history.loss) == 0
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_ends_trainings_that_jobs_began_in_parallel() -> None:
+    models = networks(3)
+    inner = trainings(models[1:], epochs=10**7)
+    interrupted = partial(models[0].fit, X, LABELS, epochs=10**7, callbacks=[Interrupt()])
+    outer: list[Callable[[], object]] = [partial(in_parallel, inner, 2), interrupted]
+
+    began = monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(outer, 2)
+
+    assert monotonic() - began < 60
+    assert all(np.isfinite(each.parameters).all() for each in models)
+
+
 def test_threads_of_blas_follow() -> None:
     with use_threads(1):
         assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
