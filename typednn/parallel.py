@@ -28,6 +28,9 @@ from typednn.settings import check_count
 
 T = TypeVar("T")
 
+LOOK = 0.05
+"""After so many seconds who waits looks up: it sleeps on if Ctrl-C comes just before it falls asleep."""
+
 _lock = Lock()
 _limits = [THREADS.value]
 """What the user chose, and then what is left to a job of each call of `in_parallel` that runs."""
@@ -116,7 +119,8 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
     with _shared(at_once), ThreadPoolExecutor(at_once) as pool:
         try:
             futures = [pool.submit(run, job) for job in work]
-            wait(futures)
+            while wait(futures, LOOK).not_done:
+                pass
         except KeyboardInterrupt:
             stop.set()
             raise
