@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
+
 from benchmarks import cold_start, contests, targets
 from benchmarks.machine import Limits
-from benchmarks.networks import HAND_WRITTEN, PREDICTED
+from benchmarks.networks import HAND_WRITTEN, PREDICTED, Architecture, Task
+from benchmarks.ours import LayersTrainer, TextbookTrainer
 from benchmarks.peers import CLASSIC_PEERS, PREDICTORS
 from benchmarks.report import Section, ratio_row, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
-from benchmarks.timing import compare
+from benchmarks.textbook import IdleLayer
+from benchmarks.timing import Contestant, compare
 from benchmarks.training_sections import training_table
 
 
@@ -20,10 +25,27 @@ def doors_section(settings: Settings, _limits: Limits) -> Section:
         section.text.append("The loop written by hand over a list of layers, a step for each sample:")
         goals = targets.HAND_WRITTEN
         training_table(section, settings, dtype, HAND_WRITTEN, contests.hand_written, CLASSIC_PEERS, goals, 3)
+        section.text.append(limit_of_loop(settings, HAND_WRITTEN[0], dtype))
         section.text.append("The prediction of one sample:")
         section.text.append(prediction_table(section, settings, dtype))
     section.text.append(cold_start_table(section, settings))
     return section
+
+
+def limit_of_loop(settings: Settings, architecture: Architecture, dtype: str) -> str:
+    """How much faster than the textbook's any layers can be, in a loop written in Python."""
+    task, steps = Task(architecture, dtype), 256
+    book, pairs = TextbookTrainer(task), itertools.pairwise((1, *architecture.lengths))
+    idle = LayersTrainer(task, [IdleLayer(*pair, task.dtype) for pair in pairs])
+    contestants = [
+        Contestant(name, partial(trainer.train, steps), steps, book.reset)
+        for name, trainer in (("textbook", book), ("idle", idle))
+    ]
+    ratio = compare(contestants, settings.budget(3)).ratio("textbook", "idle")
+    return (
+        f"With layers that compute nothing, the loop on {architecture.name} is {number(ratio)} times as fast "
+        "as with those of the textbook: the rest is what Python takes between the layers."
+    )
 
 
 def prediction_table(section: Section, settings: Settings, dtype: str) -> str:

@@ -108,6 +108,26 @@ class OutputLayer(TrainableLayer):
         self.dLdW = np.outer(self.dLda, self.previous.h)
 
 
+class IdleLayer:
+    """A layer that computes nothing: what the loop written by hand takes by itself."""
+
+    def __init__(self, n_prev: int, n: int, dtype: np.dtype[Any]) -> None:
+        self.W, self.dLdW = np.zeros((n, n_prev), dtype), np.zeros((n, n_prev), dtype)
+        self.Bias, self.dLda = np.zeros((1, n), dtype), np.zeros((n, 1), dtype)
+
+    def put_values(self, values: Array) -> None:
+        pass
+
+    def set_actual(self, actual: Array) -> None:
+        pass
+
+    def forward(self) -> None:
+        pass
+
+    def backward(self) -> None:
+        pass
+
+
 def attached(lengths: tuple[int, ...], activations: tuple[str, ...], lossname: str) -> list[Any]:
     """The layers of a network, the input layer first."""
     ANN: list[Any] = [InputLayer(lengths[0])]
