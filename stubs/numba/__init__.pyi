@@ -5,6 +5,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numba import types as types
+from numba.core.compiler import CompilerBase
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -23,4 +24,5 @@ def njit(
     no_cfunc_wrapper: bool = ...,
     no_cpython_wrapper: bool = ...,
     _nrt: bool = ...,
+    pipeline_class: type[CompilerBase] | None = ...,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...

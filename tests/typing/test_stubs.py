@@ -26,6 +26,7 @@ INSIDE = {
         "cache",
         "jit",
         "loops",
+        "pipeline",
         "products",
         "routines",
         "symbols",

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled.cache import File
 from typednn_kernels.compiled.jit import CACHE
 from typednn_kernels.compiled.loops import Formula, Operand, write_loop
+from typednn_kernels.compiled.pipeline import Library
 from typednn_kernels.compiled.views import PYTHON_ONLY
 from typednn_kernels.recordings import Recording
 
@@ -114,7 +116,7 @@ class ByAddress:
         with global_compiler_lock:
             kept = file.read()
             if kept is None:
-                library = codegen.create_library(self.name)
+                library: JITCodeLibrary = Library(codegen, self.name)
                 library.enable_object_caching()
                 module = library.create_ir_module(self.name)
                 write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)

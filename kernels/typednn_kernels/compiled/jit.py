@@ -5,8 +5,8 @@
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 - `routine`: one that is compiled by itself and called by address, from threads too.
 
-Numba is imported by this module and by `addresses`, `cache`, `loops`, `products`, `routines`, `teams`,
-`threads` and `views` alone.
+Numba is imported by this module and by `addresses`, `cache`, `loops`, `pipeline`, `products`, `routines`,
+`teams`, `threads` and `views` alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numba.core.dispatcher import Dispatcher
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import cache_folder, keep
+from typednn_kernels.compiled.pipeline import Pipeline
 from typednn_kernels.compiled.routines import called_by_address, dtype_among, routines_of
 
 P = ParamSpec("P")
@@ -27,7 +28,14 @@ R = TypeVar("R")
 
 CACHE = cache_folder()
 
-_compiled = partial(numba.njit, error_model="numpy", fastmath={"contract"}, no_cfunc_wrapper=True, _nrt=False)
+_compiled = partial(
+    numba.njit,
+    error_model="numpy",
+    fastmath={"contract"},
+    no_cfunc_wrapper=True,
+    _nrt=False,
+    pipeline_class=Pipeline,
+)
 """Compiles a function for the dtypes of a call at its first call with them.
 
 `_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.

@@ -35,7 +35,7 @@ from typednn_kernels.compiled.symbols import (
     write,
     write_all,
 )
-from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, widen
+from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, field, widen
 from typednn_kernels.elementary import where
 
 Formula: TypeAlias = Callable[..., Number]
@@ -300,9 +300,7 @@ class Operand:
     ) -> Operand:
         """The operand for an argument of a kernel."""
         is_array = isinstance(kind, types.Array)
-        return cls(
-            builder, value, context.make_array(kind)(context, builder, value).data if is_array else None
-        )
+        return cls(builder, value, field(context, builder, kind, value, "data") if is_array else None)
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""

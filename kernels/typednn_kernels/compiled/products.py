@@ -29,7 +29,7 @@ from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
-from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed
+from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed, field
 
 PANEL = 3
 """Vectors in a row of a tile."""
@@ -429,7 +429,7 @@ def _multiply(
             each.value if each.data is None else each.data for each in operands
         )
         real, module = context.get_value_type(kinds[3].dtype), builder.module
-        biases = context.make_array(kinds[9])(context, builder, values[9]).nitems
+        biases = field(context, builder, kinds[9], values[9], "nitems")
         biased = builder.icmp_signed(">", biases, INDEX(0))
         huge = builder.and_(blas, builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE)))
         with builder.if_else(huge, likely=False) as (yes, no):

@@ -7,6 +7,7 @@ checked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
@@ -18,7 +19,7 @@ from numba.core import cgutils, config
 from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled.symbols import Number, Symbol
@@ -43,31 +44,45 @@ def widen(function: llvm.Function) -> None:
         set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
 
 
+def field(
+    context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value, name: str
+) -> llvm.Value:
+    """A field of an array in machine code. `make_array` would lay the array in memory, for LLVM to undo."""
+    return builder.extract_value(array, context.data_model_manager[kind].get_field_position(name))
+
+
 def _view(
     context: BaseContext,
     builder: llvm.IRBuilder,
-    kind: types.Type,
+    kind: types.Array,
     data: llvm.Value,
     shape: Sequence[llvm.Value],
 ) -> llvm.Value:
-    array = context.make_array(kind)(context, builder)
-    size = context.get_constant(types.intp, context.get_abi_sizeof(data.type.pointee))
+    place = context.data_model_manager[kind].get_field_position
+    size = context.get_constant(types.intp, as_dtype(kind.dtype).itemsize)
     strides = [*(builder.mul(size, each) for each in shape[1:]), size]
-    populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
-    return array._getvalue()
+    array: llvm.Value = llvm.Constant(context.get_value_type(kind), None)
+    for name, value in ("data", data), ("itemsize", size), ("nitems", reduce(builder.mul, shape)):
+        array = builder.insert_value(array, value, place(name))
+    for name, values in ("shape", shape), ("strides", strides):
+        for i, value in enumerate(values):
+            array = builder.insert_value(array, value, [place(name), i])
+    return array
 
 
 def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
+    part = types.Array(array.dtype, len(shape), "C")
+
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         widen(builder.function)
         array, start, *shape = values
-        data = context.make_array(signature.args[0])(context, builder, array).data
+        data = field(context, builder, signature.args[0], array, "data")
         first = builder.gep(data, [start], inbounds=True)
-        return _view(context, builder, signature.return_type, first, shape)
+        return _view(context, builder, part, first, shape)
 
-    return types.Array(array.dtype, len(shape), "C")(array, start, *shape), generate
+    return part(array, start, *shape), generate
 
 
 def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
@@ -79,14 +94,16 @@ def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type
 
 
 def _scratch(_context: object, like: types.Array) -> _Typed:
+    vector = types.Array(like.dtype, 1, "C")
+
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, _values: object
+        context: BaseContext, builder: llvm.IRBuilder, _signature: object, _values: object
     ) -> llvm.Value:
         places = context.get_constant(types.intp, PLACES)
         data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), places)
-        return _view(context, builder, signature.return_type, data, [places])
+        return _view(context, builder, vector, data, [places])
 
-    return types.Array(like.dtype, 1, "C")(like), generate
+    return vector(like), generate
 
 
 if TYPE_CHECKING or PYTHON_ONLY:
@@ -141,26 +158,27 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
         start, *shape = place(layout[k], *numbers)
         return vector[start : start + prod(shape)].reshape(shape)
 
-    def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
-    ) -> llvm.Value:
-        widen(builder.function)
-        vector, layout, k, packed = values
-        numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
-        table = context.make_array(signature.args[1])(context, builder, layout).data
-        row = [
-            Symbol(builder, builder.load(builder.gep(table, [builder.add(first, k.type(column))])))
-            for first in [builder.mul(k, k.type(FROZEN + 1))]
-            for column in range(FROZEN + 1)
-        ]
-        start, *shape = (row[0].peer(each).value for each in place(row, *numbers))
-        data = context.make_array(signature.args[0])(context, builder, vector).data
-        return _view(context, builder, signature.return_type, builder.gep(data, [start]), shape)
-
     def typer(
         _context: object, vector: types.Array, layout: types.Type, _k: types.Type, *numbers: types.Type
     ) -> _Typed:
         result = types.Array(vector.dtype, dimensions, "C")
+
+        def generate(
+            context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
+            widen(builder.function)
+            vector, layout, k, packed = values
+            numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
+            table = field(context, builder, signature.args[1], layout, "data")
+            row = [
+                Symbol(builder, builder.load(builder.gep(table, [builder.add(first, k.type(column))])))
+                for first in [builder.mul(k, k.type(FROZEN + 1))]
+                for column in range(FROZEN + 1)
+            ]
+            start, *shape = (row[0].peer(each).value for each in place(row, *numbers))
+            data = field(context, builder, signature.args[0], vector, "data")
+            return _view(context, builder, result, builder.gep(data, [start]), shape)
+
         integers = types.StarArgTuple([types.intp] * len(numbers))
         return result(vector, layout, types.intp, integers), generate
 
