@@ -153,6 +153,18 @@ def by_rows(place: Callable[..., tuple[Number, Number, Number]]) -> RowsView:
     return cast("RowsView", _by_layout(place, 2))
 
 
+class _Row:
+    """A row of a layout; a column is read when a formula asks for it."""
+
+    def __init__(self, builder: llvm.IRBuilder, address: llvm.Value) -> None:
+        self.builder: llvm.IRBuilder = builder
+        self.address: llvm.Value = address
+
+    def __getitem__(self, column: int) -> Symbol:
+        place = self.builder.gep(self.address, [llvm.IntType(64)(column)])
+        return Symbol(self.builder, self.builder.load(place))
+
+
 def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
     def python(vector: Vector[F], layout: Layout, k: int, *numbers: int) -> Number:
         start, *shape = place(layout[k], *numbers)
@@ -170,12 +182,8 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
             vector, layout, k, packed = values
             numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
             table = field(context, builder, signature.args[1], layout, "data")
-            row = [
-                Symbol(builder, builder.load(builder.gep(table, [builder.add(first, k.type(column))])))
-                for first in [builder.mul(k, k.type(FROZEN + 1))]
-                for column in range(FROZEN + 1)
-            ]
-            start, *shape = (row[0].peer(each).value for each in place(row, *numbers))
+            row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
+            start, *shape = (Symbol(builder, k).peer(each).value for each in place(row, *numbers))
             data = field(context, builder, signature.args[0], vector, "data")
             return _view(context, builder, result, builder.gep(data, [start]), shape)
 
