@@ -373,26 +373,39 @@ def _chosen(formulas: Sequence[Formula | None], others: Others | None, code: int
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
     """Goes through the index of n steps that are independent of each other: by each loop that it writes.
 
-    A few steps are taken one by one; of more, whole blocks in vectors, and what is left in masked vectors.
+    Where vectors can be masked, whole blocks are taken in vectors and what is left in masked ones, but a few
+    steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
     """
     widen(builder.function)
-    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
     independent = _Distinct.of(builder.module, lambda _: ())
+    if not MASKS:
+        yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
+        return
+    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
+    masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
+    blocks = builder.and_(n, n.type(-BLOCK))
     with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
-        with few, cgutils.for_range(builder, n) as loop:
-            yield loop.index
-        _describe(loop, {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes})
+        with few:
+            yield from _loop(builder, n.type(0), n, one_by_one)
         with many:
-            blocks = builder.and_(n, n.type(-BLOCK)) if MASKS else n
-            with cgutils.for_range(builder, blocks) as loop:
-                yield loop.index
-            _mark(loop, independent)
-            _describe(loop, {"parallel_accesses": independent})
-            if MASKS:
-                with cgutils.for_range(builder, n, blocks) as loop:
-                    yield loop.index
-                _mark(loop, independent)
-                _describe(loop, {"parallel_accesses": independent, "vectorize.predicate.enable": yes})
+            yield from _loop(builder, n.type(0), blocks, {"parallel_accesses": independent}, independent)
+            yield from _loop(builder, blocks, n, masked, independent)
+
+
+def _loop(
+    builder: llvm.IRBuilder,
+    start: llvm.Value,
+    stop: llvm.Value,
+    hints: Mapping[str, llvm.Value],
+    independent: llvm.MDValue | None = None,
+) -> Iterator[llvm.Value]:
+    """A loop, whose loads and stores are named as independent, and what LLVM is told about it."""
+    with cgutils.for_range(builder, stop, start) as loop:
+        yield loop.index
+    if independent is not None:
+        _mark(loop, independent)
+    _describe(loop, hints)
 
 
 def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
