@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -497,4 +498,4 @@ def _each(formula: Callable[..., None], blocks: list[tuple[Array, ...]]) -> None
 
 
 def _sum(formula: Callable[..., Any], blocks: list[tuple[Array, ...]], losses: Array, divisor: int) -> None:
-    losses[0] = sum(formula(*block) for block in blocks) / divisor
+    losses[0] = fsum(formula(*block) for block in blocks) / divisor

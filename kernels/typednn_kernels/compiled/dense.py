@@ -14,6 +14,9 @@ from typednn_kernels.compiled.products import product
 from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
 
+STREAMED = 1 << 21
+"""So many weights at least for each thread, where each is read once: one alone takes nearly all there is."""
+
 scaled: Loop = elementwise(lambda x, factor: x * factor)
 copies: Loop = elementwise(lambda x: x)
 added: Loop = elementwise(lambda x, y: x + y)
@@ -128,7 +131,6 @@ def some_signals(
 
 all_pre_activations: Callable[..., int] = divided(some_pre_activations)
 all_weight_gradients: Callable[..., int] = divided(some_weight_gradients)
-all_signals: Callable[..., int] = divided(some_signals)
 
 
 @routine
@@ -137,7 +139,7 @@ def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row
     samples, (n, m) = x.shape[0], W.shape
     x_flat, W_flat = piece(x, 0, x.size), piece(W, 0, W.size)
     if samples == 1 and bias.size > 0:
-        all_pre_activations(n, 1 + LEAST // m, x_flat, W_flat, bias, piece(a, 0, n))
+        all_pre_activations(n, max(1, STREAMED // m), x_flat, W_flat, bias, piece(a, 0, n))
     else:
         product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, a, a_row, blas)
 
@@ -151,7 +153,7 @@ def backpropagate_rows(
     signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
     result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
     if samples == 1:
-        all_signals(count, 1 + LEAST // n, signals, W_flat, result, m)
+        some_signals(0, 0, count, signals, W_flat, result, m)
     else:
         product(samples, count, n, signals, n, False, W_flat, m, False, nothing, result, m, blas)
 

@@ -24,7 +24,7 @@ from typednn_kernels.compiled.routines import ROUTINES
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 from typednn_kernels.cores import THREADS
 
-LEAST = 1 << 18
+LEAST = 1 << 19
 """So many numbers at least for each thread: fewer are done in the time that it takes to make one."""
 
 
