@@ -28,7 +28,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled.cache import File
 from typednn_kernels.compiled.jit import CACHE
 from typednn_kernels.compiled.loops import Formula, Operand, write_loop
-from typednn_kernels.compiled.pipeline import Library
+from typednn_kernels.compiled.pipeline import _Library
 from typednn_kernels.compiled.views import PYTHON_ONLY
 from typednn_kernels.recordings import Recording
 
@@ -116,7 +116,7 @@ class ByAddress:
         with global_compiler_lock:
             kept = file.read()
             if kept is None:
-                library: JITCodeLibrary = Library(codegen, self.name)
+                library: JITCodeLibrary = _Library(codegen, self.name)
                 library.enable_object_caching()
                 module = library.create_ir_module(self.name)
                 write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)

@@ -20,7 +20,7 @@ from numba.core.dispatcher import Dispatcher
 from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import cache_folder, keep
-from typednn_kernels.compiled.pipeline import Pipeline
+from typednn_kernels.compiled.pipeline import _PIPELINE
 from typednn_kernels.compiled.routines import called_by_address, dtype_among, routines_of
 
 P = ParamSpec("P")
@@ -34,7 +34,7 @@ _compiled = partial(
     fastmath={"contract"},
     no_cfunc_wrapper=True,
     _nrt=False,
-    pipeline_class=Pipeline,
+    pipeline_class=_PIPELINE,
 )
 """Compiles a function for the dtypes of a call at its first call with them.
 

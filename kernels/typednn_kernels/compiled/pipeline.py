@@ -33,7 +33,7 @@ UNUSED = frozenset(
 """Passes for what kernels do not contain: closures, raised errors, literal types, whole-array expressions."""
 
 
-class Library(JITCodeLibrary):
+class _Library(JITCodeLibrary):
     """Machine code that LLVM optimises once, as a whole.
 
     numba has each function optimised before, and the whole module twice, to find reference counts.
@@ -51,7 +51,7 @@ KERNELS: dict[Callable[..., object], FunctionIR] = {}
 """What kernels are before numba knows types, with the kernels that they call in place."""
 
 
-class Inliner(InlineWorker):
+class _Inliner(InlineWorker):
     """Puts kernels in the place of their calls, each a copy of what is made once."""
 
     def __init__(self, like: InlineWorker) -> None:
@@ -66,8 +66,8 @@ class Inliner(InlineWorker):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class KernelInlining(InlineInlinables):
-    """numba's inlining, by an `Inliner`."""
+class _KernelInlining(InlineInlinables):
+    """numba's inlining, by an `_Inliner`."""
 
     _name = "kernel_inlining"
 
@@ -80,18 +80,18 @@ class KernelInlining(InlineInlinables):
         expr: Expr,
         inline_worker: InlineWorker,
     ) -> bool:
-        return super()._do_work(state, work_list, block, i, expr, Inliner(inline_worker))
+        return super()._do_work(state, work_list, block, i, expr, _Inliner(inline_worker))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class KernelLowering(NativeLowering):
-    """numba's lowering to LLVM, into a `Library`."""
+class _KernelLowering(NativeLowering):
+    """numba's lowering to LLVM, into a `_Library`."""
 
     _name = "kernel_lowering"
 
     def run_pass(self, state: StateDict) -> bool:
         """Lowers a function and has LLVM compile it."""
-        state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return super().run_pass(state)
 
@@ -100,8 +100,8 @@ def adapted(passes: PassManager) -> PassManager:
     """A pipeline of numba without the passes that have nothing to do for kernels, and with those for them."""
     chosen = [each for each in passes.passes if each[0].name() not in UNUSED]
     instead: dict[type[CompilerPass], type[CompilerPass]] = {
-        InlineInlinables: KernelInlining,
-        NativeLowering: KernelLowering,
+        InlineInlinables: _KernelInlining,
+        NativeLowering: _KernelLowering,
     }
     passes.passes = [(instead.get(each, each), description) for each, description in chosen]
     passes.finalize()
@@ -113,9 +113,13 @@ def untyped(state: StateDict) -> PassManager:
     return adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
-class Pipeline(CompilerBase):
+class _Pipeline(CompilerBase):
     """How numba compiles entries, routines and reductions."""
 
     def define_pipelines(self) -> list[PassManager]:
         """The one pipeline."""
         return [adapted(DefaultPassBuilder.define_nopython_pipeline(self.state))]
+
+
+_PIPELINE: type[CompilerBase] = _Pipeline
+"""What decorators are told."""
