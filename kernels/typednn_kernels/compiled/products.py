@@ -45,7 +45,7 @@ DEPTH = (24 << 10) // (PANEL * VECTOR)
 BLOCK, STRIP = 256 << 10, 4
 """Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
 HUGE = 1 << 30
-"""From so many multiplications on BLAS is faster, which copies x as well."""
+"""From so many multiplications on BLAS is faster in a single pass, with threads of its own."""
 COPIED, TALL, BROAD = 1 << 15, 64, 256
 """Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
 which on it is packed, if it is multiplied by so many columns of y."""

@@ -39,6 +39,9 @@ LAYOUTS = {
     "dropout": layout_of(WIDE, ACTIVATIONS, dropouts=[0, ALL // 3, ALL // 2, 0]),
     "all samples": layout_of(LONG, ACTIVATIONS, [NONE, BATCH, NONE, NONE], [0, ALL // 3, 0, 0]),
     "all units": layout_of(WIDE, ACTIVATIONS, [NONE, LAYER, NONE, NONE], [0, 0, ALL // 3, 0]),
+    "fewer units than threads": layout_of(
+        (3200, 50, 3, 7), ACTIVATIONS, [NONE, NONE, BATCH, NONE], [0, 0, ALL // 3, 0]
+    ),
 }
 BATCH_SIZE, SAMPLES = 61, 900
 """The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
@@ -173,4 +176,4 @@ def test_what_is_divided_by_units() -> None:
         )
     ]
 
-    assert found == [True, False, True, True, False, False, False]
+    assert found == [True, False, True, True, False, True, False, False]
