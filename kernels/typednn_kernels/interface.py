@@ -213,7 +213,8 @@ class Kernels(Protocol):
         one for each part of the parameters that is trained, and `penalties` what belongs to it; `states` is
         what the rule remembers, with as many columns as the gradient has numbers. The loss of a batch is the
         mean of its samples' losses, each times its weight: `sample_weights` has one for each row of x, or
-        none at all. Before a step of which the loss, or the length of the gradient, or that times the
-        learning rate, or a moving average, is not finite, the training ends; the losses from there on are
-        NaN. The last numbers of `dLda` are the moving averages before the step that was made last.
+        none at all. Before a step of which the loss, or a moving average, is not finite, or the bound of
+        Schwarz's inequality on the length of the gradient (the length of all error signals times that of all
+        inputs), or that times the learning rate, the training ends; the losses from there on are NaN. The
+        gradient is that of the last step. The last numbers of `dLda` are the moving averages before it.
         """

@@ -26,6 +26,7 @@ INSIDE = {
         "cache",
         "jit",
         "loops",
+        "packing",
         "pipeline",
         "products",
         "routines",

@@ -26,14 +26,17 @@ from typednn_kernels.compiled.network import (
     error_from_targets,
     gradient_from_signals,
     inputs,
+    rectangle,
     share_of,
     some_units,
-    squares_of_gradient,
+    squares_of_inputs,
+    squares_of_signals,
     unit_count,
 )
 from typednn_kernels.compiled.output import some_losses
+from typednn_kernels.compiled.products import DEPTH
 from typednn_kernels.compiled.teams import meet, team
-from typednn_kernels.compiled.updates import norm_scale, update
+from typednn_kernels.compiled.updates import is_plain_throughout, norm_scale, update
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
 from typednn_kernels.normalizations import LAYER
@@ -103,15 +106,16 @@ def update_share(
     scale: F,
     part: int,
     parts: int,
+    weights_too: bool,
 ) -> None:
     """The update of the units whose gradients a thread has computed: their weights, biases and gains."""
-    ranges = 1 if parts == 1 else 3 * (layout.shape[0] - 1)
-    for i in range(ranges):
+    at_once = parts == 1 and weights_too
+    for i in range(1 if at_once else 3 * (layout.shape[0] - 1)):
         start, size = 0, parameters.size
-        if parts > 1:
+        if not at_once:
             k, m = 1 + i // 3, layout[1 + i // 3, PREVIOUS]
             first, count = share_of(layout[k, LENGTH], part, parts)
-            start, size = layout[k, WEIGHTS] + first * m, count * m
+            start, size = layout[k, WEIGHTS] + first * m, count * m if weights_too else 0
             if i % 3 == 1:
                 start, size = layout[k, BIASES] + first, count
             elif i % 3 == 2:
@@ -152,14 +156,11 @@ def ascend_share(
     """The part of one thread in the activations of a batch: of its own samples, or, within, of its units."""
     last = layout.shape[0] - 1
     for k in range(last + 1):
-        n = layout[k, LENGTH]
         if by_units and k > 0:
             meet(meeting)
-        if by_units and 0 < k < last:
-            unit, width = share_of(n, part, parts)
-            ascend_layer(parameters, layout, key, k, a, h, samples, 0, samples, unit, width, False)
-        elif own > 0 and (k > 0 or layout[0, ACTIVATION] != NONE):
-            ascend_layer(parameters, layout, key, k, a, h, samples, low, own, 0, n, False)
+        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
+        if count > 0 and (k > 0 or layout[0, ACTIVATION] != NONE):
+            ascend_layer(parameters, layout, key, k, a, h, samples, first, count, unit, width, False)
 
 
 @kernel
@@ -224,11 +225,9 @@ def descend_share(
 ) -> None:
     """The part of one thread in the error signals below."""
     for k in range(layout.shape[0] - 2, 0, -1):
-        first, count, unit, width = low, own, 0, layout[k, LENGTH]
         if by_units:
             meet(meeting)
-            first, count = 0, samples
-            unit, width = share_of(width, part, parts)
+        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
         if count > 0:
             descend_layer(
                 parameters,
@@ -274,7 +273,8 @@ def train_share(
     gradient: Vector[F],
     states: Matrix[F],
     losses: Vector[F],
-    sums: Vector[F],
+    inputs_of: Vector[F],
+    signals_of: Vector[F],
 ) -> None:
     """The part of one thread in all steps."""
     several = parts > 1 and is_divided_by_units(layout, gradient.size, batch_size)
@@ -321,22 +321,34 @@ def train_share(
             own,
             by_units,
         )
-        meet(meeting)
-        gradient_from_signals(layout, a, h, dLda, gradient, samples, part, parts, False)
         nothing = parameters.dtype.type(0) * (total(0, own, own_losses) + total(0, count, averages))  # or NaN
-        sums[part] = nothing + squares_of_gradient(layout, gradient, part, parts)
+        inputs_of[part] = squares_of_inputs(layout, h, samples, low, own, part, parts, by_units)
+        signals_of[part] = nothing + squares_of_signals(
+            layout, dLda, samples, low, own, part, parts, by_units
+        )
         meet(meeting)
         step = first // batch_size
         farthest = max(coefficients[step, FIRST], one)
-        length = farthest * sqrt(total(0, parts, sums))
-        if not isfinite(length):
+        # What the length of the gradient does not exceed: see Schwarz's inequality.
+        ones = parameters.dtype.type(samples * unit_count(layout))
+        longest = farthest * (sqrt(total(0, parts, signals_of)) * sqrt(ones + total(0, parts, inputs_of)))
+        if not isfinite(longest):
             if part == 0:
                 for i in range(first, order.size):
                     losses[i] = nan
             copies(0, count, kept, averages)
             break
+        direct = samples <= DEPTH and first + samples < order.size
+        if direct and is_plain_throughout(gradient.size, rule, segments, penalties, coefficients, step):
+            factor, by_weights = -coefficients[step, FIRST], trainable
+        else:
+            direct, factor, by_weights = False, one, gradient
+        gradient_from_signals(
+            layout, a, h, dLda, gradient, factor, direct, by_weights, samples, part, parts, False
+        )
         scale = one
         if coefficients[step, CLIP_NORM] < np.inf:
+            meet(meeting)
             scale = norm_scale(trainable, gradient, segments, penalties, coefficients[step, CLIP_NORM])
             meet(meeting)
         update_share(
@@ -352,6 +364,7 @@ def train_share(
             scale,
             part,
             parts,
+            not direct,
         )
         meet(meeting)
         key += 1
@@ -406,5 +419,6 @@ def train_batches(
         gradient,
         states,
         losses,
+        scratch(gradient),
         scratch(gradient),
     )

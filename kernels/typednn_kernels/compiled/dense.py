@@ -141,7 +141,8 @@ def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row
     if samples == 1 and bias.size > 0:
         all_pre_activations(n, max(1, STREAMED // m), x_flat, W_flat, bias, piece(a, 0, n))
     else:
-        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, a, a_row, blas)
+        one = W.dtype.type(1)
+        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, blas)
 
 
 @routine
@@ -155,21 +156,30 @@ def backpropagate_rows(
     if samples == 1:
         some_signals(0, 0, count, signals, W_flat, result, m)
     else:
-        product(samples, count, n, signals, n, False, W_flat, m, False, nothing, result, m, blas)
+        one = W.dtype.type(1)
+        product(samples, count, n, signals, n, False, W_flat, m, False, nothing, one, False, result, m, blas)
 
 
 @routine
 def outer_rows(
-    dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F], first: int, count: int, blas: bool
+    dLda: Matrix[F],
+    h_prev: Matrix[F],
+    factor: F,
+    added: bool,
+    result: Matrix[F],
+    first: int,
+    count: int,
+    blas: bool,
 ) -> None:
-    """dLdW = dLda^T h_prev, of `count` units from `first` on."""
-    samples, (n, m) = dLda.shape[0], dLdW.shape
+    """factor dLda^T h_prev, of `count` units from `first` on; it may be `added` to the result."""
+    samples, (n, m) = dLda.shape[0], result.shape
     signals, inputs = piece(dLda, first, dLda.size - first), piece(h_prev, 0, h_prev.size)
-    part = piece(dLdW, first * m, count * m)
-    if samples == 1:
+    part = piece(result, first * m, count * m)
+    if samples == 1 and not added:
         all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), inputs, part)
     else:
-        product(count, m, samples, signals, n, True, inputs, m, False, piece(part, 0, 0), part, m, blas)
+        nothing = piece(part, 0, 0)
+        product(count, m, samples, signals, n, True, inputs, m, False, nothing, factor, added, part, m, blas)
 
 
 @routine
@@ -190,7 +200,7 @@ def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
 @entry
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
-    outer_rows(dLda, h_prev, dLdW, 0, dLdW.shape[0], True)
+    outer_rows(dLda, h_prev, dLdW.dtype.type(1), False, dLdW, 0, dLdW.shape[0], True)
 
 
 @entry

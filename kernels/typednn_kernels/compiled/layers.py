@@ -92,7 +92,7 @@ def descend(
     else:
         backpropagate_rows(dLda_next, W_next, piece(dLdh, 0, dLdh.size), 0, n, True)
         product_rows(activation, a, h, dLdh, dLda)
-        outer_rows(dLda, h_prev, dLdW, 0, n, True)
+        outer_rows(dLda, h_prev, a.dtype.type(1), False, dLdW, 0, n, True)
 
 
 @entry
@@ -116,4 +116,4 @@ def descend_from_targets(
         some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
     else:
         error_rows(loss, activation, a, y, t, dLdy, dLda)
-        outer_rows(dLda, h_prev, dLdW, 0, n, True)
+        outer_rows(dLda, h_prev, a.dtype.type(1), False, dLdW, 0, n, True)

@@ -351,12 +351,18 @@ def gradient_from_signals(
     h: Vector[F],
     dLda: Vector[F],
     gradient: Vector[F],
+    factor: F,
+    added: bool,
+    by_weights: Vector[F],
     samples: int,
     part: int,
     parts: int,
     blas: bool,
 ) -> None:
-    """The gradients that `descend_layer` leaves, for one of the equal parts of each layer."""
+    """The gradients that `descend_layer` leaves, for one of the equal parts of each layer.
+
+    Those by weights go to a vector of their own, times a factor, and may be `added` to what is there.
+    """
     n_units = unit_count(layout)
     for k in range(layout.shape[0] - 1, 0, -1):
         n = layout[k, LENGTH]
@@ -369,26 +375,69 @@ def gradient_from_signals(
             outer_rows(
                 normalized(dLda, layout, k, samples, n_units),
                 block(h, layout, k - 1, samples),
-                weights(gradient, layout, k),
+                factor,
+                added,
+                weights(by_weights, layout, k),
                 first,
                 count,
                 blas,
             )
 
 
+@kernel
+def rectangle(
+    layout: Layout, k: int, samples: int, low: int, own: int, part: int, parts: int, by_units: bool
+) -> tuple[int, int, int, int]:
+    """The part of one thread in the activations of layer k: its first sample and how many, and so its units.
+
+    All units of its `own` samples, or, of a hidden layer, all samples of some units.
+    """
+    first, count, unit, width = low, own, 0, layout[k, LENGTH]
+    if by_units and 0 < k < layout.shape[0] - 1:
+        first, count = 0, samples
+        unit, width = share_of(width, part, parts)
+    return first, count, unit, width
+
+
+@kernel
+def with_squares(total: F, x: Vector[F], n: int, count: int, width: int) -> F:
+    """A total plus the sum of squares of `width` numbers of each of `count` rows of n."""
+    size, step = extent(n, count, width)
+    for start in range(0, count * n, step):
+        numbers = piece(x, start, size)
+        total += inner(0, size, numbers, numbers)
+    return total
+
+
 @routine
-def squares_of_gradient(layout: Layout, gradient: Vector[F], part: int, parts: int) -> F:
-    """The sum of squares of all gradients of one of the equal parts of each layer."""
-    result = gradient.dtype.type(0)
+def squares_of_inputs(
+    layout: Layout, h: Vector[F], samples: int, low: int, own: int, part: int, parts: int, by_units: bool
+) -> F:
+    """The sum of squares of what layers take from those below, of the part of one thread."""
+    result = h.dtype.type(0)
+    for k in range(layout.shape[0] - 1):
+        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
+        if count > 0:
+            inputs = from_unit(h, layout, k, samples, first, count, unit)
+            result = with_squares(result, inputs, layout[k, LENGTH], count, width)
+    return result
+
+
+@routine
+def squares_of_signals(
+    layout: Layout, dLda: Vector[F], samples: int, low: int, own: int, part: int, parts: int, by_units: bool
+) -> F:
+    """The sum of squares of the error signals, by z, too, of layers that are normalised."""
+    result, n_units = dLda.dtype.type(0), unit_count(layout)
     for k in range(1, layout.shape[0]):
-        m = layout[k, PREVIOUS]
-        first, count = share_of(layout[k, LENGTH], part, parts)
-        by_weights = piece(gradient, layout[k, WEIGHTS] + first * m, count * m)
-        by_biases = some_biases(gradient, layout, k, first, count)
-        result += inner(0, count * m, by_weights, by_weights) + inner(0, count, by_biases, by_biases)
-        if layout[k, NORMALIZATION] != UNNORMALIZED:
-            by_gains = some_gains(gradient, layout, k, first, count)
-            result += inner(0, count, by_gains, by_gains)
+        n = layout[k, LENGTH]
+        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
+        if count > 0:
+            signals = from_unit(dLda, layout, k, samples, first, count, unit)
+            result = with_squares(result, signals, n, count, width)
+            if layout[k, NORMALIZATION] != UNNORMALIZED:
+                by_z = normalized_from_unit(dLda, layout, k, samples, n_units, first, count, unit)
+                result = with_squares(result, by_z, n, count, width)
     return result
 
 
@@ -423,4 +472,5 @@ def backward(
     for k in range(last - 1, 0, -1):
         n = layout[k, LENGTH]
         descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, 0, samples, 0, n, True)
-    gradient_from_signals(layout, a, h, dLda, gradient, samples, 0, 1, True)
+    one = gradient.dtype.type(1)
+    gradient_from_signals(layout, a, h, dLda, gradient, one, False, gradient, samples, 0, 1, True)

@@ -27,6 +27,7 @@ from numba.np.linalg import check_blas_return
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import MASKS, Operand
+from typednn_kernels.compiled.packing import packing, room
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed, field
@@ -49,8 +50,6 @@ HUGE = 1 << 30
 COPIED, TALL, BROAD = 1 << 15, 64, 256
 """Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
 which on it is packed, if it is multiplied by so many columns of y."""
-SQUARE = 16
-"""Bytes of the squares that are transposed at a time."""
 
 
 def _product(
@@ -65,20 +64,25 @@ def _product(
     y_row: llvm.Value,
     y_turned: llvm.Value,
     bias: llvm.Value,
+    factor: llvm.Value,
+    added: llvm.Value,
     out: llvm.Value,
     out_row: llvm.Value,
 ) -> None:
-    """out (m, n) = x (m, k) y (k, n) + bias, which may be none; x and y are given turned, or as they are."""
+    """out (m, n) = factor x (m, k) y (k, n) + bias, which may be none, or out if that is `added`.
+
+    x and y are given turned, or as they are.
+    """
     builder, module, group = code.builder, code.builder.module, _group(code)
     most = BLOCK // (DEPTH * code.itemsize)
-    buffer = _buffer(code, most * DEPTH)
+    buffer = room(code, most * DEPTH)
     zeros = llvm.GlobalVariable(
         module, llvm.ArrayType(code.real, PANEL * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    packed = shared(module, "packed", code.real, "iipibpi", _packed)
-    panels = shared(module, "panels", code.real, "iiipiiipibbpiipi", _panels)
+    packed = packing(code)
+    panels = shared(module, "panels", code.real, "iiipiiipibbrpiipi", _panels)
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
     one = INDEX(1)
@@ -106,7 +110,7 @@ def _product(
 
             with builder.if_then(x_packed):
                 code.repeat(0, rows, group, pack)
-            first = builder.icmp_signed("==", p, INDEX(0))
+            first = builder.and_(builder.icmp_signed("==", p, INDEX(0)), builder.not_(added))
             arguments = (
                 *(rows, n, depth),
                 builder.select(x_packed, buffer, part),
@@ -114,7 +118,7 @@ def _product(
                 builder.select(x_packed, one, step),
                 builder.select(x_packed, INDEX(group), column),
                 builder.select(y_turned, code.at(y, p), code.at(y, (p, y_row))),
-                *(y_row, y_turned, y_copied),
+                *(y_row, y_turned, y_copied, factor),
                 builder.select(first, start, result),
                 builder.select(first, INDEX(0), out_row),
                 builder.select(first, start_column, one),
@@ -132,13 +136,6 @@ def _group(code: _Code) -> int:
     return max(code.lanes, *(rows[0] for rows in HEIGHTS.values()))
 
 
-def _buffer(code: _Code, size: int) -> llvm.Value:
-    """Room for so many numbers, until the function returns."""
-    buffer = code.builder.alloca(code.real, INDEX(size))
-    buffer.align = VECTOR
-    return buffer
-
-
 def _panels(
     code: _Code,
     m: llvm.Value,
@@ -152,18 +149,19 @@ def _panels(
     y_row: llvm.Value,
     turned: llvm.Value,
     copied: llvm.Value,
+    factor: llvm.Value,
     base: llvm.Value,
     base_row: llvm.Value,
     base_column: llvm.Value,
     out: llvm.Value,
     out_row: llvm.Value,
 ) -> None:
-    """out (m, n) = base + x (m, k) y (k, n), k being at most `DEPTH`; y is given as (n, k) if `turned`."""
+    """out (m, n) = base + factor x (m, k) y (k, n), k at most `DEPTH`; y is given as (n, k) if `turned`."""
     builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer = _buffer(code, STRIP * width * DEPTH)
-    packed = shared(module, "packed", code.real, "iipibpi", _packed)
+    buffer = room(code, STRIP * width * DEPTH)
+    packed = packing(code)
     tiles = [
-        shared(module, f"tiles{count}", code.real, "iiipiiipipipi", _tiles_of(count))
+        shared(module, f"tiles{count}", code.real, "iiipiiipirpipi", _tiles_of(count))
         for count in range(1, PANEL + 1)
     ]
 
@@ -182,6 +180,7 @@ def _panels(
                 *(x, x_group, x_row, x_column),
                 builder.select(buffered, code.at(buffer, (first, k)), code.at(part, first)),
                 builder.select(buffered, INDEX(width), y_row),
+                factor,
                 *(code.at(base, (place, base_column)), base_row),
                 *(code.at(out, place), out_row),
             )
@@ -201,7 +200,7 @@ def _panels(
 
 
 def _tiles_of(vectors: int) -> Callable[..., None]:
-    """Writes a panel of so many vectors: out (m, columns) = base + x (m, k) y (k, columns)."""
+    """Writes a panel of so many vectors: out (m, columns) = base + factor x (m, k) y (k, columns)."""
 
     def write(
         code: _Code,
@@ -214,6 +213,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
         x_column: llvm.Value,
         y: llvm.Value,
         y_row: llvm.Value,
+        factor: llvm.Value,
         base: llvm.Value,
         base_row: llvm.Value,
         out: llvm.Value,
@@ -222,6 +222,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
         builder, lanes, group = code.builder, code.lanes, _group(code)
         full = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
         rest = code.mask(builder.sub(columns, INDEX((vectors - 1) * lanes)), lanes)
+        factors = code.filled(factor, code.vector)
 
         def tile(height: int, i: llvm.Value) -> None:
             place = code.whole(i, group)
@@ -231,9 +232,12 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
                 row = [code.load(code.at(y, (p, y_row), v * lanes)) for v in range(vectors)]
                 column = [builder.load(code.at(each, (p, x_column)), typ=code.real) for each in rows]
-                factors = [(code.filled(factor, code.vector), each) for factor in column for each in row]
-                return [code.multiply_add(*each, total) for each, total in zip(factors, sums, strict=True)]
+                pairs = [(code.filled(number, code.vector), each) for number in column for each in row]
+                return [code.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
+            for r in range(height):
+                for v in range(vectors):
+                    code.prefetch(code.at(out, (i, out_row), (r, out_row), v * lanes))
             zeros = [llvm.Constant(code.vector, None)] * height * vectors
             sums = code.repeat(0, k, 1, step, *zeros)
 
@@ -243,7 +247,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
                     mask = last if v == vectors - 1 else None
                     before = code.load(code.at(base, (i, base_row), (r, base_row), v * lanes), mask=mask)
                     after = code.at(out, (i, out_row), (r, out_row), v * lanes)
-                    code.store(builder.fadd(before, total), after, mask)
+                    code.store(code.multiply_add(factors, total, before), after, mask)
 
             if MASKS:
                 finish(rest)
@@ -261,111 +265,6 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
             done = whole
 
     return write
-
-
-def _packed(
-    code: _Code,
-    columns: llvm.Value,
-    k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    turned: llvm.Value,
-    buffer: llvm.Value,
-    width: llvm.Value,
-) -> None:
-    """Writes y (k, columns), given as (columns, k) if `turned`, to a buffer: panels (k, width) one by one.
-
-    The last vector of a row is filled up.
-    """
-    builder, arguments = code.builder, (columns, k, y, y_row, buffer, width)
-    with builder.if_else(turned) as (yes, no):
-        for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
-            with case:
-                builder.call(shared(builder.module, name, code.real, "iipipi", write), arguments)
-
-
-def _copied(
-    code: _Code,
-    columns: llvm.Value,
-    k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    buffer: llvm.Value,
-    width: llvm.Value,
-) -> None:
-    """Writes panels of y (k, columns)."""
-
-    def row(p: llvm.Value) -> None:
-        def panel(_: llvm.Value, first: llvm.Value) -> Sequence[llvm.Value]:
-            source, target = code.at(y, (p, y_row), first), code.at(buffer, (first, k), (p, width))
-
-            def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
-                code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
-
-            code.along(code.smaller(code.builder.sub(columns, first), width), chunk)
-            return [code.builder.add(first, width)]
-
-        code.repeat(0, count, 1, panel, INDEX(0))
-
-    count = code.builder.sdiv(code.builder.sub(code.builder.add(columns, width), INDEX(1)), width)
-    code.repeat(0, k, 1, row)
-
-
-def _transposed(
-    code: _Code,
-    columns: llvm.Value,
-    k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    buffer: llvm.Value,
-    width: llvm.Value,
-) -> None:
-    """Writes panels of y (k, columns) that is given as (columns, k)."""
-    builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
-
-    def vector(j: llvm.Value) -> None:
-        last = builder.sub(builder.sub(columns, INDEX(1)), j)
-        rows = [code.at(y, (builder.add(j, code.smaller(INDEX(r), last)), y_row)) for r in range(lanes)]
-        place = builder.srem(j, width)
-        target = code.at(buffer, (builder.sub(j, place), k), place)
-
-        def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
-            pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
-            for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
-                code.store(column, code.at(target, (builder.add(p, INDEX(r)), width)))
-
-        def rest(p: llvm.Value) -> None:
-            squares(p, code.mask(builder.sub(k, p), side))
-
-        whole = code.whole(k, side)
-        code.repeat(0, whole, side, squares)
-        code.repeat(whole, k, side, rest)
-
-    code.repeat(0, columns, lanes, vector)
-
-
-def _joined(code: _Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
-    """Pieces side by side, as one vector."""
-    if len(pieces) == 1:
-        return pieces[0]
-    half = len(pieces) // 2
-    x, y = _joined(code, pieces[:half]), _joined(code, pieces[half:])
-    return code.shuffled(x, y, range(len(pieces) * SQUARE // code.itemsize))
-
-
-def _turned(code: _Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
-    """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
-    side, half = len(rows), len(rows) // 2
-    for _ in range(side.bit_length() - 1):
-        low = [
-            square + place
-            for square in range(0, code.lanes, side)
-            for i in range(half)
-            for place in (i, code.lanes + i)
-        ]
-        high = [each + half for each in low]
-        rows = [code.shuffled(rows[r], rows[r + half], order) for r in range(half) for order in (low, high)]
-    return rows
 
 
 def _raised(
@@ -390,14 +289,17 @@ def _by_blas(
     real: llvm.Type,
     *operands: llvm.Value,
 ) -> None:
-    """out (m, n) = x (m, k) y (k, n), which BLAS, counting by columns, sees as out^T = y^T x^T."""
-    m, n, k, x, x_row, x_turned, y, y_row, y_turned, out, out_row = operands
-    one, zero = (cgutils.alloca_once_value(builder, real(number)) for number in (1.0, 0.0))
+    """out (m, n) = factor x (m, k) y (k, n) + share out.
+
+    BLAS, counting by columns, sees it as out^T = factor y^T x^T + share out^T.
+    """
+    m, n, k, x, x_row, x_turned, y, y_row, y_turned, *numbers, out, out_row = operands
+    factor, share = (cgutils.alloca_once_value(builder, number) for number in numbers)
     kind, by_rows, by_columns = (
         llvm.IntType(8)(ord(letter)) for letter in ("s" if real == SINGLE else "d", "n", "t")
     )
     turns = (builder.select(each, by_columns, by_rows) for each in (y_turned, x_turned))
-    values = (kind, *turns, n, m, k, one, y, y_row, x, x_row, zero, out, out_row)
+    values = (kind, *turns, n, m, k, factor, y, y_row, x, x_row, share, out, out_row)
     signature = llvm.FunctionType(llvm.IntType(32), [each.type for each in values])
     function = cgutils.get_or_insert_function(builder.module, signature, "numba_xxgemm")
     check_blas_return(context, builder, builder.call(function, values))
@@ -415,34 +317,36 @@ def _multiply(
     y_row: types.Type,
     y_turned: types.Type,
     bias: types.Array,
+    factor: types.Type,
+    added: types.Type,
     out: types.Array,
     out_row: types.Type,
     blas: types.Type,
 ) -> _Typed:
-    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas)
+    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row, blas)
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         operands = [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
-        m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas = (
+        *factors, bias, factor, added, out, out_row, blas = (
             each.value if each.data is None else each.data for each in operands
         )
+        m, n, k, *_ = factors
         real, module = context.get_value_type(kinds[3].dtype), builder.module
         biases = field(context, builder, kinds[9], values[9], "nitems")
         biased = builder.icmp_signed(">", biases, INDEX(0))
         huge = builder.and_(blas, builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE)))
         with builder.if_else(huge, likely=False) as (yes, no):
             with yes:
-                _by_blas(
-                    context, builder, real, m, n, k, x, x_row, x_turned, y, y_row, y_turned, out, out_row
-                )
+                share = builder.select(added, real(1.0), real(0.0))
+                _by_blas(context, builder, real, *factors, factor, share, out, out_row)
                 with builder.if_then(biased):
                     builder.call(shared(module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row])
             with no:
                 start = builder.select(biased, bias, llvm.Constant(bias.type, None))
-                function = shared(module, "product", real, "iiipibpibppi", _product)
-                builder.call(function, [m, n, k, x, x_row, x_turned, y, y_row, y_turned, start, out, out_row])
+                function = shared(module, "product", real, "iiipibpibprbpi", _product)
+                builder.call(function, [*factors, start, factor, added, out, out_row])
         return context.get_dummy_value()
 
     return types.none(*kinds), generate
@@ -467,13 +371,17 @@ if TYPE_CHECKING or PYTHON_ONLY:
         y_row: int,
         y_turned: bool,
         bias: Vector[F],
+        factor: F,
+        added: bool,
         out: Vector[F],
         out_row: int,
         _blas: bool,
     ) -> None:
         factors = _matrix(x, m, k, x_row, turned=x_turned), _matrix(y, k, n, y_row, turned=y_turned)
+        result = _matrix(out, m, n, out_row)
+        base = result if added else bias[:n] if bias.size else 0
         with np.errstate(all="ignore"):
-            np.add(np.matmul(*factors), bias[:n] if bias.size else 0, out=_matrix(out, m, n, out_row))
+            np.add(factor * np.matmul(*factors), base, out=result)
 
 else:
     multiplied = intrinsic(_multiply)
@@ -491,14 +399,16 @@ def product(
     y_row: int,
     y_turned: bool,
     bias: Vector[F],
+    factor: F,
+    added: bool,
     out: Vector[F],
     out_row: int,
     blas: bool,
 ) -> None:
-    """out (m, n) = x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
+    """out (m, n) = factor x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
 
     So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. A
-    matrix that is turned is given as its transpose. A bias without numbers is none. If BLAS may, it does what
-    is huge, with threads of its own.
+    matrix that is turned is given as its transpose. A bias without numbers is none; then the result may be
+    `added` to what is there. If BLAS may, it does what is huge, with threads of its own.
     """
-    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, out, out_row, blas)
+    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row, blas)

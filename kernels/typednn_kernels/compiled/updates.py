@@ -11,10 +11,11 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
 from typednn_kernels.compiled.dense import descended
-from typednn_kernels.compiled.jit import routine
+from typednn_kernels.compiled.jit import kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, sums
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.updates import (
+    CLIP_NORM,
     CLIP_VALUE,
     DECAY,
     FIRST,
@@ -43,6 +44,23 @@ update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATE
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
 squares: Formula = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+
+
+@kernel
+def is_plain(rule: int, penalties: Matrix[F], i: int, coefficients: Matrix[F], step: int) -> bool:
+    """Whether all that a step takes from the parameters of segment i is a multiple of the gradient."""
+    plain: bool = rule == SGD and penalties[i, L1] == 0 and penalties[i, L2] == 0
+    return plain and coefficients[step, CLIP_VALUE] == np.inf and coefficients[step, DECAY] == 0
+
+
+@kernel
+def is_plain_throughout(
+    size: int, rule: int, segments: Segments, penalties: Matrix[F], coefficients: Matrix[F], step: int
+) -> bool:
+    """Whether it is so of all of so many parameters, whatever the norm of the gradient is."""
+    plain: bool = segments.shape[0] == 1 and segments[0, STOP] - segments[0, START] == size
+    plain = plain and coefficients[step, CLIP_NORM] == np.inf
+    return plain and is_plain(rule, penalties, 0, coefficients, step)
 
 
 @routine
@@ -83,7 +101,7 @@ def update(
         n = max(0, min(last, segments[i, STOP]) - start)
         l1, l2 = penalties[i, L1], penalties[i, L2]
         w, g = piece(parameters, start, n), piece(gradient, start, n)
-        if rule == SGD and l1 == 0 and l2 == 0 and scale == one and bound == np.inf and decay == 0:
+        if scale == one and is_plain(rule, penalties, i, coefficients, step):
             descended(0, n, w, g, coefficients[step, FIRST], w)
             continue
         # Beyond the states that the rule has, nothing is touched.

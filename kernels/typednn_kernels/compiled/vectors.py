@@ -98,6 +98,10 @@ class _Code:
             size = SHORT(self.itemsize)
             self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
+    def prefetch(self, pointer: llvm.Value) -> None:
+        """Asks for a cache line that will be written."""
+        self.called("llvm.prefetch.p0", llvm.VoidType(), pointer, SHORT(1), SHORT(3), SHORT(1))
+
     def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
         """total + x y, rounded once where the CPU can."""
         return self.call("llvm.fmuladd", self.vector, "", self.vector, x, y, total)
@@ -105,11 +109,13 @@ class _Code:
     def call(
         self, name: str, kind: llvm.VectorType, suffix: str, result: llvm.Type, *values: llvm.Value
     ) -> llvm.Value:
-        """An instruction that LLVM has as a function."""
-        full = f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}"
-        signature = llvm.FunctionType(result, [each.type for each in values])
-        declared = self.builder.module.globals
-        function = declared[full] if full in declared else llvm.Function(self.builder.module, signature, full)
+        """An instruction on vectors that LLVM has as a function."""
+        return self.called(f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}", result, *values)
+
+    def called(self, name: str, result: llvm.Type, *values: llvm.Value) -> llvm.Value:
+        """A function, declared when it is first called."""
+        signature, module = llvm.FunctionType(result, [each.type for each in values]), self.builder.module
+        function = module.globals.get(name) or llvm.Function(module, signature, name)
         return self.builder.call(function, values)
 
     def repeat(
@@ -164,11 +170,11 @@ def shared(
 ) -> llvm.Function:
     """A function of a module, written when it is first asked for.
 
-    Its arguments are given by letters: an index, a bit, a pointer to numbers.
+    Its arguments are given by letters: an index, a bit, a number, a pointer to numbers.
     """
     name = f"typednn.{name}.{real}"
     if name not in module.globals:
-        letters = {"i": INDEX, "b": BIT, "p": POINTER}
+        letters = {"i": INDEX, "b": BIT, "r": real, "p": POINTER}
         signature = llvm.FunctionType(llvm.VoidType(), [letters[each] for each in kinds])
         function = llvm.Function(module, signature, name)
         function.linkage = "internal"

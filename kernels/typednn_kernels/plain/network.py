@@ -12,6 +12,7 @@ from typednn_kernels.layout import (
     ACTIVATION,
     DROPOUT,
     FROZEN,
+    LENGTH,
     NORMALIZATION,
     biases,
     block,
@@ -148,6 +149,23 @@ def backward_from_error(
         )
 
 
+def longest_gradient(layout: Layout, h: Vector[F], dLda: Vector[F], samples: int) -> np.floating:
+    """What the length of the gradient does not exceed: see Schwarz's inequality."""
+    kind = dLda.dtype.type
+    signals: np.floating = kind(0)
+    inputs: np.floating = kind(samples * layout[:, LENGTH].sum())
+    for k in range(1, len(layout)):
+        below, error, by_z = (
+            block(h, layout, k - 1, samples),
+            block(dLda, layout, k, samples),
+            normalized(dLda, layout, k, samples),
+        )
+        inputs += np.vdot(below, below)
+        signals += np.vdot(error, error) + np.vdot(by_z, by_z)
+    longest: np.floating = np.sqrt(signals) * np.sqrt(inputs)
+    return longest
+
+
 def is_training(layout: Layout, k: int, key: int) -> bool:
     """Whether layer k is normalised as in training."""
     return key != PREDICTING and not layout[k, FROZEN]
@@ -237,8 +255,8 @@ def train_batches(
                     weighed *= weight.reshape(-1, 1)
             backward_from_error(parameters, layout, key + step, a, h, dLdh, dLda, gradient, len(chosen))
             farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
-            length = farthest * np.sqrt(np.dot(gradient, gradient))
-            if not np.isfinite(batch_losses.sum() + length + averages.sum()):
+            longest = farthest * longest_gradient(layout, h, dLda, len(chosen))
+            if not np.isfinite(batch_losses.sum() + longest + averages.sum()):
                 losses[start:] = np.nan
                 averages[...] = kept
                 break

@@ -29,6 +29,7 @@ from tests.conftest import ENTRY_POINTS
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = ENTRY_POINTS
 batches = import_module("typednn_kernels.compiled.batches")
+products = import_module("typednn_kernels.compiled.products")
 
 ACTIVATIONS = [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")]
 WIDE, LONG = (300, 500, 61, 7), (1500, 50, 1500, 7)
@@ -58,11 +59,17 @@ def trained(
     dtype: Any,
     rule: str,
     samples: int,
-    weighted: bool,
-    clip_norm: float,
+    weighted: bool = True,
+    clip_norm: float = np.inf,
     bad_step: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    at_once: int | None = None,
+    among: str = "two segments",
 ) -> list[Any]:
-    """All that a training changes; a sample of the bad step is not finite."""
+    """All that a training changes; a sample of the bad step is not finite.
+
+    So many steps are made in a call, of parameters that are among those of two segments, or of one.
+    """
     random, size, (n_inputs, *_, n) = np.random.default_rng(3), parameter_count(layout), layout[:, LENGTH]
     parameters = (random.normal(size=vector_size(layout)) / 8).astype(dtype)
     x = random.normal(size=(SAMPLES, n_inputs)).astype(dtype)
@@ -70,36 +77,43 @@ def trained(
     weights = random.uniform(0, 2, SAMPLES * weighted).astype(dtype)
     order = random.permutation(SAMPLES)[:samples]
     if bad_step is not None:
-        x[order[bad_step * BATCH_SIZE + BATCH_SIZE // 2]] = np.inf
-    steps = -(-samples // BATCH_SIZE)
+        x[order[bad_step * batch_size + batch_size // 2]] = np.inf
+    steps = -(-samples // batch_size)
+    at_once = at_once or steps
     own = np.tile({"sgd": [0.1], "adam": [0.01, 0.1, 0.001, 1e-8]}[rule], (steps, 1))
-    coefficients = coefficient_rows(own, dtype, clip_norm=clip_norm)
+    clip_value, decay = {"clipped": 1e-4}.get(among, np.inf), {"decay": 1e-3}.get(among, 0.0)
+    coefficients = coefficient_rows(own, dtype, clip_norm=clip_norm, clip_value=clip_value, decay=decay)
     segments = np.array([[0, size // 3], [size // 3, size]])
     penalties = np.array([[0.0, 0.01], [1e-4, 0.0]], dtype)
-    work = [np.zeros(workspace_size(layout, BATCH_SIZE), dtype) for _ in range(4)]
+    if among != "two segments":
+        segments = np.array([[0, size // 3 if among == "some" else size]])
+        penalties = np.array([[0.0, 0.001 if among == "penalty" else 0.0]], dtype)
+    work = [np.zeros(workspace_size(layout, batch_size), dtype) for _ in range(4)]
     gradient, states = np.zeros(size, dtype), np.zeros((MOST_STATES, size), dtype)
     losses = np.zeros(samples, dtype)
     before, THREADS.value = THREADS.value, threads
     try:
-        compiled.train_batches(
-            parameters,
-            layout,
-            12345,
-            LOSS_CODES["crossentropy"],
-            x,
-            t,
-            weights,
-            order,
-            BATCH_SIZE,
-            RULE_CODES[rule],  # type: ignore[index]
-            coefficients,
-            segments,
-            penalties,
-            *work,
-            gradient,
-            states,
-            losses,
-        )
+        for step in range(0, steps, at_once):
+            some = slice(step * batch_size, (step + at_once) * batch_size)
+            compiled.train_batches(
+                parameters,
+                layout,
+                12345 + step,
+                LOSS_CODES["crossentropy"],
+                x,
+                t,
+                weights,
+                order[some],
+                batch_size,
+                RULE_CODES[rule],  # type: ignore[index]
+                coefficients[step : step + at_once],
+                segments,
+                penalties,
+                *work,
+                gradient,
+                states,
+                losses[some],
+            )
     finally:
         THREADS.value = before
     return [parameters, *work, gradient, states, losses]
@@ -131,12 +145,38 @@ def test_threads_change_no_bit(
 
 
 @by_dtype
+@pytest.mark.parametrize(
+    ("rule", "among", "batch_size", "clip_norm"),
+    [
+        *(("sgd", "all", batch_size, np.inf) for batch_size in (61, products.DEPTH, products.DEPTH + 1)),
+        ("sgd", "all", 61, 0.1),
+        *(("sgd", among, 61, np.inf) for among in ("two segments", "some", "penalty", "clipped", "decay")),
+        ("adam", "all", 61, np.inf),
+    ],
+)
+@by_layout
+def test_steps_are_the_same_in_one_call_and_in_many(
+    layout: Any, rule: str, among: str, batch_size: int, clip_norm: float, dtype: Any
+) -> None:
+    """Only after the last step of a call the gradient must be there; before, it need not be written."""
+    training: dict[str, Any] = {"clip_norm": clip_norm, "batch_size": batch_size, "among": among}
+
+    reference = trained(layout, 1, dtype, rule, SAMPLES, at_once=1, **training)
+    computed = trained(layout, 2, dtype, rule, SAMPLES, **training)
+
+    for one, several in zip(reference, computed, strict=True):
+        assert one.tobytes() == several.tobytes()
+    assert np.isfinite(reference[0]).all()
+
+
+@by_dtype
+@pytest.mark.parametrize("among", ["two segments", "all"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @by_layout
-def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, dtype: Any) -> None:
+def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, among: str, dtype: Any) -> None:
     assert worth(layout, BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
-    reference, *_ = trained(layout, 1, dtype, "sgd", 2 * BATCH_SIZE, False, np.inf)
-    parameters, *_, losses = trained(layout, threads, dtype, "sgd", SAMPLES, False, np.inf, bad_step=2)
+    reference, *_ = trained(layout, 1, dtype, "sgd", 2 * BATCH_SIZE, False, among=among)
+    parameters, *_, losses = trained(layout, threads, dtype, "sgd", SAMPLES, False, bad_step=2, among=among)
 
     assert parameters.tobytes() == reference.tobytes()
     assert np.isfinite(losses[: 2 * BATCH_SIZE]).all()

@@ -24,7 +24,8 @@ Array = NDArray[Any]
 piece = views.piece
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
-by_name = pytest.mark.parametrize("name", ["rows_by_rows", "rows_by_columns", "columns_by_columns"])
+by_name = pytest.mark.parametrize("name", ["rows_by_rows", "rows_by_columns", "columns_by_columns", "added"])
+FACTOR = {"added": -0.3}
 
 START, GAP, GUARD = 3, 5, 7.0
 """Numbers before a matrix, and between two of its rows; what they are in a result."""
@@ -70,21 +71,32 @@ def kernels(blas: bool = True) -> dict[str, Callable[..., None]]:
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, n * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, True, bias, out, outr, blas)
+        multiplied(m, n, k, x, xr, False, y, yr, True, bias, x.dtype.type(1), False, out, outr, blas)
 
     def rows_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, False, piece(bias, 0, 0), out, outr, blas)
+        one, nothing = x.dtype.type(1), piece(bias, 0, 0)
+        multiplied(m, n, k, x, xr, False, y, yr, False, nothing, one, False, out, outr, blas)
 
     def columns_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, True, y, yr, False, piece(bias, 0, 0), out, outr, blas)
+        one, nothing = x.dtype.type(1), piece(bias, 0, 0)
+        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, one, False, out, outr, blas)
 
-    functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns)
+    factor = FACTOR["added"]
+
+    def added(
+        m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
+    ) -> None:
+        x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
+        number, nothing = x.dtype.type(factor), piece(bias, 0, 0)
+        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, number, True, out, outr, blas)
+
+    functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns, added)
     return {each.__name__: jit.kernel(each) for each in functions}
 
 
@@ -94,25 +106,26 @@ KERNELS = kernels()
 def computed(kernel: Callable[..., None], name: str, x: Array, y: Array, bias: Array) -> Array:
     """x (m, k) times y (k, n), plus the bias; nothing may be written elsewhere."""
     (m, k), n = x.shape, y.shape[1]
-    left = Range.around(x.T if name == "columns_by_columns" else x)
+    left = Range.around(x.T if name in {"columns_by_columns", "added"} else x)
     right = Range.around(y.T if name == "rows_by_rows" else y)
-    out = Range.around(np.full((m, n), np.nan, x.dtype), GUARD)
+    before = bias if name == "added" else np.full(n, np.nan, x.dtype)
+    out = Range.around(np.tile(before, (m, 1)), GUARD)
     kernel(m, n, k, left.array, left.row, right.array, right.row, bias, out.array, out.row)
     out.assert_guarded(GUARD)
     return out.matrix.copy()
 
 
-def operands(m: int, n: int, k: int, dtype: Any) -> tuple[Array, Array, Array]:
+def operands(name: str, m: int, n: int, k: int, dtype: Any) -> tuple[Array, Array, Array]:
     generator = np.random.default_rng([m, n, k])
     x, y, bias = (generator.normal(0, 1, shape) for shape in ((m, k), (k, n), n))
+    bias *= name in {"rows_by_rows", "added"}
     return x.astype(dtype), y.astype(dtype), bias.astype(dtype)
 
 
 def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: int, dtype: Any) -> None:
-    x, y, bias = operands(m, n, k, dtype)
-    bias *= name == "rows_by_rows"
+    x, y, bias = operands(name, m, n, k, dtype)
 
-    reference = x.astype(np.longdouble) @ y.astype(np.longdouble) + bias
+    reference = dtype(FACTOR.get(name, 1)) * (x.astype(np.longdouble) @ y.astype(np.longdouble)) + bias
     result = computed(kernel, name, x, y, bias)
 
     terms = abs(x.astype(np.longdouble)) @ abs(y.astype(np.longdouble)) + abs(bias)
@@ -163,22 +176,22 @@ def test_products_on_other_processors(
 def test_huge_products(blas: bool, name: str, dtype: Any) -> None:
     m, n, k = 1030, 1025, 1025
     assert m * n * k > products.HUGE
-    x, y, bias = operands(m, n, k, dtype)
-    bias *= name == "rows_by_rows"
+    x, y, bias = operands(name, m, n, k, dtype)
+    factor = dtype(FACTOR.get(name, 1))
     some = np.array([0, 1, 511, m - 1])
 
-    reference = x[some].astype(np.longdouble) @ y.astype(np.longdouble) + bias
+    reference = factor * (x[some].astype(np.longdouble) @ y.astype(np.longdouble)) + bias
     result = computed(kernels(blas)[name], name, x, y, bias)
 
     terms = abs(x[some]).astype(np.longdouble) @ abs(y) + abs(bias)
     assert_agrees(result[some], reference, 4, terms)
-    assert np.allclose(result, x @ y + bias, rtol=0, atol=2e3 * np.finfo(dtype).eps)
+    assert np.allclose(result, factor * (x @ y) + bias, rtol=0, atol=2e3 * np.finfo(dtype).eps)
 
 
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(61, products.BROAD + 45, products.DEPTH + 22, dtype)
+    x, y, bias = operands(name, 61, products.BROAD + 45, products.DEPTH + 22, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)
@@ -196,7 +209,7 @@ def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
 @by_name
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_stay_in_their_row_or_column(name: str, bad: float, dtype: Any) -> None:
-    x, y, bias = operands(19, 53, 21, dtype)
+    x, y, bias = operands(name, 19, 53, 21, dtype)
     finite = computed(KERNELS[name], name, x, y, bias)
 
     spoilt = x.copy()
@@ -215,7 +228,7 @@ def test_nan_and_infinity_stay_in_their_row_or_column(name: str, bad: float, dty
 @by_dtype
 @by_name
 def test_infinity_times_zero_is_nan(name: str, dtype: Any) -> None:
-    x, y, bias = operands(2, 3, 4, dtype)
+    x, y, bias = operands(name, 2, 3, 4, dtype)
     x[0, 1], y[1, 2] = np.inf, 0
 
     result = computed(KERNELS[name], name, x, y, bias)
@@ -227,7 +240,7 @@ def test_infinity_times_zero_is_nan(name: str, dtype: Any) -> None:
 @compiled_only
 @by_name
 def test_float32_stays_float32(name: str) -> None:
-    x, y, bias = operands(2, 3, 4, np.float32)
+    x, y, bias = operands(name, 2, 3, 4, np.float32)
     computed(KERNELS[name], name, x, y, bias)
     kernel: Any = KERNELS[name]
 
