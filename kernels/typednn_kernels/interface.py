@@ -215,6 +215,7 @@ class Kernels(Protocol):
         mean of its samples' losses, each times its weight: `sample_weights` has one for each row of x, or
         none at all. Before a step of which the loss, or a moving average, is not finite, or the bound of
         Schwarz's inequality on the length of the gradient (the length of all error signals times that of all
-        inputs), or that times the learning rate, the training ends; the losses from there on are NaN. The
-        gradient is that of the last step. The last numbers of `dLda` are the moving averages before it.
+        inputs), or that times the learning rate, the training ends; the losses from there on are NaN.
+        Afterwards the last numbers of `dLda` are the moving averages before the last step, and `gradient` has
+        what it gave by biases and gains; by weights only where it was needed.
         """

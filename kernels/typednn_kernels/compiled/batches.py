@@ -34,7 +34,6 @@ from typednn_kernels.compiled.network import (
     unit_count,
 )
 from typednn_kernels.compiled.output import some_losses
-from typednn_kernels.compiled.products import DEPTH
 from typednn_kernels.compiled.teams import meet, team
 from typednn_kernels.compiled.updates import is_plain_throughout, norm_scale, update
 from typednn_kernels.compiled.views import piece, scratch
@@ -338,11 +337,8 @@ def train_share(
                     losses[i] = nan
             copies(0, count, kept, averages)
             break
-        direct = samples <= DEPTH and first + samples < order.size
-        if direct and is_plain_throughout(gradient.size, rule, segments, penalties, coefficients, step):
-            factor, by_weights = -coefficients[step, FIRST], trainable
-        else:
-            direct, factor, by_weights = False, one, gradient
+        direct = is_plain_throughout(gradient.size, rule, segments, penalties, coefficients, step)
+        factor, by_weights = (-coefficients[step, FIRST], trainable) if direct else (one, gradient)
         gradient_from_signals(
             layout, a, h, dLda, gradient, factor, direct, by_weights, samples, part, parts, False
         )

@@ -158,7 +158,6 @@ def test_threads_change_no_bit(
 def test_steps_are_the_same_in_one_call_and_in_many(
     layout: Any, rule: str, among: str, batch_size: int, clip_norm: float, dtype: Any
 ) -> None:
-    """Only after the last step of a call the gradient must be there; before, it need not be written."""
     training: dict[str, Any] = {"clip_norm": clip_norm, "batch_size": batch_size, "among": among}
 
     reference = trained(layout, 1, dtype, rule, SAMPLES, at_once=1, **training)
