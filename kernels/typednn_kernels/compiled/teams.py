@@ -21,12 +21,12 @@ from numba.extending import intrinsic
 
 from typednn_kernels.compiled.routines import ROUTINES
 from typednn_kernels.compiled.threads import (
-    _CREATE,
     _INDEX,
     _JOIN,
     _NOTHING,
     _POINTER,
     _STATUS,
+    begin_thread,
     number_of_threads,
     provide,
     smaller,
@@ -92,9 +92,8 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
         most = smaller(builder, wanted, builder.load(number_of_threads(builder.module)))
         made = cgutils.alloca_once_value(builder, _INDEX(1))
         with cgutils.for_range(builder, most, start=_INDEX(1)):
-            create = cgutils.get_or_insert_function(builder.module, _CREATE, "pthread_create")
-            handle = builder.bitcast(builder.gep(handles, [builder.load(made)]), _POINTER)
-            refusal = builder.call(create, [handle, _NOTHING, work, fill(builder.load(made))])
+            next_place = builder.load(made)
+            refusal = begin_thread(builder, builder.gep(handles, [next_place]), work, fill(next_place))
             accepted = builder.icmp_signed("==", refusal, _STATUS(0))
             builder.store(builder.add(builder.load(made), builder.zext(accepted, _INDEX)), made)
         members = builder.load(made)

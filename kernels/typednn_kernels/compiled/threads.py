@@ -2,7 +2,8 @@
 
 The threads are the system's own (POSIX), made for one call and gone after it, which takes some 50 µs: there
 is no pool, so nothing is lost in a forked child, callers in different threads share nothing, and nothing
-waits for work. Where the system has none, or makes none, the calling thread does everything.
+waits for work. Where the system has none, or makes none, the calling thread does everything. A new thread
+begins on another core than the caller's; Linux would put it there, too, while the last one is still ending.
 """
 
 from __future__ import annotations
@@ -42,12 +43,15 @@ def provide(*names: str) -> None:
 SYMBOL = "typednn_threads"
 binding.add_symbol(SYMBOL, addressof(THREADS))
 provide("pthread_create", "pthread_join")
+provide("sched_getaffinity", "sched_getcpu", "pthread_setaffinity_np")
 
 _INDEX, _STATUS, _POINTER = llvm.IntType(64), llvm.IntType(32), llvm.IntType(8).as_pointer()
 _WORK = llvm.FunctionType(_POINTER, [_POINTER])
 _CREATE = llvm.FunctionType(_STATUS, [_POINTER, _POINTER, _WORK.as_pointer(), _POINTER])
 _JOIN = llvm.FunctionType(_STATUS, [_INDEX, _POINTER])
 _NOTHING = llvm.Constant(_POINTER, None)
+CORES, WORD = 1024, 64
+"""So many cores, in words of so many bits, has a set of them in C."""
 
 
 def divided(share: Callable[..., None]) -> Callable[..., int]:
@@ -118,9 +122,7 @@ def _division(
             target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
             builder.store(value, target)
     with cgutils.for_range(builder, parts, start=one) as loop:
-        create = cgutils.get_or_insert_function(module, _CREATE, "pthread_create")
-        handle = builder.bitcast(builder.gep(handles, [loop.index]), _POINTER)
-        refusal = builder.call(create, [handle, _NOTHING, work, place(loop.index)])
+        refusal = begin_thread(builder, builder.gep(handles, [loop.index]), work, place(loop.index))
         builder.store(refusal, builder.gep(refusals, [loop.index]))
     builder.call(work, [place(_INDEX(0))])
     with cgutils.for_range(builder, parts, start=one) as loop:
@@ -150,6 +152,48 @@ def thread_function(
         [builder.load(cgutils.gep_inbounds(builder, place, 0, k)) for k in range(len(job.elements))],
     )
     builder.ret(_NOTHING)
+    return function
+
+
+def begin_thread(
+    builder: llvm.IRBuilder, handle: llvm.Value, work: llvm.Function, job: llvm.Value
+) -> llvm.Value:
+    """Makes a thread on another core, of which the handle is stored; 0, or why there is none."""
+    create = cgutils.get_or_insert_function(builder.module, _CREATE, "pthread_create")
+    refusal = builder.call(create, [builder.bitcast(handle, _POINTER), _NOTHING, work, job])
+    with builder.if_then(builder.icmp_signed("==", refusal, _STATUS(0))):
+        builder.call(_moving(builder.module), [builder.load(handle)])
+    return refusal
+
+
+def _moving(module: llvm.Module) -> llvm.Function:
+    """A function of a module that moves a thread to another core, from where it may go anywhere."""
+    name = "typednn_moving"
+    if name in module.globals:
+        return module.globals[name]
+    function = llvm.Function(module, llvm.FunctionType(llvm.VoidType(), [_INDEX]), name)
+    function.linkage = "internal"
+    builder = llvm.IRBuilder(function.append_basic_block("entry"))
+
+    def called(name: str, *values: llvm.Value) -> llvm.Value:
+        kind = llvm.FunctionType(_STATUS, [each.type for each in values])
+        return builder.call(cgutils.get_or_insert_function(module, kind, name), values)
+
+    allowed, size = builder.alloca(_INDEX, _INDEX(CORES // WORD)), _INDEX(CORES // 8)
+    cores = builder.bitcast(allowed, _POINTER)
+    status, here = called("sched_getaffinity", _STATUS(0), size, cores), called("sched_getcpu")
+    known = builder.and_(
+        builder.icmp_signed("==", status, _STATUS(0)), builder.icmp_unsigned("<", here, _STATUS(CORES))
+    )
+    with builder.if_then(known):
+        place = builder.zext(here, _INDEX)
+        word = builder.gep(allowed, [builder.sdiv(place, _INDEX(WORD))])
+        before, core = builder.load(word), builder.shl(_INDEX(1), builder.srem(place, _INDEX(WORD)))
+        builder.store(builder.and_(before, builder.not_(core)), word)
+        called("pthread_setaffinity_np", function.args[0], size, cores)
+        builder.store(before, word)
+        called("pthread_setaffinity_np", function.args[0], size, cores)
+    builder.ret_void()
     return function
 
 

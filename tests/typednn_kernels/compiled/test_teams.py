@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast, string_at
 from importlib import import_module
 
 import numpy as np
@@ -18,6 +20,8 @@ if numba.config.DISABLE_JIT:
     pytest.skip("Python makes no threads", allow_module_level=True)
 jit = import_module("typednn_kernels.compiled.jit")
 teams = import_module("typednn_kernels.compiled.teams")
+threads = import_module("typednn_kernels.compiled.threads")
+llvmlite = import_module("llvmlite.binding")
 
 ROUNDS = 300
 
@@ -72,6 +76,33 @@ def test_as_many_members_as_wanted_and_allowed(wanted: int, allowed: int) -> Non
 def test_several_teams_at_a_time(allowed: int) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(members_of, [2, 3, 4, 2])) == [min(each, allowed) for each in (2, 3, 4, 2)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no set of cores here")
+def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "CACHE", None)
+    cores = os.sched_getaffinity(0)
+    here, moves = min(cores), []
+
+    def move(_handle: int, size: int, mask: int) -> int:
+        bits = int.from_bytes(string_at(mask, size), sys.byteorder)
+        moves.append({core for core in range(8 * size) if bits >> core & 1})
+        return 0
+
+    fakes = {
+        "sched_getcpu": CFUNCTYPE(c_int)(lambda: here),
+        "pthread_setaffinity_np": CFUNCTYPE(c_int, c_size_t, c_size_t, c_size_t)(move),
+    }
+    for name, fake in fakes.items():
+        llvmlite.add_symbol(name, cast(fake, c_void_p).value)
+    try:
+        jit.entry(count_together)(3, 1, np.zeros(MOST), np.zeros(MOST))  # compiled against these functions
+    finally:
+        threads.provide(*fakes)
+
+    assert moves == [cores - {here}, cores] * (min(3, allowed) - 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
