@@ -20,7 +20,6 @@ from benchmarks.report import Section, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
 from benchmarks.timing import Contestant, Timing, compare
-from benchmarks.training_sections import PAUSE
 
 LIMIT = "limit"
 LARGE = 1 << 16
@@ -77,7 +76,9 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
             measure(case.name, case.traffic / 2, sizes, partial(elementwise_contest, case, dtype))
             for case in ELEMENTWISE
         ]
-        dense = [measure(case.name, 1, sides, partial(dense_contest, case, dtype), PAUSE) for case in DENSE]
+        dense = [
+            measure(case.name, 1, sides, partial(dense_contest, case, dtype), rested=True) for case in DENSE
+        ]
         for kind, curves, axis in (
             ("elementwise", elementwise, "numbers"),
             ("dense", dense, "units = inputs"),
@@ -95,11 +96,12 @@ def measured(
     traffic: float,
     sizes: Sequence[int],
     contest_of: Callable[[int], KernelContest],
-    pause: float = 0.0,
+    *,
+    rested: bool = False,
 ) -> Curve:
     """Checks and times the kernel at all sizes, the limit beside it at the largest there is.
 
-    Before large runs there is a pause, in which the threads of BLAS fall asleep.
+    Before large runs the threads of BLAS fall asleep, if they are `rested`.
     """
     curve = Curve(name, traffic)
     with np.errstate(all="ignore"):
@@ -110,7 +112,7 @@ def measured(
             if size in (SIZES[-1], SIDES[-1]):
                 contestants.append(Contestant(LIMIT, limit(contest.result, size), contest.elements))
             long = contest.elements >= LARGE
-            curve.timings[size] = compare(contestants, settings.budget(0.25, pause * long))
+            curve.timings[size] = compare(contestants, settings.budget(0.25, rested=rested and long))
     return curve
 
 

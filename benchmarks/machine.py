@@ -19,7 +19,7 @@ from benchmarks.timing import Budget, Contestant, compare
 from typednn import backend
 
 LARGE = 10_000_000
-SIDE = 2048
+SIDE, SGEMM = 2048, "sgemm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +84,23 @@ def limits(budget: Budget) -> Limits:
     )
 
 
-def _sgemm(budget: Budget) -> dict[int, float]:
+def large_product(flops: float) -> Contestant:
+    """A large float32 matrix product by all cores, as if it were made of pieces of so many operations."""
     matrix: Array = np.ones((SIDE, SIDE), np.float32)
-    out: Array = np.empty_like(matrix)
-    product = Contestant("sgemm", partial(np.dot, matrix, matrix, out=out))
+    multiply = partial(np.dot, matrix, matrix, out=np.empty_like(matrix))
+    return Contestant(SGEMM, multiply, 2 * SIDE**3 / flops)
+
+
+def _sgemm(budget: Budget) -> dict[int, float]:
+    product = large_product(1e9)
     peaks: dict[int, float] = {}
     try:
         threads: Any = package("threadpoolctl").threadpool_limits
     except AbsentError:
-        return {cores(): 2e-9 * SIDE**3 / compare([product], budget).median("sgemm")}
+        return {cores(): 1 / compare([product], budget).median(SGEMM)}
     for count in sorted({1, cores()}):
         with threads(count):
-            peaks[count] = 2e-9 * SIDE**3 / compare([product], budget).median("sgemm")
+            peaks[count] = 1 / compare([product], budget).median(SGEMM)
     return peaks
 
 

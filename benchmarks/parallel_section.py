@@ -16,7 +16,6 @@ from benchmarks.report import Section, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
 from benchmarks.timing import Contestant, compare
-from benchmarks.training_sections import PAUSE
 from typednn import History, in_parallel
 
 NETWORKS, EPOCHS = 4, 10
@@ -37,7 +36,7 @@ def parallel_section(settings: Settings, _limits: Limits) -> Section:
                 Contestant(OURS, partial(in_parallel, jobs), NETWORKS),
                 Contestant(ONE_AFTER_ANOTHER, partial(one_after_another, jobs), NETWORKS),
             ],
-            settings.budget(8, PAUSE),
+            settings.budget(8, rested=True),
         )
         ratio, target = timing.ratio(ONE_AFTER_ANOTHER, OURS), targets.IN_PARALLEL.get(architecture.name)
         cell = number(ratio) if target is None else section.judge(architecture.name, ratio, target)

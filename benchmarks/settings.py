@@ -19,9 +19,9 @@ class Settings:
     quick: bool
     output: Path
 
-    def budget(self, seconds: float, pause: float = 0.0) -> Budget:
+    def budget(self, seconds: float, *, rested: bool = False) -> Budget:
         """So many seconds for a comparison, or fewer."""
-        return Budget(seconds / 8, 3, 3e-4, pause) if self.quick else Budget(seconds, pause=pause)
+        return Budget(seconds / 8, 3, 3e-4, rested) if self.quick else Budget(seconds, rested=rested)
 
     def some(self, rows: tuple[T, ...], chosen: tuple[int, ...]) -> tuple[T, ...]:
         """All rows, or the chosen ones."""

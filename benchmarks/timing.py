@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from math import ceil
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
+
+REST, ATTEMPTS = 0.02, 50
+"""A process that works for less than a tenth of so many seconds is idle; so often one looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,14 @@ class Budget:
         seconds: new rounds are begun for so long.
         rounds: so many are made in any case.
         slot: runs are repeated until they take so many seconds.
-        pause: seconds before each run, in which the threads of the one before fall asleep: those of OpenBLAS
-            and OpenMP keep a core busy for a while after their work.
+        rested: before each run the threads of the one before fall asleep: those of OpenBLAS keep a core busy
+            for a tenth of a second after their work.
     """
 
     seconds: float
     rounds: int = 5
     slot: float = 1e-3
-    pause: float = 0.0
+    rested: bool = False
 
 
 @dataclass(slots=True)
@@ -79,13 +82,23 @@ def compare(contestants: Sequence[Contestant], budget: Budget) -> Timing:
         made = 0
         while made < budget.rounds or perf_counter() < end:
             for each in order.sample(contestants, len(contestants)):
-                sleep(budget.pause)
+                if budget.rested:
+                    _rest()
                 timing.seconds[each.name].append(_seconds(each, repeats[each.name]))
             made += 1
     finally:
         if collecting:
             gc.enable()
     return timing
+
+
+def _rest() -> None:
+    """Waits until no thread of this process works."""
+    for _ in range(ATTEMPTS):
+        used = process_time()
+        sleep(REST)
+        if process_time() - used < REST / 10:
+            return
 
 
 def _repeats(contestant: Contestant, slot: float) -> int:
@@ -102,10 +115,11 @@ def _repeats(contestant: Contestant, slot: float) -> int:
 
 
 def _seconds(contestant: Contestant, runs: int) -> float:
-    """Per operation, of so many runs in a row."""
-    if contestant.prepare is not None:
-        contestant.prepare()
-    run = contestant.run
+    """Per operation, of so many runs in a row, after one that wakes cores, caches and threads."""
+    run, prepare = contestant.run, contestant.prepare or (lambda: None)
+    prepare()
+    run()
+    prepare()
     began = perf_counter()
     for _ in repeat(None, runs):
         run()

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks import contests, plots, targets
-from benchmarks.machine import Limits
+from benchmarks.machine import SGEMM, Limits, large_product
 from benchmarks.networks import BATCHES, LEARNING_RATES, ONLINE, Architecture
 from benchmarks.peers import BATCH_PEERS, ONLINE_PEERS, OURS, Peer
 from benchmarks.report import Section, ratio_row, table
 from benchmarks.settings import Settings
 from benchmarks.targets import number
-from benchmarks.timing import Timing, compare
-
-PAUSE = 0.05
+from benchmarks.timing import Contestant, Timing, compare
 
 
 def online_section(settings: Settings, _limits: Limits) -> Section:
@@ -31,7 +29,7 @@ def online_section(settings: Settings, _limits: Limits) -> Section:
     return section
 
 
-def batches_section(settings: Settings, limits: Limits) -> Section:
+def batches_section(settings: Settings, _limits: Limits) -> Section:
     """Mini-batches, with SGD and with Adam."""
     section = Section("Mini-batches")
     rows = settings.some(BATCHES, (0, 1))
@@ -39,26 +37,29 @@ def batches_section(settings: Settings, limits: Limits) -> Section:
         section.text.append(f"### {optimizer}")
         contest_of = partial(contests.batches, optimizer=optimizer)
         timings = training_table(
-            section, settings, "float32", rows, contest_of, BATCH_PEERS, targets.BATCHES, 12
+            section, settings, "float32", rows, contest_of, BATCH_PEERS, targets.BATCHES, 15, beside=_products
         )
-        section.text.append(_shares_of_peak(section, rows, timings, limits))
+        section.text.append(_shares_of_peak(section, rows, timings))
         path = settings.output / f"batches-{optimizer}-float32.png"
         section.text.append(plots.steps(timings, f"Mini-batches with {optimizer}, float32", path))
     return section
 
 
-def _shares_of_peak(
-    section: Section, rows: Sequence[Architecture], timings: dict[str, Timing], limits: Limits
-) -> str:
+def _products(architecture: Architecture) -> Sequence[Contestant]:
+    """The matrix products of a step, as fast as large ones are."""
+    return [large_product(architecture.flops * architecture.batch_size)]
+
+
+def _shares_of_peak(section: Section, rows: Sequence[Architecture], timings: dict[str, Timing]) -> str:
     """How much of the machine's peak in matrix products each training reaches, as a table."""
-    peak = max(limits.sgemm.values())
     lines: list[list[str]] = []
     for architecture in rows:
-        name, seconds = architecture.name, timings[architecture.name].median(OURS)
-        speed = 1e-9 * architecture.flops * architecture.batch_size / seconds
-        share = number(speed / peak)
+        name, timing = architecture.name, timings[architecture.name]
+        speed = 1e-9 * architecture.flops * architecture.batch_size / timing.median(OURS)
+        reached = timing.ratio(SGEMM, OURS)
+        share = number(reached)
         if architecture is BATCHES[-1]:
-            share = section.judge(f"{name}: share of the sgemm peak", speed / peak, targets.SGEMM)
+            share = section.judge(f"{name}: share of the sgemm peak", reached, targets.SGEMM)
         lines.append([name, number(speed), share])
     return table(("network × batch", "typednn, GFLOP/s", "of the sgemm peak"), lines)
 
@@ -72,8 +73,12 @@ def training_table(
     peers: Sequence[Peer],
     goals: dict[str, dict[str, float]],
     seconds: float,
+    beside: Callable[[Architecture], Sequence[Contestant]] = lambda _: (),
 ) -> dict[str, Timing]:
-    """Checks and times the networks one after another, and adds a table; the times by network."""
+    """Checks and times the networks one after another, and adds a table; the times by network.
+
+    What runs `beside` the contestants is timed with them, and has no column.
+    """
     names = [peer.name for peer in peers[1:]]
     timings: dict[str, Timing] = {}
     lines: list[list[str]] = []
@@ -81,7 +86,8 @@ def training_table(
         contest = contest_of(architecture, dtype)
         section.check(f"{architecture.name}, {dtype}", contest.check)
         section.note_absent(contest.absent)
-        timing = compare(contest.contestants(settings.longest), settings.budget(seconds, PAUSE))
+        contestants = [*contest.contestants(settings.longest), *beside(architecture)]
+        timing = compare(contestants, settings.budget(seconds, rested=True))
         timings[architecture.name] = timing
         goal = goals.get(architecture.name, {})
         lines.append(ratio_row(section, architecture.name, dtype, timing, names, goal))
