@@ -130,6 +130,7 @@ def some_signals(
 
 
 all_pre_activations: Callable[..., int] = divided(some_pre_activations)
+all_signals: Callable[..., int] = divided(some_signals)
 all_weight_gradients: Callable[..., int] = divided(some_weight_gradients)
 
 
@@ -154,7 +155,7 @@ def backpropagate_rows(
     signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
     result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
     if samples == 1:
-        some_signals(0, 0, count, signals, W_flat, result, m)
+        all_signals(count, max(1, STREAMED // n), signals, W_flat, result, m)
     else:
         one = W.dtype.type(1)
         product(samples, count, n, signals, n, False, W_flat, m, False, nothing, one, False, result, m, blas)
