@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled.vectors import INDEX, VECTOR, _Code, shared
+from typednn_kernels.compiled.vectors import INDEX, _Code, shared
 
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
-
-
-def room(code: _Code, size: int) -> llvm.Value:
-    """Room for so many numbers, until the function returns."""
-    buffer = code.builder.alloca(code.real, INDEX(size))
-    buffer.align = VECTOR
-    return buffer
-
-
-def packing(code: _Code) -> llvm.Function:
-    """The function (columns, k, y, y_row, turned, buffer, width) that packs a matrix."""
-    return shared(code.builder.module, "packed", code.real, "iipibpi", _packed)
 
 
 def _packed(
@@ -43,6 +31,12 @@ def _packed(
         for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
             with case:
                 builder.call(shared(builder.module, name, code.real, "iipipi", write), arguments)
+
+
+packed: Callable[..., None] = _packed
+"""Writes the function (columns, k, y, y_row, turned, buffer, width) that packs a matrix."""
+KINDS = "iipibpi"
+"""Its arguments, as `vectors.shared` takes them."""
 
 
 def _copied(

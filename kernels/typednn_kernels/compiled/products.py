@@ -27,7 +27,7 @@ from numba.np.linalg import check_blas_return
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import MASKS, Operand
-from typednn_kernels.compiled.packing import packing, room
+from typednn_kernels.compiled.packing import KINDS, packed
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed, field
@@ -75,13 +75,13 @@ def _product(
     """
     builder, module, group = code.builder, code.builder.module, _group(code)
     most = BLOCK // (DEPTH * code.itemsize)
-    buffer = room(code, most * DEPTH)
+    buffer = code.room(most * DEPTH)
     zeros = llvm.GlobalVariable(
         module, llvm.ArrayType(code.real, PANEL * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    packed = packing(code)
+    pack = shared(module, "packed", code.real, KINDS, packed)
     panels = shared(module, "panels", code.real, "iiipiiipibbrpiipi", _panels)
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
@@ -101,15 +101,13 @@ def _product(
             depth = code.smaller(builder.sub(k, p), DEPTH)
             part, result = code.at(x, (i, step), (p, column)), code.at(out, (i, out_row))
 
-            def pack(r: llvm.Value) -> None:
+            def pack_group(r: llvm.Value) -> None:
                 count, place = code.smaller(builder.sub(rows, r), group), code.at(part, (r, step))
                 target = code.at(buffer, (r, depth))
-                builder.call(
-                    packed, [count, depth, place, x_row, builder.not_(x_turned), target, INDEX(group)]
-                )
+                builder.call(pack, [count, depth, place, x_row, builder.not_(x_turned), target, INDEX(group)])
 
             with builder.if_then(x_packed):
-                code.repeat(0, rows, group, pack)
+                code.repeat(0, rows, group, pack_group)
             first = builder.and_(builder.icmp_signed("==", p, INDEX(0)), builder.not_(added))
             arguments = (
                 *(rows, n, depth),
@@ -158,8 +156,8 @@ def _panels(
 ) -> None:
     """out (m, n) = base + factor x (m, k) y (k, n), k at most `DEPTH`; y is given as (n, k) if `turned`."""
     builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer = room(code, STRIP * width * DEPTH)
-    packed = packing(code)
+    buffer = code.room(STRIP * width * DEPTH)
+    pack = shared(module, "packed", code.real, KINDS, packed)
     tiles = [
         shared(module, f"tiles{count}", code.real, "iiipiiipirpipi", _tiles_of(count))
         for count in range(1, PANEL + 1)
@@ -171,7 +169,7 @@ def _panels(
         ragged = builder.icmp_signed("!=", some, code.whole(some, code.lanes))
         buffered = builder.or_(turned, builder.or_(ragged, copied))
         with builder.if_then(buffered):
-            builder.call(packed, [some, k, part, y_row, turned, buffer, INDEX(width)])
+            builder.call(pack, [some, k, part, y_row, turned, buffer, INDEX(width)])
 
         def panel(first: llvm.Value) -> None:
             columns, place = code.smaller(builder.sub(some, first), width), builder.add(j, first)

@@ -80,6 +80,12 @@ class _Code:
             "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
         )
 
+    def room(self, size: int) -> llvm.Value:
+        """Where so many numbers may lie until the function returns."""
+        buffer = self.builder.alloca(self.real, INDEX(size))
+        buffer.align = VECTOR
+        return buffer
+
     def load(
         self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
     ) -> llvm.Value:

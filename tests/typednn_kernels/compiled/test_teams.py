@@ -84,7 +84,8 @@ def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
 ) -> None:
     monkeypatch.setattr(jit, "CACHE", None)
     cores = os.sched_getaffinity(0)
-    here, moves = min(cores), []
+    here = min(cores)
+    moves: list[set[int]] = []
 
     def move(_handle: int, size: int, mask: int) -> int:
         bits = int.from_bytes(string_at(mask, size), sys.byteorder)
