@@ -97,7 +97,7 @@ def steps(timings: Mapping[str, Timing], title: str, path: Path) -> str:
         return f"No plots: {reason}."
     names = list(dict.fromkeys(name for timing in timings.values() for name in timing.seconds))
     with plt.rc_context(STYLE):
-        figure, place = plt.subplots(figsize=(9, 0.55 * len(timings) + 1.6))
+        figure, place = plt.subplots(figsize=(9, 0.55 * len(timings) + 1.9))
         for row, timing in enumerate(timings.values()):
             times = [1e6 * timing.median(name) for name in timing.seconds]
             place.hlines(row, min(times), max(times), color="#d5dae0", linewidth=5, zorder=1)
@@ -129,8 +129,8 @@ def _finished(figure: Any, title: str, legend: tuple[Any, Any], path: Path) -> s
     )
     key = figure.legend(
         *legend,
-        loc="upper right",
-        bbox_to_anchor=(0.995, 1 - 0.05 / height),
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1 - 0.35 / height),
         ncols=len(legend[1]),
         frameon=False,
         columnspacing=1.2,
@@ -138,7 +138,7 @@ def _finished(figure: Any, title: str, legend: tuple[Any, Any], path: Path) -> s
     )
     headline.set_in_layout(False)
     key.set_in_layout(False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.45 / height))
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.75 / height))
     figure.savefig(path)
     package("matplotlib.pyplot").close(figure)
     return f"![{title}]({path.name})"

@@ -32,6 +32,9 @@ def online_section(settings: Settings, _limits: Limits) -> Section:
 def batches_section(settings: Settings, _limits: Limits) -> Section:
     """Mini-batches, with SGD and with Adam."""
     section = Section("Mini-batches")
+    section.text.append(
+        f"In the plots {SGEMM} is what the matrix products of a step take at the speed of large ones."
+    )
     rows = settings.some(BATCHES, (0, 1))
     for optimizer in LEARNING_RATES:
         section.text.append(f"### {optimizer}")
