@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
 from typednn_kernels.dropout import PREDICTING
-from typednn_kernels.layout import block, layout_of, unit_count
+from typednn_kernels.layout import block, layout_of, unit_count, weights
 
 from tests.conftest import PATHS, kernels_of
 from tests.oracles import loops
@@ -543,7 +543,7 @@ def test_training_with_weights(
 
 
 @by_dtype
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, "rate"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, "input of units that are off", "rate", "rate of biases"])
 def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: Any) -> None:
     case = problem((3, 4, 2), ("none", "relu", "none"), "MSE", 7, dtype)
     work, x, eta = workspaces(case, 2), case.x.copy(), 2.0**-3
@@ -551,9 +551,17 @@ def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: 
     good = 4
     if wrong == "rate":
         good, eta = 0, float(np.finfo(dtype).max)
+    elif wrong == "rate of biases":  # nothing else has a gradient
+        good, eta = 0, float(np.finfo(dtype).max)
+        x[...], work.parameters[...] = 0, 0
+    elif wrong == "input of units that are off":  # losses and signals are finite
+        W = weights(work.parameters, work.layout, 1)
+        W[:, 1] = abs(W[:, 1]) + 1
+        x[order[5], 1] = -np.inf
     else:
         x[order[5], 1] = wrong
-    net, reference = case.net.descend(case.x, case.t, order[:good].tolist(), 2, eta)
+    net = case.net.with_vector(loops.exact(work.parameters))
+    net, reference = net.descend(case.x, case.t, order[:good].tolist(), 2, eta)
 
     losses = unwritten(7, dtype)
     kernels.train_batches(
