@@ -102,8 +102,7 @@ def _rest() -> None:
 
 
 def _repeats(contestant: Contestant, slot: float) -> int:
-    """How many runs fill a slot, after one to warm up and one to see."""
-    _seconds(contestant, 1)
+    """How many runs fill a slot."""
     if contestant.prepare is not None:
         return 1
     runs = 1
