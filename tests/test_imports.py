@@ -73,6 +73,7 @@ def test_few_modules_import_the_compiler(source: Path) -> None:
     expected["vectors.py"] = {"llvmlite"}
     numba_too = (
         "addresses.py",
+        "boards.py",
         "cache.py",
         "loops.py",
         "pipeline.py",
@@ -81,6 +82,7 @@ def test_few_modules_import_the_compiler(source: Path) -> None:
         "teams.py",
         "threads.py",
         "views.py",
+        "workers.py",
     )
     expected |= dict.fromkeys(numba_too, both)
 

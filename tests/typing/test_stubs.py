@@ -23,6 +23,7 @@ INSIDE = {
     f"{name}.py"
     for name in (
         "addresses",
+        "boards",
         "cache",
         "jit",
         "loops",
@@ -35,6 +36,7 @@ INSIDE = {
         "threads",
         "vectors",
         "views",
+        "workers",
     )
 }
 """The modules that speak with the compiler; what is public in them is so for each other."""

@@ -11,11 +11,11 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.loops import Loop, elementwise
 from typednn_kernels.compiled.products import product
-from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece
+from typednn_kernels.compiled.workers import LEAST, divided
 
-STREAMED = 1 << 21
-"""So many weights at least for each thread, where each is read once: one alone takes nearly all there is."""
+STREAMED = 1 << 17
+"""So many weights at least for each thread, where each is read once."""
 
 scaled: Loop = elementwise(lambda x, factor: x * factor)
 copies: Loop = elementwise(lambda x: x)

@@ -13,8 +13,8 @@ from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
-from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
+from typednn_kernels.compiled.workers import LEAST, divided
 from typednn_kernels.elementary import exp, where
 
 LONG = 4 * CHUNK

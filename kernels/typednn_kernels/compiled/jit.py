@@ -5,8 +5,8 @@
 - `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
 - `routine`: one that is compiled by itself and called by address, from threads too.
 
-Numba is imported by this module and by `addresses`, `cache`, `loops`, `pipeline`, `products`, `routines`,
-`teams`, `threads` and `views` alone.
+Numba is imported by this module and by `addresses`, `boards`, `cache`, `loops`, `pipeline`, `products`,
+`routines`, `teams`, `threads`, `views` and `workers` alone.
 """
 
 from __future__ import annotations

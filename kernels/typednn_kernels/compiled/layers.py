@@ -15,8 +15,8 @@ from typednn_kernels.compiled.dense import (
 from typednn_kernels.compiled.elementwise import product_rows, some_products, some_values, value_rows
 from typednn_kernels.compiled.jit import entry, kernel, reduction
 from typednn_kernels.compiled.output import error_rows, some_errors, some_slopes, terms_of_mean
-from typednn_kernels.compiled.threads import LEAST
 from typednn_kernels.compiled.views import piece
+from typednn_kernels.compiled.workers import LEAST
 
 
 @reduction

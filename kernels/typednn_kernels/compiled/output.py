@@ -20,8 +20,8 @@ from typednn_kernels.compiled.elementwise import (
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
 from typednn_kernels.compiled.symbols import Number
-from typednn_kernels.compiled.threads import LEAST, divided
 from typednn_kernels.compiled.views import piece, scratch
+from typednn_kernels.compiled.workers import LEAST, divided
 from typednn_kernels.elementary import log
 from typednn_kernels.losses import BUILT_IN, LOSSES, canonical, is_mean
 

@@ -1,19 +1,25 @@
-"""Large work divided between threads: the same numbers as of one thread, in any process."""
+"""Large work divided between a caller and workers: the same numbers as of one thread, in any process."""
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import CFUNCTYPE, c_int, c_void_p, cast
 from importlib import import_module
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from typednn_kernels import plain
 from typednn_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
-from typednn_kernels.cores import THREADS
+from typednn_kernels.arrays import F, Vector
+from typednn_kernels.cores import MOST, THREADS
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
@@ -23,17 +29,39 @@ numba = pytest.importorskip("numba", reason="numba does not work here", exc_type
 if numba.config.DISABLE_JIT:
     pytest.skip("Python makes no threads", allow_module_level=True)
 compiled = ENTRY_POINTS
+jit = import_module("typednn_kernels.compiled.jit")
 threads = import_module("typednn_kernels.compiled.threads")
+workers = import_module("typednn_kernels.compiled.workers")
+llvmlite = import_module("llvmlite.binding")
 
-LARGE = 2 * threads.LEAST + 12345
-"""So many numbers are shared by two threads, three times as many by more."""
+LARGE = 3 * workers.LEAST + 12345
+"""So many numbers are shared by three threads."""
 
+TASKS = Path("/proc/self/task")
+"""Linux has a folder here for each thread of this process."""
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 by_size = pytest.mark.parametrize(("n", "m"), [(1100, 1000), (3, LARGE // 3), (LARGE // 3, 3)])
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 
 
+def count(part: int, start: int, stop: int, counts: Vector[F]) -> None:
+    """Counts each part."""
+    counts[part] += stop - start
+
+
+def count_parts(parts: int, counts: Vector[F]) -> None:
+    all_counts(parts, 1, counts)
+
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
+    all_counts = workers.divided(jit.routine(count))
+    entry = jit.entry(count_parts)
+
+
 @pytest.fixture(params=[1, 2, 3], autouse=True)
-def workers(request: pytest.FixtureRequest) -> Iterator[int]:
+def allowed(request: pytest.FixtureRequest) -> Iterator[int]:
     """So many threads."""
     before = THREADS.value
     THREADS.value = request.param
@@ -138,24 +166,119 @@ def test_a_layer_in_one_call(n: int, m: int, dtype: Any) -> None:
         agree(computed, reference, 64)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_forked_child(workers: int) -> None:
-    a = numbers((1, LARGE), np.float64)
-    y, again = np.empty_like(a), np.empty_like(a)
-    compiled.activation_value(3, a, y)
+@pytest.mark.parametrize("numbers", [0, 1, 2, 5, 7, 9, 1000])
+@pytest.mark.parametrize("threads", [1, 3, 4, 7, MOST])
+def test_parts_are_not_empty_and_make_the_whole(
+    numbers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(THREADS, "value", threads)
+    counts = np.zeros(MOST)
+
+    entry(numbers, counts)
+
+    assert counts.sum() == numbers
+    parts = counts[counts != 0]
+    assert (parts > 0).all()
+    assert len(parts) <= threads
+
+
+def values_of(a: Any) -> Any:
+    y = np.empty_like(a)
+    compiled.activation_value(CODES["tanh"], a, y)
+    return y
+
+
+def number_of_threads() -> int | None:
+    """So many threads has this process, if that can be told."""
+    return len(list(TASKS.iterdir())) if TASKS.is_dir() else None
+
+
+def agrees_in_forked_child(a: Any, y: Any, threads: int) -> bool:
+    """Whether a child computes the same values, and makes workers of its own."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
         child = os.fork()
     if child == 0:
-        compiled.activation_value(3, a, again)
-        os._exit(int(not np.array_equal(y, again)))
-    assert os.waitpid(child, 0)[1] == 0
+        agrees = np.array_equal(values_of(a), y) and number_of_threads() in {threads, None}
+        os._exit(0 if agrees else 1)
+    return os.waitpid(child, 0)[1] == 0
 
 
-def test_callers_in_threads(workers: int) -> None:
-    a = numbers((1, LARGE), np.float32)
-    results = [np.empty_like(a) for _ in range(4)]
+@forks
+def test_forked_child(allowed: int) -> None:
+    a = numbers((1, LARGE), np.float64)
+    y = values_of(a)
+
+    assert agrees_in_forked_child(a, y, allowed)
+    assert np.array_equal(values_of(a), y)
+
+
+@forks
+def test_child_forked_while_workers_are_busy(allowed: int) -> None:
+    a = numbers((1, LARGE), np.float64)
+    y, stop = values_of(a), Event()
+
+    def keep_busy() -> None:
+        while not stop.is_set():
+            values_of(a)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(keep_busy)
+        try:
+            assert all(agrees_in_forked_child(a, y, allowed) for _ in range(20))
+        finally:
+            stop.set()
+
+
+def test_callers_in_threads(allowed: int) -> None:
+    samples = [numbers((1, LARGE + 1000 * k), np.float32, k) for k in range(4)]
+    expected = [values_of(a) for a in samples]
+
+    def agrees(k: int) -> bool:
+        return all(np.array_equal(values_of(samples[k]), expected[k]) for _ in range(50))
+
     with ThreadPoolExecutor(4) as pool:
-        for y in results:
-            pool.submit(compiled.activation_value, 1, a, y)
-    for y in results[1:]:
-        np.testing.assert_array_equal(y, results[0])
+        assert all(pool.map(agrees, range(4)))
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="threads cannot be counted here")
+def test_workers_are_kept_for_the_next_call_and_go_when_there_is_none(allowed: int) -> None:
+    def wait_until(count: int) -> bool:
+        limit = time.monotonic() + 5 * workers.LINGER
+        while number_of_threads() != count and time.monotonic() < limit:
+            time.sleep(0.02)
+        return number_of_threads() == count
+
+    a = numbers((1, LARGE), np.float32)
+    time.sleep(1.5 * workers.LINGER)  # until those of other tests are gone
+    before = number_of_threads()
+    assert before is not None
+
+    for _ in range(3):
+        values_of(a)
+        assert wait_until(before + allowed - 1)
+
+    assert wait_until(before)
+    assert np.array_equal(values_of(a), values_of(a))
+
+
+def test_who_may_make_no_worker_does_all(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(*_arguments: object) -> int:
+        asked.append(1)
+        return errno.EAGAIN
+
+    fake = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(refuse)
+    monkeypatch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
+    llvmlite.add_symbol("pthread_create", cast(fake, c_void_p).value)
+    try:
+        refused = jit.entry(count_parts)
+        counts = np.zeros(MOST)
+        time.sleep(1.5 * workers.LINGER)  # until those of other tests are gone
+        refused(5, counts)  # compiled against this function
+    finally:
+        threads.provide("pthread_create")
+
+    assert counts.sum() == 5
+    assert (counts > 0).sum() == allowed
+    assert len(asked) == allowed - 1
