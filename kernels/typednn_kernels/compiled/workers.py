@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from typednn_kernels.compiled.boards import FREE, LINE, Board
 from typednn_kernels.compiled.routines import ROUTINES
@@ -44,20 +45,22 @@ PATIENCE, LINGER = 5000, 1
 """So many times a worker looks for work, for some 0.5 ms, before it sleeps: it wakes in 50 µs, and one that
 slept between two calls might come late for each. So many seconds it sleeps before it goes."""
 
-OWNER, BUSY, WORKERS, CORE, TICKET, LEFT, WORK, JOBS, STRIDE = range(FREE, FREE + 9)
+OWNER, BUSY, CORE, TICKET, LEFT, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FREE, FREE + 10)
 """Lines of the board of workers.
 
-The process that they belong to, whether a caller has them, how many there are, and the caller's core; in one
-number how many rounds there have been, how many parts this one has, and how many are taken; how many are not
-done; the function that does one, where its arguments lie, and how far from those of the next.
+The process that they belong to, whether a caller has them, and on which core the last was; in one number how
+many rounds there have been, how many parts this one has, and how many are taken; how many are not done; the
+function that does one, where its arguments lie, and how far from those of the next; how many workers there
+are, and, from a line on, their handles. Only who has them writes the last two.
 """
 TAKING_OVER = -1
 """The owner while a process takes the board over from its parent."""
 PART_BITS = 16
 SYMBOL = "typednn_workers"
-_memory = np.zeros(LINE * (STRIDE + 2), np.int64)
-_address = -(-_memory.ctypes.data // (8 * LINE)) * 8 * LINE
-binding.add_symbol(SYMBOL, _address)
+_memory = np.zeros(LINE * (HANDLES + 1) + PLACES, np.int64)
+BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE :]
+"""It begins with a cache line."""
+binding.add_symbol(SYMBOL, BOARD.ctypes.data)
 provide("getpid", "pthread_self", "pthread_detach")
 
 
@@ -147,8 +150,7 @@ def _sharing(module: llvm.Module) -> llvm.Function:
             free = board.replace(BUSY, _INDEX(0), _INDEX(1))
             with builder.if_then(free):
                 _make_workers(builder, board, builder.sub(parts, _INDEX(1)))
-                core = _core(builder)
-                for line, value in (CORE, core), (LEFT, parts), (WORK, work), (JOBS, jobs), (STRIDE, stride):
+                for line, value in (LEFT, parts), (WORK, work), (JOBS, jobs), (STRIDE, stride):
                     board.store(line, value)
                 rounds = builder.lshr(board.load(TICKET), _INDEX(2 * PART_BITS))
                 ticket = builder.shl(builder.add(rounds, _INDEX(1)), _INDEX(PART_BITS))
@@ -180,12 +182,18 @@ def _taking_over(module: llvm.Module) -> llvm.Function:
 
 
 def _make_workers(builder: llvm.IRBuilder, board: Board, wanted: llvm.Value) -> None:
-    handle = cgutils.alloca_once(builder, _INDEX)
-    with cgutils.for_range(builder, wanted, start=board.load(WORKERS)):
-        refusal = begin_thread(builder, handle, _working(builder.module), _NOTHING)
+    """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
+    known, core = board.load(WORKERS), builder.zext(_called(builder, "sched_getcpu"), _INDEX)
+    with builder.if_then(builder.icmp_signed("!=", core, board.load(CORE))):
+        board.store(CORE, core)
+        with cgutils.for_range(builder, known) as loop:
+            move_thread(builder, builder.load(_handle(board, loop.index)), keep_away=True)
+    with cgutils.for_range(builder, wanted, start=known):
+        place = _handle(board, board.load(WORKERS))
+        refusal = begin_thread(builder, place, _working(builder.module), _NOTHING)
         with builder.if_then(builder.icmp_signed("==", refusal, _STATUS(0))):
-            move_thread(builder, builder.load(handle), keep_away=True)
-            _called(builder, "pthread_detach", builder.load(handle))
+            move_thread(builder, builder.load(place), keep_away=True)
+            _called(builder, "pthread_detach", builder.load(place))
             board.add(WORKERS, 1)
 
 
@@ -206,17 +214,27 @@ def _working(module: llvm.Module) -> llvm.Function:
 
     def write(builder: llvm.IRBuilder, _nothing: llvm.Value) -> None:
         board = _workers(builder)
-        take, begin, leave = (builder.append_basic_block(name) for name in ("take", "begin", "leave"))
+        names = ("take", "tired", "ask", "leave")
+        take, tired, ask, leave = (builder.append_basic_block(name) for name in names)
         builder.branch(take)
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
-        builder.cbranch(board.wait(TICKET, ticket, patience=PATIENCE, seconds=LINGER), begin, leave)
-        builder.position_at_end(begin)
-        with builder.if_then(builder.icmp_signed("==", _core(builder), board.load(CORE))):
-            move_thread(builder, _itself(builder), keep_away=True)
-        builder.branch(take)
+        builder.cbranch(board.wait(TICKET, ticket, patience=PATIENCE, seconds=LINGER), take, tired)
+        builder.position_at_end(tired)
+        builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
+        builder.position_at_end(ask)
+        builder.cbranch(board.replace(BUSY, _INDEX(0), _INDEX(1)), leave, tired)
         builder.position_at_end(leave)
-        board.add(WORKERS, -1)
+        kind = llvm.FunctionType(_INDEX, [])
+        myself = builder.call(cgutils.get_or_insert_function(module, kind, "pthread_self"), [])
+        others = builder.sub(board.load(WORKERS), _INDEX(1))
+        last = builder.load(_handle(board, others))
+        with cgutils.for_range(builder, others) as loop:
+            place = _handle(board, loop.index)
+            with builder.if_then(builder.icmp_signed("==", builder.load(place), myself)):
+                builder.store(last, place)
+        board.store(WORKERS, others)
+        board.store(BUSY, _INDEX(0))
         builder.ret(_NOTHING)
 
     return _function(module, "working", _POINTER, (_POINTER,), write)
@@ -258,13 +276,9 @@ def _do(
     builder.call(builder.inttoptr(work, _WORK.as_pointer()), [builder.inttoptr(place, _POINTER)])
 
 
-def _core(builder: llvm.IRBuilder) -> llvm.Value:
-    return builder.zext(_called(builder, "sched_getcpu"), _INDEX)
-
-
-def _itself(builder: llvm.IRBuilder) -> llvm.Value:
-    kind = llvm.FunctionType(_INDEX, [])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "pthread_self"), [])
+def _handle(board: Board, worker: llvm.Value) -> llvm.Value:
+    builder = board.builder
+    return builder.gep(board.memory, [builder.add(_INDEX(LINE * HANDLES), worker)])
 
 
 def _workers(builder: llvm.IRBuilder) -> Board:

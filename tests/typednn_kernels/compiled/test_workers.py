@@ -193,12 +193,25 @@ def number_of_threads() -> int | None:
     return len(list(TASKS.iterdir())) if TASKS.is_dir() else None
 
 
+def number_of_workers() -> int:
+    count: int = workers.BOARD[workers.LINE * workers.WORKERS]
+    return count
+
+
+def wait_until_workers_are_gone() -> None:
+    limit = time.monotonic() + 10 * workers.LINGER
+    while number_of_workers() and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert number_of_workers() == 0
+    time.sleep(0.1)  # until their threads are gone, too
+
+
 def agrees_in_forked_child(a: Any, y: Any, threads: int) -> bool:
     """Whether a child computes the same values, and makes workers of its own."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
         child = os.fork()
     if child == 0:
-        agrees = np.array_equal(values_of(a), y) and number_of_threads() in {threads, None}
+        agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
         os._exit(0 if agrees else 1)
     return os.waitpid(child, 0)[1] == 0
 
@@ -240,24 +253,18 @@ def test_callers_in_threads(allowed: int) -> None:
         assert all(pool.map(agrees, range(4)))
 
 
-@pytest.mark.skipif(not TASKS.is_dir(), reason="threads cannot be counted here")
 def test_workers_are_kept_for_the_next_call_and_go_when_there_is_none(allowed: int) -> None:
-    def wait_until(count: int) -> bool:
-        limit = time.monotonic() + 5 * workers.LINGER
-        while number_of_threads() != count and time.monotonic() < limit:
-            time.sleep(0.02)
-        return number_of_threads() == count
-
     a = numbers((1, LARGE), np.float32)
-    time.sleep(1.5 * workers.LINGER)  # until those of other tests are gone
+    wait_until_workers_are_gone()
     before = number_of_threads()
-    assert before is not None
 
     for _ in range(3):
         values_of(a)
-        assert wait_until(before + allowed - 1)
+        assert number_of_workers() == allowed - 1
+        assert before is None or number_of_threads() == before + allowed - 1
 
-    assert wait_until(before)
+    wait_until_workers_are_gone()
+    assert number_of_threads() == before
     assert np.array_equal(values_of(a), values_of(a))
 
 
@@ -274,7 +281,7 @@ def test_who_may_make_no_worker_does_all(allowed: int, monkeypatch: pytest.Monke
     try:
         refused = jit.entry(count_parts)
         counts = np.zeros(MOST)
-        time.sleep(1.5 * workers.LINGER)  # until those of other tests are gone
+        wait_until_workers_are_gone()
         refused(5, counts)  # compiled against this function
     finally:
         threads.provide("pthread_create")
