@@ -601,7 +601,7 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
             assert_close(computed, getattr(reference, name)[k], 512, f"{name} of layer {k}")
 
 
-# The two paths, up to sizes that are worked on block by block, and that BLAS multiplies.
+# The two paths, up to sizes that are worked on block by block.
 
 SIZES = [(1, 1), (1, 130), (3, 200), (70, 300)]
 

@@ -135,30 +135,38 @@ all_weight_gradients: Callable[..., int] = divided(some_weight_gradients)
 
 
 @routine
-def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row: int, blas: bool) -> None:
+def affine_rows(
+    x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row: int, together: bool
+) -> None:
     """a = x W^T + bias; a bias without numbers is none. So many numbers lie between two rows of a."""
     samples, (n, m) = x.shape[0], W.shape
     x_flat, W_flat = piece(x, 0, x.size), piece(W, 0, W.size)
-    if samples == 1 and bias.size > 0:
+    if samples == 1 and bias.size > 0 and together:
         all_pre_activations(n, max(1, STREAMED // m), x_flat, W_flat, bias, piece(a, 0, n))
+    elif samples == 1 and bias.size > 0:
+        some_pre_activations(0, 0, n, x_flat, W_flat, bias, piece(a, 0, n))
     else:
         one = W.dtype.type(1)
-        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, blas)
+        product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, together)
 
 
 @routine
 def backpropagate_rows(
-    dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, blas: bool
+    dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, together: bool
 ) -> None:
     """dLdh = dLda W, for `count` units below from `first` on; dLdh is flat."""
     samples, (n, m) = dLda.shape[0], W.shape
     signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
     result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
-    if samples == 1:
+    if samples == 1 and together:
         all_signals(count, max(1, STREAMED // n), signals, W_flat, result, m)
+    elif samples == 1:
+        some_signals(0, 0, count, signals, W_flat, result, m)
     else:
         one = W.dtype.type(1)
-        product(samples, count, n, signals, n, False, W_flat, m, False, nothing, one, False, result, m, blas)
+        product(
+            samples, count, n, signals, n, False, W_flat, m, False, nothing, one, False, result, m, together
+        )
 
 
 @routine
@@ -170,17 +178,21 @@ def outer_rows(
     result: Matrix[F],
     first: int,
     count: int,
-    blas: bool,
+    together: bool,
 ) -> None:
     """factor dLda^T h_prev, of `count` units from `first` on; it may be `added` to the result."""
     samples, (n, m) = dLda.shape[0], result.shape
     signals, inputs = piece(dLda, first, dLda.size - first), piece(h_prev, 0, h_prev.size)
     part = piece(result, first * m, count * m)
-    if samples == 1 and not added:
+    if samples == 1 and not added and together:
         all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), inputs, part)
+    elif samples == 1 and not added:
+        some_weight_gradients(0, 0, count, piece(signals, 0, count), inputs, part)
     else:
         nothing = piece(part, 0, 0)
-        product(count, m, samples, signals, n, True, inputs, m, False, nothing, factor, added, part, m, blas)
+        product(
+            count, m, samples, signals, n, True, inputs, m, False, nothing, factor, added, part, m, together
+        )
 
 
 @routine

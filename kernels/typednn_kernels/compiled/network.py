@@ -152,7 +152,7 @@ def ascend_layer(
     count: int,
     unit: int,
     width: int,
-    blas: bool,
+    together: bool,
 ) -> None:
     """The activations of layer k for `count` samples of a batch and `width` of its units.
 
@@ -166,10 +166,10 @@ def ascend_layer(
             some_biases(parameters, layout, k, unit, width),
         )
         if normalization == UNNORMALIZED:
-            affine_rows(below, W, bias, from_unit(a, layout, k, samples, first, count, unit), n, blas)
+            affine_rows(below, W, bias, from_unit(a, layout, k, samples, first, count, unit), n, together)
         else:
             z = normalized_from_unit(a, layout, k, samples, n_units, first, count, unit)
-            affine_rows(below, W, piece(bias, 0, 0), z, n, blas)
+            affine_rows(below, W, piece(bias, 0, 0), z, n, together)
             normalized_rows(
                 normalization,
                 is_training(layout, k, key),
@@ -263,7 +263,7 @@ def descend_layer(
     count: int,
     unit: int,
     width: int,
-    blas: bool,
+    together: bool,
 ) -> None:
     """The error signals of hidden layer k for a part of a batch, as in `ascend_layer`.
 
@@ -276,7 +276,7 @@ def descend_layer(
         some_units(dLdh, layout, k, samples, first, count),
         unit,
         width,
-        blas,
+        together,
     )
     pre_activations = from_unit(a, layout, k, samples, first, count, unit)
     activations = from_unit(h, layout, k, samples, first, count, unit)
@@ -357,7 +357,7 @@ def gradient_from_signals(
     samples: int,
     part: int,
     parts: int,
-    blas: bool,
+    together: bool,
 ) -> None:
     """The gradients that `descend_layer` leaves, for one of the equal parts of each layer.
 
@@ -380,7 +380,7 @@ def gradient_from_signals(
                 weights(by_weights, layout, k),
                 first,
                 count,
-                blas,
+                together,
             )
 
 

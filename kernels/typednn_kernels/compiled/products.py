@@ -1,4 +1,4 @@
-"""Matrix products on one core, written in LLVM; huge ones by BLAS.
+"""Matrix products, written in LLVM.
 
 The result is computed in panels of a few vectors, by tiles of a few rows whose sums stay in registers; each
 step adds the product of a column of x and a row of y to a tile. A panel of y is read many times: where that
@@ -6,8 +6,8 @@ pays it is copied to a buffer first, and for x y^T it is transposed into it. So 
 once for each panel. See Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34
 (3), 2008, sections 4 and 5.
 
-Each number is the sum of its products in their order, `DEPTH` of them at a time: short of BLAS it is the
-same, to the bit, into whatever ranges of rows and columns a result is divided.
+Each number is the sum of its products in their order, `DEPTH` of them at a time: it is the same, to the bit,
+into whatever ranges of rows and columns a result is divided.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
-from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.extending import intrinsic
-from numba.np.linalg import check_blas_return
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import routine
 from typednn_kernels.compiled.loops import MASKS, Operand
 from typednn_kernels.compiled.packing import KINDS, packed
-from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.vectors import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
-from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed, field
+from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed, field, piece
+from typednn_kernels.compiled.workers import divided
 
 PANEL = 3
 """Vectors in a row of a tile."""
@@ -45,8 +43,9 @@ DEPTH = (24 << 10) // (PANEL * VECTOR)
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
 BLOCK, STRIP = 256 << 10, 4
 """Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
-HUGE = 1 << 30
-"""From so many multiplications on BLAS is faster in a single pass, with threads of its own."""
+EDGE, MULTIPLIED = 48, 1 << 20
+"""A product is divided between threads by blocks of so many rows or columns, whole tiles all, if there are so
+many multiplications at least for each."""
 COPIED, TALL, BROAD = 1 << 15, 64, 256
 """Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
 which on it is packed, if it is multiplied by so many columns of y."""
@@ -265,44 +264,6 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
     return write
 
 
-def _raised(
-    code: _Code, m: llvm.Value, n: llvm.Value, bias: llvm.Value, out: llvm.Value, out_row: llvm.Value
-) -> None:
-    """Adds the bias to each row of out (m, n)."""
-
-    def row(i: llvm.Value) -> None:
-        def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
-            place = code.at(out, (i, out_row), j)
-            total = code.builder.fadd(code.load(place, mask=mask), code.load(code.at(bias, j), mask=mask))
-            code.store(total, place, mask)
-
-        code.along(n, chunk)
-
-    code.repeat(0, m, 1, row)
-
-
-def _by_blas(
-    context: BaseContext,
-    builder: llvm.IRBuilder,
-    real: llvm.Type,
-    *operands: llvm.Value,
-) -> None:
-    """out (m, n) = factor x (m, k) y (k, n) + share out.
-
-    BLAS, counting by columns, sees it as out^T = factor y^T x^T + share out^T.
-    """
-    m, n, k, x, x_row, x_turned, y, y_row, y_turned, *numbers, out, out_row = operands
-    factor, share = (cgutils.alloca_once_value(builder, number) for number in numbers)
-    kind, by_rows, by_columns = (
-        llvm.IntType(8)(ord(letter)) for letter in ("s" if real == SINGLE else "d", "n", "t")
-    )
-    turns = (builder.select(each, by_columns, by_rows) for each in (y_turned, x_turned))
-    values = (kind, *turns, n, m, k, factor, y, y_row, x, x_row, share, out, out_row)
-    signature = llvm.FunctionType(llvm.IntType(32), [each.type for each in values])
-    function = cgutils.get_or_insert_function(builder.module, signature, "numba_xxgemm")
-    check_blas_return(context, builder, builder.call(function, values))
-
-
 def _multiply(
     _context: object,
     m: types.Type,
@@ -319,32 +280,22 @@ def _multiply(
     added: types.Type,
     out: types.Array,
     out_row: types.Type,
-    blas: types.Type,
 ) -> _Typed:
-    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row, blas)
+    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         operands = [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
-        *factors, bias, factor, added, out, out_row, blas = (
+        *factors, bias, factor, added, out, out_row = (
             each.value if each.data is None else each.data for each in operands
         )
-        m, n, k, *_ = factors
-        real, module = context.get_value_type(kinds[3].dtype), builder.module
         biases = field(context, builder, kinds[9], values[9], "nitems")
         biased = builder.icmp_signed(">", biases, INDEX(0))
-        huge = builder.and_(blas, builder.icmp_signed(">=", builder.mul(builder.mul(m, n), k), INDEX(HUGE)))
-        with builder.if_else(huge, likely=False) as (yes, no):
-            with yes:
-                share = builder.select(added, real(1.0), real(0.0))
-                _by_blas(context, builder, real, *factors, factor, share, out, out_row)
-                with builder.if_then(biased):
-                    builder.call(shared(module, "raised", real, "iippi", _raised), [m, n, bias, out, out_row])
-            with no:
-                start = builder.select(biased, bias, llvm.Constant(bias.type, None))
-                function = shared(module, "product", real, "iiipibpibprbpi", _product)
-                builder.call(function, [*factors, start, factor, added, out, out_row])
+        start = builder.select(biased, bias, llvm.Constant(bias.type, None))
+        real = context.get_value_type(kinds[3].dtype)
+        function = shared(builder.module, "product", real, "iiipibpibprbpi", _product)
+        builder.call(function, [*factors, start, factor, added, out, out_row])
         return context.get_dummy_value()
 
     return types.none(*kinds), generate
@@ -373,7 +324,6 @@ if TYPE_CHECKING or PYTHON_ONLY:
         added: bool,
         out: Vector[F],
         out_row: int,
-        _blas: bool,
     ) -> None:
         factors = _matrix(x, m, k, x_row, turned=x_turned), _matrix(y, k, n, y_row, turned=y_turned)
         result = _matrix(out, m, n, out_row)
@@ -383,6 +333,43 @@ if TYPE_CHECKING or PYTHON_ONLY:
 
 else:
     multiplied = intrinsic(_multiply)
+
+
+@routine
+def some_of_product(
+    part: int,
+    start: int,
+    stop: int,
+    by_rows: bool,
+    m: int,
+    n: int,
+    k: int,
+    x: Vector[F],
+    x_row: int,
+    x_turned: bool,
+    y: Vector[F],
+    y_row: int,
+    y_turned: bool,
+    bias: Vector[F],
+    factor: F,
+    added: bool,
+    out: Vector[F],
+    out_row: int,
+) -> None:
+    """Some blocks of rows, or of columns, of a product."""
+    first, stop = start * EDGE, min(stop * EDGE, m if by_rows else n)
+    count = stop - first
+    if by_rows:
+        place = first if x_turned else first * x_row
+        x, out, m = piece(x, place, x.size - place), piece(out, first * out_row, count * out_row), count
+    else:
+        place = first * y_row if y_turned else first
+        y, out, n = piece(y, place, y.size - place), piece(out, first, out.size - first), count
+        bias = piece(bias, first, min(count, bias.size))
+    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
+
+
+all_of_product: Callable[..., int] = divided(some_of_product)
 
 
 @routine
@@ -401,12 +388,54 @@ def product(
     added: bool,
     out: Vector[F],
     out_row: int,
-    blas: bool,
+    together: bool,
 ) -> None:
     """out (m, n) = factor x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
 
     So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. A
     matrix that is turned is given as its transpose. A bias without numbers is none; then the result may be
-    `added` to what is there. If BLAS may, it does what is huge, with threads of its own.
+    `added` to what is there. Workers help with what is large, if it is to be done `together`.
     """
-    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row, blas)
+    by_rows = m >= n
+    blocks = (max(m, n) + EDGE - 1) // EDGE
+    if together and m * n * k >= 2 * MULTIPLIED:
+        all_of_product(
+            blocks,
+            1 + MULTIPLIED * blocks // (m * n * k),
+            by_rows,
+            m,
+            n,
+            k,
+            x,
+            x_row,
+            x_turned,
+            y,
+            y_row,
+            y_turned,
+            bias,
+            factor,
+            added,
+            out,
+            out_row,
+        )
+    else:
+        some_of_product(
+            0,
+            0,
+            blocks,
+            by_rows,
+            m,
+            n,
+            k,
+            x,
+            x_row,
+            x_turned,
+            y,
+            y_row,
+            y_turned,
+            bias,
+            factor,
+            added,
+            out,
+            out_row,
+        )

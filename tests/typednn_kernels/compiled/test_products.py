@@ -63,29 +63,29 @@ class Range:
         assert (outside == guard).all()
 
 
-def kernels(blas: bool = True) -> dict[str, Callable[..., None]]:
-    """The products of ranges, compiled anew; huge ones by BLAS, if it may."""
+def kernels() -> dict[str, Callable[..., None]]:
+    """The products of ranges, compiled anew."""
     multiplied = products.multiplied
 
     def rows_by_rows(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, n * yr), piece(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, True, bias, x.dtype.type(1), False, out, outr, blas)
+        multiplied(m, n, k, x, xr, False, y, yr, True, bias, x.dtype.type(1), False, out, outr)
 
     def rows_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, m * xr), piece(y, START, k * yr), piece(out, START, m * outr)
         one, nothing = x.dtype.type(1), piece(bias, 0, 0)
-        multiplied(m, n, k, x, xr, False, y, yr, False, nothing, one, False, out, outr, blas)
+        multiplied(m, n, k, x, xr, False, y, yr, False, nothing, one, False, out, outr)
 
     def columns_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
         x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
         one, nothing = x.dtype.type(1), piece(bias, 0, 0)
-        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, one, False, out, outr, blas)
+        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, one, False, out, outr)
 
     factor = FACTOR["added"]
 
@@ -94,7 +94,7 @@ def kernels(blas: bool = True) -> dict[str, Callable[..., None]]:
     ) -> None:
         x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
         number, nothing = x.dtype.type(factor), piece(bias, 0, 0)
-        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, number, True, out, outr, blas)
+        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, number, True, out, outr)
 
     functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns, added)
     return {each.__name__: jit.kernel(each) for each in functions}
@@ -172,16 +172,14 @@ def test_products_on_other_processors(
 
 @by_dtype
 @by_name
-@pytest.mark.parametrize("blas", [True, False], ids=["blas", "own"])
-def test_huge_products(blas: bool, name: str, dtype: Any) -> None:
-    m, n, k = 1030, 1025, 1025
-    assert m * n * k > products.HUGE
+def test_large_products(name: str, dtype: Any) -> None:
+    m, n, k = 530, 525, 1025
     x, y, bias = operands(name, m, n, k, dtype)
     factor = dtype(FACTOR.get(name, 1))
-    some = np.array([0, 1, 511, m - 1])
+    some = np.array([0, 1, 255, m - 1])
 
     reference = factor * (x[some].astype(np.longdouble) @ y.astype(np.longdouble)) + bias
-    result = computed(kernels(blas)[name], name, x, y, bias)
+    result = computed(KERNELS[name], name, x, y, bias)
 
     terms = abs(x[some]).astype(np.longdouble) @ abs(y) + abs(bias)
     assert_agrees(result[some], reference, 4, terms)

@@ -34,6 +34,7 @@ threads = import_module("typednn_kernels.compiled.threads")
 workers = import_module("typednn_kernels.compiled.workers")
 llvmlite = import_module("llvmlite.binding")
 
+MULTIPLIED = import_module("typednn_kernels.compiled.products").MULTIPLIED
 LARGE = 3 * workers.LEAST + 12345
 """So many numbers are shared by three threads."""
 
@@ -139,6 +140,30 @@ def test_one_sample(n: int, m: int, dtype: Any) -> None:
     agree(signal, (error.astype(np.float64) @ W).astype(dtype), 64)
     compiled.outer(error, x, gradient)
     np.testing.assert_array_equal(gradient, error.T * x)
+
+
+@by_dtype
+@pytest.mark.parametrize(
+    ("samples", "n", "m"), [(301, 57, 211), (40, 500, 301), (7, 1000, 999), (2, 2000, 1100)]
+)
+def test_products_of_batches(samples: int, n: int, m: int, dtype: Any) -> None:
+    assert samples * n * m > 3 * MULTIPLIED
+    W, bias, x, error = (numbers(shape, dtype) for shape in ((n, m), (n,), (samples, m), (samples, n)))
+    results = [np.full(shape, np.nan, dtype) for shape in ((samples, n), (samples, m), (n, m))]
+
+    def compute() -> list[Any]:
+        compiled.affine(x, W, bias, results[0])
+        compiled.backpropagate(error, W, results[1])
+        compiled.outer(error, x, results[2])
+        return [each.copy() for each in results]
+
+    computed = compute()
+    precise = x.astype(np.float64) @ W.T + bias, error.astype(np.float64) @ W, error.T.astype(np.float64) @ x
+    for result, reference in zip(computed, precise, strict=True):
+        agree(result, reference.astype(dtype), 64)
+    THREADS.value = 1
+    for result, alone in zip(computed, compute(), strict=True):
+        np.testing.assert_array_equal(result, alone)
 
 
 @by_dtype
