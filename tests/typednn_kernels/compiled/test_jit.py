@@ -193,7 +193,15 @@ def code_of_float32() -> Any:
 
 def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
     assert set(ENTRIES) < set(code_of_float32)
-    for name in ("train_online", "train_share", "product", "some_values", "some_losses", "update"):
+    for name in (
+        "train_online",
+        "online_share",
+        "train_share",
+        "product",
+        "some_values",
+        "some_losses",
+        "update",
+    ):
         assert re.search(r"\bfloat\b", code_of_float32[name]), name
     for name, code in code_of_float32.items():
         doubles = {line.strip() for line in code.splitlines() if re.search(r"\bdouble\b", line)}
