@@ -15,8 +15,8 @@ from numba.core import cgutils
 from typednn_kernels.compiled.threads import _INDEX, _NOTHING, _POINTER, _STATUS, _called, provide
 
 EAGER, PATIENCE = 400, 1000
-"""So many times a thread looks in a row, for some 10 µs, and so many times before it sleeps; between, it
-gives way to others, since whom it waits for may have been put on the same core."""
+"""So many times a thread looks in a row, for some 10 µs, and so many times before it sleeps, if not told
+otherwise; between, it gives way to others, since whom it waits for may have been put on the same core."""
 LINE = 8
 """A cache line, in indices: what one thread writes and others read lies on a line of its own."""
 ASLEEP, LOCK, SIGNAL, FREE = 0, 1, 3, 5
@@ -79,7 +79,12 @@ class Board:
             _called(builder, "pthread_mutex_unlock", self._bytes(LOCK))
 
     def wait(
-        self, line: int, known: llvm.Value, *, patience: int = PATIENCE, seconds: int | None = None
+        self,
+        line: int,
+        known: llvm.Value,
+        *,
+        patience: llvm.Value = _INDEX(PATIENCE),  # noqa: B008 (a constant)
+        seconds: int | None = None,
     ) -> llvm.Value:
         """Waits until a number is no longer the one that is known; whether it has changed.
 
@@ -113,7 +118,7 @@ class Board:
         builder.position_at_end(on)
         more = builder.add(looks, _INDEX(1))
         looks.add_incoming(more, on)
-        builder.cbranch(builder.icmp_signed("<", more, _INDEX(patience)), look, tired)
+        builder.cbranch(builder.icmp_signed("<", more, patience), look, tired)
 
         builder.position_at_end(tired)
         lock, signal = self._bytes(LOCK), self._bytes(SIGNAL)

@@ -21,6 +21,8 @@ from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 
 LEAST, CALL = 1 << 15, 1 << 24
 """So many weights of the first layer at least for each thread, and times the samples of a call."""
+PATIENCE = 20000
+"""Of who waits: a step takes some µs."""
 
 
 @kernel
@@ -207,7 +209,7 @@ def online_share(
                 copies(0, m, piece(x, order[order.size - 1] * m, m), a)
 
 
-all_shares: Callable[..., None] = team(online_share)
+all_shares: Callable[..., None] = team(online_share, patience=PATIENCE)
 
 
 @entry

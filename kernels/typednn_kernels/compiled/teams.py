@@ -16,7 +16,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled.boards import FREE, LINE, Board
+from typednn_kernels.compiled.boards import FREE, LINE, PATIENCE, Board
 from typednn_kernels.compiled.routines import ROUTINES
 from typednn_kernels.compiled.threads import (
     _INDEX,
@@ -33,16 +33,18 @@ from typednn_kernels.compiled.threads import (
 )
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
-MEMBERS, ARRIVED, ROUND = range(FREE, FREE + 3)
-"""Lines of the board of a meeting: how many are expected, how many have come, how often all have."""
+MEMBERS, ARRIVED, ROUND, LOOKS = range(FREE, FREE + 4)
+"""Lines of the board of a meeting: how many are expected, how many have come, how often all have, and how
+many times who waits looks before it sleeps."""
 provide("pthread_join")
 
 
-def team(member: Callable[..., None]) -> Callable[..., None]:
+def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[..., None]:
     """A kernel `(wanted, *arguments)` that calls `member(place, members, meeting, *arguments)` in threads.
 
     The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
-    first of them; each gets its place among them, from 0 on, and the `meeting` at which `meet` waits.
+    first of them; each gets its place among them, from 0 on, and the `meeting` at which `meet` waits. The
+    shorter the steps, the more patience they need: who sleeps takes 50 µs to wake.
     """
 
     def python(_wanted: int, *arguments: object) -> None:
@@ -54,12 +56,13 @@ def team(member: Callable[..., None]) -> Callable[..., None]:
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(_INDEX, _INDEX(LINE * (ROUND + 1)))
+        meeting = builder.alloca(_INDEX, _INDEX(LINE * (LOOKS + 1)))
         meeting.align = 8 * LINE
         board = Board(builder, meeting)
         board.open()
         for line in (MEMBERS, ARRIVED, ROUND):
             board.store(line, _INDEX(0))
+        board.store(LOOKS, _INDEX(patience))
         job = llvm.LiteralStructType([_INDEX, meeting.type, *(each.type for each in operands)])
         jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
         handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
@@ -120,7 +123,7 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
                     board.store(ARRIVED, _INDEX(0))
                     board.change(ROUND, builder.add(before, _INDEX(1)))
                 with others:
-                    board.wait(ROUND, before)
+                    board.wait(ROUND, before, patience=board.load(LOOKS))
         return context.get_dummy_value()
 
     return types.none(meeting), generate

@@ -219,7 +219,7 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.branch(take)
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
-        builder.cbranch(board.wait(TICKET, ticket, patience=PATIENCE, seconds=LINGER), take, tired)
+        builder.cbranch(board.wait(TICKET, ticket, patience=_INDEX(PATIENCE), seconds=LINGER), take, tired)
         builder.position_at_end(tired)
         builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
         builder.position_at_end(ask)
