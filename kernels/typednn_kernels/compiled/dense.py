@@ -26,6 +26,15 @@ four_weighted: Loop = elementwise(
 )
 descended: Loop = elementwise(lambda row, slope, rate: row - rate * slope)
 """A row times a number, a row itself, plus a row, plus or minus a multiple of a row."""
+two_descended: Loop = elementwise(
+    lambda signal, row, other, below, error, other_error, rate: (
+        signal + (error * row + other_error * other),
+        row - rate * error * below,
+        other - rate * other_error * below,
+    ),
+    outs=3,
+)
+"""The signal from two rows to those below, and their updates, with fewer loads and stores than one by one."""
 
 
 @reduction

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_one, copies, descended, dot, scaled
+from typednn_kernels.compiled.dense import affine_one, copies, descended, dot, scaled, two_descended, weighted
 from typednn_kernels.compiled.elementwise import products, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.network import biases, flat_weights, share_of, some_biases, some_weights, units
@@ -29,25 +29,26 @@ PATIENCE = 20000
 def descend(
     W: Vector[F], bias: Vector[F], error: Vector[F], below: Vector[F], rate: F, signal: Vector[F]
 ) -> None:
-    """The signal to the layer below, and the update of a layer, in one pass over its weights."""
-    m, zero = below.size, W.dtype.type(0)
+    """The signal to the layer below, and the update of a layer, in one pass over the rows with an error."""
+    m, zero, waiting = below.size, W.dtype.type(0), 0
     # The first row sets the signal: a loop that sets it to 0 would become a call of memset.
     scaled(0, m, W, error[0], signal)
     descended(0, m, W, below, rate * error[0], W)
     bias[0] -= rate * error[0]
     for i in range(1, error.size):
         if error[i] != zero:
-            step = rate * error[i]
-            bias[i] -= step
-            descend_row(piece(W, i * m, m), error[i], step, below, signal, m)
-
-
-@kernel
-def descend_row(w: Vector[F], error: F, step: F, below: Vector[F], signal: Vector[F], m: int) -> None:
-    """The signal and the update of one unit."""
-    for j in range(m):
-        signal[j] += error * w[j]
-        w[j] -= step * below[j]
+            bias[i] -= rate * error[i]
+            if waiting == 0:
+                waiting = i
+            else:
+                row, other = piece(W, waiting * m, m), piece(W, i * m, m)
+                e, d = error[waiting], error[i]
+                two_descended(0, m, signal, row, other, below, e, d, rate, signal, row, other)
+                waiting = 0
+    if waiting > 0:
+        row = piece(W, waiting * m, m)
+        weighted(0, m, signal, row, error[waiting], signal)
+        descended(0, m, row, below, rate * error[waiting], row)
 
 
 @reduction
