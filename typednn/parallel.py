@@ -49,8 +49,8 @@ def threads() -> int:
 class use_threads:
     """Lets the kernels and BLAS use so many threads, for the rest of the program or for a `with` block.
 
-    There are never more than cores. Only large arrays and batches are divided between threads: small networks
-    stay on one in any case. The choice holds for the whole process.
+    There are never more than cores. Only large arrays, batches and layers are divided between threads: small
+    networks stay on one in any case. The choice holds for the whole process.
 
     Raises:
         SettingError: not a positive integer.

@@ -27,7 +27,7 @@ REAL_TIME = 0
 PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
 provide("pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy")
 provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy")
-provide("pthread_cond_timedwait", "clock_gettime", "sched_yield")
+provide("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched_yield")
 
 
 class Board:
@@ -65,17 +65,21 @@ class Board:
         outcome = self.builder.cmpxchg(self._place(line), known, value, "seq_cst")
         return self.builder.extract_value(outcome, 1)
 
-    def change(self, line: int, value: llvm.Value) -> None:
-        """Writes a number for which others wait."""
+    def change(self, line: int, value: llvm.Value, wanted: llvm.Value | None = None) -> None:
+        """Writes a number for which others wait, and wakes them, or as many as are wanted."""
         self.store(line, value)
-        self.wake()
+        self.wake(wanted)
 
-    def wake(self) -> None:
+    def wake(self, wanted: llvm.Value | None = None) -> None:
         """Wakes those that sleep, after a number has changed."""
         builder = self.builder
         with builder.if_then(builder.icmp_signed(">", self.load(ASLEEP), _INDEX(0))):
             _called(builder, "pthread_mutex_lock", self._bytes(LOCK))
-            _called(builder, "pthread_cond_broadcast", self._bytes(SIGNAL))
+            if wanted is None:
+                _called(builder, "pthread_cond_broadcast", self._bytes(SIGNAL))
+            else:
+                with cgutils.for_range(builder, wanted):
+                    _called(builder, "pthread_cond_signal", self._bytes(SIGNAL))
             _called(builder, "pthread_mutex_unlock", self._bytes(LOCK))
 
     def wait(

@@ -45,19 +45,23 @@ PATIENCE, LINGER = 5000, 1
 """So many times a worker looks for work, for some 0.5 ms, before it sleeps: it wakes in 50 µs, and one that
 slept between two calls might come late for each. So many seconds it sleeps before it goes."""
 
-OWNER, BUSY, CORE, TICKET, LEFT, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FREE, FREE + 10)
+OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FREE, FREE + 9)
 """Lines of the board of workers.
 
 The process that they belong to, whether a caller has them, and on which core the last was; in one number how
-many rounds there have been, how many parts this one has, and how many are taken; how many are not done; the
-function that does one, where its arguments lie, and how far from those of the next; how many workers there
-are, and, from a line on, their handles. Only who has them writes the last two.
+many rounds there have been, how many parts this one has, and how many are taken; the function that does one,
+where its arguments lie, and how far from those of the next; how many workers there are, and, from a line on,
+their handles. Only who has them writes the last two.
 """
+LEFT = FREE
+"""The line of the board of the caller: how many parts are not done."""
+CALLER = HANDLES + PLACES // LINE
+"""The line where that board begins, apart, so that who finishes wakes the caller alone."""
 TAKING_OVER = -1
 """The owner while a process takes the board over from its parent."""
 PART_BITS = 16
 SYMBOL = "typednn_workers"
-_memory = np.zeros(LINE * (HANDLES + 1) + PLACES, np.int64)
+_memory = np.zeros(LINE * (CALLER + LEFT + 2), np.int64)
 BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE :]
 """It begins with a cache line."""
 binding.add_symbol(SYMBOL, BOARD.ctypes.data)
@@ -149,14 +153,16 @@ def _sharing(module: llvm.Module) -> llvm.Function:
         with builder.if_then(builder.icmp_signed("==", board.load(OWNER), process)):
             free = board.replace(BUSY, _INDEX(0), _INDEX(1))
             with builder.if_then(free):
-                _make_workers(builder, board, builder.sub(parts, _INDEX(1)))
-                for line, value in (LEFT, parts), (WORK, work), (JOBS, jobs), (STRIDE, stride):
+                others = builder.sub(parts, _INDEX(1))
+                _make_workers(builder, board, others)
+                for line, value in (WORK, work), (JOBS, jobs), (STRIDE, stride):
                     board.store(line, value)
+                _caller(builder).store(LEFT, parts)
                 rounds = builder.lshr(board.load(TICKET), _INDEX(2 * PART_BITS))
                 ticket = builder.shl(builder.add(rounds, _INDEX(1)), _INDEX(PART_BITS))
-                board.change(TICKET, builder.shl(builder.or_(ticket, parts), _INDEX(PART_BITS)))
+                board.change(TICKET, builder.shl(builder.or_(ticket, parts), _INDEX(PART_BITS)), others)
                 builder.call(_taking(module), [])
-                _wait_for_all(builder, board)
+                _wait_for_all(builder)
                 board.store(BUSY, _INDEX(0))
                 builder.ret_void()
         with cgutils.for_range(builder, parts) as loop:
@@ -173,6 +179,7 @@ def _taking_over(module: llvm.Module) -> llvm.Function:
         board = _workers(builder)
         with builder.if_then(board.replace(OWNER, owner, _INDEX(TAKING_OVER))):
             board.open()
+            _caller(builder).open()
             for line in BUSY, WORKERS:
                 board.store(line, _INDEX(0))
             board.store(OWNER, process)
@@ -197,14 +204,15 @@ def _make_workers(builder: llvm.IRBuilder, board: Board, wanted: llvm.Value) -> 
             board.add(WORKERS, 1)
 
 
-def _wait_for_all(builder: llvm.IRBuilder, board: Board) -> None:
+def _wait_for_all(builder: llvm.IRBuilder) -> None:
+    caller = _caller(builder)
     look, wait, after = (builder.append_basic_block(name) for name in ("look", "wait", "after"))
     builder.branch(look)
     builder.position_at_end(look)
-    left = board.load(LEFT)
+    left = caller.load(LEFT)
     builder.cbranch(builder.icmp_signed("==", left, _INDEX(0)), after, wait)
     builder.position_at_end(wait)
-    board.wait(LEFT, left)
+    caller.wait(LEFT, left)
     builder.branch(look)
     builder.position_at_end(after)
 
@@ -259,9 +267,10 @@ def _taking(module: llvm.Module) -> llvm.Function:
         builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, _INDEX(1))), do, look)
         builder.position_at_end(do)
         _do(builder, work, jobs, stride, taken)
-        builder.cbranch(builder.icmp_signed("==", board.add(LEFT, -1), _INDEX(1)), finish, look)
+        left = _caller(builder).add(LEFT, -1)
+        builder.cbranch(builder.icmp_signed("==", left, _INDEX(1)), finish, look)
         builder.position_at_end(finish)
-        board.wake()
+        _caller(builder).wake()
         builder.branch(look)
         builder.position_at_end(after)
         builder.ret(ticket)
@@ -284,6 +293,10 @@ def _handle(board: Board, worker: llvm.Value) -> llvm.Value:
 def _workers(builder: llvm.IRBuilder) -> Board:
     known = builder.module.globals.get(SYMBOL)
     return Board(builder, llvm.GlobalVariable(builder.module, _INDEX, SYMBOL) if known is None else known)
+
+
+def _caller(builder: llvm.IRBuilder) -> Board:
+    return Board(builder, builder.gep(_workers(builder).memory, [_INDEX(LINE * CALLER)]))
 
 
 def _quotient(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
