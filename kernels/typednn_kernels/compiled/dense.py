@@ -150,10 +150,9 @@ def affine_rows(
     """a = x W^T + bias; a bias without numbers is none. So many numbers lie between two rows of a."""
     samples, (n, m) = x.shape[0], W.shape
     x_flat, W_flat = piece(x, 0, x.size), piece(W, 0, W.size)
-    if samples == 1 and bias.size > 0 and together:
-        all_pre_activations(n, max(1, STREAMED // m), x_flat, W_flat, bias, piece(a, 0, n))
-    elif samples == 1 and bias.size > 0:
-        some_pre_activations(0, 0, n, x_flat, W_flat, bias, piece(a, 0, n))
+    if samples == 1 and bias.size > 0:
+        least = max(1, STREAMED // m) if together else n
+        all_pre_activations(n, least, x_flat, W_flat, bias, piece(a, 0, n))
     else:
         one = W.dtype.type(1)
         product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, together)
@@ -167,10 +166,8 @@ def backpropagate_rows(
     samples, (n, m) = dLda.shape[0], W.shape
     signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
     result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
-    if samples == 1 and together:
-        all_signals(count, max(1, STREAMED // n), signals, W_flat, result, m)
-    elif samples == 1:
-        some_signals(0, 0, count, signals, W_flat, result, m)
+    if samples == 1:
+        all_signals(count, max(1, STREAMED // n) if together else count, signals, W_flat, result, m)
     else:
         one = W.dtype.type(1)
         product(
@@ -193,10 +190,9 @@ def outer_rows(
     samples, (n, m) = dLda.shape[0], result.shape
     signals, inputs = piece(dLda, first, dLda.size - first), piece(h_prev, 0, h_prev.size)
     part = piece(result, first * m, count * m)
-    if samples == 1 and not added and together:
-        all_weight_gradients(count, 1 + LEAST // m, piece(signals, 0, count), inputs, part)
-    elif samples == 1 and not added:
-        some_weight_gradients(0, 0, count, piece(signals, 0, count), inputs, part)
+    if samples == 1 and not added:
+        least = 1 + LEAST // m if together else count
+        all_weight_gradients(count, least, piece(signals, 0, count), inputs, part)
     else:
         nothing = piece(part, 0, 0)
         product(

@@ -398,44 +398,22 @@ def product(
     """
     by_rows = m >= n
     blocks = (max(m, n) + EDGE - 1) // EDGE
-    if together and m * n * k >= 2 * MULTIPLIED:
-        all_of_product(
-            blocks,
-            1 + MULTIPLIED * blocks // (m * n * k),
-            by_rows,
-            m,
-            n,
-            k,
-            x,
-            x_row,
-            x_turned,
-            y,
-            y_row,
-            y_turned,
-            bias,
-            factor,
-            added,
-            out,
-            out_row,
-        )
-    else:
-        some_of_product(
-            0,
-            0,
-            blocks,
-            by_rows,
-            m,
-            n,
-            k,
-            x,
-            x_row,
-            x_turned,
-            y,
-            y_row,
-            y_turned,
-            bias,
-            factor,
-            added,
-            out,
-            out_row,
-        )
+    all_of_product(
+        blocks,
+        1 + MULTIPLIED * blocks // (m * n * k) if together else blocks,
+        by_rows,
+        m,
+        n,
+        k,
+        x,
+        x_row,
+        x_turned,
+        y,
+        y_row,
+        y_turned,
+        bias,
+        factor,
+        added,
+        out,
+        out_row,
+    )

@@ -118,8 +118,13 @@ def _called(builder: llvm.IRBuilder, name: str, *values: llvm.Value) -> llvm.Val
 
 def number_of_threads(module: llvm.Module) -> llvm.Value:
     """Where machine code reads how many threads may work at a time."""
-    known = module.globals.get(SYMBOL)
-    return llvm.GlobalVariable(module, _INDEX, SYMBOL) if known is None else known
+    return place_of(module, SYMBOL)
+
+
+def place_of(module: llvm.Module, symbol: str) -> llvm.Value:
+    """Where indices lie that machine code knows by a name."""
+    known = module.globals.get(symbol)
+    return llvm.GlobalVariable(module, _INDEX, symbol) if known is None else known
 
 
 def smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:

@@ -33,6 +33,7 @@ from typednn_kernels.compiled.threads import (
     begin_thread,
     move_thread,
     number_of_threads,
+    place_of,
     provide,
     smaller,
     thread_function,
@@ -291,8 +292,7 @@ def _handle(board: Board, worker: llvm.Value) -> llvm.Value:
 
 
 def _workers(builder: llvm.IRBuilder) -> Board:
-    known = builder.module.globals.get(SYMBOL)
-    return Board(builder, llvm.GlobalVariable(builder.module, _INDEX, SYMBOL) if known is None else known)
+    return Board(builder, place_of(builder.module, SYMBOL))
 
 
 def _caller(builder: llvm.IRBuilder) -> Board:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import CFUNCTYPE, c_int, c_void_p, cast
+from contextlib import contextmanager
+from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast, string_at
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -32,6 +34,7 @@ compiled = ENTRY_POINTS
 jit = import_module("typednn_kernels.compiled.jit")
 threads = import_module("typednn_kernels.compiled.threads")
 workers = import_module("typednn_kernels.compiled.workers")
+boards = import_module("typednn_kernels.compiled.boards")
 llvmlite = import_module("llvmlite.binding")
 
 MULTIPLIED = import_module("typednn_kernels.compiled.products").MULTIPLIED
@@ -293,24 +296,85 @@ def test_workers_are_kept_for_the_next_call_and_go_when_there_is_none(allowed: i
     assert np.array_equal(values_of(a), values_of(a))
 
 
-def test_who_may_make_no_worker_does_all(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+KEPT: list[Any] = []
+"""Entries of tests: a worker runs machine code of the one that made it."""
+
+
+@contextmanager
+def compiled_against(**fakes: Any) -> Iterator[Callable[..., None]]:
+    """The entry, compiled against these functions instead of those of the C library; nobody works before."""
+    wait_until_workers_are_gone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jit, "CACHE", None)
+        for name, fake in fakes.items():
+            llvmlite.add_symbol(name, cast(fake, c_void_p).value)
+        try:
+            KEPT.append(jit.entry(count_parts))
+            KEPT[-1](1, np.zeros(MOST))
+        finally:
+            threads.provide(*fakes)
+    yield KEPT[-1]
+    wait_until_workers_are_gone()
+
+
+def test_who_may_make_no_worker_does_all(allowed: int) -> None:
     asked: list[int] = []
 
     def refuse(*_arguments: object) -> int:
         asked.append(1)
         return errno.EAGAIN
 
-    fake = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(refuse)
-    monkeypatch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    llvmlite.add_symbol("pthread_create", cast(fake, c_void_p).value)
-    try:
-        refused = jit.entry(count_parts)
+    with compiled_against(pthread_create=CFUNCTYPE(c_int, *[c_void_p] * 4)(refuse)) as entry:
         counts = np.zeros(MOST)
-        wait_until_workers_are_gone()
-        refused(5, counts)  # compiled against this function
-    finally:
-        threads.provide("pthread_create")
+        entry(5, counts)
 
     assert counts.sum() == 5
     assert (counts > 0).sum() == allowed
     assert len(asked) == allowed - 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no set of cores here")
+def test_workers_keep_away_from_the_core_of_their_caller(allowed: int) -> None:
+    cores = os.sched_getaffinity(0)
+    here = [min(cores)]
+    moves: list[set[int]] = []
+
+    def move(_handle: int, size: int, mask: int) -> int:
+        bits = int.from_bytes(string_at(mask, size), sys.byteorder)
+        moves.append({core for core in range(8 * size) if bits >> core & 1})
+        return 0
+
+    fakes = {
+        "sched_getcpu": CFUNCTYPE(c_int)(lambda: here[0]),
+        "pthread_setaffinity_np": CFUNCTYPE(c_int, *[c_size_t] * 3)(move),
+    }
+    with compiled_against(**fakes) as entry:
+        entry(5, np.zeros(MOST))
+        entry(5, np.zeros(MOST))
+        made = len(moves)
+        here[0] = max(cores)
+        entry(5, np.zeros(MOST))
+
+    assert moves[:made] == [cores - {min(cores)}] * (allowed - 1)
+    assert moves[made:] == [cores - {max(cores)}] * (allowed - 1) * (len(cores) > 1)
+
+
+def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
+    signals: list[int] = []
+
+    def signal(_condition: int) -> int:
+        signals.append(1)
+        return 0
+
+    with compiled_against(pthread_cond_signal=CFUNCTYPE(c_int, c_size_t)(signal)) as entry:
+        THREADS.value = 3
+        entry(3, np.zeros(MOST))
+        limit = time.monotonic() + workers.LINGER / 2
+        while workers.BOARD[boards.LINE * boards.ASLEEP] < 2 and time.monotonic() < limit:
+            time.sleep(0.001)
+        del signals[:]
+        counts = np.zeros(MOST)
+        entry(allowed, counts)
+
+    assert counts.tolist() == [1] * allowed + [0] * (MOST - allowed)
+    assert len(signals) == allowed - 1
