@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast, string_at
@@ -301,7 +301,7 @@ KEPT: list[Any] = []
 
 
 @contextmanager
-def compiled_against(**fakes: Any) -> Iterator[Callable[..., None]]:
+def compiled_against(**fakes: Any) -> Generator[Callable[..., None], None, None]:
     """The entry, compiled against these functions instead of those of the C library; nobody works before."""
     wait_until_workers_are_gone()
     with pytest.MonkeyPatch.context() as patch:
@@ -353,6 +353,7 @@ def test_workers_keep_away_from_the_core_of_their_caller(allowed: int) -> None:
         entry(5, np.zeros(MOST))
         made = len(moves)
         here[0] = max(cores)
+        entry(5, np.zeros(MOST))
         entry(5, np.zeros(MOST))
 
     assert moves[:made] == [cores - {min(cores)}] * (allowed - 1)
