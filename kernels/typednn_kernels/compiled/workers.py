@@ -9,6 +9,7 @@ workers, makes its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ctypes import py_object, pythonapi
 
 import numpy as np
 from llvmlite import binding
@@ -65,6 +66,7 @@ SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE * (CALLER + LEFT + 2), np.int64)
 BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE :]
 """It begins with a cache line."""
+pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
 binding.add_symbol(SYMBOL, BOARD.ctypes.data)
 provide("getpid", "pthread_self", "pthread_detach")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 import time
 import warnings
@@ -294,6 +295,40 @@ def test_workers_are_kept_for_the_next_call_and_go_when_there_is_none(allowed: i
     wait_until_workers_are_gone()
     assert number_of_threads() == before
     assert np.array_equal(values_of(a), values_of(a))
+
+
+LAST = """
+import os, time
+from ctypes import c_int64
+import numpy as np
+from typednn_kernels.compiled import workers
+from typednn_kernels.compiled.entry_points import kernels_for
+from typednn_kernels.cores import THREADS
+
+class Last:
+    board = (c_int64 * workers.BOARD.size).from_address(workers.BOARD.ctypes.data)
+    owner = workers.LINE * workers.OWNER
+
+    def __del__(self, process=os.getpid(), threads=os.listdir, sleep=time.sleep, write=os.write):
+        before = len(threads("/proc/self/task"))
+        sleep(2)
+        own = self.board[self.owner] == process
+        write(1, b"%d, %d, %d" % (own, before, len(threads("/proc/self/task"))))
+
+THREADS.value = 2
+a = np.zeros((1, 1 << 20))
+kernels_for(a.dtype).activation_value(1, a, np.empty_like(a))
+os.last = Last()  # which is deleted after the modules that were imported later
+"""
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="threads cannot be counted here")
+@pytest.mark.parametrize("allowed", [1], indirect=True)
+def test_workers_leave_in_peace_when_python_has_ended() -> None:
+    overwriting = {**os.environ, "MALLOC_PERTURB_": "165", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LAST]
+    run = subprocess.run(command, env=overwriting, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("1, 2, 1", "")
 
 
 KEPT: list[Any] = []
