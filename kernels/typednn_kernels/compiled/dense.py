@@ -11,11 +11,13 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.loops import Loop, elementwise
 from typednn_kernels.compiled.products import product
-from typednn_kernels.compiled.views import piece
+from typednn_kernels.compiled.views import BROADEST, piece, scratch_row
 from typednn_kernels.compiled.workers import LEAST, divided
 
 STREAMED = 1 << 17
 """So many weights at least for each thread, where each is read once."""
+ROWS = 4
+"""So many rows of weights are multiplied side by side."""
 
 scaled: Loop = elementwise(lambda x, factor: x * factor)
 copies: Loop = elementwise(lambda x: x)
@@ -61,11 +63,17 @@ def four_dots(
 
 
 @kernel
+def blocks_of(n: int) -> int:
+    """How many blocks n rows make."""
+    return (n + ROWS - 1) // ROWS
+
+
+@kernel
 def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
     """a = W x + bias for one sample; W is flat."""
     n, m = a.size, x.size
-    blocks = n - n % 4
-    for i in range(0, blocks, 4):
+    blocks = n - n % ROWS
+    for i in range(0, blocks, ROWS):
         first = i * m
         d0, d1, d2, d3 = four_dots(
             piece(W, first, m),
@@ -95,9 +103,10 @@ def outer_one(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
 def some_pre_activations(
     part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
 ) -> None:
-    """Those of some units, for one sample."""
-    n, m = stop - start, x.size
-    affine_one(x, piece(W, start * m, n * m), piece(bias, start, n), piece(a, start, n))
+    """Those of some blocks of units, for one sample."""
+    first, m = ROWS * start, x.size
+    n = min(ROWS * stop, a.size) - first
+    affine_one(x, piece(W, first * m, n * m), piece(bias, first, n), piece(a, first, n))
 
 
 @routine
@@ -109,17 +118,14 @@ def some_weight_gradients(
     outer_one(piece(dLda, start, n), h_prev, piece(dLdW, start * m, n * m))
 
 
-@routine
-def some_signals(
-    part: int, start: int, stop: int, dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int
-) -> None:
-    """Those to some of m units below, for one sample."""
-    size = stop - start
-    signal = piece(dLdh, start, size)
-    scaled(0, size, piece(W, start, size), dLda[0], signal)
-    blocks = dLda.size - (dLda.size - 1) % 4
-    for i in range(1, blocks, 4):
-        first = i * m + start
+@kernel
+def signals_of(dLda: Vector[F], W: Vector[F], m: int, signal: Vector[F]) -> None:
+    """Those of some units to some below; so many numbers lie between two rows of W."""
+    size = signal.size
+    scaled(0, size, W, dLda[0], signal)
+    blocks = dLda.size - (dLda.size - 1) % ROWS
+    for i in range(1, blocks, ROWS):
+        first = i * m
         four_weighted(
             0,
             size,
@@ -135,7 +141,35 @@ def some_signals(
             signal,
         )
     for i in range(blocks, dLda.size):
-        weighted(0, size, signal, piece(W, i * m + start, size), dLda[i], signal)
+        weighted(0, size, signal, piece(W, i * m, size), dLda[i], signal)
+
+
+@routine
+def some_signals(
+    part: int,
+    start: int,
+    stop: int,
+    dLda: Vector[F],
+    W: Vector[F],
+    dLdh: Vector[F],
+    second: Vector[F],
+    m: int,
+) -> None:
+    """Those to some of m units below, for one sample.
+
+    Where there is a second vector, from m on: the signals of the first half of the units, and then, in it,
+    those of the second.
+    """
+    n = dLda.size if second.size == 0 else dLda.size // 2
+    low, high = start, min(stop, m)
+    if low < high:
+        W_part = piece(W, low, W.size - low)
+        signals_of(piece(dLda, 0, n), W_part, m, piece(dLdh, low, high - low))
+    low, high = max(start - m, 0), stop - m
+    if low < high:
+        place = n * m + low
+        W_part = piece(W, place, W.size - place)
+        signals_of(piece(dLda, n, dLda.size - n), W_part, m, piece(second, low, high - low))
 
 
 all_pre_activations: Callable[..., int] = divided(some_pre_activations)
@@ -151,8 +185,9 @@ def affine_rows(
     samples, (n, m) = x.shape[0], W.shape
     x_flat, W_flat = piece(x, 0, x.size), piece(W, 0, W.size)
     if samples == 1 and bias.size > 0:
-        least = max(1, STREAMED // m) if together else n
-        all_pre_activations(n, least, x_flat, W_flat, bias, piece(a, 0, n))
+        blocks = blocks_of(n)
+        least = max(1, STREAMED // (ROWS * m)) if together else blocks
+        all_pre_activations(blocks, least, x_flat, W_flat, bias, piece(a, 0, n))
     else:
         one = W.dtype.type(1)
         product(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, together)
@@ -166,8 +201,14 @@ def backpropagate_rows(
     samples, (n, m) = dLda.shape[0], W.shape
     signals, W_flat = piece(dLda, 0, dLda.size), piece(W, first, W.size - first)
     result, nothing = piece(dLdh, first, dLdh.size - first), piece(W, 0, 0)
-    if samples == 1:
-        all_signals(count, max(1, STREAMED // n) if together else count, signals, W_flat, result, m)
+    if samples == 1 and n * m >= 2 * STREAMED and m <= BROADEST:
+        # Two threads then read whole rows, which come faster from memory than halves of them.
+        second, least = piece(scratch_row(dLdh), 0, m), max(1, 2 * STREAMED // n) if together else 2 * m
+        all_signals(2 * m, least, signals, W_flat, result, second, m)
+        added(0, m, result, second, result)
+    elif samples == 1:
+        least = max(1, STREAMED // n) if together else count
+        all_signals(count, least, signals, W_flat, result, nothing, m)
     else:
         one = W.dtype.type(1)
         product(

@@ -7,6 +7,7 @@ from typednn_kernels.arrays import F, Matrix, Strided, Vector
 from typednn_kernels.compiled.dense import (
     affine_rows,
     backpropagate_rows,
+    blocks_of,
     outer_rows,
     some_pre_activations,
     some_signals,
@@ -63,7 +64,8 @@ def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matr
     n, m = W.shape
     if is_small(x.shape[0], W):
         pre_activations = piece(a, 0, n)
-        some_pre_activations(0, 0, n, piece(x, 0, m), piece(W, 0, n * m), bias, pre_activations)
+        W_flat = piece(W, 0, n * m)
+        some_pre_activations(0, 0, blocks_of(n), piece(x, 0, m), W_flat, bias, pre_activations)
         some_values(0, 0, 1, activation, pre_activations, piece(h, 0, n), n)
     else:
         affine_rows(x, W, bias, piece(a, 0, a.size), n, True)
@@ -86,7 +88,8 @@ def descend(
     n, m = dLdW.shape
     if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
         signal, error = piece(dLdh, 0, n), piece(dLda, 0, n)
-        some_signals(0, 0, n, piece(dLda_next, 0, dLda_next.size), piece(W_next, 0, W_next.size), signal, n)
+        above, W_flat = piece(dLda_next, 0, dLda_next.size), piece(W_next, 0, W_next.size)
+        some_signals(0, 0, n, above, W_flat, signal, piece(W_next, 0, 0), n)
         some_products(0, 0, 1, activation, piece(a, 0, n), piece(h, 0, n), signal, error, n)
         some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
     else:

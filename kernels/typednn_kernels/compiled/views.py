@@ -31,8 +31,8 @@ _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
 
 PYTHON_ONLY = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
-PLACES = MOST
-"""How many numbers there is room for in `scratch`: one for each thread."""
+PLACES, BROADEST = MOST, 8192
+"""How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
 FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
@@ -93,17 +93,25 @@ def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type
     return _part(array, start, n, m)
 
 
-def _scratch(_context: object, like: types.Array) -> _Typed:
+def _room_for(n: int, like: types.Array) -> _Typed:
     vector = types.Array(like.dtype, 1, "C")
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, _signature: object, _values: object
     ) -> llvm.Value:
-        places = context.get_constant(types.intp, PLACES)
-        data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), places)
-        return _view(context, builder, vector, data, [places])
+        size = context.get_constant(types.intp, n)
+        data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), size)
+        return _view(context, builder, vector, data, [size])
 
     return vector(like), generate
+
+
+def _scratch(_context: object, like: types.Array) -> _Typed:
+    return _room_for(PLACES, like)
+
+
+def _scratch_row(_context: object, like: types.Array) -> _Typed:
+    return _room_for(BROADEST, like)
 
 
 if TYPE_CHECKING or PYTHON_ONLY:
@@ -117,11 +125,16 @@ if TYPE_CHECKING or PYTHON_ONLY:
     def scratch(like: Vector[F]) -> Vector[F]:
         return np.empty(PLACES, like.dtype)
 
+    def scratch_row(like: Vector[F]) -> Vector[F]:
+        return np.empty(BROADEST, like.dtype)
+
 else:
-    piece, rows, scratch = intrinsic(_piece), intrinsic(_rows), intrinsic(_scratch)
+    piece, rows = intrinsic(_piece), intrinsic(_rows)
+    scratch, scratch_row = intrinsic(_scratch), intrinsic(_scratch_row)
 """`piece(array, start, n)`: n elements from `start` on `(n,)`.
 `rows(array, start, n, m)`: the same as a matrix `(n, m)`.
-`scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns."""
+`scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
+`scratch_row(like)`: `BROADEST` of them."""
 
 
 class FlatView(Protocol):
