@@ -31,6 +31,7 @@ INSIDE = {
         "pipeline",
         "products",
         "routines",
+        "rows",
         "symbols",
         "teams",
         "threads",

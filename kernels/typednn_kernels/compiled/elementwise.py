@@ -13,6 +13,8 @@ from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
+from typednn_kernels.compiled.rows import Row, is_short, of_rows
+from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.compiled.workers import LEAST, divided
 from typednn_kernels.elementary import exp, where
@@ -60,6 +62,20 @@ product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
 largest: Formula = maxima(lambda a: a)
 total: Formula = sums(lambda y: y)
 inner: Formula = sums(_product)
+
+
+def _softmax(row: Row, a: Number) -> Number:
+    e = shifted_exp(a, row.largest(a))
+    return e / row.total(e)
+
+
+def _softmax_product(row: Row, y: Number, dLdy: Number) -> Number:
+    return _jacobian_product(y, dLdy, row.total(dLdy * y))
+
+
+softmax_rows: Callable[..., None] = of_rows("softmax", _softmax)
+softmax_product_rows: Callable[..., None] = of_rows("softmax_product", _softmax_product)
+
 exponentials: Loop = elementwise(shifted_exp)
 quotients: Loop = elementwise(lambda y, divisor: y / divisor)
 softmax_products: Loop = elementwise(_jacobian_product)
@@ -76,6 +92,9 @@ def values(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
         value_of(activation, a.size, a, y)
         return
     n = a.size // samples
+    if is_short(n, a):
+        softmax_rows(samples, n, a, y)
+        return
     # Exponentials are computed of as many rows as stay in the cache, beside the largest number of each.
     some = max(1, CHUNK // n)
     for first in range(0, samples, some):
@@ -99,6 +118,9 @@ def products(
         product_of(activation, a.size, a, y, dLdy, dLda)
         return
     n = a.size // samples
+    if is_short(n, a):
+        softmax_product_rows(samples, n, y, dLdy, dLda)
+        return
     for s in range(samples):
         y_row, g_row = piece(y, s * n, n), piece(dLdy, s * n, n)
         softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), piece(dLda, s * n, n))

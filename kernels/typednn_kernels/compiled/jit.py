@@ -6,7 +6,7 @@
 - `routine`: one that is compiled by itself and called by address, from threads too.
 
 Numba is imported by this module and by `addresses`, `boards`, `cache`, `loops`, `pipeline`, `products`,
-`routines`, `teams`, `threads`, `views` and `workers` alone.
+`routines`, `rows`, `teams`, `threads`, `views` and `workers` alone.
 """
 
 from __future__ import annotations

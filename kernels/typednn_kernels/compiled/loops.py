@@ -32,6 +32,7 @@ from typednn_kernels.compiled.symbols import (
     WORD,
     Number,
     Symbol,
+    element_of,
     write,
     write_all,
 )
@@ -278,7 +279,7 @@ def means(elementary: Formula) -> Callable[[Callable[[Symbol], Formula]], None]:
 
 def is_float32(argument: object) -> bool:
     """Whether a symbol is float32."""
-    return isinstance(argument, Symbol) and argument.value.type == SINGLE
+    return isinstance(argument, Symbol) and element_of(argument.value.type) == SINGLE
 
 
 def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:

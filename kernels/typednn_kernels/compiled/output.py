@@ -19,11 +19,12 @@ from typednn_kernels.compiled.elementwise import (
 )
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
+from typednn_kernels.compiled.rows import Row, is_short, of_rows
 from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.compiled.workers import LEAST, divided
 from typednn_kernels.elementary import log
-from typednn_kernels.losses import BUILT_IN, LOSSES, canonical, is_mean
+from typednn_kernels.losses import BUILT_IN, CODES, LOSSES, canonical, is_mean
 
 
 def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
@@ -34,9 +35,14 @@ def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]
     return lambda y, t, terms: slope(y, t) / terms
 
 
+def _canonical_error(y: Values, t: Values, weight: Values, terms: Values) -> Values:
+    return (y * weight - t) / terms
+
+
 WITHIN = 3
 OTHERS = range(WITHIN, BUILT_IN)
 """MSE and the cross-entropies stand in the kernels; the other losses are called by address."""
+CROSS_ENTROPY: int = CODES["crossentropy"]
 STABLE = [loss for loss in OTHERS if LOSSES[loss].canonical]
 
 TERMS = [row.value for row in LOSSES[:WITHIN]]
@@ -57,7 +63,21 @@ canonical_of: Callable[[int], int] = kernel(canonical)
 mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
 logarithms: Loop = elementwise(log)
 log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
-canonical_error: Loop = elementwise(lambda y, t, weight, terms: (y * weight - t) / terms)
+canonical_error: Loop = elementwise(_canonical_error)
+
+
+def _cross_entropy(row: Row, a: Number, y: Number, t: Number) -> Number:
+    # As in `sample_loss`.
+    shift = row.largest(a) - log(row.largest(y))
+    return row.total(LOSSES[CROSS_ENTROPY].stable_value(a - shift, t))
+
+
+def _softmax_error(row: Row, y: Number, t: Number, terms: Number) -> Number:
+    return _canonical_error(y, t, row.total(t), terms)
+
+
+cross_entropies: Callable[..., None] = of_rows("cross_entropy", _cross_entropy, numbers=True)
+softmax_errors: Callable[..., None] = of_rows("softmax_error", _softmax_error)
 
 
 @kernel
@@ -100,9 +120,11 @@ def stable_error(
 ) -> bool:
     """dLda of `count` samples of a batch, flat (count, n), if the pair has a stable form; whether it has."""
     stable = activation == canonical_of(loss)
-    if stable:
-        n = y.size // count
-        terms = y.dtype.type(terms_of_mean(loss, n * samples, samples))
+    n = y.size // count
+    terms = y.dtype.type(terms_of_mean(loss, n * samples, samples))
+    if stable and activation == SOFTMAX and is_short(n, y):
+        softmax_errors(count, n, y, t, terms, dLda)
+    elif stable:
         for s in range(count):
             t_row = piece(t, s * n, n)
             weight = y.dtype.type(1)
@@ -118,6 +140,9 @@ def sample_losses(
 ) -> None:
     """The losses of samples, from flat (B, n)."""
     samples, n = losses.size, y.size // losses.size
+    if loss == CROSS_ENTROPY and activation == SOFTMAX and is_short(n, a):
+        cross_entropies(samples, n, a, y, t, losses)
+        return
     if activation == SOFTMAX and activation == canonical_of(loss):
         for s in range(samples):
             losses[s] = largest(0, n, piece(y, s * n, n))

@@ -86,7 +86,9 @@ def _transposed(
 
         def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
             pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
-            for r, column in enumerate(_turned(code, [_joined(code, pieces[r::side]) for r in range(side)])):
+            for r, column in enumerate(
+                _turned(code, [code.joined(pieces[r::side], side) for r in range(side)])
+            ):
                 code.store(column, code.at(target, (builder.add(p, INDEX(r)), width)))
 
         def rest(p: llvm.Value) -> None:
@@ -97,15 +99,6 @@ def _transposed(
         code.repeat(whole, k, side, rest)
 
     code.repeat(0, columns, lanes, vector)
-
-
-def _joined(code: _Code, pieces: Sequence[llvm.Value]) -> llvm.Value:
-    """Pieces side by side, as one vector."""
-    if len(pieces) == 1:
-        return pieces[0]
-    half = len(pieces) // 2
-    x, y = _joined(code, pieces[:half]), _joined(code, pieces[half:])
-    return code.shuffled(x, y, range(len(pieces) * SQUARE // code.itemsize))
 
 
 def _turned(code: _Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:

@@ -33,8 +33,26 @@ Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
 
 
+def element_of(kind: ir.Type) -> ir.Type:
+    """The type of the numbers of a vector, or of one number."""
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def like_type(kind: ir.Type, element: ir.Type) -> ir.Type:
+    """The type of as many other numbers."""
+    return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
+
+
+def constant(kind: ir.Type, number: float) -> ir.Value:
+    """A written number, in all places of a vector."""
+    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
+
+
 class Symbol(NDArrayOperatorsMixin):
-    """A number that exists when the machine code runs: a float, a signed integer, or a condition."""
+    """A number that exists when the machine code runs: a float, a signed integer, or a condition.
+
+    Or a vector of such numbers.
+    """
 
     signed = True
 
@@ -45,7 +63,7 @@ class Symbol(NDArrayOperatorsMixin):
     @property
     def is_real(self) -> bool:
         """Whether it is a floating-point number."""
-        return self.value.type in {SINGLE, DOUBLE}
+        return element_of(self.value.type) in {SINGLE, DOUBLE}
 
     def like(self, value: ir.Value) -> Symbol:
         """The symbol of another value of the same code."""
@@ -55,13 +73,14 @@ class Symbol(NDArrayOperatorsMixin):
         """The number as a symbol; a written one takes the type of this symbol."""
         if isinstance(number, Symbol):
             return number
-        return self.like(ir.Constant(self.value.type, float(number) if self.is_real else int(number)))
+        return self.like(constant(self.value.type, float(number) if self.is_real else int(number)))
 
     def bits(self) -> Symbol:
         """The same bits read as an integer, or those of an integer as a float."""
         pairs: list[tuple[ir.Type, ir.Type]] = [(SINGLE, ir.IntType(32)), (DOUBLE, ir.IntType(64))]
         types = dict(pairs) | {integer: real for real, integer in pairs}
-        return self.like(self.builder.bitcast(self.value, types[self.value.type]))
+        kind = like_type(self.value.type, types[element_of(self.value.type)])
+        return self.like(self.builder.bitcast(self.value, kind))
 
     def __bool__(self) -> bool:
         """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
@@ -87,9 +106,8 @@ class Symbol(NDArrayOperatorsMixin):
 
     def _constant(self, number: float) -> Symbol:
         """The symbol of a NumPy scalar."""
-        return self.like(
-            ir.Constant(SINGLE if np.result_type(number) == np.float32 else DOUBLE, float(number))
-        )
+        kind = SINGLE if np.result_type(number) == np.float32 else DOUBLE
+        return self.like(constant(like_type(self.value.type, kind), float(number)))
 
 
 class Word(Symbol):
@@ -118,8 +136,11 @@ def _comparison(sign: str) -> Callable[[Symbol, Symbol], Symbol]:
 def _llvm(name: str) -> Callable[..., Symbol]:
     def write(x: Symbol, *others: Symbol) -> Symbol:
         kind, values = x.value.type, [each.value for each in (x, *others)]
+        module, places = x.builder.module, f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+        full_name = f"{name}.{places}{element_of(kind).intrinsic_name}"
         signature = ir.FunctionType(kind, [kind] * len(values))
-        return x.like(x.builder.call(x.builder.module.declare_intrinsic(name, [kind], signature), values))
+        function = module.globals.get(full_name) or ir.Function(module, signature, full_name)
+        return x.like(x.builder.call(function, values))
 
     return write
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled.loops import _Distinct
+from typednn_kernels.compiled.loops import MASKS, _Distinct
 from typednn_kernels.compiled.symbols import SINGLE
 from typednn_kernels.compiled.views import FEATURES
 
@@ -73,6 +73,14 @@ class _Code:
         places = llvm.Constant(llvm.VectorType(SHORT, len(order)), list(order))
         return self.builder.shuffle_vector(x, y, places)
 
+    def joined(self, pieces: Sequence[llvm.Value], lanes: int) -> llvm.Value:
+        """Vectors of so many numbers, as many as a power of two, side by side."""
+        if len(pieces) == 1:
+            return pieces[0]
+        half = len(pieces) // 2
+        x, y = self.joined(pieces[:half], lanes), self.joined(pieces[half:], lanes)
+        return self.shuffled(x, y, range(lanes * len(pieces)))
+
     def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
         """The first lanes of a vector."""
         kind = llvm.VectorType(INDEX, lanes)
@@ -103,6 +111,34 @@ class _Code:
         else:
             size = SHORT(self.itemsize)
             self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
+
+    def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+        """Writes the first numbers of a vector.
+
+        In pieces of a half, a quarter and so on, where a store by a mask takes longer than all of them.
+        """
+        if MASKS:
+            self.store(value, pointer, self.mask(count, self.lanes))
+            return
+        with self.builder.if_else(self.builder.icmp_signed("<", count, INDEX(self.lanes))) as (some, all_):
+            with some:
+                self._store_pieces(value, pointer, count)
+            with all_:
+                self.store(value, pointer)
+
+    def _store_pieces(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+        builder, half = self.builder, self.lanes // 2
+        while half:
+            low, high = (self.shuffled(value, value, range(first, first + half)) for first in (0, half))
+            before = builder.block
+            with builder.if_then(builder.icmp_signed("!=", builder.and_(count, INDEX(half)), INDEX(0))):
+                self.store(low, pointer)
+                further, inside = self.at(pointer, half), builder.block
+            value, place = builder.phi(llvm.VectorType(self.real, half)), builder.phi(POINTER)
+            for phi, without, after in (value, low, high), (place, pointer, further):
+                phi.add_incoming(without, before)
+                phi.add_incoming(after, inside)
+            pointer, half = place, half // 2
 
     def prefetch(self, pointer: llvm.Value) -> None:
         """Asks for a cache line that will be written."""

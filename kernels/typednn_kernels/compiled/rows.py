@@ -1,0 +1,163 @@
+"""Formulas of short rows, each of which fits in a few vector registers: softmax and what belongs to it.
+
+Such a row is read once, whatever a formula asks of it. A loop over ten numbers, for each sum of a row, would
+take longer to begin and to end than to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import add
+from typing import Protocol
+
+import numpy as np
+from llvmlite import ir as llvm
+from numba import types
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+from typednn_kernels.arrays import F, Values, Vector
+from typednn_kernels.compiled.jit import kernel
+from typednn_kernels.compiled.loops import _operands
+from typednn_kernels.compiled.symbols import Number, Symbol
+from typednn_kernels.compiled.vectors import INDEX, SHORT, VECTOR, _Code, shared
+from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed
+from typednn_kernels.elementary import maximum, where
+
+MOST = 4
+"""So many vectors hold a row at most."""
+LONGEST = MOST * VECTOR if FEATURES.get("avx") else 0
+"""Bytes of the longest row; none is short where parts of vectors cannot be read."""
+
+
+class Row(Protocol):
+    """What a formula asks of a row: numbers that stand in all places of the result."""
+
+    def largest(self, x: Number) -> Number:
+        """The largest of the numbers, or any, or NaN, where one is NaN."""
+
+    def total(self, x: Number) -> Number:
+        """Their sum."""
+
+
+class _Rows:
+    """Rows of NumPy."""
+
+    def largest(self, x: Values) -> Values:
+        result: Values = x.max(axis=1, keepdims=True)
+        return result
+
+    def total(self, x: Values) -> Values:
+        result: Values = x.sum(axis=1, keepdims=True, dtype=x.dtype)
+        return result
+
+
+class _Lanes:
+    """Rows in so many vectors, of which the last may be less than full."""
+
+    def __init__(self, code: _Code, n: llvm.Value, vectors: int) -> None:
+        self.code, self.n = code, n
+        self.starts = [k * code.lanes for k in range(vectors)]
+        self.width = code.lanes * 2 ** (vectors - 1).bit_length()
+        self.left = code.builder.sub(n, INDEX(self.starts[-1]))
+        self.mask, self.last = code.mask(n, self.width), code.mask(self.left, code.lanes)
+
+    def argument(self, operand: llvm.Value, kind: str, s: llvm.Value) -> Symbol:
+        """A row, or a number in all places."""
+        code, vectors = self.code, len(self.starts)
+        if kind == "r":
+            return Symbol(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
+        masks = [*[None] * (vectors - 1), self.last]
+        pieces = [
+            code.load(code.at(operand, (s, self.n), start), mask=mask)
+            for start, mask in zip(self.starts, masks, strict=True)
+        ]
+        nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
+        return Symbol(code.builder, code.joined([*pieces, *nothing], code.lanes))
+
+    def store(self, result: Symbol, out: llvm.Value, s: llvm.Value) -> None:
+        """Writes a row."""
+        code, value = self.code, result.value
+        *whole, last = [
+            (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
+            for start in self.starts
+        ]
+        for each in whole:
+            code.store(*each)
+        code.store_some(*last, self.left)
+
+    def largest(self, x: Number) -> Number:
+        return self._folded(x, -np.inf, maximum)
+
+    def total(self, x: Number) -> Number:
+        return self._folded(x, 0.0, add)
+
+    def _folded(self, x: Number, neutral: float, join: Callable[[Number, Number], Number]) -> Number:
+        inside: Number = x.like(self.mask)
+        chosen: Number = where(inside, x, neutral)
+        value, count = chosen.value, self.width
+        while count > 1:
+            count //= 2
+            halves = (x.like(self.code.shuffled(value, value, range(i, i + count))) for i in (0, count))
+            value = join(*halves).value
+        return x.like(self.code.shuffled(value, value, [0] * self.width))
+
+
+def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
+    """A kernel `(samples, n, *arguments, out)`: of each of so many rows of n, out = formula(row, *arguments).
+
+    Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
+    them, or, of a formula whose result is one number for each row, (samples,). A row must be short.
+    """
+
+    def python(samples: int, n: int, *arrays: Values) -> None:
+        *arguments, out = (each.reshape(samples, -1) if np.ndim(each) else each for each in arrays)
+        with np.errstate(all="ignore"):
+            out[...] = formula(_Rows(), *arguments)
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        samples, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        real = context.get_value_type(signature.args[2][-1].dtype)
+        kinds = "".join("r" if each.data is None else "p" for each in operands)
+        write = _writing(formula, kinds, numbers=numbers)
+        function = shared(builder.module, name, real, "ii" + kinds, write)
+        builder.call(function, [samples, n, *(each.data or each.value for each in operands)])
+        return context.get_dummy_value()
+
+    def typer(_context: object, samples: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+        return types.none(samples, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool) -> Callable[..., None]:
+    """What writes the function of a formula: a loop for each number of vectors that a row may need."""
+
+    def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
+        *arguments, out = zip(operands, kinds, strict=True)
+        for vectors in range(1, MOST + 1):
+            with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
+                lanes = _Lanes(code, n, vectors)
+
+                def row(s: llvm.Value, lanes: _Lanes = lanes) -> None:
+                    result = formula(lanes, *(lanes.argument(*each, s) for each in arguments))
+                    if numbers:
+                        first = code.builder.extract_element(result.value, SHORT(0))
+                        code.builder.store(first, code.at(out[0], s))
+                    else:
+                        lanes.store(result, out[0], s)
+
+                code.repeat(0, samples, 1, row)
+                code.builder.ret_void()
+
+    return write
+
+
+@kernel
+def is_short(n: int, like: Vector[F]) -> bool:
+    """Whether rows of n numbers are short."""
+    return n * like.itemsize <= LONGEST
