@@ -6,6 +6,7 @@ are marked read-only, so that one compiled version serves all callers.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sized
 from typing import TypeAlias
 
@@ -13,9 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.losses import LOSSES
-from typing_extensions import TypeVar
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError
+
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:
+    from typing_extensions import TypeVar
 
 A = TypeVar("A", bound=NDArray[np.generic])
 

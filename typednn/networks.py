@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import Generic, Protocol, TypeAlias, cast, overload
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from typednn_kernels.activations import CODES
@@ -23,7 +23,6 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
-from typing_extensions import TypeVar
 
 from typednn.arrays import (
     ClassTargets,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypeVar
+
+if sys.version_info >= (3, 13):
+    from typing import TypeVar
+else:
+    from typing_extensions import TypeVar
 
 F = TypeVar("F", bound=np.float32 | np.float64, default=np.float64)
 """The dtype of a network; every array of a call has the same."""

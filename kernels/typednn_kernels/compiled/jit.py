@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import ParamSpec, TypeVar
 
 import numba
 from numba import types
 from numba.core.dispatcher import Dispatcher
-from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.cache import cache_folder, keep
 from typednn_kernels.compiled.pipeline import _PIPELINE

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from typing import ParamSpec, TypeVar
 
 import numba
 import numpy as np
@@ -22,7 +23,6 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
-from typing_extensions import ParamSpec, TypeVar
 
 from typednn_kernels.compiled.views import _Typed
 
