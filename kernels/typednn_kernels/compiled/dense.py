@@ -11,6 +11,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.loops import Loop, elementwise
 from typednn_kernels.compiled.products import product
+from typednn_kernels.compiled.rows import is_short, sums_of_rows
 from typednn_kernels.compiled.views import BROADEST, piece, scratch_row
 from typednn_kernels.compiled.workers import LEAST, divided
 
@@ -245,6 +246,9 @@ def outer_rows(
 def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
     """The sum over samples, whose numbers lie in a flat array, of `count` units from `first` on."""
     part = piece(dLdBias, first, count)
+    if count == dLdBias.size and is_short(count, dLda):
+        sums_of_rows(dLda.size // count, count, dLda, part)
+        return
     copies(0, count, piece(dLda, first, count), part)
     for start in range(dLdBias.size + first, dLda.size, dLdBias.size):
         added(0, count, part, piece(dLda, start, count), part)

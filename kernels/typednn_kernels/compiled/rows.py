@@ -6,9 +6,9 @@ take longer to begin and to end than to run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import add
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -22,7 +22,7 @@ from typednn_kernels.compiled.jit import kernel
 from typednn_kernels.compiled.loops import _operands
 from typednn_kernels.compiled.symbols import Number, Symbol
 from typednn_kernels.compiled.vectors import INDEX, SHORT, VECTOR, _Code, shared
-from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed
+from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, field
 from typednn_kernels.elementary import maximum, where
 
 MOST = 4
@@ -134,25 +134,69 @@ def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False)
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
+def _write_sums(code: _Code, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value) -> None:
+    """Writes the function of `sums_of_rows`."""
+    for lanes in _each_length(code, n):
+
+        def add_row(s: llvm.Value, sums: llvm.Value, lanes: _Lanes = lanes) -> Sequence[llvm.Value]:
+            total: Number = Symbol(code.builder, sums) + lanes.argument(rows, "p", s)
+            return [total.value]
+
+        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows, "p", INDEX(0)).value)
+        lanes.store(Symbol(code.builder, sums), out, INDEX(0))
+
+
+def _sums_of_rows(
+    _context: object, samples: types.Type, n: types.Type, rows: types.Array, out: types.Array
+) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        real = context.get_value_type(out.dtype)
+        function = shared(builder.module, "sums_of_rows", real, "iipp", _write_sums)
+        arrays = [
+            field(context, builder, *each, "data") for each in zip((rows, out), values[2:], strict=True)
+        ]
+        builder.call(function, [*values[:2], *arrays])
+        return context.get_dummy_value()
+
+    return types.none(samples, n, rows, out), generate
+
+
+if TYPE_CHECKING or PYTHON_ONLY:
+
+    def sums_of_rows(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
+        rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
+
+else:
+    sums_of_rows = intrinsic(_sums_of_rows)
+"""`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
+
+
+def _each_length(code: _Code, n: llvm.Value) -> Iterator[_Lanes]:
+    """By each number of vectors that a row may need; what is written meanwhile ends the function."""
+    for vectors in range(1, MOST + 1):
+        with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
+            yield _Lanes(code, n, vectors)
+            code.builder.ret_void()
+
+
 def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool) -> Callable[..., None]:
     """What writes the function of a formula: a loop for each number of vectors that a row may need."""
 
     def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = zip(operands, kinds, strict=True)
-        for vectors in range(1, MOST + 1):
-            with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-                lanes = _Lanes(code, n, vectors)
+        for lanes in _each_length(code, n):
 
-                def row(s: llvm.Value, lanes: _Lanes = lanes) -> None:
-                    result = formula(lanes, *(lanes.argument(*each, s) for each in arguments))
-                    if numbers:
-                        first = code.builder.extract_element(result.value, SHORT(0))
-                        code.builder.store(first, code.at(out[0], s))
-                    else:
-                        lanes.store(result, out[0], s)
+            def row(s: llvm.Value, lanes: _Lanes = lanes) -> None:
+                result = formula(lanes, *(lanes.argument(*each, s) for each in arguments))
+                if numbers:
+                    first = code.builder.extract_element(result.value, SHORT(0))
+                    code.builder.store(first, code.at(out[0], s))
+                else:
+                    lanes.store(result, out[0], s)
 
-                code.repeat(0, samples, 1, row)
-                code.builder.ret_void()
+            code.repeat(0, samples, 1, row)
 
     return write
 

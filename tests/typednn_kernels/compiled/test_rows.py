@@ -40,9 +40,13 @@ def greatest_of(samples: int, n: int, x: Vector[F], y: Vector[F], out: Vector[F]
     all_greatest(samples, n, x, y, out)
 
 
+def sums_of(samples: int, n: int, x: Vector[F], out: Vector[F]) -> None:
+    rows.sums_of_rows(samples, n, x, out)
+
+
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    distances_of, greatest_of = map(jit.entry, (distances_of, greatest_of))
+    distances_of, greatest_of, sums_of = map(jit.entry, (distances_of, greatest_of, sums_of))
 
 
 def lengths(dtype: Any) -> range:
@@ -80,6 +84,19 @@ def test_one_number_for_each_row(dtype: Any) -> None:
         x, y, room = numbers(n, dtype), -numbers(n + 1, dtype)[:, 1:], np.full(SAMPLES + 2, BEYOND, dtype)
         greatest_of(SAMPLES, n, x.reshape(-1), y.copy().reshape(-1), room[1:-1])
         np.testing.assert_array_equal(room[1:-1], (x * y).max(1), err_msg=f"{n=}")
+        assert (room[[0, -1]] == BEYOND).all()
+
+
+@by_dtype
+@pytest.mark.parametrize("samples", [1, 2, SAMPLES])
+def test_the_sum_of_rows_one_after_another(samples: int, dtype: Any) -> None:
+    for n in lengths(dtype):
+        x, room = numbers(n, dtype)[:samples], np.full(n + 2, BEYOND, dtype)
+        sums_of(samples, n, x.reshape(-1), room[1:-1])
+        expected = x[0].copy()
+        for row in x[1:]:
+            expected += row
+        np.testing.assert_array_equal(room[1:-1], expected, err_msg=f"{n=}")
         assert (room[[0, -1]] == BEYOND).all()
 
 
