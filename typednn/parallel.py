@@ -14,17 +14,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from threading import Event, Lock
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from typednn_kernels.cores import THREADS, cores
 
 from typednn.errors import SettingError
 from typednn.settings import check_count
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
@@ -159,10 +164,16 @@ def _choose(count: int) -> None:
 def _apply() -> None:
     count = min(_limits)
     if count != THREADS.value:
-        from threadpoolctl import threadpool_limits
-
         THREADS.value = count
-        threadpool_limits(count, "blas")
+        _blas(len(sys.modules)).limit(limits=count)
+
+
+@lru_cache(maxsize=1)
+def _blas(_modules: int) -> ThreadpoolController:
+    """The BLAS libraries of the process; with more modules there may be more, and to look takes 1 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _choose_by(text: str) -> None:
