@@ -13,7 +13,7 @@ from typednn_kernels.compiled.addresses import ByAddress
 from typednn_kernels.compiled.dense import copies
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import CHUNK, Formula, Loop, elementwise, formula, maxima, sums
-from typednn_kernels.compiled.rows import Row, is_short, of_rows
+from typednn_kernels.compiled.rows import Row, are_few, is_short, of_few, of_rows
 from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.compiled.workers import LEAST, divided
@@ -73,6 +73,8 @@ def _softmax_product(row: Row, y: Number, dLdy: Number) -> Number:
     return _jacobian_product(y, dLdy, row.total(dLdy * y))
 
 
+short_value_of: Callable[..., None] = of_few("value", VALUES)
+short_product_of: Callable[..., None] = of_few("slope_product", PRODUCTS)
 softmax_rows: Callable[..., None] = of_rows("softmax", _softmax)
 softmax_product_rows: Callable[..., None] = of_rows("softmax_product", _softmax_product)
 
@@ -89,7 +91,10 @@ shares_of_mass: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) 
 def values(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
     """y = f(a), all flat (B, n)."""
     if activation != SOFTMAX:
-        value_of(activation, a.size, a, y)
+        if activation < WITHIN and are_few(a.size, a):
+            short_value_of(activation, a.size, a, y)
+        else:
+            value_of(activation, a.size, a, y)
         return
     n = a.size // samples
     if is_short(n, a):
@@ -115,7 +120,10 @@ def products(
 ) -> None:
     """dLda = dLdy * dy/da, all flat (B, n); for softmax y (g - <g, y>)."""
     if activation != SOFTMAX:
-        product_of(activation, a.size, a, y, dLdy, dLda)
+        if activation < WITHIN and are_few(a.size, a):
+            short_product_of(activation, a.size, a, y, dLdy, dLda)
+        else:
+            product_of(activation, a.size, a, y, dLdy, dLda)
         return
     n = a.size // samples
     if is_short(n, a):

@@ -19,7 +19,7 @@ from typednn_kernels.compiled.elementwise import (
 )
 from typednn_kernels.compiled.jit import entry, kernel, routine
 from typednn_kernels.compiled.loops import Formula, Loop, elementwise, formula, sums
-from typednn_kernels.compiled.rows import Row, is_short, of_rows
+from typednn_kernels.compiled.rows import Row, are_few, is_short, of_few, of_rows
 from typednn_kernels.compiled.symbols import Number
 from typednn_kernels.compiled.views import piece, scratch
 from typednn_kernels.compiled.workers import LEAST, divided
@@ -76,6 +76,8 @@ def _softmax_error(row: Row, y: Number, t: Number, terms: Number) -> Number:
     return _canonical_error(y, t, row.total(t), terms)
 
 
+short_sum_of_terms: Callable[..., None] = of_few("terms", TERMS, sums=True)
+short_sum_of_stable_terms: Callable[..., None] = of_few("stable_terms", STABLE_TERMS, sums=True)
 cross_entropies: Callable[..., None] = of_rows("cross_entropy", _cross_entropy, numbers=True)
 softmax_errors: Callable[..., None] = of_rows("softmax_error", _softmax_error)
 
@@ -90,7 +92,14 @@ def mean_of(loss: int, total: Number, n: F) -> F:
 @kernel
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of n outputs."""
-    if activation != canonical_of(loss):
+    short, only = loss < WITHIN and are_few(n, a), scratch(a)
+    if short and activation != canonical_of(loss):
+        short_sum_of_terms(loss, n, y, t, only)
+        result = only[0]
+    elif short and activation != SOFTMAX:
+        short_sum_of_stable_terms(loss, n, a, t, a.dtype.type(0), only)
+        result = only[0]
+    elif activation != canonical_of(loss):
         result = sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
         # The largest y is exp of the largest a, divided by the sum that softmax has formed.

@@ -27,6 +27,8 @@ from typednn_kernels.elementary import maximum, where
 
 MOST = 4
 """So many vectors hold a row at most."""
+SINGLE, FEW = 2, 2
+"""So few numbers are taken one by one; so many vectors of them are few."""
 LONGEST = MOST * VECTOR if FEATURES.get("avx") else 0
 """Bytes of the longest row; none is short where parts of vectors cannot be read."""
 
@@ -134,6 +136,56 @@ def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False)
     return python if PYTHON_ONLY else intrinsic(typer)
 
 
+def of_few(
+    name: str, formulas: Sequence[Callable[..., Number] | None], *, sums: bool = False
+) -> Callable[..., None]:
+    """A kernel `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum, of a few numbers.
+
+    As many as `are_few`. A loop would take those that fill no vector one by one.
+    """
+
+    def chosen(number: int) -> Callable[..., Number]:
+        formula = formulas[number]
+        assert formula is not None
+
+        def of_row(row: Row, *arguments: Number) -> Number:
+            result: Number = formula(*arguments)
+            return row.total(result) if sums else result
+
+        return of_row
+
+    def python(code: int, n: int, *arrays: Values) -> None:
+        *arguments, out = (each.reshape(1, -1) if np.ndim(each) else each for each in arrays)
+        with np.errstate(all="ignore"):
+            out[:, : 1 if sums else n] = chosen(code)(_Rows(), *arguments)
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        code, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        real = context.get_value_type(signature.args[2][-1].dtype)
+        kinds = "".join("r" if each.data is None else "p" for each in operands)
+        after = builder.append_basic_block("after")
+        choice = builder.switch(code, after)
+        for number, formula in enumerate(formulas):
+            if formula is not None:
+                block = builder.append_basic_block(f"case{number}")
+                choice.add_case(number, block)
+                builder.position_at_end(block)
+                write = _writing(chosen(number), kinds, numbers=sums, most=FEW)
+                function = shared(builder.module, f"{name}{number}", real, "ii" + kinds, write)
+                builder.call(function, [INDEX(1), n, *(each.data or each.value for each in operands)])
+                builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+        return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
 def _write_sums(code: _Code, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value) -> None:
     """Writes the function of `sums_of_rows`."""
     for lanes in _each_length(code, n):
@@ -173,20 +225,22 @@ else:
 """`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
 
 
-def _each_length(code: _Code, n: llvm.Value) -> Iterator[_Lanes]:
+def _each_length(code: _Code, n: llvm.Value, most: int = MOST) -> Iterator[_Lanes]:
     """By each number of vectors that a row may need; what is written meanwhile ends the function."""
-    for vectors in range(1, MOST + 1):
+    for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
             yield _Lanes(code, n, vectors)
             code.builder.ret_void()
 
 
-def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool) -> Callable[..., None]:
+def _writing(
+    formula: Callable[..., Number], kinds: str, *, numbers: bool, most: int = MOST
+) -> Callable[..., None]:
     """What writes the function of a formula: a loop for each number of vectors that a row may need."""
 
     def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = zip(operands, kinds, strict=True)
-        for lanes in _each_length(code, n):
+        for lanes in _each_length(code, n, most):
 
             def row(s: llvm.Value, lanes: _Lanes = lanes) -> None:
                 result = formula(lanes, *(lanes.argument(*each, s) for each in arguments))
@@ -205,3 +259,9 @@ def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool) -> Ca
 def is_short(n: int, like: Vector[F]) -> bool:
     """Whether rows of n numbers are short."""
     return n * like.itemsize <= LONGEST
+
+
+@kernel
+def are_few(n: int, like: Vector[F]) -> bool:
+    """Whether n numbers fit in so many vectors as are few, and are worth one."""
+    return n > SINGLE and MOST * n * like.itemsize <= FEW * LONGEST

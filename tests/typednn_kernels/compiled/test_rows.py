@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.elementary import exp
+
+from tests.conftest import ENTRY_POINTS
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 jit = import_module("typednn_kernels.compiled.jit")
@@ -44,9 +47,26 @@ def sums_of(samples: int, n: int, x: Vector[F], out: Vector[F]) -> None:
     rows.sums_of_rows(samples, n, x, out)
 
 
+def square(x: Any, scale: Any) -> Any:
+    return scale * x * x
+
+
+def exponential(x: Any, scale: Any) -> Any:
+    return scale * exp(x)
+
+
+few = rows.of_few("test_few", [None, square, exponential])
+sum_of_few = rows.of_few("test_sum_of_few", [None, square, exponential], sums=True)
+
+
+def few_of(code: int, n: int, x: Vector[F], scale: F, out: Vector[F], total: Vector[F]) -> None:
+    few(code, n, x, scale, out)
+    sum_of_few(code, n, x, scale, total)
+
+
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    distances_of, greatest_of, sums_of = map(jit.entry, (distances_of, greatest_of, sums_of))
+    distances_of, greatest_of, sums_of, few_of = map(jit.entry, (distances_of, greatest_of, sums_of, few_of))
 
 
 def lengths(dtype: Any) -> range:
@@ -120,3 +140,45 @@ def test_a_row_does_not_depend_on_the_others(dtype: Any) -> None:
         np.testing.assert_array_equal(together, alone, err_msg=f"{n=}")
         assert np.isnan(together[1]).all()
         assert np.isfinite(together[[0, 2]]).all()
+
+
+def few_lengths(dtype: Any) -> range:
+    return range(rows.SINGLE + 1, rows.FEW * rows.LONGEST // rows.MOST // np.dtype(dtype).itemsize + 1)
+
+
+@by_dtype
+def test_what_is_few(dtype: Any) -> None:
+    like, (first, *_, last) = np.empty(0, dtype), few_lengths(dtype)
+    are_few = getattr(rows.are_few, "py_func", rows.are_few)
+    found = [are_few(n, like) for n in (first - 1, first, last, last + 1)]
+    assert found == [False, True, True, False]
+
+
+@by_dtype
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_formulas_of_few_numbers_and_their_sums(code: int, dtype: Any) -> None:
+    for n in few_lengths(dtype):
+        x, room, total = numbers(n, dtype)[0], np.full(n + 2, BEYOND, dtype), np.full(2, BEYOND, dtype)
+        few_of(code, n, x, dtype(3), room[1:-1], total)
+        precise = x.astype(np.float64)
+        expected = [np.full(n, BEYOND), 3 * precise**2, 3 * np.exp(precise)][code]
+        np.testing.assert_allclose(room[1:-1], expected, 8 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(total[0], expected.sum() if code else BEYOND, 8 * np.finfo(dtype).eps)
+        assert (room[[0, -1]] == BEYOND).all()
+        assert total[1] == BEYOND
+
+
+@by_dtype
+@pytest.mark.parametrize("activation", [code for code in range(5) if code != SOFTMAX])
+def test_few_numbers_give_the_bits_of_many(activation: int, dtype: Any) -> None:
+    kernels = ENTRY_POINTS
+    many = np.random.default_rng(0).normal(scale=3, size=(1, 1000)).astype(dtype)
+    values, products = np.empty_like(many), np.empty_like(many)
+    kernels.activation_value(activation, many, values)
+    kernels.slope_product(activation, many, values, many, products)
+    for n in few_lengths(dtype):
+        few, y, product = many[:, :n].copy(), np.empty((1, n), dtype), np.empty((1, n), dtype)
+        kernels.activation_value(activation, few, y)
+        kernels.slope_product(activation, few, y, few, product)
+        np.testing.assert_array_equal(y, values[:, :n], err_msg=f"{n=}")
+        np.testing.assert_array_equal(product, products[:, :n], err_msg=f"{n=}")
