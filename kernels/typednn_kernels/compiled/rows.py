@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled.jit import kernel
-from typednn_kernels.compiled.loops import _operands
+from typednn_kernels.compiled.loops import _cases, _operands
 from typednn_kernels.compiled.symbols import Number, Symbol
 from typednn_kernels.compiled.vectors import INDEX, SHORT, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, field
@@ -144,20 +144,19 @@ def of_few(
     As many as `are_few`. A loop would take those that fill no vector one by one.
     """
 
-    def chosen(number: int) -> Callable[..., Number]:
-        formula = formulas[number]
-        assert formula is not None
+    def of_row(formula: Callable[..., Number]) -> Callable[..., Number]:
+        def result(row: Row, *arguments: Number) -> Number:
+            numbers: Number = formula(*arguments)
+            return row.total(numbers) if sums else numbers
 
-        def of_row(row: Row, *arguments: Number) -> Number:
-            result: Number = formula(*arguments)
-            return row.total(result) if sums else result
-
-        return of_row
+        return result
 
     def python(code: int, n: int, *arrays: Values) -> None:
         *arguments, out = (each.reshape(1, -1) if np.ndim(each) else each for each in arrays)
         with np.errstate(all="ignore"):
-            out[:, : 1 if sums else n] = chosen(code)(_Rows(), *arguments)
+            formula = formulas[code]
+            if formula is not None:
+                out[:, : 1 if sums else n] = of_row(formula)(_Rows(), *arguments)
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -166,18 +165,11 @@ def of_few(
         operands = _operands(context, builder, signature.args[2], packed)
         real = context.get_value_type(signature.args[2][-1].dtype)
         kinds = "".join("r" if each.data is None else "p" for each in operands)
-        after = builder.append_basic_block("after")
-        choice = builder.switch(code, after)
-        for number, formula in enumerate(formulas):
-            if formula is not None:
-                block = builder.append_basic_block(f"case{number}")
-                choice.add_case(number, block)
-                builder.position_at_end(block)
-                write = _writing(chosen(number), kinds, numbers=sums, most=FEW)
-                function = shared(builder.module, f"{name}{number}", real, "ii" + kinds, write)
-                builder.call(function, [INDEX(1), n, *(each.data or each.value for each in operands)])
-                builder.branch(after)
-        builder.position_at_end(after)
+        for formula in _cases(builder, code, formulas):
+            write = _writing(of_row(formula), kinds, numbers=sums, most=FEW)
+            case = f"{name}{formulas.index(formula)}"
+            function = shared(builder.module, case, real, "ii" + kinds, write)
+            builder.call(function, [INDEX(1), n, *(each.data or each.value for each in operands)])
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
