@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled.jit import kernel
-from typednn_kernels.compiled.loops import _cases, _operands
+from typednn_kernels.compiled.loops import Operand, _cases, _operands
 from typednn_kernels.compiled.symbols import Number, Symbol
 from typednn_kernels.compiled.vectors import INDEX, SHORT, VECTOR, _Code, shared
 from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, field
@@ -124,10 +124,7 @@ def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False)
         samples, n, packed = values
         operands = _operands(context, builder, signature.args[2], packed)
         real = context.get_value_type(signature.args[2][-1].dtype)
-        kinds = "".join("r" if each.data is None else "p" for each in operands)
-        write = _writing(formula, kinds, numbers=numbers)
-        function = shared(builder.module, name, real, "ii" + kinds, write)
-        builder.call(function, [samples, n, *(each.data or each.value for each in operands)])
+        _call(builder, name, formula, real, samples, n, operands, numbers=numbers)
         return context.get_dummy_value()
 
     def typer(_context: object, samples: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
@@ -164,12 +161,9 @@ def of_few(
         code, n, packed = values
         operands = _operands(context, builder, signature.args[2], packed)
         real = context.get_value_type(signature.args[2][-1].dtype)
-        kinds = "".join("r" if each.data is None else "p" for each in operands)
         for formula in _cases(builder, code, formulas):
-            write = _writing(of_row(formula), kinds, numbers=sums, most=FEW)
             case = f"{name}{formulas.index(formula)}"
-            function = shared(builder.module, case, real, "ii" + kinds, write)
-            builder.call(function, [INDEX(1), n, *(each.data or each.value for each in operands)])
+            _call(builder, case, of_row(formula), real, INDEX(1), n, operands, numbers=sums, most=FEW)
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
@@ -225,9 +219,26 @@ def _each_length(code: _Code, n: llvm.Value, most: int = MOST) -> Iterator[_Lane
             code.builder.ret_void()
 
 
-def _writing(
-    formula: Callable[..., Number], kinds: str, *, numbers: bool, most: int = MOST
-) -> Callable[..., None]:
+def _call(
+    builder: llvm.IRBuilder,
+    name: str,
+    formula: Callable[..., Number],
+    real: llvm.Type,
+    samples: llvm.Value,
+    n: llvm.Value,
+    operands: Sequence[Operand],
+    *,
+    numbers: bool,
+    most: int = MOST,
+) -> None:
+    """Calls the function of a formula."""
+    kinds = "".join("r" if each.data is None else "p" for each in operands)
+    write = _writing(formula, kinds, numbers=numbers, most=most)
+    function = shared(builder.module, name, real, "ii" + kinds, write)
+    builder.call(function, [samples, n, *(each.data or each.value for each in operands)])
+
+
+def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool, most: int) -> Callable[..., None]:
     """What writes the function of a formula: a loop for each number of vectors that a row may need."""
 
     def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
