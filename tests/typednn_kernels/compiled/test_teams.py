@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast, string_at
+from ctypes import CFUNCTYPE, c_int, c_void_p, cast
 from importlib import import_module
 
 import numpy as np
 import pytest
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.cores import MOST, THREADS
+
+from tests.typednn_kernels.compiled.moving import mover
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
@@ -87,14 +88,9 @@ def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
     here = min(cores)
     moves: list[set[int]] = []
 
-    def move(_handle: int, size: int, mask: int) -> int:
-        bits = int.from_bytes(string_at(mask, size), sys.byteorder)
-        moves.append({core for core in range(8 * size) if bits >> core & 1})
-        return 0
-
     fakes = {
         "sched_getcpu": CFUNCTYPE(c_int)(lambda: here),
-        "pthread_setaffinity_np": CFUNCTYPE(c_int, c_size_t, c_size_t, c_size_t)(move),
+        "pthread_setaffinity_np": mover(moves),
     }
     for name, fake in fakes.items():
         llvmlite.add_symbol(name, cast(fake, c_void_p).value)

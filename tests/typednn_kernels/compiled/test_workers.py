@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast, string_at
+from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -27,6 +27,7 @@ from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
 
 from tests.conftest import ENTRY_POINTS
+from tests.typednn_kernels.compiled.moving import mover
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
@@ -382,14 +383,9 @@ def test_workers_keep_away_from_the_core_of_their_caller(allowed: int) -> None:
     here = [min(cores)]
     moves: list[set[int]] = []
 
-    def move(_handle: int, size: int, mask: int) -> int:
-        bits = int.from_bytes(string_at(mask, size), sys.byteorder)
-        moves.append({core for core in range(8 * size) if bits >> core & 1})
-        return 0
-
     fakes = {
         "sched_getcpu": CFUNCTYPE(c_int)(lambda: here[0]),
-        "pthread_setaffinity_np": CFUNCTYPE(c_int, *[c_size_t] * 3)(move),
+        "pthread_setaffinity_np": mover(moves),
     }
     with compiled_against(**fakes) as entry:
         entry(5, np.zeros(MOST))
