@@ -32,6 +32,7 @@ INSIDE = {
         "products",
         "routines",
         "rows",
+        "small_layers",
         "symbols",
         "teams",
         "threads",

@@ -12,6 +12,7 @@ from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.loops import Loop, elementwise
 from typednn_kernels.compiled.products import product
 from typednn_kernels.compiled.rows import is_short, sums_of_rows
+from typednn_kernels.compiled.small_layers import has_short_rows, small_affine
 from typednn_kernels.compiled.views import BROADEST, piece, scratch_row
 from typednn_kernels.compiled.workers import LEAST, divided
 
@@ -73,6 +74,9 @@ def blocks_of(n: int) -> int:
 def affine_one(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
     """a = W x + bias for one sample; W is flat."""
     n, m = a.size, x.size
+    if has_short_rows(m, x):
+        small_affine(n, m, x, W, bias, a)
+        return
     blocks = n - n % ROWS
     for i in range(0, blocks, ROWS):
         first = i * m

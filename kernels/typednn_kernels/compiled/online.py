@@ -15,6 +15,7 @@ from typednn_kernels.compiled.elementwise import products, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.network import biases, flat_weights, share_of, some_biases, some_weights, units
 from typednn_kernels.compiled.output import loss_signal, sample_loss, stable_error
+from typednn_kernels.compiled.small_layers import has_short_rows, small_descend, small_descend_and_ascend
 from typednn_kernels.compiled.teams import meet, team
 from typednn_kernels.compiled.views import piece
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
@@ -31,6 +32,9 @@ def descend(
 ) -> None:
     """The signal to the layer below, and the update of a layer, in one pass over the rows with an error."""
     m, zero, waiting = below.size, W.dtype.type(0), 0
+    if has_short_rows(m, W):
+        small_descend(error.size, m, W, bias, error, below, rate, signal)
+        return
     # The first row sets the signal: a loop that sets it to 0 would become a call of memset.
     scaled(0, m, W, error[0], signal)
     descended(0, m, W, below, rate * error[0], W)
@@ -77,6 +81,9 @@ def descend_and_ascend(
     error, those of units whose ReLU is off, are only read.
     """
     m, zero = now.size, W.dtype.type(0)
+    if has_short_rows(m, W):
+        small_descend_and_ascend(error.size, m, W, bias, error, rate, now, following, a)
+        return
     for i in range(error.size):
         row = piece(W, i * m, m)
         if error[i] == zero:

@@ -6,9 +6,9 @@ take longer to begin and to end than to run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import add
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -19,10 +19,10 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled.jit import kernel
-from typednn_kernels.compiled.loops import Operand, _cases, _operands
+from typednn_kernels.compiled.loops import _cases, _operands
 from typednn_kernels.compiled.symbols import Number, Symbol
-from typednn_kernels.compiled.vectors import INDEX, SHORT, VECTOR, _Code, shared
-from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed, field
+from typednn_kernels.compiled.vectors import INDEX, POINTER, SHORT, VECTOR, _Code, _Index, shared
+from typednn_kernels.compiled.views import FEATURES, PYTHON_ONLY, _Typed
 from typednn_kernels.elementary import maximum, where
 
 MOST = 4
@@ -65,10 +65,10 @@ class _Lanes:
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.mask, self.last = code.mask(n, self.width), code.mask(self.left, code.lanes)
 
-    def argument(self, operand: llvm.Value, kind: str, s: llvm.Value) -> Symbol:
+    def argument(self, operand: llvm.Value, s: _Index = 0) -> Symbol:
         """A row, or a number in all places."""
         code, vectors = self.code, len(self.starts)
-        if kind == "r":
+        if operand.type != POINTER:
             return Symbol(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
         masks = [*[None] * (vectors - 1), self.last]
         pieces = [
@@ -78,7 +78,7 @@ class _Lanes:
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
         return Symbol(code.builder, code.joined([*pieces, *nothing], code.lanes))
 
-    def store(self, result: Symbol, out: llvm.Value, s: llvm.Value) -> None:
+    def store(self, result: Number, out: llvm.Value, s: _Index = 0) -> None:
         """Writes a row."""
         code, value = self.code, result.value
         *whole, last = [
@@ -89,16 +89,24 @@ class _Lanes:
             code.store(*each)
         code.store_some(*last, self.left)
 
+    def first(self, x: Number) -> Symbol:
+        """The first of the numbers."""
+        return Symbol(self.code.builder, self.code.builder.extract_element(x.value, SHORT(0)))
+
     def largest(self, x: Number) -> Number:
-        return self._folded(x, -np.inf, maximum)
+        return self.folded(self._within(x, -np.inf), maximum)
 
     def total(self, x: Number) -> Number:
-        return self._folded(x, 0.0, add)
+        return self.folded(self._within(x, 0.0), add)
 
-    def _folded(self, x: Number, neutral: float, join: Callable[[Number, Number], Number]) -> Number:
+    def _within(self, x: Number, beyond: float) -> Number:
+        """The numbers of the row, and another in all places beyond."""
         inside: Number = x.like(self.mask)
-        chosen: Number = where(inside, x, neutral)
-        value, count = chosen.value, self.width
+        return where(inside, x, beyond)
+
+    def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
+        """The numbers of all places, joined to one."""
+        value, count = x.value, self.width
         while count > 1:
             count //= 2
             halves = (x.like(self.code.shuffled(value, value, range(i, i + count))) for i in (0, count))
@@ -118,17 +126,24 @@ def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False)
         with np.errstate(all="ignore"):
             out[...] = formula(_Rows(), *arguments)
 
+    return written(name, _writing(formula, numbers=numbers), python)
+
+
+def written(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
+    """A kernel `(count, n, *arguments)`, of arrays and scalars: the function of a module that `write` writes.
+
+    Without machine code it is the Python that it stands for. The last argument is an array.
+    """
+
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        samples, n, packed = values
-        operands = _operands(context, builder, signature.args[2], packed)
-        real = context.get_value_type(signature.args[2][-1].dtype)
-        _call(builder, name, formula, real, samples, n, operands, numbers=numbers)
+        count, n, packed = values
+        _call(context, builder, name, write, [count, n], signature.args[2], packed)
         return context.get_dummy_value()
 
-    def typer(_context: object, samples: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
-        return types.none(samples, n, types.StarArgTuple.from_types(arrays)), generate
+    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> _Typed:
+        return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
 
     return python if PYTHON_ONLY else intrinsic(typer)
 
@@ -159,11 +174,10 @@ def of_few(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         code, n, packed = values
-        operands = _operands(context, builder, signature.args[2], packed)
-        real = context.get_value_type(signature.args[2][-1].dtype)
         for formula in _cases(builder, code, formulas):
             case = f"{name}{formulas.index(formula)}"
-            _call(builder, case, of_row(formula), real, INDEX(1), n, operands, numbers=sums, most=FEW)
+            write = _writing(of_row(formula), numbers=sums, most=FEW)
+            _call(context, builder, case, write, [INDEX(1), n], signature.args[2], packed)
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
@@ -173,87 +187,68 @@ def of_few(
 
 
 def _write_sums(code: _Code, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value) -> None:
-    """Writes the function of `sums_of_rows`."""
-    for lanes in _each_length(code, n):
-
-        def add_row(s: llvm.Value, sums: llvm.Value, lanes: _Lanes = lanes) -> Sequence[llvm.Value]:
-            total: Number = Symbol(code.builder, sums) + lanes.argument(rows, "p", s)
+    def body(lanes: _Lanes) -> None:
+        def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
+            total: Number = Symbol(code.builder, sums) + lanes.argument(rows, s)
             return [total.value]
 
-        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows, "p", INDEX(0)).value)
-        lanes.store(Symbol(code.builder, sums), out, INDEX(0))
+        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
+        lanes.store(Symbol(code.builder, sums), out)
+
+    _by_length(code, n, body)
 
 
-def _sums_of_rows(
-    _context: object, samples: types.Type, n: types.Type, rows: types.Array, out: types.Array
-) -> _Typed:
-    def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
-    ) -> llvm.Value:
-        real = context.get_value_type(out.dtype)
-        function = shared(builder.module, "sums_of_rows", real, "iipp", _write_sums)
-        arrays = [
-            field(context, builder, *each, "data") for each in zip((rows, out), values[2:], strict=True)
-        ]
-        builder.call(function, [*values[:2], *arrays])
-        return context.get_dummy_value()
-
-    return types.none(samples, n, rows, out), generate
+def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
+    rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
 
 
-if TYPE_CHECKING or PYTHON_ONLY:
-
-    def sums_of_rows(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
-        rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
-
-else:
-    sums_of_rows = intrinsic(_sums_of_rows)
+sums_of_rows: Callable[..., None] = written("sums_of_rows", _write_sums, _sums)
 """`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
 
 
-def _each_length(code: _Code, n: llvm.Value, most: int = MOST) -> Iterator[_Lanes]:
-    """By each number of vectors that a row may need; what is written meanwhile ends the function."""
+def _by_length(code: _Code, n: llvm.Value, body: Callable[[_Lanes], None], most: int = MOST) -> None:
+    """Writes a body for each number of vectors that a row may need, after which the function ends."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-            yield _Lanes(code, n, vectors)
+            body(_Lanes(code, n, vectors))
             code.builder.ret_void()
 
 
 def _call(
+    context: BaseContext,
     builder: llvm.IRBuilder,
     name: str,
-    formula: Callable[..., Number],
-    real: llvm.Type,
-    samples: llvm.Value,
-    n: llvm.Value,
-    operands: Sequence[Operand],
-    *,
-    numbers: bool,
-    most: int = MOST,
+    write: Callable[..., None],
+    counts: Sequence[llvm.Value],
+    kinds: Sequence[types.Type],
+    packed: llvm.Value,
 ) -> None:
-    """Calls the function of a formula."""
-    kinds = "".join("r" if each.data is None else "p" for each in operands)
-    write = _writing(formula, kinds, numbers=numbers, most=most)
-    function = shared(builder.module, name, real, "ii" + kinds, write)
-    builder.call(function, [samples, n, *(each.data or each.value for each in operands)])
+    """Calls a function of a module with two counts and a tuple of arguments."""
+    operands = _operands(context, builder, kinds, packed)
+    letters = "".join("r" if each.data is None else "p" for each in operands)
+    *_, last = kinds
+    assert isinstance(last, types.Array)
+    function = shared(builder.module, name, context.get_value_type(last.dtype), "ii" + letters, write)
+    builder.call(function, [*counts, *(each.data or each.value for each in operands)])
 
 
-def _writing(formula: Callable[..., Number], kinds: str, *, numbers: bool, most: int) -> Callable[..., None]:
-    """What writes the function of a formula: a loop for each number of vectors that a row may need."""
+def _writing(formula: Callable[..., Number], *, numbers: bool, most: int = MOST) -> Callable[..., None]:
+    """What writes the function of a formula."""
 
     def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
-        *arguments, out = zip(operands, kinds, strict=True)
-        for lanes in _each_length(code, n, most):
+        *arguments, out = operands
 
-            def row(s: llvm.Value, lanes: _Lanes = lanes) -> None:
-                result = formula(lanes, *(lanes.argument(*each, s) for each in arguments))
+        def body(lanes: _Lanes) -> None:
+            def row(s: llvm.Value) -> None:
+                result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
                 if numbers:
-                    first = code.builder.extract_element(result.value, SHORT(0))
-                    code.builder.store(first, code.at(out[0], s))
+                    code.builder.store(lanes.first(result).value, code.at(out, s))
                 else:
-                    lanes.store(result, out[0], s)
+                    lanes.store(result, out, s)
 
             code.repeat(0, samples, 1, row)
+
+        _by_length(code, n, body, most)
 
     return write
 
