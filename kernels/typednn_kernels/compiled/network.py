@@ -347,6 +347,7 @@ def by_gain(
 @routine
 def gradient_from_signals(
     layout: Layout,
+    k: int,
     a: Vector[F],
     h: Vector[F],
     dLda: Vector[F],
@@ -355,48 +356,28 @@ def gradient_from_signals(
     added: bool,
     by_weights: Vector[F],
     samples: int,
-    part: int,
-    parts: int,
+    first: int,
+    count: int,
     together: bool,
 ) -> None:
-    """The gradients that `descend_layer` leaves, for one of the equal parts of each layer.
+    """The gradients of `count` units of layer k that `descend_layer` leaves.
 
     Those by weights go to a vector of their own, times a factor, and may be `added` to what is there.
     """
-    n_units = unit_count(layout)
-    for k in range(layout.shape[0] - 1, 0, -1):
-        n = layout[k, LENGTH]
-        first, count = share_of(n, part, parts)
-        if count > 0:
-            if layout[k, NORMALIZATION] == UNNORMALIZED:
-                sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
-            elif layout[k, NORMALIZATION] != BATCH:
-                by_gain(layout, k, a, dLda, gradient, samples, first, count)
-            outer_rows(
-                normalized(dLda, layout, k, samples, n_units),
-                block(h, layout, k - 1, samples),
-                factor,
-                added,
-                weights(by_weights, layout, k),
-                first,
-                count,
-                together,
-            )
-
-
-@kernel
-def rectangle(
-    layout: Layout, k: int, samples: int, low: int, own: int, part: int, parts: int, by_units: bool
-) -> tuple[int, int, int, int]:
-    """The part of one thread in the activations of layer k: its first sample and how many, and so its units.
-
-    All units of its `own` samples, or, of a hidden layer, all samples of some units.
-    """
-    first, count, unit, width = low, own, 0, layout[k, LENGTH]
-    if by_units and 0 < k < layout.shape[0] - 1:
-        first, count = 0, samples
-        unit, width = share_of(width, part, parts)
-    return first, count, unit, width
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
+    elif layout[k, NORMALIZATION] != BATCH:
+        by_gain(layout, k, a, dLda, gradient, samples, first, count)
+    outer_rows(
+        normalized(dLda, layout, k, samples, unit_count(layout)),
+        block(h, layout, k - 1, samples),
+        factor,
+        added,
+        weights(by_weights, layout, k),
+        first,
+        count,
+        together,
+    )
 
 
 @kernel
@@ -410,35 +391,41 @@ def with_squares(total: F, x: Vector[F], n: int, count: int, width: int) -> F:
 
 
 @routine
-def squares_of_inputs(
-    layout: Layout, h: Vector[F], samples: int, low: int, own: int, part: int, parts: int, by_units: bool
+def with_squares_of_activations(
+    total: F,
+    layout: Layout,
+    k: int,
+    h: Vector[F],
+    samples: int,
+    first: int,
+    count: int,
+    unit: int,
+    width: int,
 ) -> F:
-    """The sum of squares of what layers take from those below, of the part of one thread."""
-    result = h.dtype.type(0)
-    for k in range(layout.shape[0] - 1):
-        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
-        if count > 0:
-            inputs = from_unit(h, layout, k, samples, first, count, unit)
-            result = with_squares(result, inputs, layout[k, LENGTH], count, width)
-    return result
+    """A total plus the sum of squares of the activations of layer k, of `count` samples and `width` units."""
+    activations = from_unit(h, layout, k, samples, first, count, unit)
+    return with_squares(total, activations, layout[k, LENGTH], count, width)
 
 
 @routine
-def squares_of_signals(
-    layout: Layout, dLda: Vector[F], samples: int, low: int, own: int, part: int, parts: int, by_units: bool
+def with_squares_of_signals(
+    total: F,
+    layout: Layout,
+    k: int,
+    dLda: Vector[F],
+    samples: int,
+    first: int,
+    count: int,
+    unit: int,
+    width: int,
 ) -> F:
-    """The sum of squares of the error signals, by z, too, of layers that are normalised."""
-    result, n_units = dLda.dtype.type(0), unit_count(layout)
-    for k in range(1, layout.shape[0]):
-        n = layout[k, LENGTH]
-        first, count, unit, width = rectangle(layout, k, samples, low, own, part, parts, by_units)
-        if count > 0:
-            signals = from_unit(dLda, layout, k, samples, first, count, unit)
-            result = with_squares(result, signals, n, count, width)
-            if layout[k, NORMALIZATION] != UNNORMALIZED:
-                by_z = normalized_from_unit(dLda, layout, k, samples, n_units, first, count, unit)
-                result = with_squares(result, by_z, n, count, width)
-    return result
+    """The same of its error signals, by z, too, if it is normalised."""
+    n = layout[k, LENGTH]
+    total = with_squares(total, from_unit(dLda, layout, k, samples, first, count, unit), n, count, width)
+    if layout[k, NORMALIZATION] != UNNORMALIZED:
+        by_z = normalized_from_unit(dLda, layout, k, samples, unit_count(layout), first, count, unit)
+        total = with_squares(total, by_z, n, count, width)
+    return total
 
 
 @entry
@@ -473,4 +460,6 @@ def backward(
         n = layout[k, LENGTH]
         descend_layer(parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, 0, samples, 0, n, True)
     one = gradient.dtype.type(1)
-    gradient_from_signals(layout, a, h, dLda, gradient, one, False, gradient, samples, 0, 1, True)
+    for k in range(last, 0, -1):
+        n = layout[k, LENGTH]
+        gradient_from_signals(layout, k, a, h, dLda, gradient, one, False, gradient, samples, 0, n, True)

@@ -33,9 +33,9 @@ from typednn_kernels.compiled.threads import (
 )
 from typednn_kernels.compiled.views import PLACES, PYTHON_ONLY, _Typed
 
-MEMBERS, ARRIVED, ROUND, LOOKS = range(FREE, FREE + 4)
-"""Lines of the board of a meeting: how many are expected, how many have come, how often all have, and how
-many times who waits looks before it sleeps."""
+MEMBERS, ARRIVED, ROUND, LOOKS, TAKEN = range(FREE, FREE + 5)
+"""Lines of the board of a meeting: how many are expected, how many have come, how often all have, how many
+times who waits looks before it sleeps, and how many pieces are taken since all have come."""
 provide("pthread_join")
 
 
@@ -56,11 +56,11 @@ def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[.
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(_INDEX, _INDEX(LINE * (LOOKS + 1)))
+        meeting = builder.alloca(_INDEX, _INDEX(LINE * (TAKEN + 1)))
         meeting.align = 8 * LINE
         board = Board(builder, meeting)
         board.open()
-        for line in (MEMBERS, ARRIVED, ROUND):
+        for line in (MEMBERS, ARRIVED, ROUND, TAKEN):
             board.store(line, _INDEX(0))
         board.store(LOOKS, _INDEX(patience))
         job = llvm.LiteralStructType([_INDEX, meeting.type, *(each.type for each in operands)])
@@ -121,6 +121,7 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
             with builder.if_else(is_last) as (last, others):
                 with last:
                     board.store(ARRIVED, _INDEX(0))
+                    board.store(TAKEN, _INDEX(0))
                     board.change(ROUND, builder.add(before, _INDEX(1)))
                 with others:
                     board.wait(ROUND, before, patience=board.load(LOOKS))
@@ -129,11 +130,24 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
     return types.none(meeting), generate
 
 
+def _take(_context: object, meeting: types.Type) -> _Typed:
+    def generate(
+        context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        return Board(builder, builder.inttoptr(values[0], _INDEX.as_pointer())).add(TAKEN, 1)
+
+    return types.intp(meeting), generate
+
+
 if TYPE_CHECKING or PYTHON_ONLY:
 
     def meet(meeting: int) -> None:
         pass
 
+    def take(meeting: int) -> int:
+        raise RuntimeError("who is alone takes all without asking")
+
 else:
-    meet = intrinsic(_meet)
-"""`meet(meeting)`: waits until all members have called it; what each wrote before, all can read after."""
+    meet, take = intrinsic(_meet), intrinsic(_take)
+"""`meet(meeting)`: waits until all members have called it; what each wrote before, all can read after.
+`take(meeting)`: how often any of several members has called it before, since they have met."""

@@ -19,6 +19,8 @@ from typednn_kernels.layout import (
     vector_size,
     workspace_size,
 )
+from typednn_kernels.layout import biases as biases_of
+from typednn_kernels.layout import weights as weights_of
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.normalizations import BATCH, LAYER, NONE
 from typednn_kernels.updates import CODES as RULE_CODES
@@ -28,8 +30,8 @@ from tests.conftest import ENTRY_POINTS
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = ENTRY_POINTS
-batches = import_module("typednn_kernels.compiled.batches")
 products = import_module("typednn_kernels.compiled.products")
+shares = import_module("typednn_kernels.compiled.shares")
 
 ACTIVATIONS = [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")]
 WIDE, LONG = (300, 500, 61, 7), (1500, 50, 1500, 7)
@@ -44,6 +46,13 @@ LAYOUTS = {
         (3200, 50, 3, 7), ACTIVATIONS, [NONE, NONE, BATCH, NONE], [0, 0, ALL // 3, 0]
     ),
 }
+LARGE = (1200, 1000, 61, 7)
+LARGE_LAYOUTS = {
+    "units": layout_of(LARGE, ACTIVATIONS),
+    "dropout": layout_of(LARGE, ACTIVATIONS, dropouts=[0, ALL // 3, ALL // 2, 0]),
+    "all samples": layout_of(LARGE, ACTIVATIONS, [NONE, BATCH, NONE, NONE], [0, ALL // 3, 0, 0]),
+}
+"""Some units of the first layer are no thread's own."""
 BATCH_SIZE, SAMPLES = 61, 900
 """The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
 
@@ -65,13 +74,23 @@ def trained(
     batch_size: int = BATCH_SIZE,
     at_once: int | None = None,
     among: str = "two segments",
+    extreme: tuple[int, Any, Any] | None = None,
 ) -> list[Any]:
     """All that a training changes; a sample of the bad step is not finite.
+
+    An extreme unit of the first hidden layer has one weight for all inputs, one for all above, and no bias.
 
     So many steps are made in a call, of parameters that are among those of two segments, or of one.
     """
     random, size, (n_inputs, *_, n) = np.random.default_rng(3), parameter_count(layout), layout[:, LENGTH]
     parameters = (random.normal(size=vector_size(layout)) / 8).astype(dtype)
+    if extreme is not None:
+        unit, from_below, to_above = extreme
+        weights_of(parameters, layout, 1)[unit], weights_of(parameters, layout, 2)[:, unit] = (
+            from_below,
+            to_above,
+        )
+        biases_of(parameters, layout, 1)[unit] = 0
     x = random.normal(size=(SAMPLES, n_inputs)).astype(dtype)
     t = np.eye(n, dtype=dtype)[random.integers(0, n, SAMPLES)]
     weights = random.uniform(0, 2, SAMPLES * weighted).astype(dtype)
@@ -145,6 +164,24 @@ def test_threads_change_no_bit(
 
 
 @by_dtype
+@pytest.mark.parametrize(("rule", "clip_norm"), [("sgd", np.inf), ("adam", np.inf), ("adam", 0.1)])
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("layout", LARGE_LAYOUTS.values(), ids=LARGE_LAYOUTS)
+def test_who_takes_a_piece_changes_no_bit(
+    layout: Any, threads: int, rule: str, clip_norm: float, dtype: Any
+) -> None:
+    samples = 2 * BATCH_SIZE + 46
+    assert BATCH_SIZE * LARGE[0] * LARGE[1] >= shares.LARGE
+    assert worth(layout, BATCH_SIZE, samples) == BATCH_SIZE // 2
+    reference = trained(layout, 1, dtype, rule, samples, clip_norm=clip_norm, among="all")
+    computed = trained(layout, threads, dtype, rule, samples, clip_norm=clip_norm, among="all")
+
+    for one, several in zip(reference, computed, strict=True):
+        assert one.tobytes() == several.tobytes()
+    assert np.isfinite(reference[0]).all()
+
+
+@by_dtype
 @pytest.mark.parametrize(
     ("rule", "among", "batch_size", "clip_norm"),
     [
@@ -182,8 +219,25 @@ def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, am
     assert np.isnan(losses[2 * BATCH_SIZE :]).all()
 
 
+@by_dtype
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("unit", [0, LARGE[1] - 1])
+@pytest.mark.parametrize("what", ["activations", "signals"])
+def test_what_is_finite_depends_on_each_unit(what: str, unit: int, threads: int, dtype: Any) -> None:
+    """No step is made where squares are not finite, be it of one unit, of which the loss knows nothing."""
+    layout = layout_of(LARGE, [ACTIVATION_CODES[name] for name in ("none", "none", "tanh", "softmax")])
+    much = np.finfo(dtype).max ** 0.75
+    extreme = (unit, much, 0) if what == "activations" else (unit, 0, much)
+    training: dict[str, Any] = {"among": "all", "extreme": extreme}
+
+    parameters, *_, losses = trained(layout, threads, dtype, "sgd", 3 * BATCH_SIZE, False, **training)
+
+    assert np.isfinite(parameters).all()
+    assert np.isnan(losses).all()
+
+
 def worth(layout: Any, batch_size: int, samples: int) -> int:
-    python = getattr(batches.threads_worth, "py_func", batches.threads_worth)
+    python = getattr(shares.threads_worth, "py_func", shares.threads_worth)
     found: int = python(layout, parameter_count(layout), batch_size, samples)
     return found
 
@@ -207,7 +261,7 @@ def test_what_is_divided_by_units() -> None:
     softmax[2, ACTIVATION] = ACTIVATION_CODES["softmax"]
 
     found = [
-        batches.is_divided_by_units.py_func(layout, parameter_count(layout), batch_size)
+        shares.is_divided_by_units.py_func(layout, parameter_count(layout), batch_size)
         for layout, batch_size in (
             *((layout, 61) for layout in LAYOUTS.values()),
             (LAYOUTS["units"], 600),

@@ -44,10 +44,26 @@ def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vec
     all_counts(wanted, rounds, counts, differences)
 
 
+def take(place: int, members: int, meeting: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
+    """Each member takes pieces, and says so, until there are no more of a round."""
+    for k in range(rounds if members > 1 else 0):
+        i = teams.take(meeting)
+        while i < pieces:
+            takers[k * pieces + i] += 1 + place
+            i = teams.take(meeting)
+        teams.meet(meeting)
+
+
+def take_together(wanted: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
+    all_takes(wanted, rounds, pieces, takers)
+
+
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
     all_counts = teams.team(jit.routine(count))
+    all_takes = teams.team(jit.routine(take))
     entry = jit.entry(count_together)
+    taking = jit.entry(take_together)
 
 
 @pytest.fixture(params=[1, 2, 3, 5], autouse=True)
@@ -72,6 +88,15 @@ def members_of(wanted: int) -> int:
 @pytest.mark.parametrize("wanted", [0, 1, 2, 4, 1000])
 def test_as_many_members_as_wanted_and_allowed(wanted: int, allowed: int) -> None:
     assert members_of(wanted) == max(1, min(wanted, allowed))
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+def test_each_piece_of_a_round_is_taken_by_one(pieces: int, allowed: int) -> None:
+    takers = np.zeros(ROUNDS * pieces)
+    taking(4, ROUNDS, pieces, takers)
+    members = min(4, allowed)
+    # Who takes a piece adds its place, and 1: one of them would be seen, two would not fit.
+    assert all(1 <= each <= members for each in takers) if members > 1 else not takers.any()
 
 
 def test_several_teams_at_a_time(allowed: int) -> None:
