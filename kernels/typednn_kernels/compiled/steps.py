@@ -346,34 +346,13 @@ def gradient_share(
     updates: bool,
 ) -> None:
     """What one thread does of the gradient: its own units of all layers, and then what is left."""
-    for k in range(layout.shape[0] - 1, 0, -1):
-        unit, width = units_of(layout, k, samples, parts, part)
-        gradient_part(
-            parameters,
-            layout,
-            k,
-            a,
-            h,
-            dLda,
-            gradient,
-            states,
-            rule,
-            segments,
-            penalties,
-            coefficients,
-            step,
-            samples,
-            unit,
-            width,
-            direct,
-            updates,
-        )
-    if parts > 1:
-        before, i = 0, take(meeting)
+    for left in range(2 if parts > 1 else 1):
+        before, i = 0, take(meeting) if left else 0
         for k in range(layout.shape[0] - 1, 0, -1):
-            following = before + pieces_of(layout, k, samples, parts) - parts
+            following = before + (pieces_of(layout, k, samples, parts) - parts if left else 1)
             while i < following:
-                unit, width = units_of(layout, k, samples, parts, parts + i - before)
+                place = parts + i - before if left else part
+                unit, width = units_of(layout, k, samples, parts, place)
                 gradient_part(
                     parameters,
                     layout,
@@ -394,5 +373,5 @@ def gradient_share(
                     direct,
                     updates,
                 )
-                i = take(meeting)
+                i = take(meeting) if left else i + 1
             before = following

@@ -48,11 +48,11 @@ LAYOUTS = {
 }
 LARGE = (1200, 1000, 61, 7)
 LARGE_LAYOUTS = {
-    "units": layout_of(LARGE, ACTIVATIONS),
+    "two layers": layout_of((1200, 1000, 1150, 7), ACTIVATIONS),
     "dropout": layout_of(LARGE, ACTIVATIONS, dropouts=[0, ALL // 3, ALL // 2, 0]),
     "all samples": layout_of(LARGE, ACTIVATIONS, [NONE, BATCH, NONE, NONE], [0, ALL // 3, 0, 0]),
 }
-"""Some units of the first layer are no thread's own."""
+"""Some units of the first hidden layer, or of two, are no thread's own."""
 BATCH_SIZE, SAMPLES = 61, 900
 """The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
 
