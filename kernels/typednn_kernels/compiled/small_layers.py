@@ -154,5 +154,5 @@ small_descend_and_ascend: Callable[..., None] = written(
 @kernel
 def has_short_rows(m: int, like: Vector[F]) -> bool:
     """Whether rows of so many weights fill more than half a vector and fit in a few: these are faster so."""
-    fit = MOST * m * like.itemsize <= WIDEST * LONGEST
-    return fit and 2 * (m - 1) * like.itemsize > VECTOR
+    fill = 2 * (m - 1) * like.itemsize > VECTOR
+    return fill and MOST * m * like.itemsize <= WIDEST * LONGEST
