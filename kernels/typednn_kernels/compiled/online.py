@@ -30,7 +30,10 @@ PATIENCE = 20000
 def descend(
     W: Vector[F], bias: Vector[F], error: Vector[F], below: Vector[F], rate: F, signal: Vector[F]
 ) -> None:
-    """The signal to the layer below, and the update of a layer, in one pass over the rows with an error."""
+    """The signal to the layer below, and the update of a layer, in one pass over the rows with an error.
+
+    Short rows are all taken: a branch for each would cost more.
+    """
     m, zero, waiting = below.size, W.dtype.type(0), 0
     if has_short_rows(m, W):
         small_descend(error.size, m, W, bias, error, below, rate, signal)
@@ -78,7 +81,7 @@ def descend_and_ascend(
     """Updates the first layer with the inputs of one sample, and computes its `a` for the next sample.
 
     One pass over the weights does both: for wide layers a step is bound by memory traffic. Rows without
-    error, those of units whose ReLU is off, are only read.
+    error, those of units whose ReLU is off, are only read, if they are not short.
     """
     m, zero = now.size, W.dtype.type(0)
     if has_short_rows(m, W):

@@ -26,7 +26,7 @@ def _number(code: _Code, array: llvm.Value, i: llvm.Value) -> Symbol:
     return Symbol(code.builder, code.builder.load(code.at(array, i), typ=code.real))
 
 
-def _put(number: Number, array: llvm.Value, i: llvm.Value, code: _Code) -> None:
+def _put(code: _Code, array: llvm.Value, i: llvm.Value, number: Number) -> None:
     code.builder.store(number.value, code.at(array, i))
 
 
@@ -44,7 +44,7 @@ def _write_affine(
 
         def unit(i: llvm.Value) -> None:
             product: Number = lanes.argument(W, i) * inputs
-            _put(_number(code, bias, i) + lanes.first(lanes.folded(product, add)), a, i, code)
+            _put(code, a, i, _number(code, bias, i) + lanes.first(lanes.folded(product, add)))
 
         code.repeat(0, n, 1, unit)
 
@@ -68,7 +68,7 @@ def _write_descend(
         def unit(i: llvm.Value, total: llvm.Value) -> Sequence[llvm.Value]:
             number: Number = _number(code, error, i)
             step: Number = Symbol(code.builder, rate) * number
-            _put(_number(code, bias, i) - step, bias, i, code)
+            _put(code, bias, i, _number(code, bias, i) - step)
             row: Number = lanes.argument(W, i)
             lanes.store(row - lanes.argument(step.value) * inputs, W, i)
             signals: Number = Symbol(code.builder, total) + lanes.argument(number.value) * row
@@ -98,10 +98,10 @@ def _write_descend_and_ascend(
         def unit(i: llvm.Value) -> None:
             step: Number = Symbol(code.builder, rate) * _number(code, error, i)
             moved: Number = _number(code, bias, i) - step
-            _put(moved, bias, i, code)
+            _put(code, bias, i, moved)
             row: Number = lanes.argument(W, i) - lanes.argument(step.value) * inputs
             lanes.store(row, W, i)
-            _put(moved + lanes.first(lanes.folded(row * later, add)), a, i, code)
+            _put(code, a, i, moved + lanes.first(lanes.folded(row * later, add)))
 
         code.repeat(0, n, 1, unit)
 
