@@ -8,6 +8,7 @@ before it knows types need be made once only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 from llvmlite.binding import ModuleRef
 from numba.core.codegen import JITCodeLibrary
@@ -51,6 +52,24 @@ KERNELS: dict[Callable[..., object], FunctionIR] = {}
 """What kernels are before numba knows types, with the kernels that they call in place."""
 
 
+class _Copy(Block):
+    """A block of a kernel that is copied; numba would copy it again, twice, with all variables each time."""
+
+    def __deepcopy__(self, memo: object) -> _Copy:
+        return self
+
+
+def copied(kernel: FunctionIR) -> FunctionIR:
+    """A copy of a kernel, whose blocks share their variables."""
+    result = kernel.copy()
+    result.blocks = {}
+    known: dict[int, object] = {}
+    for label, block in kernel.blocks.items():
+        result.blocks[label] = _Copy(deepcopy(block.scope, known), block.loc)
+        result.blocks[label].body = deepcopy(block.body, known)
+    return result
+
+
 class _Inliner(InlineWorker):
     """Puts kernels in the place of their calls, each a copy of what is made once."""
 
@@ -62,7 +81,7 @@ class _Inliner(InlineWorker):
         """What a kernel is before numba knows types."""
         if func not in KERNELS:
             KERNELS[func] = super().run_untyped_passes(func, enable_ssa)
-        return KERNELS[func]
+        return copied(KERNELS[func])
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

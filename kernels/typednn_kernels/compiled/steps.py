@@ -5,7 +5,7 @@ from __future__ import annotations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
 from typednn_kernels.compiled.dense import copies
-from typednn_kernels.compiled.jit import kernel
+from typednn_kernels.compiled.jit import kernel, routine
 from typednn_kernels.compiled.network import (
     UNNORMALIZED,
     ascend_layer,
@@ -65,7 +65,7 @@ def ascend_part(
     return total
 
 
-@kernel
+@routine
 def ascend_share(
     part: int,
     parts: int,
@@ -97,7 +97,7 @@ def ascend_share(
     return total
 
 
-@kernel
+@routine
 def error_share(
     layout: Layout,
     loss: int,
@@ -181,7 +181,7 @@ def descend_part(
     return total
 
 
-@kernel
+@routine
 def descend_share(
     part: int,
     parts: int,
@@ -324,7 +324,7 @@ def gradient_part(
             )
 
 
-@kernel
+@routine
 def gradient_share(
     part: int,
     parts: int,
