@@ -36,6 +36,7 @@ INSIDE = {
         "symbols",
         "teams",
         "threads",
+        "tiny_networks",
         "vectors",
         "views",
         "workers",

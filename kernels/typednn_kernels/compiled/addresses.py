@@ -19,17 +19,21 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
+from numba import types
+from numba.core.base import BaseContext
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.compiled.cache import File
 from typednn_kernels.compiled.jit import CACHE
-from typednn_kernels.compiled.loops import Formula, Operand, write_loop
+from typednn_kernels.compiled.loops import Formula, Operand, _operands, write_loop
 from typednn_kernels.compiled.pipeline import _Library
-from typednn_kernels.compiled.views import PYTHON_ONLY
+from typednn_kernels.compiled.views import PYTHON_ONLY, _Typed
 from typednn_kernels.recordings import Recording
 
 CAPACITY = 1024
@@ -42,8 +46,50 @@ REAL: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], 
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
 WORD: llvm.Type = llvm.IntType(64)
-SYMBOL = "loop"
-"""The name of the function in the machine code of a loop."""
+SYMBOL = "written"
+"""The name of the function in machine code that is called by address."""
+
+
+LIBRARIES: list[object] = []
+"""What keeps machine code in memory."""
+
+
+def compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
+    """The address of the function `SYMBOL` that is written in a module, or read from disk."""
+    codegen = cpu_target.target_context.codegen()
+    file = File(CACHE, name, key, codegen)
+    with global_compiler_lock:
+        kept = file.read()
+        if kept is None:
+            library: JITCodeLibrary = _Library(codegen, name)
+            library.enable_object_caching()
+            module = library.create_ir_module(name)
+            write(module)
+            library.add_ir_module(module)
+            file.write(library.serialize_using_object_code())
+        else:
+            library = codegen.unserialize_library(kept)
+        LIBRARIES.append(library)
+        address: int = library.get_pointer_to_function(SYMBOL)
+        return address
+
+
+def _call_address(_context: object, address: types.Type, *arguments: types.Type) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        place, packed = values
+        operands = _operands(context, builder, signature.args[1], packed)
+        given = [each.data or each.value for each in operands]
+        function = llvm.FunctionType(llvm.VoidType(), [each.type for each in given])
+        builder.call(builder.inttoptr(place, function.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return types.none(address, types.StarArgTuple.from_types(arguments)), generate
+
+
+call_address: Callable[..., None] = intrinsic(_call_address)
+"""`call_address(address, *arguments)`: calls a function of the C language, with arrays as pointers."""
 
 
 class ByAddress:
@@ -110,23 +156,13 @@ class ByAddress:
 
     def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
         """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
-        formula, codegen = self.formula(code), cpu_target.target_context.codegen()
+        formula = self.formula(code)
         assert formula is not None
-        file = File(CACHE, self._file(code), (self.operands, dtype), codegen)
-        with global_compiler_lock:
-            kept = file.read()
-            if kept is None:
-                library: JITCodeLibrary = _Library(codegen, self.name)
-                library.enable_object_caching()
-                module = library.create_ir_module(self.name)
-                write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)
-                library.add_ir_module(module)
-                file.write(library.serialize_using_object_code())
-            else:
-                library = codegen.unserialize_library(kept)
-            address: int = library.get_pointer_to_function(SYMBOL)
-        self.kept.append(library)
-        self.addresses[dtype][code] = address
+
+        def write(module: llvm.Module) -> None:
+            write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)
+
+        address = self.addresses[dtype][code] = compiled(self._file(code), (self.operands, dtype), write)
         return address
 
     def _symbol(self, dtype: np.dtype[np.floating]) -> str:

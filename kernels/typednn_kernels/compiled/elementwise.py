@@ -64,19 +64,21 @@ total: Formula = sums(lambda y: y)
 inner: Formula = sums(_product)
 
 
-def _softmax(row: Row, a: Number) -> Number:
+def softmax(row: Row, a: Number) -> Number:
+    """Softmax of a row."""
     e = shifted_exp(a, row.largest(a))
     return e / row.total(e)
 
 
-def _softmax_product(row: Row, y: Number, dLdy: Number) -> Number:
+def softmax_product(row: Row, y: Number, dLdy: Number) -> Number:
+    """The product of a row with the Jacobian of softmax."""
     return _jacobian_product(y, dLdy, row.total(dLdy * y))
 
 
 short_value_of: Callable[..., None] = of_few("value", VALUES)
 short_product_of: Callable[..., None] = of_few("slope_product", PRODUCTS)
-softmax_rows: Callable[..., None] = of_rows("softmax", _softmax)
-softmax_product_rows: Callable[..., None] = of_rows("softmax_product", _softmax_product)
+softmax_rows: Callable[..., None] = of_rows("softmax", softmax)
+softmax_product_rows: Callable[..., None] = of_rows("softmax_product", softmax_product)
 
 exponentials: Loop = elementwise(shifted_exp)
 quotients: Loop = elementwise(lambda y, divisor: y / divisor)

@@ -14,6 +14,7 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.compiled.routines import machine_code
+from typednn_kernels.compiled.tiny_networks import train_tiny, unless_tiny
 from typednn_kernels.interface import Kernels
 
 
@@ -28,6 +29,8 @@ class EntryPoints:
         if name.startswith("_"):
             raise AttributeError(name)
         entry = machine_code(getattr(compiled, name), self._dtype)
+        if name == "train_online":
+            entry = unless_tiny(entry, machine_code(train_tiny, self._dtype), self._dtype)
         setattr(self, name, entry)
         return entry
 

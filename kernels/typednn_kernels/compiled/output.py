@@ -66,20 +66,34 @@ log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
 canonical_error: Loop = elementwise(_canonical_error)
 
 
+def row_terms(loss: int, activation: int) -> Callable[[Row, Number, Number, Number], Number]:
+    """A formula for the terms of the loss of a row, from (row, a, y, t)."""
+    value, stable_value = LOSSES[loss].value, LOSSES[loss].stable_value
+
+    def terms(row: Row, a: Number, y: Number, t: Number) -> Number:
+        if activation != canonical(loss):
+            return value(y, t)
+        if activation != SOFTMAX:
+            return stable_value(a, t)
+        # As in `sample_loss`.
+        return stable_value(a - (row.largest(a) - log(row.largest(y))), t)
+
+    return terms
+
+
 def _cross_entropy(row: Row, a: Number, y: Number, t: Number) -> Number:
-    # As in `sample_loss`.
-    shift = row.largest(a) - log(row.largest(y))
-    return row.total(LOSSES[CROSS_ENTROPY].stable_value(a - shift, t))
+    return row.total(row_terms(CROSS_ENTROPY, SOFTMAX)(row, a, y, t))
 
 
-def _softmax_error(row: Row, y: Number, t: Number, terms: Number) -> Number:
+def softmax_error(row: Row, y: Number, t: Number, terms: Number) -> Number:
+    """dLda of a row by its canonical loss."""
     return _canonical_error(y, t, row.total(t), terms)
 
 
 short_sum_of_terms: Callable[..., None] = of_few("terms", TERMS, sums=True)
 short_sum_of_stable_terms: Callable[..., None] = of_few("stable_terms", STABLE_TERMS, sums=True)
 cross_entropies: Callable[..., None] = of_rows("cross_entropy", _cross_entropy, numbers=True)
-softmax_errors: Callable[..., None] = of_rows("softmax_error", _softmax_error)
+softmax_errors: Callable[..., None] = of_rows("softmax_error", softmax_error)
 
 
 @kernel

@@ -55,15 +55,46 @@ class _Rows:
         return result
 
 
-class _Lanes:
-    """Rows in so many vectors, of which the last may be less than full."""
+class _Places:
+    """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
+
+    def __init__(self, code: _Code, width: int, mask: llvm.Value) -> None:
+        self.code, self.width, self.mask = code, width, mask
+
+    def first(self, x: Number) -> Symbol:
+        """The first of the numbers."""
+        return Symbol(self.code.builder, self.code.builder.extract_element(x.value, SHORT(0)))
+
+    def largest(self, x: Number) -> Number:
+        return self.folded(self.within(x, -np.inf), maximum)
+
+    def total(self, x: Number) -> Number:
+        return self.folded(self.within(x, 0.0), add)
+
+    def within(self, x: Number, beyond: float) -> Number:
+        """The numbers of the row, and another in all places beyond."""
+        inside: Number = x.like(self.mask)
+        return where(inside, x, beyond)
+
+    def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
+        """The numbers of all places, joined to one."""
+        value, count = x.value, self.width
+        while count > 1:
+            count //= 2
+            halves = (x.like(self.code.shuffled(value, value, range(i, i + count))) for i in (0, count))
+            value = join(*halves).value
+        return x.like(self.code.shuffled(value, value, [0] * self.width))
+
+
+class _Lanes(_Places):
+    """Rows in so many vector registers, of which the last may be less than full."""
 
     def __init__(self, code: _Code, n: llvm.Value, vectors: int) -> None:
-        self.code, self.n = code, n
-        self.starts = [k * code.lanes for k in range(vectors)]
-        self.width = code.lanes * 2 ** (vectors - 1).bit_length()
+        width = code.lanes * 2 ** (vectors - 1).bit_length()
+        super().__init__(code, width, code.mask(n, width))
+        self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
-        self.mask, self.last = code.mask(n, self.width), code.mask(self.left, code.lanes)
+        self.last = code.mask(self.left, code.lanes)
 
     def argument(self, operand: llvm.Value, s: _Index = 0) -> Symbol:
         """A row, or a number in all places."""
@@ -88,30 +119,6 @@ class _Lanes:
         for each in whole:
             code.store(*each)
         code.store_some(*last, self.left)
-
-    def first(self, x: Number) -> Symbol:
-        """The first of the numbers."""
-        return Symbol(self.code.builder, self.code.builder.extract_element(x.value, SHORT(0)))
-
-    def largest(self, x: Number) -> Number:
-        return self.folded(self._within(x, -np.inf), maximum)
-
-    def total(self, x: Number) -> Number:
-        return self.folded(self._within(x, 0.0), add)
-
-    def _within(self, x: Number, beyond: float) -> Number:
-        """The numbers of the row, and another in all places beyond."""
-        inside: Number = x.like(self.mask)
-        return where(inside, x, beyond)
-
-    def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
-        """The numbers of all places, joined to one."""
-        value, count = x.value, self.width
-        while count > 1:
-            count //= 2
-            halves = (x.like(self.code.shuffled(value, value, range(i, i + count))) for i in (0, count))
-            value = join(*halves).value
-        return x.like(self.code.shuffled(value, value, [0] * self.width))
 
 
 def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:

@@ -104,6 +104,10 @@ class _Code:
         zero = llvm.Constant(kind, None)
         return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
 
+    def number(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
+        """A single number."""
+        return self.builder.load(self.at(pointer, *offsets), typ=self.real)
+
     def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
         """Writes a vector, or the lanes of a mask."""
         if mask is None:
