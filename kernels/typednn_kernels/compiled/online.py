@@ -1,7 +1,7 @@
 """Online gradient descent: an epoch of single samples in one call, by as many threads as pays.
 
 In one pass over its rows the first layer is updated with one sample and computes the next. Threads share its
-units, each of which is computed as by one thread, to the bit.
+units, and those of other wide layers: each unit is computed as by one thread, to the bit.
 """
 
 from __future__ import annotations
@@ -10,18 +10,29 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled.dense import affine_one, copies, descended, dot, scaled, two_descended, weighted
+from typednn_kernels.compiled.dense import (
+    ROWS,
+    added,
+    affine_one,
+    blocks_of,
+    copies,
+    descended,
+    dot,
+    scaled,
+    two_descended,
+    weighted,
+)
 from typednn_kernels.compiled.elementwise import products, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.network import biases, flat_weights, share_of, some_biases, some_weights, units
 from typednn_kernels.compiled.output import loss_signal, sample_loss, stable_error
 from typednn_kernels.compiled.small_layers import has_short_rows, small_descend, small_descend_and_ascend
 from typednn_kernels.compiled.teams import meet, team
-from typednn_kernels.compiled.views import piece
+from typednn_kernels.compiled.views import BROADEST, piece, scratch_row
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 
 LEAST, CALL = 1 << 15, 1 << 24
-"""So many weights of the first layer at least for each thread, and times the samples of a call."""
+"""So many weights of a layer at least for each thread, and of the largest times the samples of a call."""
 PATIENCE = 20000
 """Of who waits: a step takes some µs."""
 
@@ -116,53 +127,125 @@ def descend_only(W: Vector[F], bias: Vector[F], error: Vector[F], rate: F, below
 
 
 @kernel
+def is_wide(layout: Layout, k: int) -> bool:
+    """Whether threads share layer k, above the first; two at most its rows in `descend_others`."""
+    n, m = layout[k, LENGTH], layout[k, PREVIOUS]
+    wide: bool = k > 1 and n * m >= 2 * LEAST and m <= BROADEST
+    return wide
+
+
+@kernel
 def threads_worth(layout: Layout, samples: int) -> int:
     """How many threads pay; for a first layer that takes samples as they are, and each unit by itself."""
     weights, count = layout[1, LENGTH] * layout[1, PREVIOUS], 1
+    for k in range(2, layout.shape[0]):
+        if is_wide(layout, k):
+            weights = max(weights, layout[k, LENGTH] * layout[k, PREVIOUS])
     if layout[0, ACTIVATION] == NONE and layout[1, ACTIVATION] != SOFTMAX and samples * weights >= CALL:
         count = min(layout[1, LENGTH], weights // LEAST)
     return count
 
 
 @kernel
-def train_others(
+def ascend_others(
+    part: int, parts: int, meeting: int, parameters: Vector[F], layout: Layout, a: Vector[F], h: Vector[F]
+) -> None:
+    """The activations of all layers above the first, of which each thread has computed its own units."""
+    for k in range(2, layout.shape[0]):
+        wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
+        if k == 2 or wide or is_wide(layout, k - 1):
+            meet(meeting)
+        low, own = 0, n
+        if wide:  # whole blocks of rows: the bits of a unit depend on its place in one
+            first, count = share_of(blocks_of(n), part, parts)
+            low, own = ROWS * first, min(ROWS * count, n - ROWS * first)
+        if wide or part == 0:
+            W, bias = flat_weights(parameters, layout, k), biases(parameters, layout, k)
+            pre_activations = piece(units(a, layout, k, 1), low, own)
+            affine_one(
+                units(h, layout, k - 1, 1), piece(W, low * m, own * m), piece(bias, low, own), pre_activations
+            )
+            if layout[k, ACTIVATION] != SOFTMAX or not wide:
+                values(layout[k, ACTIVATION], pre_activations, piece(units(h, layout, k, 1), low, own), 1)
+        if layout[k, ACTIVATION] == SOFTMAX and wide:
+            meet(meeting)
+            if part == 0:
+                values(SOFTMAX, units(a, layout, k, 1), units(h, layout, k, 1), 1)
+    if layout.shape[0] == 2 or is_wide(layout, layout.shape[0] - 1):
+        meet(meeting)
+
+
+@kernel
+def output_error(
+    layout: Layout, loss: int, t: Vector[F], a: Vector[F], h: Vector[F], dLdh: Vector[F], dLda: Vector[F]
+) -> F:
+    """The error signal of the output layer; the loss."""
+    last = layout.shape[0] - 1
+    n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
+    pre_activations, outputs = units(a, layout, last, 1), units(h, layout, last, 1)
+    signal, error = units(dLdh, layout, last, 1), units(dLda, layout, last, 1)
+    result: F = sample_loss(loss, activation, pre_activations, outputs, t, n)
+    loss_signal(loss, outputs, t, signal, 1, 1)
+    if not stable_error(loss, activation, outputs, t, error, 1, 1):
+        products(activation, pre_activations, outputs, signal, error, 1)
+    return result
+
+
+@kernel
+def descend_others(
+    part: int,
+    parts: int,
+    meeting: int,
     parameters: Vector[F],
     layout: Layout,
-    loss: int,
-    t: Vector[F],
     learning_rate: F,
     a: Vector[F],
     h: Vector[F],
     dLdh: Vector[F],
     dLda: Vector[F],
-) -> F:
-    """A step of all layers above the first, whose error signal it leaves; the loss before it."""
-    last = layout.shape[0] - 1
-    n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
-    for k in range(2, last + 1):
-        below, pre_activations = units(h, layout, k - 1, 1), units(a, layout, k, 1)
-        affine_one(below, flat_weights(parameters, layout, k), biases(parameters, layout, k), pre_activations)
-        values(layout[k, ACTIVATION], pre_activations, units(h, layout, k, 1), 1)
-    outputs = units(h, layout, last, 1)
-    result: F = sample_loss(loss, activation, units(a, layout, last, 1), outputs, t, n)
-    for k in range(last, 0, -1):
-        signal, error = units(dLdh, layout, k, 1), units(dLda, layout, k, 1)
-        done = False
-        if k == last:
-            loss_signal(loss, outputs, t, signal, 1, 1)
-            done = stable_error(loss, activation, outputs, t, error, 1, 1)
-        else:
+    second: Vector[F],
+) -> None:
+    """The updates of all layers above the first, and the errors below them; of the first at least its own."""
+    for k in range(layout.shape[0] - 1, 1, -1):
+        wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
+        W, bias, error = (
+            flat_weights(parameters, layout, k),
+            biases(parameters, layout, k),
+            units(dLda, layout, k, 1),
+        )
+        below, signal = units(h, layout, k - 1, 1), units(dLdh, layout, k - 1, 1)
+        halves, low, own = 2 if wide else 1, 0, m if part == 0 else 0
+        if wide:
+            meet(meeting)
+        for half in range(part, halves, parts):
+            first, count = 0, n
+            if wide:
+                first, count = half * (n // 2), n // 2 + half * (n % 2)
             descend(
-                flat_weights(parameters, layout, k + 1),
-                biases(parameters, layout, k + 1),
-                units(dLda, layout, k + 1, 1),
-                units(h, layout, k, 1),
+                piece(W, first * m, count * m),
+                piece(bias, first, count),
+                piece(error, first, count),
+                below,
                 learning_rate,
-                signal,
+                piece(signal if half == 0 else second, 0, m),
             )
-        if not done:
-            products(layout[k, ACTIVATION], units(a, layout, k, 1), units(h, layout, k, 1), signal, error, 1)
-    return result
+        if wide:
+            meet(meeting)
+            if layout[k - 1, ACTIVATION] != SOFTMAX and (k == 2 or is_wide(layout, k - 1)):
+                low, own = share_of(m, part, parts)
+            total = piece(signal, low, own)
+            added(0, own, total, piece(second, low, own), total)
+        if own > 0:
+            products(
+                layout[k - 1, ACTIVATION],
+                piece(units(a, layout, k - 1, 1), low, own),
+                piece(below, low, own),
+                piece(signal, low, own),
+                piece(units(dLda, layout, k - 1, 1), low, own),
+                1,
+            )
+    if layout.shape[0] == 2 or not is_wide(layout, 2):
+        meet(meeting)
 
 
 @routine
@@ -182,8 +265,9 @@ def online_share(
     dLdh: Vector[F],
     dLda: Vector[F],
     losses: Vector[F],
+    second: Vector[F],
 ) -> None:
-    """The part of one thread in all steps: some units of the first layer; the first has all others."""
+    """The part of one thread in all steps: some units of wide layers; the first has all others."""
     activation, m, n = layout[0, ACTIVATION], layout[0, LENGTH], t.shape[1]
     first, count = share_of(layout[1, LENGTH], part, parts)
     W = some_weights(parameters, layout, 1, first, count)
@@ -207,11 +291,10 @@ def online_share(
         else:
             descend_and_ascend(W1, bias1, error1, learning_rate, previous, inputs, a1)
         values(layout[1, ACTIVATION], a1, h1, 1)
-        meet(meeting)
+        ascend_others(part, parts, meeting, parameters, layout, a, h)
         if part == 0:
-            target = piece(t, order[step] * n, n)
-            losses[step] = train_others(parameters, layout, loss, target, learning_rate, a, h, dLdh, dLda)
-        meet(meeting)
+            losses[step] = output_error(layout, loss, piece(t, order[step] * n, n), a, h, dLdh, dLda)
+        descend_others(part, parts, meeting, parameters, layout, learning_rate, a, h, dLdh, dLda, second)
     if order.size > 0:
         descend_only(W1, bias1, error1, learning_rate, inputs)
         if part == 0:
@@ -253,4 +336,5 @@ def train_online(
         dLdh,
         dLda,
         losses,
+        scratch_row(dLdh),
     )

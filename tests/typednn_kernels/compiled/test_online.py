@@ -33,6 +33,11 @@ NETWORKS = {
     "fewer units than threads": (layout((50000, 2, 3), "none", "tanh", "none"), "MSE", 2),
     "an activation of the inputs": (layout((401, 250, 7), "tanh", "relu", "softmax"), "crossentropy", 1),
     "softmax first": (layout((331, 303), "none", "softmax"), "crossentropy", 1),
+    "wide above": (layout((401, 303, 333, 7), "none", "relu", "tanh", "softmax"), "crossentropy", 3),
+    "softmax above": (layout((401, 303, 333, 250), "none", "relu", "softmax", "softmax"), "crossentropy", 3),
+    "narrow between": (layout((401, 250, 10, 7000), "none", "relu", "tanh", "sigmoid"), "MSE", 3),
+    "softmax between": (layout((401, 250, 10, 7000), "none", "relu", "softmax", "sigmoid"), "MSE", 3),
+    "narrow first": (layout((20, 400, 301, 10), "none", "relu", "gelu", "softmax"), "crossentropy", 3),
     "narrow": (layout((100, 50, 7), "none", "relu", "softmax"), "crossentropy", 1),
 }
 """With how many threads pay, of three."""
@@ -46,7 +51,8 @@ def trained(path: Any, name: str, dtype: Any, threads: int = 1) -> dict[str, NDA
     """All that a training changes, and the samples."""
     layout, loss, _ = NETWORKS[name]
     random, n_inputs, n = np.random.default_rng(5), layout[0, LENGTH], layout[-1, LENGTH]
-    numbers = {"parameters": (random.normal(size=parameter_count(layout)) / np.sqrt(n_inputs)).astype(dtype)}
+    scale = 1 / np.sqrt(layout[:-1, LENGTH].max())
+    numbers = {"parameters": (random.normal(size=parameter_count(layout)) * scale).astype(dtype)}
     numbers["x"] = random.normal(size=(SAMPLES, n_inputs)).astype(dtype)
     t = np.eye(n, dtype=dtype)[random.integers(0, n, SAMPLES)]
     for workspace in ("a", "h", "dLdh", "dLda"):
@@ -86,6 +92,6 @@ def test_paths_agree(name: str, dtype: Any) -> None:
     reference, computed = trained(plain, name, dtype), trained(compiled, name, dtype, 3)
 
     inputs = NETWORKS[name][0][0, LENGTH]  # they have no error, whose place compiled kernels use
-    for each, first in ("parameters", 0), ("losses", 0), ("a", 0), ("h", 0), ("dLda", inputs):
+    for each, first in ("parameters", 0), ("losses", 0), ("a", 0), ("h", 0), ("dLdh", 0), ("dLda", inputs):
         reference_of, computed_of = reference[each][first:], computed[each][first:]
         assert_agrees(computed_of, reference_of, 512, abs(reference_of).max(), each)
