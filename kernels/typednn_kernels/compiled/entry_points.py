@@ -14,7 +14,7 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.compiled.routines import machine_code
-from typednn_kernels.compiled.tiny_networks import train_tiny, unless_tiny
+from typednn_kernels.compiled.tiny_networks import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
 
 
@@ -28,9 +28,10 @@ class EntryPoints:
         """The entry point of a kernel; it becomes an attribute, so that this is called once."""
         if name.startswith("_"):
             raise AttributeError(name)
-        entry = machine_code(getattr(compiled, name), self._dtype)
         if name == "train_online":
-            entry = unless_tiny(entry, machine_code(train_tiny, self._dtype), self._dtype)
+            entry = train_online_for(self._dtype)
+        else:
+            entry = machine_code(getattr(compiled, name), self._dtype)
         setattr(self, name, entry)
         return entry
 
@@ -43,5 +44,5 @@ def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
 
 def prepare(dtype: np.dtype[np.floating]) -> None:
     """Compiles all kernels for a dtype."""
-    for name in compiled.__all__:
-        getattr(kernels_for(dtype), name)
+    for entry in (*(getattr(compiled, name) for name in compiled.__all__), train_tiny):
+        machine_code(entry, dtype)

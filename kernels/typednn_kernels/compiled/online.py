@@ -22,7 +22,7 @@ from typednn_kernels.compiled.dense import (
     two_descended,
     weighted,
 )
-from typednn_kernels.compiled.elementwise import products, values
+from typednn_kernels.compiled.elementwise import products, some_values, values
 from typednn_kernels.compiled.jit import entry, kernel, reduction, routine
 from typednn_kernels.compiled.network import biases, flat_weights, share_of, some_biases, some_weights, units
 from typednn_kernels.compiled.output import loss_signal, sample_loss, stable_error
@@ -170,25 +170,43 @@ def ascend_others(
         if layout[k, ACTIVATION] == SOFTMAX and wide:
             meet(meeting)
             if part == 0:
-                values(SOFTMAX, units(a, layout, k, 1), units(h, layout, k, 1), 1)
+                some_values(0, 0, 1, SOFTMAX, units(a, layout, k, 1), units(h, layout, k, 1), n)
     if layout.shape[0] == 2 or is_wide(layout, layout.shape[0] - 1):
         meet(meeting)
 
 
 @kernel
-def output_error(
-    layout: Layout, loss: int, t: Vector[F], a: Vector[F], h: Vector[F], dLdh: Vector[F], dLda: Vector[F]
-) -> F:
-    """The error signal of the output layer; the loss."""
-    last = layout.shape[0] - 1
-    n, activation = layout[last, LENGTH], layout[last, ACTIVATION]
-    pre_activations, outputs = units(a, layout, last, 1), units(h, layout, last, 1)
-    signal, error = units(dLdh, layout, last, 1), units(dLda, layout, last, 1)
-    result: F = sample_loss(loss, activation, pre_activations, outputs, t, n)
-    loss_signal(loss, outputs, t, signal, 1, 1)
-    if not stable_error(loss, activation, outputs, t, error, 1, 1):
-        products(activation, pre_activations, outputs, signal, error, 1)
-    return result
+def descend_through(
+    part: int,
+    parts: int,
+    meeting: int,
+    parameters: Vector[F],
+    layout: Layout,
+    k: int,
+    learning_rate: F,
+    h: Vector[F],
+    dLdh: Vector[F],
+    dLda: Vector[F],
+    second: Vector[F],
+) -> None:
+    """The update of layer k, and the signal to the layer below; of a wide one in two halves, to be added."""
+    wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
+    if wide:
+        meet(meeting)
+    for half in range(part, 2 if wide else 1, parts):
+        first, count = 0, n
+        if wide:
+            first, count = half * (n // 2), n // 2 + half * (n % 2)
+        descend(
+            piece(flat_weights(parameters, layout, k), first * m, count * m),
+            piece(biases(parameters, layout, k), first, count),
+            piece(units(dLda, layout, k, 1), first, count),
+            units(h, layout, k - 1, 1),
+            learning_rate,
+            piece(units(dLdh, layout, k - 1, 1) if half == 0 else second, 0, m),
+        )
+    if wide:
+        meet(meeting)
 
 
 @kernel
@@ -198,6 +216,8 @@ def descend_others(
     meeting: int,
     parameters: Vector[F],
     layout: Layout,
+    loss: int,
+    t: Vector[F],
     learning_rate: F,
     a: Vector[F],
     h: Vector[F],
@@ -205,46 +225,36 @@ def descend_others(
     dLda: Vector[F],
     second: Vector[F],
 ) -> None:
-    """The updates of all layers above the first, and the errors below them; of the first at least its own."""
-    for k in range(layout.shape[0] - 1, 1, -1):
-        wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
-        W, bias, error = (
-            flat_weights(parameters, layout, k),
-            biases(parameters, layout, k),
-            units(dLda, layout, k, 1),
-        )
-        below, signal = units(h, layout, k - 1, 1), units(dLdh, layout, k - 1, 1)
-        halves, low, own = 2 if wide else 1, 0, m if part == 0 else 0
-        if wide:
-            meet(meeting)
-        for half in range(part, halves, parts):
-            first, count = 0, n
-            if wide:
-                first, count = half * (n // 2), n // 2 + half * (n % 2)
-            descend(
-                piece(W, first * m, count * m),
-                piece(bias, first, count),
-                piece(error, first, count),
-                below,
-                learning_rate,
-                piece(signal if half == 0 else second, 0, m),
+    """The errors of all layers, of the first at least a thread's own, and the updates of those above it."""
+    last = layout.shape[0] - 1
+    for k in range(last, 0, -1):
+        n, activation = layout[k, LENGTH], layout[k, ACTIVATION]
+        signal, error = units(dLdh, layout, k, 1), units(dLda, layout, k, 1)
+        pre_activations, activations = units(a, layout, k, 1), units(h, layout, k, 1)
+        low, own = 0, n if part == 0 else 0
+        if k < last:
+            descend_through(
+                part, parts, meeting, parameters, layout, k + 1, learning_rate, h, dLdh, dLda, second
             )
-        if wide:
-            meet(meeting)
-            if layout[k - 1, ACTIVATION] != SOFTMAX and (k == 2 or is_wide(layout, k - 1)):
-                low, own = share_of(m, part, parts)
-            total = piece(signal, low, own)
-            added(0, own, total, piece(second, low, own), total)
+            if is_wide(layout, k + 1):
+                if activation != SOFTMAX and (k == 1 or is_wide(layout, k)):
+                    low, own = share_of(n, part, parts)
+                total = piece(signal, low, own)
+                added(0, own, total, piece(second, low, own), total)
+        elif part == 0:
+            loss_signal(loss, activations, t, signal, 1, 1)
+            if stable_error(loss, activation, activations, t, error, 1, 1):
+                own = 0
         if own > 0:
             products(
-                layout[k - 1, ACTIVATION],
-                piece(units(a, layout, k - 1, 1), low, own),
-                piece(below, low, own),
+                activation,
+                piece(pre_activations, low, own),
+                piece(activations, low, own),
                 piece(signal, low, own),
-                piece(units(dLda, layout, k - 1, 1), low, own),
+                piece(error, low, own),
                 1,
             )
-    if layout.shape[0] == 2 or not is_wide(layout, 2):
+    if last == 1 or not is_wide(layout, 2):
         meet(meeting)
 
 
@@ -268,7 +278,7 @@ def online_share(
     second: Vector[F],
 ) -> None:
     """The part of one thread in all steps: some units of wide layers; the first has all others."""
-    activation, m, n = layout[0, ACTIVATION], layout[0, LENGTH], t.shape[1]
+    activation, m, n, last = layout[0, ACTIVATION], layout[0, LENGTH], t.shape[1], layout.shape[0] - 1
     first, count = share_of(layout[1, LENGTH], part, parts)
     W = some_weights(parameters, layout, 1, first, count)
     W1, bias1 = piece(W, 0, W.size), some_biases(parameters, layout, 1, first, count)
@@ -285,16 +295,20 @@ def online_share(
         if activation == NONE:
             inputs = sample
         else:
-            values(activation, sample, inputs, 1)
+            some_values(0, 0, 1, activation, sample, inputs, m)
         if step == 0:
             ascend_only(W1, bias1, inputs, a1)
         else:
             descend_and_ascend(W1, bias1, error1, learning_rate, previous, inputs, a1)
         values(layout[1, ACTIVATION], a1, h1, 1)
         ascend_others(part, parts, meeting, parameters, layout, a, h)
+        target = piece(t, order[step] * n, n)
         if part == 0:
-            losses[step] = output_error(layout, loss, piece(t, order[step] * n, n), a, h, dLdh, dLda)
-        descend_others(part, parts, meeting, parameters, layout, learning_rate, a, h, dLdh, dLda, second)
+            outputs, above = units(h, layout, last, 1), units(a, layout, last, 1)
+            losses[step] = sample_loss(loss, layout[last, ACTIVATION], above, outputs, target, n)
+        descend_others(
+            part, parts, meeting, parameters, layout, loss, target, learning_rate, a, h, dLdh, dLda, second
+        )
     if order.size > 0:
         descend_only(W1, bias1, error1, learning_rate, inputs)
         if part == 0:

@@ -9,6 +9,7 @@ trained, takes a tenth of a second or two, and is kept on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from operator import add
 
 import numpy as np
@@ -20,7 +21,9 @@ from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.compiled.addresses import REAL, SYMBOL, call_address, compiled
 from typednn_kernels.compiled.elementwise import softmax, softmax_product
 from typednn_kernels.compiled.jit import entry
+from typednn_kernels.compiled.online import train_online
 from typednn_kernels.compiled.output import row_terms, softmax_error
+from typednn_kernels.compiled.routines import machine_code
 from typednn_kernels.compiled.rows import _Places
 from typednn_kernels.compiled.symbols import Number, Symbol
 from typednn_kernels.compiled.vectors import BIT, INDEX, POINTER, SHORT, VECTOR, _Code
@@ -294,16 +297,18 @@ def train_tiny(
     call_address(address, parameters, x, t, order, order.size, learning_rate, a, h, dLdh, dLda, losses)
 
 
-def unless_tiny(
-    train_online: Callable[..., object], train_tiny: Callable[..., object], dtype: np.dtype[np.floating]
-) -> Callable[..., object]:
-    """The kernel `train_online`, which calls `train_tiny` for tiny networks."""
+def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
+    """The kernel `train_online` for a dtype, which calls `train_tiny` for tiny networks.
+
+    Each is compiled when it is first needed.
+    """
+    general, tiny = (cache(partial(machine_code, each, dtype)) for each in (train_online, train_tiny))
 
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
-        address = address_for(layout, loss, dtype)
+        address = 0 if PYTHON_ONLY else address_for(layout, loss, dtype)
         if address:
-            train_tiny(address, parameters, *others)
+            tiny()(address, parameters, *others)
         else:
-            train_online(parameters, layout, loss, *others)
+            general()(parameters, layout, loss, *others)
 
-    return train_online if PYTHON_ONLY else train
+    return train

@@ -187,3 +187,21 @@ def test_the_library_trains_them_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert len(tiny.ADDRESSES) == 1
     assert all(tiny.ADDRESSES.values())
+
+
+def test_only_what_a_network_needs_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled_for: list[str] = []
+
+    def noted(entry: Any, dtype: Any) -> Any:
+        compiled_for.append(entry.__name__)
+        return routines.machine_code(entry, dtype)
+
+    monkeypatch.setattr(tiny, "machine_code", noted)
+    train = tiny.train_online_for(np.dtype(np.float32))
+    for lengths in (3, 4, 2), (3, 4, 2), (30, 40, 2), (30, 40, 2):
+        case = problem(lengths, ("none", "tanh", "none"), "MSE", 7, np.float32)
+        network, work = layout(lengths, case.activations), np.zeros(100, np.float32)
+        data = (case.x, case.t, np.arange(7), np.float32(RATE), *(work.copy() for _ in range(4)))
+        train(case.vector, network, 0, *data, np.empty(7, np.float32))
+
+    assert compiled_for == ["train_tiny", "train_online"]
