@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -11,12 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from typednn_kernels.arrays import F, Vector
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 cache = import_module("typednn_kernels.compiled.cache")
+jit = import_module("typednn_kernels.compiled.jit")
+routines = import_module("typednn_kernels.compiled.routines")
 
 SOURCES: Path = cache.SOURCES
 PROGRAM = """
@@ -222,3 +227,26 @@ def test_no_home_folder_is_no_folder_called_tilde(monkeypatch: pytest.MonkeyPatc
 
     assert cache.cache_folder() is None
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_python_looks_for_no_garbage_meanwhile(enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(x: Vector[F]) -> None:
+        x[0] *= 2
+
+    def note(_name: str) -> None:
+        seen.append(gc.isenabled())
+
+    seen: list[bool] = []
+    monkeypatch.setattr(cache, "compiling", [note])
+    monkeypatch.setattr(jit, "CACHE", None)
+    (gc.enable if enabled else gc.disable)()
+    try:
+        run = routines.machine_code(jit.entry(double), np.dtype(np.float32))
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+    x = np.ones(1, np.float32)
+    run(x)
+    assert (seen, x[0]) == ([False], 2)
