@@ -1,4 +1,4 @@
-"""Loops that kernels call by address.
+"""Loops that kernels call by address, and how what is written in LLVM by itself is compiled and kept.
 
 The formulas that networks use most stand in the kernels, each within its loop. All others, and those of
 users, are compiled one by one when they are first needed, and called: a layer costs one indirect call.
