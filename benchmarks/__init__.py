@@ -9,12 +9,12 @@ run in turns in one process, in an order drawn anew in each round, and ratios ar
 
 One comparison at a time, with pytest-benchmark:
 
-    python -m pytest benchmarks/bench_online.py -k "784-128-10 and float32"
-    python -m pytest benchmarks/bench_kernels.py -k "tanh and 1000000"
+    python -m pytest benchmarks/suites/bench_online.py -k "784-128-10 and float32"
+    python -m pytest benchmarks/suites/bench_kernels.py -k "tanh and 1000000"
 
 All that computes the same in short, without timing, as CI does:
 
-    python -m pytest benchmarks/bench_*.py --benchmark-disable -m short
+    python -m pytest benchmarks/suites/bench_*.py --benchmark-disable -m short
 
 Each comparison first asserts that all contestants compute the same from the same numbers: training ends with
 the same parameters within 64 eps of the largest, kernels agree within 16 eps of the terms they add. Peers

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import machine, report
-from benchmarks.doors_section import doors_section
-from benchmarks.kernels_section import kernels_section
-from benchmarks.parallel_section import parallel_section
-from benchmarks.report import Section, table
+from benchmarks import machine
+from benchmarks.report import report
+from benchmarks.report.api_section import doors_section
+from benchmarks.report.kernels_section import kernels_section
+from benchmarks.report.parallel_section import parallel_section
+from benchmarks.report.report import Section, table
+from benchmarks.report.training_sections import batches_section, online_section
 from benchmarks.settings import Settings
-from benchmarks.training_sections import batches_section, online_section
 
 SECTIONS = {
     "online": online_section,

@@ -34,7 +34,7 @@ from time import perf_counter
 began = perf_counter()
 import sys
 sys.argv = ["typednn", "warmup"]
-from typednn.cli import main
+from typednn.cli.main import main
 try:
     status = main()
 except SystemExit as end:

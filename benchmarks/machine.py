@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import Array
-from benchmarks.peers import AbsentError, package, versions
+from benchmarks.cases.networks import Array
+from benchmarks.peers.peers import AbsentError, package, versions
 from benchmarks.timing import Budget, Contestant, compare
 from typednn import backend
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.networks import DTYPES
+from benchmarks.cases.networks import DTYPES
 from benchmarks.timing import Budget
 
 T = TypeVar("T")

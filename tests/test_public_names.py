@@ -65,7 +65,7 @@ import sys, typednn
 seldom = {"checkpoints", "gradient_checking", "minimizers", "model_files", "registration"}
 before = {each for each in seldom if f"typednn.{each}" in sys.modules}
 assert all(getattr(typednn, each) is sys.modules[f"typednn.{each}"] for each in seldom)
-assert typednn.load is typednn.model_files.load
+assert typednn.load is typednn.files.models.load
 print(*before)
 """
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)

@@ -7,7 +7,6 @@ The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same k
 from typing import TYPE_CHECKING
 
 from typednn.backends import backend, use_backend
-from typednn.callbacks import Callback, EarlyStopping, GradientNorms, Run
 from typednn.errors import (
     ArrayTypeError,
     DataError,
@@ -22,16 +21,17 @@ from typednn.errors import (
     UnknownNameError,
     WiringError,
 )
-from typednn.evaluation import Evaluation
-from typednn.gradient_descent import gradient_descent_epoch, gradient_descent_threshold
-from typednn.histories import History
 from typednn.layers import HiddenLayer, InputLayer, OutputLayer
-from typednn.networks import Network
-from typednn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.network.forward_pass import ForwardPass, Gradients, LayerGradients
+from typednn.network.network import Network
+from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
-from typednn.passes import ForwardPass, Gradients, LayerGradients
-from typednn.predictors import Predictor
-from typednn.schedules import (
+from typednn.training.callbacks import Callback, EarlyStopping, GradientNorms, Run
+from typednn.training.classic import gradient_descent_epoch, gradient_descent_threshold
+from typednn.training.evaluation import Evaluation
+from typednn.training.history import History
+from typednn.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
+from typednn.training.schedules import (
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
@@ -44,22 +44,22 @@ from typednn.schedules import (
 )
 
 if TYPE_CHECKING:
-    from typednn.checkpoints import Checkpoint
+    from typednn.custom import register_activation, register_loss
+    from typednn.files.checkpoints import Checkpoint
+    from typednn.files.models import load, save
     from typednn.gradient_checking import GradientReport, gradcheck
     from typednn.minimizers import Minimum, minimize
-    from typednn.model_files import load, save
-    from typednn.registration import register_activation, register_loss
 else:
     _SELDOM = {
-        "Checkpoint": "checkpoints",
+        "Checkpoint": "files.checkpoints",
         "GradientReport": "gradient_checking",
         "gradcheck": "gradient_checking",
         "Minimum": "minimizers",
         "minimize": "minimizers",
-        "load": "model_files",
-        "save": "model_files",
-        "register_activation": "registration",
-        "register_loss": "registration",
+        "load": "files.models",
+        "save": "files.models",
+        "register_activation": "custom",
+        "register_loss": "custom",
     }
     """What is seldom used, and the modules where it is: they are imported when either is asked for."""
 

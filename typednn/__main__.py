@@ -2,7 +2,7 @@
 
 import sys
 
-from typednn.cli import main
+from typednn.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -120,7 +120,7 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
 
 def _say_that_it_compiles(_kernel: str) -> None:
     """On a terminal somebody wonders what takes so long."""
-    from typednn_kernels.compiled.cache import compiling
+    from typednn_kernels.compiled._codegen.cache import compiling
 
     compiling.clear()
     if sys.stderr.isatty():
@@ -150,7 +150,7 @@ def _implementation(
                 raise
             warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=5)
         else:
-            from typednn_kernels.compiled.cache import compiling
+            from typednn_kernels.compiled._codegen.cache import compiling
 
             compiling[:] = [_say_that_it_compiles]
             return kernels_for, name

@@ -10,7 +10,7 @@ dtype of its arguments, and chooses with `where`, `maximum` and `minimum` instea
 from __future__ import annotations
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import (
+from typednn_kernels.primitives import (
     erf,
     erfc,
     exp,

@@ -12,11 +12,11 @@ from typednn_kernels.dropout import PREDICTING
 from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, WEIGHTS, gain_count, parameter_count
 
-from typednn.arrays import Samples, Targets, Y_co
 from typednn.backends import implementations
-from typednn.chains import Workspace
+from typednn.layers.storage import Workspace
 from typednn.names import BackendName
-from typednn.networks import Network
+from typednn.network.network import Network
+from typednn.validation.arrays import Samples, Targets, Y_co
 
 STEP = 2.0**-17
 """The step of the differences, times max(1, |parameter|); near the cube root of float64's precision."""

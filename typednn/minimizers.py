@@ -21,14 +21,14 @@ from typednn_kernels.arrays import F, Vector
 from typednn_kernels.dropout import PREDICTING
 
 from typednn import names
-from typednn.arrays import Samples, Targets, Y_co
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
 from typednn.names import MinimizerName, SlopeMethodName
-from typednn.networks import Network
+from typednn.network.network import Network
 from typednn.parallel import check_interrupt
-from typednn.settings import check_count, check_rate
-from typednn.updates import trained_segments
+from typednn.training.optimizer_state import trained_segments
+from typednn.validation.arrays import Samples, Targets, Y_co
+from typednn.validation.settings import check_count, check_rate
 
 SLOPE_METHODS: tuple[str, ...] = get_args(SlopeMethodName)
 

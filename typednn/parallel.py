@@ -23,10 +23,10 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from typednn_kernels.cores import THREADS, cores
+from typednn_kernels.thread_limit import THREADS, cores
 
 from typednn.errors import SettingError
-from typednn.settings import check_count
+from typednn.validation.settings import check_count
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, NewType, TypeAlias
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import (
+from typednn_kernels.primitives import (
     erfc,
     exp,
     expm1,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import where
+from typednn_kernels.primitives import where
 
 Words: TypeAlias = NDArray[np.uint32]
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, NewType, TypeAlias
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.activations import INFINITY, OutputActivationName
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import exp, expm1, log, log1p, maximum, minimum, sign, tanh, unless_nan, where
+from typednn_kernels.primitives import exp, expm1, log, log1p, maximum, minimum, sign, tanh, unless_nan, where
 
 RegressionLossName: TypeAlias = Literal["MSE", "mae", "huber", "log_cosh", "poisson"]
 LossName: TypeAlias = Literal[

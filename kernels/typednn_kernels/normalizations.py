@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.elementary import sqrt
+from typednn_kernels.primitives import sqrt
 
 NormalizationName: TypeAlias = Literal["none", "batch", "layer"]
 

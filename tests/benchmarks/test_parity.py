@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUITES = sorted(path.name for path in (ROOT / "benchmarks").glob("bench_*.py"))
+SUITES = sorted(path.name for path in (ROOT / "benchmarks" / "suites").glob("bench_*.py"))
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_contestants_agree(suite: str) -> None:
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
-    command = [sys.executable, "-m", "pytest", f"benchmarks/{suite}", "-m", "short", "-q"]
+    command = [sys.executable, "-m", "pytest", f"benchmarks/suites/{suite}", "-m", "short", "-q"]
     options = ["--benchmark-disable", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

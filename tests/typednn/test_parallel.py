@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
-from typednn_kernels.cores import THREADS, cores
+from typednn_kernels.thread_limit import THREADS, cores
 
 import typednn
 from tests.conftest import compiling_only

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.updates import SGD, coefficient_rows
+from typednn_kernels.update_rules import SGD, coefficient_rows
 
 
 def descent(rate: float, steps: int, parameters: NDArray[Any]) -> tuple[int, Any, Any, Any]:

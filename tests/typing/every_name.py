@@ -10,7 +10,7 @@ import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName
-from typednn_kernels.updates import RuleName
+from typednn_kernels.update_rules import RuleName
 
 from typednn import (
     SGD,
@@ -75,14 +75,14 @@ from typednn import (
     use_backend,
     use_threads,
 )
-from typednn.arrays import ClassTargets, Truths
-from typednn.callbacks import Arrays, RunState
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers import Layer, TrainableLayer
-from typednn.metrics import CurveName
 from typednn.names import MetricName, MinimizerName, Names, OptimizerName
+from typednn.training.callbacks import Arrays, RunState
+from typednn.training.metrics import CurveName
+from typednn.validation.arrays import ClassTargets, Truths
 
 Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Matrix64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -22,9 +22,9 @@ array([[ 0.25, -0.25],
        [ 0.25, -0.25]])
 """
 
+from typednn.layers.base import Layer
 from typednn.layers.hidden import HiddenLayer
 from typednn.layers.input import InputLayer
-from typednn.layers.layer import Layer
 from typednn.layers.output import OutputLayer
 from typednn.layers.trainable import TrainableLayer
 

@@ -13,11 +13,11 @@ from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
-from typednn.arrays import as_numbers
-from typednn.chains import Blocks
 from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
+from typednn.validation.arrays import as_numbers
 
 
 class HiddenLayer(TrainableLayer[F, Never]):

@@ -11,9 +11,9 @@ from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.dropout import PREDICTING
 
 from typednn import names
-from typednn.arrays import as_sample
 from typednn.errors import NotReadyError
-from typednn.layers.layer import Layer
+from typednn.layers.base import Layer
+from typednn.validation.arrays import as_sample
 
 
 class InputLayer(Layer[F, Never]):

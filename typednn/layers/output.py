@@ -12,10 +12,10 @@ from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
 
 from typednn import names
-from typednn.arrays import ClassTargets, Truths, Y_co, as_sample, check_range
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.trainable import TrainableLayer
+from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, check_range
 
 
 class OutputLayer(TrainableLayer[F, Y_co]):

@@ -7,8 +7,6 @@ from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.layout import FROZEN
 
-from typednn.arrays import Y_co, as_numbers
-from typednn.chains import Blocks
 from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -21,8 +19,10 @@ from typednn.initializers import (
     generator,
     initializer,
 )
-from typednn.layers.layer import Layer, rebuild
-from typednn.settings import check_amount, check_switch
+from typednn.layers.base import Layer, rebuild
+from typednn.layers.storage import Blocks
+from typednn.validation.arrays import Y_co, as_numbers
+from typednn.validation.settings import check_amount, check_switch
 
 
 class TrainableLayer(Layer[F, Y_co]):

@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 
 from typednn_kernels import compiled
-from typednn_kernels.compiled.routines import machine_code
-from typednn_kernels.compiled.tiny_networks import train_online_for, train_tiny
+from typednn_kernels.compiled._codegen.noinline import machine_code
+from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
 
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from typednn_kernels.compiled.addresses import compile_all
+from typednn_kernels.compiled._codegen.function_tables import compile_all
 from typednn_kernels.compiled.entry_points import prepare
 
 

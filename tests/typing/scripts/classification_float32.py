@@ -5,7 +5,7 @@ from typing import assert_type
 import numpy as np
 
 from typednn import Evaluation, HiddenLayer, History, InputLayer, Network, OutputLayer
-from typednn.arrays import ClassTargets
+from typednn.validation.arrays import ClassTargets
 
 MatrixOf32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 VectorOf32 = np.ndarray[tuple[int], np.dtype[np.float32]]

@@ -14,7 +14,7 @@ from typednn import (
     OutputLayer,
     gradcheck,
 )
-from typednn.arrays import Truths
+from typednn.validation.arrays import Truths
 
 MatrixOf32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 VectorOf32 = np.ndarray[tuple[int], np.dtype[np.float32]]

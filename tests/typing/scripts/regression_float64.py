@@ -14,7 +14,7 @@ from typednn import (
     OutputLayer,
     gradcheck,
 )
-from typednn.arrays import Truths
+from typednn.validation.arrays import Truths
 
 MatrixOf64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 VectorOf64 = np.ndarray[tuple[int], np.dtype[np.float64]]

@@ -1,0 +1,1 @@
+"""What is measured: networks, kernels, and the data for them."""

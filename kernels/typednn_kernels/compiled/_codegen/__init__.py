@@ -1,0 +1,1 @@
+"""How does Python become machine code? numba and llvmlite, configured, extended and guarded."""

@@ -1,0 +1,206 @@
+"""Arrays that are views of memory: made in LLVM, since a slice in numba counts references and checks bounds.
+
+All are C-contiguous and taken in flat order, whatever the shape of what they are taken from. Nothing is
+checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import get_host_cpu_features
+from numba import types
+from numba.core import cgutils, config
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
+from typednn_kernels.layout import FROZEN
+from typednn_kernels.thread_limit import MOST
+
+_Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
+"""What numba asks of an intrinsic: its signature, and what writes it."""
+
+PYTHON_ONLY = bool(config.DISABLE_JIT)
+"""Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
+PLACES, BROADEST = MOST, 8192
+"""How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
+FEATURES: Mapping[str, bool] = get_host_cpu_features()
+WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
+"""LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
+
+
+def widen(function: llvm.Function) -> None:
+    """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
+    if WIDEST:
+        set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
+
+
+def field(
+    context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value, name: str
+) -> llvm.Value:
+    """A field of an array in machine code. `make_array` would lay the array in memory, for LLVM to undo."""
+    return builder.extract_value(array, context.data_model_manager[kind].get_field_position(name))
+
+
+def _view(
+    context: BaseContext,
+    builder: llvm.IRBuilder,
+    kind: types.Array,
+    data: llvm.Value,
+    shape: Sequence[llvm.Value],
+) -> llvm.Value:
+    place = context.data_model_manager[kind].get_field_position
+    size = context.get_constant(types.intp, as_dtype(kind.dtype).itemsize)
+    strides = [*(builder.mul(size, each) for each in shape[1:]), size]
+    array: llvm.Value = llvm.Constant(context.get_value_type(kind), None)
+    for name, value in ("data", data), ("itemsize", size), ("nitems", reduce(builder.mul, shape)):
+        array = builder.insert_value(array, value, place(name))
+    for name, values in ("shape", shape), ("strides", strides):
+        for i, value in enumerate(values):
+            array = builder.insert_value(array, value, [place(name), i])
+    return array
+
+
+def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
+    part = types.Array(array.dtype, len(shape), "C")
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        widen(builder.function)
+        array, start, *shape = values
+        data = field(context, builder, signature.args[0], array, "data")
+        first = builder.gep(data, [start], inbounds=True)
+        return _view(context, builder, part, first, shape)
+
+    return part(array, start, *shape), generate
+
+
+def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
+    return _part(array, start, n)
+
+
+def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type, m: types.Type) -> _Typed:
+    return _part(array, start, n, m)
+
+
+def _room_for(n: int, like: types.Array) -> _Typed:
+    vector = types.Array(like.dtype, 1, "C")
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, _signature: object, _values: object
+    ) -> llvm.Value:
+        size = context.get_constant(types.intp, n)
+        data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), size)
+        return _view(context, builder, vector, data, [size])
+
+    return vector(like), generate
+
+
+def _scratch(_context: object, like: types.Array) -> _Typed:
+    return _room_for(PLACES, like)
+
+
+def _scratch_row(_context: object, like: types.Array) -> _Typed:
+    return _room_for(BROADEST, like)
+
+
+if TYPE_CHECKING or PYTHON_ONLY:
+
+    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
+        return array.reshape(-1)[start : start + n]
+
+    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]:
+        return piece(array, start, n * m).reshape(n, m)
+
+    def scratch(like: Vector[F]) -> Vector[F]:
+        return np.empty(PLACES, like.dtype)
+
+    def scratch_row(like: Vector[F]) -> Vector[F]:
+        return np.empty(BROADEST, like.dtype)
+
+else:
+    piece, rows = intrinsic(_piece), intrinsic(_rows)
+    scratch, scratch_row = intrinsic(_scratch), intrinsic(_scratch_row)
+"""`piece(array, start, n)`: n elements from `start` on `(n,)`.
+`rows(array, start, n, m)`: the same as a matrix `(n, m)`.
+`scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
+`scratch_row(like)`: `BROADEST` of them."""
+
+
+class FlatView(Protocol):
+    """What makes a view `(n,)` of a vector by the layout of a layer."""
+
+    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Vector[F]:
+        """The view for layer k."""
+        ...
+
+
+class RowsView(Protocol):
+    """What makes a view `(n, m)` of a vector by the layout of a layer."""
+
+    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Matrix[F]:
+        """The view for layer k."""
+        ...
+
+
+def flat(place: Callable[..., tuple[Number, Number]]) -> FlatView:
+    """A kernel `(vector, layout, k, *numbers)`: n elements from a start, as the formula says.
+
+    `place(row, *numbers)` gives start and n from the row of layer k in the layout.
+    """
+    return cast("FlatView", _by_layout(place, 1))
+
+
+def by_rows(place: Callable[..., tuple[Number, Number, Number]]) -> RowsView:
+    """The same for a matrix: `place` gives start, n and m."""
+    return cast("RowsView", _by_layout(place, 2))
+
+
+class _Row:
+    """A row of a layout; a column is read when a formula asks for it."""
+
+    def __init__(self, builder: llvm.IRBuilder, address: llvm.Value) -> None:
+        self.builder: llvm.IRBuilder = builder
+        self.address: llvm.Value = address
+
+    def __getitem__(self, column: int) -> Symbol:
+        place = self.builder.gep(self.address, [llvm.IntType(64)(column)])
+        return Symbol(self.builder, self.builder.load(place))
+
+
+def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
+    def python(vector: Vector[F], layout: Layout, k: int, *numbers: int) -> Number:
+        start, *shape = place(layout[k], *numbers)
+        return vector[start : start + prod(shape)].reshape(shape)
+
+    def typer(
+        _context: object, vector: types.Array, layout: types.Type, _k: types.Type, *numbers: types.Type
+    ) -> _Typed:
+        result = types.Array(vector.dtype, dimensions, "C")
+
+        def generate(
+            context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
+            widen(builder.function)
+            vector, layout, k, packed = values
+            numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
+            table = field(context, builder, signature.args[1], layout, "data")
+            row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
+            start, *shape = (Symbol(builder, k).peer(each).value for each in place(row, *numbers))
+            data = field(context, builder, signature.args[0], vector, "data")
+            return _view(context, builder, result, builder.gep(data, [start]), shape)
+
+        integers = types.StarArgTuple([types.intp] * len(numbers))
+        return result(vector, layout, types.intp, integers), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)

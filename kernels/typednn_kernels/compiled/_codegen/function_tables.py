@@ -1,0 +1,216 @@
+"""Loops that kernels call by address, and how what is written in LLVM by itself is compiled and kept.
+
+The formulas that networks use most stand in the kernels, each within its loop. All others, and those of
+users, are compiled one by one when they are first needed, and called: a layer costs one indirect call.
+Addresses differ from process to process. So they lie in tables in memory, by code, and the machine code,
+which is kept on disk, knows the names of the tables. At first each address is that of a function which
+compiles the loop, puts its address in the place of its own, and calls it.
+"""
+
+# pyright: reportUnknownLambdaType=false
+# Formulas written as lambdas have no types.
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import add_symbol
+from numba import types
+from numba.core.base import BaseContext
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from typednn_kernels.arrays import Values
+from typednn_kernels.compiled._codegen.array_views import PYTHON_ONLY, _Typed
+from typednn_kernels.compiled._codegen.cache import File
+from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, _operands, write_loop
+from typednn_kernels.compiled._codegen.jit import CACHE
+from typednn_kernels.compiled._codegen.numba_pipeline import _Library
+from typednn_kernels.tracing import Recording
+
+CAPACITY = 1024
+"""So many codes have a place in the tables."""
+
+TABLES: list[ByAddress] = []
+
+REAL: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], llvm.Type]] = {
+    np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
+    np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
+}
+WORD: llvm.Type = llvm.IntType(64)
+SYMBOL = "written"
+"""The name of the function in machine code that is called by address."""
+
+
+LIBRARIES: list[object] = []
+"""What keeps machine code in memory."""
+
+
+def compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
+    """The address of the function `SYMBOL` that is written in a module, or read from disk."""
+    codegen = cpu_target.target_context.codegen()
+    file = File(CACHE, name, key, codegen)
+    with global_compiler_lock:
+        kept = file.read()
+        if kept is None:
+            library: JITCodeLibrary = _Library(codegen, name)
+            library.enable_object_caching()
+            module = library.create_ir_module(name)
+            write(module)
+            library.add_ir_module(module)
+            file.write(library.serialize_using_object_code())
+        else:
+            library = codegen.unserialize_library(kept)
+        LIBRARIES.append(library)
+        address: int = library.get_pointer_to_function(SYMBOL)
+        return address
+
+
+def _call_address(_context: object, address: types.Type, *arguments: types.Type) -> _Typed:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        place, packed = values
+        operands = _operands(context, builder, signature.args[1], packed)
+        given = [each.data or each.value for each in operands]
+        function = llvm.FunctionType(llvm.VoidType(), [each.type for each in given])
+        builder.call(builder.inttoptr(place, function.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return types.none(address, types.StarArgTuple.from_types(arguments)), generate
+
+
+call_address: Callable[..., None] = intrinsic(_call_address)
+"""`call_address(address, *arguments)`: calls a function of the C language, with arrays as pointers."""
+
+
+class ByAddress:
+    """A table of loops by code, for each dtype.
+
+    Args:
+        name: of the loops, for symbols and files.
+        operands: a letter for each: v for a vector, n for a number. The last vector of a loop that does
+            not sum is its result.
+        source: the formula of a code in its table.
+        codes: those of the library's formulas, to compile ahead of time.
+        adapted: what the loop makes of it.
+        sums: whether a loop returns the sum of the formula.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        operands: str,
+        source: Callable[[int], Formula | None],
+        codes: Iterable[int],
+        adapted: Callable[..., Formula | None] = lambda formula: formula,
+        *,
+        sums: bool = False,
+    ) -> None:
+        self.name: str = name
+        self.operands: str = operands
+        self.source: Callable[[int], Formula | None] = source
+        self.codes: tuple[int, ...] = tuple(codes)
+        self.adapted: Callable[..., Formula | None] = adapted
+        self.sums: bool = sums
+        self.addresses: dict[np.dtype[np.floating], NDArray[np.int64]] = {
+            dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL
+        }
+        self.kept: list[object] = []
+        TABLES.append(self)
+        if not PYTHON_ONLY:
+            for dtype, table in self.addresses.items():
+                add_symbol(self._symbol(dtype), table.ctypes.data)
+                first = self._prototype(dtype)(self._first_call(dtype))
+                self.kept.append(first)
+                table[:] = ctypes.cast(first, ctypes.c_void_p).value or 0
+
+    def formula(self, code: int) -> Formula | None:
+        """The formula of a code."""
+        return self.adapted(self.source(code))
+
+    def call(
+        self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
+    ) -> llvm.Value:
+        """Calls a loop over the formula of the code."""
+        values = [each.value if each.data is None else each.data for each in operands]
+        real = next(each.data.type.pointee for each in operands if each.data is not None)
+        dtype = next(dtype for dtype, (_, kind) in REAL.items() if kind == real)
+        kind = llvm.FunctionType(
+            real if self.sums else llvm.VoidType(), [WORD, WORD, *(each.type for each in values)]
+        )
+        name, module = self._symbol(dtype), builder.module
+        table = module.globals.get(name) or llvm.GlobalVariable(
+            module, llvm.ArrayType(kind.as_pointer(), CAPACITY), name
+        )
+        address = builder.gep(table, [WORD(0), code], inbounds=True)
+        return builder.call(builder.load(address), [code, n, *values])
+
+    def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
+        """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
+        formula = self.formula(code)
+        assert formula is not None
+
+        def write(module: llvm.Module) -> None:
+            write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)
+
+        address = self.addresses[dtype][code] = compiled(self._file(code), (self.operands, dtype), write)
+        return address
+
+    def _symbol(self, dtype: np.dtype[np.floating]) -> str:
+        return f"typednn_{self.name}_{dtype}"
+
+    def _file(self, code: int) -> str:
+        """The name of the file with the loop of a code; formulas of users are known by what they compute."""
+        source = self.source(code)
+        return f"{self.name}-{source.digest if isinstance(source, Recording) else code}"
+
+    def _prototype(self, dtype: np.dtype[np.floating]) -> type[ctypes._CFunctionType]:
+        real, _ = REAL[dtype]
+        kinds = [ctypes.c_void_p if each == "v" else real for each in self.operands]
+        return ctypes.CFUNCTYPE(real if self.sums else None, ctypes.c_int64, ctypes.c_int64, *kinds)
+
+    def _first_call(self, dtype: np.dtype[np.floating]) -> Callable[..., object]:
+        real, _ = REAL[dtype]
+
+        def run(code: int, n: int, *operands: float) -> object:
+            try:
+                return self._prototype(dtype)(self.compile(dtype, code))(code, n, *operands)
+            except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
+                arrays: list[Values] = [
+                    np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
+                    if isinstance(each, int)
+                    else np.array(each, dtype)
+                    for each in operands
+                ]
+                if isinstance(error, KeyboardInterrupt):
+                    _thread.interrupt_main()
+                return self._in_python(code, arrays)
+
+        return run
+
+    def _in_python(self, code: int, arrays: list[Values]) -> float | None:
+        """The same in NumPy, for the call in which the compiler failed or was interrupted."""
+        formula = self.formula(code)
+        assert formula is not None
+        with np.errstate(all="ignore"):
+            if self.sums:
+                return float(np.sum(formula(*arrays)))
+            *arguments, out = arrays
+            out[...] = formula(*arguments)
+        return None
+
+
+def compile_all(dtype: np.dtype[np.floating]) -> None:
+    """Compiles all loops of the library."""
+    for table in [] if PYTHON_ONLY else TABLES:
+        for code in table.codes:
+            table.compile(dtype, code)

@@ -1,0 +1,449 @@
+"""Loops over formulas: what is written in LLVM instead of compiled by numba.
+
+A table of formulas becomes one loop for each row and a switch between them, in the function that uses
+it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
+each formula, and vectorises however many numbers there are.
+
+All arrays are C-contiguous and taken in flat order, whatever their shape. Nothing is checked.
+"""
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# Formulas written as lambdas have no types.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from llvmlite import ir as llvm
+from numba import types
+from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic, overload
+
+from typednn_kernels.arrays import Values
+from typednn_kernels.compiled._codegen.array_views import FEATURES, PYTHON_ONLY, _Typed, field, widen
+from typednn_kernels.compiled._codegen.ir_values import (
+    INSTRUCTIONS,
+    REORDERED,
+    SINGLE,
+    WORD,
+    Number,
+    Symbol,
+    element_of,
+    write,
+    write_all,
+)
+from typednn_kernels.primitives import where
+
+Formula: TypeAlias = Callable[..., Number]
+Loop: TypeAlias = Callable[..., None]
+
+FEW = 3
+"""Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
+BLOCK = 64
+"""A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
+CHUNK = 4096
+"""So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
+MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
+"""Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
+
+
+class Others(Protocol):
+    """What a kernel does for codes beyond its own formulas."""
+
+    def formula(self, code: int) -> Formula | None:
+        """The formula of a code."""
+
+    def call(
+        self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
+    ) -> llvm.Value:
+        """Calls a loop over the formula of the code."""
+        ...
+
+
+def elementwise(
+    *formulas: Formula | None, outs: int = 1, indexed: bool = False, others: Others | None = None
+) -> Loop:
+    """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
+
+    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
+    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. If
+    `indexed`, the formulas get i before the arguments, as a word of 32 bits.
+    """
+
+    def python(code: int, n: int, *arrays: Values) -> None:
+        formula, operands = _chosen(formulas, others, code), _heads(n, arrays)
+        index = [np.arange(n, dtype=np.uint32)] * indexed
+        if formula is not None:
+            with np.errstate(all="ignore"):
+                results = formula(*index, *operands[:-outs])
+            for out, result in zip(operands[-outs:], results if outs > 1 else (results,), strict=False):
+                out[...] = result
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        code, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
+        _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
+        _otherwise(builder, code, formulas, others, n, operands)
+        return context.get_dummy_value()
+
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+        return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _write_loops(
+    builder: llvm.IRBuilder,
+    formulas: Sequence[Formula | None],
+    code: llvm.Value,
+    n: llvm.Value,
+    arguments: Sequence[Operand | Index],
+    outs: Sequence[Operand],
+) -> None:
+    for formula in _cases(builder, code, formulas):
+        for i in _independent_steps(builder, n):
+            results = write_all(formula, builder, [each.at(i) for each in arguments])
+            for out, result in zip(outs, results, strict=False):
+                builder.store(result, out.pointer(i))
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How terms become one number: combined in chunks, which are joined with a total and what it lacks."""
+
+    neutral: float
+    combine: Callable[[Symbol, Symbol], llvm.Value]
+    join: Callable[[Symbol, Symbol, Symbol], tuple[llvm.Value, llvm.Value]]
+    in_python: Callable[[Values], np.floating]
+
+
+def _add(total: Symbol, term: Symbol) -> llvm.Value:
+    return total.builder.fadd(total.value, term.value, flags=REORDERED)
+
+
+def _add_exactly(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value, llvm.Value]:
+    """total + part, and rest + what rounding takes from it (Knuth, TAOCP 2, 4.2.2, theorem B)."""
+    result: Number = total + part
+    from_part: Number = result - total
+    from_total: Number = result - from_part
+    lost: Number = (total - from_total) + (part - from_part)
+    return result.value, (rest + where(abs(lost) < np.inf, lost, 0 * rest)).value
+
+
+def _larger(x: Symbol, y: Symbol) -> llvm.Value:
+    larger: llvm.Value = INSTRUCTIONS["fmax"](x, y).value
+    return larger
+
+
+SUM = Fold(0.0, _add, _add_exactly, np.sum)
+MAXIMUM = Fold(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
+
+
+def sums(*formulas: Formula | None, others: Others | None = None) -> Formula:
+    """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
+    return _folds(formulas, SUM, others)
+
+
+def maxima(*formulas: Formula | None) -> Formula:
+    """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
+    return _folds(formulas, MAXIMUM, None)
+
+
+def _folds(formulas: Sequence[Formula | None], fold: Fold, others: Others | None) -> Formula:
+    def python(code: int, n: int, *arrays: Values) -> np.floating:
+        formula = _chosen(formulas, others, code)
+        if formula is None:
+            return arrays[0].dtype.type(fold.neutral)
+        with np.errstate(all="ignore"):
+            return fold.in_python(formula(*_heads(n, arrays)))
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        code, n, packed = values
+        operands = _operands(context, builder, signature.args[2], packed)
+        kind = context.get_value_type(signature.return_type)
+        result = _write_fold(builder, formulas, fold, kind, code, n, operands)
+        place = cgutils.alloca_once_value(builder, result)
+        _otherwise(builder, code, formulas, others, n, operands, place)
+        return builder.load(place)
+
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
+        return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _write_fold(
+    builder: llvm.IRBuilder,
+    formulas: Sequence[Formula | None],
+    fold: Fold,
+    kind: llvm.Type,
+    code: llvm.Value,
+    n: llvm.Value,
+    arguments: Sequence[Operand],
+) -> llvm.Value:
+    total, rest, part = (
+        cgutils.alloca_once_value(builder, kind(value)) for value in (fold.neutral, 0.0, fold.neutral)
+    )
+
+    def now(*places: llvm.Value) -> list[Symbol]:
+        return [Symbol(builder, builder.load(each)) for each in places]
+
+    most = n.type(CHUNK)
+    chunks = builder.sdiv(builder.add(n, n.type(CHUNK - 1)), most)
+    for formula in _cases(builder, code, formulas):
+        with cgutils.for_range(builder, chunks) as chunk:
+            first = builder.mul(chunk.index, most)
+            left = builder.sub(n, first)
+            builder.store(kind(fold.neutral), part)
+            for i in _independent_steps(
+                builder, builder.select(builder.icmp_signed("<", left, most), left, most)
+            ):
+                here = builder.add(first, i)
+                term = write(formula, builder, [each.at(here) for each in arguments])
+                builder.store(fold.combine(now(part)[0], Symbol(builder, term)), part)
+            first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
+            with builder.if_else(first_chunk) as (begin, go_on):
+                with begin:
+                    builder.store(builder.load(part), total)
+                with go_on:
+                    sum_, missing, more = now(total, rest, part)
+                    joined, lost = fold.join(sum_, missing, more)
+                    builder.store(joined, total)
+                    builder.store(lost, rest)
+    result: Number = now(total)[0] + now(rest)[0]
+    value: llvm.Value = result.value
+    return value
+
+
+def write_loop(
+    module: llvm.Module, name: str, formula: Formula, real: llvm.Type, operands: str, *, sums: bool
+) -> None:
+    """Writes a function `(code, n, *operands)` of the C language: a loop over one formula, whatever the code.
+
+    There is a letter for each operand: v for a vector, n for a number. The last is the result, but of a loop
+    that returns the sum.
+    """
+    index, kinds = llvm.IntType(64), {"v": real.as_pointer(), "n": real}
+    arguments = [index, index, *(kinds[each] for each in operands)]
+    function = llvm.Function(module, llvm.FunctionType(real if sums else llvm.VoidType(), arguments), name)
+    builder = llvm.IRBuilder(function.append_basic_block("entry"))
+    _, n, *values = function.args
+    given = [Operand(builder, each, each if each.type != real else None) for each in values]
+    if sums:
+        builder.ret(_write_fold(builder, [formula], SUM, real, index(0), n, given))
+    else:
+        _write_loops(builder, [formula], index(0), n, given[:-1], given[-1:])
+        builder.ret_void()
+
+
+def formula(function: Formula) -> Formula:
+    """A formula that kernels call with scalars of one dtype."""
+
+    def typer(_context: object, *arguments: types.Type) -> _Typed:
+        def generate(
+            _target: object, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
+            return write(function, builder, cgutils.unpack_tuple(builder, values[0]))
+
+        return arguments[0](types.StarArgTuple.from_types(arguments)), generate
+
+    return function if PYTHON_ONLY else intrinsic(typer)
+
+
+def means(elementary: Formula) -> Callable[[Callable[[Symbol], Formula]], None]:
+    """Registers what an elementary function is in formulas, and in kernels that call it.
+
+    The decorated function gets the symbol of the argument and returns the formula for its dtype.
+    """
+
+    def register(choose: Callable[[Symbol], Formula]) -> None:
+        def meaning(*arguments: Symbol) -> Number:
+            return choose(*arguments)(*arguments)
+
+        if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
+            scalar = formula(elementary)
+            overload(elementary, inline="always")(lambda x: lambda x: scalar(x))  # noqa: PLW0108 (numba takes no intrinsic)
+
+    return register
+
+
+def is_float32(argument: object) -> bool:
+    """Whether a symbol is float32."""
+    return isinstance(argument, Symbol) and element_of(argument.value.type) == SINGLE
+
+
+def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
+    """What a loop of n steps works on, in Python."""
+    return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
+
+
+class Operand:
+    """An argument of a loop: the elements of an array from an address on, or a scalar, the same for all."""
+
+    def __init__(self, builder: llvm.IRBuilder, value: llvm.Value, data: llvm.Value | None) -> None:
+        self.builder: llvm.IRBuilder = builder
+        self.value: llvm.Value = value
+        self.data: llvm.Value | None = data
+
+    @classmethod
+    def of(
+        cls, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
+    ) -> Operand:
+        """The operand for an argument of a kernel."""
+        is_array = isinstance(kind, types.Array)
+        return cls(builder, value, field(context, builder, kind, value, "data") if is_array else None)
+
+    def pointer(self, index: llvm.Value) -> llvm.Value:
+        """The address of an element."""
+        assert self.data is not None
+        return self.builder.gep(self.data, [index], inbounds=True)
+
+    def at(self, index: llvm.Value) -> llvm.Value:
+        """An element."""
+        return self.value if self.data is None else self.builder.load(self.pointer(index))
+
+
+class Index:
+    """The number of a step, as a word."""
+
+    def __init__(self, builder: llvm.IRBuilder) -> None:
+        self.builder: llvm.IRBuilder = builder
+
+    def at(self, index: llvm.Value) -> llvm.Value:
+        """That of a step."""
+        return self.builder.trunc(index, WORD)
+
+
+def _operands(
+    context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
+) -> list[Operand]:
+    """The operands of a loop, which come in a tuple."""
+    values = cgutils.unpack_tuple(builder, packed)
+    return [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
+
+
+def _cases(
+    builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Formula | None]
+) -> Iterator[Formula]:
+    """Goes through the formulas; what is written while at one runs only for its code."""
+    after = builder.append_basic_block("after")
+    choice = builder.switch(code, after)
+    for number, formula in enumerate(formulas):
+        if formula is not None:
+            block = builder.append_basic_block(f"case{number}")
+            choice.add_case(number, block)
+            builder.position_at_end(block)
+            yield formula
+            builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _otherwise(
+    builder: llvm.IRBuilder,
+    code: llvm.Value,
+    formulas: Sequence[Formula | None],
+    others: Others | None,
+    n: llvm.Value,
+    operands: Sequence[Operand],
+    place: llvm.Value | None = None,
+) -> None:
+    """Calls the loop of a code beyond those of the formulas, and stores what it returns."""
+    if others is not None:
+        beyond = builder.icmp_signed(">=", code, code.type(len(formulas)))
+        with builder.if_then(beyond, likely=False):
+            result = others.call(builder, code, n, operands)
+            if place is not None:
+                builder.store(result, place)
+
+
+def _chosen(formulas: Sequence[Formula | None], others: Others | None, code: int) -> Formula | None:
+    """The formula of a code, in Python."""
+    return formulas[code] if others is None or code < len(formulas) else others.formula(code)
+
+
+def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
+    """Goes through the index of n steps that are independent of each other: by each loop that it writes.
+
+    Where vectors can be masked, whole blocks are taken in vectors and what is left in masked ones, but a few
+    steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
+    """
+    widen(builder.function)
+    independent = _Distinct.of(builder.module, lambda _: ())
+    if not MASKS:
+        yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
+        return
+    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
+    masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
+    blocks = builder.and_(n, n.type(-BLOCK))
+    with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
+        with few:
+            yield from _loop(builder, n.type(0), n, one_by_one)
+        with many:
+            yield from _loop(builder, n.type(0), blocks, {"parallel_accesses": independent}, independent)
+            yield from _loop(builder, blocks, n, masked, independent)
+
+
+def _loop(
+    builder: llvm.IRBuilder,
+    start: llvm.Value,
+    stop: llvm.Value,
+    hints: Mapping[str, llvm.Value],
+    independent: llvm.MDValue | None = None,
+) -> Iterator[llvm.Value]:
+    """A loop, whose loads and stores are named as independent, and what LLVM is told about it."""
+    with cgutils.for_range(builder, stop, start) as loop:
+        yield loop.index
+    if independent is not None:
+        _mark(loop, independent)
+    _describe(loop, hints)
+
+
+def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
+    """Names the group of the loads and stores of a loop."""
+    for instruction in _latch(loop).instructions:
+        if instruction.opname in {"load", "store"}:
+            instruction.set_metadata("llvm.access.group", group)
+
+
+def _latch(loop: cgutils.Loop) -> llvm.Block:
+    """The last block of the body of a loop: here the whole body, since formulas have no branches."""
+    _, block = loop.index.incomings[-1]
+    return block
+
+
+def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
+    """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
+    module = _latch(loop).function.module
+    nodes = [
+        module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
+        for name, value in hints.items()
+    ]
+    _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
+
+
+class _Distinct(llvm.MDValue):
+    """A piece of metadata that equals no other."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def descr(self, buf: list[str]) -> None:
+        part: list[str] = []
+        super().descr(part)
+        buf += ("distinct ", *part)
+
+    @classmethod
+    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:
+        node = cls(module, [], name=str(len(module.metadata)))
+        node.operands = tuple(make(node))
+        return node

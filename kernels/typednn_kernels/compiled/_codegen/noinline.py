@@ -1,0 +1,153 @@
+"""Functions that are compiled once, each by itself, and called by address.
+
+What a kernel calls becomes part of it, and of every other that calls it, and is compiled again with each. So
+what is long, and called for a batch or a layer and not for a single number, is a routine. Addresses differ
+from process to process: they lie in places in memory, of which machine code, kept on disk, knows the names.
+Before an entry or a routine is first called, the routines that it calls are compiled or read from disk.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import numba
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import add_symbol
+from numba import types
+from numba.core.cpu import CPUContext
+from numba.core.dispatcher import Dispatcher
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
+from numpy.typing import NDArray
+
+from typednn_kernels.compiled._codegen.array_views import _Typed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DTYPES: tuple[np.dtype[np.floating], ...] = (np.dtype(np.float32), np.dtype(np.float64))
+
+ROUTINES: dict[object, Routine] = {}
+"""By the kernels that call them."""
+
+
+class Routine:
+    """A function whose arguments are annotated, with an address for each dtype."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        function = dispatcher.py_func
+        self.dispatcher: Dispatcher = dispatcher
+        self.name: str = f"{function.__module__}.{function.__qualname__}"
+        self.addresses: dict[np.dtype[np.floating], NDArray[np.int64]] = {}
+        for dtype in DTYPES:
+            place = self.addresses[dtype] = np.zeros(1, np.int64)
+            add_symbol(self._symbol(dtype), place.ctypes.data)
+
+    def prepare(self, dtype: np.dtype[np.floating]) -> None:
+        """Compiles the function, or reads its machine code from disk."""
+        place = self.addresses[dtype]
+        if not place[0]:
+            signature = signature_of(self.dispatcher.py_func, dtype).args
+            self.dispatcher.compile(signature)
+            code = self.dispatcher.overloads[signature]
+            place[0] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+
+    def call(
+        self,
+        context: CPUContext,
+        builder: llvm.IRBuilder,
+        kinds: Sequence[types.Type],
+        values: Sequence[llvm.Value],
+    ) -> llvm.Value:
+        """Writes a call with values of some kinds; they become what the annotations say."""
+        dtype = dtype_among(kinds)
+        signature = signature_of(self.dispatcher.py_func, dtype)
+        operands = [
+            context.cast(builder, value, kind, wanted)
+            for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
+        ]
+        function = context.call_conv.get_function_type(signature.return_type, signature.args)
+        name, module = self._symbol(dtype), builder.module
+        place = module.globals.get(name) or llvm.GlobalVariable(module, function.as_pointer(), name)
+        _, result = context.call_conv.call_function(
+            builder, builder.load(place), signature.return_type, signature.args, operands
+        )
+        return result
+
+    def _symbol(self, dtype: np.dtype[np.floating]) -> str:
+        return f"typednn_{self.name}_{dtype}"
+
+
+def called_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
+    """The kernel that calls what a function becomes by its address."""
+    itself = Routine(dispatcher)
+
+    def generate(
+        context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        return itself.call(context, builder, signature.args, values)
+
+    def typer(_context: object, *arguments: types.Type) -> _Typed:
+        return signature_of(function, dtype_among(arguments)), generate
+
+    parameters = inspect.signature(function).parameters.values()
+    first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    vars(typer)["__signature__"] = inspect.Signature([first, *parameters])
+    kernel: Callable[P, R] = intrinsic(typer)
+    ROUTINES[kernel] = itself
+    return kernel
+
+
+def routines_of(function: Callable[..., object]) -> Iterator[Routine]:
+    """The routines that a function calls, itself or by kernels, which become part of it."""
+    for called in inspect.getclosurevars(function).globals.values():
+        if isinstance(called, Dispatcher):
+            yield from routines_of(called.py_func)
+        elif callable(called) and called in ROUTINES:
+            yield ROUTINES[called]
+
+
+def dtype_among(kinds: Sequence[types.Type]) -> np.dtype[np.floating]:
+    """The dtype of the arrays of numbers among some types."""
+    arrays = (each.dtype for each in kinds if isinstance(each, types.Array))
+    return as_dtype(next(each for each in arrays if isinstance(each, types.Float)))
+
+
+def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) -> Signature:
+    """What the annotations of a function mean where F is a dtype."""
+    real, index = numba.from_dtype(dtype), types.intp
+    arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
+    arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
+    kinds = {"int": index, "bool": types.boolean, "F": real, "None": types.none}
+    kinds |= {name: types.Array(*kind, "C") for name, kind in arrays.items()}
+    kinds["Strided[F]"] = types.Array(real, 1, "A", aligned=False)
+    *arguments, result = (kinds[annotation] for annotation in inspect.get_annotations(function).values())
+    return result(*arguments)
+
+
+def machine_code(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
+    """What an entry is for a dtype, as a function that checks no types."""
+    if not isinstance(entry, Dispatcher):
+        return entry
+    signature = signature_of(entry.py_func, dtype).args
+    with _without_collection():
+        entry.compile(signature)
+    return entry.overloads[signature].entry_point
+
+
+@contextmanager
+def _without_collection() -> Generator[None]:
+    """Python looks for no garbage: among the objects of a compiler that takes a tenth of its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

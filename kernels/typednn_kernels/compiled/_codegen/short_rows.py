@@ -1,0 +1,272 @@
+"""Formulas of short rows, each of which fits in a few vector registers: softmax and what belongs to it.
+
+Such a row is read once, whatever a formula asks of it. A loop over ten numbers, for each sum of a row, would
+take longer to begin and to end than to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import add
+from typing import Protocol
+
+import numpy as np
+from llvmlite import ir as llvm
+from numba import types
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+from typednn_kernels.arrays import F, Values, Vector
+from typednn_kernels.compiled._codegen.array_views import FEATURES, PYTHON_ONLY, _Typed
+from typednn_kernels.compiled._codegen.ir_loops import _cases, _operands
+from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
+from typednn_kernels.compiled._codegen.jit import kernel
+from typednn_kernels.compiled._codegen.simd import INDEX, POINTER, SHORT, VECTOR, _Code, _Index, shared
+from typednn_kernels.primitives import maximum, where
+
+MOST = 4
+"""So many vectors hold a row at most."""
+SINGLE, FEW = 2, 2
+"""So few numbers are taken one by one; so many vectors of them are few."""
+LONGEST = MOST * VECTOR if FEATURES.get("avx") else 0
+"""Bytes of the longest row; none is short where parts of vectors cannot be read."""
+
+
+class Row(Protocol):
+    """What a formula asks of a row: numbers that stand in all places of the result."""
+
+    def largest(self, x: Number) -> Number:
+        """The largest of the numbers, or any, or NaN, where one is NaN."""
+
+    def total(self, x: Number) -> Number:
+        """Their sum."""
+
+
+class _Rows:
+    """Rows of NumPy."""
+
+    def largest(self, x: Values) -> Values:
+        result: Values = x.max(axis=1, keepdims=True)
+        return result
+
+    def total(self, x: Values) -> Values:
+        result: Values = x.sum(axis=1, keepdims=True, dtype=x.dtype)
+        return result
+
+
+class _Places:
+    """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
+
+    def __init__(self, code: _Code, width: int, mask: llvm.Value) -> None:
+        self.code, self.width, self.mask = code, width, mask
+
+    def first(self, x: Number) -> Symbol:
+        """The first of the numbers."""
+        return Symbol(self.code.builder, self.code.builder.extract_element(x.value, SHORT(0)))
+
+    def largest(self, x: Number) -> Number:
+        return self.folded(self.within(x, -np.inf), maximum)
+
+    def total(self, x: Number) -> Number:
+        return self.folded(self.within(x, 0.0), add)
+
+    def within(self, x: Number, beyond: float) -> Number:
+        """The numbers of the row, and another in all places beyond."""
+        inside: Number = x.like(self.mask)
+        return where(inside, x, beyond)
+
+    def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
+        """The numbers of all places, joined to one."""
+        value, count = x.value, self.width
+        while count > 1:
+            count //= 2
+            halves = (x.like(self.code.shuffled(value, value, range(i, i + count))) for i in (0, count))
+            value = join(*halves).value
+        return x.like(self.code.shuffled(value, value, [0] * self.width))
+
+
+class _Lanes(_Places):
+    """Rows in so many vector registers, of which the last may be less than full."""
+
+    def __init__(self, code: _Code, n: llvm.Value, vectors: int) -> None:
+        width = code.lanes * 2 ** (vectors - 1).bit_length()
+        super().__init__(code, width, code.mask(n, width))
+        self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
+        self.left = code.builder.sub(n, INDEX(self.starts[-1]))
+        self.last = code.mask(self.left, code.lanes)
+
+    def argument(self, operand: llvm.Value, s: _Index = 0) -> Symbol:
+        """A row, or a number in all places."""
+        code, vectors = self.code, len(self.starts)
+        if operand.type != POINTER:
+            return Symbol(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
+        masks = [*[None] * (vectors - 1), self.last]
+        pieces = [
+            code.load(code.at(operand, (s, self.n), start), mask=mask)
+            for start, mask in zip(self.starts, masks, strict=True)
+        ]
+        nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
+        return Symbol(code.builder, code.joined([*pieces, *nothing], code.lanes))
+
+    def store(self, result: Number, out: llvm.Value, s: _Index = 0) -> None:
+        """Writes a row."""
+        code, value = self.code, result.value
+        *whole, last = [
+            (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
+            for start in self.starts
+        ]
+        for each in whole:
+            code.store(*each)
+        code.store_some(*last, self.left)
+
+
+def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
+    """A kernel `(samples, n, *arguments, out)`: of each of so many rows of n, out = formula(row, *arguments).
+
+    Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
+    them, or, of a formula whose result is one number for each row, (samples,). A row must be short.
+    """
+
+    def python(samples: int, n: int, *arrays: Values) -> None:
+        *arguments, out = (each.reshape(samples, -1) if np.ndim(each) else each for each in arrays)
+        with np.errstate(all="ignore"):
+            out[...] = formula(_Rows(), *arguments)
+
+    return written(name, _writing(formula, numbers=numbers), python)
+
+
+def written(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
+    """A kernel `(count, n, *arguments)`, of arrays and scalars: the function of a module that `write` writes.
+
+    Without machine code it is the Python that it stands for. The last argument is an array.
+    """
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        count, n, packed = values
+        _call(context, builder, name, write, [count, n], signature.args[2], packed)
+        return context.get_dummy_value()
+
+    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> _Typed:
+        return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def of_few(
+    name: str, formulas: Sequence[Callable[..., Number] | None], *, sums: bool = False
+) -> Callable[..., None]:
+    """A kernel `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum, of a few numbers.
+
+    As many as `are_few`. A loop would take those that fill no vector one by one.
+    """
+
+    def of_row(formula: Callable[..., Number]) -> Callable[..., Number]:
+        def result(row: Row, *arguments: Number) -> Number:
+            numbers: Number = formula(*arguments)
+            return row.total(numbers) if sums else numbers
+
+        return result
+
+    def python(code: int, n: int, *arrays: Values) -> None:
+        *arguments, out = (each.reshape(1, -1) if np.ndim(each) else each for each in arrays)
+        with np.errstate(all="ignore"):
+            formula = formulas[code]
+            if formula is not None:
+                out[:, : 1 if sums else n] = of_row(formula)(_Rows(), *arguments)
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        code, n, packed = values
+        for formula in _cases(builder, code, formulas):
+            case = f"{name}{formulas.index(formula)}"
+            write = _writing(of_row(formula), numbers=sums, most=FEW)
+            _call(context, builder, case, write, [INDEX(1), n], signature.args[2], packed)
+        return context.get_dummy_value()
+
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+        return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
+
+    return python if PYTHON_ONLY else intrinsic(typer)
+
+
+def _write_sums(code: _Code, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value) -> None:
+    def body(lanes: _Lanes) -> None:
+        def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
+            total: Number = Symbol(code.builder, sums) + lanes.argument(rows, s)
+            return [total.value]
+
+        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
+        lanes.store(Symbol(code.builder, sums), out)
+
+    _by_length(code, n, body)
+
+
+def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
+    rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
+
+
+sums_of_rows: Callable[..., None] = written("sums_of_rows", _write_sums, _sums)
+"""`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
+
+
+def _by_length(code: _Code, n: llvm.Value, body: Callable[[_Lanes], None], most: int = MOST) -> None:
+    """Writes a body for each number of vectors that a row may need, after which the function ends."""
+    for vectors in range(1, most + 1):
+        with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
+            body(_Lanes(code, n, vectors))
+            code.builder.ret_void()
+
+
+def _call(
+    context: BaseContext,
+    builder: llvm.IRBuilder,
+    name: str,
+    write: Callable[..., None],
+    counts: Sequence[llvm.Value],
+    kinds: Sequence[types.Type],
+    packed: llvm.Value,
+) -> None:
+    """Calls a function of a module with two counts and a tuple of arguments."""
+    operands = _operands(context, builder, kinds, packed)
+    letters = "".join("r" if each.data is None else "p" for each in operands)
+    *_, last = kinds
+    assert isinstance(last, types.Array)
+    function = shared(builder.module, name, context.get_value_type(last.dtype), "ii" + letters, write)
+    builder.call(function, [*counts, *(each.data or each.value for each in operands)])
+
+
+def _writing(formula: Callable[..., Number], *, numbers: bool, most: int = MOST) -> Callable[..., None]:
+    """What writes the function of a formula."""
+
+    def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
+        *arguments, out = operands
+
+        def body(lanes: _Lanes) -> None:
+            def row(s: llvm.Value) -> None:
+                result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
+                if numbers:
+                    code.builder.store(lanes.first(result).value, code.at(out, s))
+                else:
+                    lanes.store(result, out, s)
+
+            code.repeat(0, samples, 1, row)
+
+        _by_length(code, n, body, most)
+
+    return write
+
+
+@kernel
+def is_short(n: int, like: Vector[F]) -> bool:
+    """Whether rows of n numbers are short."""
+    return n * like.itemsize <= LONGEST
+
+
+@kernel
+def are_few(n: int, like: Vector[F]) -> bool:
+    """Whether n numbers fit in so many vectors as are few, and are worth one."""
+    return n > SINGLE and MOST * n * like.itemsize <= FEW * LONGEST

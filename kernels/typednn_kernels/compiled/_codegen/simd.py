@@ -1,0 +1,232 @@
+"""The words in which functions on vectors are written in LLVM; `symbols` has those of formulas."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from llvmlite import ir as llvm
+
+from typednn_kernels.compiled._codegen.array_views import FEATURES
+from typednn_kernels.compiled._codegen.ir_loops import MASKS, _Distinct
+from typednn_kernels.compiled._codegen.ir_values import SINGLE
+
+VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
+"""Bytes of a vector register."""
+REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
+
+INDEX: llvm.Type = llvm.IntType(64)
+SHORT: llvm.Type = llvm.IntType(32)
+BIT: llvm.Type = llvm.IntType(1)
+POINTER: llvm.Type = llvm.PointerType()
+
+_Index: TypeAlias = llvm.Value | int
+"""A number that exists when the machine code runs, or one that is written in it."""
+
+
+class _Code:
+    """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
+
+    def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
+        self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
+        self.itemsize = 4 if real == SINGLE else 8
+        self.lanes = VECTOR // self.itemsize
+        self.vector = llvm.VectorType(real, self.lanes)
+
+    def at(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
+        """The address so many numbers further on; an index and its stride are a pair."""
+        for each in offsets:
+            offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
+            pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
+        return pointer
+
+    def index(self, number: _Index) -> llvm.Value:
+        """A number that may be written."""
+        return INDEX(number) if isinstance(number, int) else number
+
+    def product(self, x: _Index, y: _Index) -> llvm.Value:
+        """The product of two indices."""
+        return self.builder.mul(self.index(x), self.index(y))
+
+    def smaller(self, x: llvm.Value, y: _Index) -> llvm.Value:
+        """The smaller of two indices."""
+        y = self.index(y)
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+    def whole(self, x: llvm.Value, block: int) -> llvm.Value:
+        """The largest multiple of a power of two up to x."""
+        return self.builder.and_(x, INDEX(-block))
+
+    def blocks(self, x: llvm.Value, block: int) -> llvm.Value:
+        """How many blocks cover x."""
+        return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
+
+    def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
+        """A vector of one number."""
+        nothing = llvm.Constant(kind, llvm.Undefined)
+        single = self.builder.insert_element(nothing, value, SHORT(0))
+        return self.shuffled(single, nothing, [0] * kind.count)
+
+    def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
+        """Numbers of two vectors, counted through both."""
+        places = llvm.Constant(llvm.VectorType(SHORT, len(order)), list(order))
+        return self.builder.shuffle_vector(x, y, places)
+
+    def joined(self, pieces: Sequence[llvm.Value], lanes: int) -> llvm.Value:
+        """Vectors of so many numbers, as many as a power of two, side by side."""
+        if len(pieces) == 1:
+            return pieces[0]
+        half = len(pieces) // 2
+        x, y = self.joined(pieces[:half], lanes), self.joined(pieces[half:], lanes)
+        return self.shuffled(x, y, range(lanes * len(pieces)))
+
+    def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
+        """The first lanes of a vector."""
+        kind = llvm.VectorType(INDEX, lanes)
+        return self.builder.icmp_signed(
+            "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
+        )
+
+    def room(self, size: int) -> llvm.Value:
+        """Where so many numbers may lie until the function returns."""
+        buffer = self.builder.alloca(self.real, INDEX(size))
+        buffer.align = VECTOR
+        return buffer
+
+    def load(
+        self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
+    ) -> llvm.Value:
+        """A vector, of the lanes of a mask."""
+        kind = kind or self.vector
+        if mask is None:
+            return self.builder.load(pointer, align=self.itemsize, typ=kind)
+        zero = llvm.Constant(kind, None)
+        return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
+
+    def number(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
+        """A single number."""
+        return self.builder.load(self.at(pointer, *offsets), typ=self.real)
+
+    def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
+        """Writes a vector, or the lanes of a mask."""
+        if mask is None:
+            self.builder.store(value, pointer, align=self.itemsize)
+        else:
+            size = SHORT(self.itemsize)
+            self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
+
+    def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+        """Writes the first numbers of a vector.
+
+        In pieces of a half, a quarter and so on, where a store by a mask takes longer than all of them.
+        """
+        if MASKS:
+            self.store(value, pointer, self.mask(count, self.lanes))
+            return
+        with self.builder.if_else(self.builder.icmp_signed("<", count, INDEX(self.lanes))) as (some, all_):
+            with some:
+                self._store_pieces(value, pointer, count)
+            with all_:
+                self.store(value, pointer)
+
+    def _store_pieces(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+        builder, half = self.builder, self.lanes // 2
+        while half:
+            low, high = (self.shuffled(value, value, range(first, first + half)) for first in (0, half))
+            before = builder.block
+            with builder.if_then(builder.icmp_signed("!=", builder.and_(count, INDEX(half)), INDEX(0))):
+                self.store(low, pointer)
+                further, inside = self.at(pointer, half), builder.block
+            value, place = builder.phi(llvm.VectorType(self.real, half)), builder.phi(POINTER)
+            for phi, without, after in (value, low, high), (place, pointer, further):
+                phi.add_incoming(without, before)
+                phi.add_incoming(after, inside)
+            pointer, half = place, half // 2
+
+    def prefetch(self, pointer: llvm.Value) -> None:
+        """Asks for a cache line that will be written."""
+        self.called("llvm.prefetch.p0", llvm.VoidType(), pointer, SHORT(1), SHORT(3), SHORT(1))
+
+    def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
+        """total + x y, rounded once where the CPU can."""
+        return self.call("llvm.fmuladd", self.vector, "", self.vector, x, y, total)
+
+    def call(
+        self, name: str, kind: llvm.VectorType, suffix: str, result: llvm.Type, *values: llvm.Value
+    ) -> llvm.Value:
+        """An instruction on vectors that LLVM has as a function."""
+        return self.called(f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}", result, *values)
+
+    def called(self, name: str, result: llvm.Type, *values: llvm.Value) -> llvm.Value:
+        """A function, declared when it is first called."""
+        signature, module = llvm.FunctionType(result, [each.type for each in values]), self.builder.module
+        function = module.globals.get(name) or llvm.Function(module, signature, name)
+        return self.builder.call(function, values)
+
+    def repeat(
+        self,
+        start: _Index,
+        stop: _Index,
+        step: int,
+        body: Callable[..., Sequence[llvm.Value] | None],
+        *state: llvm.Value,
+    ) -> list[llvm.Value]:
+        """`state = body(i, *state)` for each i from start on below stop; the state at the end."""
+        builder, first = self.builder, (self.index(start), *state)
+        before = builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        variables = [builder.phi(each.type) for each in first]
+        builder.cbranch(builder.icmp_signed("<", variables[0], self.index(stop)), inside, after)
+        builder.position_at_end(inside)
+        results = body(*variables) or ()
+        following = (builder.add(variables[0], INDEX(step)), *results)
+        for variable, value, later in zip(variables, first, following, strict=True):
+            variable.add_incoming(value, before)
+            variable.add_incoming(later, builder.block)
+        builder.branch(head).set_metadata("llvm.loop", self.as_written())
+        builder.position_at_end(after)
+        return list(variables[1:])
+
+    def along(self, n: llvm.Value, body: Callable[[llvm.Value, llvm.Value | None], None]) -> None:
+        """`body(j, mask)` for each vector of n numbers; the mask of a whole one is None."""
+        whole = self.whole(n, self.lanes)
+        rest = self.mask(self.builder.sub(n, whole), self.lanes)
+
+        def last(j: llvm.Value) -> None:
+            body(j, rest)
+
+        def vector(j: llvm.Value) -> None:
+            body(j, None)
+
+        self.repeat(0, whole, self.lanes, vector)
+        self.repeat(whole, n, self.lanes, last)
+
+    def as_written(self) -> llvm.MDValue:
+        """Tells LLVM not to unroll a loop."""
+        module = self.builder.module
+        hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
+        return _Distinct.of(module, lambda itself: (itself, hint))
+
+
+def shared(
+    module: llvm.Module, name: str, real: llvm.Type, kinds: str, write: Callable[..., None]
+) -> llvm.Function:
+    """A function of a module, written when it is first asked for.
+
+    Its arguments are given by letters: an index, a bit, a number, a pointer to numbers.
+    """
+    name = f"typednn.{name}.{real}"
+    if name not in module.globals:
+        letters = {"i": INDEX, "b": BIT, "r": real, "p": POINTER}
+        signature = llvm.FunctionType(llvm.VoidType(), [letters[each] for each in kinds])
+        function = llvm.Function(module, signature, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        code = _Code(function, real)
+        write(code, *function.args)
+        code.builder.ret_void()
+    return module.globals[name]

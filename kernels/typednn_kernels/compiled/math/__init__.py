@@ -1,0 +1,1 @@
+"""How are exp, tanh and the like computed? Polynomials that LLVM vectorises."""

@@ -1,0 +1,1 @@
+"""How is a whole network trained? Passes, mini-batch steps, steps for single samples."""

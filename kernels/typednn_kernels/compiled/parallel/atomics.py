@@ -1,0 +1,158 @@
+"""Numbers in common memory that threads change, and wait for.
+
+Who waits looks for a while whether the number has changed, which is fastest where each thread has a core to
+itself, then gives way and looks again, and at last sleeps, so that on a busy machine the others get the core
+that they wait for.
+"""
+
+from __future__ import annotations
+
+import platform
+
+from llvmlite import ir as llvm
+from numba.core import cgutils
+
+from typednn_kernels.compiled.parallel.pthreads import _INDEX, _NOTHING, _POINTER, _STATUS, _called, provide
+
+EAGER, PATIENCE = 400, 1000
+"""So many times a thread looks in a row, for some 10 µs, and so many times before it sleeps, if not told
+otherwise; between, it gives way to others, since whom it waits for may have been put on the same core."""
+LINE = 8
+"""A cache line, in indices: what one thread writes and others read lies on a line of its own."""
+ASLEEP, LOCK, SIGNAL, FREE = 0, 1, 3, 5
+"""The first lines of a board: how many sleep, and what by, a mutex and a condition, for which there is more
+room than any system takes; and from which line on it is free."""
+REAL_TIME = 0
+"""The clock by which a condition is waited for."""
+PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
+provide("pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy")
+provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy")
+provide("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched_yield")
+
+
+class Board:
+    """Lines of common memory, as code sees them that reads and writes them."""
+
+    def __init__(self, builder: llvm.IRBuilder, memory: llvm.Value) -> None:
+        self.builder: llvm.IRBuilder = builder
+        self.memory: llvm.Value = memory
+
+    def open(self) -> None:
+        """Makes what threads sleep by; nobody sleeps."""
+        self.store(ASLEEP, _INDEX(0))
+        _called(self.builder, "pthread_mutex_init", self._bytes(LOCK), _NOTHING)
+        _called(self.builder, "pthread_cond_init", self._bytes(SIGNAL), _NOTHING)
+
+    def close(self) -> None:
+        """Gives it back."""
+        _called(self.builder, "pthread_cond_destroy", self._bytes(SIGNAL))
+        _called(self.builder, "pthread_mutex_destroy", self._bytes(LOCK))
+
+    def load(self, line: int) -> llvm.Value:
+        """The number on a line."""
+        return self.builder.load_atomic(self._place(line), "seq_cst", 8)
+
+    def store(self, line: int, value: llvm.Value) -> None:
+        """Writes a number."""
+        self.builder.store_atomic(value, self._place(line), "seq_cst", 8)
+
+    def add(self, line: int, value: int) -> llvm.Value:
+        """Adds to a number; what it was."""
+        return self.builder.atomic_rmw("add", self._place(line), _INDEX(value), "seq_cst")
+
+    def replace(self, line: int, known: llvm.Value, value: llvm.Value) -> llvm.Value:
+        """Writes a number if it is still the one that is known; whether it was."""
+        outcome = self.builder.cmpxchg(self._place(line), known, value, "seq_cst")
+        return self.builder.extract_value(outcome, 1)
+
+    def change(self, line: int, value: llvm.Value, wanted: llvm.Value | None = None) -> None:
+        """Writes a number for which others wait, and wakes them, or as many as are wanted."""
+        self.store(line, value)
+        self.wake(wanted)
+
+    def wake(self, wanted: llvm.Value | None = None) -> None:
+        """Wakes those that sleep, after a number has changed."""
+        builder = self.builder
+        with builder.if_then(builder.icmp_signed(">", self.load(ASLEEP), _INDEX(0))):
+            _called(builder, "pthread_mutex_lock", self._bytes(LOCK))
+            if wanted is None:
+                _called(builder, "pthread_cond_broadcast", self._bytes(SIGNAL))
+            else:
+                with cgutils.for_range(builder, wanted):
+                    _called(builder, "pthread_cond_signal", self._bytes(SIGNAL))
+            _called(builder, "pthread_mutex_unlock", self._bytes(LOCK))
+
+    def wait(
+        self,
+        line: int,
+        known: llvm.Value,
+        *,
+        patience: llvm.Value = _INDEX(PATIENCE),  # noqa: B008 (a constant)
+        seconds: int | None = None,
+    ) -> llvm.Value:
+        """Waits until a number is no longer the one that is known; whether it has changed.
+
+        After so many looks it sleeps, for so long at most.
+        """
+        builder = self.builder
+        names = ("look", "again", "give_way", "on", "tired", "check", "sleep", "awake", "after")
+        look, again, give_way, on, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
+        time = cgutils.alloca_once(builder, _INDEX, _INDEX(2))
+        start = builder.block
+        builder.branch(look)
+
+        def branch_if_same(same: llvm.Block, changed: llvm.Block) -> None:
+            builder.cbranch(builder.icmp_signed("==", self.load(line), known), same, changed)
+
+        builder.position_at_end(look)
+        looks = builder.phi(_INDEX)
+        looks.add_incoming(_INDEX(0), start)
+        branch_if_same(again, after)
+
+        builder.position_at_end(again)
+        if PAUSE:
+            pause = llvm.FunctionType(llvm.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, PAUSE), [])
+        builder.cbranch(builder.icmp_signed("<", looks, _INDEX(EAGER)), on, give_way)
+
+        builder.position_at_end(give_way)
+        _called(builder, "sched_yield")
+        builder.branch(on)
+
+        builder.position_at_end(on)
+        more = builder.add(looks, _INDEX(1))
+        looks.add_incoming(more, on)
+        builder.cbranch(builder.icmp_signed("<", more, patience), look, tired)
+
+        builder.position_at_end(tired)
+        lock, signal = self._bytes(LOCK), self._bytes(SIGNAL)
+        if seconds is not None:
+            _called(builder, "clock_gettime", _STATUS(REAL_TIME), builder.bitcast(time, _POINTER))
+            builder.store(builder.add(builder.load(time), _INDEX(seconds)), time)
+        _called(builder, "pthread_mutex_lock", lock)
+        self.add(ASLEEP, 1)
+        builder.branch(check)
+
+        builder.position_at_end(check)
+        branch_if_same(sleep, awake)
+
+        builder.position_at_end(sleep)
+        if seconds is None:
+            _called(builder, "pthread_cond_wait", signal, lock)
+            builder.branch(check)
+        else:
+            late = _called(builder, "pthread_cond_timedwait", signal, lock, builder.bitcast(time, _POINTER))
+            builder.cbranch(builder.icmp_signed("==", late, _STATUS(0)), check, awake)
+
+        builder.position_at_end(awake)
+        self.add(ASLEEP, -1)
+        _called(builder, "pthread_mutex_unlock", lock)
+        builder.branch(after)
+        builder.position_at_end(after)
+        return builder.icmp_signed("!=", self.load(line), known)
+
+    def _place(self, line: int) -> llvm.Value:
+        return self.builder.gep(self.memory, [_INDEX(LINE * line)])
+
+    def _bytes(self, line: int) -> llvm.Value:
+        return self.builder.bitcast(self._place(line), _POINTER)

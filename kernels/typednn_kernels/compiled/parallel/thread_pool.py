@@ -1,0 +1,312 @@
+"""Large work divided between the calling thread and workers.
+
+Workers are made when there is work for them, and look for more for some time before they sleep; they are gone
+after a second without any. Each part of the work is taken by who comes first: where workers are late, help
+another caller, or cannot be made, the caller does it all. A forked child, which has none of its parent's
+workers, makes its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ctypes import py_object, pythonapi
+
+import numpy as np
+from llvmlite import binding
+from llvmlite import ir as llvm
+from numba import types
+from numba.core import cgutils
+from numba.core.cpu import CPUContext
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from typednn_kernels.compiled._codegen.array_views import PLACES, PYTHON_ONLY, _Typed
+from typednn_kernels.compiled._codegen.noinline import ROUTINES
+from typednn_kernels.compiled.parallel.atomics import FREE, LINE, Board
+from typednn_kernels.compiled.parallel.pthreads import (
+    _INDEX,
+    _NOTHING,
+    _POINTER,
+    _STATUS,
+    _WORK,
+    _called,
+    _function,
+    begin_thread,
+    move_thread,
+    number_of_threads,
+    place_of,
+    provide,
+    smaller,
+    thread_function,
+)
+
+LEAST = 1 << 16
+"""So many numbers at least for each thread: fewer are done in the time that it takes to wake a worker."""
+PATIENCE, LINGER = 5000, 1
+"""So many times a worker looks for work, for some 0.5 ms, before it sleeps: it wakes in 50 µs, and one that
+slept between two calls might come late for each. So many seconds it sleeps before it goes."""
+
+OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FREE, FREE + 9)
+"""Lines of the board of workers.
+
+The process that they belong to, whether a caller has them, and on which core the last was; in one number how
+many rounds there have been, how many parts this one has, and how many are taken; the function that does one,
+where its arguments lie, and how far from those of the next; how many workers there are, and, from a line on,
+their handles. Only who has them writes the last two.
+"""
+LEFT = FREE
+"""The line of the board of the caller: how many parts are not done."""
+CALLER = HANDLES + PLACES // LINE
+"""The line where that board begins, apart, so that who finishes wakes the caller alone."""
+TAKING_OVER = -1
+"""The owner while a process takes the board over from its parent."""
+PART_BITS = 16
+SYMBOL = "typednn_workers"
+_memory = np.zeros(LINE * (CALLER + LEFT + 2), np.int64)
+BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE :]
+"""It begins with a cache line."""
+pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
+binding.add_symbol(SYMBOL, BOARD.ctypes.data)
+provide("getpid", "pthread_self", "pthread_detach")
+
+
+def divided(share: Callable[..., None]) -> Callable[..., int]:
+    """A kernel `(count, least, *arguments)` that calls `share(part, start, stop, *arguments)` for 0 … count.
+
+    The share is a routine. Each thread gets one part, with a number from 0 on, of at least `least`, the last
+    excepted; how many parts there were is returned.
+    """
+
+    def python(count: int, _least: int, *arguments: object) -> int:
+        share(0, 0, count, *arguments)
+        return 1
+
+    def generate(
+        context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        count, least, packed = values
+        operands = cgutils.unpack_tuple(builder, packed)
+        job = llvm.LiteralStructType([_INDEX, _INDEX, _INDEX, *(each.type for each in operands)])
+        kinds = (types.intp, types.intp, types.intp, *signature.args[2])
+
+        def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
+            ROUTINES[share].call(context, inner, kinds, fields)
+
+        function = _division(builder.module, f"{ROUTINES[share].name} {job}", job, call)
+        return builder.call(function, [count, least, *operands])
+
+    def typer(_context: object, count: types.Type, least: types.Type, *arguments: types.Type) -> _Typed:
+        return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
+
+    if PYTHON_ONLY:
+        return python
+    kernel = intrinsic(typer)
+    ROUTINES[kernel] = ROUTINES[share]
+    return kernel
+
+
+def _division(
+    module: llvm.Module,
+    name: str,
+    job: llvm.LiteralStructType,
+    call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
+) -> llvm.Function:
+    """A function of a module, written when it is first asked for: it divides work, and returns the parts."""
+
+    def write(builder: llvm.IRBuilder, count: llvm.Value, least: llvm.Value, *operands: llvm.Value) -> None:
+        work = thread_function(module, job, call)
+        one = _INDEX(1)
+        jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
+        most = _between(builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module)))
+        size = _quotient(builder, count, most)
+        parts = _quotient(builder, count, size)
+        with cgutils.for_range(builder, parts) as loop:
+            start = builder.mul(loop.index, size)
+            stop = smaller(builder, builder.add(start, size), count)
+            for field, value in enumerate([loop.index, start, stop, *operands]):
+                target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
+                builder.store(value, target)
+        with builder.if_else(builder.icmp_signed("==", parts, one)) as (alone, together):
+            with alone:
+                builder.call(work, [builder.bitcast(jobs, _POINTER)])
+            with together:
+                place, following = (
+                    builder.ptrtoint(each, _INDEX) for each in (jobs, builder.gep(jobs, [one]))
+                )
+                stride, function = builder.sub(following, place), builder.ptrtoint(work, _INDEX)
+                builder.call(_sharing(module), [function, place, stride, parts])
+        builder.ret(parts)
+
+    return _function(module, f"division of {name}", _INDEX, (_INDEX, _INDEX, *job.elements[3:]), write)
+
+
+def _sharing(module: llvm.Module) -> llvm.Function:
+    """A function of a module that does all parts of some work, with the workers if they are free."""
+
+    def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
+        board, (jobs, stride, parts) = _workers(builder), numbers
+        process = builder.zext(_called(builder, "getpid"), _INDEX)
+        owner = board.load(OWNER)
+        inherited = builder.and_(
+            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, _INDEX(TAKING_OVER))
+        )
+        with builder.if_then(inherited, likely=False):
+            builder.call(_taking_over(module), [owner, process])
+        with builder.if_then(builder.icmp_signed("==", board.load(OWNER), process)):
+            free = board.replace(BUSY, _INDEX(0), _INDEX(1))
+            with builder.if_then(free):
+                others = builder.sub(parts, _INDEX(1))
+                _make_workers(builder, board, others)
+                for line, value in (WORK, work), (JOBS, jobs), (STRIDE, stride):
+                    board.store(line, value)
+                _caller(builder).store(LEFT, parts)
+                rounds = builder.lshr(board.load(TICKET), _INDEX(2 * PART_BITS))
+                ticket = builder.shl(builder.add(rounds, _INDEX(1)), _INDEX(PART_BITS))
+                board.change(TICKET, builder.shl(builder.or_(ticket, parts), _INDEX(PART_BITS)), others)
+                builder.call(_taking(module), [])
+                _wait_for_all(builder)
+                board.store(BUSY, _INDEX(0))
+                builder.ret_void()
+        with cgutils.for_range(builder, parts) as loop:
+            _do(builder, work, jobs, stride, loop.index)
+        builder.ret_void()
+
+    return _function(module, "sharing", llvm.VoidType(), (_INDEX,) * 4, write)
+
+
+def _taking_over(module: llvm.Module) -> llvm.Function:
+    """A function of a module that makes the board one of this process, without workers yet."""
+
+    def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
+        board = _workers(builder)
+        with builder.if_then(board.replace(OWNER, owner, _INDEX(TAKING_OVER))):
+            board.open()
+            _caller(builder).open()
+            for line in BUSY, WORKERS:
+                board.store(line, _INDEX(0))
+            board.store(OWNER, process)
+        builder.ret_void()
+
+    return _function(module, "taking_over", llvm.VoidType(), (_INDEX, _INDEX), write)
+
+
+def _make_workers(builder: llvm.IRBuilder, board: Board, wanted: llvm.Value) -> None:
+    """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
+    known, core = board.load(WORKERS), builder.zext(_called(builder, "sched_getcpu"), _INDEX)
+    with builder.if_then(builder.icmp_signed("!=", core, board.load(CORE))):
+        board.store(CORE, core)
+        with cgutils.for_range(builder, known) as loop:
+            move_thread(builder, builder.load(_handle(board, loop.index)), keep_away=True)
+    with cgutils.for_range(builder, wanted, start=known):
+        place = _handle(board, board.load(WORKERS))
+        refusal = begin_thread(builder, place, _working(builder.module), _NOTHING)
+        with builder.if_then(builder.icmp_signed("==", refusal, _STATUS(0))):
+            move_thread(builder, builder.load(place), keep_away=True)
+            _called(builder, "pthread_detach", builder.load(place))
+            board.add(WORKERS, 1)
+
+
+def _wait_for_all(builder: llvm.IRBuilder) -> None:
+    caller = _caller(builder)
+    look, wait, after = (builder.append_basic_block(name) for name in ("look", "wait", "after"))
+    builder.branch(look)
+    builder.position_at_end(look)
+    left = caller.load(LEFT)
+    builder.cbranch(builder.icmp_signed("==", left, _INDEX(0)), after, wait)
+    builder.position_at_end(wait)
+    caller.wait(LEFT, left)
+    builder.branch(look)
+    builder.position_at_end(after)
+
+
+def _working(module: llvm.Module) -> llvm.Function:
+    """The function of a module that a worker runs."""
+
+    def write(builder: llvm.IRBuilder, _nothing: llvm.Value) -> None:
+        board = _workers(builder)
+        names = ("take", "tired", "ask", "leave")
+        take, tired, ask, leave = (builder.append_basic_block(name) for name in names)
+        builder.branch(take)
+        builder.position_at_end(take)
+        ticket = builder.call(_taking(module), [])
+        builder.cbranch(board.wait(TICKET, ticket, patience=_INDEX(PATIENCE), seconds=LINGER), take, tired)
+        builder.position_at_end(tired)
+        builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
+        builder.position_at_end(ask)
+        builder.cbranch(board.replace(BUSY, _INDEX(0), _INDEX(1)), leave, tired)
+        builder.position_at_end(leave)
+        kind = llvm.FunctionType(_INDEX, [])
+        myself = builder.call(cgutils.get_or_insert_function(module, kind, "pthread_self"), [])
+        others = builder.sub(board.load(WORKERS), _INDEX(1))
+        last = builder.load(_handle(board, others))
+        with cgutils.for_range(builder, others) as loop:
+            place = _handle(board, loop.index)
+            with builder.if_then(builder.icmp_signed("==", builder.load(place), myself)):
+                builder.store(last, place)
+        board.store(WORKERS, others)
+        board.store(BUSY, _INDEX(0))
+        builder.ret(_NOTHING)
+
+    return _function(module, "working", _POINTER, (_POINTER,), write)
+
+
+def _taking(module: llvm.Module) -> llvm.Function:
+    """A function of a module that does parts until all are taken; it returns the ticket that says so."""
+
+    def write(builder: llvm.IRBuilder) -> None:
+        board, most = _workers(builder), _INDEX((1 << PART_BITS) - 1)
+        names = ("look", "take", "do", "finish", "after")
+        look, take, do, finish, after = (builder.append_basic_block(name) for name in names)
+        builder.branch(look)
+        builder.position_at_end(look)
+        ticket = board.load(TICKET)
+        taken = builder.and_(ticket, most)
+        parts = builder.and_(builder.lshr(ticket, _INDEX(PART_BITS)), most)
+        builder.cbranch(builder.icmp_signed("<", taken, parts), take, after)
+        builder.position_at_end(take)
+        # These are of the round of the ticket if nobody has changed it, since a round ends when all is taken.
+        work, jobs, stride = (board.load(line) for line in (WORK, JOBS, STRIDE))
+        builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, _INDEX(1))), do, look)
+        builder.position_at_end(do)
+        _do(builder, work, jobs, stride, taken)
+        left = _caller(builder).add(LEFT, -1)
+        builder.cbranch(builder.icmp_signed("==", left, _INDEX(1)), finish, look)
+        builder.position_at_end(finish)
+        _caller(builder).wake()
+        builder.branch(look)
+        builder.position_at_end(after)
+        builder.ret(ticket)
+
+    return _function(module, "taking", _INDEX, (), write)
+
+
+def _do(
+    builder: llvm.IRBuilder, work: llvm.Value, jobs: llvm.Value, stride: llvm.Value, part: llvm.Value
+) -> None:
+    place = builder.add(jobs, builder.mul(part, stride))
+    builder.call(builder.inttoptr(work, _WORK.as_pointer()), [builder.inttoptr(place, _POINTER)])
+
+
+def _handle(board: Board, worker: llvm.Value) -> llvm.Value:
+    builder = board.builder
+    return builder.gep(board.memory, [builder.add(_INDEX(LINE * HANDLES), worker)])
+
+
+def _workers(builder: llvm.IRBuilder) -> Board:
+    return Board(builder, place_of(builder.module, SYMBOL))
+
+
+def _caller(builder: llvm.IRBuilder) -> Board:
+    return Board(builder, builder.gep(_workers(builder).memory, [_INDEX(LINE * CALLER)]))
+
+
+def _quotient(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
+    """x / y, rounded up, and at least 1."""
+    above = builder.sub(builder.add(x, y), _INDEX(1))
+    return builder.sdiv(builder.select(builder.icmp_signed(">", x, _INDEX(0)), above, y), y)
+
+
+def _between(builder: llvm.IRBuilder, low: llvm.Value, x: llvm.Value, high: llvm.Value) -> llvm.Value:
+    x = smaller(builder, x, high)
+    return builder.select(builder.icmp_signed("<", x, low), low, x)

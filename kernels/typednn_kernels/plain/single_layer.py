@@ -1,0 +1,60 @@
+"""What a layer does in one call."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from typednn_kernels.arrays import F, Matrix, Strided, Vector
+from typednn_kernels.plain.activation import activation_value, slope_product
+from typednn_kernels.plain.dense import affine, backpropagate, outer
+from typednn_kernels.plain.loss import output_error
+
+
+def take_sample(given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+    """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
+    if sample.shape != (1, given.size):
+        return False
+    least, most = given.min(), given.max()
+    fit = bool(isfinite(least) and isfinite(most) and lowest <= least and most <= highest)
+    if fit:
+        sample[0] = given
+    return fit
+
+
+def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]) -> None:
+    """a = x W^T + bias and h = f(a)."""
+    affine(x, W, bias, a)
+    activation_value(activation, a, h)
+
+
+def descend(
+    activation: int,
+    dLda_next: Matrix[F],
+    W_next: Matrix[F],
+    a: Matrix[F],
+    h: Matrix[F],
+    h_prev: Matrix[F],
+    dLdh: Matrix[F],
+    dLda: Matrix[F],
+    dLdW: Matrix[F],
+) -> None:
+    """dLdh, dLda and dLdW of a layer below another."""
+    backpropagate(dLda_next, W_next, dLdh)
+    slope_product(activation, a, h, dLdh, dLda)
+    outer(dLda, h_prev, dLdW)
+
+
+def descend_from_targets(
+    loss: int,
+    activation: int,
+    a: Matrix[F],
+    y: Matrix[F],
+    t: Matrix[F],
+    h_prev: Matrix[F],
+    dLdy: Matrix[F],
+    dLda: Matrix[F],
+    dLdW: Matrix[F],
+) -> None:
+    """dLdy, dLda and dLdW of the output layer."""
+    output_error(loss, activation, a, y, t, dLdy, dLda)
+    outer(dLda, h_prev, dLdW)

@@ -1,0 +1,520 @@
+"""The command: what it prints, what it writes, and one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from typednn_kernels.activations import OutputActivationName
+
+import typednn
+from tests.conftest import PATHS, compiling_only, kernels_of
+from typednn import HiddenLayer, InputLayer, Network, OutputLayer, use_backend
+from typednn.cli import commands
+from typednn.cli.main import main
+from typednn.files.models import save
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+SOURCES = Path(str(typednn.__file__)).parent.parent
+COMMAND = [sys.executable, "-W", "error", "-m", "typednn"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Each test runs in a folder of its own, on the NumPy path."""
+    monkeypatch.chdir(tmp_path)
+    with use_backend("numpy"):
+        yield tmp_path
+
+
+def environment() -> dict[str, str]:
+    import typednn_kernels
+
+    paths = [str(SOURCES), str(Path(str(typednn_kernels.__file__)).parent.parent)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TYPEDNN_BACKEND": "numpy"}
+
+
+def flowers(samples: int = 120, seed: int = 0) -> str:
+    """Three kinds, told apart by two of three columns."""
+    random = np.random.default_rng(seed)
+    kinds = random.integers(0, 3, samples)
+    x = random.normal(size=(samples, 3)) + np.c_[3 * kinds, -3 * kinds, 0 * kinds]
+    lines = [
+        f"{a},{b},{c},{('rose', 'lily', 'iris')[kind]}" for (a, b, c), kind in zip(x, kinds, strict=True)
+    ]
+    return "\n".join(["long,wide,noise,kind", *lines]) + "\n"
+
+
+def idx(array: Any) -> bytes:
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + bytes(array.tobytes())
+
+
+def numbers_after(word: str, text: str) -> list[float]:
+    """The numbers in the line that begins with a word."""
+    line = next(line for line in text.splitlines() if line.split(" ")[0] == word)
+    return [float(each) for each in line.replace("%", "").split()[1:]]
+
+
+def test_alone_it_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    output = capsys.readouterr().out
+    for command in ("demo", "train", "predict", "check", "warmup"):
+        assert f"\n    {command} " in output
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["predict"], ["check"], ["warmup"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: typednn")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("typednn ")
+
+
+def test_train_and_predict(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    Path("others.csv").write_text(flowers(60, seed=1), encoding="utf-8")
+
+    assert main(["train", "flowers.csv", "--epochs", "100", "--hidden", "8,4", "--activation", "tanh"]) == 0
+    output = capsys.readouterr().out
+    assert "flowers.csv: 120 samples of 3 features" in output
+    assert "classification of kind, 3 classes: iris, lily, rose" in output
+    assert "1      HiddenLayer  8      tanh        32" in output
+    assert "epoch 100/100  loss" in output
+    accuracy, baseline = numbers_after("accuracy", output)
+    assert accuracy > 80 > 50 > baseline
+    loss, usual = numbers_after("loss", output)
+    assert loss < 0.5 < usual
+
+    assert main(["predict", "model.safetensors", "others.csv"]) == 0
+    names, *lines = capsys.readouterr().out.splitlines()
+    assert names == "kind,probability"
+    truth = [line.rsplit(",", 1)[1] for line in flowers(60, seed=1).splitlines()[1:]]
+    assert np.mean([line.split(",")[0] == kind for line, kind in zip(lines, truth, strict=True)]) > 0.85
+
+
+def test_predictions_go_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    assert main(["train", "flowers.csv", "--epochs", "2", "--output", "m"]) == 0
+    capsys.readouterr()
+
+    assert main(["predict", "m", "flowers.csv", "--output", "p.csv"]) == 0
+
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "120 predictions are in p.csv\n"
+    assert len(Path("p.csv").read_text(encoding="utf-8").splitlines()) == 121
+
+
+def test_regression_is_told_by_the_target(capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    np.savez("data.npz", x=x, y=1000 + 50 * x[:, 0])
+
+    assert main(["train", "data.npz", "--hidden", "none", "--epochs", "50", "--learning-rate", "0.05"]) == 0
+    output = capsys.readouterr().out
+    assert "regression of y, numbers" in output
+    r2, baseline = numbers_after("R2", output)
+    assert r2 > 0.99 > 0.1 > baseline
+    error, usual = numbers_after("MAE", output)
+    assert error < 3 < 20 < usual
+
+    assert main(["predict", "model.safetensors", "data.npz"]) == 0
+    names, *lines = capsys.readouterr().out.splitlines()
+    assert names == "prediction"
+    assert abs(np.array(lines, float) - 1000 - 50 * x[:, 0]).max() < 20
+
+
+def test_the_target_and_the_task_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{k % 2},{k},{k % 3}" for k in range(60)]
+    Path("data.csv").write_text("\n".join(["first,b,c", *rows]), encoding="utf-8")
+
+    assert main(["train", "data.csv", "--target", "first", "--epochs", "2", "--held-out", "0.5"]) == 0
+    output = capsys.readouterr().out
+    assert "classification of first, 2 classes: 0, 1" in output
+    assert "of 30 held-out samples" in output
+    assert main(["train", "data.csv", "--task", "regression", "--epochs", "2", "--batch-size", "48"]) == 0
+    assert "regression of c" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_files(packed: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 100).astype(np.uint8)
+    images = random.integers(0, 60, (100, 4, 4)).astype(np.uint8)
+    images[:, :2] += 150 * labels[:, None, None]
+    for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        content = idx(array)
+        Path(f"{name}.gz" if packed else name).write_bytes(gzip.compress(content) if packed else content)
+    file = "train-images-idx3-ubyte" + ".gz" * packed
+
+    assert main(["train", file, "--epochs", "10"]) == 0
+    output = capsys.readouterr().out
+    assert "100 samples of 16 features" in output
+    assert numbers_after("accuracy", output)[0] > 95
+
+    assert main(["predict", "model.safetensors", file]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert (
+        np.mean([line.split(",")[0] == str(label) for line, label in zip(lines, labels, strict=True)]) > 0.95
+    )
+
+
+def test_the_seed_decides() -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    models: list[bytes] = []
+    for seed in ("1", "1", "2"):
+        assert main(["train", "flowers.csv", "--epochs", "3", "--seed", seed]) == 0
+        models.append(Path("model.safetensors").read_bytes())
+
+    assert models[0] == models[1]
+    assert models[0] != models[2]
+
+
+def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+
+    assert main(["demo", "--output", "here/and there", "--epochs", "2"]) == 0
+
+    output = capsys.readouterr()
+    assert output.err == ""
+    for part in (
+        "1,438 scanned digits",
+        "1      HiddenLayer  128    relu        8,320",
+        "epoch 2/2  loss",
+        "% (",
+        "all gradients agree",
+        "one sample",
+        "a batch of 32",
+        "Only the NumPy path was timed: numba is not in use.",
+        f"drawn in {Path('here/and there/digits.png')}",
+    ):
+        assert part in output.out
+    assert Path("here/and there/digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+with_numba = pytest.mark.skipif("numba" not in PATHS, reason="TYPEDNN_BACKEND is numpy")
+
+
+@with_numba
+def test_demo_times_both_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    kernels_of("numba")
+    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+
+    def picture(_: object) -> bytes:
+        return b"picture"
+
+    monkeypatch.setattr("typednn.cli.demo_plots.demonstration_png", picture)
+
+    with use_backend("numba"):
+        assert main(["demo", "--epochs", "1"]) == 0
+
+    output = capsys.readouterr().out
+    assert "a training step with" in output
+    assert output.count("times faster") == 2
+    assert Path("demo/digits.png").read_bytes() == b"picture"
+
+
+def test_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--backend", "numpy"]) == 0
+    output = capsys.readouterr().out
+    assert f"NumPy {np.__version__}, " in output
+    assert "the backend is numpy" in output
+    assert f"all gradients of {2 * (10 * 16 + 15)} networks agree" in output
+    names = {*get_args(OutputActivationName)}
+    rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
+    assert len(rows) == 2 * len(names)
+    assert all(len(row) == 12 - (row[0] == "softmax") and max(map(float, row[1:])) < 1 for row in rows)
+
+
+def test_check_fails_where_a_gradient_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from typednn_kernels import plain
+
+    right: Callable[..., None] = plain.backward
+
+    def wrong(*arrays: Any) -> None:
+        right(*arrays)
+        arrays[-1][3] *= 1.001
+        arrays[-1][3] += 1e-3
+
+    monkeypatch.setattr(plain, "backward", wrong)
+    monkeypatch.setattr(commands, "LOSSES", ("MSE",))
+
+    assert main(["check"]) == 1
+
+    output = capsys.readouterr().out
+    assert "WRONG" in output
+    assert f"of {2 * (16 + 15)} networks have WRONG gradients" in output
+    assert "GRADIENTS DISAGREE" in output
+
+
+@compiling_only
+def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels_of("numba")
+    assert main(["warmup"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("ready for float32 and float64 after ")
+    folder = Path(output.strip().split("the machine code is in ")[1])
+    assert any(folder.iterdir())
+    assert typednn.backend() == "numpy"
+
+
+def saved_model(name: str = "model.safetensors") -> str:
+    network = Network([InputLayer(3), HiddenLayer(2, "tanh"), OutputLayer(1)], np.float64, 0)
+    save(network, name)
+    return name
+
+
+def data_files() -> None:
+    Path("data.csv").write_text("a,b,c\n1,2,3\n4,5,6.5\n7,8,9\n", encoding="utf-8")
+    Path("slope.csv").write_text("".join(f"{k},{k * k % 7},{k / 2}\n" for k in range(40)), encoding="utf-8")
+    Path("flowers.csv").write_text(flowers(30), encoding="utf-8")
+    Path("gap.csv").write_text("a,b\n1,2\n,3\n", encoding="utf-8")
+    Path("file").write_text("", encoding="utf-8")
+    saved_model("m")
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "unknown command": (["trian"], "invalid choice: 'trian'"),
+    "unknown option": (["check", "--loud"], "unrecognized arguments: --loud"),
+    "no data": (["train"], "the following arguments are required: DATA"),
+    "epochs of text": (
+        ["train", "x", "--epochs", "many"],
+        "--epochs: must be a whole number of 1 or more, not 'many'",
+    ),
+    "no epochs": (["demo", "--epochs", "0"], "--epochs: must be a whole number of 1 or more, not '0'"),
+    "negative seed": (["demo", "--seed", "-1"], "--seed: must be a whole number of 0 or more, not '-1'"),
+    "rate 0": (["train", "x", "--learning-rate", "0"], "--learning-rate: must be a number above 0, not '0'"),
+    "rate nan": (
+        ["train", "x", "--learning-rate", "nan"],
+        "--learning-rate: must be a number above 0, not 'nan'",
+    ),
+    "rate inf": (
+        ["train", "x", "--learning-rate", "inf"],
+        "--learning-rate: must be a number above 0, not 'inf'",
+    ),
+    "share 1": (["train", "x", "--held-out", "1"], "--held-out: must be a number between 0 and 1, not '1'"),
+    "hidden 0": (["train", "x", "--hidden", "8,0"], "--hidden: must be a whole number of 1 or more, not '0'"),
+    "activation": (["train", "x", "--activation", "rleu"], "unknown activation 'rleu': did you mean 'relu'?"),
+    "task": (["train", "x", "--task", "regresion"], "unknown task 'regresion': did you mean 'regression'?"),
+    "backend": (["check", "--backend", "cuda"], "unknown backend 'cuda': valid names are numba, numpy"),
+    "no such file": (["train", "nothing.csv"], "nothing.csv: there is no such file"),
+    "a folder": (["train", "."], "is not a file"),
+    "a gap": (["train", "gap.csv"], "gap.csv, line 3: column 'a' has no value ('')"),
+    "unknown column": (["train", "flowers.csv", "--target", "knid"], "did you mean 'kind'?"),
+    "text feature": (["train", "flowers.csv", "--target", "long"], "column 'kind': expected a number, found"),
+    "text regression": (["train", "flowers.csv", "--task", "regression"], "the target is text"),
+    "large batch": (
+        ["train", "flowers.csv", "--batch-size", "99"],
+        "batch_size must be an integer from 1 to 24",
+    ),
+    "divergence": (["train", "slope.csv", "--learning-rate", "1e9"], "diverged"),
+    "few samples": (["train", "data.csv"], "two held-out samples or more"),
+    "no output folder": (["train", "flowers.csv", "--output", "no/m"], "--output: there is no folder no"),
+    "output is a folder": (["train", "flowers.csv", "--output", "."], "is not a file"),
+    "demo in a file": (["demo", "--output", "file"], "file: File exists"),
+    "labels with CSV": (["train", "flowers.csv", "--labels", "m"], "go with IDX files; this is csv"),
+    "no such model": (["predict", "nothing", "data.csv"], "nothing: there is no such file"),
+    "no model": (["predict", "flowers.csv", "flowers.csv"], "flowers.csv: expected a safetensors file"),
+    "other width": (["predict", "m", "gap.csv"], "gap.csv: expected 3 columns of features"),
+    "no samples to predict for": (["predict", "m", "nothing.csv"], "nothing.csv: there is no such file"),
+    "predictions into nowhere": (
+        ["predict", "m", "data.csv", "--output", "no/p"],
+        "No such file or directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = WRONG[name]
+    data_files()
+
+    assert main(arguments) == 2
+
+    error = capsys.readouterr().err
+    assert error.startswith("typednn: ")
+    assert error.count("\n") == 1
+    assert error.endswith("\n")
+    assert message in error
+
+
+def test_a_failed_training_leaves_the_model_as_it_was() -> None:
+    data_files()
+    before = Path("m").read_bytes()
+
+    assert main(["train", "slope.csv", "--learning-rate", "1e9", "--output", "m"]) == 2
+
+    assert Path("m").read_bytes() == before
+    assert not list(Path().glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("sklearn", ["train", "flowers.csv"]), ("matplotlib", ["demo"]), ("sklearn.datasets", ["demo"])],
+)
+def test_missing_extras(
+    module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_files()
+    monkeypatch.setitem(sys.modules, module, None)
+
+    assert main(arguments) == 2
+
+    assert capsys.readouterr().err.endswith("pip install 'typednn[cli]'\n")
+
+
+def test_rich_is_an_extra_of_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_files()
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    assert main(["train", "flowers.csv", "--epochs", "1"]) == 0
+
+    monkeypatch.setattr("typednn.training.progress.on_terminal", lambda: True)
+    assert main(["train", "flowers.csv", "--epochs", "1"]) == 2
+    assert "the progress bar needs rich: pip install 'typednn[cli]'" in capsys.readouterr().err
+
+
+def test_a_bar_on_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rich", reason="rich is not installed")
+    data_files()
+    monkeypatch.setattr("typednn.training.progress.on_terminal", lambda: True)
+
+    assert main(["train", "flowers.csv", "--epochs", "3"]) == 0
+
+    output = capsys.readouterr().out
+    assert "3/3" in output
+    assert "epoch 3/3  loss" not in output
+
+
+@pytest.mark.parametrize("arguments", [["warmup"], ["check", "--backend", "numba"]])
+def test_numba_that_does_not_work(arguments: list[str]) -> None:
+    start = "import sys; sys.modules['numba'] = None; from typednn.cli.main import main"
+    code = f"{start}; sys.exit(main({arguments}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment() | {"TYPEDNN_BACKEND": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("typednn: the backend 'numba' does not work here: ")
+    assert done.stderr.count("\n") == 1
+
+
+def raising(error: BaseException) -> Callable[[Any], int]:
+    def run(_: Any) -> int:
+        raise error
+
+    run.__name__ = "check"
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "typednn: interrupted\n"),
+        (MemoryError(), 2, "typednn: there is not enough memory for this\n"),
+        (PermissionError(13, "Permission denied", "there"), 2, "typednn: there: Permission denied\n"),
+        (OSError("strange"), 2, "typednn: strange\n"),
+        (ImportError("no llvmlite"), 2, "typednn: the backend 'numba' does not work here: no llvmlite\n"),
+        (typednn.DataError("one\ntwo"), 2, "typednn: one two\n"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "check", raising(error))
+
+    assert main(["check"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "check", raising(AssertionError("a defect")))
+    with pytest.raises(AssertionError, match="a defect"):
+        main(["check"])
+
+
+def test_warnings_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def check(_: Any) -> int:
+        warnings.warn("numba does not work", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(commands, "check", check)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["check"]) == 0
+    assert capsys.readouterr().err == "typednn: numba does not work\n"
+
+
+def test_python_m_and_a_reader_that_goes_away() -> None:
+    saved_model()
+    np.savez("data.npz", x=np.ones((2_000, 3)))
+    with subprocess.Popen(
+        [*COMMAND, "predict", "model.safetensors", "data.npz"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c() -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    with subprocess.Popen(
+        [*COMMAND, "train", "flowers.csv", "--epochs", "10000000"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (background jobs ignore it)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert any("epoch 1/" in line for line in iter(process.stdout.readline, ""))
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert errors == "typednn: interrupted\n"
+    assert process.returncode == 130
+    assert not Path("model.safetensors").exists()
+
+
+def test_heavy_packages_are_imported_when_they_are_needed() -> None:
+    heavy = {"matplotlib", "sklearn", "rich", "numba", "llvmlite", "scipy", "safetensors", "torch"}
+    code = f"import sys, typednn.cli.main; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,392 @@
+"""Arrays of every kind, also larger than they may be copied, and iterables of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.conftest import compiling_only
+from tests.oracles.problems import problem
+from tests.typednn.building import DTYPES, network_of
+from typednn import (
+    ArrayTypeError,
+    Callback,
+    DataError,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+    ShapeError,
+    backend,
+)
+from typednn.training import batches
+
+by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+both_paths = pytest.mark.usefixtures("path")
+
+CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 11)
+LABELS = CASE.t.argmax(axis=1)
+SETTINGS: dict[str, Any] = {"epochs": 3, "learning_rate": 0.25}
+
+
+def trained(x: Any, y: Any, **settings: Any) -> tuple[bytes, Any]:
+    network = network_of(CASE)
+    history = network.fit(x, y, batch_size=4, **SETTINGS, **settings)
+    return network.parameters.tobytes(), history
+
+
+def test_no_array_that_kernels_can_read_is_copied(tmp_path: Path) -> None:
+    """A memory-mapped file too."""
+    path = tmp_path / "x.npy"
+    np.save(path, CASE.x)
+    mapped: Any = np.load(path, mmap_mode="r")
+    takes = batches.format_of(network_of(CASE)._chain)
+
+    for x in (CASE.x, mapped):
+        samples = takes.samples(x, CASE.t)
+        whole, t, _, _ = samples.take(np.arange(11))
+        assert np.shares_memory(whole, x)
+        assert np.shares_memory(t, CASE.t)
+        assert not whole.flags.writeable
+
+
+@both_paths
+def test_arrays_that_are_converted_by_the_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits, whether all rows are converted, or those of a piece, also of a memory-mapped array."""
+    x, t = np.rint(CASE.x * 8), np.eye(2)[LABELS]
+    held: Any = (x[:5], LABELS[:5])
+    reference = trained(x, t, validation_data=held)
+    given: list[tuple[Any, Any]] = [
+        (x.astype(np.int8), LABELS),
+        (np.asfortranarray(x), LABELS.astype(np.uint8)),
+        (np.repeat(x, 2, axis=0)[::2], t),
+        (x.astype(">f8"), np.asfortranarray(t)),
+        (x, LABELS),
+    ]
+
+    for largest in (batches.LARGEST_COPY, 0):
+        monkeypatch.setattr(batches, "LARGEST_COPY", largest)
+        monkeypatch.setattr(batches, "LARGEST_PIECE", 200)
+        for each, y in given:
+            network = network_of(CASE)
+            history = network.fit(each, y, **SETTINGS, batch_size=4, validation_data=held)
+            assert (network.parameters.tobytes(), history) == reference
+
+
+def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training, checking and validating 16 MB of pixels takes a fraction of what they are as floats."""
+    import tracemalloc
+
+    path = tmp_path / "pixels.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (16384, 1024), np.uint8))
+    x: Any = np.load(path, mmap_mode="r")
+    labels = np.arange(16384) % 3
+    network: Network[Any] = network_of(problem((1024, 2, 3), ("none", "tanh", "softmax"), "crossentropy", 2))
+    monkeypatch.setattr(batches, "LARGEST_COPY", 2**20)
+    monkeypatch.setattr(batches, "LARGEST_PIECE", 2**20)
+
+    tracemalloc.start()
+    network.fit(x, labels, epochs=1, learning_rate=1e-6, validation_data=(x, labels))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < x.size * 8 / 2
+
+
+def test_what_is_not_finite_is_found_in_any_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typednn.validation.arrays.NUMBERS_AT_ONCE", 6)
+    x = CASE.x.copy()
+    x[7, 1] = x[10, 0] = np.nan
+
+    with pytest.raises(DataError, match=r"x holds 2 numbers .*, the first is x\[7, 1\] = nan"):
+        network_of(CASE).fit(x, CASE.t)
+
+
+# Validation split.
+
+
+@both_paths
+def test_validation_split_holds_out_the_last() -> None:
+    weights = np.linspace(0.5, 1.5, 11)
+    t = np.eye(2)[LABELS]
+    reference = trained(CASE.x[:8], t[:8], sample_weight=weights[:8], validation_data=(CASE.x[8:], t[8:]))
+
+    assert trained(CASE.x, t, sample_weight=weights, validation_split=0.2) == reference
+    assert trained(CASE.x, LABELS, sample_weight=weights, validation_split=0.2) == reference
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, np.nan, 0.999, 2, "0.5"])
+def test_bad_splits(share: Any) -> None:
+    with pytest.raises(SettingError, match="validation_split must be between 0 and 1"):
+        trained(CASE.x, CASE.t, validation_split=share)
+
+
+def test_split_beside_validation_data() -> None:
+    with pytest.raises(SettingError, match="validation_data or validation_split, not both"):
+        trained(CASE.x, CASE.t, validation_split=0.5, validation_data=(CASE.x, CASE.t))
+
+
+BAD_VALIDATION: dict[str, tuple[Any, type[Exception], str]] = {
+    "width": (
+        (CASE.x[:, :2], CASE.t),
+        ShapeError,
+        r"^validation_data: x must have .*, 3\)",
+    ),
+    "dtype": ((CASE.x.astype(np.float32), CASE.t), ArrayTypeError, "^validation_data: x must be float64"),
+    "nan": ((CASE.x * np.nan, CASE.t), DataError, "^validation_data: x holds 33 numbers"),
+    "one": ((CASE.x,), ArrayTypeError, "must be a tuple"),
+    "list": ([CASE.x, CASE.t], ArrayTypeError, "must be a tuple"),
+    "weights": ((CASE.x, CASE.t, np.ones(3)), ShapeError, r"sample_weight must have the shape \(11,\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VALIDATION)
+def test_bad_validation_data(name: str) -> None:
+    data, kind, message = BAD_VALIDATION[name]
+    network = network_of(CASE)
+
+    with pytest.raises(kind, match=message):
+        network.fit(CASE.x, CASE.t, validation_data=data)
+    assert network.parameters.tobytes() == CASE.vector.tobytes()
+    assert not network.history.loss
+
+
+BAD_WEIGHTS: dict[str, tuple[Any, type[Exception], str]] = {
+    "list": ([1.0] * 11, ArrayTypeError, "sample_weight must be a numpy.ndarray of real numbers"),
+    "text": (np.array(["1"] * 11), ArrayTypeError, "sample_weight must be a numpy.ndarray of real numbers"),
+    "length": (np.ones(10), ShapeError, r"sample_weight must have the shape \(11,\), not \(10,\)"),
+    "rank": (np.ones((11, 1)), ShapeError, r"sample_weight must have the shape \(11,\), not \(11, 1\)"),
+    "nan": (np.full(11, np.nan), DataError, "sample_weight holds 11 numbers that are not finite"),
+    "negative": (-np.ones(11), DataError, "sample_weight must be 0 or more, but holds -1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WEIGHTS)
+def test_bad_weights(name: str) -> None:
+    weights, kind, message = BAD_WEIGHTS[name]
+
+    with pytest.raises(kind, match=message):
+        trained(CASE.x, CASE.t, sample_weight=weights)
+
+
+@pytest.mark.parametrize("weights", [{2: 1.0}, {-1: 1.0}, {"0": 1.0}, {0: -1.0}, {0: np.nan}, {0: "1"}])
+def test_bad_class_weights(weights: Any) -> None:
+    with pytest.raises(SettingError, match="class_weight"):
+        trained(CASE.x, CASE.t, class_weight=weights)
+
+
+def test_classes_to_weigh_where_there_are_none() -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "none"), "MSE", 11)
+
+    with pytest.raises(SettingError, match="class_weight needs classes, but the loss is MSE"):
+        network_of(case).fit(case.x, case.t, class_weight={0: 1.0})
+    with pytest.raises(SettingError, match=r"label_smoothing is for .* not for MSE"):
+        network_of(case).fit(case.x, case.t, label_smoothing=0.1)
+
+
+# Iterables of batches.
+
+
+def pieces(x: NDArray[Any], y: NDArray[Any], size: int) -> list[Any]:
+    return [(x[start : start + size], y[start : start + size]) for start in range(0, len(x), size)]
+
+
+@by_dtype
+@both_paths
+def test_batches_are_steps(dtype: Any) -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 11, dtype)
+    labels = case.t.argmax(axis=1)
+    reference, network = network_of(case), network_of(case)
+
+    expected = reference.fit(case.x, labels, batch_size=4, shuffle=False, **SETTINGS)
+    computed = network.fit_batches(pieces(case.x, labels, 4), **SETTINGS)
+
+    np.testing.assert_allclose(computed.loss, expected.loss, rtol=1e-12)
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+
+
+@both_paths
+def test_batches_of_any_size_weights_and_steps_within_batches() -> None:
+    x, y, weights = CASE.x, LABELS, np.linspace(0, 2, 11)
+    reference, network = network_of(CASE), network_of(CASE)
+    reference.fit(x, y, batch_size=2, shuffle=False, sample_weight=weights, class_weight={1: 3.0}, **SETTINGS)
+    given: Any = [(x[:2], y[:2], weights[:2]), (x[2:8], y[2:8], weights[2:8]), (x[8:], y[8:], weights[8:])]
+
+    network.fit_batches(given, batch_size=2, class_weight={1: 3.0}, **SETTINGS)
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+
+    one, other = network_of(CASE), network_of(CASE)
+    one.fit_batches(given, **SETTINGS)
+    other.fit_batches(given[:1], epochs=1, learning_rate=0.25)
+    assert one.parameters.tobytes() != other.parameters.tobytes()
+
+
+@both_paths
+def test_steps_per_epoch_go_on_where_the_last_epoch_ended() -> None:
+    batches_of_two = pieces(CASE.x[:10], CASE.t[:10], 2)
+    reference, endless, again = network_of(CASE), network_of(CASE), network_of(CASE)
+    for k in (0, 3, 1):
+        epoch = [*batches_of_two, *batches_of_two][k : k + 3]
+        reference.fit_batches(epoch, epochs=1, learning_rate=0.25)
+
+    def generator() -> Iterator[Any]:
+        while True:
+            yield from batches_of_two
+
+    endless.fit_batches(generator(), steps_per_epoch=3, **SETTINGS)
+    again.fit_batches(batches_of_two, steps_per_epoch=3, **SETTINGS)
+
+    assert endless.parameters.tobytes() == reference.parameters.tobytes()
+    assert again.parameters.tobytes() == reference.parameters.tobytes()
+
+
+def faulty(fault: str) -> Iterator[Any]:
+    """Two good batches, and then something else."""
+    yield CASE.x[:4], CASE.t[:4]
+    yield CASE.x[4:8], CASE.t[4:8]
+    if fault == "raises":
+        raise RuntimeError("the disk is gone")
+    if fault == "ends":
+        return
+    yield {
+        "width": (CASE.x[8:, :2], CASE.t[8:]),
+        "lengths": (CASE.x[8:], CASE.t[:1]),
+        "rank": (CASE.x[8], CASE.t[8:]),
+        "dtype": (CASE.x[8:].astype(np.float32), CASE.t[8:]),
+        "nan": (CASE.x[8:] * np.nan, CASE.t[8:]),
+        "empty": (CASE.x[:0], CASE.t[:0]),
+        "not a tuple": CASE.x[8:],
+        "a single": (CASE.x[8:],),
+    }[fault]
+
+
+FAULTS: dict[str, tuple[type[Exception], str]] = {
+    "raises": (RuntimeError, "the disk is gone"),
+    "ends": (DataError, "the batches ended after 2 of the 3 steps of epoch 1"),
+    "width": (ShapeError, r"batch 3 of epoch 1: x must have the shape \(n_samples, 3\), not \(3, 2\)"),
+    "lengths": (ShapeError, "batch 3 of epoch 1: x has 3 samples, y has 1"),
+    "rank": (ShapeError, r"batch 3 of epoch 1: x must have the shape"),
+    "dtype": (ArrayTypeError, "batch 3 of epoch 1: x must be float64, not float32"),
+    "nan": (DataError, "batch 3 of epoch 1: x holds 9 numbers that are not finite"),
+    "empty": (DataError, "batch 3 of epoch 1: x has no samples"),
+    "not a tuple": (ArrayTypeError, r"batch 3 of epoch 1: must be a tuple \(x, y\) or .*, not ndarray"),
+    "a single": (ArrayTypeError, r"batch 3 of epoch 1: must be a tuple \(x, y\) or .*, not tuple of 1"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@both_paths
+def test_a_faulty_iterable_leaves_the_network_as_after_the_last_step(fault: str) -> None:
+    kind, message = FAULTS[fault]
+    reference, network = network_of(CASE), network_of(CASE)
+    reference.fit(CASE.x[:8], CASE.t[:8], epochs=1, batch_size=4, learning_rate=0.25, shuffle=False)
+
+    with pytest.raises(kind, match=message):
+        network.fit_batches(faulty(fault), steps_per_epoch=3, learning_rate=0.25)
+
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+    assert network.layers[1].activations.tobytes() == reference.layers[1].activations.tobytes()
+    assert not network.history.loss
+
+
+NOTHING: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "none": (list, DataError, "there are no batches in epoch 1$"),
+    "once": (lambda: iter(pieces(CASE.x, CASE.t, 4)), DataError, "no batches in epoch 2; an iterator gives"),
+    "no iterable": (lambda: 3, ArrayTypeError, "must be an iterable of batches, not int"),
+    "an array": (lambda: CASE.x, ArrayTypeError, "batch 1 of epoch 1: must be a tuple"),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_iterables_that_do_not_give_batches(name: str) -> None:
+    make, kind, message = NOTHING[name]
+
+    with pytest.raises(kind, match=message):
+        network_of(CASE).fit_batches(make(), epochs=2)
+
+
+def test_bad_settings_for_batches() -> None:
+    network, given = network_of(CASE), pieces(CASE.x, CASE.t, 4)
+
+    for name in ("steps_per_epoch", "batch_size", "epochs"):
+        for value in (0, -1, 1.5):
+            settings: dict[str, Any] = {name: value}
+            with pytest.raises(SettingError, match=f"{name} must be an integer of 1 or more"):
+                network.fit_batches(given, **settings)
+    with pytest.raises(SettingError, match="metrics of batches need validation_data"):
+        network.fit_batches(given, metrics=["mse"])
+
+
+def test_an_epoch_can_end_between_batches() -> None:
+    class Stop(Callback):
+        def on_batch(self, run: Run) -> None:
+            if run.step == 2:
+                run.stop()
+
+    reference, network = network_of(CASE), network_of(CASE)
+    reference.fit(CASE.x[:8], CASE.t[:8], epochs=1, batch_size=4, learning_rate=0.25, shuffle=False)
+
+    history = network.fit_batches(pieces(CASE.x, CASE.t, 4), learning_rate=0.25, callbacks=[Stop()])
+
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+    assert len(history.loss) == 1
+
+
+class Table:
+    """The row groups of a Parquet file, as `fit_batches` says."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path, self.names = path, names
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        parquet = import_module("pyarrow.parquet")
+        for part in parquet.ParquetFile(self.path).iter_batches(4):
+            columns = [part[name].to_numpy() for name in self.names]
+            yield np.stack(columns, axis=1), part["label"].to_numpy()
+
+
+def test_a_parquet_file(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    names = ["a", "b", "c"]
+    columns = {**dict(zip(names, CASE.x.T, strict=True)), "label": LABELS}
+    import_module("pyarrow.parquet").write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+    reference = network_of(CASE)
+    reference.fit(CASE.x, LABELS, batch_size=4, shuffle=False, **SETTINGS)
+
+    network: Network[Any] = network_of(CASE)
+    network.fit_batches(Table(tmp_path / "table.parquet", names), **SETTINGS)
+
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+
+
+@compiling_only
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_takes_no_more_memory_than_it_says(optimizer: Any) -> None:
+    """Beyond data and parameters: three times the parameters, four times the activations of a batch."""
+    import tracemalloc
+
+    if backend() == "numpy":
+        pytest.skip("NumPy makes an array of what it computes")
+    layers: Any = [InputLayer(500), HiddenLayer(300, "relu"), OutputLayer(10, "softmax", "crossentropy")]
+    network: Any = Network(layers, dtype=np.float32, seed=0)
+    x = np.random.default_rng(0).normal(size=(3000, 500)).astype(np.float32)
+    t = np.eye(10, dtype=np.float32)[np.arange(3000) % 10]
+    batch_size, one_epoch = 100, {"epochs": 1, "batch_size": 100, "optimizer": optimizer}
+    network.fit(x, t, **one_epoch)  # compiles
+    activations = batch_size * (500 + 300 + 10) * x.itemsize
+    order_and_losses = len(x) * (np.dtype(np.intp).itemsize + 2 * x.itemsize)
+
+    tracemalloc.start()
+    network.fit(x, t, **one_epoch)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 3 * network.parameters.nbytes + 4 * activations + order_and_losses + 100_000

@@ -1,0 +1,202 @@
+"""Metrics against their definitions, written out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from typednn_kernels.losses import CODES, LOSSES
+
+from tests.oracles.problems import problem
+from tests.typednn.building import network_of
+from typednn import MissingExtraError, SettingError, UnknownNameError
+from typednn.names import MetricName
+from typednn.training.metrics import METRICS, CurveName, Measure, higher_is_better
+
+pytest.importorskip("sklearn")
+
+RANDOM = np.random.default_rng(0)
+N = 40
+LABELS = RANDOM.integers(0, 6, N)
+SEVERAL = (RANDOM.dirichlet(np.ones(6), N) + np.eye(6)[LABELS] * (np.arange(N) % 2).reshape(-1, 1)) / 2
+SEVERAL[::2] *= 2
+LIKELY = RANDOM.uniform(size=(N, 1))
+TRUE = (LIKELY + RANDOM.normal(size=(N, 1)) > 0.5).astype(float)
+
+
+def accuracy(truth: Any, read: Any) -> float:
+    return float(np.mean([t == r for t, r in zip(truth, read, strict=True)]))
+
+
+def f1(truth: Any, read: Any) -> float:
+    both = sum(t and r for t, r in zip(truth, read, strict=True))
+    either = sum(truth) + sum(read)
+    return 2 * both / either if either else 0.0
+
+
+def auc(truth: Any, scores: Any) -> float:
+    """The share of pairs that are in the right order; a tie is half a pair."""
+    ones = [s for t, s in zip(truth, scores, strict=True) if t]
+    zeros = [s for t, s in zip(truth, scores, strict=True) if not t]
+    return float(np.mean([(a > b) + 0.5 * (a == b) for a in ones for b in zeros]))
+
+
+def top(k: int) -> float:
+    ranks = [sum(row > row[label]) for row, label in zip(SEVERAL, LABELS, strict=True)]
+    return float(np.mean([rank < k for rank in ranks]))
+
+
+def measured(name: MetricName, targets: Any, outputs: Any, activation: Any, loss: Any) -> float:
+    return Measure([name], activation, LOSSES[CODES[loss]], outputs.shape[1])(targets, outputs)[name]
+
+
+def test_several_classes() -> None:
+    read = SEVERAL.argmax(axis=1)
+    one_hot = np.eye(6)[LABELS]
+    reference: dict[MetricName, float] = {
+        "accuracy": accuracy(LABELS, read),
+        "top_3_accuracy": top(3),
+        "top_5_accuracy": top(5),
+        "f1": float(np.mean([f1(k == LABELS, read == k) for k in range(6)])),
+        "auc": float(np.mean([auc(k == LABELS, SEVERAL[:, k]) for k in range(6)])),
+        "mse": float(((one_hot - SEVERAL) ** 2).mean()),
+        "mae": float(abs(one_hot - SEVERAL).mean()),
+    }
+
+    assert 0.5 < reference["accuracy"] < reference["top_3_accuracy"] < reference["top_5_accuracy"] < 1
+    for targets in (LABELS, LABELS.astype(np.uint8), one_hot, one_hot * 0.9 + 0.1 / 6):
+        for name, value in reference.items():
+            if targets.ndim == 1 or name not in {"mse", "mae"}:
+                for loss in ("crossentropy", "kl_divergence"):
+                    computed = measured(name, targets, SEVERAL, "softmax", loss)
+                    assert computed == pytest.approx(value, rel=1e-12), name
+
+
+def test_two_classes() -> None:
+    read = (LIKELY > 0.5)[:, 0]
+    pair, truth = np.hstack([1 - LIKELY, LIKELY]), TRUE[:, 0]
+    reference: dict[MetricName, float] = {
+        "accuracy": accuracy(truth, read),
+        "f1": f1(truth, read),
+        "auc": auc(truth, LIKELY[:, 0]),
+    }
+
+    for name, value in reference.items():
+        one = measured(name, TRUE, LIKELY, "sigmoid", "bincrossentropy")
+        two = measured(name, truth.astype(int), pair, "softmax", "crossentropy")
+        np.testing.assert_allclose([one, two], value, rtol=1e-12, err_msg=name)
+
+
+def test_several_independent_outputs() -> None:
+    outputs = np.hstack([LIKELY, LIKELY[::-1] ** 2])
+    truth = np.hstack([TRUE, TRUE[::-1]])
+    read = outputs > 0.5
+    reference: dict[MetricName, float] = {
+        "accuracy": float(np.mean([(t == r).all() for t, r in zip(truth, read, strict=True)])),
+        "f1": float(np.mean([f1(truth[:, k], read[:, k]) for k in range(2)])),
+        "auc": float(np.mean([auc(truth[:, k], outputs[:, k]) for k in range(2)])),
+    }
+
+    for name, value in reference.items():
+        for loss in ("bincrossentropy", "focal"):
+            computed = measured(name, truth, outputs, "sigmoid", loss)
+            assert computed == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scores(outputs: int) -> None:
+    """hinge draws the line at 0; outputs and targets of 0 are below it, as in scikit-learn."""
+    scores = RANDOM.normal(size=(N, outputs))
+    scores[:5] = 0
+    truth = scores + RANDOM.normal(size=scores.shape) > 0
+    read = scores > 0
+    right = [(t == r).all() for t, r in zip(truth, read, strict=True)]
+    reference: dict[MetricName, float] = {
+        "accuracy": float(np.mean(right)),
+        "f1": float(np.mean([f1(truth[:, k], read[:, k]) for k in range(outputs)])),
+        "auc": float(np.mean([auc(truth[:, k], scores[:, k]) for k in range(outputs)])),
+    }
+
+    for name, value in reference.items():
+        for targets in (truth.astype(float), np.where(truth, 1, -1)):
+            assert measured(name, targets, scores, "none", "hinge") == pytest.approx(value, rel=1e-12), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers(dtype: Any) -> None:
+    t, y = RANDOM.normal(size=(2, N, 3)).astype(dtype)
+    residual, total = ((t - y) ** 2).sum(axis=0), ((t - t.mean(axis=0)) ** 2).sum(axis=0)
+    reference: dict[MetricName, float] = {
+        "mse": float(((t - y) ** 2).mean()),
+        "mae": float(abs(t - y).mean()),
+        "r2": float((1 - residual / total).mean()),
+    }
+
+    for name, value in reference.items():
+        assert measured(name, t, y, "none", "MSE") == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_what_is_not_defined_is_not_a_number(outputs: int) -> None:
+    """Samples of one class have no order to be right about; classes that do not occur are no error."""
+    likely = np.full((4, outputs), 1 / max(outputs, 2))
+    truth: Any = np.ones((4, 1)) if outputs == 1 else np.zeros(4, int)
+    names: Any = ("sigmoid", "bincrossentropy") if outputs == 1 else ("softmax", "crossentropy")
+
+    assert np.isnan(measured("auc", truth, likely, *names))
+    assert 0 <= measured("f1", truth, likely, *names) <= 1
+    assert 0 <= measured("accuracy", truth, likely, *names) <= 1
+
+
+REFUSED: dict[str, tuple[Any, Any, Any, int]] = {
+    "accuracy": ("accuracy", "none", "MSE", 1),
+    "f1": ("f1", "sigmoid", "MSE", 1),
+    "auc": ("auc", "tanh", "MSE", 2),
+    "of counts": ("accuracy", "exponential", "poisson", 2),
+    "top of signs": ("top_3_accuracy", "none", "hinge", 6),
+    "top of two": ("top_3_accuracy", "softmax", "crossentropy", 2),
+    "top of independent": ("top_5_accuracy", "sigmoid", "bincrossentropy", 6),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_metrics_that_the_network_has_no_use_for(name: str) -> None:
+    metric, activation, loss, outputs = REFUSED[name]
+
+    with pytest.raises(SettingError, match=f"the metric '{metric}' is of .*classes, which a network with"):
+        Measure([metric], activation, LOSSES[CODES[loss]], outputs)
+
+
+def test_unknown_metrics() -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 11)
+    metrics: Any = ["acuracy"]
+
+    with pytest.raises(UnknownNameError, match="unknown metric 'acuracy': did you mean 'accuracy'"):
+        network_of(case).fit(case.x, case.t, metrics=metrics)
+
+
+def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+
+    with pytest.raises(MissingExtraError, match=r"scikit-learn: pip install 'typednn\[metrics\]'"):
+        Measure(["mse"], "none", LOSSES[CODES["MSE"]], 1)
+    assert Measure([], "none", LOSSES[CODES["MSE"]], 1)(np.zeros(3), np.zeros((3, 1))) == {}
+
+
+def test_type_checkers_know_all_names() -> None:
+    names = [row.name for row in METRICS]
+
+    assert list(get_args(MetricName)) == names
+    assert list(get_args(CurveName)) == [
+        f"{kind}{name}" for kind in ("", "validation_") for name in ("loss", *names)
+    ]
+
+
+def test_which_way_is_better() -> None:
+    falling = {"loss", "mse", "mae"}
+
+    for name in get_args(CurveName):
+        assert higher_is_better(name) == (name.removeprefix("validation_") not in falling)

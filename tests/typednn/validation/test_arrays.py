@@ -1,0 +1,306 @@
+"""The border: what is accepted, what it becomes, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from tests.oracles.problems import problem
+from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
+from typednn import Network
+from typednn.errors import ArrayTypeError, DataError, ShapeError
+from typednn.validation.arrays import (
+    as_matrix,
+    as_sample,
+    as_targets,
+    check_finite,
+    check_range,
+    check_same_length,
+)
+
+by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+
+NUMBERS = st.integers(-1000, 1000).map(float)
+SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+def matrix(values: Any, width: int, dtype: Any = np.float64) -> NDArray[Any]:
+    return as_matrix(values, width, np.dtype(dtype), "x", "layer 3")
+
+
+@by_dtype
+@given(st.data())
+def test_any_layout_becomes_contiguous_numbers_of_the_dtype(dtype: Any, data: st.DataObject) -> None:
+    kinds: list[Any] = [dtype, np.dtype(dtype).newbyteorder(">"), ">i4", "<i8", "i2"]
+    given_dtype: Any = np.dtype(data.draw(st.sampled_from(kinds)))
+    whole = data.draw(arrays(given_dtype, SHAPES, elements=st.integers(-100, 100)))
+    step, transposed = data.draw(st.sampled_from([1, 2, -1])), data.draw(st.booleans())
+    part = (whole.T if transposed else whole)[::step, ::-step]
+    reference = part.astype(dtype)
+
+    computed = matrix(part, part.shape[1], dtype)
+
+    assert type(computed) is np.ndarray
+    assert computed.dtype == dtype
+    assert computed.dtype.isnative
+    assert computed.flags.c_contiguous
+    assert computed.flags.aligned
+    assert not computed.flags.writeable
+    assert computed.tolist() == reference.tolist()
+    assert part.flags.writeable
+
+
+def test_nothing_is_copied_that_fits() -> None:
+    x = np.zeros((3, 2))
+
+    assert np.shares_memory(matrix(x, 2), x)
+    x[0, 0] = 1  # that of the caller can still be written to
+
+
+@pytest.mark.parametrize("values", [np.array([[True, False]]), np.array([[1, 0]], np.uint64)])
+def test_other_numbers_are_accepted(values: Any) -> None:
+    assert matrix(values, 2).tolist() == [[1.0, 0.0]]
+
+
+WRONG: dict[str, tuple[Any, type[Exception], str]] = {
+    "list": ([[1.0, 2.0]], ArrayTypeError, r"x must be a numpy.ndarray, not list; np.array\(...\) makes one"),
+    "none": (None, ArrayTypeError, "must be a numpy.ndarray, not NoneType"),
+    "objects": (np.array([[1.0, None]]), ArrayTypeError, "must hold real numbers, not object"),
+    "text": (np.array([["1", "2"]]), ArrayTypeError, "must hold real numbers, not <U1"),
+    "complex": (np.array([[1j, 2]]), ArrayTypeError, "must hold real numbers, not complex128"),
+    "dates": (
+        np.array([["2020", "2021"]], "M8[Y]"),
+        ArrayTypeError,
+        r"must hold real numbers, not datetime64\[Y\]",
+    ),
+    "float32": (
+        np.ones((1, 2), np.float32),
+        ArrayTypeError,
+        r"must be float64, not float32; x.astype\(np.float64\)",
+    ),
+    "float16": (np.ones((1, 2), np.float16), ArrayTypeError, "must be float64, not float16"),
+    "long double": (np.ones((1, 2), np.longdouble), ArrayTypeError, "must be float64, not "),
+    "scalar": (np.array(1.0), ShapeError, r"must have the shape \(n_samples, 2\), not \(\)"),
+    "vector": (np.ones(2), ShapeError, r"not \(2,\); x.reshape\(1, -1\) makes one sample of it"),
+    "cube": (np.ones((1, 2, 2)), ShapeError, r"not \(1, 2, 2\)"),
+    "width": (np.ones((2, 3)), ShapeError, r"must have the shape \(n_samples, 2\), not \(2, 3\)"),
+    "no samples": (np.ones((0, 2)), DataError, "x has no samples"),
+    "nan": (
+        np.array([[1, 2], [3, np.nan]]),
+        DataError,
+        r"1 numbers that are not finite, the first is x\[1, 1\] = nan",
+    ),
+    "infinity": (
+        np.array([[-np.inf, np.inf]]),
+        DataError,
+        r"2 numbers that are not finite, .* x\[0, 0\] = -inf",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused(name: str) -> None:
+    values, kind, message = WRONG[name]
+
+    with pytest.raises(kind, match=message) as caught:
+        matrix(values, 2)
+    assert str(caught.value).startswith("layer 3: x ")
+
+
+def test_a_float32_network_refuses_float64() -> None:
+    with pytest.raises(
+        ArrayTypeError, match=r"must be float32, not float64; .*or give the network dtype=np.float64"
+    ):
+        matrix(np.ones((1, 2)), 2, np.float32)
+
+
+@by_dtype
+def test_large_numbers_are_finite_though_their_sum_is_not(dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+
+    assert matrix(np.full((2, 2), largest, dtype), 2, dtype).tolist() == [[largest] * 2] * 2
+    check_finite(np.array([largest, largest, -largest], dtype), "x", "layer 3")
+
+
+# One sample.
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2],
+        (1.0, 2.0),
+        np.array([1, 2]),
+        np.array([[1.0, 2.0]]),
+        np.array([1, 2], np.float32),
+        np.array([1, 2], ">f2"),
+    ],
+)
+@by_dtype
+def test_a_sample(values: Any, dtype: Any) -> None:
+    computed = as_sample(values, 2, np.dtype(dtype), "values", "layer 0")
+
+    assert computed.dtype == dtype
+    assert computed.tolist() == [[1.0, 2.0]]
+
+
+def test_a_number_is_a_sample_of_one() -> None:
+    assert as_sample(3, 1, np.dtype(np.float64), "values", "layer 0").tolist() == [[3.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([1, 2, 3], ShapeError, "values must hold 2 numbers, not 3"),
+        (7, ShapeError, "values must hold 2 numbers, not 1"),
+        ([], ShapeError, "values must hold 2 numbers, not 0"),
+        ([[1, 2, 3]], ShapeError, r"\(n_samples, 2\), not \(1, 3\)"),
+        ([[[1, 2]]], ShapeError, r"\(n_samples, 2\), not \(1, 1, 2\)"),
+        (np.ones((0, 2)), DataError, "values has no samples"),
+        ([1, None], ArrayTypeError, "not object"),
+        (["1", "2"], ArrayTypeError, "not <U1"),
+        ([1j, 2], ArrayTypeError, "not complex128"),
+        ([1.0, np.nan], DataError, r"values\[0, 1\] = nan"),
+        ([[1, 2], [3]], (ArrayTypeError, ShapeError), "values"),
+        ([10**400, 1], ArrayTypeError, "not object"),
+    ],
+)
+@by_dtype
+def test_samples_that_are_refused(values: Any, kind: Any, message: str, dtype: Any) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        as_sample(values, 2, np.dtype(dtype), "values", "layer 0, InputLayer(2, 'none')")
+    assert str(caught.value).startswith("layer 0, InputLayer(2, 'none'): ")
+
+
+@pytest.mark.parametrize("values", [[1e300, 1.0], np.array([1e39, 1.0]), np.array([1e100, 1e100])])
+def test_numbers_too_large_for_the_dtype_are_refused(values: Any) -> None:
+    with pytest.raises(DataError, match=r"values\[0, 0\] = inf"):
+        as_sample(values, 2, np.dtype(np.float32), "values", "layer 0")
+
+
+# Targets.
+
+
+def targets(values: Any, width: int = 3, classes: bool = True) -> NDArray[Any]:
+    return as_targets(values, width, np.dtype(np.float32), classes, "Network")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, ">i2", np.uint64])
+def test_labels_become_one_hot(dtype: Any) -> None:
+    computed = targets(np.array([2, 0, 1, 2], dtype))
+
+    assert computed.dtype == np.float32
+    assert computed.tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_targets_are_a_matrix() -> None:
+    given = np.ones((2, 3), np.float32)
+
+    assert targets(given).tolist() == targets(given, classes=False).tolist() == given.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "classes", "kind", "message"),
+    [
+        (np.array([0, 3]), 3, True, DataError, r"labels must be 0 … 2, for 3 outputs; y holds 0 … 3"),
+        (np.array([-1, 2]), 3, True, DataError, "y holds -1 … 2"),
+        (np.array([2**63], np.uint64), 3, True, DataError, "y holds 9223372036854775808"),
+        (np.array([], int), 3, True, DataError, "y has no samples"),
+        (np.array([0.0, 1.0]), 3, True, ShapeError, r"\(n_samples, 3\), not \(2,\); labels must be integers"),
+        (np.array([True, False]), 3, True, ShapeError, "labels must be integers"),
+        (
+            np.array([0, 1]),
+            3,
+            False,
+            ShapeError,
+            r"\(n_samples, 3\), not \(2,\); labels are for crossentropy and kl_divergence$",
+        ),
+        (np.array([0.0, 1.0]), 1, False, ShapeError, r"not \(2,\); y.reshape\(-1, 1\) makes it one"),
+        ([0, 1], 3, True, ArrayTypeError, "y must be a numpy.ndarray, not list"),
+        (np.ones((2, 2), np.float32), 3, True, ShapeError, r"not \(2, 2\)"),
+    ],
+)
+def test_targets_that_are_refused(values: Any, width: int, classes: bool, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        targets(values, width, classes)
+    assert str(caught.value).startswith("Network: ")
+
+
+def test_ranges() -> None:
+    t = np.array([[0.0, 0.5], [1.0, 0.25]])
+
+    check_range(t, 0.0, 1.0, "y", "Network")
+    check_range(t, -np.inf, np.inf, "y", "Network")
+    for lowest, highest in ((0.1, 1.0), (0.0, 0.9)):
+        with pytest.raises(DataError, match=r"Network: y must lie in \[0.*\], but holds 0 … 1"):
+            check_range(t, lowest, highest, "y", "Network")
+
+
+def test_lengths() -> None:
+    check_same_length(np.ones((2, 3)), np.ones((2, 1)), "Network")
+    with pytest.raises(ShapeError, match="Network: x has 2 samples, y has 3"):
+        check_same_length(np.ones((2, 3)), np.ones((3, 1)), "Network")
+
+
+# Through both doors.
+
+
+def frozen(x: NDArray[Any]) -> NDArray[Any]:
+    """A copy that cannot be written to."""
+    array = x.copy()
+    array.setflags(write=False)
+    return array
+
+
+def unaligned(x: NDArray[Any]) -> NDArray[Any]:
+    """A copy that lies one byte off."""
+    memory = np.zeros(x.nbytes + 1, np.uint8)[1:]
+    memory[...] = np.frombuffer(x.tobytes(), np.uint8)
+    return memory.view(x.dtype).reshape(x.shape)
+
+
+ARRAYS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "read-only": frozen,
+    "strided": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "backwards": lambda x: x[::-1].copy()[::-1],
+    "Fortran-ordered": np.asfortranarray,
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "integers": lambda x: x.astype(np.int32),
+    "unsigned": lambda x: (x + 128).astype(np.uint8).astype(np.int16) - 128,
+    "unaligned": unaligned,
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+@by_dtype
+@pytest.mark.usefixtures("path")
+def test_arrays_are_accepted_as_they_come(kind: str, dtype: Any) -> None:
+    case = problem((3, 4, 3), ("none", "tanh", "none"), "MSE", 7, dtype)
+    x, t = np.rint(case.x * 3), np.rint(case.t * 3)
+
+    reference, computed = (
+        everything(network_of(case), convert(x), convert(t))
+        for convert in (np.ascontiguousarray, ARRAYS[kind])
+    )
+
+    assert computed == reference
+
+
+def everything(network: Network[Any], x: NDArray[Any], t: NDArray[Any]) -> list[object]:
+    """What a network computes from samples, through both doors, to the bit."""
+    both_ways(list(network.layers), x, t)
+    return [
+        gradient_of(list(network.layers)).tobytes(),
+        network.predict(x).tobytes(),
+        network.evaluate(x, t),
+        network.forward(x).backward(t).vector.tobytes(),
+        network.fit(x, t, epochs=2, batch_size=3, validation_data=(x, t)),
+        network.parameters.tobytes(),
+    ]

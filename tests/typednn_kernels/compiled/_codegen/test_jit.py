@@ -1,0 +1,252 @@
+"""Machine code on disk is never stale, never wrong and never in the way; float32 stays float32."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typednn_kernels.arrays import F, Vector
+
+numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+if numba.config.DISABLE_JIT:
+    pytest.skip("nothing is compiled", allow_module_level=True)
+cache = import_module("typednn_kernels.compiled._codegen.cache")
+jit = import_module("typednn_kernels.compiled._codegen.jit")
+routines = import_module("typednn_kernels.compiled._codegen.noinline")
+
+SOURCES: Path = cache.SOURCES
+PROGRAM = """
+import numpy as np
+from typednn_kernels.compiled.ops.activation import activation_value
+for dtype in (np.float32, np.float64):
+    a = np.array([[-1, 0, 2]], dtype)
+    y = np.empty_like(a)
+    activation_value(2, a, y)
+    assert (y == [[0, 0, 2]]).all() and y.dtype == dtype
+print(sum(activation_value.stats.cache_hits.values()))
+"""
+
+
+def command(sources: Path = SOURCES) -> list[str]:
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(sources.parent)!r})\n{PROGRAM}"]
+
+
+def environment(folder: Path | None, **variables: str) -> dict[str, str]:
+    known = {
+        name: value for name, value in os.environ.items() if name not in {"TYPEDNN_CACHE_DIR", "PYTHONPATH"}
+    }
+    return known | ({} if folder is None else {"TYPEDNN_CACHE_DIR": str(folder)}) | variables
+
+
+def hits(folder: Path | None, sources: Path = SOURCES, **variables: str) -> int:
+    """How many signatures a fresh process finds on disk; it fails where a result is wrong."""
+    done = subprocess.run(
+        command(sources), env=environment(folder, **variables), capture_output=True, text=True, check=False
+    )
+    assert not done.returncode, done.stderr
+    return int(done.stdout)
+
+
+def files(folder: Path) -> list[Path]:
+    return [each for each in folder.rglob("*-*") if each.is_file()]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    assert hits(folder) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filled, tmp_path / "cache"))
+
+
+def test_a_second_process_compiles_nothing(folder: Path) -> None:
+    assert hits(folder) == 2
+    names = sorted(each.name.split("-")[0] for each in files(folder))
+    assert names == sorted(["activation_value", "masses", "shares", "some_values", "value_rows"] * 2)
+
+
+@pytest.mark.parametrize("size", [0, 10, 40, 5000])
+def test_truncated_files_are_written_again(folder: Path, size: int) -> None:
+    for each in files(folder):
+        each.write_bytes(each.read_bytes()[:size])
+
+    assert hits(folder) == 0
+    assert hits(folder) == 2
+
+
+def test_damaged_files_are_written_again(folder: Path) -> None:
+    for each in files(folder):
+        content = bytearray(each.read_bytes())
+        content[len(content) // 2] ^= 1
+        each.write_bytes(content)
+
+    assert hits(folder) == 0
+    assert hits(folder) == 2
+
+
+def test_a_file_for_another_signature_is_never_taken(folder: Path) -> None:
+    assert len({each.read_bytes() for each in files(folder)}) == 10
+    assert len({each.name for each in files(folder)}) == 10
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or getattr(os, "geteuid", lambda: 0)() == 0, reason="permissions do not bind this user"
+)
+def test_a_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    for each in [folder, *folder.rglob("*")]:
+        each.chmod(each.stat().st_mode & 0o555)
+    assert hits(folder) >= 0
+
+    empty = tmp_path / "empty"
+    empty.mkdir(mode=0o555)
+    assert hits(empty) == 0
+
+
+def test_a_folder_that_cannot_exist(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert hits(tmp_path / "file" / "cache") == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no HOME")
+def test_no_home(tmp_path: Path) -> None:
+    assert hits(None, HOME="/dev/null", XDG_CACHE_HOME="/dev/null") == 0
+    assert hits(None, HOME=str(tmp_path / "absent"), XDG_CACHE_HOME=str(tmp_path / "absent")) == 0
+
+
+def test_a_changed_source_or_option_starts_anew(folder: Path, tmp_path: Path) -> None:
+    sources = Path(shutil.copytree(SOURCES, tmp_path / "kernels" / "typednn_kernels"))
+    assert hits(folder, sources) == 2
+
+    with sources.joinpath("activations.py").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+
+    assert hits(folder, sources) == 0
+    assert hits(folder, NUMBA_BOUNDSCHECK="1") == 0
+
+
+def test_eight_processes_at_once(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            command(), env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(8)
+    ]
+    for process in processes:
+        _, error = process.communicate()
+        assert not process.returncode, error
+
+    assert hits(tmp_path) == 2
+    assert sorted(files(tmp_path)) == sorted(each for each in tmp_path.rglob("*") if each.is_file())
+
+
+ENTRIES = (
+    "train_online",
+    "train_batches",
+    "forward",
+    "backward",
+    "loss_value",
+    "output_error",
+    "slope_product",
+    "take_sample",
+    "ascend",
+    "descend",
+    "descend_from_targets",
+)
+
+
+@pytest.fixture(scope="module")
+def code_of_float32() -> Any:
+    """The LLVM code of entries and of all routines, compiled in a process that keeps nothing."""
+    program = (
+        "import numpy as np\n"
+        "from typednn_kernels import compiled\n"
+        "from typednn_kernels.compiled.entry_points import prepare\n"
+        "from typednn_kernels.compiled._codegen.noinline import ROUTINES\n"
+        "prepare(np.dtype('float32'))\n"
+        f"for name in {ENTRIES}:\n"
+        "    print('ENTRY', name)\n"
+        "    [print(code) for code in getattr(compiled, name).inspect_llvm().values()]\n"
+        "for routine in set(ROUTINES.values()):\n"
+        "    print('ENTRY', routine.dispatcher.__name__)\n"
+        "    [print(code) for code in routine.dispatcher.inspect_llvm().values()]\n"
+    )
+    path = f"import sys; sys.path.insert(0, {str(SOURCES.parent)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", path + program],
+        env=environment(Path(os.devnull)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, *parts = done.stdout.split("ENTRY ")
+    return dict(part.split("\n", 1) for part in parts)
+
+
+def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
+    assert set(ENTRIES) < set(code_of_float32)
+    for name in (
+        "train_online",
+        "online_share",
+        "train_share",
+        "product",
+        "some_values",
+        "some_losses",
+        "update",
+    ):
+        assert re.search(r"\bfloat\b", code_of_float32[name]), name
+    for name, code in code_of_float32.items():
+        doubles = {line.strip() for line in code.splitlines() if re.search(r"\bdouble\b", line)}
+        # Learning rates and limits come from Python as doubles; that is no arithmetic.
+        assert all("PyFloat_AsDouble" in line or "fptrunc double" in line for line in doubles), (
+            name,
+            doubles,
+        )
+
+
+def test_same_sources_same_digest() -> None:
+    assert cache.source_digest() == cache.source_digest()
+
+
+def test_no_home_folder_is_no_folder_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TYPEDNN_CACHE_DIR", raising=False)
+    monkeypatch.setattr(cache.AppDirs, "user_cache_dir", "~/.cache/typednn")
+
+    assert cache.cache_folder() is None
+    assert not Path("~").exists()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_python_looks_for_no_garbage_meanwhile(enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(x: Vector[F]) -> None:
+        x[0] *= 2
+
+    def note(_name: str) -> None:
+        seen.append(gc.isenabled())
+
+    seen: list[bool] = []
+    monkeypatch.setattr(cache, "compiling", [note])
+    monkeypatch.setattr(jit, "CACHE", None)
+    (gc.enable if enabled else gc.disable)()
+    try:
+        run = routines.machine_code(jit.entry(double), np.dtype(np.float32))
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+    x = np.ones(1, np.float32)
+    run(x)
+    assert (seen, x[0]) == ([False], 2)

@@ -1,0 +1,137 @@
+"""Threads that wait for each other: nobody passes a meeting before all are there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import CFUNCTYPE, c_int, c_void_p, cast
+from importlib import import_module
+
+import numpy as np
+import pytest
+from typednn_kernels.arrays import F, Vector
+from typednn_kernels.thread_limit import MOST, THREADS
+
+from tests.typednn_kernels.compiled.parallel.moving import mover
+
+numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+if numba.config.DISABLE_JIT:
+    pytest.skip("Python makes no threads", allow_module_level=True)
+jit = import_module("typednn_kernels.compiled._codegen.jit")
+teams = import_module("typednn_kernels.compiled.parallel.team")
+threads = import_module("typednn_kernels.compiled.parallel.pthreads")
+llvmlite = import_module("llvmlite.binding")
+
+ROUNDS = 300
+
+
+def count(
+    place: int, members: int, meeting: int, rounds: int, counts: Vector[F], differences: Vector[F]
+) -> None:
+    """Each member counts, and looks after each meeting whether the others have counted as far."""
+    for k in range(rounds):
+        counts[place] += 1
+        teams.meet(meeting)
+        for other in range(members):
+            if counts[other] != k + 1:
+                differences[place] += 1
+        teams.meet(meeting)
+
+
+def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vector[F]) -> None:
+    all_counts(wanted, rounds, counts, differences)
+
+
+def take(place: int, members: int, meeting: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
+    """Each member takes pieces, and adds a number that is its own, until there are no more of a round."""
+    for k in range(rounds if members > 1 else 0):
+        i = teams.take(meeting)
+        while i < pieces:
+            takers[k * pieces + i] += 2**place
+            i = teams.take(meeting)
+        teams.meet(meeting)
+
+
+def take_together(wanted: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
+    all_takes(wanted, rounds, pieces, takers)
+
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
+    all_counts = teams.team(jit.routine(count))
+    all_takes = teams.team(jit.routine(take))
+    entry = jit.entry(count_together)
+    taking = jit.entry(take_together)
+
+
+@pytest.fixture(params=[1, 2, 3, 5], autouse=True)
+def allowed(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many threads at most."""
+    before = THREADS.value
+    THREADS.value = request.param
+    yield request.param
+    THREADS.value = before
+
+
+def members_of(wanted: int) -> int:
+    """How many counted; checks that they did it together."""
+    counts, differences = np.zeros(MOST), np.zeros(MOST)
+    entry(wanted, ROUNDS, counts, differences)
+    members = int((counts > 0).sum())
+    assert counts.tolist() == [ROUNDS] * members + [0] * (MOST - members)
+    assert not differences.any()
+    return members
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2, 4, 1000])
+def test_as_many_members_as_wanted_and_allowed(wanted: int, allowed: int) -> None:
+    assert members_of(wanted) == max(1, min(wanted, allowed))
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+def test_each_piece_of_a_round_is_taken_by_one(pieces: int, allowed: int) -> None:
+    takers = np.zeros(ROUNDS * pieces)
+    taking(4, ROUNDS, pieces, takers)
+    one_taker = {2.0**place for place in range(allowed)} if allowed > 1 else {0.0}
+    assert set(takers) <= one_taker
+
+
+def test_several_teams_at_a_time(allowed: int) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(members_of, [2, 3, 4, 2])) == [min(each, allowed) for each in (2, 3, 4, 2)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no set of cores here")
+def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "CACHE", None)
+    cores = os.sched_getaffinity(0)
+    here = min(cores)
+    moves: list[set[int]] = []
+
+    fakes = {
+        "sched_getcpu": CFUNCTYPE(c_int)(lambda: here),
+        "pthread_setaffinity_np": mover(moves),
+    }
+    for name, fake in fakes.items():
+        llvmlite.add_symbol(name, cast(fake, c_void_p).value)
+    try:
+        jit.entry(count_together)(3, 1, np.zeros(MOST), np.zeros(MOST))  # compiled against these functions
+    finally:
+        threads.provide(*fakes)
+
+    assert moves == [cores - {here}, cores] * (min(3, allowed) - 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_child(allowed: int) -> None:
+    members_of(2)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if members_of(3) == min(3, allowed) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

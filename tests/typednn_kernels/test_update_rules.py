@@ -1,0 +1,102 @@
+"""The table of update rules, and its formulas on both paths."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from typednn_kernels.layout import layout_of, parameter_count, unit_count
+from typednn_kernels.update_rules import (
+    CLIP_NORM,
+    CLIP_VALUE,
+    CODES,
+    COEFFICIENTS,
+    DECAY,
+    FIRST,
+    RULES,
+    RuleName,
+    UpdateRule,
+    coefficient_rows,
+)
+
+by_rule = pytest.mark.parametrize("row", RULES, ids=lambda row: row.name)
+by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+
+
+def test_the_table_and_its_names() -> None:
+    assert [row.name for row in RULES] == list(get_args(RuleName))
+    assert [CODES[row.name] for row in RULES] == list(range(len(RULES)))
+
+
+@by_rule
+@by_dtype
+def test_formulas_return_parameters_and_states_in_their_dtype(row: UpdateRule, dtype: Any) -> None:
+    arguments = [np.full(3, 0.5, dtype) for _ in range(2 + row.states)]
+    coefficients = [dtype(0.25)] * row.coefficients
+
+    results = row.formula(*arguments, *coefficients)
+
+    assert len(signature(row.formula).parameters) == 2 + row.states + row.coefficients
+    assert [(each.dtype, each.shape) for each in results] == [(dtype, (3,))] * (1 + row.states)
+
+
+def test_coefficients_are_rounded_once() -> None:
+    own = np.array([[0.1, 1 - 0.999], [0.2, 1e-8]])
+
+    rows = coefficient_rows(own, np.dtype(np.float32), decay=np.array([0.3, 0.4]), clip_value=2.0)
+
+    assert rows.dtype == np.float32
+    assert rows.shape == (2, COEFFICIENTS)
+    assert (rows[:, FIRST : FIRST + 2] == own.astype(np.float32)).all()
+    assert (rows[:, DECAY] == np.array([0.3, 0.4], np.float32)).all()
+    assert (rows[:, CLIP_VALUE] == 2).all()
+    assert np.isinf(rows[:, CLIP_NORM]).all()
+
+
+@by_rule
+@by_dtype
+def test_only_segments_and_the_states_of_the_rule_are_touched(
+    kernels: Any, row: UpdateRule, dtype: Any
+) -> None:
+    """Two parts of the parameters, one of them long; around them, and beyond the rule's states, nothing."""
+    layout = layout_of([50, 4], [0, 0])
+    n, random = parameter_count(layout), np.random.default_rng(1)
+    parameters = random.normal(size=n).astype(dtype)
+    more = np.full((row.states + 1, n), 0.5, dtype)
+    x, t = random.normal(size=(3, 50)).astype(dtype), random.normal(size=(3, 4)).astype(dtype)
+    order, unweighted = np.arange(3), np.empty(0, dtype)
+    for each in (x, t, order, unweighted):
+        each.setflags(write=False)
+    segments = np.array([[3, 150], [199, 202]])
+    inside = np.isin(np.arange(n), [*range(3, 150), *range(199, 202)])
+    before = parameters.copy()
+
+    kernels.train_batches(
+        parameters,
+        layout,
+        0,
+        0,
+        x,
+        t,
+        unweighted,
+        order,
+        3,
+        CODES[row.name],
+        coefficient_rows(np.full((1, row.coefficients), 0.25), np.dtype(dtype)),
+        segments,
+        np.zeros((2, 2), dtype),
+        *(np.zeros(3 * unit_count(layout), dtype) for _ in range(4)),
+        np.empty(n, dtype),
+        more[: row.states],
+        np.empty(3, dtype),
+    )
+
+    assert (parameters[~inside] == before[~inside]).all()
+    for start, stop in segments.tolist():
+        assert (parameters[start:stop] != before[start:stop]).any()
+    for state in more[: row.states]:
+        assert (state[~inside] == 0.5).all()
+    assert row.states == 0 or (more[: row.states, inside] != 0.5).any()
+    assert (more[row.states] == 0.5).all()

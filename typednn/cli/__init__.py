@@ -1,0 +1,1 @@
+"""What does the command `typednn` do? Its arguments, and a module for each larger command."""

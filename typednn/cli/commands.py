@@ -1,0 +1,321 @@
+"""What `typednn demo`, `train`, `predict`, `check` and `warmup` do and print."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.arrays import Matrix
+from typednn_kernels.losses import LossName
+
+from typednn.backends import backend, use_backend
+from typednn.data.preprocessing import Classes, Task
+from typednn.errors import MissingExtraError, SettingError
+from typednn.files.model_json import DtypeName
+from typednn.gradient_checking import GradientReport, gradcheck
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.names import BackendName
+from typednn.network.network import Network
+from typednn.training.progress import progress, waiting
+
+if TYPE_CHECKING:
+    from typednn.cli.demo import StepTime
+    from typednn.cli.train import Training
+
+FAILED = 1
+"""The exit code where gradients disagree."""
+
+HIDDEN: tuple[ActivationName, ...] = get_args(ActivationName)
+OUTPUTS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
+
+PICTURE = "digits.png"
+HIDDEN_LAYER = "in a hidden layer"
+"""The column for networks with the activation there; the others are of networks with it on the output."""
+
+
+class Options(argparse.Namespace):
+    """What the command line says; a command reads what its parser sets."""
+
+    run: Callable[[Options], int]
+    epochs: int
+    seed: int
+    folder: Path
+    data: Path
+    model: Path
+    output: Path | None
+    target: str | None
+    labels: Path | None
+    task: Task | None
+    hidden: tuple[int, ...]
+    activation: ActivationName
+    batch_size: int | None
+    learning_rate: float | None
+    held_out: float
+    backend: BackendName | None
+
+
+def demo(options: Options) -> int:
+    """Learns to read scanned digits, and shows everything about it."""
+    _require("matplotlib", "matplotlib", "the picture of the demo")
+    from typednn.cli.demo import demonstrate, new_network, scanned_digits, step_times
+    from typednn.cli.demo_plots import demonstration_png
+    from typednn.formats.safetensors import write_file
+
+    digits = scanned_digits()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    _say(
+        f"{digits.scans:,} scanned digits to learn from, with copies of each, moved or turned a little;",
+        f"{len(digits.held_y)} other scans are held out.\n",
+        f"{new_network(options.seed).summary()}\n",
+    )
+    if backend() == "numba":
+        with waiting("compiling, which takes a while the first time"):
+            from typednn_kernels.compiled.entry_points import prepare
+
+            prepare(np.dtype(np.float32))
+    with progress("epoch", options.epochs) as advance:
+        shown = demonstrate(
+            digits,
+            options.epochs,
+            options.seed,
+            lambda curves: advance(
+                f"loss {curves.loss[-1]:.4f}, held out {curves.held_loss[-1]:.4f}, "
+                f"read rightly {100 * curves.held_accuracy[-1]:.1f} %"
+            ),
+        )
+    count = len(digits.held_y)
+    right = f"{100 * shown.accuracy:.1f} % ({count - shown.wrong} of {count})"
+    _say(f"\nOf the held-out digits {right} are read rightly.")
+    with waiting("checking gradients"):
+        report = shown.check_gradients()
+    _say(f"\nThe gradients of the trained network:\n{report}\n")
+    with waiting("timing"):
+        times = step_times(digits)
+    _say(*_timings(times))
+    place = options.folder / PICTURE
+    with waiting("drawing"):
+        write_file(place, demonstration_png(shown))
+    _say(f"\nLearning curves, weights and digits are drawn in {place}")
+    return 0 if report.passed else FAILED
+
+
+def train(options: Options) -> int:
+    """Learns from the user's file and saves the model."""
+    from typednn.cli import train as pipelines
+    from typednn.data.datasets import read_dataset
+    from typednn.files.models import save
+
+    output = options.output or Path("model.safetensors")
+    if not output.resolve().parent.is_dir():
+        raise SettingError(f"argument --output: there is no folder {output.parent}")
+    dataset = read_dataset(options.data, target=options.target, labels=options.labels)
+    settings = pipelines.Settings(
+        options.task,
+        options.hidden,
+        options.activation,
+        options.epochs,
+        options.batch_size,
+        options.learning_rate,
+        options.seed,
+        options.held_out,
+    )
+    _say(f"{options.data}: {len(dataset.x):,} samples of {dataset.x.shape[1]:,} features")
+    with progress("epoch", options.epochs) as advance:
+        training = pipelines.train(
+            dataset,
+            settings,
+            lambda history: advance(
+                f"loss {history.loss[-1]:.4g}, held out {history.validation_loss[-1]:.4g}"
+            ),
+        )
+    model = training.model
+    save(model.network, output, preprocessing=model.preprocessing)
+    target = model.preprocessing and model.preprocessing.target
+    learnt = (
+        f"{len(target.names)} classes: {_some(target.names)}" if isinstance(target, Classes) else "numbers"
+    )
+    _say(
+        f"\n{model.network.summary()}\n",
+        f"{training.task} of {dataset.target_name or 'y'}, {learnt}\n",
+        *_measures(training),
+        f"\nThe model is in {output}; typednn predict {output} DATA uses it",
+    )
+    return 0
+
+
+def predict(options: Options) -> int:
+    """Predicts with a saved model, as CSV."""
+    from typednn.cli.train import predictions
+    from typednn.data.datasets import read_samples
+    from typednn.files.models import load_model
+    from typednn.formats.safetensors import write_file
+
+    model = load_model(options.model)
+    known = model.preprocessing
+    names, target = (known.feature_names, known.target_name) if known else (None, None)
+    x = read_samples(options.data, model.network.layers[0].length, names, target)
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(predictions(model, x))
+    if options.output is None:
+        sys.stdout.write(table.getvalue())
+    else:
+        write_file(options.output, table.getvalue().encode())
+        print(f"{len(x):,} predictions are in {options.output}", file=sys.stderr)
+    return 0
+
+
+def check(options: Options) -> int:
+    """Compares all gradients with central differences, for every pair of activations, loss and dtype."""
+    with nullcontext() if options.backend is None else _switched(options.backend):
+        return _check_all()
+
+
+def warmup(_options: Options) -> int:
+    """Compiles everything ahead of time."""
+    began = perf_counter()
+    with _switched("numba"), waiting("compiling"):
+        from typednn_kernels.compiled._codegen.jit import CACHE
+        from typednn_kernels.compiled.warmup import warm_up
+
+        warm_up()
+    _say(
+        f"ready for float32 and float64 after {perf_counter() - began:.1f} s; "
+        + (f"the machine code is in {CACHE}" if CACHE else "but nothing could be written, so it is not kept")
+    )
+    return 0
+
+
+def _switched(name: BackendName) -> use_backend:
+    """Raises ImportError before anything warns of a backend that does not work."""
+    if name == "numba":
+        import_module("typednn_kernels.compiled")
+    return use_backend(name)
+
+
+def _check_all() -> int:
+    _say(
+        f"typednn {version_of('typednn')}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"numba {version_of('numba')}; the backend is {backend()}.\n",
+        "The largest deviation of a gradient from central differences or from the other path; 1 is the "
+        "tolerance.\n",
+    )
+    reports: list[GradientReport] = []
+    lines: list[str] = []
+    with waiting("checking gradients"):
+        for dtype in DTYPES:
+            rows: list[tuple[str, ...]] = [(dtype, HIDDEN_LAYER, *LOSSES)]
+            for output in OUTPUTS:
+                inside = [_report(dtype, name, "none", "MSE") for name in HIDDEN if name == output]
+                outside = [_report(dtype, "tanh", output, loss) for loss in LOSSES]
+                rows.append((output, _worst(inside[0]) if inside else "", *map(_worst, outside)))
+                reports += inside + outside
+            lines += [*_aligned(rows), ""]
+    failures = [f"\n{report}" for report in reports if not report.passed]
+    verdict = (
+        f"{len(failures)} of {len(reports)} networks have WRONG gradients"
+        if failures
+        else f"all gradients of {len(reports)} networks agree"
+    )
+    _say(*lines, verdict, *failures)
+    return FAILED if failures else 0
+
+
+def _report(
+    dtype: DtypeName,
+    hidden: ActivationName,
+    output: OutputActivationName,
+    loss: LossName,
+) -> GradientReport:
+    random = np.random.default_rng(0)
+    x: Matrix[np.float64] = random.normal(size=(5, 3))
+    y: Matrix[np.float64] = random.dirichlet(np.ones(3), 5)
+    layers = _layers(hidden, output, loss)
+    if dtype == "float64":
+        return gradcheck(Network(layers, np.float64, 0), x, y)
+    return gradcheck(Network(layers, np.float32, 0), x.astype(np.float32), y.astype(np.float32))
+
+
+def _worst(report: GradientReport) -> str:
+    deviations = [
+        each for one in report.checks for each in (one.numpy, one.numba, one.paths) if each is not None
+    ]
+    return f"{max(deviations):.2g}" if report.passed else f"WRONG {max(deviations):.2g}"
+
+
+def _layers(hidden: ActivationName, output: OutputActivationName, loss: LossName) -> list[Layer[np.float64]]:
+    return [InputLayer(3), HiddenLayer(4, hidden), OutputLayer(3, output, loss)]
+
+
+def _timings(times: Sequence[StepTime]) -> list[str]:
+    rows: list[tuple[str, ...]] = []
+    for time in times:
+        name = "one sample" if time.batch_size == 1 else f"a batch of {time.batch_size}"
+        row: tuple[str, ...] = (name, f"{time.numpy:.3g} µs")
+        if time.numba is not None:
+            row += (f"{time.numba:.3g} µs", f"{time.numpy / time.numba:.1f} times faster")
+        rows.append(row)
+    heads = ("a training step with", "numpy", "numba", "")
+    lines = _aligned([heads[: len(rows[0])], *rows])
+    return lines if len(rows[0]) > 2 else [*lines, "Only the NumPy path was timed: numba is not in use."]
+
+
+def _measures(training: Training) -> list[str]:
+    classes = training.task == "classification"
+    rows: list[tuple[str, ...]] = [
+        (f"of {training.held_out:,} held-out samples", "network", "frequencies" if classes else "mean")
+    ]
+    for metric in training.metrics:
+        shown = [
+            f"{100 * value:.1f} %" if metric.name == "accuracy" else f"{value:.4g}"
+            for value in (metric.value, metric.baseline)
+        ]
+        rows.append((metric.name, *shown))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """The lines of a table; all but the first columns are aligned right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+
+
+def _say(*lines: str) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _require(package: str, module: str, purpose: str) -> None:
+    if find_spec(module) is None:
+        raise MissingExtraError(package, purpose, "cli")
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,1 @@
+"""What is saved, and how is it loaded again? Models and checkpoints."""

@@ -1,0 +1,191 @@
+"""Model files: safetensors, with the description of the network as JSON in the metadata. No pickle.
+
+The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype,
+and where there are any, `Gain`, `moving_mean` and `moving_variance` `(1, n)`; the metadata entry `typednn` is
+the description.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Generic, TypeGuard, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels.arrays import F, Matrix
+
+from typednn.data.preprocessing import Numbers, Preprocessing
+from typednn.errors import FileFormatError, ShapeError
+from typednn.files.model_json import Description, read, written
+from typednn.formats.atomic import PathLike
+from typednn.formats.json_values import Entry
+from typednn.formats.safetensors import (
+    CODES,
+    METADATA,
+    open_tensors,
+    tensor_bytes,
+    tensor_places,
+    write_file,
+)
+from typednn.layers import TrainableLayer
+from typednn.network.network import Network
+from typednn.validation.arrays import check_finite
+
+KEY = "typednn"
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Generic[F]):
+    """A network and the preprocessing it was trained with.
+
+    Attributes:
+        network: takes and gives what the preprocessing makes of raw data.
+        preprocessing: None where the network takes raw data.
+    """
+
+    network: Network[F]
+    preprocessing: Preprocessing | None = None
+
+    def standardized(self, x: Numbers) -> Matrix[F]:
+        """What the network takes, `(n_samples, n_features)`, for raw features x of the same shape.
+
+        Raises:
+            ShapeError: features of another number.
+        """
+        width, dtype = self.network.layers[0].length, self.network.dtype
+        if x.ndim != 2 or x.shape[1] != width:
+            raise ShapeError(f"the model takes {width} features, the samples have the shape {x.shape}")
+        if self.preprocessing is not None:
+            return self.preprocessing.features.standardize(x, dtype)
+        with np.errstate(all="ignore"):
+            samples: Matrix[F] = x.astype(dtype)
+        return samples
+
+    def outputs(self, x: Numbers) -> Matrix[F]:
+        """The network's outputs `(n_samples, n_outputs)` for raw features x `(n_samples, n_features)`.
+
+        Raises:
+            ShapeError, DataError: features that do not fit.
+        """
+        return self.network.predict(self.standardized(x))
+
+
+def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
+    """Writes a network to a safetensors file.
+
+    The file is written beside `path` and takes its place when it is complete, so that whatever goes wrong
+    leaves an existing file as it was.
+
+    Args:
+        network: its layers and parameters are saved; the state of its random generator is not.
+        path: by custom `*.safetensors`.
+        preprocessing: saved too, for `load_model`.
+
+    Raises:
+        DataError: a parameter is NaN or infinite.
+        OSError: the file cannot be written.
+    """
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for k, layer in enumerate(network.layers):
+        if isinstance(layer, TrainableLayer):
+            for name, tensor in layer._tensors.items():
+                check_finite(tensor, name, layer.name)
+                tensors[f"layers.{k}.{name}"] = tensor
+    write_file(path, tensor_bytes(tensors, {KEY: written(network, preprocessing)}))
+
+
+@overload
+def load(path: PathLike) -> Network[np.float32] | Network[np.float64]: ...
+@overload
+def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
+def load(
+    path: PathLike, dtype: type[F] | None = None
+) -> Network[np.float32] | Network[np.float64] | Network[F]:
+    """Reads a network that `save` has written.
+
+    Args:
+        path: the file.
+        dtype: the dtype that the network must have; a type checker then knows it.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, foreign, of another version or another dtype,
+            or its parts do not fit together.
+    """
+    network = load_model(path).network
+    if dtype is None:
+        return network
+    if not _is_of(network, dtype):
+        raise FileFormatError(
+            f"{os.fspath(path)}: expected a network of {np.dtype(dtype)}, found one of {network.dtype}"
+        )
+    return network
+
+
+def _is_of(network: Network[np.float32] | Network[np.float64], dtype: type[F]) -> TypeGuard[Network[F]]:
+    return network.dtype == dtype
+
+
+def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
+    """Reads a network and its preprocessing.
+
+    Raises:
+        FileFormatError: as `load`.
+    """
+    with open_tensors(path) as file:
+        description = _description(file.header)
+        starts = _starts(file.header, description, file.size)
+        numbers = file.numbers()
+    path = Path(path)
+    layers, preprocessing = description.new_layers(), description.preprocessing
+    if description.dtype == "float32":
+        return Model(_filled(Network(layers, np.float32), numbers, starts, path), preprocessing)
+    return Model(_filled(Network(layers, np.float64), numbers, starts, path), preprocessing)
+
+
+def _description(header: Entry) -> Description:
+    metadata = header.members().get(METADATA)
+    if metadata is None or KEY not in metadata.members():
+        raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
+    return read(metadata[KEY].text(), header.path)
+
+
+def _starts(header: Entry, description: Description, size: int) -> dict[str, int]:
+    """Where each tensor begins in so many bytes of numbers; the header must say what the layers say."""
+    shapes: dict[str, tuple[int, int]] = {}
+    for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
+        shapes |= {f"layers.{k}.{name}": shape for name, shape in layer.tensors(before.length).items()}
+    tensors = {name: tensor for name, tensor in header.members().items() if name != METADATA}
+    if tensors.keys() != shapes.keys():
+        raise FileFormatError(
+            f"{header.path}: expected the tensors {_some(shapes)}, as the layers say, found {_some(tensors)}"
+        )
+    for name, tensor in tensors.items():
+        tensor["dtype"].one_of((CODES[description.dtype],))
+        if [each.value for each in tensor["shape"].items()] != list(shapes[name]):
+            raise tensor["shape"].wrong(f"{list(shapes[name])}, as the layers say")
+    return {name: place.start for name, place in tensor_places(header, size).items()}
+
+
+def _some(names: dict[str, tuple[int, int]] | dict[str, Entry]) -> str:
+    return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
+
+
+def _filled(network: Network[F], numbers: bytes, starts: dict[str, int], path: Path) -> Network[F]:
+    little = network.dtype.newbyteorder("<")
+    for k, layer in enumerate(network.layers):
+        if isinstance(layer, TrainableLayer):
+            for name, view in layer._tensors.items():
+                start = starts[f"layers.{k}.{name}"]
+                view[...] = np.frombuffer(numbers, little, view.size, start).reshape(view.shape)
+                if not np.isfinite(view).all():
+                    raise FileFormatError(
+                        f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"
+                    )
+                if name == "moving_variance" and (view < 0).any():
+                    raise FileFormatError(
+                        f"{path}: expected numbers of 0 or more, found {view.min()} in {name} of {layer.name}"
+                    )
+    return network

@@ -1,0 +1,1 @@
+"""How are bytes laid out in a file? Safetensors, checked JSON, and atomic writes."""

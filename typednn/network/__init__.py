@@ -1,0 +1,1 @@
+"""What is a whole network? `Network`, its forward and backward passes, its predictor."""

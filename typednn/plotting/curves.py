@@ -1,0 +1,111 @@
+"""Pictures of a training: its losses and metrics, and how the gradient flows through the layers."""
+
+# matplotlib does not annotate its keyword arguments:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, isfinite
+from typing import TYPE_CHECKING
+
+from typednn.errors import NotReadyError
+from typednn.formats.atomic import PathLike
+from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_picture
+from typednn.training.history import HELD_OUT, History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ACROSS = 3
+"""So many curves stand side by side."""
+
+
+def draw_history(history: History, path: PathLike) -> None:
+    """Draws the curves of a history; see `History.plot`.
+
+    Raises:
+        NotReadyError: there is no epoch yet.
+    """
+    curves = history.curves()
+    names = list(dict.fromkeys(name.removeprefix(HELD_OUT) for name in curves))
+    if not names:
+        raise NotReadyError("History: plot(...) needs an epoch; call fit(...) first")
+    across = min(ACROSS, len(names))
+    down = ceil(len(names) / across)
+    with new_figure(5.2 * across + 0.6, 3.9 * down) as figure:
+        for k, name in enumerate(names, start=1):
+            axes = figure.add_subplot(down, across, k)
+            _draw_curve(axes, "training", curves.get(name, []), TRAINING)
+            _draw_curve(axes, "validation", curves.get(HELD_OUT + name, []), HELD)
+            axes.set_title(name.upper() if len(name) < 4 else name.replace("_", " ").capitalize())
+            values = [value for part in (name, HELD_OUT + name) for value in curves.get(part, [])]
+            if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
+                log_axis(axes)
+            epoch_axis(axes)
+            if k == 1 and len(curves) > len(names):
+                axes.legend()
+        _mark_best(figure.axes[0], curves.get(f"{HELD_OUT}loss", []))
+        write_picture(figure, path)
+
+
+def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> None:
+    """Draws the length of each layer's gradient over the epochs; see `GradientNorms.plot`.
+
+    Raises:
+        NotReadyError: there is no epoch yet.
+    """
+    if not norms:
+        raise NotReadyError("GradientNorms: plot(...) needs an epoch; call fit(..., callbacks=[...]) first")
+    from matplotlib import colormaps
+
+    layers = list(zip(*norms, strict=True))
+    colors = colormaps["viridis"]
+    epochs = range(1, len(norms) + 1)
+    with new_figure(8.4, 4.8) as figure:
+        axes = figure.add_subplot()
+        for k, curve in enumerate(layers, start=1):
+            name = "output layer" if k == len(layers) else f"hidden layer {k}"
+            color = colors(0.92 * (k - 1) / max(1, len(layers) - 1))
+            drawn = [value if value > 0 else float("nan") for value in curve]
+            axes.plot(epochs, drawn, color=color, linewidth=2.2, label=name, marker=_marker(drawn))
+        axes.set(title="How the gradient flows", ylabel="length of dLdW, mean over steps")
+        log_axis(axes)
+        epoch_axis(axes)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
+        write_picture(figure, path)
+
+
+def _draw_curve(axes: Axes, label: str, curve: Sequence[float], color: str) -> None:
+    if curve:
+        epochs = range(1, len(curve) + 1)
+        axes.plot(epochs, curve, color=color, linewidth=2.2, label=label, marker=_marker(curve))
+
+
+def _marker(curve: Sequence[float]) -> str:
+    return "o" if len(curve) == 1 else ""
+
+
+def _mark_best(axes: Axes, curve: Sequence[float]) -> None:
+    """Marks the lowest validation loss where it is not the last."""
+    finite = [(value, epoch) for epoch, value in enumerate(curve, start=1) if isfinite(value)]
+    if finite:
+        value, epoch = min(finite)
+        if epoch < len(curve):
+            axes.plot([epoch], [value], "o", color=HELD, markersize=6, markeredgecolor="white")
+            axes.annotate(
+                f"{value:.3g} in epoch {epoch}",
+                (epoch, value),
+                textcoords="offset points",
+                xytext=(0, -16),
+                ha="center",
+                fontsize=10,
+                color=INK,
+                bbox={
+                    "boxstyle": "round,pad=0.15",
+                    "facecolor": "white",
+                    "edgecolor": FAINT,
+                    "linewidth": 0.5,
+                },
+            )

@@ -1,0 +1,105 @@
+"""How pictures look, and how they become files."""
+
+# matplotlib does not annotate its keyword arguments:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typednn.errors import MissingExtraError, SettingError
+from typednn.formats.atomic import PathLike
+from typednn.formats.safetensors import write_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
+
+INK, FAINT, LINE = "#22303c", "#7b8894", "#e3e8ec"
+TRAINING, HELD = "#e39b3b", "#2a6db0"
+
+STYLE: dict[RcKeyType, object] = {
+    "font.size": 12,
+    "axes.titlesize": 14,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": LINE,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figure]:
+    """A figure of so many inches, to be drawn on in this block.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError:
+        raise MissingExtraError("matplotlib", "drawing a picture", "plots") from None
+    layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad, hspace=0.03, wspace=0.03)
+    with rc_context(STYLE):
+        yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """The figure as a `png`, `svg` or `pdf`.
+
+    Raises:
+        SettingError: matplotlib knows no such kind.
+    """
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise SettingError(f"a picture must be .png, .svg or .pdf, not .{kind}")
+    file = io.BytesIO()
+    figure.savefig(file, format=kind)
+    return file.getvalue()
+
+
+def write_picture(figure: Figure, path: PathLike) -> None:
+    """Writes the figure to a file of the kind that its ending says.
+
+    Raises:
+        SettingError: no such kind.
+        OSError: the file cannot be written.
+    """
+    write_file(path, picture(figure, Path(path).suffix.removeprefix(".").lower() or "png"))
+
+
+def epoch_axis(axes: Axes) -> None:
+    """Epochs, whole ones, along the x axis, and a grid."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.set_xlim(left=1 - 0.03 * axes.get_xlim()[1])
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis for what has been drawn, with numbers written out."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_yscale("log")
+    lowest, highest = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 300 * lowest else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

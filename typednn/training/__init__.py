@@ -1,0 +1,1 @@
+"""How are parameters learnt? Batches, optimisers, schedules, metrics, callbacks, and their loop."""

@@ -1,0 +1,267 @@
+"""What `Network.fit` does, epoch by epoch, with everything that may watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Generic, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels.activations import CODES
+from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.dropout import PREDICTING
+
+from typednn.backends import kernels
+from typednn.errors import DataError, SettingError
+from typednn.layers import Layer
+from typednn.layers.storage import Chain, Workspace
+from typednn.names import MetricName
+from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
+from typednn.training.callbacks import Arrays, Callback, Run, RunState
+from typednn.training.history import History
+from typednn.training.metrics import Measure
+from typednn.training.progress import Bar
+from typednn.training.trainer import BadStepError, Trainer
+
+CHUNK = 1024
+"""So many samples at a time are measured, so that activations take little memory."""
+
+
+class Fit(Run, Generic[F]):
+    """A training, from its first step to its last.
+
+    Args:
+        chain, loss: of the network.
+        trainer: makes the steps.
+        source: of the samples of each epoch.
+        batch_size: None where each batch of the source is a step.
+        trained: the training samples, where metrics of them are to be measured.
+        held_out: the validation samples.
+        measure: the metrics.
+        random: the generator whose state a checkpoint keeps.
+        epochs: how many.
+        callbacks: called in this order, but those that come last.
+        on_epoch: called before them.
+        history: what is recorded goes there.
+    """
+
+    epochs: int
+    history: History
+    step: int
+    chain: Chain[F]
+    loss: int
+    trainer: Trainer[F]
+    source: ArraySource[F] | BatchSource[F]
+    batch_size: int | None
+    trained: CheckedSamples[F] | None
+    held_out: CheckedSamples[F] | None
+    measure: Measure
+    random: np.random.Generator
+    callbacks: list[Callback]
+    on_epoch: Callable[[History], None] | None
+    each_step: list[Callback]
+    stopped: bool
+    total: float
+    count: int
+
+    def __init__(
+        self,
+        chain: Chain[F],
+        loss: int,
+        trainer: Trainer[F],
+        source: ArraySource[F] | BatchSource[F],
+        *,
+        batch_size: int | None,
+        trained: CheckedSamples[F] | None,
+        held_out: CheckedSamples[F] | None,
+        measure: Measure,
+        random: np.random.Generator,
+        epochs: int,
+        callbacks: Sequence[Callback],
+        on_epoch: Callable[[History], None] | None,
+        history: History,
+    ) -> None:
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")
+        self.chain, self.loss, self.trainer, self.source = chain, loss, trainer, source
+        self.batch_size, self.trained, self.held_out = batch_size, trained, held_out
+        self.measure, self.random, self.epochs = measure, random, epochs
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
+        self.on_epoch, self.history = on_epoch, history
+        self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
+        self.step = 0
+        self.stopped = False
+        self.losses: Vector[F] = np.empty(0, chain.dtype)
+        self.total, self.count = 0.0, 0
+
+    @cached_property
+    def measuring(self) -> Workspace[F]:
+        """What samples are measured in."""
+        return self.chain.new_workspace(CHUNK)
+
+    @property
+    def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
+        """The layers; they show the last step."""
+        return cast("tuple[Layer[np.float32] | Layer[np.float64], ...]", tuple(self.chain.layers))
+
+    @property
+    def parameters(self) -> Vector[np.float32 | np.float64]:
+        """All parameters, and moving means and variances; the memory itself."""
+        return self.chain.parameters
+
+    def stop(self) -> None:
+        """Ends the training."""
+        self.stopped = True
+
+    def run(self, bar: Bar) -> None:
+        """Trains; whatever ends it, layers and history are in order."""
+        for callback in self.callbacks:
+            callback.on_begin(self)
+        epoch = self.epoch
+        try:
+            while epoch < self.epochs and not self.stopped:
+                self._train_epoch(epoch, bar)
+                self._record()
+                epoch = self.epoch
+                self._call_after_epoch(bar)
+        except BaseException:
+            self.history._keep(epoch)
+            if self.step:
+                self.trainer.show()
+            raise
+        for callback in self.callbacks:
+            callback.on_end(self)
+
+    def _train_epoch(self, epoch: int, bar: Bar) -> None:
+        self.step, self.total, self.count = 0, 0.0, 0
+        at_once = 1 if self.each_step else None
+        for samples, order in self.source.epoch(epoch):
+            size = self.batch_size or len(samples)
+            self.trainer.resize(size)
+            if len(self.losses) < len(order):
+                self.losses = np.empty(len(order), self.chain.dtype)
+            losses, before, done = self.losses[: len(order)], self.step, 0
+            try:
+                for done in self.trainer.run(samples, order, losses, at_once):
+                    self.step = before - (-done // size)
+                    bar.show(epoch, self.count + done)
+                    for callback in self.each_step:
+                        self.trainer.show()
+                        callback.on_batch(self)
+                    if self.stopped:
+                        break
+            except BadStepError as bad:
+                raise bad.divergence(self.chain, epoch + 1, before + bad.sample // size + 1) from None
+            self.total += float(losses[:done].sum(dtype=np.float64))
+            self.count += done
+            if self.stopped:
+                break
+        self.trainer.show()
+
+    def _record(self) -> None:
+        metrics: dict[MetricName, float] = {}
+        held_metrics: dict[MetricName, float] = {}
+        held_loss = None
+        if self.trained is not None and self.measure.names:
+            _, metrics = self._measure(self.trained)
+        if self.held_out is not None:
+            held_loss, held_metrics = self._measure(self.held_out)
+        loss = self.total / self.count
+        self.trainer.observe(loss if held_loss is None else held_loss)
+        self.history._append(loss, held_loss, metrics, held_metrics)
+
+    def _call_after_epoch(self, bar: Bar) -> None:
+        bar.over(self.history)
+        if self.on_epoch is not None:
+            self.on_epoch(self.history)
+        for callback in self.callbacks:
+            callback.on_epoch(self)
+
+    def _measure(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
+        """The mean loss and the metrics of some samples."""
+        chain, workspace = self.chain, self.measuring
+        losses: Vector[F] = np.empty(len(samples), chain.dtype)
+        width = chain.layers[-1].length
+        outputs: Matrix[F] = np.empty((len(samples) if self.measure.names else 0, width), chain.dtype)
+        for x, t, chunk in samples.chunks(CHUNK):
+            workspace.hold(len(x))
+            kernels(chain.dtype).forward(
+                chain.parameters, chain.layout, PREDICTING, x, workspace.a, workspace.h
+            )
+            last = workspace.blocks[-1]
+            kernels(chain.dtype).loss_value(
+                self.loss, CODES[chain.layers[-1].actname], last.a, last.h, t, losses[chunk]
+            )
+            if self.measure.names:
+                outputs[chunk] = last.h
+        if len(samples.weights):
+            losses *= samples.weights
+        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs)
+
+    def state(self) -> RunState:
+        """All that an exact continuation needs."""
+        from typednn.training.rng_state import written_state
+
+        arrays: dict[str, NDArray[np.generic]] = {"parameters": self.chain.parameters}
+        arrays |= _under(OPTIMIZER, self.trainer.state())
+        arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
+        for name, callback in self._named_callbacks():
+            arrays |= _under(name, callback.state())
+        return RunState(arrays, written_state(self.random))
+
+    def restore(self, state: RunState) -> None:
+        """Goes on from a state.
+
+        Raises:
+            DataError: it is that of another training; nothing is changed.
+        """
+        from typednn.training.rng_state import read_state
+
+        kept = state.arrays
+        mine = {"parameters": self.chain.parameters, **_under(OPTIMIZER, self.trainer.state())}
+        theirs = {name for name in kept if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
+        for name in sorted(mine.keys() | theirs):
+            expected, found = _kind(mine.get(name)), _kind(kept.get(name))
+            if expected != found:
+                raise DataError(f"expected {name} to be {expected}, found {found}")
+        history = History.of({name: array.tolist() for name, array in _below("history", kept).items()})
+        random = read_state(self.random, state.random)
+        before = History.of(self.history.curves())
+        self.history._take(history)
+        try:
+            for name, callback in self._named_callbacks():
+                if arrays := _below(name, kept):
+                    callback.restore(arrays, self)
+        except (KeyError, TypeError, ValueError) as error:
+            self.history._take(before)
+            raise DataError(f"a callback cannot go on from it: {error!r}") from None
+        self.random.bit_generator.state = random
+        self.chain.parameters[...] = kept["parameters"]
+        self.trainer.restore(_below(OPTIMIZER, kept))
+
+    def _named_callbacks(self) -> list[tuple[str, Callback]]:
+        """The callbacks, called by their kind and, where there are several, their number."""
+        kinds = [type(callback).__name__ for callback in self.callbacks]
+        return [
+            (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
+            for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
+        ]
+
+
+OPTIMIZER = "optimizer"
+
+
+def _under(name: str, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    return {f"{name}.{each}": array for each, array in arrays.items()}
+
+
+def _below(name: str, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    return {
+        each.removeprefix(f"{name}."): array for each, array in arrays.items() if each.startswith(f"{name}.")
+    }
+
+
+def _kind(array: NDArray[np.generic] | None) -> str:
+    return "absent" if array is None else f"{array.dtype} {array.shape}"

@@ -1,0 +1,149 @@
+"""What a training leaves behind: its losses and metrics, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from typednn.errors import DataError, UnknownNameError
+from typednn.formats.atomic import PathLike
+from typednn.names import MetricName
+from typednn.training.metrics import METRICS, CurveName
+
+ROWS = 12
+"""So many epochs are printed, the first and the last among them."""
+
+HELD_OUT = "validation_"
+
+
+@dataclass(slots=True)
+class History:
+    """The losses and metrics of a training, by epoch.
+
+    Attributes:
+        loss: the mean over the training samples, each taken before the step that it is part of; the loss
+            that is trained: weighed, and with smoothed labels.
+        validation_loss: of the held-out samples after each epoch; empty without them.
+        metrics: of the training samples after each epoch, by name.
+        validation_metrics: of the held-out samples, likewise.
+    """
+
+    loss: list[float] = field(default_factory=list[float])
+    validation_loss: list[float] = field(default_factory=list[float])
+    metrics: dict[MetricName, list[float]] = field(default_factory=dict[MetricName, list[float]])
+    validation_metrics: dict[MetricName, list[float]] = field(default_factory=dict[MetricName, list[float]])
+
+    def curves(self) -> dict[str, list[float]]:
+        """All that is recorded, by name: `loss`, `validation_loss`, `accuracy` and so on."""
+        kinds = (("", self.loss, self.metrics), (HELD_OUT, self.validation_loss, self.validation_metrics))
+        recorded: dict[str, list[float]] = {}
+        for kind, loss, metrics in kinds:
+            recorded[f"{kind}loss"] = loss
+            recorded |= {f"{kind}{name}": curve for name, curve in metrics.items()}
+        return {name: curve for name, curve in recorded.items() if curve}
+
+    def curve(self, name: CurveName) -> list[float]:
+        """What is recorded under a name.
+
+        Raises:
+            UnknownNameError: nothing is.
+        """
+        curves = self.curves()
+        if name not in curves:
+            raise UnknownNameError("curve of this history", name, curves)
+        return curves[name]
+
+    def __str__(self) -> str:
+        """A table: a row for each epoch, or for some of them, evenly spaced.
+
+        >>> print(History([0.5, 0.25], [0.75, 0.5]))
+               training  validation
+        epoch  loss      loss
+        1      0.5       0.75
+        2      0.25      0.5
+        """
+        if not self.loss:
+            return "no epoch yet"
+        epochs = list(_some(len(self.loss)))
+        columns = [["", "epoch", *(str(epoch + 1) for epoch in epochs)]]
+        group = ""
+        for name, curve in self.curves().items():
+            before, group = group, "validation" if name.startswith(HELD_OUT) else "training"
+            head = [group if group != before else "", name.removeprefix(HELD_OUT)]
+            columns.append(head + [f"{curve[epoch]:.4g}" for epoch in epochs])
+        widths = [max(map(len, column)) for column in columns]
+        rows = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in zip(*columns, strict=True)
+        ]
+        return "\n".join(rows if self.validation_loss else rows[1:])
+
+    def last(self) -> str:
+        """The last epoch in a line."""
+        return ", ".join(f"{name.replace('_', ' ')} {curve[-1]:.4g}" for name, curve in self.curves().items())
+
+    def plot(self, path: PathLike) -> None:
+        """Draws loss and metrics over the epochs, of training and validation, into a file.
+
+        Args:
+            path: its ending says of which kind: `.png`, `.svg`, `.pdf`.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+            OSError: the file cannot be written.
+        """
+        from typednn.plotting.curves import draw_history
+
+        draw_history(self, path)
+
+    @classmethod
+    def of(cls, curves: Mapping[str, list[float]]) -> Self:
+        """The history with these curves; the inverse of `curves`.
+
+        Raises:
+            DataError: they are not of one length, or one has no place in a history.
+        """
+        history = cls()
+        if len({len(curve) for curve in curves.values()}) > 1:
+            raise DataError("expected curves of one length")
+        for name, curve in curves.items():
+            metrics = history.validation_metrics if name.startswith(HELD_OUT) else history.metrics
+            short = name.removeprefix(HELD_OUT)
+            if short == "loss":
+                (history.validation_loss if name.startswith(HELD_OUT) else history.loss).extend(curve)
+                continue
+            known: list[MetricName] = [row.name for row in METRICS if row.name == short]
+            if not known:
+                raise DataError(f"expected a curve of a history, found {name!r}")
+            metrics[known[0]] = curve
+        return history
+
+    def _take(self, other: History) -> None:
+        self.loss, self.validation_loss = other.loss, other.validation_loss
+        self.metrics, self.validation_metrics = other.metrics, other.validation_metrics
+
+    def _append(
+        self,
+        loss: float,
+        validation_loss: float | None,
+        metrics: dict[MetricName, float],
+        validation_metrics: dict[MetricName, float],
+    ) -> None:
+        self.loss.append(loss)
+        if validation_loss is not None:
+            self.validation_loss.append(validation_loss)
+        for mine, values in ((self.metrics, metrics), (self.validation_metrics, validation_metrics)):
+            for name, value in values.items():
+                mine.setdefault(name, []).append(value)
+
+    def _keep(self, epochs: int) -> None:
+        """Forgets what was recorded after so many epochs."""
+        for curve in self.curves().values():
+            del curve[epochs:]
+
+
+def _some(count: int) -> Iterator[int]:
+    """Some of so many places, with the first and the last."""
+    rows = min(count, ROWS)
+    return (round(k * (count - 1) / max(1, rows - 1)) for k in range(rows))

@@ -1,0 +1,55 @@
+"""The state of a random generator as JSON holds it, and back."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from typednn.errors import DataError
+from typednn.formats.json_values import is_list, is_object
+
+
+def written_state(random: np.random.Generator) -> object:
+    """The state, for JSON: its arrays become lists."""
+    return _plain(random.bit_generator.state)
+
+
+def read_state(random: np.random.Generator, written: object) -> dict[str, object]:
+    """A state for this generator, to be given to `random.bit_generator.state`.
+
+    Raises:
+        DataError: it is that of another kind of generator.
+    """
+    state = _like(random.bit_generator.state, written, "random")
+    if not is_object(state):
+        raise DataError("expected the state of a generator")
+    return state
+
+
+def _plain(value: object) -> object:
+    if is_object(value):
+        return {key: _plain(each) for key, each in value.items()}
+    if _is_array(value):
+        return value.tolist()
+    return value
+
+
+def _like(mine: object, theirs: object, place: str) -> object:
+    if is_object(mine) and is_object(theirs) and mine.keys() == theirs.keys():
+        return {key: _like(each, theirs[key], f"{place}.{key}") for key, each in mine.items()}
+    if _is_array(mine) and is_list(theirs) and len(theirs) == len(mine):
+        highest = int(np.iinfo(mine.dtype).max)
+        if all(isinstance(each, int) and 0 <= each <= highest for each in theirs):
+            return np.array(theirs, mine.dtype)
+    if isinstance(mine, int) and isinstance(theirs, int) and 0 <= theirs < 2**128:
+        return theirs
+    if isinstance(mine, str) and mine == theirs:
+        return mine
+    raise DataError(f"expected {place} to be like {reprlib.repr(mine)}, found {reprlib.repr(theirs)}")
+
+
+def _is_array(value: object) -> TypeGuard[NDArray[np.unsignedinteger]]:
+    return isinstance(value, np.ndarray)

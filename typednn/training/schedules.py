@@ -1,0 +1,352 @@
+"""Learning rates that change while a network is trained: a class each.
+
+`SGD(learning_rate=CosineDecay(0.1, 1000))` takes a schedule in the place of a number. A step is one update
+of the parameters, by one batch; they are counted from 0, as in Keras, whose names these are where it has
+the schedule.
+
+>>> from typednn import ExponentialDecay
+>>> halved = ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5)
+>>> [halved(step) for step in (0, 100, 200)]
+[0.1, 0.05, 0.025]
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from math import inf
+from typing import TypeAlias
+
+import numpy as np
+from typednn_kernels.arrays import Vector
+
+from typednn.errors import SettingError
+from typednn.records import Record
+from typednn.validation.settings import check_amount, check_count, check_rate
+
+Steps: TypeAlias = Vector[np.float64]
+"""How many updates were made before, `(n,)`."""
+
+Rates: TypeAlias = Vector[np.float64]
+"""Learning rates, `(n,)`."""
+
+State: TypeAlias = tuple[float, ...]
+"""What a schedule remembers of the losses; empty where it depends on the step alone."""
+
+
+class Schedule(ABC):
+    """The learning rate by step; `schedule(step)` is that of one step.
+
+    A schedule is a value and never changes. What it needs to remember of a training is a `State`, which
+    starts as `start`, and which `observe` replaces after each epoch.
+    """
+
+    @property
+    def start(self) -> State:
+        """The state before the first epoch."""
+        return ()
+
+    @abstractmethod
+    def rates(self, steps: Steps, state: State) -> Rates:
+        """The learning rates of some steps."""
+
+    def observe(self, state: State, loss: float) -> State:
+        """The state after an epoch with that loss: of the validation data, or without them of training."""
+        return state
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of one step, with the state at the start."""
+        return float(self.rates(np.array([step], np.float64), self.start)[0])
+
+
+class _Decay(Record, Schedule):
+    """A schedule of a rate of decay, in so many steps each."""
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+
+    def __post_init__(self) -> None:
+        check_rate("initial_learning_rate", self.initial_learning_rate)
+        check_count("decay_steps", self.decay_steps, 1)
+        check_rate("decay_rate", self.decay_rate)
+
+
+class StepDecay(_Decay):
+    """initial_learning_rate · decay_rate^⌊step / decay_steps⌋: constant, with a drop every so many steps.
+
+    Raises:
+        SettingError: a number that is not positive, or decay_steps that is no integer.
+
+    >>> StepDecay(0.1, decay_steps=10, decay_rate=0.5)(29)
+    0.025
+    """
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        return self.initial_learning_rate * self.decay_rate ** np.floor(steps / self.decay_steps)
+
+
+class ExponentialDecay(_Decay):
+    """initial_learning_rate · decay_rate^(step / decay_steps); `StepDecay` is its staircase.
+
+    Raises:
+        SettingError: a number that is not positive, or decay_steps that is no integer.
+
+    >>> ExponentialDecay(0.1, decay_steps=10, decay_rate=0.25)(5)
+    0.05
+    """
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        return self.initial_learning_rate * self.decay_rate ** (steps / self.decay_steps)
+
+
+class InverseTimeDecay(_Decay):
+    """initial_learning_rate / (1 + decay_rate · step / decay_steps).
+
+    Raises:
+        SettingError: a number that is not positive, or decay_steps that is no integer.
+
+    >>> InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)(30)
+    0.025
+    """
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        return self.initial_learning_rate / (1 + self.decay_rate * steps / self.decay_steps)
+
+
+class PiecewiseConstantDecay(Record, Schedule):
+    """values[0] up to and with step boundaries[0], values[1] up to and with boundaries[1], and so on.
+
+    Raises:
+        SettingError: a value that is not positive, boundaries that are no rising integers, or not one value
+            more than boundaries.
+
+    >>> schedule = PiecewiseConstantDecay([10, 20], [0.1, 0.01, 0.001])
+    >>> [schedule(step) for step in (10, 11, 21)]
+    [0.1, 0.01, 0.001]
+    """
+
+    boundaries: Sequence[int]
+    values: Sequence[float]
+
+    def __post_init__(self) -> None:
+        """Checks the settings, and keeps them as tuples."""
+        for name in ("boundaries", "values"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for boundary in self.boundaries:
+            check_count("boundaries of PiecewiseConstantDecay", boundary, 0)
+        if any(lower >= upper for lower, upper in pairwise(self.boundaries)):
+            raise SettingError(f"boundaries must rise, not be {self.boundaries}")
+        for value in self.values:
+            check_rate("values of PiecewiseConstantDecay", value)
+        if len(self.values) != len(self.boundaries) + 1:
+            raise SettingError(
+                f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "
+                f"not {len(self.values)}"
+            )
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        places = np.searchsorted(np.array(self.boundaries, np.float64), steps)
+        return np.array(self.values, np.float64)[places]
+
+
+class CosineDecay(Record, Schedule):
+    """Half a cosine from the learning rate down to `alpha` times it, in `decay_steps` steps.
+
+    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. With `warmup_target` the learning rate
+    first goes in a straight line from `initial_learning_rate` to it, in `warmup_steps` steps, and decays
+    from there.
+
+    Raises:
+        SettingError: a number outside its range, or one of the two settings of the warm-up alone.
+
+    >>> schedule = CosineDecay(0.0, decay_steps=20, warmup_target=0.1, warmup_steps=10)
+    >>> [round(schedule(step), 6) for step in (0, 5, 10, 20, 30)]
+    [0.0, 0.05, 0.1, 0.05, 0.0]
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    alpha: float = 0.0
+    warmup_target: float | None = None
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("decay_steps", self.decay_steps, 1)
+        _check_warm_up(self)
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        done = np.minimum((steps - self.warmup_steps) / self.decay_steps, 1)
+        return _warmed_up(self, steps, _cosine(1.0, self.alpha, done))
+
+
+class CosineDecayRestarts(Record, Schedule):
+    """`CosineDecay`, again and again.
+
+    Loshchilov & Hutter 2017, "SGDR", equation 5. The first decay takes `first_decay_steps` steps; each is
+    `t_mul` times as long as the one before it, and starts at `m_mul` times its learning rate. The warm-up
+    is that of `CosineDecay`.
+
+    Raises:
+        SettingError: a number outside its range, or one of the two settings of the warm-up alone.
+
+    >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)
+    >>> [round(schedule(step), 6) for step in (0, 5, 10, 20, 30)]
+    [0.1, 0.05, 0.05, 0.025, 0.025]
+    """
+
+    initial_learning_rate: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+    warmup_target: float | None = None
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("first_decay_steps", self.first_decay_steps, 1)
+        check_rate("m_mul", self.m_mul)
+        check_rate("t_mul", self.t_mul)
+        if self.t_mul < 1:
+            raise SettingError(f"t_mul must be 1 or more, not {self.t_mul!r}")
+        _check_warm_up(self)
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        time = np.maximum((steps - self.warmup_steps) / self.first_decay_steps, 0)
+        if self.t_mul == 1:
+            restarts = np.floor(time)
+        else:
+            restarts = np.floor(np.log1p(time * (self.t_mul - 1)) / np.log(self.t_mul))
+            restarts += time >= self._time_of(restarts + 1)  # what rounding took
+            restarts -= time < self._time_of(restarts)
+        done = (time - self._time_of(restarts)) / self.t_mul**restarts
+        return _warmed_up(self, steps, _cosine(self.m_mul**restarts, self.alpha, done))
+
+    def _time_of(self, restarts: Steps) -> Steps:
+        """When the decay after so many restarts begins, in lengths of the first."""
+        return restarts if self.t_mul == 1 else (self.t_mul**restarts - 1) / (self.t_mul - 1)
+
+
+class OneCycle(Record, Schedule):
+    """Up to the largest learning rate and down to almost nothing, each along half a cosine.
+
+    Smith & Topin 2018, "Super-convergence"; settings and defaults are those of PyTorch's OneCycleLR. It
+    starts at max_learning_rate / div_factor, is at the largest after the part `pct_start` of the steps,
+    and ends, and stays, at the start divided by final_div_factor.
+
+    Raises:
+        SettingError: a number outside its range, or a way up of less than a step.
+
+    >>> schedule = OneCycle(0.1, total_steps=20)
+    >>> [round(schedule(step), 8) for step in (0, 5, 19)]
+    [0.004, 0.1, 4e-07]
+    """
+
+    max_learning_rate: float
+    total_steps: int
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        check_rate("max_learning_rate", self.max_learning_rate)
+        check_count("total_steps", self.total_steps, 2)
+        check_amount("pct_start", self.pct_start, 1)
+        check_rate("div_factor", self.div_factor)
+        check_rate("final_div_factor", self.final_div_factor)
+        if self.pct_start * self.total_steps <= 1:
+            raise SettingError(
+                f"pct_start {self.pct_start!r} of {self.total_steps} total_steps must be more than one step"
+            )
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        last, top = self.total_steps - 1, self.pct_start * self.total_steps - 1
+        first_rate = self.max_learning_rate / self.div_factor
+        last_rate = first_rate / self.final_div_factor
+        up = _cosine(self.max_learning_rate, first_rate, 1 - steps / top)
+        down = _cosine(self.max_learning_rate, last_rate, np.minimum((steps - top) / (last - top), 1))
+        return np.where(steps <= top, up, down)
+
+
+class ReduceOnPlateau(Record, Schedule):
+    """Multiplies the learning rate by `factor` when the loss has not fallen for `patience` epochs.
+
+    As Keras' ReduceLROnPlateau. A loss counts as lower when it is so by more than `min_delta`. After a
+    reduction `cooldown` epochs pass before epochs are counted again; below `min_learning_rate` the rate
+    does not go. The loss is that of the validation data where there are some, else of training.
+
+    Its state is the learning rate, the lowest loss, the epochs waited, and those of cooling that are left.
+
+    Raises:
+        SettingError: a number outside its range.
+
+    >>> plateau = ReduceOnPlateau(0.1, factor=0.5, patience=2)
+    >>> state = plateau.start
+    >>> for loss in (1.0, 0.8, 0.8, 0.9):
+    ...     state = plateau.observe(state, loss)
+    >>> state
+    (0.05, 0.8, 0.0, 0.0)
+    """
+
+    initial_learning_rate: float
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_learning_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate("initial_learning_rate", self.initial_learning_rate)
+        check_rate("factor", self.factor)
+        check_amount("factor", self.factor, 1)
+        check_count("patience", self.patience, 1)
+        check_amount("min_delta", self.min_delta)
+        check_count("cooldown", self.cooldown, 0)
+        check_amount("min_learning_rate", self.min_learning_rate)
+
+    @property
+    def start(self) -> State:
+        return self.initial_learning_rate, inf, 0.0, 0.0
+
+    def rates(self, steps: Steps, state: State) -> Rates:
+        return np.full(len(steps), state[0])
+
+    def observe(self, state: State, loss: float) -> State:
+        rate, best, waited, cooling = state
+        if cooling > 0:
+            cooling, waited = cooling - 1, 0.0
+        if loss < best - self.min_delta:
+            return rate, loss, 0.0, cooling
+        if cooling > 0:
+            return rate, best, waited, cooling
+        waited += 1
+        if waited >= self.patience and rate > self.min_learning_rate:
+            return max(rate * self.factor, self.min_learning_rate), best, 0.0, float(self.cooldown)
+        return rate, best, waited, cooling
+
+
+def _cosine(highest: Rates | float, lowest: float, done: Steps) -> Rates:
+    """Half a cosine from `highest`, with 0 done, to `lowest`, with 1."""
+    return (highest - lowest) * (0.5 * (1 + np.cos(np.pi * done))) + lowest
+
+
+def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay: Rates) -> Rates:
+    """The straight line of the warm-up, and then so much of the learning rate that it leads to."""
+    first, target = schedule.initial_learning_rate, schedule.warmup_target
+    if target is None:
+        return first * decay
+    rising = first + (target - first) * (steps / schedule.warmup_steps)
+    return np.where(steps < schedule.warmup_steps, rising, target * decay)
+
+
+def _check_warm_up(schedule: CosineDecay | CosineDecayRestarts) -> None:
+    check_amount("alpha", schedule.alpha)
+    if schedule.warmup_target is None:
+        check_rate("initial_learning_rate", schedule.initial_learning_rate)
+        if schedule.warmup_steps != 0:
+            raise SettingError("warmup_steps needs warmup_target, the learning rate that they lead to")
+        return
+    check_amount("initial_learning_rate", schedule.initial_learning_rate)
+    check_rate("warmup_target", schedule.warmup_target)
+    check_count("warmup_steps", schedule.warmup_steps, 1)
