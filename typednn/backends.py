@@ -120,9 +120,9 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
 
 def _say_that_it_compiles(_kernel: str) -> None:
     """On a terminal somebody wonders what takes so long."""
-    from typednn_kernels.compiled._codegen.cache import compiling
+    from typednn_kernels.compiled._codegen.cache import on_compile
 
-    compiling.clear()
+    on_compile.clear()
     if sys.stderr.isatty():
         print(
             "typednn compiles for this machine, once; that takes some seconds …", file=sys.stderr, flush=True
@@ -150,8 +150,8 @@ def _implementation(
                 raise
             warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=5)
         else:
-            from typednn_kernels.compiled._codegen.cache import compiling
+            from typednn_kernels.compiled._codegen.cache import on_compile
 
-            compiling[:] = [_say_that_it_compiles]
+            on_compile[:] = [_say_that_it_compiles]
             return kernels_for, name
     return _plain, "numpy"

@@ -18,7 +18,7 @@ from typednn_kernels import activations, losses
 from typednn_kernels.activations import ACTIVATIONS, INFINITY, Activation, CustomActivation
 from typednn_kernels.arrays import Values
 from typednn_kernels.losses import LOSSES, CustomLoss, Loss
-from typednn_kernels.tracing import Recording, RecordingError
+from typednn_kernels.tracing import TracedFormula, TracingError
 
 from typednn.errors import FormulaError, SettingError
 
@@ -27,22 +27,22 @@ MOST = 1000
 
 STEP = 2.0**-17
 TOLERANCE = 1e-6
-"""A slope agrees with differences within this, relative, or absolute where they are small."""
+"""A derivative agrees with differences within this, relative, or absolute where they are small."""
 
 KINK = 0.75
-"""As in `gradient_checking`: the slopes of two sides differ by so much more than curvature explains."""
+"""As in `gradient_checking`: the derivatives of two sides differ by so much more than curvature explains."""
 
 GRID: NDArray[np.float64] = np.concatenate(
     [np.linspace(-10, 10, 401) + 0.0123, [-1000, -300, -80, -30, 30, 80, 300, 1000]]
 )
-"""Where slopes are checked."""
+"""Where derivatives are checked."""
 
 Numbers: TypeAlias = NDArray[np.float64]
 _lock = Lock()
 
 
 def register_activation(
-    name: str, value: Callable[[Values], Values], slope: Callable[[Values, Values], Values | float]
+    name: str, value: Callable[[Values], Values], derivative: Callable[[Values, Values], Values | float]
 ) -> CustomActivation:
     """Adds an activation y = f(a); what it returns stands for its name, also where types are checked.
 
@@ -50,10 +50,10 @@ def register_activation(
         name: how layers, saved models and messages call it. Before a model that has it is loaded, or a
             network unpickled in another process, it must be registered there.
         value: y, given the pre-activations a.
-        slope: dy/da, given a and y.
+        derivative: dy/da, given a and y.
 
     Raises:
-        FormulaError: a formula with something else than the words of `typednn.formulas`, or a slope that
+        FormulaError: a formula with something else than the words of `typednn.formulas`, or a derivative that
             differs from differences of the value; kinks are tolerated.
         SettingError: the name belongs to another activation.
 
@@ -65,8 +65,8 @@ def register_activation(
     """
     what = f"register_activation({name!r})"
     _check_name(what, name)
-    f, df = _recorded(what, "value", value, 1), _recorded(what, "slope", slope, 2)
-    _check_slope(what, f, lambda a: df(a, f(a)), GRID, "a = {0:.6g}")
+    f, df = _recorded(what, "value", value, 1), _recorded(what, "derivative", derivative, 2)
+    _check_derivative(what, f, lambda a: df(a, f(a)), GRID, "a = {0:.6g}")
     row = Activation(CustomActivation(name), f, df, -INFINITY, INFINITY, "registered by a user")
     with _lock:
         code = activations.CODES.get(name)
@@ -80,7 +80,7 @@ def register_activation(
 def register_loss(
     name: str,
     value: Callable[[Values, Values], Values],
-    slope: Callable[[Values, Values], Values | float],
+    derivative: Callable[[Values, Values], Values | float],
     *,
     outputs: tuple[float, float] = (-INFINITY, INFINITY),
     targets: tuple[float, float] = (-INFINITY, INFINITY),
@@ -90,8 +90,8 @@ def register_loss(
     Args:
         name: as in `register_activation`.
         value: the loss of an output, given outputs y and targets t.
-        slope: its slope by y, given y and t.
-        outputs: the least and the largest output for which it is defined; there, the slope is checked.
+        derivative: its derivative by y, given y and t.
+        outputs: the least and the largest output for which it is defined; there, the derivative is checked.
         targets: the least and the largest target; others are refused.
 
     Raises:
@@ -108,11 +108,11 @@ def register_loss(
     """
     what = f"register_loss({name!r})"
     _check_name(what, name)
-    f, df = _recorded(what, "value", value, 2), _recorded(what, "slope", slope, 2)
+    f, df = _recorded(what, "value", value, 2), _recorded(what, "derivative", derivative, 2)
     y = _within(outputs, len(GRID), what, "outputs")
     for number in _within(targets, 7, what, "targets").tolist():
         t = np.full_like(y, number)
-        _check_slope(
+        _check_derivative(
             what, partial(_swapped, f, t), partial(_swapped, df, t), y, f"y = {{0:.6g}}, t = {number:.6g}"
         )
     row = Loss(CustomLoss(name), f, df, "mean", None, f, "numbers", *targets, "registered by a user")
@@ -125,7 +125,7 @@ def register_loss(
     return CustomLoss(name)
 
 
-def _swapped(formula: Recording, t: Numbers, y: Numbers) -> Values:
+def _swapped(formula: TracedFormula, t: Numbers, y: Numbers) -> Values:
     return formula(y, t)
 
 
@@ -138,14 +138,14 @@ def _check_free(what: str, count: int, present: Activation | Loss | None, row: A
     if present is None and count >= MOST:
         raise SettingError(f"{what}: there is room for {MOST} names only")
     if present is not None and present != row:
-        kind = "has other formulas" if isinstance(present.value, Recording) else "is the library's own"
+        kind = "has other formulas" if isinstance(present.value, TracedFormula) else "is the library's own"
         raise SettingError(f"{what}: the name is taken, and what it stands for {kind}; choose another name")
 
 
-def _recorded(what: str, part: str, formula: Callable[..., object], arity: int) -> Recording:
+def _recorded(what: str, part: str, formula: Callable[..., object], arity: int) -> TracedFormula:
     try:
-        return Recording.of(formula, arity)
-    except RecordingError as error:
+        return TracedFormula.of(formula, arity)
+    except TracingError as error:
         raise FormulaError(f"{what}: the {part} cannot be used: {error}") from error
 
 
@@ -162,21 +162,21 @@ def _within(limits: tuple[float, float], count: int, what: str, name: str) -> Nu
     return points
 
 
-def _check_slope(
+def _check_derivative(
     what: str,
     value: Callable[[Numbers], Values],
-    slope: Callable[[Numbers], Values],
+    derivative: Callable[[Numbers], Values],
     at: Numbers,
     place: str,
 ) -> None:
-    """Compares a slope with differences of the value, wherever that is finite."""
+    """Compares a derivative with differences of the value, wherever that is finite."""
     with np.errstate(all="ignore"):
         step = STEP * np.maximum(1, abs(at))
         far_left, left, here, right, far_right = (
             np.broadcast_to(np.asarray(value(at + distance * step), np.float64), at.shape)
             for distance in (-2, -1, 0, 1, 2)
         )
-        given = np.broadcast_to(np.asarray(slope(at), np.float64), at.shape)
+        given = np.broadcast_to(np.asarray(derivative(at), np.float64), at.shape)
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         difference = (4 * near - far) / 3
         gap, far_gap = left + right - 2 * here, (far_left + far_right - 2 * here) / 2
@@ -191,7 +191,7 @@ def _check_slope(
     if wrong.any():
         worst = int(np.argmax(np.where(wrong, np.nan_to_num(off / allowed, nan=np.inf), 0)))
         raise FormulaError(
-            f"{what}: the slope is wrong at {wrong.sum()} of {len(at)} points, most at "
+            f"{what}: the derivative is wrong at {wrong.sum()} of {len(at)} points, most at "
             f"{place.format(at[worst])}: it is {given[worst]:.6g}, but by differences of the value "
             f"{difference[worst]:.6g}, so it is off by {off[worst]:.3g}"
         )

@@ -8,7 +8,7 @@ from typing import Generic
 import numpy as np
 from typednn_kernels import plain
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, WEIGHTS, gain_count, parameter_count
 
@@ -136,7 +136,7 @@ def gradcheck(
     """
     samples, targets = network._as_data(x, y)
     chain = network._chain
-    problem = _Problem(chain.layout, network._loss, samples, targets, 0 if training else PREDICTING)
+    problem = _Problem(chain.layout, network._loss, samples, targets, 0 if training else INFERENCE)
     gradients: dict[BackendName, Vector[F]] = {
         name: problem.gradient(run, chain.parameters.copy())
         for name, run in implementations(chain.dtype).items()
@@ -247,7 +247,7 @@ class _Reference:
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
         return change
 
-    def slope(self, index: int) -> _Slope:
+    def derivative(self, index: int) -> _Slope:
         """The slope by one parameter, from points one and two steps to either side."""
         here = float(self.parameters[index])
         step = STEP * max(1.0, abs(here))
@@ -299,12 +299,13 @@ def _check(
     shaken = float(reference.sensitivity[part].max())
     rounding = ROUNDING * (shaken + reference.eps * largest) + float(np.finfo(gradients["numpy"].dtype).tiny)
     tolerance = rounding + DIFFERENCES * (largest + max(1.0, abs(reference.value)))
-    slopes = [reference.slope(int(index)) for index in checked]
+    derivatives = [reference.derivative(int(index)) for index in checked]
 
     def deviation(name: BackendName) -> float:
         entries = gradients[name][checked].astype(np.float64)
         return max(
-            slope.deviation(float(entry), tolerance) for entry, slope in zip(entries, slopes, strict=True)
+            derivative.deviation(float(entry), tolerance)
+            for entry, derivative in zip(entries, derivatives, strict=True)
         )
 
     if "numba" not in gradients:

@@ -18,19 +18,19 @@ from typing import Generic, get_args
 
 import numpy as np
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 
 from typednn import names
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
-from typednn.names import MinimizerName, SlopeMethodName
+from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network
 from typednn.parallel import check_interrupt
-from typednn.training.optimizer_state import trained_segments
+from typednn.training.optimizer_state import trainable_ranges
 from typednn.validation.arrays import Samples, Targets, Y_co
-from typednn.validation.settings import check_count, check_rate
+from typednn.validation.settings import check_count, check_fraction
 
-SLOPE_METHODS: tuple[str, ...] = get_args(SlopeMethodName)
+GRADIENT_METHODS: tuple[str, ...] = get_args(GradientMethodName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +90,22 @@ def minimize(
     method = names.minimizer(method)
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
-        check_rate("tolerance", tolerance)
+        check_fraction("tolerance", tolerance)
     objective = Objective(network, x, y)
     start = objective.vector
     if not start.size:
         raise SettingError("minimize: no layer of the network is trainable, so there is nothing to change")
     from scipy.optimize import minimize as scipy_minimize
 
-    slopes = method in SLOPE_METHODS
+    derivatives = method in GRADIENT_METHODS
     limit = "maxfun" if method == "TNC" else "maxiter"
     try:
         with np.errstate(all="ignore"):
             result = scipy_minimize(
-                objective.value_and_gradient if slopes else objective.value,
+                objective.value_and_gradient if derivatives else objective.value,
                 start,
                 method=method,
-                jac=True if slopes else None,
+                jac=True if derivatives else None,
                 tol=tolerance,
                 options={limit: max_iterations, **(options or {})},
             )
@@ -143,7 +143,7 @@ class Objective(Generic[F]):
     def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
         self._network, self._chain = network, network._chain
         self._x, self._t = network._as_data(x, y)
-        self._segments, self._penalties = trained_segments(self._chain)
+        self._segments, self._penalties = trainable_ranges(self._chain)
         self._gradient: Vector[F] = np.empty_like(self._chain.trainable)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
@@ -208,7 +208,7 @@ class Objective(Generic[F]):
                 run.backward(
                     chain.parameters,
                     chain.layout,
-                    PREDICTING,
+                    INFERENCE,
                     network._loss,
                     t,
                     workspace.a,

@@ -34,9 +34,9 @@ MetricName: TypeAlias = Literal[
 
 OptimizerName: TypeAlias = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "rprop", "lion"]
 
-SlopeMethodName: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
+GradientMethodName: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
 ValueMethodName: TypeAlias = Literal["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
-MinimizerName: TypeAlias = Literal[SlopeMethodName, ValueMethodName]
+MinimizerName: TypeAlias = Literal[GradientMethodName, ValueMethodName]
 """SciPy's minimisers: those that use the gradient, and those that do not. Those that need second derivatives
 are not among them."""
 

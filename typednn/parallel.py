@@ -23,7 +23,7 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from typednn_kernels.thread_limit import THREADS, cores
+from typednn_kernels.thread_limit import THREADS, available_cores
 
 from typednn.errors import SettingError
 from typednn.validation.settings import check_count
@@ -157,7 +157,7 @@ def _shared(jobs: int) -> Generator[None]:
 
 def _choose(count: int) -> None:
     with _lock:
-        _limits[0] = min(count, cores())
+        _limits[0] = min(count, available_cores())
         _apply()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from typednn_kernels import plain
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, unit_count
 
 from benchmarks.cases.networks import Architecture, Array, OptimizerName, Task
@@ -124,7 +124,7 @@ class PredictionContest:
         """Raises AssertionError unless all predict what the plain kernels do."""
         task = self.task
         a, h = (np.zeros(unit_count(task.layout), task.dtype) for _ in range(2))
-        plain.forward(task.parameters, task.layout, PREDICTING, task.x, a, h)
+        plain.forward(task.parameters, task.layout, INFERENCE, task.x, a, h)
         reference = block(h, task.layout, len(task.layout) - 1, 1)[0]
         for name, predict in self.predictors.items():
             outputs = predict().reshape(-1)

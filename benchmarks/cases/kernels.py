@@ -73,12 +73,19 @@ def _activation_cases() -> list[Case]:
         if row.value is None:
             continue
         name, draw = row.name, partial(_pre_activations, row.value)
-        slope, product = _tuned(f"{name}_slope"), _tuned_product(name)
+        derivative, product = _tuned(f"{name}_slope"), _tuned_product(name)
         unused = 1 if name == "none" else 0
         cases += [
             Case(f"{name} value", "activation_value", (code,), partial(draw, 1), _tuned(name), 2),
-            Case(f"{name} slope", "activation_slope", (code,), partial(draw, 2), slope, 2 - unused),
-            Case(f"{name} slope · signal", "slope_product", (code,), partial(draw, 3), product, 3 - unused),
+            Case(f"{name} slope", "activation_derivative", (code,), partial(draw, 2), derivative, 2 - unused),
+            Case(
+                f"{name} slope · signal",
+                "activation_backward",
+                (code,),
+                partial(draw, 3),
+                product,
+                3 - unused,
+            ),
         ]
     return cases
 
@@ -155,7 +162,7 @@ def _softmax_cases() -> list[Case]:
         loss_row = partial(row, samples=True)
         cases += [
             row(f"{name} value", "activation_value", code, a, numpy_tuned.softmax, 2 + again),
-            row(f"{name} slope · signal", "slope_product", code, a_y_signal, product, 3 + 2 * again),
+            row(f"{name} slope · signal", "activation_backward", code, a_y_signal, product, 3 + 2 * again),
             loss_row(f"crossentropy of {name}", "loss_value", (loss, *code), _logits, _cross_entropy, 2),
         ]
     return cases
@@ -182,10 +189,10 @@ def _loss_cases() -> list[Case]:
     cases: list[Case] = []
     for code, row in enumerate(losses.LOSSES):
         name, formula, mean = row.name, TUNED_LOSSES.get(row.name, row.name), losses.MEAN_OVER_OUTPUTS[code]
-        tuned, slope = _tuned_total(formula, mean=mean, first=1), _tuned(f"{formula}_slope")
+        tuned, derivative = _tuned_total(formula, mean=mean, first=1), _tuned(f"{formula}_slope")
         cases += [
             value(f"{name} value", codes=(code, activations.NONE), tuned=tuned),
-            Case(f"{name} slope", "loss_slope", (code,), _outputs_and_targets, slope, 3),
+            Case(f"{name} slope", "loss_derivative", (code,), _outputs_and_targets, derivative, 3),
         ]
     stable = _tuned_total("binary_cross_entropy_of_logits", mean=True, first=0)
     codes = losses.CODES["bincrossentropy"], activations.SIGMOID

@@ -20,7 +20,7 @@ from benchmarks.peers import textbook
 from benchmarks.peers.peers import AbsentError
 from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, Optimizer, OutputLayer
 from typednn.backends import kernels
-from typednn.training.optimizer_state import Updates
+from typednn.training.optimizer_state import OptimizerState
 
 
 class VectorTrainer:
@@ -74,12 +74,12 @@ class KernelTrainer(VectorTrainer):
         super().__init__(task)
         self._kernels = kernels(task.dtype)
         self._chain = network(task)._chain
-        self.updates = Updates(self._chain, optimizer(task))
+        self.updates = OptimizerState(self._chain, optimizer(task))
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
         super().reset()
-        self.updates = Updates(self._chain, optimizer(self.task))
+        self.updates = OptimizerState(self._chain, optimizer(self.task))
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""

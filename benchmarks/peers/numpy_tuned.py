@@ -133,62 +133,62 @@ class Tuned:
 
     # Their slopes, of a and y.
 
-    def none_slope(self, _a: Array, _y: Array, slope: Array) -> None:
-        slope.fill(1)
+    def none_derivative(self, _a: Array, _y: Array, derivative: Array) -> None:
+        derivative.fill(1)
 
-    def sigmoid_slope(self, _a: Array, y: Array, slope: Array) -> None:
-        np.subtract(self.one, y, out=slope)
-        np.multiply(slope, y, out=slope)
+    def sigmoid_derivative(self, _a: Array, y: Array, derivative: Array) -> None:
+        np.subtract(self.one, y, out=derivative)
+        np.multiply(derivative, y, out=derivative)
 
-    def relu_slope(self, a: Array, y: Array, slope: Array) -> None:
+    def relu_derivative(self, a: Array, y: Array, derivative: Array) -> None:
         if a.size < 500:
-            np.sign(y, out=slope)
+            np.sign(y, out=derivative)
         else:
             np.greater(a, self.zero, out=self.mask)
-            slope[...] = self.mask
+            derivative[...] = self.mask
 
-    def tanh_slope(self, _a: Array, y: Array, slope: Array) -> None:
-        np.multiply(y, y, out=slope)
-        np.subtract(self.one, slope, out=slope)
+    def tanh_derivative(self, _a: Array, y: Array, derivative: Array) -> None:
+        np.multiply(y, y, out=derivative)
+        np.subtract(self.one, derivative, out=derivative)
 
-    def leaky_relu_slope(self, a: Array, _y: Array, slope: Array) -> None:
+    def leaky_relu_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
         np.greater(a, self.zero, out=self.mask)
-        np.maximum(self.mask, self.fifth, out=slope)
+        np.maximum(self.mask, self.fifth, out=derivative)
 
-    def elu_slope(self, _a: Array, y: Array, slope: Array) -> None:
-        np.minimum(y, self.zero, out=slope)
-        np.add(slope, self.one, out=slope)
+    def elu_derivative(self, _a: Array, y: Array, derivative: Array) -> None:
+        np.minimum(y, self.zero, out=derivative)
+        np.add(derivative, self.one, out=derivative)
 
-    def selu_slope(self, a: Array, y: Array, slope: Array) -> None:
-        np.add(y, self.selu_depth, out=slope)
+    def selu_derivative(self, a: Array, y: Array, derivative: Array) -> None:
+        np.add(y, self.selu_depth, out=derivative)
         np.greater(a, self.zero, out=self.mask)
-        np.copyto(slope, self.selu_scale, where=self.mask)
+        np.copyto(derivative, self.selu_scale, where=self.mask)
 
-    def gelu_slope(self, a: Array, _y: Array, slope: Array) -> None:
+    def gelu_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
         np.multiply(a, a, out=self.u)
         np.multiply(self.u, -self.half, out=self.u)
         np.exp(self.u, out=self.u)
         np.multiply(self.u, a, out=self.u)
         np.multiply(self.u, self.density, out=self.u)
-        self.normal_distribution(a, slope)
-        np.add(slope, self.u, out=slope)
+        self.normal_distribution(a, derivative)
+        np.add(derivative, self.u, out=derivative)
 
-    def silu_slope(self, a: Array, y: Array, slope: Array) -> None:
-        self.sigmoid(a, slope)
-        np.subtract(self.one, slope, out=self.u)
+    def silu_derivative(self, a: Array, y: Array, derivative: Array) -> None:
+        self.sigmoid(a, derivative)
+        np.subtract(self.one, derivative, out=self.u)
         np.multiply(self.u, y, out=self.u)
-        np.add(slope, self.u, out=slope)
+        np.add(derivative, self.u, out=derivative)
 
-    def softplus_slope(self, a: Array, _y: Array, slope: Array) -> None:
-        self.sigmoid(a, slope)
+    def softplus_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
+        self.sigmoid(a, derivative)
 
-    def softsign_slope(self, a: Array, _y: Array, slope: Array) -> None:
-        np.abs(a, out=slope)
-        np.add(slope, self.one, out=slope)
-        np.multiply(slope, slope, out=slope)
-        np.divide(self.one, slope, out=slope)
+    def softsign_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
+        np.abs(a, out=derivative)
+        np.add(derivative, self.one, out=derivative)
+        np.multiply(derivative, derivative, out=derivative)
+        np.divide(self.one, derivative, out=derivative)
 
-    def mish_slope(self, a: Array, _y: Array, slope: Array) -> None:
+    def mish_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
         u, v, w = self.u, self.v, self.w
         self.mish_parts(a)
         np.add(u, self.one, out=w)
@@ -198,25 +198,25 @@ class Tuned:
         np.add(v, self.two, out=u)
         np.divide(w, u, out=w)
         np.add(w, v, out=w)
-        np.divide(w, u, out=slope)
+        np.divide(w, u, out=derivative)
 
-    def hard_sigmoid_slope(self, a: Array, _y: Array, slope: Array) -> None:
-        np.abs(a, out=slope)
-        np.less(slope, self.three, out=self.mask)
-        np.multiply(self.mask, self.sixth, out=slope)
+    def hard_sigmoid_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
+        np.abs(a, out=derivative)
+        np.less(derivative, self.three, out=self.mask)
+        np.multiply(self.mask, self.sixth, out=derivative)
 
-    def hard_tanh_slope(self, a: Array, _y: Array, slope: Array) -> None:
-        np.abs(a, out=slope)
-        np.less(slope, self.one, out=self.mask)
-        slope[...] = self.mask
+    def hard_tanh_derivative(self, a: Array, _y: Array, derivative: Array) -> None:
+        np.abs(a, out=derivative)
+        np.less(derivative, self.one, out=self.mask)
+        derivative[...] = self.mask
 
-    def exponential_slope(self, _a: Array, y: Array, slope: Array) -> None:
-        slope[...] = y
+    def exponential_derivative(self, _a: Array, y: Array, derivative: Array) -> None:
+        derivative[...] = y
 
     # The slope times the signal g.
 
-    def product(self, slope: Callable[..., None], a: Array, y: Array, g: Array, dLda: Array) -> None:
-        slope(a, y, dLda)
+    def product(self, derivative: Callable[..., None], a: Array, y: Array, g: Array, dLda: Array) -> None:
+        derivative(a, y, dLda)
         np.multiply(dLda, g, out=dLda)
 
     def none_product(self, _a: Array, _y: Array, g: Array, dLda: Array) -> None:
@@ -333,11 +333,11 @@ class Tuned:
 
     # Slopes of losses: of the mean over all numbers, or of the sum.
 
-    def squared_error_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def squared_error_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         np.subtract(y, t, out=dLdy)
         np.multiply(dLdy, self.scale, out=dLdy)
 
-    def binary_cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def binary_cross_entropy_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         u, v = self.u, self.v
         self.clip(y)
         np.subtract(self.one, u, out=v)
@@ -348,46 +348,46 @@ class Tuned:
         np.not_equal(u, y, out=self.mask)
         np.copyto(dLdy, self.zero, where=self.mask)
 
-    def cross_entropy_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def cross_entropy_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         self.clip(y)
         np.divide(t, self.u, out=dLdy)
         np.negative(dLdy, out=dLdy)
         np.not_equal(self.u, y, out=self.mask)
         np.copyto(dLdy, self.zero, where=self.mask)
 
-    def absolute_error_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def absolute_error_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         np.subtract(y, t, out=dLdy)
         np.sign(dLdy, out=dLdy)
         np.divide(dLdy, self.terms, out=dLdy)
 
-    def huber_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def huber_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         np.subtract(y, t, out=dLdy)
         np.clip(dLdy, -self.one, self.one, out=dLdy)
         np.divide(dLdy, self.terms, out=dLdy)
 
-    def log_cosh_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def log_cosh_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         np.subtract(y, t, out=dLdy)
         np.tanh(dLdy, out=dLdy)
         np.divide(dLdy, self.terms, out=dLdy)
 
-    def poisson_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def poisson_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         np.divide(t, y, out=dLdy)
         np.less(y, self.low, out=self.mask)
         np.copyto(dLdy, self.zero, where=self.mask)
         np.subtract(self.one, dLdy, out=dLdy)
         np.divide(dLdy, self.terms, out=dLdy)
 
-    def hinge_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def hinge_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         self.signs(t)
         np.multiply(self.v, y, out=self.u)
         np.less(self.u, self.one, out=self.mask)
         np.multiply(self.v, self.mask, out=dLdy)
         np.divide(dLdy, -self.terms, out=dLdy)
 
-    def kl_divergence_slope(self, y: Array, t: Array, dLdy: Array) -> None:
-        self.cross_entropy_slope(y, t, dLdy)
+    def kl_divergence_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
+        self.cross_entropy_derivative(y, t, dLdy)
 
-    def focal_slope(self, y: Array, t: Array, dLdy: Array) -> None:
+    def focal_derivative(self, y: Array, t: Array, dLdy: Array) -> None:
         u, v, w = self.u, self.v, self.w
         self.clip(y)
         self.missed(t)

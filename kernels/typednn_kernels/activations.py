@@ -59,7 +59,7 @@ class Activation(NamedTuple):
 
     name: OutputActivationName | CustomActivation
     value: Callable[[Values], Values] | None
-    slope: Callable[[Values, Values], Values | float] | None
+    derivative: Callable[[Values, Values], Values | float] | None
     minimum: float
     maximum: float
     description: str
@@ -69,7 +69,7 @@ def _none(a: Values) -> Values:
     return a
 
 
-def _none_slope(a: Values, y: Values) -> float:
+def _none_derivative(a: Values, y: Values) -> float:
     return 1.0
 
 
@@ -79,7 +79,7 @@ def _sigmoid(a: Values) -> Values:
     return limit - limit * (e / (1 + e))  # limit / (1 + e), with less rounding
 
 
-def _sigmoid_slope(a: Values, y: Values) -> Values:
+def _sigmoid_derivative(a: Values, y: Values) -> Values:
     return y * (1 - y)
 
 
@@ -87,7 +87,7 @@ def _relu(a: Values) -> Values:
     return maximum(a, 0)
 
 
-def _relu_slope(a: Values, y: Values) -> Values:
+def _relu_derivative(a: Values, y: Values) -> Values:
     return where(a > 0, 1, unless_nan(a, 0))
 
 
@@ -95,7 +95,7 @@ def _tanh(a: Values) -> Values:
     return tanh(a)
 
 
-def _tanh_slope(a: Values, y: Values) -> Values:
+def _tanh_derivative(a: Values, y: Values) -> Values:
     return (1 - y) * (1 + y)
 
 
@@ -106,7 +106,7 @@ def _leaky_relu(a: Values) -> Values:
     return where(a > 0, a, a * NEGATIVE_SLOPE)
 
 
-def _leaky_relu_slope(a: Values, y: Values) -> Values:
+def _leaky_relu_derivative(a: Values, y: Values) -> Values:
     return where(a > 0, 1, unless_nan(a, NEGATIVE_SLOPE))
 
 
@@ -114,7 +114,7 @@ def _elu(a: Values) -> Values:
     return where(a > 0, a, expm1(minimum(a, 0)))
 
 
-def _elu_slope(a: Values, y: Values) -> Values:
+def _elu_derivative(a: Values, y: Values) -> Values:
     return where(a > 0, 1, y + 1)
 
 
@@ -125,7 +125,7 @@ def _selu(a: Values) -> Values:
     return where(a > 0, a * SELU_SCALE, expm1(minimum(a, 0)) * (SELU_SCALE * SELU_ALPHA))
 
 
-def _selu_slope(a: Values, y: Values) -> Values:
+def _selu_derivative(a: Values, y: Values) -> Values:
     return where(a > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)
 
 
@@ -145,7 +145,7 @@ def _gelu(a: Values) -> Values:
     return maximum(a, -FAR) * _normal_distribution(a)
 
 
-def _gelu_slope(a: Values, y: Values) -> Values:
+def _gelu_derivative(a: Values, y: Values) -> Values:
     near = _near(a)
     return _normal_distribution(a) + near * (exp(near * near * -0.5) * 0.3989422804014327)  # 1 / sqrt(2 pi)
 
@@ -154,7 +154,7 @@ def _silu(a: Values) -> Values:
     return maximum(a, -FAR) * _sigmoid(a)
 
 
-def _silu_slope(a: Values, y: Values) -> Values:
+def _silu_derivative(a: Values, y: Values) -> Values:
     e = exp(-abs(a))
     share = 1 / (1 + e)
     return where(a < 0, e, 1) * share + _near(a) * (e * share * share)  # s + a s (1 - s)
@@ -164,7 +164,7 @@ def _softplus(a: Values) -> Values:
     return maximum(a, 0) + log1p(exp(-abs(a)))
 
 
-def _softplus_slope(a: Values, y: Values) -> Values:
+def _softplus_derivative(a: Values, y: Values) -> Values:
     return _sigmoid(a)
 
 
@@ -177,7 +177,7 @@ def _softsign(a: Values) -> Values:
     return finite / (1 + abs(finite))
 
 
-def _softsign_slope(a: Values, y: Values) -> Values:
+def _softsign_derivative(a: Values, y: Values) -> Values:
     share = 1 / (1 + abs(a))
     return share * share
 
@@ -197,7 +197,7 @@ def _mish(a: Values) -> Values:
     return maximum(a, -FAR) * share
 
 
-def _mish_slope(a: Values, y: Values) -> Values:
+def _mish_derivative(a: Values, y: Values) -> Values:
     e = exp(-abs(a))
     share, rest = _tanh_of_softplus(a, e)
     return share + _near(a) * (rest * (1 + share)) * (where(a < 0, e, 1) / (1 + e))
@@ -207,7 +207,7 @@ def _hard_sigmoid(a: Values) -> Values:
     return minimum(maximum(a + 3, 0) / 6, 1)
 
 
-def _hard_sigmoid_slope(a: Values, y: Values) -> Values:
+def _hard_sigmoid_derivative(a: Values, y: Values) -> Values:
     return where(abs(a) < 3, 1 / 6, unless_nan(a, 0))
 
 
@@ -215,7 +215,7 @@ def _hard_tanh(a: Values) -> Values:
     return minimum(maximum(a, -1), 1)
 
 
-def _hard_tanh_slope(a: Values, y: Values) -> Values:
+def _hard_tanh_derivative(a: Values, y: Values) -> Values:
     return where(abs(a) < 1, 1, unless_nan(a, 0))
 
 
@@ -223,7 +223,7 @@ def _exponential(a: Values) -> Values:
     return exp(a)
 
 
-def _exponential_slope(a: Values, y: Values) -> Values:
+def _exponential_derivative(a: Values, y: Values) -> Values:
     return y
 
 
@@ -231,37 +231,39 @@ INFINITY = float("inf")
 LEAST_GELU, LEAST_SILU, LEAST_MISH = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
 
 ACTIVATIONS: list[Activation] = [
-    Activation("none", _none, _none_slope, -INFINITY, INFINITY, "the identity"),
-    Activation("sigmoid", _sigmoid, _sigmoid_slope, 0.0, 1.0, "1 / (1 + exp(-a)), the logistic function"),
-    Activation("relu", _relu, _relu_slope, 0.0, INFINITY, "max(a, 0); its slope at 0 is 0"),
-    Activation("tanh", _tanh, _tanh_slope, -1.0, 1.0, "the hyperbolic tangent"),
+    Activation("none", _none, _none_derivative, -INFINITY, INFINITY, "the identity"),
+    Activation(
+        "sigmoid", _sigmoid, _sigmoid_derivative, 0.0, 1.0, "1 / (1 + exp(-a)), the logistic function"
+    ),
+    Activation("relu", _relu, _relu_derivative, 0.0, INFINITY, "max(a, 0); its slope at 0 is 0"),
+    Activation("tanh", _tanh, _tanh_derivative, -1.0, 1.0, "the hyperbolic tangent"),
     Activation("softmax", None, None, 0.0, 1.0, "exp(a) / sum(exp(a)) over the units of the output layer"),
     Activation(
         "leaky_relu",
         _leaky_relu,
-        _leaky_relu_slope,
+        _leaky_relu_derivative,
         -INFINITY,
         INFINITY,
         "a above 0, 0.2 a below; its slope at 0 is 0.2",
     ),
-    Activation("elu", _elu, _elu_slope, -1.0, INFINITY, "a above 0, exp(a) - 1 below"),
+    Activation("elu", _elu, _elu_derivative, -1.0, INFINITY, "a above 0, exp(a) - 1 below"),
     Activation(
         "selu",
         _selu,
-        _selu_slope,
+        _selu_derivative,
         -SELU_SCALE * SELU_ALPHA,
         INFINITY,
         "1.0507 a above 0, 1.7581 (exp(a) - 1) below; its slope at 0 is 1.7581",
     ),
-    Activation("gelu", _gelu, _gelu_slope, LEAST_GELU, INFINITY, "a (1 + erf(a / sqrt(2))) / 2"),
-    Activation("silu", _silu, _silu_slope, LEAST_SILU, INFINITY, "a / (1 + exp(-a))"),
-    Activation("softplus", _softplus, _softplus_slope, 0.0, INFINITY, "log(1 + exp(a))"),
-    Activation("softsign", _softsign, _softsign_slope, -1.0, 1.0, "a / (1 + |a|)"),
-    Activation("mish", _mish, _mish_slope, LEAST_MISH, INFINITY, "a tanh(log(1 + exp(a)))"),
+    Activation("gelu", _gelu, _gelu_derivative, LEAST_GELU, INFINITY, "a (1 + erf(a / sqrt(2))) / 2"),
+    Activation("silu", _silu, _silu_derivative, LEAST_SILU, INFINITY, "a / (1 + exp(-a))"),
+    Activation("softplus", _softplus, _softplus_derivative, 0.0, INFINITY, "log(1 + exp(a))"),
+    Activation("softsign", _softsign, _softsign_derivative, -1.0, 1.0, "a / (1 + |a|)"),
+    Activation("mish", _mish, _mish_derivative, LEAST_MISH, INFINITY, "a tanh(log(1 + exp(a)))"),
     Activation(
         "hard_sigmoid",
         _hard_sigmoid,
-        _hard_sigmoid_slope,
+        _hard_sigmoid_derivative,
         0.0,
         1.0,
         "a / 6 + 1/2, within 0 and 1; its slope at -3 and 3 is 0",
@@ -269,12 +271,12 @@ ACTIVATIONS: list[Activation] = [
     Activation(
         "hard_tanh",
         _hard_tanh,
-        _hard_tanh_slope,
+        _hard_tanh_derivative,
         -1.0,
         1.0,
         "a, within -1 and 1; its slope at -1 and 1 is 0",
     ),
-    Activation("exponential", _exponential, _exponential_slope, 0.0, INFINITY, "exp(a)"),
+    Activation("exponential", _exponential, _exponential_derivative, 0.0, INFINITY, "exp(a)"),
 ]
 """The table; a row's place is its code in kernels and layouts. Those of users come after the library's."""
 

@@ -29,7 +29,7 @@ Order: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 Layout: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 """Where each layer's numbers lie: see `typednn_kernels.layout`."""
 
-Segments: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+Ranges: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 """Parts of a vector of parameters, `(n, 2)`: where each starts and stops."""
 
 Values: TypeAlias = NDArray[np.floating]

@@ -17,7 +17,7 @@ from typednn_kernels.primitives import where
 
 Words: TypeAlias = NDArray[np.uint32]
 
-PREDICTING = -1
+INFERENCE = -1
 """The key of a pass that trains nothing: it drops nothing, and normalises by moving means and variances.
 
 Other keys are whole numbers below 2**63. Those of a training are consecutive, from one that is drawn.

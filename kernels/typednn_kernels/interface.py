@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Segments, Strided, Vector
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Ranges, Strided, Vector
 
 
 class Kernels(Protocol):
@@ -27,10 +27,12 @@ class Kernels(Protocol):
     def activation_value(self, activation: int, a: Matrix[F], y: Matrix[F]) -> None:
         """y = f(a), all (B, n)."""
 
-    def activation_slope(self, activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[F]) -> None:
+    def activation_derivative(
+        self, activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]
+    ) -> None:
         """slope = dy/da, all (B, n); not for softmax."""
 
-    def slope_product(
+    def activation_backward(
         self, activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
     ) -> None:
         """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
@@ -55,10 +57,10 @@ class Kernels(Protocol):
     ) -> None:
         """The loss of each sample (B,), given pre-activations, outputs and targets (B, n)."""
 
-    def loss_slope(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
+    def loss_derivative(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
         """The slope (B, n) of the mean loss of the batch by the outputs."""
 
-    def output_error(
+    def output_delta(
         self,
         loss: int,
         activation: int,
@@ -78,21 +80,21 @@ class Kernels(Protocol):
         gain: Vector[F],
         bias: Vector[F],
         moving: Matrix[F],
-        factors: Vector[F],
+        inv_std: Vector[F],
         a: Matrix[F],
     ) -> None:
-        """Normalises z (B, n) in place; a = gain z + bias, and the factors of z, (n,) or (B,).
+        """Normalises z (B, n) in place; a = gain z + bias, and the inv_std of z, (n,) or (B,).
 
         Batch normalisation reads moving mean and variance (2, n), or in training updates them.
         """
 
-    def normalization_error(
+    def normalization_backward(
         self,
         normalization: int,
         training: bool,
         z: Matrix[F],
         gain: Vector[F],
-        factors: Vector[F],
+        inv_std: Vector[F],
         dLda: Matrix[F],
         dLdBias: Vector[F],
         dLdGain: Vector[F],
@@ -100,19 +102,19 @@ class Kernels(Protocol):
     ) -> None:
         """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
 
-    def take_sample(self, given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+    def try_copy_sample(self, given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
         """Copies numbers (n,), which need not be contiguous, to a sample (1, n) if they fit; whether they do.
 
         They fit if there are n of them, all finite and within the limits.
         """
         ...
 
-    def ascend(
+    def layer_forward(
         self, activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
     ) -> None:
         """a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
 
-    def descend(
+    def hidden_layer_backward(
         self,
         activation: int,
         dLda_next: Matrix[F],
@@ -124,9 +126,9 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """dLdh, dLda and dLdW of a layer below another: `backpropagate`, `slope_product` and `outer`."""
+        """dLdh, dLda and dLdW of a layer below another: `backpropagate`, `activation_backward`, `outer`."""
 
-    def descend_from_targets(
+    def output_layer_backward(
         self,
         loss: int,
         activation: int,
@@ -138,9 +140,9 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """dLdy, dLda and dLdW of the output layer: `output_error` and `outer`."""
+        """dLdy, dLda and dLdW of the output layer: `output_delta` and `outer`."""
 
-    def drop(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+    def apply_dropout(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
         """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
 
     def forward(
@@ -196,7 +198,7 @@ class Kernels(Protocol):
         batch_size: int,
         rule: int,
         coefficients: Matrix[F],
-        segments: Segments,
+        segments: Ranges,
         penalties: Matrix[F],
         a: Vector[F],
         h: Vector[F],

@@ -7,7 +7,7 @@ normalisation. No gradient is taken by these: a vector of gradients ends where t
 
 Activations and error signals of `B` samples lie in vectors of `B * units` numbers: the block of a layer
 starts at `B * row[UNITS]` and is a C-ordered `(B, n)` matrix. In `a` and `dLda` follow, for each normalised
-layer, `(B + 1) * (n + 1)` numbers: z `(B, n)` in `a` or dLdz in `dLda`, then in `a` the factors, `n` or `B`,
+layer, `(B + 1) * (n + 1)` numbers: z `(B, n)` in `a` or dLdz in `dLda`, then in `a` the inv_std, `n` or `B`,
 that z was multiplied by; and at the end as many numbers as there are moving means and variances.
 """
 
@@ -29,7 +29,7 @@ from typednn_kernels.normalizations import BATCH, NONE
     UNITS,
     NORMALIZATION,
     GAINS,
-    MOVING,
+    RUNNING,
     NORMALIZED,
     DROPOUT,
     FROZEN,
@@ -82,7 +82,7 @@ def layout_of(
     layout[0, [BIASES, GAINS]] = 0
     for row in layout:
         if row[NORMALIZATION] == BATCH:
-            row[MOVING] = parameters
+            row[RUNNING] = parameters
             parameters += 2 * row[LENGTH]
     return layout
 
@@ -137,9 +137,9 @@ def gains(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
     return vector[start : start + gain_count(layout, k)]
 
 
-def moving(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:
+def running_moments(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:
     """Moving mean and variance of layer k: `(2, n)`, or `(2, 0)` if it has none."""
-    start, n = int(layout[k, MOVING]), int(layout[k, LENGTH]) if layout[k, NORMALIZATION] == BATCH else 0
+    start, n = int(layout[k, RUNNING]), int(layout[k, LENGTH]) if layout[k, NORMALIZATION] == BATCH else 0
     return vector[start : start + 2 * n].reshape(2, n)
 
 
@@ -157,8 +157,8 @@ def normalized(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Ma
     return workspace[start : start + samples * n].reshape(samples, n)
 
 
-def factors(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
-    """The factors of layer k in `a`: `(n,)` of units, or `(B,)` of samples."""
+def inv_std(workspace: Vector[F], layout: Layout, k: int, samples: int) -> Vector[F]:
+    """The inv_std of layer k in `a`: `(n,)` of units, or `(B,)` of samples."""
     n, code = int(layout[k, LENGTH]), int(layout[k, NORMALIZATION])
     start = _start_of_normalized(layout, k, samples) + samples * n
     return workspace[start : start + (0 if code == NONE else n if code == BATCH else samples)]

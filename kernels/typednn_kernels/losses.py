@@ -52,7 +52,7 @@ class Loss(NamedTuple):
 
     name: LossName | CustomLoss
     value: Callable[[Values, Values], Values]
-    slope: Callable[[Values, Values], Values]
+    derivative: Callable[[Values, Values], Values]
     over_outputs: Literal["mean", "sum"]
     canonical: OutputActivationName | None
     stable_value: Callable[[Values, Values], Values]
@@ -71,7 +71,7 @@ def _squared_error(y: Values, t: Values) -> Values:
     return (y - t) * (y - t)
 
 
-def _squared_error_slope(y: Values, t: Values) -> Values:
+def _squared_error_derivative(y: Values, t: Values) -> Values:
     return 2 * (y - t)
 
 
@@ -80,7 +80,7 @@ def _binary_cross_entropy(y: Values, t: Values) -> Values:
     return -(t * log(p) + (1 - t) * log(1 - p))
 
 
-def _binary_cross_entropy_slope(y: Values, t: Values) -> Values:
+def _binary_cross_entropy_derivative(y: Values, t: Values) -> Values:
     p = minimum(maximum(y, EPSILON), 1 - EPSILON)
     return where(p == y, (p - t) / (p * (1 - p)), y * 0)
 
@@ -93,7 +93,7 @@ def _cross_entropy(y: Values, t: Values) -> Values:
     return -t * log(minimum(maximum(y, EPSILON), 1 - EPSILON))
 
 
-def _cross_entropy_slope(y: Values, t: Values) -> Values:
+def _cross_entropy_derivative(y: Values, t: Values) -> Values:
     p = minimum(maximum(y, EPSILON), 1 - EPSILON)
     return where(p == y, -t / p, y * 0)
 
@@ -106,7 +106,7 @@ def _absolute_error(y: Values, t: Values) -> Values:
     return abs(y - t)
 
 
-def _absolute_error_slope(y: Values, t: Values) -> Values:
+def _absolute_error_derivative(y: Values, t: Values) -> Values:
     return sign(y - t)
 
 
@@ -116,7 +116,7 @@ def _huber(y: Values, t: Values) -> Values:
     return near * (d - near * 0.5)
 
 
-def _huber_slope(y: Values, t: Values) -> Values:
+def _huber_derivative(y: Values, t: Values) -> Values:
     return maximum(minimum(y - t, 1), -1)
 
 
@@ -132,7 +132,7 @@ def _log_cosh(y: Values, t: Values) -> Values:
     return log1p(where(near, minus * minus / (2 * e), e * e)) + where(near, 0, d - LOG_2)
 
 
-def _log_cosh_slope(y: Values, t: Values) -> Values:
+def _log_cosh_derivative(y: Values, t: Values) -> Values:
     return tanh(y - t)
 
 
@@ -140,7 +140,7 @@ def _poisson(y: Values, t: Values) -> Values:
     return y - t * log(maximum(y, EPSILON))
 
 
-def _poisson_slope(y: Values, t: Values) -> Values:
+def _poisson_derivative(y: Values, t: Values) -> Values:
     return where(y < EPSILON, 1, 1 - t / y)
 
 
@@ -152,7 +152,7 @@ def _hinge(y: Values, t: Values) -> Values:
     return maximum(1 - where(t == 0, -1, t) * y, 0)
 
 
-def _hinge_slope(y: Values, t: Values) -> Values:
+def _hinge_derivative(y: Values, t: Values) -> Values:
     side = where(t == 0, -1, t)
     return where(side * y < 1, -side, unless_nan(y, 0))
 
@@ -176,18 +176,18 @@ def _focal(y: Values, t: Values) -> Values:
     return miss * miss * entropy
 
 
-def _focal_slope(y: Values, t: Values) -> Values:
+def _focal_derivative(y: Values, t: Values) -> Values:
     p = minimum(maximum(y, EPSILON), 1 - EPSILON)
     miss, entropy = _focal_parts(p, t)
-    slope = miss * (2 * (1 - 2 * t) * entropy + miss * ((p - t) / (p * (1 - p))))
-    return where(p == y, slope, y * 0)
+    derivative = miss * (2 * (1 - 2 * t) * entropy + miss * ((p - t) / (p * (1 - p))))
+    return where(p == y, derivative, y * 0)
 
 
 LOSSES: list[Loss] = [
     Loss(
         "MSE",
         _squared_error,
-        _squared_error_slope,
+        _squared_error_derivative,
         "mean",
         None,
         _squared_error,
@@ -199,7 +199,7 @@ LOSSES: list[Loss] = [
     Loss(
         "bincrossentropy",
         _binary_cross_entropy,
-        _binary_cross_entropy_slope,
+        _binary_cross_entropy_derivative,
         "mean",
         "sigmoid",
         _binary_cross_entropy_of_logits,
@@ -211,7 +211,7 @@ LOSSES: list[Loss] = [
     Loss(
         "crossentropy",
         _cross_entropy,
-        _cross_entropy_slope,
+        _cross_entropy_derivative,
         "sum",
         "softmax",
         _cross_entropy_of_log_probabilities,
@@ -223,7 +223,7 @@ LOSSES: list[Loss] = [
     Loss(
         "mae",
         _absolute_error,
-        _absolute_error_slope,
+        _absolute_error_derivative,
         "mean",
         None,
         _absolute_error,
@@ -235,7 +235,7 @@ LOSSES: list[Loss] = [
     Loss(
         "huber",
         _huber,
-        _huber_slope,
+        _huber_derivative,
         "mean",
         None,
         _huber,
@@ -247,7 +247,7 @@ LOSSES: list[Loss] = [
     Loss(
         "log_cosh",
         _log_cosh,
-        _log_cosh_slope,
+        _log_cosh_derivative,
         "mean",
         None,
         _log_cosh,
@@ -259,7 +259,7 @@ LOSSES: list[Loss] = [
     Loss(
         "poisson",
         _poisson,
-        _poisson_slope,
+        _poisson_derivative,
         "mean",
         "exponential",
         _poisson_of_logarithms,
@@ -271,7 +271,7 @@ LOSSES: list[Loss] = [
     Loss(
         "hinge",
         _hinge,
-        _hinge_slope,
+        _hinge_derivative,
         "mean",
         None,
         _hinge,
@@ -283,7 +283,7 @@ LOSSES: list[Loss] = [
     Loss(
         "kl_divergence",
         _kl_divergence,
-        _cross_entropy_slope,
+        _cross_entropy_derivative,
         "sum",
         "softmax",
         _kl_divergence_of_log_probabilities,
@@ -295,7 +295,7 @@ LOSSES: list[Loss] = [
     Loss(
         "focal",
         _focal,
-        _focal_slope,
+        _focal_derivative,
         "mean",
         None,
         _focal,

@@ -49,7 +49,7 @@ def mean_of(first: Values, deviation: Values) -> Values:
     return first + deviation
 
 
-def factor(variance: Values) -> Values:
+def inverse_std(variance: Values) -> Values:
     """What differences from the mean are multiplied by."""
     return 1 / sqrt(variance + EPSILON)
 
@@ -59,12 +59,12 @@ def scaled_and_shifted(z: Values, gain: Values, bias: Values) -> Values:
     return z * gain + bias
 
 
-def moved(average: Values, value: Values) -> Values:
+def updated_running(average: Values, value: Values) -> Values:
     """A moving average after one more value."""
     return average * MOMENTUM + value * (1 - MOMENTUM)
 
 
-def slope_by_z(g: Values, z: Values, mean: Values, mean_product: Values, factor: Values) -> Values:
+def derivative_of_z(g: Values, z: Values, mean: Values, mean_product: Values, factor: Values) -> Values:
     """dLdz from g, the loss by the normalised z, from its mean, and from the mean of g * z.
 
     Mean and variance depend on z, too: what of g is constant, or goes along with z, changes nothing.

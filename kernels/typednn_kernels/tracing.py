@@ -48,12 +48,12 @@ class Step:
     operands: tuple[Operand, ...]
 
 
-class RecordingError(Exception):
+class TracingError(Exception):
     """Something in a formula that is no word for formulas."""
 
 
 @dataclass(frozen=True)
-class Recording:
+class TracedFormula:
     """A formula that was recorded, and can be called as it could."""
 
     arity: int
@@ -61,24 +61,24 @@ class Recording:
     result: Place
 
     @classmethod
-    def of(cls, formula: Callable[..., object], arity: int) -> Recording:
+    def of(cls, formula: Callable[..., object], arity: int) -> TracedFormula:
         """Records a formula of so many arguments.
 
         Raises:
-            RecordingError: it does something else than compute with them; says what.
+            TracingError: it does something else than compute with them; says what.
         """
         steps: list[Step] = []
-        arguments = [Recorded(steps, Place(index), arity) for index in range(arity)]
+        arguments = [Tracer(steps, Place(index), arity) for index in range(arity)]
         try:
             result = formula(*arguments)
-        except RecordingError:
+        except TracingError:
             raise
         except Exception as error:
-            raise RecordingError(f"{error}; {ADVICE}") from error
-        if not isinstance(result, Recorded):
+            raise TracingError(f"{error}; {ADVICE}") from error
+        if not isinstance(result, Tracer):
             result = arguments[0].replaced_by(operand_of(result))
         if result.is_condition:
-            raise RecordingError("it returns a comparison; where(condition, x, y) makes numbers of it")
+            raise TracingError("it returns a comparison; where(condition, x, y) makes numbers of it")
         return cls(arity, tuple(steps), result.place)
 
     def __call__(self, *arguments: Values) -> Values:
@@ -98,7 +98,7 @@ class Recording:
         return hashlib.sha256(repr((self.arity, self.steps, self.result)).encode()).hexdigest()[:16]
 
 
-class Recorded(NDArrayOperatorsMixin):
+class Tracer(NDArrayOperatorsMixin):
     """An argument of a formula that is being recorded, or an intermediate result."""
 
     def __init__(self, steps: list[Step], place: Place, arity: int, *, is_condition: bool = False) -> None:
@@ -107,17 +107,17 @@ class Recorded(NDArrayOperatorsMixin):
         self.arity: int = arity
         self.is_condition: bool = is_condition
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **settings: object) -> Recorded:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **settings: object) -> Tracer:
         """Records an operator or function."""
         name = ufunc.__name__
         if name == "power":
-            raise RecordingError(f"powers are written as products: a * a; {ADVICE}")
+            raise TracingError(f"powers are written as products: a * a; {ADVICE}")
         if name not in OPERATIONS or method != "__call__":
-            raise RecordingError(f"{name} is no word for formulas; {ADVICE}")
+            raise TracingError(f"{name} is no word for formulas; {ADVICE}")
         if settings:
-            raise RecordingError("a formula makes new values: x = x + 1 instead of x += 1, and no out=")
-        if any(isinstance(each, Recorded) and each.is_condition for each in inputs):
-            raise RecordingError(f"{name} of a comparison; where(condition, x, y) makes numbers of it")
+            raise TracingError("a formula makes new values: x = x + 1 instead of x += 1, and no out=")
+        if any(isinstance(each, Tracer) and each.is_condition for each in inputs):
+            raise TracingError(f"{name} of a comparison; where(condition, x, y) makes numbers of it")
         return self._record(name, inputs)
 
     def __array_function__(
@@ -126,45 +126,45 @@ class Recorded(NDArrayOperatorsMixin):
         _types: object,
         inputs: Sequence[object],
         _settings: object,
-    ) -> Recorded:
+    ) -> Tracer:
         """Records `np.where`."""
         if function is not np.where or len(inputs) != 3:
-            raise RecordingError(f"{function.__name__} is no word for formulas; {ADVICE}")
+            raise TracingError(f"{function.__name__} is no word for formulas; {ADVICE}")
         condition, x, y = inputs
-        if not isinstance(condition, Recorded) or not condition.is_condition:
-            raise RecordingError("the condition of where(condition, x, y) must be a comparison of arguments")
-        if not isinstance(x, Recorded) and not isinstance(y, Recorded):
+        if not isinstance(condition, Tracer) or not condition.is_condition:
+            raise TracingError("the condition of where(condition, x, y) must be a comparison of arguments")
+        if not isinstance(x, Tracer) and not isinstance(y, Tracer):
             compared = self.steps[condition.place.index - self.arity].operands
             place = next(each for each in compared if isinstance(each, Place))
-            x = Recorded(self.steps, place, self.arity).replaced_by(operand_of(x))
+            x = Tracer(self.steps, place, self.arity).replaced_by(operand_of(x))
         return self._record("where", (condition, x, y))
 
-    def replaced_by(self, number: Operand) -> Recorded:
+    def replaced_by(self, number: Operand) -> Tracer:
         """A number in the dtype of this value, which is limited to it; NaN where this is NaN."""
         limited = self._record("maximum", (self, number))
         return self._record("minimum", (limited, number))
 
     def __bool__(self) -> bool:
         """Refuses `if`, `and`, `max` and the like: the formula is recorded once, for every value."""
-        raise RecordingError(
+        raise TracingError(
             "it asks whether a value is true, as if, and, or, min and max do; "
             "where, maximum and minimum choose"
         )
 
-    def _record(self, name: str, inputs: Sequence[object]) -> Recorded:
+    def _record(self, name: str, inputs: Sequence[object]) -> Tracer:
         self.steps.append(Step(name, tuple(map(operand_of, inputs))))
         place = Place(self.arity + len(self.steps) - 1)
         comparison = name.startswith(("less", "greater", "equal"))
-        return Recorded(self.steps, place, self.arity, is_condition=comparison)
+        return Tracer(self.steps, place, self.arity, is_condition=comparison)
 
 
 def operand_of(value: object) -> Operand:
     """A recorded value, or a number as Python has it: it takes the dtype of the arrays that it meets."""
-    if isinstance(value, Recorded | Place):
+    if isinstance(value, Tracer | Place):
         return value if isinstance(value, Place) else value.place
     if isinstance(value, SupportsFloat) and not hasattr(value, "__len__"):
         return float(value)
-    raise RecordingError(f"{type(value).__name__} is neither an argument nor a number; {ADVICE}")
+    raise TracingError(f"{type(value).__name__} is neither an argument nor a number; {ADVICE}")
 
 
 def function_named(name: str) -> Callable[..., Values]:

@@ -126,11 +126,11 @@ def jacobian(name: str, a: Numbers) -> Numbers:
             if name == "softmax":
                 J[i, j] = y[i] * ((1 if i == j else 0) - y[j])
             elif i == j:
-                J[i, j] = slope(name, a[i])
+                J[i, j] = derivative(name, a[i])
     return J
 
 
-def slope(name: str, a: Number) -> Number:
+def derivative(name: str, a: Number) -> Number:
     """dy/da of an activation without coupling; that of relu at 0 is 0."""
     if name == "none":
         return Number(1)
@@ -148,13 +148,13 @@ def slope(name: str, a: Number) -> Number:
         return Number(normal_distribution(a) + a * np.exp(-a * a / 2) / np.sqrt(4 * np.arccos(Number(0))))
     s = 1 / (1 + np.exp(-a)) if a > 0 else np.exp(a) / (np.exp(a) + 1)
     if name == "silu":
-        return Number(s + a * slope("sigmoid", a))
+        return Number(s + a * derivative("sigmoid", a))
     if name == "softplus":
         return Number(s)
     if name == "softsign":
         return Number(1 / (1 + abs(a)) ** 2)
     if name == "mish":
-        return Number(np.tanh(softplus(a)) + a * slope("tanh", softplus(a)) * s)
+        return Number(np.tanh(softplus(a)) + a * derivative("tanh", softplus(a)) * s)
     if name == "hard_sigmoid":
         return Number(1) / 6 if abs(a) < 3 else Number(0)
     if name == "hard_tanh":
@@ -228,7 +228,7 @@ def missed(p: Number, t: Number) -> Number:
     return t * (1 - p) + (1 - t) * p
 
 
-def sample_loss_slope(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64) -> Numbers:
+def sample_loss_derivative(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64) -> Numbers:
     """The slope of the loss by the outputs."""
     n = len(y)
     low, high = clip_limits(dtype)
@@ -257,19 +257,19 @@ def sample_loss_slope(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64
     return g
 
 
-def magnitude_of_slope(name: str, y: Numbers, t: Numbers) -> Numbers:
+def magnitude_of_derivative(name: str, y: Numbers, t: Numbers) -> Numbers:
     """Of the terms of `sample_loss_slope` where they cancel; otherwise of itself."""
     if name == "poisson":
         return exact((1 + t / np.maximum(y, Number(1e-7))) / len(y))
     if name == "focal":
         p, certain = np.clip(y, Number(1e-7), 1 - Number(1e-7)), exact([0, 1])
         parts = [
-            abs(sample_loss_slope(name, p[i : i + 1], certain[k : k + 1]))
+            abs(sample_loss_derivative(name, p[i : i + 1], certain[k : k + 1]))
             for i in range(len(y))
             for k in (0, 1)
         ]
         return exact(4 * exact(parts).reshape(len(y), 2).max(axis=1) / len(y))
-    return exact(abs(sample_loss_slope(name, y, t)))
+    return exact(abs(sample_loss_derivative(name, y, t)))
 
 
 def sample_loss_of_logits(name: str, a: Numbers, t: Numbers) -> Number:
@@ -416,7 +416,7 @@ class Net:
             jacobians[k] = np.array([jacobian(self.activations[k], a[k][s]) for s in range(B)])
             if k == last:
                 dLdh[k] = exact(
-                    [sample_loss_slope(self.loss, h[k][s], targets[s], self.dtype) / B for s in range(B)]
+                    [sample_loss_derivative(self.loss, h[k][s], targets[s], self.dtype) / B for s in range(B)]
                 )
             else:
                 dLdh[k] = backpropagate(dLda[k + 1], self.weights[k])

@@ -63,7 +63,7 @@ def swish(a: Values) -> Values:
     return a / (1 + exp(-a))
 
 
-def swish_slope(a: Values, y: Values) -> Values:
+def swish_derivative(a: Values, y: Values) -> Values:
     s = 1 / (1 + exp(-a))
     return s + a * (s * (1 - s))
 
@@ -76,14 +76,14 @@ def logarithmic(y: Values, t: Values) -> Values:
     return -t * log(y) - (1 - t) * log(1 - y)
 
 
-def logarithmic_slope(y: Values, t: Values) -> Values:
+def logarithmic_derivative(y: Values, t: Values) -> Values:
     return (y - t) / (y * (1 - y))
 
 
 def network_of_our_own(dtype: Dtype) -> Network[Any]:
-    mine = register_activation("swish of mine", swish, swish_slope)
+    mine = register_activation("swish of mine", swish, swish_derivative)
     bent = register_activation("bent", lambda a: where(a > 0, a, 0.3 * a), lambda a, y: where(a > 0, 1, 0.3))
-    loss = register_loss("logarithmic", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
+    loss = register_loss("logarithmic", logarithmic, logarithmic_derivative, outputs=(0, 1), targets=(0, 1))
     layers = [InputLayer(3), HiddenLayer(5, mine), HiddenLayer(70, bent), OutputLayer(2, "sigmoid", loss)]
     return Network(layers, dtype, 0)
 
@@ -168,7 +168,7 @@ def test_both_paths_train_alike_with_dropout(dtype: Dtype) -> None:
 @pytest.mark.usefixtures("path")
 def test_an_activation_of_ones_own_trains_as_the_librarys(batch_size: int, dtype: Dtype) -> None:
     x, y = data(dtype)
-    mine = register_activation("mine", swish, swish_slope)
+    mine = register_activation("mine", swish, swish_derivative)
     tanh_of_mine = register_activation("tanh of mine", tanh, lambda a, y: (1 - y) * (1 + y))
     layers = [
         InputLayer(3),
@@ -244,23 +244,23 @@ def test_a_pickle_where_codes_differ() -> None:
     with pytest.raises(NotReadyError, match=r"call register_activation\('swish of mine', \.\.\.\) first"):
         pickle.loads(stored)
     register_activation("bent", lambda a: where(a > 0, a, 0.3 * a), lambda a, y: where(a > 0, 1, 0.3))
-    register_activation("swish of mine", swish, swish_slope)
+    register_activation("swish of mine", swish, swish_derivative)
     other = pickle.loads(stored)
     with pytest.raises(NotReadyError, match=r"call register_loss\('logarithmic', \.\.\.\) first"):
         other.loss(x, y)
     with pytest.raises(NotReadyError, match=r"call register_loss\('logarithmic', \.\.\.\) first"):
         other.fit(x, y)
-    register_loss("another", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
-    register_loss("logarithmic", logarithmic, logarithmic_slope, outputs=(0, 1), targets=(0, 1))
+    register_loss("another", logarithmic, logarithmic_derivative, outputs=(0, 1), targets=(0, 1))
+    register_loss("logarithmic", logarithmic, logarithmic_derivative, outputs=(0, 1), targets=(0, 1))
 
     assert other.loss(x, y) == expected
 
 
 def test_the_same_again_is_the_same() -> None:
-    first = register_activation("mine", swish, swish_slope)
+    first = register_activation("mine", swish, swish_derivative)
     count = len(activations.ACTIVATIONS)
 
-    assert register_activation("mine", swish, swish_slope) == first == "mine"
+    assert register_activation("mine", swish, swish_derivative) == first == "mine"
     assert len(activations.ACTIVATIONS) == count
 
 
@@ -315,9 +315,9 @@ MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
         SettingError,
         "the library's own",
     ),
-    "no name": (lambda: register_activation(" ", swish, swish_slope), SettingError, "printable text"),
+    "no name": (lambda: register_activation(" ", swish, swish_derivative), SettingError, "printable text"),
     "empty range": (
-        lambda: register_loss("bad", logarithmic, logarithmic_slope, targets=(1, 0)),
+        lambda: register_loss("bad", logarithmic, logarithmic_derivative, targets=(1, 0)),
         SettingError,
         r"targets must be a range \(lowest, highest\), not \(1, 0\)",
     ),
@@ -336,7 +336,7 @@ def test_mistakes(mistake: str) -> None:
 
 
 def test_unknown_names_are_refused_with_those_that_were_registered() -> None:
-    register_activation("mine", swish, swish_slope)
+    register_activation("mine", swish, swish_derivative)
     name: Any = "mime"
 
     with pytest.raises(UnknownNameError, match="did you mean 'mine'"):

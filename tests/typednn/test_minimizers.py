@@ -24,7 +24,7 @@ from typednn import (
     minimize,
     names,
 )
-from typednn.minimizers import SLOPE_METHODS, Objective
+from typednn.minimizers import GRADIENT_METHODS, Objective
 
 pytest.importorskip("scipy.optimize")
 both_paths = pytest.mark.usefixtures("path")
@@ -196,7 +196,7 @@ def test_no_finite_loss() -> None:
     assert network.parameters.tobytes() == before
 
 
-@pytest.mark.parametrize("method", SLOPE_METHODS)
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
 def test_methods_with_slopes_are_given_them(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences would cost an evaluation for each parameter and step."""
     network = network_of(CASE)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
-from typednn_kernels.thread_limit import THREADS, cores
+from typednn_kernels.thread_limit import THREADS, available_cores
 
 import typednn
 from tests.conftest import compiling_only
@@ -77,9 +77,9 @@ def test_no_jobs() -> None:
 
 
 def test_jobs_share_the_cores() -> None:
-    with use_threads(cores()):
-        assert in_parallel([threads] * 2, 2) == [max(1, cores() // 2)] * 2
-        assert threads() == cores()
+    with use_threads(available_cores()):
+        assert in_parallel([threads] * 2, 2) == [max(1, available_cores() // 2)] * 2
+        assert threads() == available_cores()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -162,7 +162,7 @@ def test_the_choice_ends_with_its_block() -> None:
 
 def test_never_more_threads_than_cores() -> None:
     with use_threads(10**6):
-        assert threads() == cores()
+        assert threads() == available_cores()
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", None])

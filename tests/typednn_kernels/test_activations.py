@@ -48,10 +48,10 @@ def values(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
         return row.value(a)
 
 
-def slopes(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
-    assert row.slope is not None
+def derivatives(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
+    assert row.derivative is not None
     with np.errstate(all="ignore"):
-        return np.full_like(a, row.slope(a, values(row, a)))
+        return np.full_like(a, row.derivative(a, values(row, a)))
 
 
 @by_dtype
@@ -69,12 +69,12 @@ def test_value(row: Activation, dtype: Any) -> None:
 
 @by_dtype
 @by_name
-def test_slope(row: Activation, dtype: Any) -> None:
+def test_derivative(row: Activation, dtype: Any) -> None:
     a: NDArray[Any] = GRID.astype(dtype)
 
     with np.errstate(over="ignore"):
-        reference = loops.exact([loops.slope(row.name, each) for each in loops.exact(a)])
-    computed = slopes(row, a)
+        reference = loops.exact([loops.derivative(row.name, each) for each in loops.exact(a)])
+    computed = derivatives(row, a)
 
     assert computed.dtype == dtype
     # 1 - y^2 and y (1 - y) keep eps where they saturate
@@ -85,7 +85,7 @@ def test_slope(row: Activation, dtype: Any) -> None:
 def test_slope_is_that_of_the_value(row: Activation) -> None:
     for a in {-2.5, -0.75, 0.3, 1.0, 4.0}.difference(KINKS.get(row.name, ())):
         reference = differences.gradient(lambda v: float(values(row, v)[0]), np.array([a]))
-        np.testing.assert_allclose(slopes(row, np.array([a])), reference, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(derivatives(row, np.array([a])), reference, rtol=1e-8, atol=1e-9)
 
 
 @by_name
@@ -121,11 +121,11 @@ def test_range_is_kept_and_reached(row: Activation) -> None:
         ("exponential", 0.0, 1.0, 1.0),
     ],
 )
-def test_numbers_everybody_knows(name: str, a: float, y: float, slope: float) -> None:
+def test_numbers_everybody_knows(name: str, a: float, y: float, derivative: float) -> None:
     row, at = next(row for row in ACTIVATIONS if row.name == name), np.array([a])
 
     np.testing.assert_allclose(values(row, at), [y], rtol=1e-15)
-    np.testing.assert_allclose(slopes(row, at), [slope], rtol=1e-15)
+    np.testing.assert_allclose(derivatives(row, at), [derivative], rtol=1e-15)
 
 
 @by_name
@@ -133,7 +133,9 @@ def test_nan_is_not_hidden(row: Activation) -> None:
     a = np.array([np.nan])
 
     assert np.isnan(values(row, a)).all()
-    assert row.name == "none" or np.isnan(slopes(row, a)).all()  # the slope of the identity is 1 everywhere
+    assert (
+        row.name == "none" or np.isnan(derivatives(row, a)).all()
+    )  # the slope of the identity is 1 everywhere
 
 
 def test_names_are_those_of_the_types() -> None:
@@ -152,4 +154,4 @@ def test_codes_are_places_in_the_table() -> None:
 @pytest.mark.parametrize("row", ACTIVATIONS[:BUILT_IN], ids=lambda row: row.name)
 def test_every_row_is_described(row: Activation) -> None:
     assert row.description
-    assert (row.value is None) == (row.slope is None)
+    assert (row.value is None) == (row.derivative is None)

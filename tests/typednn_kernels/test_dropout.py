@@ -30,7 +30,7 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda
 def kept(kernels: Any, key: int, layer: int = 1, rate: float = 0.5, n: int = N) -> NDArray[np.bool]:
     """Which of n numbers a path keeps."""
     h = np.ones((1, n), np.float32)
-    kernels.drop(key, layer, dropout.threshold(rate), h)
+    kernels.apply_dropout(key, layer, dropout.threshold(rate), h)
     keeping: NDArray[np.bool] = h[0] != 0
     return keeping
 
@@ -71,8 +71,8 @@ def test_both_paths_drop_the_same_to_the_bit(key: int, rate: float, dtype: Any) 
     for layer, shape in product((1, 7), ((1, 1), (1, 3), (5, 13), (64, 129))):
         h = np.random.default_rng(0).normal(size=shape).astype(dtype)
         reference, computed = h.copy(), h.copy()
-        kernels_of("numpy").drop(key, layer, dropout.threshold(rate), reference)
-        kernels_of("numba").drop(key, layer, dropout.threshold(rate), computed)
+        kernels_of("numpy").apply_dropout(key, layer, dropout.threshold(rate), reference)
+        kernels_of("numba").apply_dropout(key, layer, dropout.threshold(rate), computed)
         assert computed.tobytes() == reference.tobytes()
 
 
@@ -111,7 +111,7 @@ def test_what_is_kept_makes_up_for_the_rest(kernels: Any, dtype: Any) -> None:
     h = np.random.default_rng(0).normal(size=(40, 50)).astype(dtype)
     after = h.copy()
 
-    kernels.drop(3, 1, dropout.threshold(0.2), after)
+    kernels.apply_dropout(3, 1, dropout.threshold(0.2), after)
 
     keeping = after != 0
     rounding = 2**-31 + 4 * np.finfo(dtype).eps  # of the share, and of the numbers
@@ -121,7 +121,7 @@ def test_what_is_kept_makes_up_for_the_rest(kernels: Any, dtype: Any) -> None:
 
 def test_infinity_that_is_dropped_is_0(kernels: Any) -> None:
     h = np.full((1, 1000), np.inf)
-    kernels.drop(0, 1, dropout.threshold(0.5), h)
+    kernels.apply_dropout(0, 1, dropout.threshold(0.5), h)
     assert set(h.reshape(-1).tolist()) == {0.0, np.inf}
 
 
@@ -217,6 +217,6 @@ def test_predictions_change_no_moving_average(kernels: Any) -> None:
     net = Net(*NETWORKS[3], np.float64)
     parameters = net.parameters.copy()
 
-    kernels.forward(parameters, net.layout, dropout.PREDICTING, net.x, *net.work(23)[:2])
+    kernels.forward(parameters, net.layout, dropout.INFERENCE, net.x, *net.work(23)[:2])
 
     assert parameters.tobytes() == net.parameters.tobytes()

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
 
 from tests.conftest import PATHS, kernels_of
@@ -92,22 +92,22 @@ def test_activation_value(kernels: Any, name: str, drawn: tuple[NDArray[Any], ..
 @given(drawn=matrices(ANYTHING, 1))
 @example(drawn=(EXTREMES.astype(np.float32),))
 @example(drawn=(EXTREMES,))
-def test_activation_slope(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+def test_activation_derivative(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
     (a,) = drawn
-    y, slope = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
+    y, derivative = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
     kernels.activation_value(ACTIVATION_CODES[name], a, y)
 
-    reference = np.array([[loops.slope(name, each) for each in sample] for sample in loops.exact(a)])
-    kernels.activation_slope(ACTIVATION_CODES[name], a, y, slope)
+    reference = np.array([[loops.derivative(name, each) for each in sample] for sample in loops.exact(a)])
+    kernels.activation_derivative(ACTIVATION_CODES[name], a, y, derivative)
 
-    assert_agrees(slope, reference, 4, np.maximum(abs(reference), 1))
+    assert_agrees(derivative, reference, 4, np.maximum(abs(reference), 1))
 
 
-def test_softmax_has_no_elementwise_slope(kernels: Any) -> None:
+def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
     a = np.zeros((1, 2))
 
     with pytest.raises(ValueError, match="softmax has no elementwise slope"):
-        kernels.activation_slope(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
+        kernels.activation_derivative(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,14 +121,14 @@ def test_slope_product(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...])
     reference = loops.exact(
         [loops.jacobian_product(g, J) for g, J in zip(loops.exact(dLdy), jacobians, strict=True)]
     )
-    kernels.slope_product(ACTIVATION_CODES[name], a, y, dLdy, dLda)
+    kernels.activation_backward(ACTIVATION_CODES[name], a, y, dLdy, dLda)
 
     largest = abs(dLdy).max(axis=1, keepdims=True)  # with softmax <g, y> cancels against g
-    slopes = np.array([abs(J).max(axis=0) for J in jacobians])
+    derivatives = np.array([abs(J).max(axis=0) for J in jacobians])
     if name == "softmax":
         assert_agrees(dLda, reference, 64, largest)
     else:
-        assert_agrees(dLda, reference, 8, abs(dLdy) * np.maximum(slopes, 1))
+        assert_agrees(dLda, reference, 8, abs(dLdy) * np.maximum(derivatives, 1))
 
 
 @by_dtype
@@ -153,7 +153,7 @@ def test_nan_is_not_hidden(kernels: Any, name: str, dtype: Any) -> None:
     y, dLda = np.zeros((2, 2), dtype), np.zeros((2, 2), dtype)
 
     kernels.activation_value(ACTIVATION_CODES[name], a, y)
-    kernels.slope_product(ACTIVATION_CODES[name], a, y, dLdy, dLda)
+    kernels.activation_backward(ACTIVATION_CODES[name], a, y, dLdy, dLda)
 
     assert np.isnan(y[0, 1])
     assert name == "none" or np.isnan(dLda[0, 1])  # the slope of the identity is 1 everywhere
@@ -237,7 +237,7 @@ def test_take_sample(
     sample = np.full((samples, 3), 7, dtype)
 
     wanted = n == 3 and samples == 1 and all(np.isfinite(v) and limits[0] <= v <= limits[1] for v in numbers)
-    taken = kernels.take_sample(values, *limits, sample)
+    taken = kernels.try_copy_sample(values, *limits, sample)
 
     assert taken is wanted
     assert sample.tolist() == ([numbers] if wanted else [[7] * 3] * samples)
@@ -267,11 +267,13 @@ def test_layers_in_one_call(
 
     reference = case.trace
     for k in (1, 2):
-        kernels.ascend(codes[k], h[k - 1], case.weights[k - 1], case.biases[k - 1], a[k], h[k])
-    kernels.descend_from_targets(
+        kernels.layer_forward(codes[k], h[k - 1], case.weights[k - 1], case.biases[k - 1], a[k], h[k])
+    kernels.output_layer_backward(
         LOSS_CODES[loss], codes[2], a[2], h[2], frozen(case.t), h[1], dLdh[2], dLda[2], dLdW[1]
     )
-    kernels.descend(codes[1], dLda[2], case.weights[1], a[1], h[1], h[0], dLdh[1], dLda[1], dLdW[0])
+    kernels.hidden_layer_backward(
+        codes[1], dLda[2], case.weights[1], a[1], h[1], h[0], dLdh[1], dLda[1], dLdW[0]
+    )
 
     for k in (1, 2):
         assert_close(a[k], reference.a[k], 128, f"a of layer {k}")
@@ -320,26 +322,29 @@ def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObje
 
 @by_loss
 @given(drawn=st.data())
-def test_loss_slope(kernels: Any, loss: str, drawn: st.DataObject) -> None:
+def test_loss_derivative(kernels: Any, loss: str, drawn: st.DataObject) -> None:
     y, t = drawn.draw(matrices(PROBABILITIES, 2))
     dLdy = unwritten(y.shape, y.dtype)
 
     reference = loops.exact(
         [
-            loops.sample_loss_slope(loss, y1, t1, y.dtype) / len(y)
+            loops.sample_loss_derivative(loss, y1, t1, y.dtype) / len(y)
             for y1, t1 in zip(loops.exact(y), loops.exact(t), strict=True)
         ]
     )
-    kernels.loss_slope(LOSS_CODES[loss], y, frozen(t), dLdy)
+    kernels.loss_derivative(LOSS_CODES[loss], y, frozen(t), dLdy)
 
-    assert_agrees(dLdy, reference, 16, magnitudes_of_slopes(loss, y, t))
+    assert_agrees(dLdy, reference, 16, magnitudes_of_derivatives(loss, y, t))
 
 
-def magnitudes_of_slopes(loss: str, y: NDArray[Any], t: NDArray[Any]) -> NDArray[Any]:
+def magnitudes_of_derivatives(loss: str, y: NDArray[Any], t: NDArray[Any]) -> NDArray[Any]:
     """Of the terms of dLdy of a batch."""
     outputs, targets = loops.exact(y), loops.exact(t)
     return np.array(
-        [loops.magnitude_of_slope(loss, y1, t1) / len(y) for y1, t1 in zip(outputs, targets, strict=True)]
+        [
+            loops.magnitude_of_derivative(loss, y1, t1) / len(y)
+            for y1, t1 in zip(outputs, targets, strict=True)
+        ]
     )
 
 
@@ -352,15 +357,18 @@ def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataOb
     samples, terms = len(a), a.size if loss_table.MEAN_OVER_OUTPUTS[LOSS_CODES[loss]] else len(a)
     outputs, targets = loops.exact(y), loops.exact(t)
 
-    kernels.output_error(LOSS_CODES[loss], ACTIVATION_CODES[activation], a, y, frozen(t), dLdy, dLda)
+    kernels.output_delta(LOSS_CODES[loss], ACTIVATION_CODES[activation], a, y, frozen(t), dLdy, dLda)
 
-    slopes = loops.exact(
-        [loops.sample_loss_slope(loss, outputs[s], targets[s], a.dtype) / samples for s in range(samples)]
+    derivatives = loops.exact(
+        [
+            loops.sample_loss_derivative(loss, outputs[s], targets[s], a.dtype) / samples
+            for s in range(samples)
+        ]
     )
     if (activation, loss) in loops.STABLE_PAIRS:
         inside = (y > 1e-6) & (y < 1 - 1e-6)  # dLdy of saturated outputs is only shown: dLda does not need it
-        magnitude = magnitudes_of_slopes(loss, y, t)
-        assert_agrees(dLdy[inside], slopes[inside], 16, magnitude[inside], "dLdy")
+        magnitude = magnitudes_of_derivatives(loss, y, t)
+        assert_agrees(dLdy[inside], derivatives[inside], 16, magnitude[inside], "dLdy")
         logits = loops.exact(a)
         reference = [
             loops.sample_error_of_logits(loss, logits[s], targets[s]) / samples for s in range(samples)
@@ -369,13 +377,13 @@ def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataOb
         magnitude = spread * (1 + targets.sum(axis=1, keepdims=True)) * np.maximum(outputs, 1) / terms
         assert_agrees(dLda, loops.exact(reference), 16, magnitude, "dLda")
     else:
-        assert_agrees(dLdy, slopes, 16, magnitudes_of_slopes(loss, y, t), "dLdy")
-        computed_slopes = loops.exact(dLdy)
+        assert_agrees(dLdy, derivatives, 16, magnitudes_of_derivatives(loss, y, t), "dLdy")
+        computed_derivatives = loops.exact(dLdy)
         jacobians = [jacobian_of_outputs(activation, loops.exact(a)[s], outputs[s]) for s in range(samples)]
-        reference = [loops.jacobian_product(computed_slopes[s], jacobians[s]) for s in range(samples)]
-        magnitude = abs(computed_slopes).max(axis=1, keepdims=True)
+        reference = [loops.jacobian_product(computed_derivatives[s], jacobians[s]) for s in range(samples)]
+        magnitude = abs(computed_derivatives).max(axis=1, keepdims=True)
         if activation != "softmax":
-            magnitude = abs(computed_slopes) * np.maximum([J.max(axis=0) for J in jacobians], 1)
+            magnitude = abs(computed_derivatives) * np.maximum([J.max(axis=0) for J in jacobians], 1)
         assert_agrees(dLda, loops.exact(reference), 16, magnitude, "dLda")
 
 
@@ -436,11 +444,11 @@ def test_forward_and_backward(
     inputs, targets = frozen(case.x), frozen(case.t)
 
     reference = case.trace
-    kernels.forward(work.parameters, work.layout, PREDICTING, inputs, work.a, work.h)
+    kernels.forward(work.parameters, work.layout, INFERENCE, inputs, work.a, work.h)
     kernels.backward(
         work.parameters,
         work.layout,
-        PREDICTING,
+        INFERENCE,
         LOSS_CODES[loss],
         targets,
         work.a,
@@ -650,13 +658,13 @@ def results_of(
     for name, code in ACTIVATION_CODES.items():
         y = outputs[name]
         run.activation_value(code, a, result(f"{name} value", a.shape))
-        run.slope_product(code, a, y, g, result(f"{name} product", a.shape, abs(g).max()))
+        run.activation_backward(code, a, y, g, result(f"{name} product", a.shape, abs(g).max()))
         if name in ELEMENTWISE:
-            run.activation_slope(code, a, y, result(f"{name} slope", a.shape, 1))
+            run.activation_derivative(code, a, y, result(f"{name} slope", a.shape, 1))
         for loss, loss_code in LOSS_CODES.items():
             run.loss_value(loss_code, code, a, y, t, result(f"{name} {loss}", len(a), abs(a).max()))
             dLdy = result(f"{name} {loss} dLdy", a.shape)
             dLda = result(f"{name} {loss} dLda", a.shape, 0)
-            run.output_error(loss_code, code, a, y, t, dLdy, dLda)
+            run.output_delta(loss_code, code, a, y, t, dLdy, dLda)
             found[f"{name} {loss} dLda"] = dLda, abs(dLdy).max()
     return found

@@ -16,12 +16,12 @@ from typednn_kernels.layout import (
     UNITS,
     biases,
     block,
-    factors,
     gains,
+    inv_std,
     layout_of,
-    moving,
     normalized,
     parameter_count,
+    running_moments,
     unit_count,
     vector_size,
     weights,
@@ -51,12 +51,12 @@ def test_normalised_layers_by_hand() -> None:
     assert weights(vector, layout, 2).reshape(-1).tolist() == list(range(12, 18))
     assert gains(vector, layout, 2).tolist() == [20, 21]
     assert gains(vector, layout, 3).tolist() == []
-    assert moving(vector, layout, 1).tolist() == [[25, 26, 27], [28, 29, 30]]
-    assert moving(vector, layout, 2).shape == (2, 0)
+    assert running_moments(vector, layout, 1).tolist() == [[25, 26, 27], [28, 29, 30]]
+    assert running_moments(vector, layout, 2).shape == (2, 0)
     assert layout[:, DROPOUT].tolist() == [0, 7, 0, 0]
     seen = [block(a, layout, k, 4) for k in range(4)]
     seen += [normalized(a, layout, k, 4) for k in (1, 2)]
-    parts = [*seen, *(factors(a, layout, k, 4) for k in (1, 2))]
+    parts = [*seen, *(inv_std(a, layout, k, 4) for k in (1, 2))]
     assert [each.shape for each in parts[4:]] == [(4, 3), (4, 2), (3,), (4,)]
     places = np.concatenate([each.reshape(-1) for each in parts])
     assert len(set(places.tolist())) == len(places)

@@ -44,9 +44,9 @@ def value(row: Loss, y: NDArray[Any], t: NDArray[Any]) -> NDArray[Any]:
         return row.value(y, t)
 
 
-def slope(row: Loss, y: NDArray[Any], t: NDArray[Any]) -> NDArray[Any]:
+def derivative(row: Loss, y: NDArray[Any], t: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(all="ignore"):
-        return row.slope(y, t)
+        return row.derivative(y, t)
 
 
 @by_dtype
@@ -65,20 +65,21 @@ def test_value(row: Loss, dtype: Any) -> None:
 
 @by_dtype
 @by_row
-def test_slope(row: Loss, dtype: Any) -> None:
+def test_derivative(row: Loss, dtype: Any) -> None:
     y, t = pairs(dtype)
 
     reference = loops.exact(
         [
-            loops.sample_loss_slope(row.name, y1, t1, dtype)[0]
+            loops.sample_loss_derivative(row.name, y1, t1, dtype)[0]
             for y1, t1 in zip(columns(y), columns(t), strict=True)
         ]
     )
-    computed = slope(row, y, t)
+    computed = derivative(row, y, t)
 
     assert computed.dtype == dtype
     magnitude = [
-        loops.magnitude_of_slope(row.name, y1, t1)[0] for y1, t1 in zip(columns(y), columns(t), strict=True)
+        loops.magnitude_of_derivative(row.name, y1, t1)[0]
+        for y1, t1 in zip(columns(y), columns(t), strict=True)
     ]
     assert_agrees(computed, reference, 8, magnitude)
 
@@ -92,7 +93,9 @@ def test_slope_is_that_of_the_value(row: Loss) -> None:
                 lambda v, target=target: float(value(row, v, target)[0]),  # type: ignore[misc]
                 np.array([y]),
             )
-            np.testing.assert_allclose(slope(row, np.array([y]), target), reference, rtol=1e-8, atol=1e-8)
+            np.testing.assert_allclose(
+                derivative(row, np.array([y]), target), reference, rtol=1e-8, atol=1e-8
+            )
 
 
 @by_row
@@ -170,7 +173,7 @@ def test_binary_cross_entropy_of_logits(a: float, t: float, dtype: Any) -> None:
     ],
 )
 def test_slope_at_the_best_output_and_at_a_kink_is_0(name: str, y: float, t: float) -> None:
-    assert slope(BY_NAME[name], np.array([y]), np.array([t])).tolist() == [0.0]
+    assert derivative(BY_NAME[name], np.array([y]), np.array([t])).tolist() == [0.0]
 
 
 @by_dtype
@@ -179,7 +182,7 @@ def test_slope_at_the_best_output_and_at_a_kink_is_0(name: str, y: float, t: flo
 def test_slopes_of_distances_stay_finite(name: str, y: float, dtype: Any) -> None:
     outputs, targets = np.array([[y], [3]], dtype)
 
-    assert slope(BY_NAME[name], outputs, targets).tolist() == [np.sign(y)]
+    assert derivative(BY_NAME[name], outputs, targets).tolist() == [np.sign(y)]
     assert value(BY_NAME[name], outputs, targets).tolist() == [abs(outputs[0])]
 
 
@@ -222,7 +225,7 @@ def test_nan_is_not_hidden(row: Loss) -> None:
     y, t = np.array([np.nan]), np.array([0.5])
 
     assert np.isnan(value(row, y, t)).all()
-    assert np.isnan(slope(row, y, t)).all()
+    assert np.isnan(derivative(row, y, t)).all()
 
 
 def test_the_table() -> None:

@@ -33,7 +33,7 @@ class Case:
         self.moving_before = abs(rng.normal(1, 0.2, (2, n))).astype(z.dtype)
         self.moving = self.moving_before.copy() if name == "batch" else np.zeros((2, 0), z.dtype)
         self.z, self.a = z.copy(), np.full_like(z, np.nan)
-        self.factors = np.full(n if name == "batch" else samples, np.nan, z.dtype)
+        self.inv_std = np.full(n if name == "batch" else samples, np.nan, z.dtype)
         self.dLda = rng.normal(0, 1, z.shape).astype(z.dtype)
         self.dLdBias, self.dLdGain = np.full((2, n), np.nan, z.dtype)
         self.dLdz = np.full_like(z, np.nan)
@@ -42,14 +42,14 @@ class Case:
         """Forward and backward."""
         code = TABLE[self.name]
         kernels.normalize(
-            code, self.training, self.z, self.gain, self.bias, self.moving, self.factors, self.a
+            code, self.training, self.z, self.gain, self.bias, self.moving, self.inv_std, self.a
         )
-        kernels.normalization_error(
+        kernels.normalization_backward(
             code,
             self.training,
             self.z,
             self.gain,
-            self.factors,
+            self.inv_std,
             self.dLda,
             self.dLdBias,
             self.dLdGain,
@@ -86,7 +86,7 @@ def test_against_the_definition(
 
     magnitude = 1 + abs(exact(case.given)).max() * reference.factors.max()
     assert_agrees(case.z, reference.z, 8, magnitude, "z")
-    assert_agrees(case.factors, reference.factors, 16, what="the factors")
+    assert_agrees(case.inv_std, reference.factors, 16, what="the inv_std")
     assert_agrees(case.a, reference.a, 16, magnitude * 3, "a")
     if name == "batch":
         assert_agrees(case.moving, reference.moving, 8, 1 + abs(reference.moving).max(), "moving averages")

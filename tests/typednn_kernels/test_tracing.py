@@ -15,13 +15,13 @@ import pytest
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN
 from typednn_kernels.losses import BUILT_IN as BUILT_IN_LOSSES
 from typednn_kernels.losses import LOSSES
-from typednn_kernels.tracing import Recording, RecordingError
+from typednn_kernels.tracing import TracedFormula, TracingError
 
 FORMULAS: dict[str, tuple[Callable[..., Any], int]] = {
     **{f"{row.name} value": (row.value, 1) for row in ACTIVATIONS[:BUILT_IN] if row.value},
-    **{f"{row.name} slope": (row.slope, 2) for row in ACTIVATIONS[:BUILT_IN] if row.slope},
+    **{f"{row.name} slope": (row.derivative, 2) for row in ACTIVATIONS[:BUILT_IN] if row.derivative},
     **{f"{row.name} value": (row.value, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
-    **{f"{row.name} slope": (row.slope, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
+    **{f"{row.name} slope": (row.derivative, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
 }
 
 
@@ -33,7 +33,7 @@ def test_a_record_computes_what_the_formula_does(name: str, dtype: Any) -> None:
 
     with np.errstate(all="ignore"):
         reference = np.full_like(arguments[0], formula(*arguments))
-        computed: Any = Recording.of(formula, arity)(*arguments)
+        computed: Any = TracedFormula.of(formula, arity)(*arguments)
 
     assert computed.dtype == dtype
     np.testing.assert_array_equal(computed, reference)
@@ -45,9 +45,9 @@ def test_equal_records_are_equal_formulas() -> None:
     def doubled(a: Any) -> Any:
         return factor * a
 
-    first, same, other = (Recording.of(each, 1) for each in (doubled, lambda a: 2 * a, lambda a: a * 2))
+    first, same, other = (TracedFormula.of(each, 1) for each in (doubled, lambda a: 2 * a, lambda a: a * 2))
     factor = 3.0
-    changed = Recording.of(doubled, 1)
+    changed = TracedFormula.of(doubled, 1)
 
     assert first == same
     assert first.digest == same.digest
@@ -56,9 +56,9 @@ def test_equal_records_are_equal_formulas() -> None:
 
 
 def test_numbers_take_the_dtype_of_the_arrays() -> None:
-    scaled = Recording.of(lambda a: np.float64(0.5) * a, 1)
-    chosen = Recording.of(lambda a: np.where(a > 0, 1, 0.25), 1)
-    constant = Recording.of(lambda a, y: 1, 2)
+    scaled = TracedFormula.of(lambda a: np.float64(0.5) * a, 1)
+    chosen = TracedFormula.of(lambda a: np.where(a > 0, 1, 0.25), 1)
+    constant = TracedFormula.of(lambda a, y: 1, 2)
     a = np.array([-2, 0, 3], np.float32)
 
     for record, expected in ((scaled, [-1, 0, 1.5]), (chosen, [0.25, 0.25, 1])):
@@ -92,5 +92,5 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
 def test_what_is_refused(name: str) -> None:
     formula, message = REFUSED[name]
 
-    with pytest.raises(RecordingError, match=message):
-        Recording.of(formula, 1)
+    with pytest.raises(TracingError, match=message):
+        TracedFormula.of(formula, 1)

@@ -137,8 +137,8 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     assert_type(layer.dropout, float)
     assert_type(layer.Gain, Matrix64)
     assert_type(layer.dLdGain, Matrix64)
-    assert_type(layer.moving_mean, Matrix64)
-    assert_type(layer.moving_variance, Matrix64)
+    assert_type(layer.running_mean, Matrix64)
+    assert_type(layer.running_variance, Matrix64)
 
 
 def output_layer(layer: OutputLayer[np.float64]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from typednn.errors import DataError, FileFormatError
 from typednn.files.model_json import written_layer
 from typednn.formats.atomic import PathLike
-from typednn.formats.json_values import Entry, parsed
+from typednn.formats.json_values import JsonValue, parsed
 from typednn.formats.safetensors import METADATA, open_tensors, tensor_bytes, tensor_places, write_file
 from typednn.training.callbacks import Callback, Run, RunState
 from typednn.validation.settings import check_count
@@ -124,7 +124,7 @@ def _network(run: Run) -> dict[str, object]:
     return {"dtype": str(run.parameters.dtype), "layers": layers}
 
 
-def _described(header: Entry) -> Entry:
+def _described(header: JsonValue) -> JsonValue:
     metadata = header.members().get(METADATA)
     if metadata is None or KEY not in metadata.members():
         raise FileFormatError(
@@ -136,7 +136,7 @@ def _described(header: Entry) -> Entry:
     return described
 
 
-def _check_network(described: Entry, mine: Entry) -> None:
+def _check_network(described: JsonValue, mine: JsonValue) -> None:
     """Raises FileFormatError with what differs."""
     theirs, own = described["layers"].items(), mine["layers"].items()
     pairs = [("its dtype is", described["dtype"].value, mine["dtype"].value)]

@@ -15,7 +15,7 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.formats.json_values import Entry, parsed
+from typednn.formats.json_values import JsonValue, parsed
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import Network
 
@@ -123,7 +123,7 @@ def read(text: str, path: Path) -> Description:
     return Description(entry["dtype"].one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers))
 
 
-def _layers(entry: Entry, is_old: bool) -> list[DescribedLayer]:
+def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
     items = entry.items()
     if not 2 <= len(items) <= MOST_LAYERS:
         raise entry.wrong(f"2 to {MOST_LAYERS} layers")
@@ -153,7 +153,7 @@ def _layers(entry: Entry, is_old: bool) -> list[DescribedLayer]:
     return layers
 
 
-def _preprocessing(entry: Entry, layers: list[DescribedLayer]) -> Preprocessing | None:
+def _preprocessing(entry: JsonValue, layers: list[DescribedLayer]) -> Preprocessing | None:
     if entry.value is None:
         return None
     features, target = entry["features"], entry["target"]
@@ -168,7 +168,7 @@ def _preprocessing(entry: Entry, layers: list[DescribedLayer]) -> Preprocessing 
     )
 
 
-def _scale(entry: Entry, count: int) -> Scale:
+def _scale(entry: JsonValue, count: int) -> Scale:
     mean, deviation = entry["mean"].numbers(count), entry["deviation"].numbers(count)
     if (deviation <= 0).any():
         raise entry["deviation"].wrong("positive numbers")

@@ -21,7 +21,7 @@ from typednn.data.preprocessing import Numbers, Preprocessing
 from typednn.errors import FileFormatError, ShapeError
 from typednn.files.model_json import Description, read, written
 from typednn.formats.atomic import PathLike
-from typednn.formats.json_values import Entry
+from typednn.formats.json_values import JsonValue
 from typednn.formats.safetensors import (
     CODES,
     METADATA,
@@ -145,14 +145,14 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
     return Model(_filled(Network(layers, np.float64), numbers, starts, path), preprocessing)
 
 
-def _description(header: Entry) -> Description:
+def _description(header: JsonValue) -> Description:
     metadata = header.members().get(METADATA)
     if metadata is None or KEY not in metadata.members():
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
     return read(metadata[KEY].text(), header.path)
 
 
-def _starts(header: Entry, description: Description, size: int) -> dict[str, int]:
+def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:
     """Where each tensor begins in so many bytes of numbers; the header must say what the layers say."""
     shapes: dict[str, tuple[int, int]] = {}
     for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
@@ -169,7 +169,7 @@ def _starts(header: Entry, description: Description, size: int) -> dict[str, int
     return {name: place.start for name, place in tensor_places(header, size).items()}
 
 
-def _some(names: dict[str, tuple[int, int]] | dict[str, Entry]) -> str:
+def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 

@@ -18,7 +18,7 @@ N = TypeVar("N", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JsonValue:
     """A value of a file's JSON, with its place there for messages."""
 
     value: object
@@ -31,24 +31,24 @@ class Entry:
             f"{self.path}: {self.place}: expected {expected}, found {reprlib.repr(self.value)}"
         )
 
-    def members(self) -> dict[str, Entry]:
+    def members(self) -> dict[str, JsonValue]:
         """The entries of an object."""
         if not is_object(self.value):
             raise self.wrong("an object")
-        return {key: Entry(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
+        return {key: JsonValue(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
 
-    def __getitem__(self, key: str) -> Entry:
+    def __getitem__(self, key: str) -> JsonValue:
         """One entry of an object."""
         members = self.members()
         if key not in members:
             raise self.wrong(f"an entry {key!r}")
         return members[key]
 
-    def items(self) -> list[Entry]:
+    def items(self) -> list[JsonValue]:
         """The entries of a list."""
         if not is_list(self.value):
             raise self.wrong("a list")
-        return [Entry(each, f"{self.place}[{k}]", self.path) for k, each in enumerate(self.value)]
+        return [JsonValue(each, f"{self.place}[{k}]", self.path) for k, each in enumerate(self.value)]
 
     def text(self) -> str:
         """A string."""
@@ -111,14 +111,14 @@ class Entry:
         return vector
 
 
-def parsed(text: str | bytes, place: str, path: Path) -> Entry:
+def parsed(text: str | bytes, place: str, path: Path) -> JsonValue:
     """JSON of a file.
 
     Raises:
         FileFormatError: it is something else.
     """
     try:
-        return Entry(json.loads(text), place, path)
+        return JsonValue(json.loads(text), place, path)
     except (ValueError, RecursionError):
         raise FileFormatError(f"{path}: {place}: expected JSON, found something else") from None
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from typednn.errors import FileFormatError
 from typednn.formats.atomic import PathLike
-from typednn.formats.json_values import Entry, parsed
+from typednn.formats.json_values import JsonValue, parsed
 
 LARGEST_HEADER = 64 * 2**20
 METADATA = "__metadata__"
@@ -46,7 +46,7 @@ class TensorFile:
         size: so many bytes of numbers follow.
     """
 
-    header: Entry
+    header: JsonValue
     size: int
     file: BinaryIO
 
@@ -99,7 +99,7 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def tensor_places(header: Entry, size: int) -> dict[str, Place]:
+def tensor_places(header: JsonValue, size: int) -> dict[str, Place]:
     """Where each tensor lies in so many bytes of numbers, which they fill without gaps.
 
     Raises:
@@ -146,7 +146,7 @@ def write_file(path: PathLike, content: bytes) -> None:
         raise
 
 
-def _header(file: BinaryIO, size: int, path: Path) -> Entry:
+def _header(file: BinaryIO, size: int, path: Path) -> JsonValue:
     length = int.from_bytes(file.read(8), "little")
     if size < 10 or length > size - 8:
         raise FileFormatError(
@@ -159,7 +159,7 @@ def _header(file: BinaryIO, size: int, path: Path) -> Entry:
     return parsed(file.read(length), "header", path)
 
 
-def _first(offsets: Entry) -> int:
+def _first(offsets: JsonValue) -> int:
     items = offsets.items()
     if len(items) != 2:
         raise offsets.wrong("two numbers")

@@ -12,7 +12,7 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
-from typednn.layers.storage import Chain, Restored
+from typednn.layers.storage import Restored, Storage
 from typednn.validation.arrays import Y_co
 
 
@@ -39,7 +39,7 @@ class Layer(Restored, Generic[F, Y_co]):
     last: ClassVar[bool] = False
     """Whether no layer can come after it."""
 
-    _chain: Chain[F]
+    _chain: Storage[F]
 
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
@@ -54,7 +54,7 @@ class Layer(Restored, Generic[F, Y_co]):
         layer.next, self.previous = self, layer
 
     def _alone(self: Layer[np.float64]) -> None:
-        self._chain = Chain([self], np.dtype(np.float64))
+        self._chain = Storage([self], np.dtype(np.float64))
 
     def __repr__(self) -> str:
         """As it was constructed."""
@@ -217,17 +217,19 @@ class Layer(Restored, Generic[F, Y_co]):
         if self._index >= self._chain.workspace.reached:
             raise NotReadyError(f"{self.name}: call forward() first")
 
-    def _slope(self, y: Matrix[F]) -> Matrix[F]:
+    def _derivative(self, y: Matrix[F]) -> Matrix[F]:
         """dy/da `(B, n)`, of the activations y."""
-        slope: Matrix[F] = np.empty_like(y)
+        derivative: Matrix[F] = np.empty_like(y)
         a = self._chain.workspace.blocks[self._index].a
-        self._chain.running.kernels.activation_slope(self._chain.activations[self._index], a, y, slope)
-        return slope
+        self._chain.running.kernels.activation_derivative(
+            self._chain.activations[self._index], a, y, derivative
+        )
+        return derivative
 
 
-def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Chain[F]:
+def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Storage[F]:
     """Gives these layers, attached in this order, one memory; values that are set are kept."""
-    chain = Chain(layers, dtype)
+    chain = Storage(layers, dtype)
     chain.training = any(layer.training for layer in layers)
     for k, layer in enumerate(layers):
         old, place = layer._chain, layer._index

@@ -8,7 +8,7 @@ import numpy as np
 from typednn_kernels import normalizations
 from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
@@ -104,7 +104,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._chain.gains[self._index][...] = numbers.reshape(self.length)
 
     @property
-    def moving_mean(self) -> Matrix[F]:
+    def running_mean(self) -> Matrix[F]:
         """What batch normalisation takes for the mean when it predicts, `(1, n)`; a view.
 
         Raises:
@@ -114,7 +114,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         return self._moving("moving_mean")[:1]
 
     @property
-    def moving_variance(self) -> Matrix[F]:
+    def running_variance(self) -> Matrix[F]:
         """What batch normalisation takes for the variance when it predicts, `(1, n)`; a view.
 
         Raises:
@@ -135,10 +135,10 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._require_forward()
         here = self._chain.workspace.blocks[self._index]
         if not self.dropout:
-            return self._slope(here.h).T
-        slope = self._slope(self._value_before_dropout(here))
-        self._drop(slope)
-        return slope.T
+            return self._derivative(here.h).T
+        derivative = self._derivative(self._value_before_dropout(here))
+        self._drop(derivative)
+        return derivative.T
 
     @property
     def dLdh(self) -> Matrix[F]:
@@ -178,7 +178,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         blocks, run, activation = workspace.blocks, chain.running.kernels, chain.activations[k]
         here, signal, W_next = blocks[k], blocks[k + 1].dLdz, chain.weights[k + 1]
         if self._dense:
-            run.descend(
+            run.hidden_layer_backward(
                 activation,
                 signal,
                 W_next,
@@ -192,16 +192,16 @@ class HiddenLayer(TrainableLayer[F, Never]):
         else:
             run.backpropagate(signal, W_next, here.dLdh)
             y = self._value_before_dropout(here) if self.dropout else here.h
-            run.slope_product(activation, here.a, y, here.dLdh, here.dLda)
+            run.activation_backward(activation, here.a, y, here.dLdh, here.dLda)
             if self.dropout:
                 self._drop(here.dLda)
             if self.normalization != "none":
-                run.normalization_error(
+                run.normalization_backward(
                     normalizations.CODES[self.normalization],
                     self._is_training,
                     here.z,
                     chain.gains[k],
-                    here.factors,
+                    here.inv_std,
                     here.dLda,
                     chain.bias_gradients[k],
                     chain.gain_gradients[k],
@@ -227,7 +227,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 chain.gains[k],
                 chain.biases[k],
                 chain.moving[k],
-                here.factors,
+                here.inv_std,
                 here.a,
             )
         run.activation_value(chain.activations[k], here.a, here.h)
@@ -240,19 +240,21 @@ class HiddenLayer(TrainableLayer[F, Never]):
         if self.normalization != "none":
             tensors["Gain"] = self.Gain
         if self.normalization == "batch":
-            tensors |= {"moving_mean": self.moving_mean, "moving_variance": self.moving_variance}
+            tensors |= {"moving_mean": self.running_mean, "moving_variance": self.running_variance}
         return tensors
 
     @property
     def _is_training(self) -> bool:
         """Whether the last forward pass normalised as in training."""
-        return self._trainable and self._chain.workspace.key != PREDICTING
+        return self._trainable and self._chain.workspace.key != INFERENCE
 
     def _drop(self, numbers: Matrix[F]) -> None:
         """Does what the last forward pass did to activations `(B, n)`, if it dropped some."""
         chain, k = self._chain, self._index
-        if chain.workspace.key != PREDICTING:
-            chain.running.kernels.drop(chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers)
+        if chain.workspace.key != INFERENCE:
+            chain.running.kernels.apply_dropout(
+                chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers
+            )
 
     def _value_before_dropout(self, here: Blocks[F]) -> Matrix[F]:
         value: Matrix[F] = np.empty_like(here.h)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import INFINITY, NONE, ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 
 from typednn import names
 from typednn.errors import NotReadyError
@@ -65,7 +65,7 @@ class InputLayer(Layer[F, Never]):
         workspace = chain.workspace
         if not workspace.loaded:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
-        workspace.key = chain.new_key() if chain.training else PREDICTING
+        workspace.key = chain.new_key() if chain.training else INFERENCE
         if chain.activations[0] != NONE:
             here = workspace.blocks[0]
             chain.running.kernels.activation_value(chain.activations[0], here.a, here.h)

@@ -154,7 +154,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """
         self._require_forward()
         if self.actname != "softmax":
-            return self._slope(self._chain.workspace.blocks[self._index].h).T
+            return self._derivative(self._chain.workspace.blocks[self._index].h).T
         y = self._chain.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
         self._chain.running.kernels.softmax_jacobian(y, jacobians)
@@ -170,7 +170,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         chain, k = self._chain, self._index
         workspace = chain.workspace
         here = workspace.blocks[k]
-        chain.running.kernels.descend_from_targets(
+        chain.running.kernels.output_layer_backward(
             self._loss_code,
             chain.activations[k],
             here.a,

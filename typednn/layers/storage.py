@@ -19,18 +19,18 @@ from numpy.typing import ArrayLike
 from typednn_kernels import normalizations
 from typednn_kernels.activations import CODES, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.dropout import PREDICTING, threshold
+from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import (
     ACTIVATION,
     FROZEN,
     biases,
     block,
-    factors,
     gains,
+    inv_std,
     layout_of,
-    moving,
     normalized,
     parameter_count,
+    running_moments,
     unit_count,
     vector_size,
     weights,
@@ -100,7 +100,7 @@ class Memory(Restored):
 class Blocks(NamedTuple, Generic[F]):
     """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy.
 
-    Of a normalised layer, z is normalised, and the factors `(n,)` or `(B,)` are what it was multiplied by. Of
+    Of a normalised layer, z is normalised, and the inv_std `(n,)` or `(B,)` are what it was multiplied by. Of
     others, z is a, and dLdz is dLda.
     """
 
@@ -110,7 +110,7 @@ class Blocks(NamedTuple, Generic[F]):
     dLda: Matrix[F]
     z: Matrix[F]
     dLdz: Matrix[F]
-    factors: Vector[F]
+    inv_std: Vector[F]
 
 
 class Workspace(Memory, Generic[F]):
@@ -137,7 +137,7 @@ class Workspace(Memory, Generic[F]):
         self.h: Vector[F] = new_vector(size, dtype)
         self.dLdh: Vector[F] = new_vector(size, dtype)
         self.dLda: Vector[F] = new_vector(whole_size, dtype)
-        self.key: int = PREDICTING
+        self.key: int = INFERENCE
         self.forwarded: int = 0
         self.reached: int = 0
         self.returned: int = len(layout)
@@ -157,7 +157,7 @@ class Workspace(Memory, Generic[F]):
                 dLda=block(self.dLda, layout, k, samples),
                 z=normalized(self.a, layout, k, samples),
                 dLdz=normalized(self.dLda, layout, k, samples),
-                factors=factors(self.a, layout, k, samples),
+                inv_std=inv_std(self.a, layout, k, samples),
             )
             for k in range(len(layout))
         ]
@@ -193,7 +193,7 @@ class Workspace(Memory, Generic[F]):
         self.returned = self.signalled = 1
 
 
-class Chain(Memory, Generic[F]):
+class Storage(Memory, Generic[F]):
     """A sequence of attached layers and the memory they share.
 
     A `closed` one belongs to a `Network`, whose generator is `random`. `training` is what `forward()` of the
@@ -245,7 +245,7 @@ class Chain(Memory, Generic[F]):
         self.gradient: Vector[F] = new_vector(parameter_count(self.layout), dtype)
         for k in range(len(layers)):
             gains(self.parameters, self.layout, k)[...] = 1
-            moving(self.parameters, self.layout, k)[1] = 1
+            running_moments(self.parameters, self.layout, k)[1] = 1
         self.has_weights: list[bool] = [False] * len(self.layers)
         self.has_gradient: list[bool] = [False] * len(self.layers)
         self.has_targets: bool = False
@@ -307,7 +307,7 @@ class Chain(Memory, Generic[F]):
                 return False
             with np.errstate(over="ignore"):
                 values = values.astype(self.dtype)
-        return self.running.kernels.take_sample(values, lowest, highest, sample)
+        return self.running.kernels.try_copy_sample(values, lowest, highest, sample)
 
     def take_targets(self, targets: Matrix[F]) -> None:
         """Copies the targets `(B, n_outputs)` of the samples in the workspace."""
@@ -329,7 +329,7 @@ class Chain(Memory, Generic[F]):
         self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
         self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
-        self.moving: list[Matrix[F]] = [moving(vector, layout, k) for k in places]
+        self.moving: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
         self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]

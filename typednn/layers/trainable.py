@@ -22,7 +22,7 @@ from typednn.initializers import (
 from typednn.layers.base import Layer, rebuild
 from typednn.layers.storage import Blocks
 from typednn.validation.arrays import Y_co, as_numbers
-from typednn.validation.settings import check_amount, check_switch
+from typednn.validation.settings import check_bool, check_nonnegative
 
 
 class TrainableLayer(Layer[F, Y_co]):
@@ -49,7 +49,7 @@ class TrainableLayer(Layer[F, Y_co]):
     ) -> None:
         super().__init__(length, actname)
         for penalty, amount in (("l1", l1), ("l2", l2)):
-            check_amount(f"{type(self).__name__}: {penalty}", amount)
+            check_nonnegative(f"{type(self).__name__}: {penalty}", amount)
         self.l1, self.l2 = float(l1), float(l2)
         for table, kind, name in (
             (WEIGHT_INITIALIZERS, "weight initialiser", weights),
@@ -173,7 +173,7 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        check_switch(f"{self.name}: trainable", value)
+        check_bool(f"{self.name}: trainable", value)
         self._trainable = bool(value)
         self._chain.layout[self._index, FROZEN] = not value
 
@@ -230,7 +230,7 @@ class TrainableLayer(Layer[F, Y_co]):
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
         below, here = workspace.blocks[k - 1].h, workspace.blocks[k]
         if self._dense:
-            chain.running.kernels.ascend(
+            chain.running.kernels.layer_forward(
                 chain.activations[k], below, chain.weights[k], chain.biases[k], here.a, here.h
             )
         else:

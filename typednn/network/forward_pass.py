@@ -12,7 +12,7 @@ from typednn_kernels.layout import biases, gains, weights
 from typednn.backends import kernels
 from typednn.errors import ShapeError, WiringError
 from typednn.layers import Layer
-from typednn.layers.storage import Chain, Workspace
+from typednn.layers.storage import Storage, Workspace
 from typednn.validation.arrays import Targets, Y_co
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Gradients(Generic[F]):
         loss: the mean loss.
     """
 
-    def __init__(self, chain: Chain[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
+    def __init__(self, chain: Storage[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
         self._chain = chain
         self._workspace = workspace
         self.vector = vector

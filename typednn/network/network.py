@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
 import numpy as np
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 
@@ -203,7 +203,7 @@ class Network(Generic[F, Y_co]):
         samples = self._as_samples(x)
         chain = self._chain
         workspace = chain.new_workspace(len(samples))
-        self._forward(samples, workspace, chain.new_key() if training else PREDICTING)
+        self._forward(samples, workspace, chain.new_key() if training else INFERENCE)
         workspace.kept = True
         workspace.complete_forward()
         chain.show(workspace)
@@ -469,7 +469,7 @@ class Network(Generic[F, Y_co]):
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = PREDICTING) -> None:
+    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = INFERENCE) -> None:
         chain = self._chain
         workspace.hold(len(samples))
         workspace.key = key

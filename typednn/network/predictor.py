@@ -6,11 +6,11 @@ from typing import Generic, Self
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 
 from typednn.backends import kernels
 from typednn.errors import ShapeError
-from typednn.layers.storage import Chain
+from typednn.layers.storage import Storage
 from typednn.validation.arrays import read_only
 
 
@@ -28,7 +28,7 @@ class Predictor(Generic[F]):
     True
     """
 
-    def __init__(self, chain: Chain[F]) -> None:
+    def __init__(self, chain: Storage[F]) -> None:
         workspace = chain.new_workspace(1)
         self._chain, self._parameters, self._layout = chain, chain.parameters, chain.layout
         self._a, self._h = workspace.a, workspace.h
@@ -39,7 +39,7 @@ class Predictor(Generic[F]):
         self._shape = self._row.shape
         self._forward = kernels(chain.dtype).forward
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Chain[F]]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Storage[F]]]:
         """A copy is a new predictor, for the copied network."""
         return type(self), (self._chain,)
 
@@ -53,5 +53,5 @@ class Predictor(Generic[F]):
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, PREDICTING, self._x, self._a, self._h)
+        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._a, self._h)
         return self._output

@@ -20,7 +20,7 @@ from typednn_kernels.losses import LOSSES, Loss, TargetKind
 
 from typednn.errors import ArrayTypeError, DataError, SettingError, ShapeError
 from typednn.layers import OutputLayer
-from typednn.layers.storage import Chain
+from typednn.layers.storage import Storage
 from typednn.validation.arrays import (
     Samples,
     Targets,
@@ -239,7 +239,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         return factors[classes_in(targets, self.loss.boundary)]
 
 
-def format_of(chain: Chain[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
+def format_of(chain: Storage[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
     """What the network of these layers takes.
 
     Raises:

@@ -12,12 +12,12 @@ from typednn_kernels.arrays import F
 
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
-from typednn.layers.storage import Chain
+from typednn.layers.storage import Storage
 from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizers import SGD
-from typednn.training.trainer import BadStepError, Trainer
+from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import as_real
-from typednn.validation.settings import check_count, check_rate
+from typednn.validation.settings import check_count, check_fraction
 
 Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
 A = TypeVar("A", bound=Layers)
@@ -88,7 +88,7 @@ def _epochs(
 ) -> Iterator[float]:
     """Trains epoch by epoch, or several small ones at once, and yields their mean losses."""
     chain, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
-    check_rate("eta", eta)
+    check_fraction("eta", eta)
     samples = _classic_data(chain, output, x, y)
     trainer = Trainer(chain, output._loss_code, 1, SGD(eta))
     n, done = len(samples), 0
@@ -98,7 +98,7 @@ def _epochs(
         try:
             for _ in trainer.run(samples, np.tile(np.arange(n), count), losses):
                 pass
-        except BadStepError as bad:
+        except NonFiniteStepError as bad:
             epoch, step = divmod(bad.sample, n)
             raise bad.divergence(chain, done + epoch + 1, step + 1) from None
         trainer.show()
@@ -106,7 +106,7 @@ def _epochs(
         yield from losses.reshape(count, n).mean(axis=1, dtype=np.float64).tolist()
 
 
-def _network(ANN: Sequence[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
+def _network(ANN: Sequence[Layer[F]]) -> tuple[Storage[F], OutputLayer[F]]:
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     chain, output = ANN[0]._chain, ANN[-1]
@@ -120,7 +120,7 @@ def _network(ANN: Sequence[Layer[F]]) -> tuple[Chain[F], OutputLayer[F]]:
     return chain, output
 
 
-def _classic_data(chain: Chain[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike) -> CheckedSamples[F]:
+def _classic_data(chain: Storage[F], output: OutputLayer[F], x: ArrayLike, y: ArrayLike) -> CheckedSamples[F]:
     takes = format_of(chain)
     y_array = as_real(y, chain.dtype, "y", "ANN")
     if y_array.ndim == 1 and output.length == 1 and not takes.classes:

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.dropout import INFERENCE
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import Layer
-from typednn.layers.storage import Chain, Workspace
+from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, Run, RunState
 from typednn.training.history import History
 from typednn.training.metrics import Measure
 from typednn.training.progress import Bar
-from typednn.training.trainer import BadStepError, Trainer
+from typednn.training.trainer import NonFiniteStepError, Trainer
 
 CHUNK = 1024
 """So many samples at a time are measured, so that activations take little memory."""
@@ -49,7 +49,7 @@ class Fit(Run, Generic[F]):
     epochs: int
     history: History
     step: int
-    chain: Chain[F]
+    chain: Storage[F]
     loss: int
     trainer: Trainer[F]
     source: ArraySource[F] | BatchSource[F]
@@ -67,7 +67,7 @@ class Fit(Run, Generic[F]):
 
     def __init__(
         self,
-        chain: Chain[F],
+        chain: Storage[F],
         loss: int,
         trainer: Trainer[F],
         source: ArraySource[F] | BatchSource[F],
@@ -152,7 +152,7 @@ class Fit(Run, Generic[F]):
                         callback.on_batch(self)
                     if self.stopped:
                         break
-            except BadStepError as bad:
+            except NonFiniteStepError as bad:
                 raise bad.divergence(self.chain, epoch + 1, before + bad.sample // size + 1) from None
             self.total += float(losses[:done].sum(dtype=np.float64))
             self.count += done
@@ -188,7 +188,7 @@ class Fit(Run, Generic[F]):
         for x, t, chunk in samples.chunks(CHUNK):
             workspace.hold(len(x))
             kernels(chain.dtype).forward(
-                chain.parameters, chain.layout, PREDICTING, x, workspace.a, workspace.h
+                chain.parameters, chain.layout, INFERENCE, x, workspace.a, workspace.h
             )
             last = workspace.blocks[-1]
             kernels(chain.dtype).loss_value(

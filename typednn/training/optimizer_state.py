@@ -8,13 +8,13 @@ from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import F, Matrix, Segments
+from typednn_kernels.arrays import F, Matrix, Ranges
 from typednn_kernels.layout import BIASES, WEIGHTS
 from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
 from typednn.layers import TrainableLayer
-from typednn.layers.storage import Chain
+from typednn.layers.storage import Storage
 from typednn.training.optimizers import SGD, Optimizer
 from typednn.training.schedules import Rates, Schedule
 
@@ -22,7 +22,7 @@ AHEAD = 256
 """Coefficients are computed for at most so many steps ahead, where the learning rate is a number."""
 
 
-class Updates(Generic[F]):
+class OptimizerState(Generic[F]):
     """What the kernels take of an optimiser, and what it remembers.
 
     Attributes:
@@ -38,14 +38,14 @@ class Updates(Generic[F]):
     dtype: np.dtype[F]
     optimizer: Optimizer
     rule: int
-    segments: Segments
+    segments: Ranges
     penalties: Matrix[F]
     step: int
 
-    def __init__(self, chain: Chain[F], optimizer: Optimizer) -> None:
+    def __init__(self, chain: Storage[F], optimizer: Optimizer) -> None:
         self.dtype, self.optimizer = chain.dtype, optimizer
         self.rule = CODES[optimizer.rule]
-        self.segments, self.penalties = trained_segments(chain)
+        self.segments, self.penalties = trainable_ranges(chain)
         self.step = 0
         self._ahead: Matrix[F] = np.empty((0, 0), chain.dtype)
         self._ahead_from = 0
@@ -127,7 +127,7 @@ class Updates(Generic[F]):
             )
 
 
-def trained_segments(chain: Chain[F]) -> tuple[Segments, Matrix[F]]:
+def trainable_ranges(chain: Storage[F]) -> tuple[Ranges, Matrix[F]]:
     """The parts of the parameters that are trained, and their L1 and L2, `(n, 2)` both.
 
     Penalties are on weights alone, not on biases and gains. Neighbours with the same penalties are one part.

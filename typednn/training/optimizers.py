@@ -36,7 +36,7 @@ from typednn.errors import SettingError
 from typednn.names import OptimizerName
 from typednn.records import Record
 from typednn.training.schedules import Rates, Schedule, Steps
-from typednn.validation.settings import check_amount, check_rate, check_switch
+from typednn.validation.settings import check_bool, check_fraction, check_nonnegative
 
 Column: TypeAlias = float | Vector[np.float64]
 """A coefficient of some steps: a number for all, or one for each."""
@@ -53,11 +53,11 @@ class Optimizer(Record, ABC, kw_only=True):
     def __post_init__(self) -> None:
         """Checks the settings."""
         if not isinstance(self.learning_rate, Schedule):
-            check_rate("learning_rate", self.learning_rate)
-        check_amount("weight_decay", self.weight_decay)
+            check_fraction("learning_rate", self.learning_rate)
+        check_nonnegative("weight_decay", self.weight_decay)
         for name in ("clip_norm", "clip_value"):
             if getattr(self, name) is not None:
-                check_rate(name, getattr(self, name))
+                check_fraction(name, getattr(self, name))
         self._check()
 
     def __repr__(self) -> str:
@@ -128,8 +128,8 @@ class SGD(Optimizer):
         return () if self.momentum == 0 else (0.0,)
 
     def _check(self) -> None:
-        check_amount("momentum", self.momentum, 1)
-        check_switch("nesterov", self.nesterov)
+        check_nonnegative("momentum", self.momentum, 1)
+        check_bool("nesterov", self.nesterov)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         return (rates,) if self.momentum == 0 else (rates, self.momentum)
@@ -169,10 +169,10 @@ class RMSprop(Optimizer):
         return (0.0, 0.0, 0.0) if self.centered or self.momentum else (0.0,)
 
     def _check(self) -> None:
-        check_amount("rho", self.rho, 1)
-        check_amount("momentum", self.momentum, 1)
-        check_amount("epsilon", self.epsilon)
-        check_switch("centered", self.centered)
+        check_nonnegative("rho", self.rho, 1)
+        check_nonnegative("momentum", self.momentum, 1)
+        check_nonnegative("epsilon", self.epsilon)
+        check_bool("centered", self.centered)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         columns: tuple[Column, ...] = (rates, 1 - self.rho, self.epsilon)
@@ -207,8 +207,8 @@ class Adagrad(Optimizer):
         return (self.initial_accumulator_value,)
 
     def _check(self) -> None:
-        check_amount("initial_accumulator_value", self.initial_accumulator_value)
-        check_amount("epsilon", self.epsilon)
+        check_nonnegative("initial_accumulator_value", self.initial_accumulator_value)
+        check_nonnegative("epsilon", self.epsilon)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         return rates, self.epsilon
@@ -244,9 +244,9 @@ class Adam(Optimizer):
         return 0.0, 0.0
 
     def _check(self) -> None:
-        check_amount("beta_1", self.beta_1, 1)
-        check_amount("beta_2", self.beta_2, 1)
-        check_amount("epsilon", self.epsilon)
+        check_nonnegative("beta_1", self.beta_1, 1)
+        check_nonnegative("beta_2", self.beta_2, 1)
+        check_nonnegative("epsilon", self.epsilon)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         root = np.sqrt(1 - self.beta_2**t)
@@ -329,7 +329,7 @@ class Rprop(Optimizer):
             )
         (decrease, increase), (smallest, largest) = self.etas, self.step_sizes
         for value in (*self.etas, *self.step_sizes):
-            check_rate("each number of etas and step_sizes", value)
+            check_fraction("each number of etas and step_sizes", value)
         if not decrease < 1 < increase:
             raise SettingError(f"etas must be a number below and one above 1, not {self.etas}")
         if smallest > largest:
@@ -366,8 +366,8 @@ class Lion(Optimizer):
         return (0.0,)
 
     def _check(self) -> None:
-        check_amount("beta_1", self.beta_1, 1)
-        check_amount("beta_2", self.beta_2, 1)
+        check_nonnegative("beta_1", self.beta_1, 1)
+        check_nonnegative("beta_2", self.beta_2, 1)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
         return rates, 1 - self.beta_1, 1 - self.beta_2

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, moving, weights
+from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, weights
 
 from typednn.backends import kernels
 from typednn.errors import DivergenceError
-from typednn.layers.storage import Chain, Workspace
+from typednn.layers.storage import Storage, Workspace
 from typednn.parallel import check_interrupt
 from typednn.training.batches import CheckedSamples
-from typednn.training.optimizer_state import Updates
+from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import Optimizer
 from typednn.validation.arrays import read_only
 
@@ -32,7 +32,7 @@ BATCH_SIZE = 32
 PIECE = 0.05
 
 
-class BadStepError(Exception):
+class NonFiniteStepError(Exception):
     """A step that is not finite, and was not made.
 
     Attributes:
@@ -49,7 +49,7 @@ class BadStepError(Exception):
         super().__init__(sample, layer, what)
         self.sample, self.layer, self.what = sample, layer, what
 
-    def divergence(self, chain: Chain[F], epoch: int, step: int) -> DivergenceError:
+    def divergence(self, chain: Storage[F], epoch: int, step: int) -> DivergenceError:
         """The error for the user, who counts from 1."""
         return DivergenceError(
             f"training diverged at step {step} of epoch {epoch}: {chain.layers[self.layer].name}, has "
@@ -68,20 +68,20 @@ class Trainer(Generic[F]):
         SettingError: a setting of the optimiser that the dtype cannot hold.
     """
 
-    chain: Chain[F]
+    chain: Storage[F]
     loss: int
     layout: Layout
     batch_size: int
-    updates: Updates[F]
+    updates: OptimizerState[F]
     online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
     piece: int
 
-    def __init__(self, chain: Chain[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
+    def __init__(self, chain: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.chain, self.loss, self.layout = chain, loss, chain.layout.copy()
         self.batch_size = batch_size
-        self.updates = Updates(chain, optimizer)
+        self.updates = OptimizerState(chain, optimizer)
         only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
         self.online_rate = self.updates.plain_rate if only_dense else None
         self.workspace = chain.new_workspace(batch_size)
@@ -110,7 +110,7 @@ class Trainer(Generic[F]):
             How many samples have been trained, after each piece; the layers can then be shown.
 
         Raises:
-            BadStepError: a step that is not finite; the network is as it was before this step.
+            NonFiniteStepError: a step that is not finite; the network is as it was before this step.
             WiringError: dropout has no generator to draw from.
         """
         start, key = 0, self.chain.new_key()
@@ -150,7 +150,7 @@ class Trainer(Generic[F]):
             step = done - done % self.batch_size
             batch = places[step : step + self.batch_size]
             self.workspace.key = key + step // self.batch_size
-            raise BadStepError(before + step, *self._origin(x[batch], t[batch]))
+            raise NonFiniteStepError(before + step, *self._origin(x[batch], t[batch]))
 
     def _train_online(
         self, x: Matrix[F], t: Matrix[F], order: Order, learning_rate: F, losses: Vector[F]
@@ -264,7 +264,7 @@ class Trainer(Generic[F]):
                 float(np.dot(g, g))
                 for g in (weights(gradient, self.layout, k).reshape(-1) for k in range(last + 1))
             ]
-        averages = [moving(parameters, self.layout, k) for k in range(last + 1)]
+        averages = [running_moments(parameters, self.layout, k) for k in range(last + 1)]
         upwards, downwards = range(last + 1), range(last, 0, -1)
         suspects = [
             *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),

@@ -17,20 +17,20 @@ def check_count(name: str, value: int, lowest: int, highest: int | None = None) 
         raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
 
 
-def check_rate(name: str, value: float) -> None:
+def check_fraction(name: str, value: float) -> None:
     """Raises SettingError where a learning rate is not a positive finite number."""
     if not is_number(value) or value <= 0:
         raise SettingError(f"{name} must be a positive finite number, not {value!r}")
 
 
-def check_amount(name: str, value: float, highest: float = inf) -> None:
+def check_nonnegative(name: str, value: float, highest: float = inf) -> None:
     """Raises SettingError where a number is not from 0 to below `highest`."""
     if not is_number(value) or not 0 <= value < highest:
         limit = "finite number of 0 or more" if highest == inf else f"number from 0 to below {highest:g}"
         raise SettingError(f"{name} must be a {limit}, not {value!r}")
 
 
-def check_switch(name: str, value: bool) -> None:
+def check_bool(name: str, value: bool) -> None:
     """Raises SettingError where something is neither True nor False."""
     if not isinstance(value, bool | np.bool):
         raise SettingError(f"{name} must be True or False, not {value!r}")

@@ -5,37 +5,42 @@ from typednn_kernels.compiled.math import functions as functions  # what formula
 from typednn_kernels.compiled.network.minibatch import train_batches
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.network.passes import backward, forward
-from typednn_kernels.compiled.network.single_layer import ascend, descend, descend_from_targets, take_sample
+from typednn_kernels.compiled.network.single_layer import (
+    hidden_layer_backward,
+    layer_forward,
+    output_layer_backward,
+    try_copy_sample,
+)
 from typednn_kernels.compiled.ops.activation import (
-    activation_slope,
+    activation_backward,
+    activation_derivative,
     activation_value,
-    slope_product,
     softmax_jacobian,
 )
-from typednn_kernels.compiled.ops.loss import loss_slope, loss_value, output_error
-from typednn_kernels.compiled.ops.normalization import drop, normalization_error, normalize
+from typednn_kernels.compiled.ops.loss import loss_derivative, loss_value, output_delta
+from typednn_kernels.compiled.ops.normalization import apply_dropout, normalization_backward, normalize
 
 __all__ = [
-    "activation_slope",
+    "activation_backward",
+    "activation_derivative",
     "activation_value",
     "affine",
-    "ascend",
+    "apply_dropout",
     "backpropagate",
     "backward",
-    "descend",
-    "descend_from_targets",
-    "drop",
     "forward",
-    "loss_slope",
+    "hidden_layer_backward",
+    "layer_forward",
+    "loss_derivative",
     "loss_value",
-    "normalization_error",
+    "normalization_backward",
     "normalize",
     "outer",
-    "output_error",
-    "slope_product",
+    "output_delta",
+    "output_layer_backward",
     "softmax_jacobian",
     "sum_samples",
-    "take_sample",
     "train_batches",
     "train_online",
+    "try_copy_sample",
 ]

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from typednn_kernels import compiled
-from typednn_kernels.compiled._codegen.noinline import machine_code
+from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
 
@@ -31,7 +31,7 @@ class EntryPoints:
         if name == "train_online":
             entry = train_online_for(self._dtype)
         else:
-            entry = machine_code(getattr(compiled, name), self._dtype)
+            entry = compiled_for(getattr(compiled, name), self._dtype)
         setattr(self, name, entry)
         return entry
 
@@ -45,4 +45,4 @@ def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
 def prepare(dtype: np.dtype[np.floating]) -> None:
     """Compiles all kernels for a dtype."""
     for entry in (*(getattr(compiled, name) for name in compiled.__all__), train_tiny):
-        machine_code(entry, dtype)
+        compiled_for(entry, dtype)

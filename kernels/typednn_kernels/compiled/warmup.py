@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from typednn_kernels.compiled._codegen.function_tables import compile_all
+from typednn_kernels.compiled._codegen.function_tables import compile_tables
 from typednn_kernels.compiled.entry_points import prepare
 
 
@@ -23,7 +23,7 @@ def warm_up(*dtypes: str) -> None:
     program = [sys.executable, "-m", "typednn_kernels.compiled.warmup"]
     processes = [subprocess.Popen([*program, each], env=environment) for each in others]  # noqa: S603 (no input)
     prepare(np.dtype(first))
-    compile_all(np.dtype(first))
+    compile_tables(np.dtype(first))
     for process in processes:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)

@@ -1,38 +1,43 @@
 """The kernels in NumPy: the reference, and what runs where numba does not."""
 
 from typednn_kernels.plain.activation import (
-    activation_slope,
+    activation_backward,
+    activation_derivative,
     activation_value,
-    slope_product,
     softmax_jacobian,
 )
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
-from typednn_kernels.plain.loss import loss_slope, loss_value, output_error
-from typednn_kernels.plain.normalization import drop, normalization_error, normalize
+from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
+from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
 from typednn_kernels.plain.passes import backward, forward, train_batches, train_online
-from typednn_kernels.plain.single_layer import ascend, descend, descend_from_targets, take_sample
+from typednn_kernels.plain.single_layer import (
+    hidden_layer_backward,
+    layer_forward,
+    output_layer_backward,
+    try_copy_sample,
+)
 
 __all__ = [
-    "activation_slope",
+    "activation_backward",
+    "activation_derivative",
     "activation_value",
     "affine",
-    "ascend",
+    "apply_dropout",
     "backpropagate",
     "backward",
-    "descend",
-    "descend_from_targets",
-    "drop",
     "forward",
-    "loss_slope",
+    "hidden_layer_backward",
+    "layer_forward",
+    "loss_derivative",
     "loss_value",
-    "normalization_error",
+    "normalization_backward",
     "normalize",
     "outer",
-    "output_error",
-    "slope_product",
+    "output_delta",
+    "output_layer_backward",
     "softmax_jacobian",
     "sum_samples",
-    "take_sample",
     "train_batches",
     "train_online",
+    "try_copy_sample",
 ]

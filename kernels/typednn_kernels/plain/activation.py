@@ -37,16 +37,18 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
             apply(value, a, y)
 
 
-def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[F]) -> None:
+def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
     """slope = dy/da, all (B, n); not for softmax."""
-    formula = ACTIVATIONS[activation].slope
+    formula = ACTIVATIONS[activation].derivative
     if formula is None:
         raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise slope, but a Jacobian")
     with np.errstate(all="ignore"):
-        apply(formula, a, y, slope)
+        apply(formula, a, y, derivative)
 
 
-def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
+def activation_backward(
+    activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
+) -> None:
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
     with np.errstate(all="ignore"):
         if activation == SOFTMAX:
@@ -54,7 +56,7 @@ def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], 
             np.subtract(dLdy, dLda.sum(axis=1, keepdims=True), out=dLda)
             dLda *= y
         else:
-            activation_slope(activation, a, y, dLda)
+            activation_derivative(activation, a, y, dLda)
             dLda *= dLdy
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import LOSSES, canonical, is_mean
-from typednn_kernels.plain.activation import apply, slope_product
+from typednn_kernels.plain.activation import activation_backward, apply
 
 
 def loss_value(
@@ -30,14 +30,14 @@ def loss_value(
             losses /= y.shape[1]
 
 
-def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
+def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """The slope (B, n) of the mean loss of the batch by the outputs."""
     with np.errstate(all="ignore"):
-        apply(LOSSES[loss].slope, y, t, dLdy)
+        apply(LOSSES[loss].derivative, y, t, dLdy)
         dLdy /= terms_of_mean(loss, y)
 
 
-def output_error(
+def output_delta(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -47,9 +47,9 @@ def output_error(
     dLda: Matrix[F],
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
-    loss_slope(loss, y, t, dLdy)
+    loss_derivative(loss, y, t, dLdy)
     if activation != canonical(loss):
-        slope_product(activation, a, y, dLdy, dLda)
+        activation_backward(activation, a, y, dLdy, dLda)
         return
     with np.errstate(all="ignore"):
         weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1

@@ -9,11 +9,11 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.normalizations import (
     BATCH,
     NORMALIZATIONS,
-    factor,
+    derivative_of_z,
+    inverse_std,
     mean_of,
-    moved,
     scaled_and_shifted,
-    slope_by_z,
+    updated_running,
 )
 
 
@@ -24,33 +24,33 @@ def normalize(
     gain: Vector[F],
     bias: Vector[F],
     moving: Matrix[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the factors, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         if normalization == BATCH and not training:
             z -= moving[0]
-            factors[...] = factor(moving[1])
+            inv_std[...] = inverse_std(moving[1])
         else:
             first = z[:1] if axis == 0 else z[:, :1]
             mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
             z -= mean
             variance = (z * z).mean(axis=axis, keepdims=True)
-            factors[...] = factor(variance).reshape(-1)
+            inv_std[...] = inverse_std(variance).reshape(-1)
             if normalization == BATCH:
-                moving[...] = moved(moving, np.concatenate([mean, variance]))
-        z *= np.expand_dims(factors, axis or 0)
+                moving[...] = updated_running(moving, np.concatenate([mean, variance]))
+        z *= np.expand_dims(inv_std, axis or 0)
         a[...] = scaled_and_shifted(z, gain, bias)
 
 
-def normalization_error(
+def normalization_backward(
     normalization: int,
     training: bool,
     z: Matrix[F],
     gain: Vector[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     dLda: Matrix[F],
     dLdBias: Vector[F],
     dLdGain: Vector[F],
@@ -63,13 +63,13 @@ def normalization_error(
         np.sum(dLda * z, axis=0, out=dLdGain)
         g = gain * dLda
         if normalization == BATCH and not training:
-            np.multiply(g, factors, out=dLdz)
+            np.multiply(g, inv_std, out=dLdz)
         else:
             mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
-            dLdz[...] = slope_by_z(g, z, mean, mean_product, np.expand_dims(factors, axis or 0))
+            dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
 
 
-def drop(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
     """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
     index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
     low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)

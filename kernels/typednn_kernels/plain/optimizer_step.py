@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Matrix, Segments, Vector
+from typednn_kernels.arrays import F, Matrix, Ranges, Vector
 from typednn_kernels.plain.activation import BLOCK
 from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
 
@@ -14,7 +14,7 @@ def update(
     gradient: Vector[F],
     states: Matrix[F],
     rule: int,
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     coefficients: Vector[F],
 ) -> None:

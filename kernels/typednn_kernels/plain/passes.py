@@ -6,8 +6,8 @@ import numpy as np
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
-from typednn_kernels.dropout import PREDICTING
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
+from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
     DROPOUT,
@@ -16,16 +16,16 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     biases,
     block,
-    factors,
     gains,
-    moving,
+    inv_std,
     normalized,
+    running_moments,
     weights,
 )
-from typednn_kernels.plain.activation import activation_value, slope_product
+from typednn_kernels.plain.activation import activation_backward, activation_value
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
-from typednn_kernels.plain.loss import loss_value, output_error
-from typednn_kernels.plain.normalization import drop, normalization_error, normalize
+from typednn_kernels.plain.loss import loss_value, output_delta
+from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
 from typednn_kernels.plain.optimizer_step import update
 from typednn_kernels.update_rules import FIRST, SGD, coefficient_rows
 
@@ -56,13 +56,13 @@ def forward(
                 z,
                 gain,
                 bias,
-                moving(parameters, layout, k),
-                factors(a, layout, k, samples),
+                running_moments(parameters, layout, k),
+                inv_std(a, layout, k, samples),
                 pre_activations,
             )
         activation_value(int(layout[k, ACTIVATION]), pre_activations, activations)
-        if dropped and key != PREDICTING:
-            drop(key, k, dropped, activations)
+        if dropped and key != INFERENCE:
+            apply_dropout(key, k, dropped, activations)
         below = activations
 
 
@@ -96,7 +96,7 @@ def error_from_targets(
     last = len(layout) - 1
     y, pre_activations = block(h, layout, last, len(t)), block(a, layout, last, len(t))
     signal, error = block(dLdh, layout, last, len(t)), block(dLda, layout, last, len(t))
-    output_error(loss, int(layout[last, ACTIVATION]), pre_activations, y, t, signal, error)
+    output_delta(loss, int(layout[last, ACTIVATION]), pre_activations, y, t, signal, error)
 
 
 def backward_from_error(
@@ -120,23 +120,23 @@ def backward_from_error(
             backpropagate(
                 normalized(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal
             )
-            dropped = int(layout[k, DROPOUT]) if key != PREDICTING else 0
+            dropped = int(layout[k, DROPOUT]) if key != INFERENCE else 0
             if dropped:  # the slope is that at the activations before
                 activation_value(activation, pre_activations, error)
-                slope_product(activation, pre_activations, error.copy(), signal, error)
-                drop(key, k, dropped, error)
+                activation_backward(activation, pre_activations, error.copy(), signal, error)
+                apply_dropout(key, k, dropped, error)
             else:
-                slope_product(activation, pre_activations, activations, signal, error)
+                activation_backward(activation, pre_activations, activations, signal, error)
         normalization, bias = int(layout[k, NORMALIZATION]), biases(gradient, layout, k)
         if normalization == normalizations.NONE:
             sum_samples(error, bias)
         else:
-            normalization_error(
+            normalization_backward(
                 normalization,
                 is_training(layout, k, key),
                 normalized(a, layout, k, samples),
                 gains(parameters, layout, k),
-                factors(a, layout, k, samples),
+                inv_std(a, layout, k, samples),
                 error,
                 bias,
                 gains(gradient, layout, k),
@@ -168,7 +168,7 @@ def longest_gradient(layout: Layout, h: Vector[F], dLda: Vector[F], samples: int
 
 def is_training(layout: Layout, k: int, key: int) -> bool:
     """Whether layer k is normalised as in training."""
-    return key != PREDICTING and not layout[k, FROZEN]
+    return key != INFERENCE and not layout[k, FROZEN]
 
 
 def train_online(
@@ -222,7 +222,7 @@ def train_batches(
     batch_size: int,
     rule: int,
     coefficients: Matrix[F],
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],

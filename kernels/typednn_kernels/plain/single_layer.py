@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import isfinite
 
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
-from typednn_kernels.plain.activation import activation_value, slope_product
+from typednn_kernels.plain.activation import activation_backward, activation_value
 from typednn_kernels.plain.dense import affine, backpropagate, outer
-from typednn_kernels.plain.loss import output_error
+from typednn_kernels.plain.loss import output_delta
 
 
-def take_sample(given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+def try_copy_sample(given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
     """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
     if sample.shape != (1, given.size):
         return False
@@ -21,13 +21,15 @@ def take_sample(given: Strided[F], lowest: float, highest: float, sample: Matrix
     return fit
 
 
-def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]) -> None:
+def layer_forward(
+    activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
+) -> None:
     """a = x W^T + bias and h = f(a)."""
     affine(x, W, bias, a)
     activation_value(activation, a, h)
 
 
-def descend(
+def hidden_layer_backward(
     activation: int,
     dLda_next: Matrix[F],
     W_next: Matrix[F],
@@ -40,11 +42,11 @@ def descend(
 ) -> None:
     """dLdh, dLda and dLdW of a layer below another."""
     backpropagate(dLda_next, W_next, dLdh)
-    slope_product(activation, a, h, dLdh, dLda)
+    activation_backward(activation, a, h, dLdh, dLda)
     outer(dLda, h_prev, dLdW)
 
 
-def descend_from_targets(
+def output_layer_backward(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -56,5 +58,5 @@ def descend_from_targets(
     dLdW: Matrix[F],
 ) -> None:
     """dLdy, dLda and dLdW of the output layer."""
-    output_error(loss, activation, a, y, t, dLdy, dLda)
+    output_delta(loss, activation, a, y, t, dLdy, dLda)
     outer(dLda, h_prev, dLdW)

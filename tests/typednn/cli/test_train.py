@@ -44,7 +44,7 @@ def rings(samples: int = 200) -> Dataset:
     return Dataset(x * [1e6, 1e-6] + [5e6, 0], y, ("a", "b"), "where")
 
 
-def slope(samples: int = 200) -> Dataset:
+def derivative(samples: int = 200) -> Dataset:
     x = np.random.default_rng(0).normal(size=(samples, 3))
     return Dataset(x, 1e4 + 300 * (x @ [1.0, -2.0, 0.5]), ("a", "b", "c"), "y")
 
@@ -70,7 +70,7 @@ def test_classes_and_their_metrics() -> None:
 
 
 def test_numbers_and_their_metrics() -> None:
-    data = slope()
+    data = derivative()
 
     training = train(data, replace(QUICK, hidden=(), epochs=60))
 
@@ -90,7 +90,7 @@ def test_numbers_and_their_metrics() -> None:
 
 
 def test_held_out_samples_do_not_touch_the_model() -> None:
-    data, disturbed = slope(), slope()
+    data, disturbed = derivative(), derivative()
     _, held = held_out_split(200, 0.2, 0)
     disturbed.x[held] = 77.0
     disturbed.y[held] = 1e9
@@ -108,7 +108,7 @@ def test_the_task_can_be_chosen() -> None:
     assert train(data, QUICK).task == "classification"
     assert train(data, replace(QUICK, task="regression")).task == "regression"
     with pytest.raises(DataError, match="whole numbers"):
-        train(slope(), replace(QUICK, task="classification"))
+        train(derivative(), replace(QUICK, task="classification"))
     with pytest.raises(DataError, match="is text"):
         train(rings(), replace(QUICK, task="regression"))
 
@@ -133,9 +133,9 @@ def test_small_data_get_a_small_batch() -> None:
 
 def test_what_cannot_be_trained() -> None:
     with pytest.raises(DivergenceError, match="smaller learning rate"):
-        train(slope(), replace(QUICK, learning_rate=1e3))
+        train(derivative(), replace(QUICK, learning_rate=1e3))
     with pytest.raises(SettingError, match="two held-out samples or more"):
-        train(slope(5), QUICK)
+        train(derivative(5), QUICK)
     with pytest.raises(DataError, match="2 samples cannot be split"):
         train(rings(2), QUICK)
 
@@ -155,7 +155,7 @@ def test_predictions_of_a_saved_model(tmp_path: Path) -> None:
 
 
 def test_predictions_in_units_of_the_target() -> None:
-    data = slope()
+    data = derivative()
     lines = list(predictions(train(data, replace(QUICK, hidden=(), epochs=60)).model, data.x))
 
     assert lines[0] == ["y"]

@@ -72,10 +72,10 @@ def test_attributes_are_those_of_the_textbook(
     for k, layer in enumerate(ann):
         expected = {"pre_activations": reference.a[k].T, "activations": reference.h[k].T}
         if k > 0:
-            slope = "dyda" if k == len(ann) - 1 else "dhda"
+            derivative = "dyda" if k == len(ann) - 1 else "dhda"
             expected |= {
                 "dLdy" if k == len(ann) - 1 else "dLdh": reference.dLdh[k].T,
-                slope: slopes_of(reference, k, layer.actname),
+                derivative: slopes_of(reference, k, layer.actname),
                 "dLda": reference.dLda[k].T,
                 "dLdW": reference.dLdW[k],
                 "dLdBias": reference.dLdBias[k].reshape(1, -1),

@@ -15,18 +15,18 @@ from tests.oracles.problems import problem
 from tests.typednn.building import COPIES, DTYPES, both_ways, network_of
 from typednn import HiddenLayer, InputLayer, OutputLayer, WiringError, use_backend
 from typednn.backends import kernels
-from typednn.layers.storage import Chain, new_vector
+from typednn.layers.storage import Storage, new_vector
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 copies = pytest.mark.parametrize("duplicate", COPIES)
 
 
-def chain_of(dtype: Any = np.float64) -> Chain[Any]:
+def chain_of(dtype: Any = np.float64) -> Storage[Any]:
     layers: list[Any] = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
-    return Chain(layers, np.dtype(dtype))
+    return Storage(layers, np.dtype(dtype))
 
 
-def vectors_of(chain: Chain[Any]) -> list[NDArray[Any]]:
+def vectors_of(chain: Storage[Any]) -> list[NDArray[Any]]:
     work = chain.workspace
     return [chain.parameters, chain.gradient, work.a, work.h, work.dLdh, work.dLda]
 

@@ -75,8 +75,8 @@ def stirred(network: Network[Any]) -> Network[Any]:
         if isinstance(layer, HiddenLayer) and layer.normalization != "none":
             layer.Gain = rng.normal(1, 0.3, layer.length)
         if isinstance(layer, HiddenLayer) and layer.normalization == "batch":
-            layer.moving_mean[...] = rng.normal(0, 1, layer.length)
-            layer.moving_variance[...] = rng.uniform(0.5, 2, layer.length)
+            layer.running_mean[...] = rng.normal(0, 1, layer.length)
+            layer.running_variance[...] = rng.uniform(0.5, 2, layer.length)
     return network
 
 
@@ -170,7 +170,7 @@ class TorchTwin:
         if name == "batch":
             hidden: Any = network.layers[1]
             self.mean, self.variance = (
-                torch.tensor(each[0]) for each in (hidden.moving_mean, hidden.moving_variance)
+                torch.tensor(each[0]) for each in (hidden.running_mean, hidden.running_variance)
             )
 
     def _tensor(self, values: NDArray[Any]) -> Any:
@@ -204,8 +204,8 @@ class TorchTwin:
         loss = self.loss(x, labels, training=True)
         parameters = [*self.W, *self.bias, *self.gain]
         with self.torch.no_grad():
-            for each, slope in zip(parameters, self.torch.autograd.grad(loss, parameters), strict=True):
-                each -= rate * slope
+            for each, derivative in zip(parameters, self.torch.autograd.grad(loss, parameters), strict=True):
+                each -= rate * derivative
         return float(loss.detach())
 
 
@@ -231,8 +231,8 @@ def test_training_follows_pytorch(name: str) -> None:
         np.testing.assert_allclose(layer.Gain[0], gain.detach().numpy(), rtol=1e-9)
     if name == "batch":
         hidden: Any = network.layers[1]
-        np.testing.assert_allclose(hidden.moving_mean[0], twin.mean.numpy(), rtol=1e-11)
-        np.testing.assert_allclose(hidden.moving_variance[0], twin.variance.numpy(), rtol=1e-11)
+        np.testing.assert_allclose(hidden.running_mean[0], twin.mean.numpy(), rtol=1e-11)
+        np.testing.assert_allclose(hidden.running_variance[0], twin.variance.numpy(), rtol=1e-11)
     assert abs(network.loss(x, labels) - float(twin.loss(x, labels, training=False).detach())) < 1e-11
 
 
@@ -387,8 +387,8 @@ def test_a_plain_list_normalises() -> None:
     a = ann[1].pre_activations
     np.testing.assert_allclose(a.mean(axis=1), 0, atol=1e-12)
     z = x @ ann[1].W.T
-    np.testing.assert_allclose(ann[1].moving_mean[0], 0.01 * z.mean(axis=0), rtol=1e-11)
-    np.testing.assert_allclose(ann[1].moving_variance[0], 0.99 + 0.01 * z.var(axis=0), rtol=1e-11)
+    np.testing.assert_allclose(ann[1].running_mean[0], 0.01 * z.mean(axis=0), rtol=1e-11)
+    np.testing.assert_allclose(ann[1].running_variance[0], 0.99 + 0.01 * z.var(axis=0), rtol=1e-11)
     ann, losses = gradient_descent_epoch(ann, x, np.zeros((12, 3)), 0.01, 2)
     assert np.isfinite(losses).all()
 
@@ -420,12 +420,12 @@ def test_a_plain_list_cannot_draw_what_to_drop() -> None:
 def test_attaching_keeps_gains_and_averages() -> None:
     first, second = HiddenLayer(3, "relu", normalization="batch"), HiddenLayer(2, normalization="layer")
     first.attach_after(InputLayer(2))
-    first.Gain, first.moving_mean[...], first.training = np.array([1, 2, 3.0]), 5, True
+    first.Gain, first.running_mean[...], first.training = np.array([1, 2, 3.0]), 5, True
     second.attach_after(first)
 
     assert first.Gain.tolist() == [[1, 2, 3]]
-    assert first.moving_mean.tolist() == [[5, 5, 5]]
-    assert first.moving_variance.tolist() == [[1, 1, 1]]
+    assert first.running_mean.tolist() == [[5, 5, 5]]
+    assert first.running_variance.tolist() == [[1, 1, 1]]
     assert second.Gain.tolist() == [[1, 1]]
     assert second.training
 
@@ -465,7 +465,7 @@ def test_files_keep_all(name: str, dtype: Any, tmp_path: Path) -> None:
 def test_files_say_so_where_a_variance_is_negative(tmp_path: Path) -> None:
     network = stirred(built(normalization="batch"))
     hidden: Any = network.layers[1]
-    hidden.moving_variance[0, 2] = -1
+    hidden.running_variance[0, 2] = -1
     save(network, tmp_path / "model.safetensors")
 
     with pytest.raises(FileFormatError, match=r"0 or more, found -1.0 in moving_variance of layer 1"):
@@ -475,7 +475,7 @@ def test_files_say_so_where_a_variance_is_negative(tmp_path: Path) -> None:
 def test_files_with_nan_are_not_written(tmp_path: Path) -> None:
     network = built(normalization="batch")
     hidden: Any = network.layers[1]
-    hidden.moving_mean[0, 2] = np.nan
+    hidden.running_mean[0, 2] = np.nan
 
     with pytest.raises(DataError, match="moving_mean"):
         save(network, tmp_path / "model.safetensors")
@@ -519,7 +519,7 @@ def test_what_layers_without_normalisation_lack() -> None:
             _ = layer.dLdGain
     assert isinstance(layered, HiddenLayer)
     with pytest.raises(WiringError, match='normalization="batch" has'):
-        _ = layered.moving_mean
+        _ = layered.running_mean
     wrong: Any = np.ones(4)
     with pytest.raises(ShapeError, match=r"Gain has the shape \(1, 5\), not \(4,\)"):
         layered.Gain = wrong

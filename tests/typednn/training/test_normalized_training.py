@@ -158,7 +158,7 @@ def test_a_step_that_is_not_finite_moves_no_average(wrong: str, layer: int, dtyp
     assert everything(network).tobytes() == everything(before).tobytes()
     hidden: Any = network.layers[1]  # shows the step that was not made
     shown = np.ones((8, 7), dtype)
-    kernels_of("numpy").drop(another._chain.new_key() + 1, 1, threshold(0.3), shown)
+    kernels_of("numpy").apply_dropout(another._chain.new_key() + 1, 1, threshold(0.3), shown)
     np.testing.assert_array_equal(hidden.activations.T == 0, shown == 0)
 
 
@@ -239,7 +239,7 @@ def of_layer(network: Network[Any], k: int) -> bytes:
     layer: Any = network.layers[k]
     found = [layer.W, layer.Bias, layer.Gain]
     if layer.normalization == "batch":
-        found += [layer.moving_mean, layer.moving_variance]
+        found += [layer.running_mean, layer.running_variance]
     return b"".join(each.tobytes() for each in found)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from typednn import SGD, Adam, ExponentialDecay, InputLayer, Nadam, Network, Optimizer, OutputLayer, RMSprop
 from typednn.training import optimizer_state as updates
-from typednn.training.optimizer_state import Updates
+from typednn.training.optimizer_state import OptimizerState
 
 OPTIMIZERS: list[Optimizer] = [
     SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.25, clip_norm=2.0),
@@ -21,8 +21,8 @@ by_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 STEPS = [1, 1, 1, 4, 2, 1, 30, 1, 1, 3]
 
 
-def new_updates(optimizer: Optimizer) -> Updates[np.float32]:
-    return Updates(Network([InputLayer(2), OutputLayer(1)], np.float32, seed=0)._chain, optimizer)
+def new_updates(optimizer: Optimizer) -> OptimizerState[np.float32]:
+    return OptimizerState(Network([InputLayer(2), OutputLayer(1)], np.float32, seed=0)._chain, optimizer)
 
 
 def one_by_one(optimizer: Optimizer, first: int, steps: int) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ def swish(a: Values) -> Values:
     return a / (1 + exp(-1.5 * a))
 
 
-def swish_slope(a: Values, y: Values) -> Values:
+def swish_derivative(a: Values, y: Values) -> Values:
     """Its slope."""
     share = 1 / (1 + exp(-1.5 * a))
     return share + 1.5 * y * (1 - share)
@@ -37,14 +37,14 @@ def pinball(y: Values, t: Values) -> Values:
     return where(y < t, 0.9 * (t - y), 0.1 * (y - t))
 
 
-def pinball_slope(y: Values, t: Values) -> Values:
+def pinball_derivative(y: Values, t: Values) -> Values:
     """Its slope."""
     return where(y < t, -0.9, 0.1)
 
 
-mine = register_activation("swish", swish, swish_slope)
+mine = register_activation("swish", swish, swish_derivative)
 bent = register_activation("bent", lambda a: where(a > 0, a, 0.3 * a), lambda a, y: where(a > 0, 1, 0.3))
-quantile = register_loss("pinball", pinball, pinball_slope)
+quantile = register_loss("pinball", pinball, pinball_derivative)
 
 layers = [InputLayer(3), HiddenLayer(8, mine), HiddenLayer(8, bent), OutputLayer(1, "none", quantile)]
 network = Network(layers, dtype=np.float32, seed=0)

@@ -22,23 +22,23 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
+from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.layout import FROZEN
-from typednn_kernels.thread_limit import MOST
+from typednn_kernels.thread_limit import MAX_THREADS
 
 _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
 """What numba asks of an intrinsic: its signature, and what writes it."""
 
-PYTHON_ONLY = bool(config.DISABLE_JIT)
+JIT_DISABLED = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
-PLACES, BROADEST = MOST, 8192
+THREAD_SLOTS, SCRATCH_ROW_ELEMENTS = MAX_THREADS, 8192
 """How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
-FEATURES: Mapping[str, bool] = get_host_cpu_features()
-WIDEST = '"prefer-vector-width"="512"' if FEATURES.get("avx512f", False) else ""
+CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
+WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
 
 
-def widen(function: llvm.Function) -> None:
+def prefer_widest_vectors(function: llvm.Function) -> None:
     """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
     if WIDEST:
         set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
@@ -76,7 +76,7 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        widen(builder.function)
+        prefer_widest_vectors(builder.function)
         array, start, *shape = values
         data = field(context, builder, signature.args[0], array, "data")
         first = builder.gep(data, [start], inbounds=True)
@@ -107,37 +107,37 @@ def _room_for(n: int, like: types.Array) -> _Typed:
 
 
 def _scratch(_context: object, like: types.Array) -> _Typed:
-    return _room_for(PLACES, like)
+    return _room_for(THREAD_SLOTS, like)
 
 
 def _scratch_row(_context: object, like: types.Array) -> _Typed:
-    return _room_for(BROADEST, like)
+    return _room_for(SCRATCH_ROW_ELEMENTS, like)
 
 
-if TYPE_CHECKING or PYTHON_ONLY:
+if TYPE_CHECKING or JIT_DISABLED:
 
-    def piece(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
+    def slice_of(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
         return array.reshape(-1)[start : start + n]
 
     def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]:
-        return piece(array, start, n * m).reshape(n, m)
+        return slice_of(array, start, n * m).reshape(n, m)
 
     def scratch(like: Vector[F]) -> Vector[F]:
-        return np.empty(PLACES, like.dtype)
+        return np.empty(THREAD_SLOTS, like.dtype)
 
     def scratch_row(like: Vector[F]) -> Vector[F]:
-        return np.empty(BROADEST, like.dtype)
+        return np.empty(SCRATCH_ROW_ELEMENTS, like.dtype)
 
 else:
-    piece, rows = intrinsic(_piece), intrinsic(_rows)
+    slice_of, rows = intrinsic(_piece), intrinsic(_rows)
     scratch, scratch_row = intrinsic(_scratch), intrinsic(_scratch_row)
-"""`piece(array, start, n)`: n elements from `start` on `(n,)`.
+"""`slice_of(array, start, n)`: n elements from `start` on `(n,)`.
 `rows(array, start, n, m)`: the same as a matrix `(n, m)`.
 `scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
 `scratch_row(like)`: `BROADEST` of them."""
 
 
-class FlatView(Protocol):
+class VectorView(Protocol):
     """What makes a view `(n,)` of a vector by the layout of a layer."""
 
     def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Vector[F]:
@@ -145,7 +145,7 @@ class FlatView(Protocol):
         ...
 
 
-class RowsView(Protocol):
+class MatrixView(Protocol):
     """What makes a view `(n, m)` of a vector by the layout of a layer."""
 
     def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Matrix[F]:
@@ -153,17 +153,17 @@ class RowsView(Protocol):
         ...
 
 
-def flat(place: Callable[..., tuple[Number, Number]]) -> FlatView:
+def vector_view(place: Callable[..., tuple[Number, Number]]) -> VectorView:
     """A kernel `(vector, layout, k, *numbers)`: n elements from a start, as the formula says.
 
     `place(row, *numbers)` gives start and n from the row of layer k in the layout.
     """
-    return cast("FlatView", _by_layout(place, 1))
+    return cast("VectorView", _by_layout(place, 1))
 
 
-def by_rows(place: Callable[..., tuple[Number, Number, Number]]) -> RowsView:
+def matrix_view(place: Callable[..., tuple[Number, Number, Number]]) -> MatrixView:
     """The same for a matrix: `place` gives start, n and m."""
-    return cast("RowsView", _by_layout(place, 2))
+    return cast("MatrixView", _by_layout(place, 2))
 
 
 class _Row:
@@ -173,9 +173,9 @@ class _Row:
         self.builder: llvm.IRBuilder = builder
         self.address: llvm.Value = address
 
-    def __getitem__(self, column: int) -> Symbol:
+    def __getitem__(self, column: int) -> IRValue:
         place = self.builder.gep(self.address, [llvm.IntType(64)(column)])
-        return Symbol(self.builder, self.builder.load(place))
+        return IRValue(self.builder, self.builder.load(place))
 
 
 def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
@@ -191,16 +191,16 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
         def generate(
             context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
         ) -> llvm.Value:
-            widen(builder.function)
+            prefer_widest_vectors(builder.function)
             vector, layout, k, packed = values
-            numbers = [Symbol(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
+            numbers = [IRValue(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
             table = field(context, builder, signature.args[1], layout, "data")
             row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
-            start, *shape = (Symbol(builder, k).peer(each).value for each in place(row, *numbers))
+            start, *shape = (IRValue(builder, k).peer(each).value for each in place(row, *numbers))
             data = field(context, builder, signature.args[0], vector, "data")
             return _view(context, builder, result, builder.gep(data, [start]), shape)
 
         integers = types.StarArgTuple([types.intp] * len(numbers))
         return result(vector, layout, types.intp, integers), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    return python if JIT_DISABLED else intrinsic(typer)

@@ -63,11 +63,11 @@ def cache_folder() -> Path | None:
     return folder
 
 
-compiling: list[Callable[[str], None]] = []
+on_compile: list[Callable[[str], None]] = []
 """Called with the name of a kernel before it is compiled because nothing was kept of it."""
 
 
-class File:
+class CacheFile:
     """Where the machine code of a function for some types of arguments is kept, on this CPU.
 
     It holds a SHA-256 checksum and then what is kept. It appears under its name when it is complete. One that
@@ -87,7 +87,7 @@ class File:
             if hashlib.sha256(code).digest() == checksum:
                 kept: tuple[object, ...] = pickle.loads(code)  # noqa: S301 (the user's own file)
                 return kept
-        for call in compiling:
+        for call in on_compile:
             call(self.name)
         return None
 
@@ -105,7 +105,7 @@ class File:
                 part.unlink()
 
 
-def keep(
+def attach_cache(
     function: object, folder: Path | None, name: str, before: Callable[[Sequence[types.Type]], None]
 ) -> None:
     """Keeps the machine code of a compiled function, if there is a folder.
@@ -125,9 +125,9 @@ class _MachineCode(NullCache):
         self.name: str = name
         self.before: Callable[[Sequence[types.Type]], None] = before
 
-    def file(self, signature: object, context: CPUContext) -> File:
+    def file(self, signature: object, context: CPUContext) -> CacheFile:
         """The file for a signature."""
-        return File(self.folder, self.name, signature, context.codegen())
+        return CacheFile(self.folder, self.name, signature, context.codegen())
 
     def load_overload(self, sig: Sequence[types.Type], target_context: CPUContext) -> CompileResult | None:
         """What was kept for the signature, or None."""

@@ -29,24 +29,24 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled._codegen.array_views import PYTHON_ONLY, _Typed
-from typednn_kernels.compiled._codegen.cache import File
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed
+from typednn_kernels.compiled._codegen.cache import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, _operands, write_loop
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.numba_pipeline import _Library
-from typednn_kernels.tracing import Recording
+from typednn_kernels.tracing import TracedFormula
 
 CAPACITY = 1024
 """So many codes have a place in the tables."""
 
-TABLES: list[ByAddress] = []
+TABLES: list[FunctionTable] = []
 
-REAL: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], llvm.Type]] = {
+SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_double], llvm.Type]] = {
     np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
 WORD: llvm.Type = llvm.IntType(64)
-SYMBOL = "written"
+EXPORTED_NAME = "written"
 """The name of the function in machine code that is called by address."""
 
 
@@ -54,10 +54,10 @@ LIBRARIES: list[object] = []
 """What keeps machine code in memory."""
 
 
-def compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
+def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
     """The address of the function `SYMBOL` that is written in a module, or read from disk."""
     codegen = cpu_target.target_context.codegen()
-    file = File(CACHE, name, key, codegen)
+    file = CacheFile(CACHE, name, key, codegen)
     with global_compiler_lock:
         kept = file.read()
         if kept is None:
@@ -70,7 +70,7 @@ def compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> in
         else:
             library = codegen.unserialize_library(kept)
         LIBRARIES.append(library)
-        address: int = library.get_pointer_to_function(SYMBOL)
+        address: int = library.get_pointer_to_function(EXPORTED_NAME)
         return address
 
 
@@ -92,7 +92,7 @@ call_address: Callable[..., None] = intrinsic(_call_address)
 """`call_address(address, *arguments)`: calls a function of the C language, with arrays as pointers."""
 
 
-class ByAddress:
+class FunctionTable:
     """A table of loops by code, for each dtype.
 
     Args:
@@ -122,11 +122,11 @@ class ByAddress:
         self.adapted: Callable[..., Formula | None] = adapted
         self.sums: bool = sums
         self.addresses: dict[np.dtype[np.floating], NDArray[np.int64]] = {
-            dtype: np.zeros(CAPACITY, np.int64) for dtype in REAL
+            dtype: np.zeros(CAPACITY, np.int64) for dtype in SCALAR_TYPES
         }
         self.kept: list[object] = []
         TABLES.append(self)
-        if not PYTHON_ONLY:
+        if not JIT_DISABLED:
             for dtype, table in self.addresses.items():
                 add_symbol(self._symbol(dtype), table.ctypes.data)
                 first = self._prototype(dtype)(self._first_call(dtype))
@@ -143,7 +143,7 @@ class ByAddress:
         """Calls a loop over the formula of the code."""
         values = [each.value if each.data is None else each.data for each in operands]
         real = next(each.data.type.pointee for each in operands if each.data is not None)
-        dtype = next(dtype for dtype, (_, kind) in REAL.items() if kind == real)
+        dtype = next(dtype for dtype, (_, kind) in SCALAR_TYPES.items() if kind == real)
         kind = llvm.FunctionType(
             real if self.sums else llvm.VoidType(), [WORD, WORD, *(each.type for each in values)]
         )
@@ -160,9 +160,11 @@ class ByAddress:
         assert formula is not None
 
         def write(module: llvm.Module) -> None:
-            write_loop(module, SYMBOL, formula, REAL[dtype][1], self.operands, sums=self.sums)
+            write_loop(module, EXPORTED_NAME, formula, SCALAR_TYPES[dtype][1], self.operands, sums=self.sums)
 
-        address = self.addresses[dtype][code] = compiled(self._file(code), (self.operands, dtype), write)
+        address = self.addresses[dtype][code] = address_of_compiled(
+            self._file(code), (self.operands, dtype), write
+        )
         return address
 
     def _symbol(self, dtype: np.dtype[np.floating]) -> str:
@@ -171,15 +173,15 @@ class ByAddress:
     def _file(self, code: int) -> str:
         """The name of the file with the loop of a code; formulas of users are known by what they compute."""
         source = self.source(code)
-        return f"{self.name}-{source.digest if isinstance(source, Recording) else code}"
+        return f"{self.name}-{source.digest if isinstance(source, TracedFormula) else code}"
 
     def _prototype(self, dtype: np.dtype[np.floating]) -> type[ctypes._CFunctionType]:
-        real, _ = REAL[dtype]
+        real, _ = SCALAR_TYPES[dtype]
         kinds = [ctypes.c_void_p if each == "v" else real for each in self.operands]
         return ctypes.CFUNCTYPE(real if self.sums else None, ctypes.c_int64, ctypes.c_int64, *kinds)
 
     def _first_call(self, dtype: np.dtype[np.floating]) -> Callable[..., object]:
-        real, _ = REAL[dtype]
+        real, _ = SCALAR_TYPES[dtype]
 
         def run(code: int, n: int, *operands: float) -> object:
             try:
@@ -209,8 +211,8 @@ class ByAddress:
         return None
 
 
-def compile_all(dtype: np.dtype[np.floating]) -> None:
+def compile_tables(dtype: np.dtype[np.floating]) -> None:
     """Compiles all loops of the library."""
-    for table in [] if PYTHON_ONLY else TABLES:
+    for table in [] if JIT_DISABLED else TABLES:
         for code in table.codes:
             table.compile(dtype, code)

@@ -25,17 +25,23 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, overload
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled._codegen.array_views import FEATURES, PYTHON_ONLY, _Typed, field, widen
+from typednn_kernels.compiled._codegen.array_views import (
+    CPU_FEATURES,
+    JIT_DISABLED,
+    _Typed,
+    field,
+    prefer_widest_vectors,
+)
 from typednn_kernels.compiled._codegen.ir_values import (
+    FLOAT32,
     INSTRUCTIONS,
-    REORDERED,
-    SINGLE,
-    WORD,
+    INT32,
+    REASSOCIATE,
+    IRValue,
     Number,
-    Symbol,
     element_of,
-    write,
-    write_all,
+    emit,
+    emit_all,
 )
 from typednn_kernels.primitives import where
 
@@ -46,9 +52,9 @@ FEW = 3
 """Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
 BLOCK = 64
 """A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
-CHUNK = 4096
+CHUNK_ELEMENTS = 4096
 """So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
-MASKS = any(FEATURES.get(name, False) for name in ("avx512vl", "sve"))
+HAS_MASKED_VECTORS = any(CPU_FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
@@ -97,7 +103,7 @@ def elementwise(
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    return python if JIT_DISABLED else intrinsic(typer)
 
 
 def _write_loops(
@@ -110,26 +116,26 @@ def _write_loops(
 ) -> None:
     for formula in _cases(builder, code, formulas):
         for i in _independent_steps(builder, n):
-            results = write_all(formula, builder, [each.at(i) for each in arguments])
+            results = emit_all(formula, builder, [each.at(i) for each in arguments])
             for out, result in zip(outs, results, strict=False):
                 builder.store(result, out.pointer(i))
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class Reduction:
     """How terms become one number: combined in chunks, which are joined with a total and what it lacks."""
 
     neutral: float
-    combine: Callable[[Symbol, Symbol], llvm.Value]
-    join: Callable[[Symbol, Symbol, Symbol], tuple[llvm.Value, llvm.Value]]
+    combine: Callable[[IRValue, IRValue], llvm.Value]
+    join: Callable[[IRValue, IRValue, IRValue], tuple[llvm.Value, llvm.Value]]
     in_python: Callable[[Values], np.floating]
 
 
-def _add(total: Symbol, term: Symbol) -> llvm.Value:
-    return total.builder.fadd(total.value, term.value, flags=REORDERED)
+def _add(total: IRValue, term: IRValue) -> llvm.Value:
+    return total.builder.fadd(total.value, term.value, flags=REASSOCIATE)
 
 
-def _add_exactly(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value, llvm.Value]:
+def _add_exactly(total: IRValue, rest: IRValue, part: IRValue) -> tuple[llvm.Value, llvm.Value]:
     """total + part, and rest + what rounding takes from it (Knuth, TAOCP 2, 4.2.2, theorem B)."""
     result: Number = total + part
     from_part: Number = result - total
@@ -138,26 +144,26 @@ def _add_exactly(total: Symbol, rest: Symbol, part: Symbol) -> tuple[llvm.Value,
     return result.value, (rest + where(abs(lost) < np.inf, lost, 0 * rest)).value
 
 
-def _larger(x: Symbol, y: Symbol) -> llvm.Value:
+def _larger(x: IRValue, y: IRValue) -> llvm.Value:
     larger: llvm.Value = INSTRUCTIONS["fmax"](x, y).value
     return larger
 
 
-SUM = Fold(0.0, _add, _add_exactly, np.sum)
-MAXIMUM = Fold(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
+SUM = Reduction(0.0, _add, _add_exactly, np.sum)
+MAXIMUM = Reduction(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
 
 
-def sums(*formulas: Formula | None, others: Others | None = None) -> Formula:
+def sum_reduction(*formulas: Formula | None, others: Others | None = None) -> Formula:
     """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
     return _folds(formulas, SUM, others)
 
 
-def maxima(*formulas: Formula | None) -> Formula:
+def max_reduction(*formulas: Formula | None) -> Formula:
     """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
     return _folds(formulas, MAXIMUM, None)
 
 
-def _folds(formulas: Sequence[Formula | None], fold: Fold, others: Others | None) -> Formula:
+def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others | None) -> Formula:
     def python(code: int, n: int, *arrays: Values) -> np.floating:
         formula = _chosen(formulas, others, code)
         if formula is None:
@@ -179,13 +185,13 @@ def _folds(formulas: Sequence[Formula | None], fold: Fold, others: Others | None
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    return python if JIT_DISABLED else intrinsic(typer)
 
 
 def _write_fold(
     builder: llvm.IRBuilder,
     formulas: Sequence[Formula | None],
-    fold: Fold,
+    fold: Reduction,
     kind: llvm.Type,
     code: llvm.Value,
     n: llvm.Value,
@@ -195,11 +201,11 @@ def _write_fold(
         cgutils.alloca_once_value(builder, kind(value)) for value in (fold.neutral, 0.0, fold.neutral)
     )
 
-    def now(*places: llvm.Value) -> list[Symbol]:
-        return [Symbol(builder, builder.load(each)) for each in places]
+    def now(*places: llvm.Value) -> list[IRValue]:
+        return [IRValue(builder, builder.load(each)) for each in places]
 
-    most = n.type(CHUNK)
-    chunks = builder.sdiv(builder.add(n, n.type(CHUNK - 1)), most)
+    most = n.type(CHUNK_ELEMENTS)
+    chunks = builder.sdiv(builder.add(n, n.type(CHUNK_ELEMENTS - 1)), most)
     for formula in _cases(builder, code, formulas):
         with cgutils.for_range(builder, chunks) as chunk:
             first = builder.mul(chunk.index, most)
@@ -209,8 +215,8 @@ def _write_fold(
                 builder, builder.select(builder.icmp_signed("<", left, most), left, most)
             ):
                 here = builder.add(first, i)
-                term = write(formula, builder, [each.at(here) for each in arguments])
-                builder.store(fold.combine(now(part)[0], Symbol(builder, term)), part)
+                term = emit(formula, builder, [each.at(here) for each in arguments])
+                builder.store(fold.combine(now(part)[0], IRValue(builder, term)), part)
             first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
             with builder.if_else(first_chunk) as (begin, go_on):
                 with begin:
@@ -246,32 +252,32 @@ def write_loop(
         builder.ret_void()
 
 
-def formula(function: Formula) -> Formula:
+def scalar_function(function: Formula) -> Formula:
     """A formula that kernels call with scalars of one dtype."""
 
     def typer(_context: object, *arguments: types.Type) -> _Typed:
         def generate(
             _target: object, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
         ) -> llvm.Value:
-            return write(function, builder, cgutils.unpack_tuple(builder, values[0]))
+            return emit(function, builder, cgutils.unpack_tuple(builder, values[0]))
 
         return arguments[0](types.StarArgTuple.from_types(arguments)), generate
 
-    return function if PYTHON_ONLY else intrinsic(typer)
+    return function if JIT_DISABLED else intrinsic(typer)
 
 
-def means(elementary: Formula) -> Callable[[Callable[[Symbol], Formula]], None]:
+def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None]:
     """Registers what an elementary function is in formulas, and in kernels that call it.
 
     The decorated function gets the symbol of the argument and returns the formula for its dtype.
     """
 
-    def register(choose: Callable[[Symbol], Formula]) -> None:
-        def meaning(*arguments: Symbol) -> Number:
+    def register(choose: Callable[[IRValue], Formula]) -> None:
+        def meaning(*arguments: IRValue) -> Number:
             return choose(*arguments)(*arguments)
 
-        if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not PYTHON_ONLY:
-            scalar = formula(elementary)
+        if INSTRUCTIONS.setdefault(elementary.__name__, meaning) is meaning and not JIT_DISABLED:
+            scalar = scalar_function(elementary)
             overload(elementary, inline="always")(lambda x: lambda x: scalar(x))  # noqa: PLW0108 (numba takes no intrinsic)
 
     return register
@@ -279,7 +285,7 @@ def means(elementary: Formula) -> Callable[[Callable[[Symbol], Formula]], None]:
 
 def is_float32(argument: object) -> bool:
     """Whether a symbol is float32."""
-    return isinstance(argument, Symbol) and element_of(argument.value.type) == SINGLE
+    return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32
 
 
 def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
@@ -321,7 +327,7 @@ class Index:
 
     def at(self, index: llvm.Value) -> llvm.Value:
         """That of a step."""
-        return self.builder.trunc(index, WORD)
+        return self.builder.trunc(index, INT32)
 
 
 def _operands(
@@ -377,9 +383,9 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     Where vectors can be masked, whole blocks are taken in vectors and what is left in masked ones, but a few
     steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
     """
-    widen(builder.function)
+    prefer_widest_vectors(builder.function)
     independent = _Distinct.of(builder.module, lambda _: ())
-    if not MASKS:
+    if not HAS_MASKED_VECTORS:
         yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
         return
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)

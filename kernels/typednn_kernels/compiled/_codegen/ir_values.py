@@ -24,10 +24,10 @@ import numpy as np
 from llvmlite import ir
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-EXACT, REORDERED = ("contract",), ("contract", "reassoc")
-SINGLE: ir.Type = ir.FloatType()
-DOUBLE: ir.Type = ir.DoubleType()
-WORD: ir.Type = ir.IntType(32)
+EXACT, REASSOCIATE = ("contract",), ("contract", "reassoc")
+FLOAT32: ir.Type = ir.FloatType()
+FLOAT64: ir.Type = ir.DoubleType()
+INT32: ir.Type = ir.IntType(32)
 
 Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
@@ -48,7 +48,7 @@ def constant(kind: ir.Type, number: float) -> ir.Value:
     return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
-class Symbol(NDArrayOperatorsMixin):
+class IRValue(NDArrayOperatorsMixin):
     """A number that exists when the machine code runs: a float, a signed integer, or a condition.
 
     Or a vector of such numbers.
@@ -63,21 +63,21 @@ class Symbol(NDArrayOperatorsMixin):
     @property
     def is_real(self) -> bool:
         """Whether it is a floating-point number."""
-        return element_of(self.value.type) in {SINGLE, DOUBLE}
+        return element_of(self.value.type) in {FLOAT32, FLOAT64}
 
-    def like(self, value: ir.Value) -> Symbol:
+    def like(self, value: ir.Value) -> IRValue:
         """The symbol of another value of the same code."""
         return type(self)(self.builder, value)
 
-    def peer(self, number: Symbol | float) -> Symbol:
+    def peer(self, number: IRValue | float) -> IRValue:
         """The number as a symbol; a written one takes the type of this symbol."""
-        if isinstance(number, Symbol):
+        if isinstance(number, IRValue):
             return number
         return self.like(constant(self.value.type, float(number) if self.is_real else int(number)))
 
-    def bits(self) -> Symbol:
+    def bits(self) -> IRValue:
         """The same bits read as an integer, or those of an integer as a float."""
-        pairs: list[tuple[ir.Type, ir.Type]] = [(SINGLE, ir.IntType(32)), (DOUBLE, ir.IntType(64))]
+        pairs: list[tuple[ir.Type, ir.Type]] = [(FLOAT32, ir.IntType(32)), (FLOAT64, ir.IntType(64))]
         types = dict(pairs) | {integer: real for real, integer in pairs}
         kind = like_type(self.value.type, types[element_of(self.value.type)])
         return self.like(self.builder.bitcast(self.value, kind))
@@ -86,7 +86,7 @@ class Symbol(NDArrayOperatorsMixin):
         """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
         raise TypeError("a formula chooses with where, maximum and minimum")
 
-    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: Symbol | float) -> Number:
+    def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: IRValue | float) -> Number:
         """Writes the instructions of an operator or function."""
         return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
 
@@ -94,30 +94,30 @@ class Symbol(NDArrayOperatorsMixin):
         self,
         function: Callable[..., object],
         _types: object,
-        args: tuple[Symbol, Symbol | float, Symbol | float],
+        args: tuple[IRValue, IRValue | float, IRValue | float],
         _kwargs: object,
-    ) -> Symbol:
+    ) -> IRValue:
         """Writes the instruction of `np.where`."""
         if function is not np.where:
             raise TypeError(f"{function.__name__} is not a word for formulas")
         condition, x, y = args
-        typed = x if isinstance(x, Symbol) else y if isinstance(y, Symbol) else self._constant(x)
+        typed = x if isinstance(x, IRValue) else y if isinstance(y, IRValue) else self._constant(x)
         return typed.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
 
-    def _constant(self, number: float) -> Symbol:
+    def _constant(self, number: float) -> IRValue:
         """The symbol of a NumPy scalar."""
-        kind = SINGLE if np.result_type(number) == np.float32 else DOUBLE
+        kind = FLOAT32 if np.result_type(number) == np.float32 else FLOAT64
         return self.like(constant(like_type(self.value.type, kind), float(number)))
 
 
-class Word(Symbol):
+class UnsignedIRValue(IRValue):
     """An unsigned integer of 32 bits."""
 
     signed = False
 
 
-def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
-    def write(x: Symbol, y: Symbol) -> Symbol:
+def _arithmetic(real: str, integer: str) -> Callable[[IRValue, IRValue], IRValue]:
+    def write(x: IRValue, y: IRValue) -> IRValue:
         if x.is_real:
             return x.like(getattr(x.builder, real)(x.value, y.value, flags=EXACT))
         return x.like(getattr(x.builder, integer)(x.value, y.value))
@@ -125,16 +125,16 @@ def _arithmetic(real: str, integer: str) -> Callable[[Symbol, Symbol], Symbol]:
     return write
 
 
-def _comparison(sign: str) -> Callable[[Symbol, Symbol], Symbol]:
-    def write(x: Symbol, y: Symbol) -> Symbol:
+def _comparison(sign: str) -> Callable[[IRValue, IRValue], IRValue]:
+    def write(x: IRValue, y: IRValue) -> IRValue:
         of_integers = x.builder.icmp_signed if x.signed else x.builder.icmp_unsigned
         return x.like((x.builder.fcmp_ordered if x.is_real else of_integers)(sign, x.value, y.value))
 
     return write
 
 
-def _llvm(name: str) -> Callable[..., Symbol]:
-    def write(x: Symbol, *others: Symbol) -> Symbol:
+def _llvm(name: str) -> Callable[..., IRValue]:
+    def write(x: IRValue, *others: IRValue) -> IRValue:
         kind, values = x.value.type, [each.value for each in (x, *others)]
         module, places = x.builder.module, f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
         full_name = f"{name}.{places}{element_of(kind).intrinsic_name}"
@@ -172,15 +172,15 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
 """By the name of NumPy's function. `compiled.elementary` adds exp, log and the like."""
 
 
-def write(formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+def emit(formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     """Writes a formula of floats of one type, and of words, and returns its result."""
-    return write_all(formula, builder, arguments)[0]
+    return emit_all(formula, builder, arguments)[0]
 
 
-def write_all(
+def emit_all(
     formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
 ) -> list[ir.Value]:
     """Writes a formula that may return several results, and returns them."""
-    symbols = [(Word if each.type == WORD else Symbol)(builder, each) for each in arguments]
+    symbols = [(UnsignedIRValue if each.type == INT32 else IRValue)(builder, each) for each in arguments]
     results = formula(*symbols)
     return [symbols[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]

@@ -19,8 +19,8 @@ import numba
 from numba import types
 from numba.core.dispatcher import Dispatcher
 
-from typednn_kernels.compiled._codegen.cache import cache_folder, keep
-from typednn_kernels.compiled._codegen.noinline import called_by_address, dtype_among, routines_of
+from typednn_kernels.compiled._codegen.cache import attach_cache, cache_folder
+from typednn_kernels.compiled._codegen.noinline import callable_by_address, dtype_among, noinline_functions_of
 from typednn_kernels.compiled._codegen.numba_pipeline import _PIPELINE
 
 P = ParamSpec("P")
@@ -42,7 +42,7 @@ _compiled = partial(
 """
 
 
-def entry(function: Callable[P, R]) -> Callable[P, R]:
+def exported(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that Python calls, and keeps its machine code on disk."""
     compiled = _compiled(nogil=True)(function)
     if isinstance(compiled, Dispatcher):
@@ -50,17 +50,17 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def inline(function: Callable[P, R]) -> Callable[P, R]:
     """A function that becomes part of those that call it, with their options."""
     return _compiled(inline="always")(function)
 
 
-def reduction(function: Callable[P, R]) -> Callable[P, R]:
+def reassociate(function: Callable[P, R]) -> Callable[P, R]:
     """A function that kernels call; sums may be reordered, which vectorises them."""
     return _compiled(fastmath={"contract", "reassoc"}, forceinline=True)(function)
 
 
-def routine(function: Callable[P, R]) -> Callable[P, R]:
+def noinline(function: Callable[P, R]) -> Callable[P, R]:
     """A function that is compiled by itself, for all that call it, and kept on disk.
 
     Its arguments are annotated, one at least with an array of numbers. Errors do not leave it.
@@ -69,7 +69,7 @@ def routine(function: Callable[P, R]) -> Callable[P, R]:
     if not isinstance(compiled, Dispatcher):
         return compiled
     _keep(compiled)
-    return called_by_address(function, compiled)
+    return callable_by_address(function, compiled)
 
 
 def _keep(dispatcher: Dispatcher) -> None:
@@ -77,7 +77,7 @@ def _keep(dispatcher: Dispatcher) -> None:
     function = dispatcher.py_func
 
     def prepare(signature: Sequence[types.Type]) -> None:
-        for each in routines_of(function):
+        for each in noinline_functions_of(function):
             each.prepare(dtype_among(signature))
 
-    keep(dispatcher, CACHE, function.__name__, prepare)
+    attach_cache(dispatcher, CACHE, function.__name__, prepare)

@@ -33,11 +33,11 @@ R = TypeVar("R")
 
 DTYPES: tuple[np.dtype[np.floating], ...] = (np.dtype(np.float32), np.dtype(np.float64))
 
-ROUTINES: dict[object, Routine] = {}
+NOINLINE_FUNCTIONS: dict[object, NoinlineFunction] = {}
 """By the kernels that call them."""
 
 
-class Routine:
+class NoinlineFunction:
     """A function whose arguments are annotated, with an address for each dtype."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -84,9 +84,9 @@ class Routine:
         return f"typednn_{self.name}_{dtype}"
 
 
-def called_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
+def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
     """The kernel that calls what a function becomes by its address."""
-    itself = Routine(dispatcher)
+    itself = NoinlineFunction(dispatcher)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -100,17 +100,17 @@ def called_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Calla
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     vars(typer)["__signature__"] = inspect.Signature([first, *parameters])
     kernel: Callable[P, R] = intrinsic(typer)
-    ROUTINES[kernel] = itself
+    NOINLINE_FUNCTIONS[kernel] = itself
     return kernel
 
 
-def routines_of(function: Callable[..., object]) -> Iterator[Routine]:
+def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
     """The routines that a function calls, itself or by kernels, which become part of it."""
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
-            yield from routines_of(called.py_func)
-        elif callable(called) and called in ROUTINES:
-            yield ROUTINES[called]
+            yield from noinline_functions_of(called.py_func)
+        elif callable(called) and called in NOINLINE_FUNCTIONS:
+            yield NOINLINE_FUNCTIONS[called]
 
 
 def dtype_among(kinds: Sequence[types.Type]) -> np.dtype[np.floating]:
@@ -123,7 +123,7 @@ def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) 
     """What the annotations of a function mean where F is a dtype."""
     real, index = numba.from_dtype(dtype), types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
-    arrays |= {"Order": (index, 1), "Layout": (index, 2), "Segments": (index, 2)}
+    arrays |= {"Order": (index, 1), "Layout": (index, 2), "Ranges": (index, 2)}
     kinds = {"int": index, "bool": types.boolean, "F": real, "None": types.none}
     kinds |= {name: types.Array(*kind, "C") for name, kind in arrays.items()}
     kinds["Strided[F]"] = types.Array(real, 1, "A", aligned=False)
@@ -131,7 +131,7 @@ def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) 
     return result(*arguments)
 
 
-def machine_code(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
+def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
     """What an entry is for a dtype, as a function that checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry

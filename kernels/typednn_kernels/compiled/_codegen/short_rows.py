@@ -18,18 +18,26 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import FEATURES, PYTHON_ONLY, _Typed
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed
 from typednn_kernels.compiled._codegen.ir_loops import _cases, _operands
-from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
-from typednn_kernels.compiled._codegen.jit import kernel
-from typednn_kernels.compiled._codegen.simd import INDEX, POINTER, SHORT, VECTOR, _Code, _Index, shared
+from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.jit import inline
+from typednn_kernels.compiled._codegen.simd import (
+    INDEX,
+    INT32,
+    POINTER,
+    VECTOR_BYTES,
+    _Index,
+    _SimdBuilder,
+    module_function,
+)
 from typednn_kernels.primitives import maximum, where
 
-MOST = 4
+MAX_ROW_VECTORS = 4
 """So many vectors hold a row at most."""
 SINGLE, FEW = 2, 2
 """So few numbers are taken one by one; so many vectors of them are few."""
-LONGEST = MOST * VECTOR if FEATURES.get("avx") else 0
+MAX_ROW_BYTES = MAX_ROW_VECTORS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest row; none is short where parts of vectors cannot be read."""
 
 
@@ -55,15 +63,15 @@ class _Rows:
         return result
 
 
-class _Places:
+class _VectorLanes:
     """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
 
-    def __init__(self, code: _Code, width: int, mask: llvm.Value) -> None:
+    def __init__(self, code: _SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
 
-    def first(self, x: Number) -> Symbol:
+    def first(self, x: Number) -> IRValue:
         """The first of the numbers."""
-        return Symbol(self.code.builder, self.code.builder.extract_element(x.value, SHORT(0)))
+        return IRValue(self.code.builder, self.code.builder.extract_element(x.value, INT32(0)))
 
     def largest(self, x: Number) -> Number:
         return self.folded(self.within(x, -np.inf), maximum)
@@ -86,28 +94,28 @@ class _Places:
         return x.like(self.code.shuffled(value, value, [0] * self.width))
 
 
-class _Lanes(_Places):
+class _RowLanes(_VectorLanes):
     """Rows in so many vector registers, of which the last may be less than full."""
 
-    def __init__(self, code: _Code, n: llvm.Value, vectors: int) -> None:
+    def __init__(self, code: _SimdBuilder, n: llvm.Value, vectors: int) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
         super().__init__(code, width, code.mask(n, width))
         self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.last = code.mask(self.left, code.lanes)
 
-    def argument(self, operand: llvm.Value, s: _Index = 0) -> Symbol:
+    def argument(self, operand: llvm.Value, s: _Index = 0) -> IRValue:
         """A row, or a number in all places."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
-            return Symbol(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
+            return IRValue(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
         masks = [*[None] * (vectors - 1), self.last]
         pieces = [
             code.load(code.at(operand, (s, self.n), start), mask=mask)
             for start, mask in zip(self.starts, masks, strict=True)
         ]
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
-        return Symbol(code.builder, code.joined([*pieces, *nothing], code.lanes))
+        return IRValue(code.builder, code.joined([*pieces, *nothing], code.lanes))
 
     def store(self, result: Number, out: llvm.Value, s: _Index = 0) -> None:
         """Writes a row."""
@@ -121,7 +129,7 @@ class _Lanes(_Places):
         code.store_some(*last, self.left)
 
 
-def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
+def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
     """A kernel `(samples, n, *arguments, out)`: of each of so many rows of n, out = formula(row, *arguments).
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
@@ -133,10 +141,10 @@ def of_rows(name: str, formula: Callable[..., Number], *, numbers: bool = False)
         with np.errstate(all="ignore"):
             out[...] = formula(_Rows(), *arguments)
 
-    return written(name, _writing(formula, numbers=numbers), python)
+    return emitted_kernel(name, _writing(formula, numbers=numbers), python)
 
 
-def written(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
+def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
     """A kernel `(count, n, *arguments)`, of arrays and scalars: the function of a module that `write` writes.
 
     Without machine code it is the Python that it stands for. The last argument is an array.
@@ -152,10 +160,10 @@ def written(name: str, write: Callable[..., None], python: Callable[..., None]) 
     def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> _Typed:
         return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    return python if JIT_DISABLED else intrinsic(typer)
 
 
-def of_few(
+def by_short_vector(
     name: str, formulas: Sequence[Callable[..., Number] | None], *, sums: bool = False
 ) -> Callable[..., None]:
     """A kernel `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum, of a few numbers.
@@ -190,17 +198,19 @@ def of_few(
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if PYTHON_ONLY else intrinsic(typer)
+    return python if JIT_DISABLED else intrinsic(typer)
 
 
-def _write_sums(code: _Code, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value) -> None:
-    def body(lanes: _Lanes) -> None:
+def _write_sums(
+    code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
+) -> None:
+    def body(lanes: _RowLanes) -> None:
         def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
-            total: Number = Symbol(code.builder, sums) + lanes.argument(rows, s)
+            total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
             return [total.value]
 
         (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
-        lanes.store(Symbol(code.builder, sums), out)
+        lanes.store(IRValue(code.builder, sums), out)
 
     _by_length(code, n, body)
 
@@ -209,15 +219,17 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
     rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
 
 
-sums_of_rows: Callable[..., None] = written("sums_of_rows", _write_sums, _sums)
+sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums, _sums)
 """`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
 
 
-def _by_length(code: _Code, n: llvm.Value, body: Callable[[_Lanes], None], most: int = MOST) -> None:
+def _by_length(
+    code: _SimdBuilder, n: llvm.Value, body: Callable[[_RowLanes], None], most: int = MAX_ROW_VECTORS
+) -> None:
     """Writes a body for each number of vectors that a row may need, after which the function ends."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-            body(_Lanes(code, n, vectors))
+            body(_RowLanes(code, n, vectors))
             code.builder.ret_void()
 
 
@@ -235,17 +247,21 @@ def _call(
     letters = "".join("r" if each.data is None else "p" for each in operands)
     *_, last = kinds
     assert isinstance(last, types.Array)
-    function = shared(builder.module, name, context.get_value_type(last.dtype), "ii" + letters, write)
+    function = module_function(
+        builder.module, name, context.get_value_type(last.dtype), "ii" + letters, write
+    )
     builder.call(function, [*counts, *(each.data or each.value for each in operands)])
 
 
-def _writing(formula: Callable[..., Number], *, numbers: bool, most: int = MOST) -> Callable[..., None]:
+def _writing(
+    formula: Callable[..., Number], *, numbers: bool, most: int = MAX_ROW_VECTORS
+) -> Callable[..., None]:
     """What writes the function of a formula."""
 
-    def write(code: _Code, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
+    def write(code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = operands
 
-        def body(lanes: _Lanes) -> None:
+        def body(lanes: _RowLanes) -> None:
             def row(s: llvm.Value) -> None:
                 result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
                 if numbers:
@@ -260,13 +276,13 @@ def _writing(formula: Callable[..., Number], *, numbers: bool, most: int = MOST)
     return write
 
 
-@kernel
-def is_short(n: int, like: Vector[F]) -> bool:
+@inline
+def is_short_row(n: int, like: Vector[F]) -> bool:
     """Whether rows of n numbers are short."""
-    return n * like.itemsize <= LONGEST
+    return n * like.itemsize <= MAX_ROW_BYTES
 
 
-@kernel
-def are_few(n: int, like: Vector[F]) -> bool:
+@inline
+def is_short_vector(n: int, like: Vector[F]) -> bool:
     """Whether n numbers fit in so many vectors as are few, and are worth one."""
-    return n > SINGLE and MOST * n * like.itemsize <= FEW * LONGEST
+    return n > SINGLE and MAX_ROW_VECTORS * n * like.itemsize <= FEW * MAX_ROW_BYTES

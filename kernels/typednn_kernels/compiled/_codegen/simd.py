@@ -8,16 +8,16 @@ from typing import TypeAlias
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled._codegen.array_views import FEATURES
-from typednn_kernels.compiled._codegen.ir_loops import MASKS, _Distinct
-from typednn_kernels.compiled._codegen.ir_values import SINGLE
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct
+from typednn_kernels.compiled._codegen.ir_values import FLOAT32
 
-VECTOR = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
+VECTOR_BYTES = 64 if CPU_FEATURES.get("avx512f") else 32 if CPU_FEATURES.get("avx") else 16
 """Bytes of a vector register."""
-REGISTERS = 32 if VECTOR == 64 or platform.machine() in {"aarch64", "arm64"} else 16
+REGISTERS = 32 if VECTOR_BYTES == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 
 INDEX: llvm.Type = llvm.IntType(64)
-SHORT: llvm.Type = llvm.IntType(32)
+INT32: llvm.Type = llvm.IntType(32)
 BIT: llvm.Type = llvm.IntType(1)
 POINTER: llvm.Type = llvm.PointerType()
 
@@ -25,13 +25,13 @@ _Index: TypeAlias = llvm.Value | int
 """A number that exists when the machine code runs, or one that is written in it."""
 
 
-class _Code:
+class _SimdBuilder:
     """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
 
     def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
         self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
-        self.itemsize = 4 if real == SINGLE else 8
-        self.lanes = VECTOR // self.itemsize
+        self.itemsize = 4 if real == FLOAT32 else 8
+        self.lanes = VECTOR_BYTES // self.itemsize
         self.vector = llvm.VectorType(real, self.lanes)
 
     def at(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
@@ -65,12 +65,12 @@ class _Code:
     def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
         """A vector of one number."""
         nothing = llvm.Constant(kind, llvm.Undefined)
-        single = self.builder.insert_element(nothing, value, SHORT(0))
+        single = self.builder.insert_element(nothing, value, INT32(0))
         return self.shuffled(single, nothing, [0] * kind.count)
 
     def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
         """Numbers of two vectors, counted through both."""
-        places = llvm.Constant(llvm.VectorType(SHORT, len(order)), list(order))
+        places = llvm.Constant(llvm.VectorType(INT32, len(order)), list(order))
         return self.builder.shuffle_vector(x, y, places)
 
     def joined(self, pieces: Sequence[llvm.Value], lanes: int) -> llvm.Value:
@@ -91,7 +91,7 @@ class _Code:
     def room(self, size: int) -> llvm.Value:
         """Where so many numbers may lie until the function returns."""
         buffer = self.builder.alloca(self.real, INDEX(size))
-        buffer.align = VECTOR
+        buffer.align = VECTOR_BYTES
         return buffer
 
     def load(
@@ -102,7 +102,7 @@ class _Code:
         if mask is None:
             return self.builder.load(pointer, align=self.itemsize, typ=kind)
         zero = llvm.Constant(kind, None)
-        return self.call("llvm.masked.load", kind, ".p0", kind, pointer, SHORT(self.itemsize), mask, zero)
+        return self.call("llvm.masked.load", kind, ".p0", kind, pointer, INT32(self.itemsize), mask, zero)
 
     def number(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
         """A single number."""
@@ -113,7 +113,7 @@ class _Code:
         if mask is None:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
-            size = SHORT(self.itemsize)
+            size = INT32(self.itemsize)
             self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
     def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
@@ -121,7 +121,7 @@ class _Code:
 
         In pieces of a half, a quarter and so on, where a store by a mask takes longer than all of them.
         """
-        if MASKS:
+        if HAS_MASKED_VECTORS:
             self.store(value, pointer, self.mask(count, self.lanes))
             return
         with self.builder.if_else(self.builder.icmp_signed("<", count, INDEX(self.lanes))) as (some, all_):
@@ -146,7 +146,7 @@ class _Code:
 
     def prefetch(self, pointer: llvm.Value) -> None:
         """Asks for a cache line that will be written."""
-        self.called("llvm.prefetch.p0", llvm.VoidType(), pointer, SHORT(1), SHORT(3), SHORT(1))
+        self.called("llvm.prefetch.p0", llvm.VoidType(), pointer, INT32(1), INT32(3), INT32(1))
 
     def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
         """total + x y, rounded once where the CPU can."""
@@ -211,7 +211,7 @@ class _Code:
         return _Distinct.of(module, lambda itself: (itself, hint))
 
 
-def shared(
+def module_function(
     module: llvm.Module, name: str, real: llvm.Type, kinds: str, write: Callable[..., None]
 ) -> llvm.Function:
     """A function of a module, written when it is first asked for.
@@ -226,7 +226,7 @@ def shared(
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
-        code = _Code(function, real)
+        code = _SimdBuilder(function, real)
         write(code, *function.args)
         code.builder.ret_void()
     return module.globals[name]

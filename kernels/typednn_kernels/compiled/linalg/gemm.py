@@ -23,27 +23,34 @@ from numba.core.base import BaseContext
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import PYTHON_ONLY, _Typed, field, piece
-from typednn_kernels.compiled._codegen.ir_loops import MASKS, Operand
-from typednn_kernels.compiled._codegen.jit import routine
-from typednn_kernels.compiled._codegen.simd import INDEX, POINTER, REGISTERS, VECTOR, _Code, shared
-from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packed
-from typednn_kernels.compiled.parallel.thread_pool import divided
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, Operand
+from typednn_kernels.compiled._codegen.jit import noinline
+from typednn_kernels.compiled._codegen.simd import (
+    INDEX,
+    POINTER,
+    REGISTERS,
+    VECTOR_BYTES,
+    _SimdBuilder,
+    module_function,
+)
+from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packing
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
-PANEL = 3
+NR_VECTORS = 3
 """Vectors in a row of a tile."""
-HEIGHTS: Mapping[int, tuple[int, ...]] = (
+MR: Mapping[int, tuple[int, ...]] = (
     {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)} if REGISTERS == 32 else {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}
 )
 """By the vectors in a row of a tile: its rows, and those of tiles for the rows that are left.
 
 The sums take half to three quarters of the registers, and none waits for itself.
 """
-DEPTH = (24 << 10) // (PANEL * VECTOR)
+KC = (24 << 10) // (NR_VECTORS * VECTOR_BYTES)
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
-BLOCK, STRIP = 256 << 10, 4
+MC_BYTES, NC_PANELS = 256 << 10, 4
 """Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
-EDGE, MULTIPLIED = 48, 1 << 20
+THREAD_TILE, GRAIN_FLOPS = 48, 1 << 20
 """A product is divided between threads by blocks of so many rows or columns, whole tiles all, if there are so
 many multiplications at least for each."""
 COPIED, TALL, BROAD = 1 << 15, 64, 256
@@ -51,8 +58,8 @@ COPIED, TALL, BROAD = 1 << 15, 64, 256
 which on it is packed, if it is multiplied by so many columns of y."""
 
 
-def _product(
-    code: _Code,
+def _gemm_loops(
+    code: _SimdBuilder,
     m: llvm.Value,
     n: llvm.Value,
     k: llvm.Value,
@@ -73,15 +80,15 @@ def _product(
     x and y are given turned, or as they are.
     """
     builder, module, group = code.builder, code.builder.module, _group(code)
-    most = BLOCK // (DEPTH * code.itemsize)
-    buffer = code.room(most * DEPTH)
+    most = MC_BYTES // (KC * code.itemsize)
+    buffer = code.room(most * KC)
     zeros = llvm.GlobalVariable(
-        module, llvm.ArrayType(code.real, PANEL * code.lanes), f"typednn.zeros.{code.real}"
+        module, llvm.ArrayType(code.real, NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    pack = shared(module, "packed", code.real, KINDS, packed)
-    panels = shared(module, "panels", code.real, "iiipiiipibbrpiipi", _panels)
+    pack = module_function(module, "packed", code.real, KINDS, packing)
+    panels = module_function(module, "panels", code.real, "iiipiiipibbrpiipi", _macrokernel)
     biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
     start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
     one = INDEX(1)
@@ -97,7 +104,7 @@ def _product(
         rows = code.smaller(builder.sub(m, i), most)
 
         def layer(p: llvm.Value) -> None:
-            depth = code.smaller(builder.sub(k, p), DEPTH)
+            depth = code.smaller(builder.sub(k, p), KC)
             part, result = code.at(x, (i, step), (p, column)), code.at(out, (i, out_row))
 
             def pack_group(r: llvm.Value) -> None:
@@ -123,18 +130,18 @@ def _product(
             )
             builder.call(panels, arguments)
 
-        code.repeat(0, k, DEPTH, layer)
+        code.repeat(0, k, KC, layer)
 
     code.repeat(0, m, most, block)
 
 
-def _group(code: _Code) -> int:
+def _group(code: _SimdBuilder) -> int:
     """How many rows of x are packed side by side: whole vectors, and whole tiles."""
-    return max(code.lanes, *(rows[0] for rows in HEIGHTS.values()))
+    return max(code.lanes, *(rows[0] for rows in MR.values()))
 
 
-def _panels(
-    code: _Code,
+def _macrokernel(
+    code: _SimdBuilder,
     m: llvm.Value,
     n: llvm.Value,
     k: llvm.Value,
@@ -154,16 +161,16 @@ def _panels(
     out_row: llvm.Value,
 ) -> None:
     """out (m, n) = base + factor x (m, k) y (k, n), k at most `DEPTH`; y is given as (n, k) if `turned`."""
-    builder, module, width = code.builder, code.builder.module, PANEL * code.lanes
-    buffer = code.room(STRIP * width * DEPTH)
-    pack = shared(module, "packed", code.real, KINDS, packed)
+    builder, module, width = code.builder, code.builder.module, NR_VECTORS * code.lanes
+    buffer = code.room(NC_PANELS * width * KC)
+    pack = module_function(module, "packed", code.real, KINDS, packing)
     tiles = [
-        shared(module, f"tiles{count}", code.real, "iiipiiipirpipi", _tiles_of(count))
-        for count in range(1, PANEL + 1)
+        module_function(module, f"tiles{count}", code.real, "iiipiiipirpipi", _microkernel_of(count))
+        for count in range(1, NR_VECTORS + 1)
     ]
 
     def strip(j: llvm.Value) -> None:
-        some = code.smaller(builder.sub(n, j), STRIP * width)
+        some = code.smaller(builder.sub(n, j), NC_PANELS * width)
         part = builder.select(turned, code.at(y, (j, y_row)), code.at(y, j))
         ragged = builder.icmp_signed("!=", some, code.whole(some, code.lanes))
         buffered = builder.or_(turned, builder.or_(ragged, copied))
@@ -193,14 +200,14 @@ def _panels(
 
         code.repeat(0, some, width, panel)
 
-    code.repeat(0, n, STRIP * width, strip)
+    code.repeat(0, n, NC_PANELS * width, strip)
 
 
-def _tiles_of(vectors: int) -> Callable[..., None]:
+def _microkernel_of(vectors: int) -> Callable[..., None]:
     """Writes a panel of so many vectors: out (m, columns) = base + factor x (m, k) y (k, columns)."""
 
     def write(
-        code: _Code,
+        code: _SimdBuilder,
         m: llvm.Value,
         columns: llvm.Value,
         k: llvm.Value,
@@ -246,7 +253,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
                     after = code.at(out, (i, out_row), (r, out_row), v * lanes)
                     code.store(code.multiply_add(factors, total, before), after, mask)
 
-            if MASKS:
+            if HAS_MASKED_VECTORS:
                 finish(rest)
             else:
                 with builder.if_else(full) as (yes, no):
@@ -256,7 +263,7 @@ def _tiles_of(vectors: int) -> Callable[..., None]:
                         finish(rest)
 
         done: llvm.Value = INDEX(0)
-        for height in HEIGHTS[vectors]:
+        for height in MR[vectors]:
             whole = code.whole(m, height)
             code.repeat(done, whole, height, partial(tile, height))
             done = whole
@@ -294,14 +301,14 @@ def _multiply(
         biased = builder.icmp_signed(">", biases, INDEX(0))
         start = builder.select(biased, bias, llvm.Constant(bias.type, None))
         real = context.get_value_type(kinds[3].dtype)
-        function = shared(builder.module, "product", real, "iiipibpibprbpi", _product)
+        function = module_function(builder.module, "product", real, "iiipibpibprbpi", _gemm_loops)
         builder.call(function, [*factors, start, factor, added, out, out_row])
         return context.get_dummy_value()
 
     return types.none(*kinds), generate
 
 
-if TYPE_CHECKING or PYTHON_ONLY:
+if TYPE_CHECKING or JIT_DISABLED:
 
     def _matrix(array: Vector[F], rows: int, columns: int, row: int, *, turned: bool = False) -> Matrix[F]:
         shape, strides = (rows, columns), (row * array.itemsize, array.itemsize)
@@ -309,7 +316,7 @@ if TYPE_CHECKING or PYTHON_ONLY:
             strides = strides[::-1]
         return np.lib.stride_tricks.as_strided(array, shape, strides)
 
-    def multiplied(
+    def gemm_serial(
         m: int,
         n: int,
         k: int,
@@ -332,11 +339,11 @@ if TYPE_CHECKING or PYTHON_ONLY:
             np.add(factor * np.matmul(*factors), base, out=result)
 
 else:
-    multiplied = intrinsic(_multiply)
+    gemm_serial = intrinsic(_multiply)
 
 
-@routine
-def some_of_product(
+@noinline
+def gemm_range(
     part: int,
     start: int,
     stop: int,
@@ -357,23 +364,23 @@ def some_of_product(
     out_row: int,
 ) -> None:
     """Some blocks of rows, or of columns, of a product."""
-    first, stop = start * EDGE, min(stop * EDGE, m if by_rows else n)
+    first, stop = start * THREAD_TILE, min(stop * THREAD_TILE, m if by_rows else n)
     count = stop - first
     if by_rows:
         place = first if x_turned else first * x_row
-        x, out, m = piece(x, place, x.size - place), piece(out, first * out_row, count * out_row), count
+        x, out, m = slice_of(x, place, x.size - place), slice_of(out, first * out_row, count * out_row), count
     else:
         place = first * y_row if y_turned else first
-        y, out, n = piece(y, place, y.size - place), piece(out, first, out.size - first), count
-        bias = piece(bias, first, min(count, bias.size))
-    multiplied(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
+        y, out, n = slice_of(y, place, y.size - place), slice_of(out, first, out.size - first), count
+        bias = slice_of(bias, first, min(count, bias.size))
+    gemm_serial(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
 
 
-all_of_product: Callable[..., int] = divided(some_of_product)
+parallel_gemm: Callable[..., int] = parallel_for(gemm_range)
 
 
-@routine
-def product(
+@noinline
+def gemm(
     m: int,
     n: int,
     k: int,
@@ -397,10 +404,10 @@ def product(
     `added` to what is there. Workers help with what is large, if it is to be done `together`.
     """
     by_rows = m >= n
-    blocks = (max(m, n) + EDGE - 1) // EDGE
-    all_of_product(
+    blocks = (max(m, n) + THREAD_TILE - 1) // THREAD_TILE
+    parallel_gemm(
         blocks,
-        1 + MULTIPLIED * blocks // (m * n * k) if together else blocks,
+        1 + GRAIN_FLOPS * blocks // (m * n * k) if together else blocks,
         by_rows,
         m,
         n,

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled._codegen.simd import INDEX, _Code, shared
+from typednn_kernels.compiled._codegen.simd import INDEX, _SimdBuilder, module_function
 
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
 
 
-def _packed(
-    code: _Code,
+def _pack(
+    code: _SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -30,17 +30,17 @@ def _packed(
     with builder.if_else(turned) as (yes, no):
         for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
             with case:
-                builder.call(shared(builder.module, name, code.real, "iipipi", write), arguments)
+                builder.call(module_function(builder.module, name, code.real, "iipipi", write), arguments)
 
 
-packed: Callable[..., None] = _packed
+packing: Callable[..., None] = _pack
 """Writes the function (columns, k, y, y_row, turned, buffer, width) that packs a matrix."""
 KINDS = "iipibpi"
 """Its arguments, as `vectors.shared` takes them."""
 
 
 def _copied(
-    code: _Code,
+    code: _SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -67,7 +67,7 @@ def _copied(
 
 
 def _transposed(
-    code: _Code,
+    code: _SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -101,7 +101,7 @@ def _transposed(
     code.repeat(0, columns, lanes, vector)
 
 
-def _turned(code: _Code, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+def _turned(code: _SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
     """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):

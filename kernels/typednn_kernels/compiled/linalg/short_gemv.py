@@ -13,25 +13,31 @@ import numpy as np
 from llvmlite import ir as llvm
 
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
-from typednn_kernels.compiled._codegen.jit import kernel
-from typednn_kernels.compiled._codegen.short_rows import LONGEST, MOST, _by_length, _Lanes, written
-from typednn_kernels.compiled._codegen.simd import VECTOR, _Code
+from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.jit import inline
+from typednn_kernels.compiled._codegen.short_rows import (
+    MAX_ROW_BYTES,
+    MAX_ROW_VECTORS,
+    _by_length,
+    _RowLanes,
+    emitted_kernel,
+)
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
 
 WIDEST = 8
 """So many vectors hold a row of weights at most."""
 
 
-def _number(code: _Code, array: llvm.Value, i: llvm.Value) -> Symbol:
-    return Symbol(code.builder, code.builder.load(code.at(array, i), typ=code.real))
+def _number(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
+    return IRValue(code.builder, code.builder.load(code.at(array, i), typ=code.real))
 
 
-def _put(code: _Code, array: llvm.Value, i: llvm.Value, number: Number) -> None:
+def _put(code: _SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
     code.builder.store(number.value, code.at(array, i))
 
 
 def _write_affine(
-    code: _Code,
+    code: _SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     x: llvm.Value,
@@ -39,7 +45,7 @@ def _write_affine(
     bias: llvm.Value,
     a: llvm.Value,
 ) -> None:
-    def body(lanes: _Lanes) -> None:
+    def body(lanes: _RowLanes) -> None:
         inputs: Number = lanes.argument(x)
 
         def unit(i: llvm.Value) -> None:
@@ -52,7 +58,7 @@ def _write_affine(
 
 
 def _write_descend(
-    code: _Code,
+    code: _SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     W: llvm.Value,
@@ -62,26 +68,26 @@ def _write_descend(
     rate: llvm.Value,
     signal: llvm.Value,
 ) -> None:
-    def body(lanes: _Lanes) -> None:
+    def body(lanes: _RowLanes) -> None:
         inputs: Number = lanes.argument(below)
 
         def unit(i: llvm.Value, total: llvm.Value) -> Sequence[llvm.Value]:
             number: Number = _number(code, error, i)
-            step: Number = Symbol(code.builder, rate) * number
+            step: Number = IRValue(code.builder, rate) * number
             _put(code, bias, i, _number(code, bias, i) - step)
             row: Number = lanes.argument(W, i)
             lanes.store(row - lanes.argument(step.value) * inputs, W, i)
-            signals: Number = Symbol(code.builder, total) + lanes.argument(number.value) * row
+            signals: Number = IRValue(code.builder, total) + lanes.argument(number.value) * row
             return [signals.value]
 
         (signals,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
-        lanes.store(Symbol(code.builder, signals), signal)
+        lanes.store(IRValue(code.builder, signals), signal)
 
     _by_length(code, m, body, WIDEST)
 
 
 def _write_descend_and_ascend(
-    code: _Code,
+    code: _SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     W: llvm.Value,
@@ -92,11 +98,11 @@ def _write_descend_and_ascend(
     following: llvm.Value,
     a: llvm.Value,
 ) -> None:
-    def body(lanes: _Lanes) -> None:
+    def body(lanes: _RowLanes) -> None:
         inputs, later = lanes.argument(now), lanes.argument(following)
 
         def unit(i: llvm.Value) -> None:
-            step: Number = Symbol(code.builder, rate) * _number(code, error, i)
+            step: Number = IRValue(code.builder, rate) * _number(code, error, i)
             moved: Number = _number(code, bias, i) - step
             _put(code, bias, i, moved)
             row: Number = lanes.argument(W, i) - lanes.argument(step.value) * inputs
@@ -143,16 +149,16 @@ def _descend_and_ascend(
     _affine(n, m, following, W, bias, a)
 
 
-small_affine: Callable[..., None] = written("small_affine", _write_affine, _affine)
-small_descend: Callable[..., None] = written("small_descend", _write_descend, _descend)
-small_descend_and_ascend: Callable[..., None] = written(
+short_gemv_bias: Callable[..., None] = emitted_kernel("small_affine", _write_affine, _affine)
+short_backward_and_update: Callable[..., None] = emitted_kernel("small_descend", _write_descend, _descend)
+short_update_and_gemv: Callable[..., None] = emitted_kernel(
     "small_descend_and_ascend", _write_descend_and_ascend, _descend_and_ascend
 )
 """What `dense.affine_one`, `online.descend` and `online.descend_and_ascend` do; all is flat."""
 
 
-@kernel
+@inline
 def has_short_rows(m: int, like: Vector[F]) -> bool:
     """Whether rows of so many weights fill more than half a vector and fit in a few: these are faster so."""
-    fill = 2 * (m - 1) * like.itemsize > VECTOR
-    return fill and MOST * m * like.itemsize <= WIDEST * LONGEST
+    fill = 2 * (m - 1) * like.itemsize > VECTOR_BYTES
+    return fill and MAX_ROW_VECTORS * m * like.itemsize <= WIDEST * MAX_ROW_BYTES

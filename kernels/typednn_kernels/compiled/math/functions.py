@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from typednn_kernels import primitives as elementary
-from typednn_kernels.compiled._codegen.ir_loops import is_float32, means
+from typednn_kernels.compiled._codegen.ir_loops import is_float32, lowers
 from typednn_kernels.compiled._codegen.ir_values import Number
 from typednn_kernels.compiled.math.polynomials import (
     DOUBLE,
@@ -94,7 +94,7 @@ def reduction_in(f: Format, ln2: tuple[float, ...]) -> Callable[[Number], tuple[
 
 
 @cache
-def exp_slope(f: Format) -> Callable[[Number], Number]:
+def exp_derivative(f: Format) -> Callable[[Number], Number]:
     """A formula for (exp(r) - 1) / r, |r| <= log(2) / 2; the constant term of exp is 1."""
     # The linear term by itself: in a pair its sum would be rounded where it counts most.
     one, coefficients = f.real(f.exp[1]), tuple(f.real(coefficient) for coefficient in f.exp[2:])
@@ -116,13 +116,13 @@ def scaled(f: Format, x: Number, n: Number) -> Number:
 def exp_in(f: Format) -> Callable[[Number], Number]:
     """exp in a format."""
     lowest, highest = f.real(f.exp_range[0]), f.real(f.exp_range[1])
-    reduction, slope = reduction_in(f, f.ln2), exp_slope(f)
+    reduction, derivative = reduction_in(f, f.ln2), exp_derivative(f)
 
     def exp(x: Number) -> Number:
         r, n = reduction(minimum(maximum(x, lowest), highest))
         half = n >> 1
         scale = power_of_2(f, half)
-        return (scale + (scale * r) * slope(r)) * power_of_2(f, n - half)
+        return (scale + (scale * r) * derivative(r)) * power_of_2(f, n - half)
 
     return exp
 
@@ -214,12 +214,12 @@ def tanh_in(f: Format) -> Callable[[Number], Number]:
     one, two, border, limit = f.real(1), f.real(2), f.real(f.tanh_border), f.real(2 * f.tanh_limit)
     coefficients = descending(f, f.tanh)
     # One part of log(2) will do: where n is large, the exponential weighs little.
-    reduction, slope = reduction_in(f, (sum(f.ln2),)), exp_slope(f)
+    reduction, derivative = reduction_in(f, (sum(f.ln2),)), exp_derivative(f)
 
     def tanh(x: Number) -> Number:
         a = abs(x)
         r, n = reduction(minimum(a + a, limit))
-        e = ((one + r * slope(r)).bits() + (n << digits)).bits()
+        e = ((one + r * derivative(r)).bits() + (n << digits)).bits()
         large = one - two / (e + one)
         z = a * a
         small = a - a * (z * horner(z, coefficients))
@@ -316,36 +316,36 @@ def log1p_in(f: Format) -> Callable[[Number], Number]:
     return log1p
 
 
-@means(elementary.exp)
+@lowers(elementary.exp)
 def _exp(x: Number) -> Callable[..., Number]:
     return exp_in(format_of(x))
 
 
-@means(elementary.expm1)
+@lowers(elementary.expm1)
 def _expm1(x: Number) -> Callable[..., Number]:
     return expm1_in(format_of(x))
 
 
-@means(elementary.erf)
+@lowers(elementary.erf)
 def _erf(x: Number) -> Callable[..., Number]:
     return erf_in(format_of(x))
 
 
-@means(elementary.erfc)
+@lowers(elementary.erfc)
 def _erfc(x: Number) -> Callable[..., Number]:
     return erfc_in(format_of(x))
 
 
-@means(elementary.log)
+@lowers(elementary.log)
 def _log(x: Number) -> Callable[..., Number]:
     return log_in(format_of(x))
 
 
-@means(elementary.log1p)
+@lowers(elementary.log1p)
 def _log1p(x: Number) -> Callable[..., Number]:
     return log1p_in(format_of(x))
 
 
-@means(elementary.tanh)
+@lowers(elementary.tanh)
 def _tanh(x: Number) -> Callable[..., Number]:
     return tanh_in(format_of(x))

@@ -14,28 +14,32 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
-from typednn_kernels.compiled._codegen.array_views import piece, scratch
-from typednn_kernels.compiled._codegen.jit import entry, routine
-from typednn_kernels.compiled.linalg.dense import copies
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
+from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
+from typednn_kernels.compiled._codegen.jit import exported, noinline
+from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.network.minibatch_step import (
-    ascend_share,
-    descend_share,
-    error_share,
+    backward_thread,
+    forward_thread,
     gather,
-    gradient_share,
+    gradient_thread,
+    output_delta_thread,
 )
-from typednn_kernels.compiled.network.partition import FEWEST, is_divided_by_units, threads_worth
-from typednn_kernels.compiled.network.passes import inputs, share_of, unit_count
+from typednn_kernels.compiled.network.partition import (
+    MIN_SAMPLES_PER_THREAD,
+    is_divided_by_units,
+    threads_worth,
+)
+from typednn_kernels.compiled.network.passes import inputs, part_of, unit_count
 from typednn_kernels.compiled.ops.activation import total
-from typednn_kernels.compiled.ops.optimizer_step import is_plain_throughout, norm_scale, update
-from typednn_kernels.compiled.parallel.team import meet, team
+from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, is_constant_sgd
+from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import LENGTH
 from typednn_kernels.update_rules import CLIP_NORM, FIRST
 
 
-@routine
-def train_share(
+@noinline
+def train_thread(
     part: int,
     parts: int,
     meeting: int,
@@ -50,7 +54,7 @@ def train_share(
     batch_size: int,
     rule: int,
     coefficients: Matrix[F],
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
@@ -65,35 +69,35 @@ def train_share(
     """The part of one thread in all steps."""
     several = parts > 1 and is_divided_by_units(layout, gradient.size, batch_size)
     one = parameters.dtype.type(1)
-    trainable = piece(parameters, 0, gradient.size)
+    trainable = slice_of(parameters, 0, gradient.size)
     # A step that is not made leaves the averages, too, as they were; the first thread sees to it.
     count = parameters.size - gradient.size if part == 0 else 0
-    averages, kept = piece(parameters, gradient.size, count), piece(dLda, dLda.size - count, count)
+    averages, kept = slice_of(parameters, gradient.size, count), slice_of(dLda, dLda.size - count, count)
     for first in range(0, order.size, batch_size):
         samples = min(batch_size, order.size - first)
-        low, own = share_of(samples, part, parts)
+        low, own = part_of(samples, part, parts)
         by_units = several
-        if samples < FEWEST * parts:  # the first thread takes all
+        if samples < MIN_SAMPLES_PER_THREAD * parts:  # the first thread takes all
             low, own, by_units = 0, samples if part == 0 else 0, False
-        own_losses = piece(losses, first + low, own)
-        copies(0, count, averages, kept)
+        own_losses = slice_of(losses, first + low, own)
+        copy(0, count, averages, kept)
         if own > 0:
             gather(
-                piece(x, 0, x.size),
+                slice_of(x, 0, x.size),
                 order,
                 first + low,
                 layout[0, LENGTH],
                 inputs(layout, a, h, samples, low, own),
             )
-        inputs_of[part] = ascend_share(
+        inputs_of[part] = forward_thread(
             part, parts, meeting, parameters, layout, key, a, h, samples, low, own, by_units
         )
         if own > 0:
-            error_share(
+            output_delta_thread(
                 layout, loss, t, sample_weights, order, first, a, h, dLdh, dLda, own_losses, samples, low, own
             )
         nothing = parameters.dtype.type(0) * (total(0, own, own_losses) + total(0, count, averages))  # or NaN
-        signals_of[part] = nothing + descend_share(
+        signals_of[part] = nothing + backward_thread(
             part,
             parts,
             meeting,
@@ -110,7 +114,7 @@ def train_share(
             own,
             by_units,
         )
-        meet(meeting)
+        barrier(meeting)
         step = first // batch_size
         farthest = max(coefficients[step, FIRST], one)
         # What the length of the gradient does not exceed: see Schwarz's inequality.
@@ -120,12 +124,12 @@ def train_share(
             if part == 0:
                 for i in range(first, order.size):
                     losses[i] = nan
-            copies(0, count, kept, averages)
+            copy(0, count, kept, averages)
             break
-        direct = is_plain_throughout(gradient.size, rule, segments, penalties, coefficients, step)
+        direct = is_constant_sgd(gradient.size, rule, segments, penalties, coefficients, step)
         clipped = coefficients[step, CLIP_NORM] < np.inf
         updates = direct or (parts > 1 and not clipped)
-        gradient_share(
+        gradient_thread(
             part,
             parts,
             meeting,
@@ -147,12 +151,12 @@ def train_share(
         )
         scale = one
         if clipped:
-            meet(meeting)
-            scale = norm_scale(trainable, gradient, segments, penalties, coefficients[step, CLIP_NORM])
-            meet(meeting)
+            barrier(meeting)
+            scale = clip_norm_scale(trainable, gradient, segments, penalties, coefficients[step, CLIP_NORM])
+            barrier(meeting)
         if not updates:
-            low, own = share_of(gradient.size, part, parts)
-            update(
+            low, own = part_of(gradient.size, part, parts)
+            apply_update(
                 trainable,
                 gradient,
                 states,
@@ -165,14 +169,14 @@ def train_share(
                 low,
                 low + own,
             )
-        meet(meeting)
+        barrier(meeting)
         key += 1
 
 
-all_shares: Callable[..., None] = team(train_share)
+parallel_train: Callable[..., None] = parallel_region(train_thread)
 
 
-@entry
+@exported
 def train_batches(
     parameters: Vector[F],
     layout: Layout,
@@ -185,7 +189,7 @@ def train_batches(
     batch_size: int,
     rule: int,
     coefficients: Matrix[F],
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     a: Vector[F],
     h: Vector[F],
@@ -196,7 +200,7 @@ def train_batches(
     losses: Vector[F],
 ) -> None:
     """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
-    all_shares(
+    parallel_train(
         threads_worth(layout, gradient.size, batch_size, order.size),
         parameters,
         layout,

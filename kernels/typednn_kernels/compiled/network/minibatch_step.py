@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Segments, Vector
-from typednn_kernels.compiled._codegen.array_views import piece
-from typednn_kernels.compiled._codegen.jit import kernel, routine
-from typednn_kernels.compiled.linalg.dense import copies
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.jit import inline, noinline
+from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.network.partition import pieces_of, units_of
 from typednn_kernels.compiled.network.passes import (
     UNNORMALIZED,
-    ascend_layer,
-    descend_layer,
-    error_from_targets,
-    gradient_from_signals,
-    some_units,
-    with_squares_of_activations,
-    with_squares_of_signals,
+    add_squares_of_activations,
+    add_squares_of_deltas,
+    backward_block,
+    forward_block,
+    gradient_block,
+    output_delta_block,
+    samples_range,
 )
-from typednn_kernels.compiled.ops.loss import some_losses
-from typednn_kernels.compiled.ops.optimizer_step import update
-from typednn_kernels.compiled.parallel.team import meet, take
+from typednn_kernels.compiled.ops.loss import loss_range
+from typednn_kernels.compiled.ops.optimizer_step import apply_update
+from typednn_kernels.compiled.parallel.team import barrier, next_chunk
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
 from typednn_kernels.update_rules import FIRST
 
 
-@kernel
+@inline
 def gather(x: Vector[F], order: Order, first: int, n: int, chosen: Vector[F]) -> None:
     """Copies the rows of n numbers that `order` names from `first` on, until `chosen` is full."""
     for i in range(chosen.size // n):
-        copies(0, n, piece(x, order[first + i] * n, n), piece(chosen, i * n, n))
+        copy(0, n, slice_of(x, order[first + i] * n, n), slice_of(chosen, i * n, n))
 
 
-@kernel
+@inline
 def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int, n: int) -> None:
     """Multiplies the n numbers of each sample with its weight."""
     for i in range(values.size // n):
@@ -41,8 +41,8 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
             values[j] *= weight
 
 
-@kernel
-def ascend_part(
+@inline
+def forward_part(
     total: F,
     parameters: Vector[F],
     layout: Layout,
@@ -59,14 +59,14 @@ def ascend_part(
     """The activations of layer k for some samples and units; a total plus the squares of what layers take."""
     if count > 0 and width > 0:
         if k > 0 or layout[0, ACTIVATION] != NONE:
-            ascend_layer(parameters, layout, key, k, a, h, samples, first, count, unit, width, False)
+            forward_block(parameters, layout, key, k, a, h, samples, first, count, unit, width, False)
         if k < layout.shape[0] - 1:
-            total = with_squares_of_activations(total, layout, k, h, samples, first, count, unit, width)
+            total = add_squares_of_activations(total, layout, k, h, samples, first, count, unit, width)
     return total
 
 
-@routine
-def ascend_share(
+@noinline
+def forward_thread(
     part: int,
     parts: int,
     meeting: int,
@@ -84,21 +84,23 @@ def ascend_share(
     total, last = h.dtype.type(0), layout.shape[0] - 1
     for k in range(last + 1):
         if by_units and k > 0:
-            meet(meeting)
+            barrier(meeting)
         if by_units and 0 < k < last:
             i, pieces = part, pieces_of(layout, k, samples, parts)
             while i < pieces:
                 unit, width = units_of(layout, k, samples, parts, i)
-                total = ascend_part(total, parameters, layout, key, k, a, h, samples, 0, samples, unit, width)
-                i = parts + take(meeting)
+                total = forward_part(
+                    total, parameters, layout, key, k, a, h, samples, 0, samples, unit, width
+                )
+                i = parts + next_chunk(meeting)
         else:
             n = layout[k, LENGTH]
-            total = ascend_part(total, parameters, layout, key, k, a, h, samples, low, own, 0, n)
+            total = forward_part(total, parameters, layout, key, k, a, h, samples, low, own, 0, n)
     return total
 
 
-@routine
-def error_share(
+@noinline
+def output_delta_thread(
     layout: Layout,
     loss: int,
     t: Matrix[F],
@@ -118,29 +120,29 @@ def error_share(
     last = layout.shape[0] - 1
     n = layout[last, LENGTH]
     # The error is written where its targets are read, number by number.
-    targets = some_units(dLda, layout, last, samples, low, own)
-    gather(piece(t, 0, t.size), order, first + low, n, targets)
-    some_losses(
+    targets = samples_range(dLda, layout, last, samples, low, own)
+    gather(slice_of(t, 0, t.size), order, first + low, n, targets)
+    loss_range(
         0,
         0,
         own,
         loss,
         layout[last, ACTIVATION],
-        some_units(a, layout, last, samples, low, own),
-        some_units(h, layout, last, samples, low, own),
+        samples_range(a, layout, last, samples, low, own),
+        samples_range(h, layout, last, samples, low, own),
         targets,
         losses,
         n,
     )
-    error_from_targets(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
+    output_delta_block(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
     if sample_weights.size > 0:
         weigh(losses, sample_weights, order, first + low, 1)
-        weigh(some_units(dLdh, layout, last, samples, low, own), sample_weights, order, first + low, n)
+        weigh(samples_range(dLdh, layout, last, samples, low, own), sample_weights, order, first + low, n)
         weigh(targets, sample_weights, order, first + low, n)
 
 
-@kernel
-def descend_part(
+@inline
+def backward_part(
     total: F,
     parameters: Vector[F],
     layout: Layout,
@@ -160,7 +162,7 @@ def descend_part(
     """The error signals of layer k, below the output, for some samples and units; a total plus squares."""
     if count > 0 and width > 0:
         if k < layout.shape[0] - 1:
-            descend_layer(
+            backward_block(
                 parameters,
                 layout,
                 key,
@@ -177,12 +179,12 @@ def descend_part(
                 width,
                 False,
             )
-        total = with_squares_of_signals(total, layout, k, dLda, samples, first, count, unit, width)
+        total = add_squares_of_deltas(total, layout, k, dLda, samples, first, count, unit, width)
     return total
 
 
-@routine
-def descend_share(
+@noinline
+def backward_thread(
     part: int,
     parts: int,
     meeting: int,
@@ -203,11 +205,11 @@ def descend_share(
     total, last = h.dtype.type(0), layout.shape[0] - 1
     for k in range(last, 0, -1):
         if by_units and k < last:
-            meet(meeting)
+            barrier(meeting)
             i, pieces = part, pieces_of(layout, k, samples, parts)
             while i < pieces:
                 unit, width = units_of(layout, k, samples, parts, i)
-                total = descend_part(
+                total = backward_part(
                     total,
                     parameters,
                     layout,
@@ -224,16 +226,16 @@ def descend_share(
                     unit,
                     width,
                 )
-                i = parts + take(meeting)
+                i = parts + next_chunk(meeting)
         else:
             n = layout[k, LENGTH]
-            total = descend_part(
+            total = backward_part(
                 total, parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, low, own, 0, n
             )
     return total
 
 
-@kernel
+@inline
 def update_units(
     parameters: Vector[F],
     gradient: Vector[F],
@@ -241,7 +243,7 @@ def update_units(
     layout: Layout,
     k: int,
     rule: int,
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     coefficients: Matrix[F],
     step: int,
@@ -259,7 +261,7 @@ def update_units(
         elif i == 2:
             start, size = layout[k, WEIGHTS] + first * m, count * m if weights_too else 0
         if size > 0:
-            update(
+            apply_update(
                 parameters,
                 gradient,
                 states,
@@ -274,7 +276,7 @@ def update_units(
             )
 
 
-@kernel
+@inline
 def gradient_part(
     parameters: Vector[F],
     layout: Layout,
@@ -285,7 +287,7 @@ def gradient_part(
     gradient: Vector[F],
     states: Matrix[F],
     rule: int,
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     coefficients: Matrix[F],
     step: int,
@@ -302,7 +304,7 @@ def gradient_part(
     one = gradient.dtype.type(1)
     factor, by_weights = (-coefficients[step, FIRST], parameters) if direct else (one, gradient)
     if count > 0:
-        gradient_from_signals(
+        gradient_block(
             layout, k, a, h, dLda, gradient, factor, direct, by_weights, samples, first, count, False
         )
         if updates:
@@ -324,8 +326,8 @@ def gradient_part(
             )
 
 
-@routine
-def gradient_share(
+@noinline
+def gradient_thread(
     part: int,
     parts: int,
     meeting: int,
@@ -337,7 +339,7 @@ def gradient_share(
     gradient: Vector[F],
     states: Matrix[F],
     rule: int,
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     coefficients: Matrix[F],
     step: int,
@@ -347,7 +349,7 @@ def gradient_share(
 ) -> None:
     """What one thread does of the gradient: its own units of all layers, and then what is left."""
     for left in range(2 if parts > 1 else 1):
-        before, i = 0, take(meeting) if left else 0
+        before, i = 0, next_chunk(meeting) if left else 0
         for k in range(layout.shape[0] - 1, 0, -1):
             following = before + (pieces_of(layout, k, samples, parts) - parts if left else 1)
             while i < following:
@@ -373,5 +375,5 @@ def gradient_share(
                     direct,
                     updates,
                 )
-                i = take(meeting) if left else i + 1
+                i = next_chunk(meeting) if left else i + 1
             before = following

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import Layout
-from typednn_kernels.compiled._codegen.jit import kernel
-from typednn_kernels.compiled.linalg.gemm import EDGE
-from typednn_kernels.compiled.network.passes import BATCH, share_of, unit_count
+from typednn_kernels.compiled._codegen.jit import inline
+from typednn_kernels.compiled.linalg.gemm import THREAD_TILE
+from typednn_kernels.compiled.network.passes import BATCH, part_of, unit_count
 from typednn_kernels.layout import ACTIVATION, LENGTH, NORMALIZATION, PREVIOUS
 from typednn_kernels.normalizations import LAYER
 
-STEP, CALL = 1 << 22, 1 << 27
+MIN_STEP_FLOPS, MIN_CALL_FLOPS = 1 << 22, 1 << 27
 """A step, and all steps of a call, take so many multiplications for each pass if a second thread pays."""
-FEWEST = 2
+MIN_SAMPLES_PER_THREAD = 2
 """So many samples at least for each thread."""
 LEFT, LARGE = 4, 1 << 26
 """One in so many units is left to who is free first, where a layer takes so many multiplications."""
 
 
-@kernel
-def needs(layout: Layout) -> tuple[bool, bool]:
+@inline
+def needs_whole(layout: Layout) -> tuple[bool, bool]:
     """Whether a hidden layer needs all samples of a unit, and whether one needs all units of a sample."""
     all_samples = all_units = False
     for k in range(1, layout.shape[0] - 1):
@@ -28,32 +28,36 @@ def needs(layout: Layout) -> tuple[bool, bool]:
     return all_samples, all_units
 
 
-@kernel
+@inline
 def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
     """How many threads pay. Where some layers need all samples and others all units, nothing is divided."""
-    all_samples, all_units = needs(layout)
-    count = batch_size // FEWEST
-    if batch_size * parameters < STEP or samples * parameters < CALL or (all_samples and all_units):
+    all_samples, all_units = needs_whole(layout)
+    count = batch_size // MIN_SAMPLES_PER_THREAD
+    if (
+        batch_size * parameters < MIN_STEP_FLOPS
+        or samples * parameters < MIN_CALL_FLOPS
+        or (all_samples and all_units)
+    ):
         count = 1
     return count
 
 
-@kernel
+@inline
 def is_divided_by_units(layout: Layout, parameters: int, batch_size: int) -> bool:
     """Whether hidden layers are divided by units, and not by samples."""
-    all_samples, all_units = needs(layout)
+    all_samples, all_units = needs_whole(layout)
     divided: bool = all_samples or (not all_units and batch_size * unit_count(layout) < parameters)
     return divided
 
 
-@kernel
+@inline
 def is_left_in_part(layout: Layout, k: int, samples: int, parts: int) -> bool:
     """Whether some units of a layer are no thread's own: cores that are not equally fast are worth it."""
     large: bool = parts > 1 and layout[k, LENGTH] * layout[k, PREVIOUS] * samples >= LARGE
     return large
 
 
-@kernel
+@inline
 def pieces_of(layout: Layout, k: int, samples: int, parts: int) -> int:
     """In how many pieces the units of a layer are divided: the first are those of each thread."""
     n, pieces = layout[k, LENGTH], parts
@@ -63,23 +67,23 @@ def pieces_of(layout: Layout, k: int, samples: int, parts: int) -> int:
     return pieces
 
 
-@kernel
+@inline
 def own_units(n: int, parts: int) -> int:
     """How many units are a thread's own if some are left: whole tiles."""
-    return n * (LEFT - 1) // (LEFT * parts * EDGE) * EDGE
+    return n * (LEFT - 1) // (LEFT * parts * THREAD_TILE) * THREAD_TILE
 
 
-@kernel
+@inline
 def piece_size(left: int, parts: int) -> int:
     """How many units a piece of those that are left has: two pieces for each thread, of whole tiles."""
-    return (left + 2 * parts * EDGE - 1) // (2 * parts * EDGE) * EDGE
+    return (left + 2 * parts * THREAD_TILE - 1) // (2 * parts * THREAD_TILE) * THREAD_TILE
 
 
-@kernel
+@inline
 def units_of(layout: Layout, k: int, samples: int, parts: int, i: int) -> tuple[int, int]:
     """The first unit of piece i, and how many it has."""
     n = layout[k, LENGTH]
-    first, count = share_of(n, i, parts)
+    first, count = part_of(n, i, parts)
     if is_left_in_part(layout, k, samples, parts):
         own = own_units(n, parts)
         first, count = i * own, own

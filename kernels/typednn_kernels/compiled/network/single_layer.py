@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from typednn_kernels.activations import INFINITY
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
-from typednn_kernels.compiled._codegen.array_views import piece
-from typednn_kernels.compiled._codegen.jit import entry, kernel, reduction
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.jit import exported, inline, reassociate
 from typednn_kernels.compiled.linalg.dense import (
+    affine_range,
     affine_rows,
+    backpropagate_range,
     backpropagate_rows,
-    blocks_of,
+    outer_range,
     outer_rows,
-    some_pre_activations,
-    some_signals,
-    some_weight_gradients,
+    row_blocks,
 )
-from typednn_kernels.compiled.ops.activation import product_rows, some_products, some_values, value_rows
-from typednn_kernels.compiled.ops.loss import error_rows, some_errors, some_slopes, terms_of_mean
-from typednn_kernels.compiled.parallel.thread_pool import LEAST
+from typednn_kernels.compiled.ops.activation import (
+    activate_range,
+    activate_rows,
+    activation_backward_range,
+    activation_backward_rows,
+)
+from typednn_kernels.compiled.ops.loss import (
+    loss_derivative_range,
+    mean_divisor,
+    output_delta_range,
+    output_delta_rows,
+)
+from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS
 
 
-@reduction
+@reassociate
 def number_outside(given: Strided[F], lowest: F, highest: F) -> int:
     """How many numbers are not finite, or not within the limits."""
     count, infinity = 0, given.dtype.type(INFINITY)
@@ -29,7 +39,7 @@ def number_outside(given: Strided[F], lowest: F, highest: F) -> int:
     return count
 
 
-@kernel
+@inline
 def copied_if_within(given: Strided[F], lowest: F, highest: F, sample: Vector[F]) -> bool:
     """Copies a sample if all is finite and within the limits; whether it is."""
     within = number_outside(given, lowest, highest) == 0
@@ -39,41 +49,43 @@ def copied_if_within(given: Strided[F], lowest: F, highest: F, sample: Vector[F]
     return within
 
 
-@kernel
+@inline
 def is_small(samples: int, weights: Matrix[F]) -> bool:
     """Whether it is one sample, and not enough work for a second thread."""
-    return samples == 1 and weights.size < LEAST
+    return samples == 1 and weights.size < GRAIN_ELEMENTS
 
 
-@entry
-def take_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> bool:
+@exported
+def try_copy_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> bool:
     """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
     n = given.size
     if sample.shape[0] != 1 or sample.shape[1] != n:
         fit = False
     elif given.strides[0] == given.itemsize:
-        fit = copied_if_within(piece(given, 0, n), lowest, highest, piece(sample, 0, n))
+        fit = copied_if_within(slice_of(given, 0, n), lowest, highest, slice_of(sample, 0, n))
     else:
-        fit = copied_if_within(given, lowest, highest, piece(sample, 0, n))
+        fit = copied_if_within(given, lowest, highest, slice_of(sample, 0, n))
     return fit
 
 
-@entry
-def ascend(activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]) -> None:
+@exported
+def layer_forward(
+    activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
+) -> None:
     """a = x W^T + bias and h = f(a)."""
     n, m = W.shape
     if is_small(x.shape[0], W):
-        pre_activations = piece(a, 0, n)
-        W_flat = piece(W, 0, n * m)
-        some_pre_activations(0, 0, blocks_of(n), piece(x, 0, m), W_flat, bias, pre_activations)
-        some_values(0, 0, 1, activation, pre_activations, piece(h, 0, n), n)
+        pre_activations = slice_of(a, 0, n)
+        W_flat = slice_of(W, 0, n * m)
+        affine_range(0, 0, row_blocks(n), slice_of(x, 0, m), W_flat, bias, pre_activations)
+        activate_range(0, 0, 1, activation, pre_activations, slice_of(h, 0, n), n)
     else:
-        affine_rows(x, W, bias, piece(a, 0, a.size), n, True)
-        value_rows(activation, a, h)
+        affine_rows(x, W, bias, slice_of(a, 0, a.size), n, True)
+        activate_rows(activation, a, h)
 
 
-@entry
-def descend(
+@exported
+def hidden_layer_backward(
     activation: int,
     dLda_next: Matrix[F],
     W_next: Matrix[F],
@@ -87,19 +99,19 @@ def descend(
     """dLdh, dLda and dLdW of a layer below another."""
     n, m = dLdW.shape
     if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
-        signal, error = piece(dLdh, 0, n), piece(dLda, 0, n)
-        above, W_flat = piece(dLda_next, 0, dLda_next.size), piece(W_next, 0, W_next.size)
-        some_signals(0, 0, n, above, W_flat, signal, piece(W_next, 0, 0), n)
-        some_products(0, 0, 1, activation, piece(a, 0, n), piece(h, 0, n), signal, error, n)
-        some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+        signal, error = slice_of(dLdh, 0, n), slice_of(dLda, 0, n)
+        above, W_flat = slice_of(dLda_next, 0, dLda_next.size), slice_of(W_next, 0, W_next.size)
+        backpropagate_range(0, 0, n, above, W_flat, signal, slice_of(W_next, 0, 0), n)
+        activation_backward_range(0, 0, 1, activation, slice_of(a, 0, n), slice_of(h, 0, n), signal, error, n)
+        outer_range(0, 0, n, error, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
-        backpropagate_rows(dLda_next, W_next, piece(dLdh, 0, dLdh.size), 0, n, True)
-        product_rows(activation, a, h, dLdh, dLda)
+        backpropagate_rows(dLda_next, W_next, slice_of(dLdh, 0, dLdh.size), 0, n, True)
+        activation_backward_rows(activation, a, h, dLdh, dLda)
         outer_rows(dLda, h_prev, a.dtype.type(1), False, dLdW, 0, n, True)
 
 
-@entry
-def descend_from_targets(
+@exported
+def output_layer_backward(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -113,10 +125,17 @@ def descend_from_targets(
     """dLdy, dLda and dLdW of the output layer."""
     n, m = dLdW.shape
     if is_small(a.shape[0], dLdW):
-        outputs, targets, signal, error = piece(y, 0, n), piece(t, 0, n), piece(dLdy, 0, n), piece(dLda, 0, n)
-        some_slopes(0, 0, n, loss, outputs, targets, a.dtype.type(terms_of_mean(loss, n, 1)), signal)
-        some_errors(0, 0, 1, loss, activation, piece(a, 0, n), outputs, targets, signal, error, n, 1)
-        some_weight_gradients(0, 0, n, error, piece(h_prev, 0, m), piece(dLdW, 0, n * m))
+        outputs, targets, signal, error = (
+            slice_of(y, 0, n),
+            slice_of(t, 0, n),
+            slice_of(dLdy, 0, n),
+            slice_of(dLda, 0, n),
+        )
+        loss_derivative_range(0, 0, n, loss, outputs, targets, a.dtype.type(mean_divisor(loss, n, 1)), signal)
+        output_delta_range(
+            0, 0, 1, loss, activation, slice_of(a, 0, n), outputs, targets, signal, error, n, 1
+        )
+        outer_range(0, 0, n, error, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
-        error_rows(loss, activation, a, y, t, dLdy, dLda)
+        output_delta_rows(loss, activation, a, y, t, dLdy, dLda)
         outer_rows(dLda, h_prev, a.dtype.type(1), False, dLdW, 0, n, True)

@@ -18,20 +18,25 @@ from llvmlite import ir as llvm
 from typednn_kernels import activations, losses
 from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.compiled._codegen.array_views import PYTHON_ONLY
-from typednn_kernels.compiled._codegen.function_tables import REAL, SYMBOL, call_address, compiled
-from typednn_kernels.compiled._codegen.ir_values import Number, Symbol
-from typednn_kernels.compiled._codegen.jit import entry
-from typednn_kernels.compiled._codegen.noinline import machine_code
-from typednn_kernels.compiled._codegen.short_rows import _Places
-from typednn_kernels.compiled._codegen.simd import BIT, INDEX, POINTER, SHORT, VECTOR, _Code
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED
+from typednn_kernels.compiled._codegen.function_tables import (
+    EXPORTED_NAME,
+    SCALAR_TYPES,
+    address_of_compiled,
+    call_address,
+)
+from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.jit import exported
+from typednn_kernels.compiled._codegen.noinline import compiled_for
+from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
+from typednn_kernels.compiled._codegen.simd import BIT, INDEX, INT32, POINTER, VECTOR_BYTES, _SimdBuilder
 from typednn_kernels.compiled.network.online import train_online
-from typednn_kernels.compiled.ops.activation import softmax, softmax_product
-from typednn_kernels.compiled.ops.loss import row_terms, softmax_error
+from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
+from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 from typednn_kernels.losses import LOSSES, canonical, is_mean
 
-MOST = 64
+MAX_PARAMETER_VECTORS = 64
 """So many vectors hold the parameters of a tiny network at most; there are 16 or 32 registers."""
 
 
@@ -40,10 +45,10 @@ def places(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-class _Units(_Places):
+class _Units(_VectorLanes):
     """The units of a layer, side by side in a vector; in places beyond, parameters and errors are 0."""
 
-    def __init__(self, code: _Code, row: Sequence[int]) -> None:
+    def __init__(self, code: _SimdBuilder, row: Sequence[int]) -> None:
         self.n, self.m, self.activation = row[LENGTH], row[PREVIOUS], row[ACTIVATION]
         self.weights, self.biases, self.units = row[WEIGHTS], row[BIASES], row[UNITS]
         width = places(self.n)
@@ -51,33 +56,33 @@ class _Units(_Places):
         super().__init__(code, width, mask)
         self.kind = llvm.VectorType(code.real, width)
 
-    def symbol(self, vector: llvm.Value) -> Symbol:
+    def symbol(self, vector: llvm.Value) -> IRValue:
         """What formulas take for a vector."""
-        return Symbol(self.code.builder, vector)
+        return IRValue(self.code.builder, vector)
 
-    def filled(self, number: llvm.Value) -> Symbol:
+    def filled(self, number: llvm.Value) -> IRValue:
         """A number in all places."""
         return self.symbol(self.code.filled(number, self.kind))
 
-    def from_place(self, x: Number, j: int) -> Symbol:
+    def from_place(self, x: Number, j: int) -> IRValue:
         """The number in a place of a vector of other units, in all places."""
         return self.symbol(self.code.shuffled(x.value, x.value, [j] * self.width))
 
-    def gathered(self, numbers: Sequence[llvm.Value]) -> Symbol:
+    def gathered(self, numbers: Sequence[llvm.Value]) -> IRValue:
         """A vector of single numbers."""
         vector: llvm.Value = llvm.Constant(self.kind, None)
         for i, number in enumerate(numbers):
-            vector = self.code.builder.insert_element(vector, number, SHORT(i))
+            vector = self.code.builder.insert_element(vector, number, INT32(i))
         return self.symbol(vector)
 
-    def load(self, pointer: llvm.Value) -> Symbol:
+    def load(self, pointer: llvm.Value) -> IRValue:
         """The numbers at an address."""
         return self.symbol(self.code.load(pointer, self.kind, self.mask))
 
     def store(self, x: Number, pointer: llvm.Value, stride: int = 1) -> None:
         """Writes them, so many places apart."""
         for i in range(self.n):
-            number = self.code.builder.extract_element(x.value, SHORT(i))
+            number = self.code.builder.extract_element(x.value, INT32(i))
             self.code.builder.store(number, self.code.at(pointer, i * stride))
 
     def parameters(self, pointer: llvm.Value) -> list[Number]:
@@ -102,8 +107,12 @@ class _Units(_Places):
 
     def product(self, a: Number, h: Number, dLdh: Number) -> Number:
         """dLda = dLdh * dh/da."""
-        slope = ACTIVATIONS[self.activation].slope
-        return self.within(softmax_product(self, h, dLdh), 0.0) if slope is None else dLdh * slope(a, h)
+        derivative = ACTIVATIONS[self.activation].derivative
+        return (
+            self.within(softmax_backward(self, h, dLdh), 0.0)
+            if derivative is None
+            else dLdh * derivative(a, h)
+        )
 
 
 class _Loss:
@@ -118,17 +127,17 @@ class _Loss:
         terms: Number = row_terms(self.loss, self.output.activation)(self.output, a, y, t)
         return self.output.total(terms) / self.terms
 
-    def slope(self, y: Number, t: Number) -> Number:
+    def derivative(self, y: Number, t: Number) -> Number:
         """dLdy."""
-        slope: Number = LOSSES[self.loss].slope(y, t)
-        return slope / self.terms
+        derivative: Number = LOSSES[self.loss].derivative(y, t)
+        return derivative / self.terms
 
     def error(self, a: Number, y: Number, t: Number) -> Number:
         """dLda."""
         if self.output.activation != canonical(self.loss):
-            error = self.output.product(a, y, self.slope(y, t))
+            error = self.output.product(a, y, self.derivative(y, t))
         elif self.output.activation == SOFTMAX:
-            error = softmax_error(self.output, y, t, self.terms)
+            error = softmax_delta(self.output, y, t, self.terms)
         else:
             error = (y - t) / self.terms
         return self.output.within(error, 0.0)
@@ -140,7 +149,7 @@ class _Training:
     It does what the kernel `train_online` does, for one layout and loss.
     """
 
-    def __init__(self, code: _Code, layout: Layout, loss: int) -> None:
+    def __init__(self, code: _SimdBuilder, layout: Layout, loss: int) -> None:
         self.code, self.n_inputs = code, int(layout[0, LENGTH])
         self.layers = [_Units(code, [int(each) for each in row]) for row in layout[1:]]
         self.loss = _Loss(loss, self.layers[-1])
@@ -175,7 +184,7 @@ class _Training:
             with builder.if_then(builder.icmp_signed("==", i, last), likely=False):
                 for j, number in enumerate(inputs):
                     builder.store(number, code.at(h, j))
-                signals.append(self.loss.slope(values[-1], target))
+                signals.append(self.loss.derivative(values[-1], target))
                 for workspace, vectors in (a, pre_activations), (h, values), (dLdh, signals), (dLda, errors):
                     for layer, vector in zip(layers, vectors, strict=True):
                         layer.store(vector, code.at(workspace, layer.units))
@@ -246,17 +255,18 @@ class _Training:
 def is_tiny(layout: Layout, loss: int, itemsize: int) -> bool:
     """Whether the parameters fit in so many vectors, and all formulas are the library's."""
     vectors = sum(
-        (1 + int(row[PREVIOUS])) * max(1, places(int(row[LENGTH])) * itemsize // VECTOR) for row in layout[1:]
+        (1 + int(row[PREVIOUS])) * max(1, places(int(row[LENGTH])) * itemsize // VECTOR_BYTES)
+        for row in layout[1:]
     )
     known = loss < losses.BUILT_IN and bool((layout[:, ACTIVATION] < activations.BUILT_IN).all())
-    return known and layout[0, ACTIVATION] == NONE and vectors <= MOST
+    return known and layout[0, ACTIVATION] == NONE and vectors <= MAX_PARAMETER_VECTORS
 
 
 def write_training(module: llvm.Module, layout: Layout, loss: int, real: llvm.Type) -> None:
     """Writes the function for a network in a module."""
     kinds = [*[POINTER] * 4, INDEX, real, *[POINTER] * 5]
-    function = llvm.Function(module, llvm.FunctionType(llvm.VoidType(), kinds), SYMBOL)
-    code = _Code(function, real)
+    function = llvm.Function(module, llvm.FunctionType(llvm.VoidType(), kinds), EXPORTED_NAME)
+    code = _SimdBuilder(function, real)
     _Training(code, layout, loss).write(*function.args)
     code.builder.ret_void()
 
@@ -269,17 +279,19 @@ def address_for(layout: Layout, loss: int, dtype: np.dtype[np.floating]) -> int:
     """Where the function for a tiny network is, which is written if need be; 0 for other networks."""
     key = layout.tobytes(), loss, dtype
     if key not in ADDRESSES:
-        _, real = REAL[dtype]
+        _, real = SCALAR_TYPES[dtype]
 
         def write(module: llvm.Module) -> None:
             write_training(module, layout, loss, real)
 
         tiny = is_tiny(layout, loss, dtype.itemsize)
-        ADDRESSES[key] = compiled("tiny_network", (layout.tolist(), loss, dtype), write) if tiny else 0
+        ADDRESSES[key] = (
+            address_of_compiled("tiny_network", (layout.tolist(), loss, dtype), write) if tiny else 0
+        )
     return ADDRESSES[key]
 
 
-@entry
+@exported
 def train_tiny(
     address: int,
     parameters: Vector[F],
@@ -302,10 +314,10 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
 
     Each is compiled when it is first needed.
     """
-    general, tiny = (cache(partial(machine_code, each, dtype)) for each in (train_online, train_tiny))
+    general, tiny = (cache(partial(compiled_for, each, dtype)) for each in (train_online, train_tiny))
 
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
-        address = 0 if PYTHON_ONLY else address_for(layout, loss, dtype)
+        address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
         if address:
             tiny()(address, parameters, *others)
         else:

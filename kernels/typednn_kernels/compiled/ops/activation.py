@@ -9,30 +9,36 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import piece, scratch
-from typednn_kernels.compiled._codegen.function_tables import ByAddress
+from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
+from typednn_kernels.compiled._codegen.function_tables import FunctionTable
 from typednn_kernels.compiled._codegen.ir_loops import (
-    CHUNK,
+    CHUNK_ELEMENTS,
     Formula,
     Loop,
     elementwise,
-    formula,
-    maxima,
-    sums,
+    max_reduction,
+    scalar_function,
+    sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import entry, kernel, routine
-from typednn_kernels.compiled._codegen.short_rows import Row, are_few, is_short, of_few, of_rows
-from typednn_kernels.compiled.linalg.dense import copies
-from typednn_kernels.compiled.parallel.thread_pool import LEAST, divided
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.short_rows import (
+    Row,
+    by_short_row,
+    by_short_vector,
+    is_short_row,
+    is_short_vector,
+)
+from typednn_kernels.compiled.linalg.dense import copy
+from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
 from typednn_kernels.primitives import exp, where
 
-LONG = 4 * CHUNK
+LONG = 4 * CHUNK_ELEMENTS
 """A row of so many units is read as few times as possible."""
 
 
-def _times(slope: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
-    return None if slope is None else lambda a, y, dLdy: dLdy * slope(a, y)
+def _times(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
+    return None if derivative is None else lambda a, y, dLdy: dLdy * derivative(a, y)
 
 
 def shifted_exp(a: Values, shift: Values) -> Values:
@@ -56,20 +62,20 @@ OTHERS = range(WITHIN, BUILT_IN)
 """The first activations stand in the kernels; the others are called by address."""
 
 VALUES = [row.value for row in ACTIVATIONS[:WITHIN]]
-SLOPES = [row.slope for row in ACTIVATIONS[:WITHIN]]
-PRODUCTS = [_times(row.slope) for row in ACTIVATIONS[:WITHIN]]
-OTHER_VALUES = ByAddress("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS)
-OTHER_SLOPES = ByAddress("slope", "vvv", lambda code: ACTIVATIONS[code].slope, OTHERS)
-OTHER_PRODUCTS = ByAddress("product", "vvvv", lambda code: ACTIVATIONS[code].slope, OTHERS, _times)
+SLOPES = [row.derivative for row in ACTIVATIONS[:WITHIN]]
+PRODUCTS = [_times(row.derivative) for row in ACTIVATIONS[:WITHIN]]
+OTHER_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS)
+OTHER_SLOPES = FunctionTable("slope", "vvv", lambda code: ACTIVATIONS[code].derivative, OTHERS)
+OTHER_PRODUCTS = FunctionTable("product", "vvvv", lambda code: ACTIVATIONS[code].derivative, OTHERS, _times)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
 value_of: Loop = elementwise(*VALUES, others=OTHER_VALUES)
 slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
 product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
 
-largest: Formula = maxima(lambda a: a)
-total: Formula = sums(lambda y: y)
-inner: Formula = sums(_product)
+row_max: Formula = max_reduction(lambda a: a)
+total: Formula = sum_reduction(lambda y: y)
+inner: Formula = sum_reduction(_product)
 
 
 def softmax(row: Row, a: Number) -> Number:
@@ -78,92 +84,92 @@ def softmax(row: Row, a: Number) -> Number:
     return e / row.total(e)
 
 
-def softmax_product(row: Row, y: Number, dLdy: Number) -> Number:
+def softmax_backward(row: Row, y: Number, dLdy: Number) -> Number:
     """The product of a row with the Jacobian of softmax."""
     return _jacobian_product(y, dLdy, row.total(dLdy * y))
 
 
-short_value_of: Callable[..., None] = of_few("value", VALUES)
-short_product_of: Callable[..., None] = of_few("slope_product", PRODUCTS)
-softmax_rows: Callable[..., None] = of_rows("softmax", softmax)
-softmax_product_rows: Callable[..., None] = of_rows("softmax_product", softmax_product)
+short_value_of: Callable[..., None] = by_short_vector("value", VALUES)
+short_product_of: Callable[..., None] = by_short_vector("activation_backward", PRODUCTS)
+softmax_rows: Callable[..., None] = by_short_row("softmax", softmax)
+softmax_product_rows: Callable[..., None] = by_short_row("softmax_product", softmax_backward)
 
 exponentials: Loop = elementwise(shifted_exp)
 quotients: Loop = elementwise(lambda y, divisor: y / divisor)
 softmax_products: Loop = elementwise(_jacobian_product)
 
-sum_of_exponentials: Formula = sums(shifted_exp)
-decayed: Formula = formula(lambda mass, rise: mass * exp(rise))
-shares_of_mass: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass)
+sum_of_exponentials: Formula = sum_reduction(shifted_exp)
+rescaled_sum_exp: Formula = scalar_function(lambda mass, rise: mass * exp(rise))
+softmax_from_sum_exp: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass)
 
 
-@kernel
-def values(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
+@inline
+def activate(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
     """y = f(a), all flat (B, n)."""
     if activation != SOFTMAX:
-        if activation < WITHIN and are_few(a.size, a):
+        if activation < WITHIN and is_short_vector(a.size, a):
             short_value_of(activation, a.size, a, y)
         else:
             value_of(activation, a.size, a, y)
         return
     n = a.size // samples
-    if is_short(n, a):
+    if is_short_row(n, a):
         softmax_rows(samples, n, a, y)
         return
     # Exponentials are computed of as many rows as stay in the cache, beside the largest number of each.
-    some = max(1, CHUNK // n)
+    some = max(1, CHUNK_ELEMENTS // n)
     for first in range(0, samples, some):
         stop = min(first + some, samples)
         for s in range(first, stop):
-            copies(0, n, largest(0, n, piece(a, s * n, n)), piece(y, s * n, n))
+            copy(0, n, row_max(0, n, slice_of(a, s * n, n)), slice_of(y, s * n, n))
         size = (stop - first) * n
-        some_rows = piece(y, first * n, size)
-        exponentials(0, size, piece(a, first * n, size), some_rows, some_rows)
+        some_rows = slice_of(y, first * n, size)
+        exponentials(0, size, slice_of(a, first * n, size), some_rows, some_rows)
         for s in range(first, stop):
-            row = piece(y, s * n, n)
+            row = slice_of(y, s * n, n)
             quotients(0, n, row, total(0, n, row), row)
 
 
-@kernel
-def products(
+@inline
+def activation_backward_flat(
     activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
     """dLda = dLdy * dy/da, all flat (B, n); for softmax y (g - <g, y>)."""
     if activation != SOFTMAX:
-        if activation < WITHIN and are_few(a.size, a):
+        if activation < WITHIN and is_short_vector(a.size, a):
             short_product_of(activation, a.size, a, y, dLdy, dLda)
         else:
             product_of(activation, a.size, a, y, dLdy, dLda)
         return
     n = a.size // samples
-    if is_short(n, a):
+    if is_short_row(n, a):
         softmax_product_rows(samples, n, y, dLdy, dLda)
         return
     for s in range(samples):
-        y_row, g_row = piece(y, s * n, n), piece(dLdy, s * n, n)
-        softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), piece(dLda, s * n, n))
+        y_row, g_row = slice_of(y, s * n, n), slice_of(dLdy, s * n, n)
+        softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), slice_of(dLda, s * n, n))
 
 
-@routine
-def some_values(
+@noinline
+def activate_range(
     part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
 ) -> None:
     """y = f(a) for some rows of n numbers; for all but softmax, a row may be any numbers."""
     first, size = start * n, (stop - start) * n
-    values(activation, piece(a, first, size), piece(y, first, size), stop - start)
+    activate(activation, slice_of(a, first, size), slice_of(y, first, size), stop - start)
 
 
-@routine
-def some_slopes(
-    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], slope: Vector[F]
+@noinline
+def derivative_range(
+    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], derivative: Vector[F]
 ) -> None:
     """slope = dy/da for some numbers."""
     n = stop - start
-    slope_of(activation, n, piece(a, start, n), piece(y, start, n), piece(slope, start, n))
+    slope_of(activation, n, slice_of(a, start, n), slice_of(y, start, n), slice_of(derivative, start, n))
 
 
-@routine
-def some_products(
+@noinline
+def activation_backward_range(
     part: int,
     start: int,
     stop: int,
@@ -176,129 +182,146 @@ def some_products(
 ) -> None:
     """dLda = dLdy * dy/da for some rows of n numbers."""
     first, size = start * n, (stop - start) * n
-    products(
+    activation_backward_flat(
         activation,
-        piece(a, first, size),
-        piece(y, first, size),
-        piece(dLdy, first, size),
-        piece(dLda, first, size),
+        slice_of(a, first, size),
+        slice_of(y, first, size),
+        slice_of(dLdy, first, size),
+        slice_of(dLda, first, size),
         stop - start,
     )
 
 
-@routine
-def masses(part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sums: Vector[F]) -> None:
+@noinline
+def row_max_and_sum_exp_range(
+    part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sums: Vector[F]
+) -> None:
     """The largest number of a part, and the sum of exp(a - largest)."""
     peak, mass = a.dtype.type(-INFINITY), a.dtype.type(0)
-    for first in range(start, stop, CHUNK):
-        size = min(CHUNK, stop - first)
-        chunk = piece(a, first, size)
-        most = largest(0, size, chunk)
+    for first in range(start, stop, CHUNK_ELEMENTS):
+        size = min(CHUNK_ELEMENTS, stop - first)
+        chunk = slice_of(a, first, size)
+        most = row_max(0, size, chunk)
         if not most <= peak:
-            mass = decayed(mass, peak - most)
+            mass = rescaled_sum_exp(mass, peak - most)
             peak = most
         mass += sum_of_exponentials(0, size, chunk, peak)
     peaks[part], sums[part] = peak, mass
 
 
-@routine
-def shares(part: int, start: int, stop: int, a: Vector[F], peak: F, mass: F, y: Vector[F]) -> None:
+@noinline
+def softmax_from_sum_exp_range(
+    part: int, start: int, stop: int, a: Vector[F], peak: F, mass: F, y: Vector[F]
+) -> None:
     """Part of the softmax of a long row."""
     n = stop - start
-    shares_of_mass(0, n, piece(a, start, n), peak, mass, piece(y, start, n))
+    softmax_from_sum_exp(0, n, slice_of(a, start, n), peak, mass, slice_of(y, start, n))
 
 
-@routine
-def inner_products(part: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
+@noinline
+def dot_range(part: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
     """The sum of products of a part of two long rows."""
     n = stop - start
-    sums[part] = inner(0, n, piece(x, start, n), piece(y, start, n))
+    sums[part] = inner(0, n, slice_of(x, start, n), slice_of(y, start, n))
 
 
-@routine
-def long_products(
+@noinline
+def softmax_backward_range(
     part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
 ) -> None:
     """Part of y (g - <g, y>) of a long row."""
     n = stop - start
-    softmax_products(0, n, piece(y, start, n), piece(dLdy, start, n), mean, piece(dLda, start, n))
+    softmax_products(0, n, slice_of(y, start, n), slice_of(dLdy, start, n), mean, slice_of(dLda, start, n))
 
 
-all_values: Callable[..., int] = divided(some_values)
-all_slopes: Callable[..., int] = divided(some_slopes)
-all_products: Callable[..., int] = divided(some_products)
-all_masses: Callable[..., int] = divided(masses)
-all_shares: Callable[..., int] = divided(shares)
-all_inner_products: Callable[..., int] = divided(inner_products)
-all_long_products: Callable[..., int] = divided(long_products)
+parallel_activate: Callable[..., int] = parallel_for(activate_range)
+parallel_derivative: Callable[..., int] = parallel_for(derivative_range)
+parallel_activation_backward: Callable[..., int] = parallel_for(activation_backward_range)
+parallel_row_max_and_sum_exp: Callable[..., int] = parallel_for(row_max_and_sum_exp_range)
+parallel_softmax_from_sum_exp: Callable[..., int] = parallel_for(softmax_from_sum_exp_range)
+parallel_dot: Callable[..., int] = parallel_for(dot_range)
+parallel_softmax_backward: Callable[..., int] = parallel_for(softmax_backward_range)
 
 
-@kernel
-def peak_and_mass(a: Vector[F]) -> tuple[F, F]:
+@inline
+def row_max_and_sum_exp(a: Vector[F]) -> tuple[F, F]:
     """The largest number of a long row, and the sum of exp(a - largest): what softmax and its loss need."""
     peaks, sums = scratch(a), scratch(a)
-    parts = all_masses(a.size, LEAST, a, peaks, sums)
-    peak, mass = largest(0, parts, peaks), a.dtype.type(0)
+    parts = parallel_row_max_and_sum_exp(a.size, GRAIN_ELEMENTS, a, peaks, sums)
+    peak, mass = row_max(0, parts, peaks), a.dtype.type(0)
     for part in range(parts):
-        mass += decayed(sums[part], peaks[part] - peak)
+        mass += rescaled_sum_exp(sums[part], peaks[part] - peak)
     return peak, mass
 
 
-@routine
-def value_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
+@noinline
+def activate_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """y = f(a)."""
     size, (samples, n) = a.size, a.shape
-    a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
+    a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
     if activation != SOFTMAX:
-        all_values(size, LEAST, activation, a_flat, y_flat, 1)
+        parallel_activate(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, 1)
     elif n < LONG:
-        all_values(samples, LEAST // n, activation, a_flat, y_flat, n)
+        parallel_activate(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, n)
     else:
         for start in range(0, size, n):
-            row = piece(a, start, n)
-            peak, mass = peak_and_mass(row)
-            all_shares(n, LEAST, row, peak, mass, piece(y, start, n))
+            row = slice_of(a, start, n)
+            peak, mass = row_max_and_sum_exp(row)
+            parallel_softmax_from_sum_exp(n, GRAIN_ELEMENTS, row, peak, mass, slice_of(y, start, n))
 
 
-@entry
+@exported
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """y = f(a), all (B, n)."""
-    value_rows(activation, a, y)
+    activate_rows(activation, a, y)
 
 
-@entry
-def activation_slope(activation: int, a: Matrix[F], y: Matrix[F], slope: Matrix[F]) -> None:
+@exported
+def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
     """slope = dy/da, all (B, n); not for softmax."""
     if activation == SOFTMAX:
         raise ValueError("softmax has no elementwise slope, but a Jacobian")
     size = a.size
-    all_slopes(size, LEAST, activation, piece(a, 0, size), piece(y, 0, size), piece(slope, 0, size))
+    parallel_derivative(
+        size,
+        GRAIN_ELEMENTS,
+        activation,
+        slice_of(a, 0, size),
+        slice_of(y, 0, size),
+        slice_of(derivative, 0, size),
+    )
 
 
-@routine
-def product_rows(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
+@noinline
+def activation_backward_rows(
+    activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
+) -> None:
     """dLda = dLdy * dy/da."""
     size, (samples, n) = a.size, a.shape
-    a_flat, y_flat = piece(a, 0, size), piece(y, 0, size)
-    g_flat, out = piece(dLdy, 0, size), piece(dLda, 0, size)
+    a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
+    g_flat, out = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
     if activation != SOFTMAX:
-        all_products(size, LEAST, activation, a_flat, y_flat, g_flat, out, 1)
+        parallel_activation_backward(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, g_flat, out, 1)
     elif n < LONG:
-        all_products(samples, LEAST // n, activation, a_flat, y_flat, g_flat, out, n)
+        parallel_activation_backward(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, g_flat, out, n)
     else:
         for start in range(0, size, n):
-            y_row, g_row, sums = piece(y, start, n), piece(dLdy, start, n), scratch(y_flat)
-            parts = all_inner_products(n, LEAST, g_row, y_row, sums)
-            all_long_products(n, LEAST, y_row, g_row, total(0, parts, sums), piece(dLda, start, n))
+            y_row, g_row, sums = slice_of(y, start, n), slice_of(dLdy, start, n), scratch(y_flat)
+            parts = parallel_dot(n, GRAIN_ELEMENTS, g_row, y_row, sums)
+            parallel_softmax_backward(
+                n, GRAIN_ELEMENTS, y_row, g_row, total(0, parts, sums), slice_of(dLda, start, n)
+            )
 
 
-@entry
-def slope_product(activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]) -> None:
+@exported
+def activation_backward(
+    activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
+) -> None:
     """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
-    product_rows(activation, a, y, dLdy, dLda)
+    activation_backward_rows(activation, a, y, dLdy, dLda)
 
 
-@entry
+@exported
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
     """dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
     for s in range(y.shape[0]):

@@ -9,20 +9,32 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import piece, scratch
-from typednn_kernels.compiled._codegen.function_tables import ByAddress
-from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, formula, sums
+from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
+from typednn_kernels.compiled._codegen.function_tables import FunctionTable
+from typednn_kernels.compiled._codegen.ir_loops import (
+    Formula,
+    Loop,
+    elementwise,
+    scalar_function,
+    sum_reduction,
+)
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import entry, kernel, routine
-from typednn_kernels.compiled._codegen.short_rows import Row, are_few, is_short, of_few, of_rows
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.short_rows import (
+    Row,
+    by_short_row,
+    by_short_vector,
+    is_short_row,
+    is_short_vector,
+)
 from typednn_kernels.compiled.ops.activation import (
     LONG,
-    largest,
-    peak_and_mass,
-    products,
+    activation_backward_flat,
+    row_max,
+    row_max_and_sum_exp,
     total,
 )
-from typednn_kernels.compiled.parallel.thread_pool import LEAST, divided
+from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
 from typednn_kernels.losses import BUILT_IN, CODES, LOSSES, canonical, is_mean
 from typednn_kernels.primitives import log
 
@@ -31,8 +43,8 @@ def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
     return lambda a, t, shift: term(a - shift, t)
 
 
-def _divided(slope: Callable[[Values, Values], Values]) -> Callable[..., Values]:
-    return lambda y, t, terms: slope(y, t) / terms
+def _divided(derivative: Callable[[Values, Values], Values]) -> Callable[..., Values]:
+    return lambda y, t, terms: derivative(y, t) / terms
 
 
 def _canonical_error(y: Values, t: Values, weight: Values, terms: Values) -> Values:
@@ -47,27 +59,29 @@ STABLE = [loss for loss in OTHERS if LOSSES[loss].canonical]
 
 TERMS = [row.value for row in LOSSES[:WITHIN]]
 STABLE_TERMS = [row.canonical and _shifted(row.stable_value) for row in LOSSES[:WITHIN]]
-SLOPES = [_divided(row.slope) for row in LOSSES[:WITHIN]]
-OTHER_TERMS = ByAddress("loss", "vv", lambda loss: LOSSES[loss].value, OTHERS, sums=True)
-OTHER_STABLE_TERMS = ByAddress(
+SLOPES = [_divided(row.derivative) for row in LOSSES[:WITHIN]]
+OTHER_TERMS = FunctionTable("loss", "vv", lambda loss: LOSSES[loss].value, OTHERS, sums=True)
+OTHER_STABLE_TERMS = FunctionTable(
     "stable_loss", "vvn", lambda loss: LOSSES[loss].stable_value, STABLE, _shifted, sums=True
 )
-OTHER_SLOPES = ByAddress("loss_slope", "vvnv", lambda loss: LOSSES[loss].slope, OTHERS, _divided)
+OTHER_SLOPES = FunctionTable(
+    "loss_derivative", "vvnv", lambda loss: LOSSES[loss].derivative, OTHERS, _divided
+)
 """By loss code: a term from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_terms: Formula = sums(*TERMS, others=OTHER_TERMS)
-sum_of_stable_terms: Formula = sums(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
+sum_of_terms: Formula = sum_reduction(*TERMS, others=OTHER_TERMS)
+sum_of_stable_terms: Formula = sum_reduction(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
 slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
 
-canonical_of: Callable[[int], int] = kernel(canonical)
-mean_over_outputs: Callable[[int], bool] = kernel(is_mean)
+canonical_of: Callable[[int], int] = inline(canonical)
+mean_over_outputs: Callable[[int], bool] = inline(is_mean)
 logarithms: Loop = elementwise(log)
-log_of_mass: Formula = formula(lambda peak, mass: peak + log(mass))
-canonical_error: Loop = elementwise(_canonical_error)
+log_of_mass: Formula = scalar_function(lambda peak, mass: peak + log(mass))
+canonical_delta_loop: Loop = elementwise(_canonical_error)
 
 
 def row_terms(loss: int, activation: int) -> Callable[[Row, Number, Number, Number], Number]:
-    """A formula for the terms of the loss of a row, from (row, a, y, t)."""
+    """A scalar_function for the terms of the loss of a row, from (row, a, y, t)."""
     value, stable_value = LOSSES[loss].value, LOSSES[loss].stable_value
 
     def terms(row: Row, a: Number, y: Number, t: Number) -> Number:
@@ -85,28 +99,28 @@ def _cross_entropy(row: Row, a: Number, y: Number, t: Number) -> Number:
     return row.total(row_terms(CROSS_ENTROPY, SOFTMAX)(row, a, y, t))
 
 
-def softmax_error(row: Row, y: Number, t: Number, terms: Number) -> Number:
+def softmax_delta(row: Row, y: Number, t: Number, terms: Number) -> Number:
     """dLda of a row by its canonical loss."""
     return _canonical_error(y, t, row.total(t), terms)
 
 
-short_sum_of_terms: Callable[..., None] = of_few("terms", TERMS, sums=True)
-short_sum_of_stable_terms: Callable[..., None] = of_few("stable_terms", STABLE_TERMS, sums=True)
-cross_entropies: Callable[..., None] = of_rows("cross_entropy", _cross_entropy, numbers=True)
-softmax_errors: Callable[..., None] = of_rows("softmax_error", softmax_error)
+short_sum_of_terms: Callable[..., None] = by_short_vector("terms", TERMS, sums=True)
+short_sum_of_stable_terms: Callable[..., None] = by_short_vector("stable_terms", STABLE_TERMS, sums=True)
+cross_entropies: Callable[..., None] = by_short_row("cross_entropy", _cross_entropy, numbers=True)
+softmax_errors: Callable[..., None] = by_short_row("softmax_error", softmax_delta)
 
 
-@kernel
+@inline
 def mean_of(loss: int, total: Number, n: F) -> F:
     """The loss of a sample of n outputs, given the sum of its terms."""
     mean: F = total / n if mean_over_outputs(loss) else total
     return mean
 
 
-@kernel
+@inline
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of n outputs."""
-    short, only = loss < WITHIN and are_few(n, a), scratch(a)
+    short, only = loss < WITHIN and is_short_vector(n, a), scratch(a)
     if short and activation != canonical_of(loss):
         short_sum_of_terms(loss, n, y, t, only)
         result = only[0]
@@ -117,100 +131,100 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
         result = sum_of_terms(loss, n, y, t)
     elif activation == SOFTMAX:
         # The largest y is exp of the largest a, divided by the sum that softmax has formed.
-        result = sum_of_stable_terms(loss, n, a, t, largest(0, n, a) - log(largest(0, n, y)))
+        result = sum_of_stable_terms(loss, n, a, t, row_max(0, n, a) - log(row_max(0, n, y)))
     else:
         result = sum_of_stable_terms(loss, n, a, t, a.dtype.type(0))
     mean: F = mean_of(loss, result, a.dtype.type(n))
     return mean
 
 
-@kernel
-def terms_of_mean(loss: int, size: int, samples: int) -> int:
+@inline
+def mean_divisor(loss: int, size: int, samples: int) -> int:
     """How many terms the mean loss of a batch is divided by, `size` being all its outputs."""
     return size if mean_over_outputs(loss) else samples
 
 
-@kernel
-def loss_signal(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], count: int, samples: int) -> None:
+@inline
+def loss_gradient(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], count: int, samples: int) -> None:
     """dLdy of `count` samples of a batch, all flat (count, n)."""
-    terms = terms_of_mean(loss, y.size // count * samples, samples)
+    terms = mean_divisor(loss, y.size // count * samples, samples)
     slope_of(loss, y.size, y, t, y.dtype.type(terms), dLdy)
 
 
-@kernel
-def stable_error(
+@inline
+def canonical_delta(
     loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], count: int, samples: int
 ) -> bool:
     """dLda of `count` samples of a batch, flat (count, n), if the pair has a stable form; whether it has."""
     stable = activation == canonical_of(loss)
     n = y.size // count
-    terms = y.dtype.type(terms_of_mean(loss, n * samples, samples))
-    if stable and activation == SOFTMAX and is_short(n, y):
+    terms = y.dtype.type(mean_divisor(loss, n * samples, samples))
+    if stable and activation == SOFTMAX and is_short_row(n, y):
         softmax_errors(count, n, y, t, terms, dLda)
     elif stable:
         for s in range(count):
-            t_row = piece(t, s * n, n)
+            t_row = slice_of(t, s * n, n)
             weight = y.dtype.type(1)
             if activation == SOFTMAX:
                 weight = total(0, n, t_row)
-            canonical_error(0, n, piece(y, s * n, n), t_row, weight, terms, piece(dLda, s * n, n))
+            canonical_delta_loop(0, n, slice_of(y, s * n, n), t_row, weight, terms, slice_of(dLda, s * n, n))
     return stable
 
 
-@kernel
+@inline
 def sample_losses(
     loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], losses: Vector[F]
 ) -> None:
     """The losses of samples, from flat (B, n)."""
     samples, n = losses.size, y.size // losses.size
-    if loss == CROSS_ENTROPY and activation == SOFTMAX and is_short(n, a):
+    if loss == CROSS_ENTROPY and activation == SOFTMAX and is_short_row(n, a):
         cross_entropies(samples, n, a, y, t, losses)
         return
     if activation == SOFTMAX and activation == canonical_of(loss):
         for s in range(samples):
-            losses[s] = largest(0, n, piece(y, s * n, n))
+            losses[s] = row_max(0, n, slice_of(y, s * n, n))
         logarithms(0, samples, losses, losses)
         for s in range(samples):
-            a_row = piece(a, s * n, n)
-            shift = largest(0, n, a_row) - losses[s]
-            terms = sum_of_stable_terms(loss, n, a_row, piece(t, s * n, n), shift)
+            a_row = slice_of(a, s * n, n)
+            shift = row_max(0, n, a_row) - losses[s]
+            terms = sum_of_stable_terms(loss, n, a_row, slice_of(t, s * n, n), shift)
             losses[s] = mean_of(loss, terms, a.dtype.type(n))
         return
     for s in range(samples):
         losses[s] = sample_loss(
-            loss, activation, piece(a, s * n, n), piece(y, s * n, n), piece(t, s * n, n), n
+            loss, activation, slice_of(a, s * n, n), slice_of(y, s * n, n), slice_of(t, s * n, n), n
         )
 
 
-@routine
-def some_terms(
+@noinline
+def loss_terms_range(
     part: int, start: int, stop: int, loss: int, y: Vector[F], t: Vector[F], sums: Vector[F]
 ) -> None:
     """The sum of the terms of some outputs of a sample."""
     n = stop - start
-    sums[part] = sum_of_terms(loss, n, piece(y, start, n), piece(t, start, n))
+    sums[part] = sum_of_terms(loss, n, slice_of(y, start, n), slice_of(t, start, n))
 
 
-@routine
-def some_stable_terms(
+@noinline
+def stable_loss_terms_range(
     part: int, start: int, stop: int, loss: int, a: Vector[F], t: Vector[F], shift: F, sums: Vector[F]
 ) -> None:
     """The same from pre-activations."""
     n = stop - start
-    sums[part] = sum_of_stable_terms(loss, n, piece(a, start, n), piece(t, start, n), shift)
+    sums[part] = sum_of_stable_terms(loss, n, slice_of(a, start, n), slice_of(t, start, n), shift)
 
 
-@routine
-def some_slopes(
+@noinline
+def loss_derivative_range(
     part: int, start: int, stop: int, loss: int, y: Vector[F], t: Vector[F], terms: F, dLdy: Vector[F]
 ) -> None:
     """dLdy of some outputs, of a mean of so many terms."""
     n = stop - start
-    slope_of(loss, n, piece(y, start, n), piece(t, start, n), terms, piece(dLdy, start, n))
+    slope_of(loss, n, slice_of(y, start, n), slice_of(t, start, n), terms, slice_of(dLdy, start, n))
 
 
-@routine
-def some_losses(
+@noinline
+def loss_range(
     part: int,
     start: int,
     stop: int,
@@ -227,15 +241,15 @@ def some_losses(
     sample_losses(
         loss,
         activation,
-        piece(a, first, size),
-        piece(y, first, size),
-        piece(t, first, size),
-        piece(losses, start, count),
+        slice_of(a, first, size),
+        slice_of(y, first, size),
+        slice_of(t, first, size),
+        slice_of(losses, start, count),
     )
 
 
-@routine
-def some_errors(
+@noinline
+def output_delta_range(
     part: int,
     start: int,
     stop: int,
@@ -251,35 +265,37 @@ def some_errors(
 ) -> None:
     """The error signal of some samples of a batch, whose dLdy is known."""
     first, size, count = start * n, (stop - start) * n, stop - start
-    outputs, error = piece(y, first, size), piece(dLda, first, size)
-    if not stable_error(loss, activation, outputs, piece(t, first, size), error, count, samples):
-        products(activation, piece(a, first, size), outputs, piece(dLdy, first, size), error, count)
+    outputs, error = slice_of(y, first, size), slice_of(dLda, first, size)
+    if not canonical_delta(loss, activation, outputs, slice_of(t, first, size), error, count, samples):
+        activation_backward_flat(
+            activation, slice_of(a, first, size), outputs, slice_of(dLdy, first, size), error, count
+        )
 
 
-all_terms: Callable[..., int] = divided(some_terms)
-all_stable_terms: Callable[..., int] = divided(some_stable_terms)
-all_slopes: Callable[..., int] = divided(some_slopes)
-all_losses: Callable[..., int] = divided(some_losses)
-all_errors: Callable[..., int] = divided(some_errors)
+all_terms: Callable[..., int] = parallel_for(loss_terms_range)
+all_stable_terms: Callable[..., int] = parallel_for(stable_loss_terms_range)
+all_derivatives: Callable[..., int] = parallel_for(loss_derivative_range)
+all_losses: Callable[..., int] = parallel_for(loss_range)
+all_errors: Callable[..., int] = parallel_for(output_delta_range)
 
 
-@kernel
+@inline
 def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """The loss of a sample of many outputs."""
     sums = scratch(a)
     if activation != canonical_of(loss):
-        parts = all_terms(n, LEAST, loss, y, t, sums)
+        parts = all_terms(n, GRAIN_ELEMENTS, loss, y, t, sums)
     else:
         shift = a.dtype.type(0)
         if activation == SOFTMAX:
-            peak, mass = peak_and_mass(a)
+            peak, mass = row_max_and_sum_exp(a)
             shift = log_of_mass(peak, mass)
-        parts = all_stable_terms(n, LEAST, loss, a, t, shift, sums)
+        parts = all_stable_terms(n, GRAIN_ELEMENTS, loss, a, t, shift, sums)
     mean: F = mean_of(loss, total(0, parts, sums), a.dtype.type(n))
     return mean
 
 
-@entry
+@exported
 def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
@@ -288,12 +304,12 @@ def loss_value(
     if n < LONG:
         all_losses(
             losses.size,
-            LEAST // n,
+            GRAIN_ELEMENTS // n,
             loss,
             activation,
-            piece(a, 0, size),
-            piece(y, 0, size),
-            piece(t, 0, size),
+            slice_of(a, 0, size),
+            slice_of(y, 0, size),
+            slice_of(t, 0, size),
             losses,
             n,
         )
@@ -301,20 +317,22 @@ def loss_value(
         for s in range(losses.size):
             start = s * n
             losses[s] = long_sample_loss(
-                loss, activation, piece(a, start, n), piece(y, start, n), piece(t, start, n), n
+                loss, activation, slice_of(a, start, n), slice_of(y, start, n), slice_of(t, start, n), n
             )
 
 
-@entry
-def loss_slope(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
+@exported
+def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """The slope (B, n) of the mean loss of the batch by the outputs."""
     size = y.size
-    terms = y.dtype.type(terms_of_mean(loss, size, y.shape[0]))
-    all_slopes(size, LEAST, loss, piece(y, 0, size), piece(t, 0, size), terms, piece(dLdy, 0, size))
+    terms = y.dtype.type(mean_divisor(loss, size, y.shape[0]))
+    all_derivatives(
+        size, GRAIN_ELEMENTS, loss, slice_of(y, 0, size), slice_of(t, 0, size), terms, slice_of(dLdy, 0, size)
+    )
 
 
-@routine
-def error_rows(
+@noinline
+def output_delta_rows(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -325,26 +343,26 @@ def error_rows(
 ) -> None:
     """dLdy, and dLda of the output layer."""
     size, (samples, n) = y.size, y.shape
-    outputs, targets, signal = piece(y, 0, size), piece(t, 0, size), piece(dLdy, 0, size)
-    terms = y.dtype.type(terms_of_mean(loss, size, samples))
-    all_slopes(size, LEAST, loss, outputs, targets, terms, signal)
+    outputs, targets, signal = slice_of(y, 0, size), slice_of(t, 0, size), slice_of(dLdy, 0, size)
+    terms = y.dtype.type(mean_divisor(loss, size, samples))
+    all_derivatives(size, GRAIN_ELEMENTS, loss, outputs, targets, terms, signal)
     all_errors(
         samples,
-        max(1, LEAST // n),
+        max(1, GRAIN_ELEMENTS // n),
         loss,
         activation,
-        piece(a, 0, size),
+        slice_of(a, 0, size),
         outputs,
         targets,
         signal,
-        piece(dLda, 0, size),
+        slice_of(dLda, 0, size),
         n,
         samples,
     )
 
 
-@entry
-def output_error(
+@exported
+def output_delta(
     loss: int,
     activation: int,
     a: Matrix[F],
@@ -354,4 +372,4 @@ def output_error(
     dLda: Matrix[F],
 ) -> None:
     """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
-    error_rows(loss, activation, a, y, t, dLdy, dLda)
+    output_delta_rows(loss, activation, a, y, t, dLdy, dLda)

@@ -9,25 +9,31 @@ import numpy as np
 
 from typednn_kernels import dropout, normalizations
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import piece
-from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, formula, sums
-from typednn_kernels.compiled._codegen.jit import entry, routine
-from typednn_kernels.compiled.linalg.dense import copies, scaled, sum_rows, weighted
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.ir_loops import (
+    Formula,
+    Loop,
+    elementwise,
+    scalar_function,
+    sum_reduction,
+)
+from typednn_kernels.compiled._codegen.jit import exported, noinline
+from typednn_kernels.compiled.linalg.dense import axpy, copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
 from typednn_kernels.normalizations import BATCH
 
 differences: Loop = elementwise(lambda z, mean: z - mean)
-sum_of_differences: Formula = sums(lambda z, first: z - first)
+sum_of_differences: Formula = sum_reduction(lambda z, first: z - first)
 added_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
 added_squares: Loop = elementwise(lambda total, z: total + z * z)
 means: Loop = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
-factors_of: Loop = elementwise(normalizations.factor)
-factor_of: Formula = formula(normalizations.factor)
+factors_of: Loop = elementwise(normalizations.inverse_std)
+factor_of: Formula = scalar_function(normalizations.inverse_std)
 scaled_and_shifted: Loop = elementwise(normalizations.scaled_and_shifted)
-moved: Loop = elementwise(normalizations.moved)
-slopes: Loop = elementwise(normalizations.slope_by_z)
-batch_slopes: Loop = elementwise(
-    lambda dLda, z, gain, dLdBias, dLdGain, share, factor: normalizations.slope_by_z(
+moved: Loop = elementwise(normalizations.updated_running)
+derivatives: Loop = elementwise(normalizations.derivative_of_z)
+batch_derivatives: Loop = elementwise(
+    lambda dLda, z, gain, dLdBias, dLdGain, share, factor: normalizations.derivative_of_z(
         dLda, z, dLdBias * share, dLdGain * share, gain * factor
     )
 )
@@ -39,8 +45,8 @@ drops: Loop = elementwise(
 )
 
 
-@routine
-def normalized_rows(
+@noinline
+def normalize_rows(
     normalization: int,
     training: bool,
     z: Vector[F],
@@ -49,10 +55,10 @@ def normalized_rows(
     bias: Vector[F],
     mean: Vector[F],
     variance: Vector[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     a: Vector[F],
 ) -> None:
-    """z and the factors, in place, and the pre-activations, of a part of a layer of n units.
+    """z and the inv_std, in place, and the pre-activations, of a part of a layer of n units.
 
     z and a are flat, from the first number of the part on; gain, bias, mean and variance are those of its
     units. They are some units of all samples with batch normalisation, else all of some.
@@ -61,62 +67,62 @@ def normalized_rows(
     if normalization == BATCH:
         if training:
             share = z.dtype.type(1) / z.dtype.type(samples)
-            differences(0, width, z, z, factors)
+            differences(0, width, z, z, inv_std)
             for start in range(n, z.size, n):
-                added_differences(0, width, factors, piece(z, start, width), z, factors)
-            means(0, width, z, factors, share, factors)
-            moved(0, width, mean, factors, mean)
+                added_differences(0, width, inv_std, slice_of(z, start, width), z, inv_std)
+            means(0, width, z, inv_std, share, inv_std)
+            moved(0, width, mean, inv_std, mean)
             for start in range(0, z.size, n):
-                row = piece(z, start, width)
-                differences(0, width, row, factors, row)
-            row = piece(z, 0, width)
-            scaled(0, width, row, row, factors)
+                row = slice_of(z, start, width)
+                differences(0, width, row, inv_std, row)
+            row = slice_of(z, 0, width)
+            scal(0, width, row, row, inv_std)
             for start in range(n, z.size, n):
-                added_squares(0, width, factors, piece(z, start, width), factors)
-            scaled(0, width, factors, share, factors)
-            moved(0, width, variance, factors, variance)
+                added_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
+            scal(0, width, inv_std, share, inv_std)
+            moved(0, width, variance, inv_std, variance)
         else:
             for start in range(0, z.size, n):
-                row = piece(z, start, width)
+                row = slice_of(z, start, width)
                 differences(0, width, row, mean, row)
-            copies(0, width, variance, factors)
-        factors_of(0, width, factors, factors)
+            copy(0, width, variance, inv_std)
+        factors_of(0, width, inv_std, inv_std)
     else:
         share = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
-            row = piece(z, s * n, n)
+            row = slice_of(z, s * n, n)
             first = row[0]
             differences(0, n, row, first + share * sum_of_differences(0, n, row, first), row)
-            factors[s] = factor_of(share * inner(0, n, row, row))
+            inv_std[s] = factor_of(share * inner(0, n, row, row))
     for s in range(samples):
-        row = piece(z, s * n, width)
+        row = slice_of(z, s * n, width)
         if normalization == BATCH:
-            scaled(0, width, row, factors, row)
+            scal(0, width, row, inv_std, row)
         else:
-            scaled(0, width, row, factors[s], row)
-        scaled_and_shifted(0, width, row, gain, bias, piece(a, s * n, width))
+            scal(0, width, row, inv_std[s], row)
+        scaled_and_shifted(0, width, row, gain, bias, slice_of(a, s * n, width))
 
 
-@routine
-def gradients_by_gain(
+@noinline
+def gain_and_bias_gradients(
     dLda: Vector[F], z: Vector[F], dLdBias: Vector[F], dLdGain: Vector[F], first: int, count: int
 ) -> None:
     """The gradients by bias and gain, of `count` units from `first` on; dLda and z flat, of all samples."""
     sum_rows(dLda, dLdBias, first, count)
-    by_gain = piece(dLdGain, first, count)
-    scaled(0, count, piece(dLda, first, count), piece(z, first, count), by_gain)
+    by_gain = slice_of(dLdGain, first, count)
+    scal(0, count, slice_of(dLda, first, count), slice_of(z, first, count), by_gain)
     for start in range(dLdGain.size + first, z.size, dLdGain.size):
-        weighted(0, count, by_gain, piece(dLda, start, count), piece(z, start, count), by_gain)
+        axpy(0, count, by_gain, slice_of(dLda, start, count), slice_of(z, start, count), by_gain)
 
 
-@routine
-def normalized_error(
+@noinline
+def normalization_backward_rows(
     normalization: int,
     training: bool,
     z: Vector[F],
     n: int,
     gain: Vector[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     dLda: Vector[F],
     dLdBias: Vector[F],
     dLdGain: Vector[F],
@@ -127,29 +133,29 @@ def normalized_error(
     if normalization == BATCH:
         share = z.dtype.type(1 if training else 0) / z.dtype.type(samples)
         for start in range(0, z.size, n):
-            batch_slopes(
+            batch_derivatives(
                 0,
                 width,
-                piece(dLda, start, width),
-                piece(z, start, width),
+                slice_of(dLda, start, width),
+                slice_of(z, start, width),
                 gain,
                 dLdBias,
                 dLdGain,
                 share,
-                factors,
-                piece(dLdz, start, width),
+                inv_std,
+                slice_of(dLdz, start, width),
             )
     else:
         share = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
-            row, g = piece(z, s * n, n), piece(dLdz, s * n, n)
-            scaled(0, n, piece(dLda, s * n, n), gain, g)
+            row, g = slice_of(z, s * n, n), slice_of(dLdz, s * n, n)
+            scal(0, n, slice_of(dLda, s * n, n), gain, g)
             mean, mean_product = share * total(0, n, g), share * inner(0, n, g, row)
-            slopes(0, n, g, row, mean, mean_product, factors[s], g)
+            derivatives(0, n, g, row, mean, mean_product, inv_std[s], g)
 
 
-@routine
-def drop_units(key: int, layer: int, threshold: int, h: Vector[F], start: int) -> None:
+@noinline
+def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int) -> None:
     """h, in place, from an index of the flat block of a layer on: 0 where the step drops a unit.
 
     What is kept is divided by the share that is.
@@ -159,7 +165,7 @@ def drop_units(key: int, layer: int, threshold: int, h: Vector[F], start: int) -
     drops(0, h.size, low, high, np.uint32(layer), np.uint32(threshold), kept, np.uint32(start), h, h)
 
 
-@entry
+@exported
 def normalize(
     normalization: int,
     training: bool,
@@ -167,32 +173,32 @@ def normalize(
     gain: Vector[F],
     bias: Vector[F],
     moving: Matrix[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the factors, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
     size, n = z.size, gain.size
-    normalized_rows(
+    normalize_rows(
         normalization,
         training,
-        piece(z, 0, size),
+        slice_of(z, 0, size),
         n,
         gain,
         bias,
-        piece(moving, 0, n),
-        piece(moving, n, n),
-        factors,
-        piece(a, 0, size),
+        slice_of(moving, 0, n),
+        slice_of(moving, n, n),
+        inv_std,
+        slice_of(a, 0, size),
     )
 
 
-@entry
-def normalization_error(
+@exported
+def normalization_backward(
     normalization: int,
     training: bool,
     z: Matrix[F],
     gain: Vector[F],
-    factors: Vector[F],
+    inv_std: Vector[F],
     dLda: Matrix[F],
     dLdBias: Vector[F],
     dLdGain: Vector[F],
@@ -200,22 +206,22 @@ def normalization_error(
 ) -> None:
     """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
     size, n = z.size, gain.size
-    gradients_by_gain(piece(dLda, 0, size), piece(z, 0, size), dLdBias, dLdGain, 0, n)
-    normalized_error(
+    gain_and_bias_gradients(slice_of(dLda, 0, size), slice_of(z, 0, size), dLdBias, dLdGain, 0, n)
+    normalization_backward_rows(
         normalization,
         training,
-        piece(z, 0, size),
+        slice_of(z, 0, size),
         n,
         gain,
-        factors,
-        piece(dLda, 0, size),
+        inv_std,
+        slice_of(dLda, 0, size),
         dLdBias,
         dLdGain,
-        piece(dLdz, 0, size),
+        slice_of(dLdz, 0, size),
     )
 
 
-@entry
-def drop(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
+@exported
+def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
     """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
-    drop_units(key, layer, threshold, piece(h, 0, h.size), 0)
+    dropout_flat(key, layer, threshold, slice_of(h, 0, h.size), 0)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Matrix, Segments, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import piece
-from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sums
-from typednn_kernels.compiled._codegen.jit import kernel, routine
-from typednn_kernels.compiled.linalg.dense import descended
+from typednn_kernels.arrays import F, Matrix, Ranges, Values, Vector
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
+from typednn_kernels.compiled._codegen.jit import inline, noinline
+from typednn_kernels.compiled.linalg.dense import subtract_scaled
 from typednn_kernels.update_rules import (
     CLIP_NORM,
     CLIP_VALUE,
@@ -43,49 +43,56 @@ def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
 update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
-squares: Formula = sums(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+squares: Formula = sum_reduction(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
 
 
-@kernel
-def is_plain(rule: int, penalties: Matrix[F], i: int, coefficients: Matrix[F], step: int) -> bool:
+@inline
+def is_constant_sgd_range(
+    rule: int, penalties: Matrix[F], i: int, coefficients: Matrix[F], step: int
+) -> bool:
     """Whether all that a step takes from the parameters of segment i is a multiple of the gradient."""
     plain: bool = rule == SGD and penalties[i, L1] == 0 and penalties[i, L2] == 0
     return plain and coefficients[step, CLIP_VALUE] == np.inf and coefficients[step, DECAY] == 0
 
 
-@kernel
-def is_plain_throughout(
-    size: int, rule: int, segments: Segments, penalties: Matrix[F], coefficients: Matrix[F], step: int
+@inline
+def is_constant_sgd(
+    size: int, rule: int, segments: Ranges, penalties: Matrix[F], coefficients: Matrix[F], step: int
 ) -> bool:
     """Whether it is so of all of so many parameters, whatever the norm of the gradient is."""
     plain: bool = segments.shape[0] == 1 and segments[0, STOP] - segments[0, START] == size
     plain = plain and coefficients[step, CLIP_NORM] == np.inf
-    return plain and is_plain(rule, penalties, 0, coefficients, step)
+    return plain and is_constant_sgd_range(rule, penalties, 0, coefficients, step)
 
 
-@routine
-def norm_scale(
-    parameters: Vector[F], gradient: Vector[F], segments: Segments, penalties: Matrix[F], most: F
+@noinline
+def clip_norm_scale(
+    parameters: Vector[F], gradient: Vector[F], segments: Ranges, penalties: Matrix[F], most: F
 ) -> F:
     """What the gradient is multiplied by so that its norm is `most`, where it is more."""
     total = parameters.dtype.type(0)
     for i in range(segments.shape[0]):
         start, n = segments[i, START], segments[i, STOP] - segments[i, START]
         total += squares(
-            0, n, piece(parameters, start, n), piece(gradient, start, n), penalties[i, L1], penalties[i, L2]
+            0,
+            n,
+            slice_of(parameters, start, n),
+            slice_of(gradient, start, n),
+            penalties[i, L1],
+            penalties[i, L2],
         )
     norm = np.sqrt(total)
     scale: F = most / norm if norm > most else parameters.dtype.type(1)
     return scale
 
 
-@routine
-def update(
+@noinline
+def apply_update(
     parameters: Vector[F],
     gradient: Vector[F],
     states: Matrix[F],
     rule: int,
-    segments: Segments,
+    segments: Ranges,
     penalties: Matrix[F],
     coefficients: Matrix[F],
     step: int,
@@ -100,15 +107,15 @@ def update(
         start = max(first, segments[i, START])
         n = max(0, min(last, segments[i, STOP]) - start)
         l1, l2 = penalties[i, L1], penalties[i, L2]
-        w, g = piece(parameters, start, n), piece(gradient, start, n)
-        if scale == one and is_plain(rule, penalties, i, coefficients, step):
-            descended(0, n, w, g, coefficients[step, FIRST], w)
+        w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
+        if scale == one and is_constant_sgd_range(rule, penalties, i, coefficients, step):
+            subtract_scaled(0, n, w, g, coefficients[step, FIRST], w)
             continue
         # Beyond the states that the rule has, nothing is touched.
         state_0, state_1, state_2 = (
-            piece(states, start, n),
-            piece(states, size + start, n),
-            piece(states, 2 * size + start, n),
+            slice_of(states, start, n),
+            slice_of(states, size + start, n),
+            slice_of(states, 2 * size + start, n),
         )
         update_by(
             rule,

@@ -14,12 +14,12 @@ from numba.core import cgutils
 
 from typednn_kernels.compiled.parallel.pthreads import _INDEX, _NOTHING, _POINTER, _STATUS, _called, provide
 
-EAGER, PATIENCE = 400, 1000
+SPINS_BEFORE_YIELD, SPINS_BEFORE_SLEEP = 400, 1000
 """So many times a thread looks in a row, for some 10 µs, and so many times before it sleeps, if not told
 otherwise; between, it gives way to others, since whom it waits for may have been put on the same core."""
-LINE = 8
+LINE_WORDS = 8
 """A cache line, in indices: what one thread writes and others read lies on a line of its own."""
-ASLEEP, LOCK, SIGNAL, FREE = 0, 1, 3, 5
+ASLEEP, LOCK, SIGNAL, FIRST_FREE_LINE = 0, 1, 3, 5
 """The first lines of a board: how many sleep, and what by, a mutex and a condition, for which there is more
 room than any system takes; and from which line on it is free."""
 REAL_TIME = 0
@@ -30,7 +30,7 @@ provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pth
 provide("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched_yield")
 
 
-class Board:
+class AtomicLines:
     """Lines of common memory, as code sees them that reads and writes them."""
 
     def __init__(self, builder: llvm.IRBuilder, memory: llvm.Value) -> None:
@@ -87,7 +87,7 @@ class Board:
         line: int,
         known: llvm.Value,
         *,
-        patience: llvm.Value = _INDEX(PATIENCE),  # noqa: B008 (a constant)
+        patience: llvm.Value = _INDEX(SPINS_BEFORE_SLEEP),  # noqa: B008 (a constant)
         seconds: int | None = None,
     ) -> llvm.Value:
         """Waits until a number is no longer the one that is known; whether it has changed.
@@ -113,7 +113,7 @@ class Board:
         if PAUSE:
             pause = llvm.FunctionType(llvm.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, pause, PAUSE), [])
-        builder.cbranch(builder.icmp_signed("<", looks, _INDEX(EAGER)), on, give_way)
+        builder.cbranch(builder.icmp_signed("<", looks, _INDEX(SPINS_BEFORE_YIELD)), on, give_way)
 
         builder.position_at_end(give_way)
         _called(builder, "sched_yield")
@@ -152,7 +152,7 @@ class Board:
         return builder.icmp_signed("!=", self.load(line), known)
 
     def _place(self, line: int) -> llvm.Value:
-        return self.builder.gep(self.memory, [_INDEX(LINE * line)])
+        return self.builder.gep(self.memory, [_INDEX(LINE_WORDS * line)])
 
     def _bytes(self, line: int) -> llvm.Value:
         return self.builder.bitcast(self._place(line), _POINTER)

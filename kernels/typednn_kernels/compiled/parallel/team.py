@@ -16,9 +16,14 @@ from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import PLACES, PYTHON_ONLY, _Typed
-from typednn_kernels.compiled._codegen.noinline import ROUTINES
-from typednn_kernels.compiled.parallel.atomics import FREE, LINE, PATIENCE, Board
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
+from typednn_kernels.compiled.parallel.atomics import (
+    FIRST_FREE_LINE,
+    LINE_WORDS,
+    SPINS_BEFORE_SLEEP,
+    AtomicLines,
+)
 from typednn_kernels.compiled.parallel.pthreads import (
     _INDEX,
     _NOTHING,
@@ -33,13 +38,15 @@ from typednn_kernels.compiled.parallel.pthreads import (
     thread_function,
 )
 
-MEMBERS, ARRIVED, ROUND, LOOKS, TAKEN = range(FREE, FREE + 5)
+NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT, NEXT_CHUNK = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 5)
 """Lines of the board of a meeting: how many are expected, how many have come, how often all have, how many
 times who waits looks before it sleeps, and how many pieces are taken since all have come."""
 provide("pthread_join")
 
 
-def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[..., None]:
+def parallel_region(
+    member: Callable[..., None], *, patience: int = SPINS_BEFORE_SLEEP
+) -> Callable[..., None]:
     """A kernel `(wanted, *arguments)` that calls `member(place, members, meeting, *arguments)` in threads.
 
     The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
@@ -56,24 +63,24 @@ def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[.
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(_INDEX, _INDEX(LINE * (TAKEN + 1)))
-        meeting.align = 8 * LINE
-        board = Board(builder, meeting)
+        meeting = builder.alloca(_INDEX, _INDEX(LINE_WORDS * (NEXT_CHUNK + 1)))
+        meeting.align = 8 * LINE_WORDS
+        board = AtomicLines(builder, meeting)
         board.open()
-        for line in (MEMBERS, ARRIVED, ROUND, TAKEN):
+        for line in (NUM_THREADS, ARRIVED, GENERATION, NEXT_CHUNK):
             board.store(line, _INDEX(0))
-        board.store(LOOKS, _INDEX(patience))
+        board.store(SPIN_LIMIT, _INDEX(patience))
         job = llvm.LiteralStructType([_INDEX, meeting.type, *(each.type for each in operands)])
-        jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
-        handles = cgutils.alloca_once(builder, _INDEX, _INDEX(PLACES))
+        jobs = cgutils.alloca_once(builder, job, _INDEX(THREAD_SLOTS))
+        handles = cgutils.alloca_once(builder, _INDEX, _INDEX(THREAD_SLOTS))
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
             place, common, *rest = fields
-            shared = Board(inner, common)
-            shared.wait(MEMBERS, _INDEX(0))
-            members = shared.load(MEMBERS)
+            shared = AtomicLines(inner, common)
+            shared.wait(NUM_THREADS, _INDEX(0))
+            members = shared.load(NUM_THREADS)
             address = inner.ptrtoint(common, _INDEX)
-            ROUTINES[member].call(context, inner, kinds, [place, members, address, *rest])
+            NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [place, members, address, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place])
@@ -92,7 +99,7 @@ def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[.
                 move_thread(builder, builder.load(builder.gep(handles, [next_place])), keep_away=False)
             builder.store(builder.add(builder.load(made), builder.zext(accepted, _INDEX)), made)
         members = builder.load(made)
-        board.change(MEMBERS, members)
+        board.change(NUM_THREADS, members)
         call(builder, [_INDEX(0), meeting, *operands])
         with cgutils.for_range(builder, members, start=_INDEX(1)) as loop:
             _called(builder, "pthread_join", builder.load(builder.gep(handles, [loop.index])), _NOTHING)
@@ -102,10 +109,10 @@ def team(member: Callable[..., None], *, patience: int = PATIENCE) -> Callable[.
     def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> _Typed:
         return types.none(wanted, types.StarArgTuple.from_types(arguments)), generate
 
-    if PYTHON_ONLY:
+    if JIT_DISABLED:
         return python
     kernel = intrinsic(typer)
-    ROUTINES[kernel] = ROUTINES[member]
+    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[member]
     return kernel
 
 
@@ -113,18 +120,18 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        board = Board(builder, builder.inttoptr(values[0], _INDEX.as_pointer()))
-        members = board.load(MEMBERS)
+        board = AtomicLines(builder, builder.inttoptr(values[0], _INDEX.as_pointer()))
+        members = board.load(NUM_THREADS)
         with builder.if_then(builder.icmp_signed(">", members, _INDEX(1))):
-            before = board.load(ROUND)
+            before = board.load(GENERATION)
             is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), _INDEX(1)), members)
             with builder.if_else(is_last) as (last, others):
                 with last:
                     board.store(ARRIVED, _INDEX(0))
-                    board.store(TAKEN, _INDEX(0))
-                    board.change(ROUND, builder.add(before, _INDEX(1)))
+                    board.store(NEXT_CHUNK, _INDEX(0))
+                    board.change(GENERATION, builder.add(before, _INDEX(1)))
                 with others:
-                    board.wait(ROUND, before, patience=board.load(LOOKS))
+                    board.wait(GENERATION, before, patience=board.load(SPIN_LIMIT))
         return context.get_dummy_value()
 
     return types.none(meeting), generate
@@ -134,20 +141,20 @@ def _take(_context: object, meeting: types.Type) -> _Typed:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        return Board(builder, builder.inttoptr(values[0], _INDEX.as_pointer())).add(TAKEN, 1)
+        return AtomicLines(builder, builder.inttoptr(values[0], _INDEX.as_pointer())).add(NEXT_CHUNK, 1)
 
     return types.intp(meeting), generate
 
 
-if TYPE_CHECKING or PYTHON_ONLY:
+if TYPE_CHECKING or JIT_DISABLED:
 
-    def meet(meeting: int) -> None:
+    def barrier(meeting: int) -> None:
         pass
 
-    def take(meeting: int) -> int:
+    def next_chunk(meeting: int) -> int:
         raise RuntimeError("who is alone takes all without asking")
 
 else:
-    meet, take = intrinsic(_meet), intrinsic(_take)
+    barrier, next_chunk = intrinsic(_meet), intrinsic(_take)
 """`meet(meeting)`: waits until all members have called it; what each wrote before, all can read after.
 `take(meeting)`: how often any of several members has called it before, since they have met."""

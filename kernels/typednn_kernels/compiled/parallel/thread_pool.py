@@ -21,9 +21,9 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.array_views import PLACES, PYTHON_ONLY, _Typed
-from typednn_kernels.compiled._codegen.noinline import ROUTINES
-from typednn_kernels.compiled.parallel.atomics import FREE, LINE, Board
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
+from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
     _INDEX,
     _NOTHING,
@@ -41,13 +41,13 @@ from typednn_kernels.compiled.parallel.pthreads import (
     thread_function,
 )
 
-LEAST = 1 << 16
+GRAIN_ELEMENTS = 1 << 16
 """So many numbers at least for each thread: fewer are done in the time that it takes to wake a worker."""
-PATIENCE, LINGER = 5000, 1
+WORKER_SPINS_BEFORE_SLEEP, IDLE_TIMEOUT_S = 5000, 1
 """So many times a worker looks for work, for some 0.5 ms, before it sleeps: it wakes in 50 µs, and one that
 slept between two calls might come late for each. So many seconds it sleeps before it goes."""
 
-OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FREE, FREE + 9)
+OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 9)
 """Lines of the board of workers.
 
 The process that they belong to, whether a caller has them, and on which core the last was; in one number how
@@ -55,23 +55,23 @@ many rounds there have been, how many parts this one has, and how many are taken
 where its arguments lie, and how far from those of the next; how many workers there are, and, from a line on,
 their handles. Only who has them writes the last two.
 """
-LEFT = FREE
+LEFT = FIRST_FREE_LINE
 """The line of the board of the caller: how many parts are not done."""
-CALLER = HANDLES + PLACES // LINE
+CALLER = HANDLES + THREAD_SLOTS // LINE_WORDS
 """The line where that board begins, apart, so that who finishes wakes the caller alone."""
 TAKING_OVER = -1
 """The owner while a process takes the board over from its parent."""
 PART_BITS = 16
 SYMBOL = "typednn_workers"
-_memory = np.zeros(LINE * (CALLER + LEFT + 2), np.int64)
-BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE :]
+_memory = np.zeros(LINE_WORDS * (CALLER + LEFT + 2), np.int64)
+BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
 """It begins with a cache line."""
 pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
 binding.add_symbol(SYMBOL, BOARD.ctypes.data)
 provide("getpid", "pthread_self", "pthread_detach")
 
 
-def divided(share: Callable[..., None]) -> Callable[..., int]:
+def parallel_for(share: Callable[..., None]) -> Callable[..., int]:
     """A kernel `(count, least, *arguments)` that calls `share(part, start, stop, *arguments)` for 0 … count.
 
     The share is a routine. Each thread gets one part, with a number from 0 on, of at least `least`, the last
@@ -91,18 +91,18 @@ def divided(share: Callable[..., None]) -> Callable[..., int]:
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
-            ROUTINES[share].call(context, inner, kinds, fields)
+            NOINLINE_FUNCTIONS[share].call(context, inner, kinds, fields)
 
-        function = _division(builder.module, f"{ROUTINES[share].name} {job}", job, call)
+        function = _division(builder.module, f"{NOINLINE_FUNCTIONS[share].name} {job}", job, call)
         return builder.call(function, [count, least, *operands])
 
     def typer(_context: object, count: types.Type, least: types.Type, *arguments: types.Type) -> _Typed:
         return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
 
-    if PYTHON_ONLY:
+    if JIT_DISABLED:
         return python
     kernel = intrinsic(typer)
-    ROUTINES[kernel] = ROUTINES[share]
+    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[share]
     return kernel
 
 
@@ -117,7 +117,7 @@ def _division(
     def write(builder: llvm.IRBuilder, count: llvm.Value, least: llvm.Value, *operands: llvm.Value) -> None:
         work = thread_function(module, job, call)
         one = _INDEX(1)
-        jobs = cgutils.alloca_once(builder, job, _INDEX(PLACES))
+        jobs = cgutils.alloca_once(builder, job, _INDEX(THREAD_SLOTS))
         most = _between(builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module)))
         size = _quotient(builder, count, most)
         parts = _quotient(builder, count, size)
@@ -191,7 +191,7 @@ def _taking_over(module: llvm.Module) -> llvm.Function:
     return _function(module, "taking_over", llvm.VoidType(), (_INDEX, _INDEX), write)
 
 
-def _make_workers(builder: llvm.IRBuilder, board: Board, wanted: llvm.Value) -> None:
+def _make_workers(builder: llvm.IRBuilder, board: AtomicLines, wanted: llvm.Value) -> None:
     """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
     known, core = board.load(WORKERS), builder.zext(_called(builder, "sched_getcpu"), _INDEX)
     with builder.if_then(builder.icmp_signed("!=", core, board.load(CORE))):
@@ -230,7 +230,11 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.branch(take)
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
-        builder.cbranch(board.wait(TICKET, ticket, patience=_INDEX(PATIENCE), seconds=LINGER), take, tired)
+        builder.cbranch(
+            board.wait(TICKET, ticket, patience=_INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=IDLE_TIMEOUT_S),
+            take,
+            tired,
+        )
         builder.position_at_end(tired)
         builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
         builder.position_at_end(ask)
@@ -288,17 +292,17 @@ def _do(
     builder.call(builder.inttoptr(work, _WORK.as_pointer()), [builder.inttoptr(place, _POINTER)])
 
 
-def _handle(board: Board, worker: llvm.Value) -> llvm.Value:
+def _handle(board: AtomicLines, worker: llvm.Value) -> llvm.Value:
     builder = board.builder
-    return builder.gep(board.memory, [builder.add(_INDEX(LINE * HANDLES), worker)])
+    return builder.gep(board.memory, [builder.add(_INDEX(LINE_WORDS * HANDLES), worker)])
 
 
-def _workers(builder: llvm.IRBuilder) -> Board:
-    return Board(builder, place_of(builder.module, SYMBOL))
+def _workers(builder: llvm.IRBuilder) -> AtomicLines:
+    return AtomicLines(builder, place_of(builder.module, SYMBOL))
 
 
-def _caller(builder: llvm.IRBuilder) -> Board:
-    return Board(builder, builder.gep(_workers(builder).memory, [_INDEX(LINE * CALLER)]))
+def _caller(builder: llvm.IRBuilder) -> AtomicLines:
+    return AtomicLines(builder, builder.gep(_workers(builder).memory, [_INDEX(LINE_WORDS * CALLER)]))
 
 
 def _quotient(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:

@@ -62,9 +62,14 @@ def test_a_failing_compiler_costs_time_only(
 ) -> None:
     interrupted: list[int] = []
     monkeypatch.setattr(addresses._thread, "interrupt_main", lambda: interrupted.append(signal.SIGINT))
-    monkeypatch.setattr(addresses.ByAddress, "compile", failing(error))
+    monkeypatch.setattr(addresses.FunctionTable, "compile", failing(error))
     activation, loss = CODES["gelu"], LOSS_CODES["huber"]
-    for name, code in (("value", activation), ("product", activation), ("loss", loss), ("loss_slope", loss)):
+    for name, code in (
+        ("value", activation),
+        ("product", activation),
+        ("loss", loss),
+        ("loss_derivative", loss),
+    ):
         forget(name, code, dtype)
     a = np.linspace(-5, 5, 12).reshape(3, 4).astype(dtype)
     t = np.zeros_like(a)
@@ -73,12 +78,17 @@ def test_a_failing_compiler_costs_time_only(
     ours: list[Any] = []
     reference: list[Any] = []
     for path, results in ((compiled, ours), (plain, reference)):
-        y, product, losses, slope = np.zeros_like(a), np.zeros_like(a), np.zeros(3, dtype), np.zeros_like(a)
+        y, product, losses, derivative = (
+            np.zeros_like(a),
+            np.zeros_like(a),
+            np.zeros(3, dtype),
+            np.zeros_like(a),
+        )
         path.activation_value(activation, a, y)
-        path.slope_product(activation, a, y, a, product)
+        path.activation_backward(activation, a, y, a, product)
         path.loss_value(loss, CODES["none"], a, a, t, losses)
-        path.loss_slope(loss, a, t, slope)
-        results += [y, product, losses, slope]
+        path.loss_derivative(loss, a, t, derivative)
+        results += [y, product, losses, derivative]
 
     for computed, expected in zip(ours, reference, strict=True):
         np.testing.assert_allclose(computed, expected, rtol=8 * np.finfo(dtype).eps)
@@ -87,7 +97,7 @@ def test_a_failing_compiler_costs_time_only(
 
 @by_dtype
 def test_all_loops_of_the_library_are_compiled_ahead_of_time(dtype: Any) -> None:
-    addresses.compile_all(np.dtype(dtype))
+    addresses.compile_tables(np.dtype(dtype))
 
     for table in TABLES.values():
         places = table.addresses[np.dtype(dtype)]

@@ -159,12 +159,12 @@ ENTRIES = (
     "forward",
     "backward",
     "loss_value",
-    "output_error",
-    "slope_product",
-    "take_sample",
-    "ascend",
-    "descend",
-    "descend_from_targets",
+    "output_delta",
+    "activation_backward",
+    "try_copy_sample",
+    "layer_forward",
+    "hidden_layer_backward",
+    "output_layer_backward",
 )
 
 
@@ -238,11 +238,11 @@ def test_python_looks_for_no_garbage_meanwhile(enabled: bool, monkeypatch: pytes
         seen.append(gc.isenabled())
 
     seen: list[bool] = []
-    monkeypatch.setattr(cache, "compiling", [note])
+    monkeypatch.setattr(cache, "on_compile", [note])
     monkeypatch.setattr(jit, "CACHE", None)
     (gc.enable if enabled else gc.disable)()
     try:
-        run = routines.machine_code(jit.entry(double), np.dtype(np.float32))
+        run = routines.compiled_for(jit.exported(double), np.dtype(np.float32))
         assert gc.isenabled() == enabled
     finally:
         gc.enable()

@@ -19,10 +19,10 @@ compiler_machinery = import_module("numba.core.compiler_machinery")
 inline_closurecall = import_module("numba.core.inline_closurecall")
 
 Decorator = Callable[[Callable[..., Any]], Any]
-kernel: Decorator = jit.kernel
-reduction: Decorator = jit.reduction
+kernel: Decorator = jit.inline
+reduction: Decorator = jit.reassociate
 compiled: Decorator = jit._compiled()
-"""As `jit.entry`, but nothing is kept on disk."""
+"""As `jit.exported`, but nothing is kept on disk."""
 
 
 @kernel

@@ -16,7 +16,7 @@ from tests.conftest import ENTRY_POINTS
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 rows = import_module("typednn_kernels.compiled._codegen.short_rows")
-if not rows.LONGEST:
+if not rows.MAX_ROW_BYTES:
     pytest.skip("no row is short here", allow_module_level=True)
 
 SAMPLES, BEYOND = 5, -7.0
@@ -31,8 +31,8 @@ def greatest(row: Any, x: Any, y: Any) -> Any:
     return row.largest(x * y)
 
 
-all_distances = rows.of_rows("test_distances", distances)
-all_greatest = rows.of_rows("test_greatest", greatest, numbers=True)
+all_distances = rows.by_short_row("test_distances", distances)
+all_greatest = rows.by_short_row("test_greatest", greatest, numbers=True)
 
 
 def distances_of(samples: int, n: int, x: Vector[F], scale: F, out: Vector[F]) -> None:
@@ -44,7 +44,7 @@ def greatest_of(samples: int, n: int, x: Vector[F], y: Vector[F], out: Vector[F]
 
 
 def sums_of(samples: int, n: int, x: Vector[F], out: Vector[F]) -> None:
-    rows.sums_of_rows(samples, n, x, out)
+    rows.sum_short_rows(samples, n, x, out)
 
 
 def square(x: Any, scale: Any) -> Any:
@@ -55,8 +55,8 @@ def exponential(x: Any, scale: Any) -> Any:
     return scale * exp(x)
 
 
-few = rows.of_few("test_few", [None, square, exponential])
-sum_of_few = rows.of_few("test_sum_of_few", [None, square, exponential], sums=True)
+few = rows.by_short_vector("test_few", [None, square, exponential])
+sum_of_few = rows.by_short_vector("test_sum_of_few", [None, square, exponential], sums=True)
 
 
 def few_of(code: int, n: int, x: Vector[F], scale: F, out: Vector[F], total: Vector[F]) -> None:
@@ -66,12 +66,14 @@ def few_of(code: int, n: int, x: Vector[F], scale: F, out: Vector[F], total: Vec
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    distances_of, greatest_of, sums_of, few_of = map(jit.entry, (distances_of, greatest_of, sums_of, few_of))
+    distances_of, greatest_of, sums_of, few_of = map(
+        jit.exported, (distances_of, greatest_of, sums_of, few_of)
+    )
 
 
 def lengths(dtype: Any) -> range:
     """Those of short rows."""
-    return range(1, rows.LONGEST // np.dtype(dtype).itemsize + 1)
+    return range(1, rows.MAX_ROW_BYTES // np.dtype(dtype).itemsize + 1)
 
 
 def numbers(n: int, dtype: Any) -> Any:
@@ -82,7 +84,7 @@ def numbers(n: int, dtype: Any) -> Any:
 @by_dtype
 def test_what_is_short(dtype: Any) -> None:
     like, (*_, longest) = np.empty(0, dtype), lengths(dtype)
-    is_short = getattr(rows.is_short, "py_func", rows.is_short)
+    is_short = getattr(rows.is_short_row, "py_func", rows.is_short_row)
     assert [is_short(n, like) for n in (1, longest, longest + 1)] == [True, True, False]
 
 
@@ -143,13 +145,15 @@ def test_a_row_does_not_depend_on_the_others(dtype: Any) -> None:
 
 
 def few_lengths(dtype: Any) -> range:
-    return range(rows.SINGLE + 1, rows.FEW * rows.LONGEST // rows.MOST // np.dtype(dtype).itemsize + 1)
+    return range(
+        rows.SINGLE + 1, rows.FEW * rows.MAX_ROW_BYTES // rows.MAX_ROW_VECTORS // np.dtype(dtype).itemsize + 1
+    )
 
 
 @by_dtype
 def test_what_is_few(dtype: Any) -> None:
     like, (first, *_, last) = np.empty(0, dtype), few_lengths(dtype)
-    are_few = getattr(rows.are_few, "py_func", rows.are_few)
+    are_few = getattr(rows.is_short_vector, "py_func", rows.is_short_vector)
     found = [are_few(n, like) for n in (first - 1, first, last, last + 1)]
     assert found == [False, True, True, False]
 
@@ -175,10 +179,10 @@ def test_few_numbers_give_the_bits_of_many(activation: int, dtype: Any) -> None:
     many = np.random.default_rng(0).normal(scale=3, size=(1, 1000)).astype(dtype)
     values, products = np.empty_like(many), np.empty_like(many)
     kernels.activation_value(activation, many, values)
-    kernels.slope_product(activation, many, values, many, products)
+    kernels.activation_backward(activation, many, values, many, products)
     for n in few_lengths(dtype):
         few, y, product = many[:, :n].copy(), np.empty((1, n), dtype), np.empty((1, n), dtype)
         kernels.activation_value(activation, few, y)
-        kernels.slope_product(activation, few, y, few, product)
+        kernels.activation_backward(activation, few, y, few, product)
         np.testing.assert_array_equal(y, values[:, :n], err_msg=f"{n=}")
         np.testing.assert_array_equal(product, products[:, :n], err_msg=f"{n=}")

@@ -21,7 +21,7 @@ vectors = import_module("typednn_kernels.compiled._codegen.simd")
 views = import_module("typednn_kernels.compiled._codegen.array_views")
 
 Array = NDArray[Any]
-piece = views.piece
+slice_of = views.slice_of
 compiled_only = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 by_name = pytest.mark.parametrize("name", ["rows_by_rows", "rows_by_columns", "columns_by_columns", "added"])
@@ -65,26 +65,26 @@ class Range:
 
 def kernels() -> dict[str, Callable[..., None]]:
     """The products of ranges, compiled anew."""
-    multiplied = products.multiplied
+    multiplied = products.gemm_serial
 
     def rows_by_rows(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = piece(x, START, m * xr), piece(y, START, n * yr), piece(out, START, m * outr)
+        x, y, out = slice_of(x, START, m * xr), slice_of(y, START, n * yr), slice_of(out, START, m * outr)
         multiplied(m, n, k, x, xr, False, y, yr, True, bias, x.dtype.type(1), False, out, outr)
 
     def rows_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = piece(x, START, m * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        one, nothing = x.dtype.type(1), piece(bias, 0, 0)
+        x, y, out = slice_of(x, START, m * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
+        one, nothing = x.dtype.type(1), slice_of(bias, 0, 0)
         multiplied(m, n, k, x, xr, False, y, yr, False, nothing, one, False, out, outr)
 
     def columns_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        one, nothing = x.dtype.type(1), piece(bias, 0, 0)
+        x, y, out = slice_of(x, START, k * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
+        one, nothing = x.dtype.type(1), slice_of(bias, 0, 0)
         multiplied(m, n, k, x, xr, True, y, yr, False, nothing, one, False, out, outr)
 
     factor = FACTOR["added"]
@@ -92,12 +92,12 @@ def kernels() -> dict[str, Callable[..., None]]:
     def added(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = piece(x, START, k * xr), piece(y, START, k * yr), piece(out, START, m * outr)
-        number, nothing = x.dtype.type(factor), piece(bias, 0, 0)
+        x, y, out = slice_of(x, START, k * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
+        number, nothing = x.dtype.type(factor), slice_of(bias, 0, 0)
         multiplied(m, n, k, x, xr, True, y, yr, False, nothing, number, True, out, outr)
 
     functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns, added)
-    return {each.__name__: jit.kernel(each) for each in functions}
+    return {each.__name__: jit.inline(each) for each in functions}
 
 
 KERNELS = kernels()
@@ -134,12 +134,15 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 def sizes() -> Iterator[tuple[int, int, int]]:
     """Every tail, from one to two tiles and one more; what is copied; several blocks."""
-    tile, panel, depth = 16, products.PANEL * 16, products.DEPTH
+    tile, panel, depth = 16, products.NR_VECTORS * 16, products.KC
     yield from ((m, n, 5) for m in range(1, 2 * tile + 2) for n in (2, 19))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
-    yield from [(61, products.BROAD, 140), (products.BLOCK // (8 * depth) + 5, products.BROAD + 3, depth + 9)]
+    yield from [
+        (61, products.BROAD, 140),
+        (products.MC_BYTES // (8 * depth) + 5, products.BROAD + 3, depth + 9),
+    ]
 
 
 @by_dtype
@@ -163,7 +166,7 @@ def test_products_on_other_processors(
     for module in (vectors, products):
         monkeypatch.setattr(module, "VECTOR", width)
     monkeypatch.setattr(products, "MASKS", False)
-    monkeypatch.setattr(products, "HEIGHTS", heights)
+    monkeypatch.setattr(products, "MR", heights)
     kernel = kernels()[name]
 
     for m, n, k in sizes():
@@ -189,7 +192,7 @@ def test_large_products(name: str, dtype: Any) -> None:
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(name, 61, products.BROAD + 45, products.DEPTH + 22, dtype)
+    x, y, bias = operands(name, 61, products.BROAD + 45, products.KC + 22, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)

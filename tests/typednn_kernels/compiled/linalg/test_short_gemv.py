@@ -14,7 +14,7 @@ jit = import_module("typednn_kernels.compiled._codegen.jit")
 rows = import_module("typednn_kernels.compiled._codegen.short_rows")
 small_layers = import_module("typednn_kernels.compiled.linalg.short_gemv")
 vectors = import_module("typednn_kernels.compiled._codegen.simd")
-if not rows.LONGEST:
+if not rows.MAX_ROW_BYTES:
     pytest.skip("no row is short here", allow_module_level=True)
 
 BEYOND = -7.0
@@ -24,7 +24,7 @@ by_units = pytest.mark.parametrize("n", [1, 2, 5])
 
 
 def affine_of(n: int, m: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
-    small_layers.small_affine(n, m, x, W, bias, a)
+    small_layers.short_gemv_bias(n, m, x, W, bias, a)
 
 
 def descend_of(
@@ -37,7 +37,7 @@ def descend_of(
     rate: F,
     signal: Vector[F],
 ) -> None:
-    small_layers.small_descend(n, m, W, bias, error, below, rate, signal)
+    small_layers.short_backward_and_update(n, m, W, bias, error, below, rate, signal)
 
 
 def both_of(
@@ -51,17 +51,17 @@ def both_of(
     following: Vector[F],
     a: Vector[F],
 ) -> None:
-    small_layers.small_descend_and_ascend(n, m, W, bias, error, rate, now, following, a)
+    small_layers.short_update_and_gemv(n, m, W, bias, error, rate, now, following, a)
 
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    affine_of, descend_of, both_of = map(jit.entry, (affine_of, descend_of, both_of))
+    affine_of, descend_of, both_of = map(jit.exported, (affine_of, descend_of, both_of))
 
 
 def lengths(dtype: Any) -> range:
     """All numbers of inputs that fit, those that are too few to pay, too."""
-    return range(1, small_layers.WIDEST * vectors.VECTOR // np.dtype(dtype).itemsize + 1)
+    return range(1, small_layers.WIDEST * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1)
 
 
 class Case:
@@ -95,7 +95,7 @@ class Case:
 @by_dtype
 def test_which_rows_are_short(dtype: Any) -> None:
     like, (*_, longest) = np.empty(0, dtype), lengths(dtype)
-    least = vectors.VECTOR // np.dtype(dtype).itemsize // 2 + 2
+    least = vectors.VECTOR_BYTES // np.dtype(dtype).itemsize // 2 + 2
     has_short_rows = getattr(small_layers.has_short_rows, "py_func", small_layers.has_short_rows)
     found = [bool(has_short_rows(m, like)) for m in (least - 1, least, longest, longest + 1)]
     assert found == [False, True, True, False]

@@ -327,7 +327,7 @@ def loop_of(function: Function) -> Any:
         for i in range(x.size):
             result[i] = function(x[i])
 
-    return jit.kernel(loop)
+    return jit.inline(loop)
 
 
 def compiled(function: Function, x: NDArray[Any]) -> NDArray[Any]:
@@ -448,7 +448,7 @@ def test_sigmoid_from_exp(dtype: Any) -> None:
 
 @cache
 def formula_of(function: Function) -> Function:
-    scalar: Function = loops.formula(function)
+    scalar: Function = loops.scalar_function(function)
     return scalar
 
 
@@ -461,7 +461,7 @@ def test_where_sums_may_be_reordered_exp_keeps_its_order(dtype: Any) -> None:
     x: NDArray[Any] = np.linspace(-80, 80, 10_001).astype(dtype)
     shift = dtype(3.1)
     computed = np.empty_like(x)
-    jit.reduction(loop)(x, shift, computed)
+    jit.reassociate(loop)(x, shift, computed)
 
     reference = np.exp((x - shift).astype(np.longdouble))
 

@@ -185,7 +185,7 @@ def test_who_takes_a_piece_changes_no_bit(
 @pytest.mark.parametrize(
     ("rule", "among", "batch_size", "clip_norm"),
     [
-        *(("sgd", "all", batch_size, np.inf) for batch_size in (61, products.DEPTH, products.DEPTH + 1)),
+        *(("sgd", "all", batch_size, np.inf) for batch_size in (61, products.KC, products.KC + 1)),
         ("sgd", "all", 61, 0.1),
         *(("sgd", among, 61, np.inf) for among in ("two segments", "some", "penalty", "clipped", "decay")),
         ("adam", "all", 61, np.inf),

@@ -27,7 +27,7 @@ def all_pieces(layout: Layout, samples: int, parts: int, room: Order, counts: Or
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    all_pieces = jit.entry(all_pieces)
+    all_pieces = jit.exported(all_pieces)
 
 
 def pieces(n: int, parts: int, n_inputs: int) -> list[tuple[int, int]]:
@@ -70,7 +70,7 @@ def test_large_layers_leave_whole_tiles_for_who_is_free(n: int, parts: int) -> N
     if parts == 1:
         assert sizes == [n]
         return
-    own, left, edge = sizes[:parts], sizes[parts:], products.EDGE
+    own, left, edge = sizes[:parts], sizes[parts:], products.THREAD_TILE
     assert len(set(own)) == 1
     assert sum(left) >= n / shares.LEFT
     assert sum(left) < n / shares.LEFT + parts * edge

@@ -105,7 +105,7 @@ def test_every_output_activation_with_every_loss(
 
 @by_dtype
 @by_batch_size
-@pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.slope is not None])
+@pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.derivative is not None])
 @pytest.mark.parametrize("lengths", SHAPES, ids=str)
 def test_every_hidden_activation_and_shape(
     lengths: list[int], hidden: str, batch_size: int, dtype: Any

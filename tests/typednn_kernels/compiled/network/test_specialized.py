@@ -54,7 +54,7 @@ def kernel(dtype: Any, written: bool) -> Any:
     """The kernel that the library calls, or the one for networks that are not tiny."""
     if written:
         return entry_points.kernels_for(np.dtype(dtype)).train_online
-    return routines.machine_code(compiled.train_online, np.dtype(dtype))
+    return routines.compiled_for(compiled.train_online, np.dtype(dtype))
 
 
 class Epoch:
@@ -173,7 +173,7 @@ def test_float32_stays_float32() -> None:
 def test_the_largest_tiny_networks() -> None:
     """There is a vector for each input and one of biases, or more of many units."""
     for units, itemsize, vectors in (1, 4, 1), (tiny.VECTOR, 4, 4), (tiny.VECTOR, 8, 8):
-        inputs = tiny.MOST // vectors - 1
+        inputs = tiny.MAX_PARAMETER_VECTORS // vectors - 1
 
         assert tiny.is_tiny(layout((inputs, units), ("none", "none")), 0, itemsize)
         assert not tiny.is_tiny(layout((inputs + 1, units), ("none", "none")), 0, itemsize)
@@ -196,7 +196,7 @@ def test_only_what_a_network_needs_is_compiled(monkeypatch: pytest.MonkeyPatch) 
 
     def noted(entry: Any, dtype: Any) -> Any:
         compiled_for.append(entry.__name__)
-        return routines.machine_code(entry, dtype)
+        return routines.compiled_for(entry, dtype)
 
     monkeypatch.setattr(tiny, "machine_code", noted)
     train = tiny.train_online_for(np.dtype(np.float32))

@@ -12,7 +12,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.thread_limit import MOST, THREADS
+from typednn_kernels.thread_limit import MAX_THREADS, THREADS
 
 from tests.typednn_kernels.compiled.parallel.moving import mover
 
@@ -33,11 +33,11 @@ def count(
     """Each member counts, and looks after each meeting whether the others have counted as far."""
     for k in range(rounds):
         counts[place] += 1
-        teams.meet(meeting)
+        teams.barrier(meeting)
         for other in range(members):
             if counts[other] != k + 1:
                 differences[place] += 1
-        teams.meet(meeting)
+        teams.barrier(meeting)
 
 
 def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vector[F]) -> None:
@@ -47,11 +47,11 @@ def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vec
 def take(place: int, members: int, meeting: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
     """Each member takes pieces, and adds a number that is its own, until there are no more of a round."""
     for k in range(rounds if members > 1 else 0):
-        i = teams.take(meeting)
+        i = teams.next_chunk(meeting)
         while i < pieces:
             takers[k * pieces + i] += 2**place
-            i = teams.take(meeting)
-        teams.meet(meeting)
+            i = teams.next_chunk(meeting)
+        teams.barrier(meeting)
 
 
 def take_together(wanted: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
@@ -60,10 +60,10 @@ def take_together(wanted: int, rounds: int, pieces: int, takers: Vector[F]) -> N
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    all_counts = teams.team(jit.routine(count))
-    all_takes = teams.team(jit.routine(take))
-    entry = jit.entry(count_together)
-    taking = jit.entry(take_together)
+    all_counts = teams.parallel_region(jit.noinline(count))
+    all_takes = teams.parallel_region(jit.noinline(take))
+    entry = jit.exported(count_together)
+    taking = jit.exported(take_together)
 
 
 @pytest.fixture(params=[1, 2, 3, 5], autouse=True)
@@ -77,10 +77,10 @@ def allowed(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def members_of(wanted: int) -> int:
     """How many counted; checks that they did it together."""
-    counts, differences = np.zeros(MOST), np.zeros(MOST)
+    counts, differences = np.zeros(MAX_THREADS), np.zeros(MAX_THREADS)
     entry(wanted, ROUNDS, counts, differences)
     members = int((counts > 0).sum())
-    assert counts.tolist() == [ROUNDS] * members + [0] * (MOST - members)
+    assert counts.tolist() == [ROUNDS] * members + [0] * (MAX_THREADS - members)
     assert not differences.any()
     return members
 
@@ -119,7 +119,9 @@ def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
     for name, fake in fakes.items():
         llvmlite.add_symbol(name, cast(fake, c_void_p).value)
     try:
-        jit.entry(count_together)(3, 1, np.zeros(MOST), np.zeros(MOST))  # compiled against these functions
+        jit.exported(count_together)(
+            3, 1, np.zeros(MAX_THREADS), np.zeros(MAX_THREADS)
+        )  # compiled against these functions
     finally:
         threads.provide(*fakes)
 

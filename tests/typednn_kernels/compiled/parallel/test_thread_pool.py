@@ -24,7 +24,7 @@ from typednn_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES
-from typednn_kernels.thread_limit import MOST, THREADS
+from typednn_kernels.thread_limit import MAX_THREADS, THREADS
 
 from tests.conftest import ENTRY_POINTS
 from tests.typednn_kernels.compiled.parallel.moving import mover
@@ -40,7 +40,7 @@ boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
 MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").MULTIPLIED
-LARGE = 3 * workers.LEAST + 12345
+LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
 TASKS = Path("/proc/self/task")
@@ -62,8 +62,8 @@ def count_parts(parts: int, counts: Vector[F]) -> None:
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
-    all_counts = workers.divided(jit.routine(count))
-    entry = jit.entry(count_parts)
+    all_counts = workers.parallel_for(jit.noinline(count))
+    entry = jit.exported(count_parts)
 
 
 @pytest.fixture(params=[1, 2, 3], autouse=True)
@@ -97,11 +97,11 @@ def test_activations(activation: int, shape: tuple[int, int], dtype: Any) -> Non
     agree(computed, reference)
     y = reference.copy()
     if activation != SOFTMAX:
-        plain.activation_slope(activation, a, y, reference)
-        compiled.activation_slope(activation, a, y, computed)
+        plain.activation_derivative(activation, a, y, reference)
+        compiled.activation_derivative(activation, a, y, computed)
         agree(computed, reference)
-    plain.slope_product(activation, a, y, signal, reference)
-    compiled.slope_product(activation, a, y, signal, computed)
+    plain.activation_backward(activation, a, y, signal, reference)
+    compiled.activation_backward(activation, a, y, signal, computed)
     agree(computed, reference, 64)
 
 
@@ -123,8 +123,8 @@ def test_losses(loss: Any, activation: int, shape: tuple[int, int], dtype: Any) 
     agree(computed, losses.astype(dtype), 64)
     reference, computed = np.empty_like(a), np.empty_like(a)
     error, computed_error = np.empty_like(a), np.empty_like(a)
-    plain.output_error(code, activation, a, y, t, reference, error)
-    compiled.output_error(code, activation, a, y, t, computed, computed_error)
+    plain.output_delta(code, activation, a, y, t, reference, error)
+    compiled.output_delta(code, activation, a, y, t, computed, computed_error)
     agree(computed, reference, 64)
     agree(computed_error, error, 256, y * reference)
 
@@ -190,27 +190,27 @@ def test_a_layer_in_one_call(n: int, m: int, dtype: Any) -> None:
     a, h, signal, dLda = parts
     compiled.affine(x, W, bias, a)
     compiled.activation_value(code, a, h)
-    compiled.output_error(0, code, a, h, t, signal, dLda)
+    compiled.output_delta(0, code, a, h, t, signal, dLda)
     compiled.outer(dLda, x, gradient)
-    compiled.ascend(code, x, W, bias, *whole[:2])
-    compiled.descend_from_targets(0, code, *parts[:2], t, x, *whole[2:], whole_gradient)
+    compiled.layer_forward(code, x, W, bias, *whole[:2])
+    compiled.output_layer_backward(0, code, *parts[:2], t, x, *whole[2:], whole_gradient)
     for computed, reference in zip([*whole, whole_gradient], [*parts, gradient], strict=True):
         agree(computed, reference, 64)
     compiled.backpropagate(error, W_next, signal)
-    compiled.slope_product(code, a, h, signal, dLda)
+    compiled.activation_backward(code, a, h, signal, dLda)
     compiled.outer(dLda, x, gradient)
-    compiled.descend(code, error, W_next, *parts[:2], x, *whole[2:], whole_gradient)
+    compiled.hidden_layer_backward(code, error, W_next, *parts[:2], x, *whole[2:], whole_gradient)
     for computed, reference in zip([*whole, whole_gradient], [*parts, gradient], strict=True):
         agree(computed, reference, 64)
 
 
 @pytest.mark.parametrize("numbers", [0, 1, 2, 5, 7, 9, 1000])
-@pytest.mark.parametrize("threads", [1, 3, 4, 7, MOST])
+@pytest.mark.parametrize("threads", [1, 3, 4, 7, MAX_THREADS])
 def test_parts_are_not_empty_and_make_the_whole(
     numbers: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(THREADS, "value", threads)
-    counts = np.zeros(MOST)
+    counts = np.zeros(MAX_THREADS)
 
     entry(numbers, counts)
 
@@ -237,7 +237,9 @@ def number_of_workers() -> int:
 
 
 def wait_until_workers_are_gone() -> None:
-    limit = time.monotonic() + 100 * workers.LINGER  # on a busy machine they give way before each look
+    limit = (
+        time.monotonic() + 100 * workers.IDLE_TIMEOUT_S
+    )  # on a busy machine they give way before each look
     while number_of_workers() and time.monotonic() < limit:
         time.sleep(0.01)
     assert number_of_workers() == 0
@@ -353,8 +355,8 @@ def compiled_against(**fakes: Any) -> Generator[Callable[..., None], None, None]
         for name, fake in fakes.items():
             llvmlite.add_symbol(name, cast(fake, c_void_p).value)
         try:
-            KEPT.append(jit.entry(count_parts))
-            KEPT[-1](1, np.zeros(MOST))
+            KEPT.append(jit.exported(count_parts))
+            KEPT[-1](1, np.zeros(MAX_THREADS))
         finally:
             threads.provide(*fakes)
     yield KEPT[-1]
@@ -369,7 +371,7 @@ def test_who_may_make_no_worker_does_all(allowed: int) -> None:
         return errno.EAGAIN
 
     with compiled_against(pthread_create=CFUNCTYPE(c_int, *[c_void_p] * 4)(refuse)) as entry:
-        counts = np.zeros(MOST)
+        counts = np.zeros(MAX_THREADS)
         entry(5, counts)
 
     assert counts.sum() == 5
@@ -388,12 +390,12 @@ def test_workers_keep_away_from_the_core_of_their_caller(allowed: int) -> None:
         "pthread_setaffinity_np": mover(moves),
     }
     with compiled_against(**fakes) as entry:
-        entry(5, np.zeros(MOST))
-        entry(5, np.zeros(MOST))
+        entry(5, np.zeros(MAX_THREADS))
+        entry(5, np.zeros(MAX_THREADS))
         made = len(moves)
         here[0] = max(cores)
-        entry(5, np.zeros(MOST))
-        entry(5, np.zeros(MOST))
+        entry(5, np.zeros(MAX_THREADS))
+        entry(5, np.zeros(MAX_THREADS))
 
     assert moves[:made] == [cores - {min(cores)}] * (allowed - 1)
     assert moves[made:] == [cores - {max(cores)}] * (allowed - 1) * (len(cores) > 1)
@@ -408,13 +410,13 @@ def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
 
     with compiled_against(pthread_cond_signal=CFUNCTYPE(c_int, c_size_t)(signal)) as entry:
         THREADS.value = 3
-        entry(3, np.zeros(MOST))
-        limit = time.monotonic() + workers.LINGER / 2
-        while workers.BOARD[boards.LINE * boards.ASLEEP] < 2 and time.monotonic() < limit:
+        entry(3, np.zeros(MAX_THREADS))
+        limit = time.monotonic() + workers.IDLE_TIMEOUT_S / 2
+        while workers.BOARD[boards.LINE_WORDS * boards.ASLEEP] < 2 and time.monotonic() < limit:
             time.sleep(0.001)
         del signals[:]
-        counts = np.zeros(MOST)
+        counts = np.zeros(MAX_THREADS)
         entry(allowed, counts)
 
-    assert counts.tolist() == [1] * allowed + [0] * (MOST - allowed)
+    assert counts.tolist() == [1] * allowed + [0] * (MAX_THREADS - allowed)
     assert len(signals) == allowed - 1
