@@ -187,7 +187,7 @@ class _Problem(Generic[F]):
 
     def forward(self, run: Kernels, parameters: Vector[F]) -> None:
         """The activations, in the workspace."""
-        run.forward(parameters, self.layout, self.key, self.x, self.workspace.a, self.workspace.h)
+        run.forward(parameters, self.layout, self.key, self.x, self.workspace.vectors)
 
     def backward(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
         """The gradient, given the activations in the workspace."""
@@ -198,10 +198,7 @@ class _Problem(Generic[F]):
             self.key,
             self.loss,
             self.t,
-            work.a,
-            work.h,
-            work.dLdh,
-            work.dLda,
+            work.vectors,
             result,
         )
         return result

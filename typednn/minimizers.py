@@ -211,10 +211,7 @@ class Objective(Generic[F]):
                     INFERENCE,
                     network._loss,
                     t,
-                    workspace.a,
-                    workspace.h,
-                    workspace.dLdh,
-                    workspace.dLda,
+                    workspace.vectors,
                     self._gradient,
                 )
                 total += self._gradient * (len(t) / len(self._x))

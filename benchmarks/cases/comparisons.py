@@ -15,6 +15,7 @@ import numpy as np
 from typednn_kernels import plain
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, unit_count
+from typednn_kernels.operands import Workspace
 
 from benchmarks.cases.networks import Architecture, Array, OptimizerName, Task
 from benchmarks.peers.peers import BATCH_PEERS, CLASSIC_PEERS, ONLINE_PEERS, PREDICTORS, AbsentError, Peer
@@ -123,9 +124,9 @@ class PredictionContest:
     def check(self) -> None:
         """Raises AssertionError unless all predict what the plain kernels do."""
         task = self.task
-        a, h = (np.zeros(unit_count(task.layout), task.dtype) for _ in range(2))
-        plain.forward(task.parameters, task.layout, INFERENCE, task.x, a, h)
-        reference = block(h, task.layout, len(task.layout) - 1, 1)[0]
+        workspace = Workspace(*(np.zeros(unit_count(task.layout), task.dtype) for _ in range(4)))
+        plain.forward(task.parameters, task.layout, INFERENCE, task.x, workspace)
+        reference = block(workspace.h, task.layout, len(task.layout) - 1, 1)[0]
         for name, predict in self.predictors.items():
             outputs = predict().reshape(-1)
             assert outputs.dtype == task.dtype, f"{name} predicts in {outputs.dtype}"

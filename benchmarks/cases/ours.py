@@ -13,6 +13,7 @@ import numpy as np
 from typednn_kernels.activations import ActivationName
 from typednn_kernels.arrays import Order
 from typednn_kernels.layout import unit_count
+from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 from benchmarks.cases.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 from benchmarks.peers import c as peers_c
@@ -36,12 +37,7 @@ class VectorTrainer:
         self.unweighted: Array = np.empty(0, task.dtype)
         self.unweighted.setflags(write=False)
         self.losses: Array = np.empty(len(task.x), task.dtype)
-        self.work: tuple[Array, Array, Array, Array] = (
-            np.zeros(size, task.dtype),
-            np.zeros(size, task.dtype),
-            np.zeros(size, task.dtype),
-            np.zeros(size, task.dtype),
-        )
+        self.workspace: Workspace[Any] = Workspace(*(np.zeros(size, task.dtype) for _ in range(4)))
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
@@ -51,20 +47,15 @@ class VectorTrainer:
         """The parameters now."""
         return self.vector.copy()
 
+    def epoch(self, samples: int) -> Epoch[Any]:
+        """The first samples, in order."""
+        task, order, losses = self.task, self.order[:samples], self.losses[:samples]
+        return Epoch(task.x, task.t, self.unweighted, order, task.batch_size, losses)
+
     def run(self, train_online: Callable[..., object], samples: int) -> None:
         """One call that trains with the first samples, one at a step."""
         task = self.task
-        train_online(
-            self.vector,
-            task.layout,
-            task.loss,
-            task.x,
-            task.t,
-            self.order[:samples],
-            self.rate,
-            *self.work,
-            self.losses[:samples],
-        )
+        train_online(self.vector, task.layout, task.loss, self.epoch(samples), self.rate, self.workspace)
 
 
 class KernelTrainer(VectorTrainer):
@@ -87,24 +78,23 @@ class KernelTrainer(VectorTrainer):
         if task.batch_size == 1:
             self.run(self._kernels.train_online, samples)
             return
+        updates = self.updates
+        optimizer = OptimizerSteps(
+            updates.rule,
+            updates.coefficients(samples // task.batch_size),
+            updates.segments,
+            updates.penalties,
+            updates.states,
+        )
         self._kernels.train_batches(
             self.vector,
             task.layout,
             0,
             task.loss,
-            task.x,
-            task.t,
-            self.unweighted,
-            self.order[:samples],
-            task.batch_size,
-            self.updates.rule,
-            self.updates.coefficients(samples // task.batch_size),
-            self.updates.segments,
-            self.updates.penalties,
-            *self.work,
+            self.epoch(samples),
+            optimizer,
+            self.workspace,
             self.gradient,
-            self.updates.states,
-            self.losses[:samples],
         )
         self.updates.step += samples // task.batch_size
 

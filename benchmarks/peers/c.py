@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.operands import Epoch, Workspace
 
 SOURCE = Path(__file__).with_name("online.c")
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
@@ -26,27 +27,21 @@ def train_online(
     parameters: Vector[F],
     layout: Layout,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    order: Order,
+    epoch: Epoch[F],
     learning_rate: F,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    losses: Vector[F],
+    workspace: Workspace[F],
 ) -> None:
-    """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    addresses = [each.ctypes.data for each in (a, h, dLdh, dLda, losses)]
+    """A step of gradient descent for each sample of the epoch; the loss of each before its step."""
+    addresses = [each.ctypes.data for each in (*workspace, epoch.losses)]
     _program(parameters.dtype.name)(
         parameters.ctypes.data,
         layout.ctypes.data,
         len(layout),
         loss,
-        x.ctypes.data,
-        t.ctypes.data,
-        order.ctypes.data,
-        len(order),
+        epoch.x.ctypes.data,
+        epoch.t.ctypes.data,
+        epoch.order.ctypes.data,
+        len(epoch.order),
         learning_rate,
         *addresses,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple
 import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
-from typednn_kernels import normalizations
+from typednn_kernels import normalizations, operands
 from typednn_kernels.activations import CODES, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE, threshold
@@ -123,11 +123,12 @@ class Workspace(Memory, Generic[F]):
 
     Attributes:
         blocks: the parts of the layers, the input layer first.
+        vectors: the four vectors, as the kernels take them.
         inputs: where samples are put `(B, n_inputs)`: the activations of the input layer, or what they are
             computed from.
     """
 
-    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs"})
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors"})
 
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
         size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
@@ -148,6 +149,7 @@ class Workspace(Memory, Generic[F]):
 
     def view(self) -> None:
         self.a, self.h, self.dLdh, self.dLda = map(aligned, (self.a, self.h, self.dLdh, self.dLda))
+        self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
         layout, samples = self.layout, self.samples
         self.blocks: list[Blocks[F]] = [
             Blocks(

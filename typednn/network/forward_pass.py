@@ -106,10 +106,7 @@ class ForwardPass(Generic[F, Y_co]):
             workspace.key,
             network._loss,
             t,
-            workspace.a,
-            workspace.h,
-            workspace.dLdh,
-            workspace.dLda,
+            workspace.vectors,
             vector,
         )
         workspace.complete_backward()

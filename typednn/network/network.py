@@ -473,7 +473,7 @@ class Network(Generic[F, Y_co]):
         chain = self._chain
         workspace.hold(len(samples))
         workspace.key = key
-        kernels(chain.dtype).forward(chain.parameters, chain.layout, key, samples, workspace.a, workspace.h)
+        kernels(chain.dtype).forward(chain.parameters, chain.layout, key, samples, workspace.vectors)
 
     def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
         workspace = self._chain.new_workspace(min(len(samples), CHUNK))

@@ -31,7 +31,7 @@ class Predictor(Generic[F]):
     def __init__(self, chain: Storage[F]) -> None:
         workspace = chain.new_workspace(1)
         self._chain, self._parameters, self._layout = chain, chain.parameters, chain.layout
-        self._a, self._h = workspace.a, workspace.h
+        self._vectors = workspace.vectors
         self._sample: Matrix[F] = np.zeros((1, chain.layers[0].length), chain.dtype)
         self._row: Vector[F] = self._sample[0]
         self._x = read_only(self._sample)
@@ -53,5 +53,5 @@ class Predictor(Generic[F]):
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._a, self._h)
+        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._vectors)
         return self._output

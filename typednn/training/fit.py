@@ -187,9 +187,7 @@ class Fit(Run, Generic[F]):
         outputs: Matrix[F] = np.empty((len(samples) if self.measure.names else 0, width), chain.dtype)
         for x, t, chunk in samples.chunks(CHUNK):
             workspace.hold(len(x))
-            kernels(chain.dtype).forward(
-                chain.parameters, chain.layout, INFERENCE, x, workspace.a, workspace.h
-            )
+            kernels(chain.dtype).forward(chain.parameters, chain.layout, INFERENCE, x, workspace.vectors)
             last = workspace.blocks[-1]
             kernels(chain.dtype).loss_value(
                 self.loss, CODES[chain.layers[-1].actname], last.a, last.h, t, losses[chunk]

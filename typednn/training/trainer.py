@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, weights
+from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
 from typednn.errors import DivergenceError
@@ -141,10 +142,11 @@ class Trainer(Generic[F]):
         self.workspace.hold((len(order) - 1) % self.batch_size + 1)
         self.workspace.key = key + (len(order) - 1) // self.batch_size
         x, t, sample_weights, places = samples.take(order)
+        epoch = Epoch(x, t, sample_weights, read_only(places), self.batch_size, losses)
         if self.batch_size == 1 and self.online_rate is not None and not len(sample_weights):
-            done = self._train_online(x, t, places, self.online_rate, losses)
+            done = self._train_online(epoch, self.online_rate)
         else:
-            done = self._train_batches(x, t, sample_weights, places, losses, key)
+            done = self._train_batches(epoch, key)
         self.updates.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
@@ -152,40 +154,28 @@ class Trainer(Generic[F]):
             self.workspace.key = key + step // self.batch_size
             raise NonFiniteStepError(before + step, *self._origin(x[batch], t[batch]))
 
-    def _train_online(
-        self, x: Matrix[F], t: Matrix[F], order: Order, learning_rate: F, losses: Vector[F]
-    ) -> int:
+    def _train_online(self, epoch: Epoch[F], learning_rate: F) -> int:
         """How many steps were good; the network is as it was after the last of them.
 
         The kernel changes upper layers before it knows the errors of lower ones, and cannot take a step
         back. So a piece with a bad step is made again, in halves, up to the last good one.
         """
-        chain, work, parameters, saved = self.chain, self.workspace, self.chain.parameters, self.gradient
+        parameters, saved = self.chain.parameters, self.gradient
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            kernels(chain.dtype).train_online(
-                parameters,
-                self.layout,
-                self.loss,
-                x,
-                t,
-                read_only(order[first:last]),
-                learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                losses[first:last],
+            part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
+            kernels(self.chain.dtype).train_online(
+                parameters, self.layout, self.loss, part, learning_rate, self.workspace.vectors
             )
-            if _all_finite(losses[first:last]) and _all_finite(parameters):
+            if _all_finite(part.losses) and _all_finite(parameters):
                 return True
             parameters[...] = saved
             return False
 
-        if good(0, len(order)):
-            return len(order)
-        done, bad = 0, len(order)
+        if good(0, len(epoch.order)):
+            return len(epoch.order)
+        done, bad = 0, len(epoch.order)
         while done + 1 < bad:
             middle = (done + bad) // 2
             if good(done, middle):
@@ -194,40 +184,27 @@ class Trainer(Generic[F]):
                 bad = middle
         return done
 
-    def _train_batches(
-        self,
-        x: Matrix[F],
-        t: Matrix[F],
-        sample_weights: Vector[F],
-        order: Order,
-        losses: Vector[F],
-        key: int,
-    ) -> int:
+    def _train_batches(self, epoch: Epoch[F], key: int) -> int:
         """How many samples were trained in good steps."""
-        chain, work, updates = self.chain, self.workspace, self.updates
+        chain, updates = self.chain, self.updates
+        optimizer = OptimizerSteps(
+            updates.rule,
+            updates.coefficients(-(-len(epoch.order) // self.batch_size)),
+            updates.segments,
+            updates.penalties,
+            updates.states,
+        )
         kernels(chain.dtype).train_batches(
             chain.parameters,
             self.layout,
             key,
             self.loss,
-            x,
-            t,
-            sample_weights,
-            read_only(order),
-            self.batch_size,
-            updates.rule,
-            updates.coefficients(-(-len(order) // self.batch_size)),
-            updates.segments,
-            updates.penalties,
-            work.a,
-            work.h,
-            work.dLdh,
-            work.dLda,
+            epoch,
+            optimizer,
+            self.workspace.vectors,
             self.gradient,
-            updates.states,
-            losses,
         )
-        return _count_finite(losses)
+        return _count_finite(epoch.losses)
 
     def observe(self, loss: float) -> None:
         """Takes the loss of an epoch, of the validation data where there are some, for the schedule."""
@@ -249,16 +226,15 @@ class Trainer(Generic[F]):
         """The first layer where a step with these samples is not finite, and what; the layers show it."""
         chain, work, run = self.chain, self.workspace, kernels(self.chain.dtype)
         layers, gradient = chain.layers, self.gradient
-        vectors = work.a, work.h, work.dLdh, work.dLda
         parameters = chain.parameters.copy()  # a forward pass moves averages
         losses: Vector[F] = np.empty(len(x), chain.dtype)
         work.hold(len(x))
         blocks, last = work.blocks, len(layers) - 1
         with np.errstate(all="ignore"):
-            run.forward(parameters, self.layout, work.key, x, work.a, work.h)
+            run.forward(parameters, self.layout, work.key, x, work.vectors)
             output = blocks[last]
             run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
-            run.backward(parameters, self.layout, work.key, self.loss, t, *vectors, gradient)
+            run.backward(parameters, self.layout, work.key, self.loss, t, work.vectors, gradient)
             self.show()
             squares = [
                 float(np.dot(g, g))

@@ -23,16 +23,16 @@ def normalize(
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
-    moving: Matrix[F],
+    running: Matrix[F],
     inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """z and the inv_std, in place, and a = gain z + bias; with training, running mean and variance."""
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         if normalization == BATCH and not training:
-            z -= moving[0]
-            inv_std[...] = inverse_std(moving[1])
+            z -= running[0]
+            inv_std[...] = inverse_std(running[1])
         else:
             first = z[:1] if axis == 0 else z[:, :1]
             mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
@@ -40,7 +40,7 @@ def normalize(
             variance = (z * z).mean(axis=axis, keepdims=True)
             inv_std[...] = inverse_std(variance).reshape(-1)
             if normalization == BATCH:
-                moving[...] = updated_running(moving, np.concatenate([mean, variance]))
+                running[...] = updated_running(running, np.concatenate([mean, variance]))
         z *= np.expand_dims(inv_std, axis or 0)
         a[...] = scaled_and_shifted(z, gain, bias)
 

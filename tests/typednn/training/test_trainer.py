@@ -303,7 +303,7 @@ def test_every_epoch_trains_every_sample_once_in_an_order_of_its_own(
     train = kernels.train_online
 
     def noted(*arguments: Any) -> None:
-        orders.append(arguments[5].tolist())
+        orders.append(arguments[3].order.tolist())
         train(*arguments)
 
     monkeypatch.setattr(kernels, "train_online", noted)
@@ -415,7 +415,7 @@ def test_an_interrupt_between_pieces_keeps_those_that_are_done(
         if done:
             raise KeyboardInterrupt
         train(*arguments)
-        order = arguments[5 if batch_size == 1 else 7]
+        order = arguments[3 if batch_size == 1 else 4].order
         done.append((order.copy(), arguments[0].copy()))
 
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -76,9 +76,9 @@ def elementwise(
 ) -> Loop:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
-    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
-    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. If
-    `indexed`, the formulas get i before the arguments, as a word of 32 bits.
+    Arguments are arrays and scalars, or tuples of them. `out` may be one of them, but not overlap them
+    otherwise. There may be several `outs`; a formula then returns a tuple, for as many of the first of them
+    as it has results. If `indexed`, the formulas get i before the arguments, as a word of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
@@ -288,9 +288,15 @@ def is_float32(argument: object) -> bool:
     return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32
 
 
-def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
+def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values]:
     """What a loop of n steps works on, in Python."""
-    return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
+    heads: list[Values] = []
+    for each in arrays:
+        if isinstance(each, tuple):
+            heads += _heads(n, each)
+        else:
+            heads.append(each.reshape(-1)[:n] if np.ndim(each) else each)
+    return heads
 
 
 class Operand:
@@ -333,9 +339,14 @@ class Index:
 def _operands(
     context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
 ) -> list[Operand]:
-    """The operands of a loop, which come in a tuple."""
-    values = cgutils.unpack_tuple(builder, packed)
-    return [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
+    """The operands of a loop, which come in a tuple, and may come in tuples within it."""
+    operands: list[Operand] = []
+    for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True):
+        if isinstance(kind, types.BaseTuple):
+            operands += _operands(context, builder, kind.types, value)
+        else:
+            operands.append(Operand.of(context, builder, kind, value))
+    return operands
 
 
 def _cases(

@@ -172,11 +172,11 @@ def normalize(
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
-    moving: Matrix[F],
+    running: Matrix[F],
     inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """z and the inv_std, in place, and a = gain z + bias; with training, running mean and variance."""
     size, n = z.size, gain.size
     normalize_rows(
         normalization,
@@ -185,8 +185,8 @@ def normalize(
         n,
         gain,
         bias,
-        slice_of(moving, 0, n),
-        slice_of(moving, n, n),
+        slice_of(running, 0, n),
+        slice_of(running, n, n),
         inv_std,
         slice_of(a, 0, size),
     )
