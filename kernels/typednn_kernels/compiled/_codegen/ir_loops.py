@@ -333,9 +333,14 @@ class Index:
 def _operands(
     context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
 ) -> list[Operand]:
-    """The operands of a loop, which come in a tuple."""
-    values = cgutils.unpack_tuple(builder, packed)
-    return [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
+    """The operands of a loop, which come in a tuple, and may come in tuples within it."""
+    operands: list[Operand] = []
+    for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True):
+        if isinstance(kind, types.BaseTuple):
+            operands += _operands(context, builder, kind.types, value)
+        else:
+            operands.append(Operand.of(context, builder, kind, value))
+    return operands
 
 
 def _cases(
