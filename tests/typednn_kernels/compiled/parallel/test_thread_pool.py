@@ -39,7 +39,7 @@ workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
-MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").MULTIPLIED
+MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").GRAIN_FLOPS
 LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
