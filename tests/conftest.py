@@ -36,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Kernels that Python runs warn of overflow, unlike machine code.
     """
-    folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
-    os.environ.setdefault("TYPEDNN_CACHE_DIR", str(folder))
+    if "TYPEDNN_CACHE_DIR" not in os.environ:
+        os.environ["TYPEDNN_CACHE_DIR"] = str(Path(config.rootpath, str(config.getini("cache_dir")), "typednn"))
     if "numba" in PATHS and not COMPILING:
         config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning")
 

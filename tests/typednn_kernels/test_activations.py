@@ -96,7 +96,7 @@ def test_range_is_kept_and_reached(row: Activation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "a", "y", "slope"),
+    ("name", "a", "y", "derivative"),
     [
         ("none", -3.5, -3.5, 1.0),
         ("sigmoid", 0.0, 0.5, 0.25),
