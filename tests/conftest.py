@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Thins tables marked `once_per` and leaves out what is marked `full`; all of what is named (`::`) runs."""
+    """Thins tables marked `once_per` and leaves out what is marked `full`; what is named (`::`) runs."""
     if config.getoption("full") or any("::" in each for each in config.args):
         return
     quick = [item for item in items if item.get_closest_marker("full") is None]
