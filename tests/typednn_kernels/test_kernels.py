@@ -214,6 +214,7 @@ def test_overflow_is_silent(kernels: Any, samples: int, dtype: Any) -> None:
     assert np.isinf(dLdBias).all() == (samples > 1)
 
 
+@pytest.mark.once_per("numbers", "limits", "laid_out", "samples")
 @by_dtype
 @pytest.mark.parametrize(
     "numbers",
@@ -246,6 +247,7 @@ def test_take_sample(
 # A layer in one call.
 
 
+@pytest.mark.once_per("lengths", "hidden", "output", "loss")
 @pytest.mark.parametrize(
     ("lengths", "hidden", "output", "loss"),
     [
@@ -425,6 +427,7 @@ def workspaces(case: Problem, samples: int, spare: int = 0) -> SimpleNamespace:
     )
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @by_dtype
 @by_batch
 @pytest.mark.parametrize(
@@ -489,6 +492,7 @@ ARCHITECTURES: list[tuple[tuple[int, ...], tuple[str, ...], str]] = [
 """No hidden layer and many, narrow and wide ones, and units that are off."""
 
 
+@pytest.mark.once_per("lengths", "names", "loss", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 4, 7])
 @pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)
@@ -518,6 +522,7 @@ def test_training(
     assert all((before == after).all() for before, after in zip(given, (*data[1:], order), strict=True))
 
 
+@pytest.mark.once_per("lengths", "names", "loss", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 4, 11])
 @pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)

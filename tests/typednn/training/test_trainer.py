@@ -63,6 +63,7 @@ ILL_CONDITIONED = ("exponential", "focal")
 """Outputs come near 1, where rounding counts many times in the logarithm of their distance from it."""
 
 
+@pytest.mark.once_per("output", "loss")
 @by_dtype
 @pytest.mark.parametrize(("output", "loss"), [pair for pair in PAIRS if pair != ILL_CONDITIONED])
 @both_paths
