@@ -58,18 +58,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Thins tables marked `once_per` and leaves out what is marked `full`; what is named (`::`) runs."""
     if config.getoption("full") or any("::" in each for each in config.args):
         return
-    quick = [item for item in items if item.get_closest_marker("full") is None]
+    out = {item for item in items if item.get_closest_marker("full")}
     tables: dict[str, list[pytest.Function]] = {}
-    for item in quick:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("once_per"):
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("once_per") and item not in out:
             tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    out = set[pytest.Item]()
     for table in tables.values():
         [mark] = table[0].iter_markers("once_per")
         kept = one_of_each([item.callspec.params for item in table], mark.args)
         out.update(set(table) - {table[index] for index in kept})
-    config.stash[CASES] = (len(quick) - len(out), len(items))
-    items[:] = [item for item in quick if item not in out]
+    config.hook.pytest_deselected(items=list(out))
+    config.stash[CASES] = (len(items) - len(out), len(items))
+    items[:] = [item for item in items if item not in out]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
