@@ -112,7 +112,7 @@ def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(drawn=matrices(st.floats(-20, 20, width=32), 2))
-def test_slope_product(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+def test_activation_backward(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
     a, dLdy = drawn
     y, dLda = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
     kernels.activation_value(ACTIVATION_CODES[name], a, y)

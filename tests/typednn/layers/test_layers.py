@@ -316,7 +316,7 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
             refused(np.array([1e39, 1]))
 
 
-def test_error_signals_stay_when_the_output_layer_runs_again() -> None:
+def test_deltas_stay_when_the_output_layer_runs_again() -> None:
     case = problem((2, 3, 1), ("none", "tanh", "none"), "MSE")
     ann = ann_of(case)
     both_ways(ann, case.x, case.t)
