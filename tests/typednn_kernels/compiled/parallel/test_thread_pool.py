@@ -251,8 +251,12 @@ def agrees_in_forked_child(a: Any, y: Any, threads: int) -> bool:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
         child = os.fork()
     if child == 0:
-        agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
-        os._exit(0 if agrees else 1)
+        status = 1
+        try:
+            agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
+            status = 0 if agrees else 1
+        finally:
+            os._exit(status)  # also where an error would have the child run the other tests
     return os.waitpid(child, 0)[1] == 0
 
 
