@@ -31,7 +31,7 @@ matrix:
 types:
 	$(PYTHON) -m venv $(ENV)
 	$(ENV)/bin/python -m pip install --quiet --editable '.[check]' pandas $(OLDEST:%='%')
-	$(ENV)/bin/python -m pytest tests/typing
+	$(ENV)/bin/python -m pytest --full tests/typing
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
