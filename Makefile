@@ -3,13 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check matrix types bench clean
+.PHONY: demo smoke test test-all check matrix types bench clean
 
 demo: .venv/ready
 	$(BIN)/typednn demo
 
+smoke: .venv/ready
+	$(BIN)/python -m pytest tests/smoke
+
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2
+
+test-all: .venv/ready
+	$(BIN)/python -m pytest -n 2 --full
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -25,7 +31,7 @@ matrix:
 types:
 	$(PYTHON) -m venv $(ENV)
 	$(ENV)/bin/python -m pip install --quiet --editable '.[check]' pandas $(OLDEST:%='%')
-	$(ENV)/bin/python -m pytest tests/typing
+	$(ENV)/bin/python -m pytest --full tests/typing
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""Both paths for every test that asks for one, and a cache of machine code that is not the user's."""
+"""Both paths for every test that asks for one, a cache of machine code that is not the user's, and --full."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
+
+from tests.sizes import one_of_each
 
 settings.register_profile(
     "typednn",
@@ -36,10 +38,59 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Kernels that Python runs warn of overflow, unlike machine code.
     """
-    folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
-    os.environ.setdefault("TYPEDNN_CACHE_DIR", str(folder))
+    if "TYPEDNN_CACHE_DIR" not in os.environ:
+        folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
+        os.environ["TYPEDNN_CACHE_DIR"] = str(folder)
     if "numba" in PATHS and not COMPILING:
         config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning")
+
+
+CASES = pytest.StashKey[tuple[int, int]]()
+"""How many cases run, and how many there are."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--full`."""
+    parser.addoption("--full", action="store_true", help="run every case, as CI does; without it, a rotation")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Thins tables marked `once_per` and leaves out what is marked `full`; what is named (`::`) runs."""
+    if config.getoption("full") or any("::" in each for each in config.args):
+        return
+    out = {item for item in items if item.get_closest_marker("full")}
+    tables: dict[str, list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("once_per") and item not in out:
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for table in tables.values():
+        [mark] = table[0].iter_markers("once_per")
+        kept = one_of_each([item.callspec.params for item in table], mark.args)
+        out.update(set(table) - {table[index] for index in kept})
+    config.hook.pytest_deselected(items=list(out))
+    config.stash[CASES] = (len(items) - len(out), len(items))
+    items[:] = [item for item in items if item not in out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hands the counts of a process of pytest-xdist over."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cases"] = session.config.stash.get(CASES, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes the counts of a process of pytest-xdist; all have the same."""
+    counts = getattr(node, "workeroutput", {}).get("cases")
+    if counts is not None:
+        node.config.stash[CASES] = tuple(counts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says what is left out."""
+    run, there = config.stash.get(CASES, (0, 0))
+    if run < there:
+        terminalreporter.write_line(f"{run} of {there} cases; the rest: make test-all (pytest --full)")
 
 
 @pytest.fixture(params=PATHS)

@@ -59,7 +59,7 @@ def test_all_names_are_listed_before_they_are_used() -> None:
     assert set(typednn.__all__) - set(listed.split()) == set()
 
 
-def test_what_is_seldom_used_is_imported_when_it_is_asked_for() -> None:
+def test_rarely_used_names_are_imported_when_they_are_asked_for() -> None:
     asked = """
 import sys, typednn
 seldom = {"checkpoints", "gradient_checking", "minimizers", "model_files", "registration"}

@@ -40,7 +40,7 @@ def test_loops_agree_with_pytorch(output: str, loss: str) -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_jacobians_are_the_slopes_of_the_activations(name: str) -> None:
+def test_jacobians_are_the_derivatives_of_the_activations(name: str) -> None:
     a = np.array([-2.75, -0.5, 0.25, 2.0])
 
     def sum_of_squares(v: NDArray[np.float64]) -> float:

@@ -161,7 +161,7 @@ def test_without_numba_the_library_warns_once_and_works(chosen: str | None) -> N
     assert finished.stderr.count("typednn runs on NumPy alone, because numba does not work") == 1
 
 
-def test_without_numba_nobody_is_warned_who_chose_numpy() -> None:
+def test_without_numba_a_choice_of_numpy_warns_of_nothing() -> None:
     assert output(WITHOUT_NUMBA + STEP, "numpy").split() == ["numpy", "True"]
 
 

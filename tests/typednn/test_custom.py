@@ -126,7 +126,7 @@ def network_that_drops(dtype: Dtype) -> Network[Any]:
 
 
 @by_dtype
-def test_dropout_takes_slopes_at_the_activations_before(dtype: Dtype) -> None:
+def test_dropout_takes_derivatives_at_the_activations_before(dtype: Dtype) -> None:
     report = gradcheck(network_that_drops(dtype), *data(dtype), training=True)
 
     assert report.passed, report

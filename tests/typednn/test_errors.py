@@ -268,7 +268,7 @@ def state_of(ann: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", CLASSIC)
 @pytest.mark.usefixtures("path")
-def test_bad_input_at_the_classic_door(name: str) -> None:
+def test_bad_input_of_the_layer_api(name: str) -> None:
     call, kind, message = CLASSIC[name]
     ann = ann_of(CASE)
     both_ways(ann, X, T)
@@ -396,7 +396,7 @@ TYPED: dict[str, tuple[Any, Any, type[Exception], str]] = {
 @pytest.mark.parametrize("method", ["fit", "loss", "evaluate"])
 @pytest.mark.parametrize("name", TYPED)
 @pytest.mark.usefixtures("path")
-def test_bad_data_at_the_typed_door(name: str, method: str) -> None:
+def test_bad_data_of_the_network_api(name: str, method: str) -> None:
     x, y, kind, message = TYPED[name]
     network = network_of(CASE)
     ann = list(network.layers)
@@ -413,7 +413,7 @@ def test_bad_data_at_the_typed_door(name: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TYPED if not name.startswith(("y ", "range", "lengths"))])
-def test_bad_samples_at_the_typed_door(name: str) -> None:
+def test_bad_samples_of_the_network_api(name: str) -> None:
     x, _, kind, message = TYPED[name]
     network = network_of(CASE)
     both_ways(list(network.layers), X, T)

@@ -29,6 +29,7 @@ def only_the_paths_under_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "implementations", implementations)
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @pytest.mark.parametrize(
     ("hidden", "output", "loss"),
     [*(("relu", *pair) for pair in PAIRS), *((hidden, "none", "MSE") for hidden in ELEMENTWISE)],

@@ -197,7 +197,7 @@ def test_no_finite_loss() -> None:
 
 
 @pytest.mark.parametrize("method", GRADIENT_METHODS)
-def test_methods_with_slopes_are_given_them(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_with_gradients_are_given_them(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences would cost an evaluation for each parameter and step."""
     network = network_of(CASE)
 

@@ -79,7 +79,7 @@ def test_both_paths_drop_the_same_to_the_bit(key: int, rate: float, dtype: Any) 
 
 @pytest.mark.parametrize("rate", [0.001, 0.2, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("key", KEYS)
-def test_the_share_is_the_rate(key: int, rate: float) -> None:
+def test_the_dropped_fraction_is_the_rate(key: int, rate: float) -> None:
     share = 1 - kept(kernels_of("numpy"), key, rate=rate).mean()
 
     assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / N)

@@ -113,7 +113,7 @@ def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(drawn=matrices(st.floats(-20, 20, width=32), 2))
-def test_slope_product(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
+def test_activation_backward(kernels: Any, name: str, drawn: tuple[NDArray[Any], ...]) -> None:
     a, dLdy = drawn
     y, dLda = unwritten(a.shape, a.dtype), unwritten(a.shape, a.dtype)
     kernels.activation_value(ACTIVATION_CODES[name], a, y)
@@ -215,6 +215,7 @@ def test_overflow_is_silent(kernels: Any, samples: int, dtype: Any) -> None:
     assert np.isinf(dLdBias).all() == (samples > 1)
 
 
+@pytest.mark.once_per("numbers", "limits", "laid_out", "samples")
 @by_dtype
 @pytest.mark.parametrize(
     "numbers",
@@ -247,6 +248,7 @@ def test_take_sample(
 # A layer in one call.
 
 
+@pytest.mark.once_per("lengths", "hidden", "output", "loss")
 @pytest.mark.parametrize(
     ("lengths", "hidden", "output", "loss"),
     [
@@ -423,6 +425,7 @@ def workspaces(case: Problem, samples: int, spare: int = 0) -> SimpleNamespace:
     )
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @by_dtype
 @by_batch
 @pytest.mark.parametrize(
@@ -484,6 +487,7 @@ ARCHITECTURES: list[tuple[tuple[int, ...], tuple[str, ...], str]] = [
 """No hidden layer and many, narrow and wide ones, and units that are off."""
 
 
+@pytest.mark.once_per("lengths", "names", "loss", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 4, 7])
 @pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)
@@ -511,6 +515,7 @@ def test_training(
     assert all((before == after).all() for before, after in zip(given, (*data, order), strict=True))
 
 
+@pytest.mark.once_per("lengths", "names", "loss", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 4, 11])
 @pytest.mark.parametrize(("lengths", "names", "loss"), ARCHITECTURES)

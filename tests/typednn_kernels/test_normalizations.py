@@ -116,7 +116,7 @@ def test_gradients_against_the_jacobian(
 
 
 @by_name
-def test_the_oracle_has_the_slopes_of_its_own_values(name: str) -> None:
+def test_the_oracle_has_the_derivatives_of_its_own_values(name: str) -> None:
     case = Case(name, True, numbers((4, 3), np.float64))
 
     def weighted_sum(z: NDArray[np.float64]) -> float:

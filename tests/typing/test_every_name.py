@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def owners(thing: Any) -> list[type]:
     return [kind for kind in thing.__mro__ if kind.__module__.startswith("typednn")]
 
 
+@cache
 def members(kind: type) -> set[str]:
     """The public members that a class defines: methods, properties, fields, and what `__init__` sets."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
@@ -192,6 +194,7 @@ def test_the_demand_sees_members() -> None:
     assert expected <= demanded()
 
 
+@pytest.mark.full("a whole run of mypy and pyright, as in make check")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_checkers_agree(function: Callable[..., object], checked: Verdict) -> None:
     lines, first = inspect.getsourcelines(function)
@@ -203,6 +206,7 @@ def test_checkers_agree(function: Callable[..., object], checked: Verdict) -> No
     ] == []
 
 
+@pytest.mark.full("a whole run of mypy and pyright, as in make check")
 def test_checkers_find_nothing_else(checked: Verdict) -> None:
     assert checked.findings == []
 

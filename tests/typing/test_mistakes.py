@@ -53,6 +53,7 @@ def test_a_mistake_is_made_in_both_forms(kind: str, form: str) -> None:
     assert [function for function, _ in MISTAKES[kind] if function.__name__.endswith(form)]
 
 
+@pytest.mark.full("a whole run of mypy and pyright, as in make check")
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_checkers_report_it_with_these_codes(function: Callable[[], object], checked: Verdict) -> None:
     lines, first = inspect.getsourcelines(function)

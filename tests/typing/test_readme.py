@@ -7,6 +7,7 @@ import pytest
 from tests.typing import readme
 
 
+@pytest.mark.full("a run of mypy")
 def test_the_readme_shows_what_mypy_says() -> None:
     pytest.importorskip("mypy")
     section = readme.section()

@@ -18,11 +18,13 @@ BESIDE_OURS = {"data_from_elsewhere.py"}
 by_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 
 
+@pytest.mark.full("a whole run of mypy and pyright, as in make check")
 @by_script
 def test_a_script_has_no_type_errors(script: Path, checked: Verdict) -> None:
     assert [each for each in checked.findings if each.file == script.name] == []
 
 
+@pytest.mark.full("a whole run of mypy and pyright, as in make check")
 @by_script
 def test_a_script_has_no_expressions_of_type_any(script: Path, checked: Verdict) -> None:
     if checked.anys and script.name not in BESIDE_OURS:

@@ -134,7 +134,7 @@ def test_every_sample_is_in_one_part(samples: int, share: float, seed: int, with
 
 
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=6), st.integers(0, 99))
-def test_each_class_has_its_share(counts: list[int], seed: int) -> None:
+def test_each_class_has_its_fraction(counts: list[int], seed: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     np.random.default_rng(seed).shuffle(labels)
     if len(labels) < 3:
@@ -155,6 +155,6 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
-def test_shares_lie_between_0_and_1(share: float) -> None:
+def test_fractions_lie_between_0_and_1(share: float) -> None:
     with pytest.raises(SettingError, match="must lie between 0 and 1"):
         held_out_split(10, share, 0)

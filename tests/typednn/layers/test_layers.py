@@ -56,6 +56,7 @@ def slopes_of(trace: loops.Trace, k: int, name: str) -> loops.Numbers:
     return np.array([np.diag(J) for J in jacobians]).T
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @all_pairs
 @by_batch
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -88,6 +89,7 @@ def test_attributes_are_those_of_the_textbook(
     assert_close(ann[-1].output(), reference.h[-1].T, 32, "the output")
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @all_pairs
 @by_batch
 @pytest.mark.usefixtures("path")
@@ -110,6 +112,7 @@ def test_gradients_are_central_differences_of_the_loss(
     np.testing.assert_allclose(computed, reference, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.once_per("hidden", "output", "loss")
 @all_pairs
 @pytest.mark.usefixtures("path")
 def test_gradients_are_those_of_pytorch(hidden: str, output: str, loss: str) -> None:
@@ -313,7 +316,7 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
             refused(np.array([1e39, 1]))
 
 
-def test_error_signals_stay_when_the_output_layer_runs_again() -> None:
+def test_deltas_stay_when_the_output_layer_runs_again() -> None:
     case = problem((2, 3, 1), ("none", "tanh", "none"), "MSE")
     ann = ann_of(case)
     both_ways(ann, case.x, case.t)

@@ -41,6 +41,7 @@ both_paths = pytest.mark.usefixtures("path")
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 7)
 
 
+@pytest.mark.once_per("output", "loss")
 @all_pairs
 @by_dtype
 @pytest.mark.parametrize("samples", [1, 7])
@@ -66,6 +67,7 @@ def test_gradients(hidden: str, output: str, loss: str, samples: int, dtype: Any
     assert network.parameters.tobytes() == case.vector.tobytes()
 
 
+@pytest.mark.once_per("output", "loss")
 @all_pairs
 @both_paths
 def test_gradients_are_central_differences_of_the_loss(output: str, loss: str) -> None:
@@ -83,6 +85,7 @@ def test_gradients_are_central_differences_of_the_loss(output: str, loss: str) -
     np.testing.assert_allclose(computed, reference, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.once_per("output", "loss")
 @all_pairs
 @both_paths
 def test_gradients_are_those_of_pytorch(output: str, loss: str) -> None:

@@ -317,7 +317,7 @@ def test_validation_is_prediction_and_the_same_seed_gives_the_same_bits(dtype: A
 
 
 @both_paths
-def test_pieces_of_an_epoch_drop_as_the_whole() -> None:
+def test_chunks_of_an_epoch_drop_as_the_whole() -> None:
     found: list[bytes] = []
     for piece in (1, 16, 10**6):
         network = built(normalization="batch", dropout=0.5)

@@ -59,7 +59,7 @@ def test_no_array_that_kernels_can_read_is_copied(tmp_path: Path) -> None:
 
 
 @both_paths
-def test_arrays_that_are_converted_by_the_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_that_are_converted_by_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits, whether all rows are converted, or those of a piece, also of a memory-mapped array."""
     x, t = np.rint(CASE.x * 8), np.eye(2)[LABELS]
     held: Any = (x[:5], LABELS[:5])
@@ -101,7 +101,7 @@ def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.M
     assert peak < x.size * 8 / 2
 
 
-def test_what_is_not_finite_is_found_in_any_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_finite_is_found_in_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("typednn.validation.arrays.NUMBERS_AT_ONCE", 6)
     x = CASE.x.copy()
     x[7, 1] = x[10, 0] = np.nan

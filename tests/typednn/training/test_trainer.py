@@ -63,6 +63,7 @@ ILL_CONDITIONED = ("exponential", "focal")
 """Outputs come near 1, where rounding counts many times in the logarithm of their distance from it."""
 
 
+@pytest.mark.once_per("output", "loss")
 @by_dtype
 @pytest.mark.parametrize(("output", "loss"), [pair for pair in PAIRS if pair != ILL_CONDITIONED])
 @both_paths
@@ -106,7 +107,7 @@ def test_batches(batch_size: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @both_paths
-def test_pieces_of_an_epoch_make_no_difference(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_an_epoch_make_no_difference(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained() -> tuple[bytes, History]:
         network = network_of(CASE)
         x, t = np.tile(CASE.x, (20, 1)), np.tile(CASE.t, (20, 1))
@@ -172,7 +173,7 @@ def test_gradients_of_a_hand_written_pass_do_not_linger_after_training() -> None
 
 
 @both_paths
-def test_data_as_they_come_to_the_classic_door() -> None:
+def test_data_as_they_come_to_the_layer_api() -> None:
     case = problem((2, 3, 1), ("none", "tanh", "none"), "MSE", 4)
     x, t = np.rint(case.x * 4), np.rint(case.t * 4)
 
@@ -192,7 +193,7 @@ def test_data_as_they_come_to_the_classic_door() -> None:
 
 
 @both_paths
-def test_labels_at_the_classic_door() -> None:
+def test_labels_in_the_layer_api() -> None:
     case = problem((2, 3, 3), ("none", "tanh", "softmax"), "crossentropy", 6)
     labels = np.array([0, 2, 1, 1, 0, 2])
 
@@ -249,7 +250,7 @@ XOR_X, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [
 
 
 @both_paths
-def test_xor_through_the_classic_door() -> None:
+def test_xor_by_the_layer_api() -> None:
     ANN: list[Any] = [InputLayer(2), HiddenLayer(4, "tanh"), OutputLayer(1, "sigmoid", "bincrossentropy")]
     for before, layer in pairwise(ANN):
         layer.attach_after(before)
@@ -268,7 +269,7 @@ def test_xor_through_the_classic_door() -> None:
 
 @by_dtype
 @both_paths
-def test_xor_through_the_typed_door(dtype: Dtype) -> None:
+def test_xor_by_the_network_api(dtype: Dtype) -> None:
     layers: list[Any] = [InputLayer(2), HiddenLayer(8, "tanh"), OutputLayer(2, "softmax", "crossentropy")]
     network: Network[Any] = Network(layers, dtype=dtype, seed=0)
     x = XOR_X.astype(dtype)
@@ -402,7 +403,7 @@ def usable(network: Network[Any], x: NDArray[Any], t: NDArray[Any]) -> bool:
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @both_paths
-def test_an_interrupt_between_pieces_keeps_those_that_are_done(
+def test_an_interrupt_between_chunks_keeps_those_that_are_done(
     batch_size: int, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels: Any = active_kernels(np.dtype(np.float64))

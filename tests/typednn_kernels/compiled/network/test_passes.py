@@ -90,6 +90,7 @@ def assert_same_epoch(*arguments: Any) -> None:
     assert_agree(Epoch(compiled, *arguments), Epoch(plain, *arguments))
 
 
+@pytest.mark.once_per("activation", "loss")
 @by_dtype
 @by_batch_size
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
@@ -101,6 +102,7 @@ def test_every_output_activation_with_every_loss(
     assert_same_epoch([4, 6, 3], ["none", "tanh", activation], loss, batch_size, dtype)
 
 
+@pytest.mark.once_per("lengths", "hidden")
 @by_dtype
 @by_batch_size
 @pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.derivative is not None])

@@ -39,7 +39,7 @@ workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
-MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").GRAIN_FLOPS
+GRAIN_FLOPS = import_module("typednn_kernels.compiled.linalg.gemm").GRAIN_FLOPS
 LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
@@ -160,7 +160,7 @@ def test_one_sample(n: int, m: int, dtype: Any) -> None:
     ("samples", "n", "m"), [(301, 57, 211), (40, 500, 301), (7, 1000, 999), (2, 2000, 1100)]
 )
 def test_products_of_batches(samples: int, n: int, m: int, dtype: Any) -> None:
-    assert samples * n * m > 3 * MULTIPLIED
+    assert samples * n * m > 3 * GRAIN_FLOPS
     W, bias, x, error = (numbers(shape, dtype) for shape in ((n, m), (n,), (samples, m), (samples, n)))
     results = [np.full(shape, np.nan, dtype) for shape in ((samples, n), (samples, m), (n, m))]
 
@@ -251,8 +251,12 @@ def agrees_in_forked_child(a: Any, y: Any, threads: int) -> bool:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of forks beside threads
         child = os.fork()
     if child == 0:
-        agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
-        os._exit(0 if agrees else 1)
+        status = 1
+        try:
+            agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
+            status = 0 if agrees else 1
+        finally:
+            os._exit(status)  # also where an error would have the child run the other tests
     return os.waitpid(child, 0)[1] == 0
 
 
