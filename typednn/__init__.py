@@ -28,8 +28,8 @@ from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
 from typednn.training.callbacks import Callback, EarlyStopping, GradientNorms, Run
 from typednn.training.classic import gradient_descent_epoch, gradient_descent_threshold
-from typednn.training.evaluation import Evaluation
 from typednn.training.history import History
+from typednn.training.metrics import Evaluation
 from typednn.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.training.schedules import (
     CosineDecay,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typednn.gradient_checking import GradientReport, gradcheck
     from typednn.minimizers import Minimum, minimize
 else:
-    _SELDOM = {
+    _LAZY = {
         "Checkpoint": "files.checkpoints",
         "GradientReport": "gradient_checking",
         "gradcheck": "gradient_checking",
@@ -67,16 +67,16 @@ else:
         import sys
         from importlib import import_module
 
-        if name in _SELDOM.values():
+        if name in _LAZY.values():
             return import_module(f"typednn.{name}")
-        if name in _SELDOM:
-            found = globals()[name] = getattr(import_module(f"typednn.{_SELDOM[name]}"), name)
+        if name in _LAZY:
+            found = globals()[name] = getattr(import_module(f"typednn.{_LAZY[name]}"), name)
             return found
         message = f"module 'typednn' has no attribute {name!r}"
         raise AttributeError(message, name=name, obj=sys.modules["typednn"])
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_SELDOM})
+        return sorted({*globals(), *_LAZY})
 
 
 __all__ = [

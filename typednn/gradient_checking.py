@@ -135,20 +135,20 @@ def gradcheck(
     True
     """
     samples, targets = network._as_data(x, y)
-    chain = network._chain
-    problem = _Problem(chain.layout, network._loss, samples, targets, 0 if training else INFERENCE)
+    storage = network._storage
+    problem = _Problem(storage.layout, network._loss, samples, targets, 0 if training else INFERENCE)
     gradients: dict[BackendName, Vector[F]] = {
-        name: problem.gradient(run, chain.parameters.copy())
-        for name, run in implementations(chain.dtype).items()
+        name: problem.gradient(run, storage.parameters.copy())
+        for name, run in implementations(storage.dtype).items()
     }
-    reference = _Reference(problem, chain.parameters)
+    reference = _Reference(problem, storage.parameters)
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
-    for k, layer in enumerate(chain.layers[1:], start=1):
-        weights, biases, gains = (int(chain.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+    for k, layer in enumerate(storage.layers[1:], start=1):
+        weights, biases, gains = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
         parts = [("W", weights, biases), ("Bias", biases, gains)]
         if layer.normalization != "none":
-            parts.append(("Gain", gains, gains + gain_count(chain.layout, k)))
+            parts.append(("Gain", gains, gains + gain_count(storage.layout, k)))
         for parameter, start, stop in parts:
             checked = np.arange(start, stop)
             if len(checked) > AT_MOST:

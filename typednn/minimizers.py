@@ -141,17 +141,17 @@ class Objective(Generic[F]):
     lowest: float
 
     def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
-        self._network, self._chain = network, network._chain
+        self._network, self._storage = network, network._storage
         self._x, self._t = network._as_data(x, y)
-        self._segments, self._penalties = trainable_ranges(self._chain)
-        self._gradient: Vector[F] = np.empty_like(self._chain.trainable)
+        self._segments, self._penalties = trainable_ranges(self._storage)
+        self._gradient: Vector[F] = np.empty_like(self._storage.trainable)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
 
     @property
     def vector(self) -> Vector[np.float64]:
         """The trainable parameters now, a copy; setting it changes them."""
-        parameters = self._chain.parameters.astype(np.float64)
+        parameters = self._storage.parameters.astype(np.float64)
         return np.concatenate([np.empty(0), *(parameters[part] for part in self._parts())])
 
     @vector.setter
@@ -159,7 +159,7 @@ class Objective(Generic[F]):
         first = 0
         for part in self._parts():
             last = first + part.stop - part.start
-            self._chain.parameters[part] = numbers[first:last]
+            self._storage.parameters[part] = numbers[first:last]
             first = last
 
     def value(self, vector: Vector[np.float64]) -> float:
@@ -173,7 +173,7 @@ class Objective(Generic[F]):
         total: Vector[np.float64] = np.zeros(len(self._gradient))
         value = self._noted(vector, sum(self._losses(total)) / len(self._x))
         for part, (l1, l2) in zip(self._parts(), self._penalties, strict=True):
-            w = self._chain.parameters[part]
+            w = self._storage.parameters[part]
             total[part] += l1 * np.sign(w) + 2 * l2 * w
         return value, np.concatenate([total[part] for part in self._parts()])
 
@@ -181,7 +181,7 @@ class Objective(Generic[F]):
         """The penalties of the parameters now."""
         total = 0.0
         for part, (l1, l2) in zip(self._parts(), self._penalties.tolist(), strict=True):
-            w = self._chain.parameters[part]
+            w = self._storage.parameters[part]
             if l1 or l2:
                 total += l1 * float(abs(w).sum(dtype=np.float64)) + l2 * float((w * w).sum(dtype=np.float64))
         return total
@@ -199,15 +199,15 @@ class Objective(Generic[F]):
 
     def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
         """The sums of losses of some samples after others, whose gradient is added to `total`."""
-        run, network, chain = kernels(self._network._chain.dtype), self._network, self._chain
+        run, network, storage = kernels(self._network._storage.dtype), self._network, self._storage
         for chunk, workspace in network._chunks(self._x):
             t = self._t[chunk]
-            losses: Vector[F] = np.empty(len(t), chain.dtype)
-            network._sample_losses(workspace, t, losses)
+            losses: Vector[F] = np.empty(len(t), storage.dtype)
+            network._output._sample_losses(workspace, t, losses)
             if total is not None:
                 run.backward(
-                    chain.parameters,
-                    chain.layout,
+                    storage.parameters,
+                    storage.layout,
                     INFERENCE,
                     network._loss,
                     t,

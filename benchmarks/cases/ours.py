@@ -73,13 +73,13 @@ class KernelTrainer(VectorTrainer):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._kernels = kernels(task.dtype)
-        self._chain = network(task)._chain
-        self.updates = OptimizerState(self._chain, optimizer(task))
+        self._storage = network(task)._storage
+        self.updates = OptimizerState(self._storage, optimizer(task))
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
         super().reset()
-        self.updates = OptimizerState(self._chain, optimizer(self.task))
+        self.updates = OptimizerState(self._storage, optimizer(self.task))
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""
@@ -99,7 +99,7 @@ class KernelTrainer(VectorTrainer):
             task.batch_size,
             self.updates.rule,
             self.updates.coefficients(samples // task.batch_size),
-            self.updates.segments,
+            self.updates.trainable_ranges,
             self.updates.penalties,
             *self.work,
             self.gradient,

@@ -74,7 +74,7 @@ def demo(options: Options) -> int:
     _require("matplotlib", "matplotlib", "the picture of the demo")
     from typednn.cli.demo import demonstrate, new_network, scanned_digits, step_times
     from typednn.cli.demo_plots import demonstration_png
-    from typednn.formats.safetensors import write_file
+    from typednn.formats.atomic import write_file
 
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def predict(options: Options) -> int:
     from typednn.cli.train import predictions
     from typednn.data.datasets import read_samples
     from typednn.files.models import load_model
-    from typednn.formats.safetensors import write_file
+    from typednn.formats.atomic import write_file
 
     model = load_model(options.model)
     known = model.preprocessing

@@ -183,6 +183,25 @@ def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matr
     return read_only(rows)
 
 
+def class_indices(values: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
+    """Returns the class of each row `(n_samples,)`: its label, or the column of its largest element.
+
+    Rows of one element are of class 1 above the boundary, else of class 0.
+    """
+    if values.ndim == 1:
+        return values.astype(np.intp)
+    if values.shape[1] == 1:
+        return above(values, boundary)[:, 0]
+    largest: NDArray[np.intp] = values.argmax(axis=1)
+    return largest
+
+
+def above(values: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
+    """Returns 1 for elements above the boundary, else 0, as scikit-learn reads scores and probabilities."""
+    positive: NDArray[np.bool_] = np.greater(values, boundary)
+    return positive.astype(np.intp)
+
+
 def read_only(array: A) -> A:
     """A view that cannot be written to."""
     view = array.view()
