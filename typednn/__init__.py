@@ -1,7 +1,7 @@
 """typednn: backpropagation that one can read, run and trust.
 
-The classic door: `InputLayer`, `HiddenLayer`, `OutputLayer` in a plain list, `gradient_descent_epoch`.
-The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same kernels on the same memory.
+The layer API is `InputLayer`, `HiddenLayer` and `OutputLayer` in a plain list, with `gradient_descent_epoch`.
+The Network API is `Network` with `forward` and `fit`. Both run the same kernels on the same memory.
 """
 
 from typing import TYPE_CHECKING
@@ -61,7 +61,7 @@ else:
         "register_activation": "custom",
         "register_loss": "custom",
     }
-    """What is seldom used, and the modules where it is: they are imported when either is asked for."""
+    """Rarely used names and their modules, which are imported when one of the two is accessed."""
 
     def __getattr__(name: str) -> object:
         import sys
@@ -70,8 +70,8 @@ else:
         if name in _LAZY.values():
             return import_module(f"typednn.{name}")
         if name in _LAZY:
-            found = globals()[name] = getattr(import_module(f"typednn.{_LAZY[name]}"), name)
-            return found
+            value = globals()[name] = getattr(import_module(f"typednn.{_LAZY[name]}"), name)
+            return value
         message = f"module 'typednn' has no attribute {name!r}"
         raise AttributeError(message, name=name, obj=sys.modules["typednn"])
 

@@ -13,11 +13,12 @@ from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
-from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
+from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import as_numbers
+from typednn.validation.settings import check_nonnegative
 
 
 class HiddenLayer(TrainableLayer[F, Never]):
@@ -69,9 +70,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
         self.normalization = names.normalization(normalization)
-        number = isinstance(dropout, int | float | np.integer | np.floating) and not isinstance(dropout, bool)
-        if not number or not 0 <= dropout < 1:
-            raise SettingError(f"HiddenLayer: dropout must be from 0 up to but not 1, not {dropout!r}")
+        check_nonnegative("HiddenLayer: dropout", dropout, 1)
         self.dropout = float(dropout)
         self._dense = self.normalization == "none" and not self.dropout
         self._allocate()

@@ -43,33 +43,18 @@ CACHE_LINE_BYTES = 64
 
 
 class StoredLayer(Protocol):
-    """What the storage and training read of a layer; every `Layer` has it."""
+    """The attributes of a `Layer` that the storage and the training read."""
 
     @property
-    def name(self) -> str:
-        """The position and kind of the layer, for messages."""
-        ...
-
+    def name(self) -> str: ...
     @property
-    def length(self) -> int:
-        """The number of units."""
-        ...
-
+    def length(self) -> int: ...
     @property
-    def actname(self) -> str:
-        """The name of the activation."""
-        ...
-
+    def actname(self) -> str: ...
     @property
-    def normalization(self) -> normalizations.NormalizationName:
-        """The name of the normalisation."""
-        ...
-
+    def normalization(self) -> normalizations.NormalizationName: ...
     @property
-    def dropout(self) -> float:
-        """The fraction of units that a training step drops."""
-        ...
-
+    def dropout(self) -> float: ...
     @property
     def _trainable(self) -> bool: ...
     @property

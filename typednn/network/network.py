@@ -33,6 +33,7 @@ from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
 from typednn.network.wiring import attach, check_wiring
+from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
     Batch,
@@ -452,15 +453,11 @@ class Network(Generic[F, Y_co]):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
             count += gain_count(self._storage.layout, k)
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        ]
-        lines.append(
+        total = (
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "
             f"loss {self._output.lossfnname}"
         )
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join([*aligned(rows, len(rows[0])), total])
 
     def _as_samples(self, x: Samples[F]) -> Matrix[F]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")

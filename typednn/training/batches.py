@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from math import isfinite
 from typing import Generic, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,6 +33,7 @@ from typednn.validation.arrays import (
     one_hot,
     read_only,
 )
+from typednn.validation.settings import is_number
 
 MAX_COPY_BYTES = 2**26
 """The largest copy of all rows of an array."""
@@ -232,7 +232,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         for label, weight in class_weight.items():
             if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < count:
                 raise SettingError(f"{owner}: class_weight must have keys of 0 … {count - 1}, not {label!r}")
-            if not _is_weight(weight):
+            if not is_number(weight) or weight < 0:
                 raise SettingError(
                     f"{owner}: class_weight[{label}] must be a finite number of 0 or more, not {weight!r}"
                 )
@@ -247,7 +247,7 @@ def format_of(output: OutputLayer[F], label_smoothing: float = 0.0) -> SampleFor
         SettingError: the label smoothing is outside its range, or the loss does not allow it.
     """
     storage, loss = output._storage, LOSSES[output._loss_code]
-    if not _is_weight(label_smoothing) or label_smoothing > 1:
+    if not is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
         raise SettingError(f"label_smoothing must be a number from 0 to 1, not {label_smoothing!r}")
     if label_smoothing and loss.targets not in SMOOTHED:
         names = [row.name for row in LOSSES if row.targets in SMOOTHED]
@@ -384,8 +384,3 @@ def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str
         raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {values.min():g}")
     weights: Vector[F] = values.astype(dtype)
     return weights
-
-
-def _is_weight(value: float) -> bool:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return number and isfinite(value) and value >= 0

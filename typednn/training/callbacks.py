@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
-from typednn.errors import SettingError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer
 from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_count, check_nonnegative
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
@@ -144,8 +143,7 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = True,
     ) -> None:
         check_count("patience", patience, 0)
-        if not 0 <= min_delta < inf:
-            raise SettingError(f"min_delta must be a finite number of 0 or more, not {min_delta!r}")
+        check_nonnegative("min_delta", min_delta)
         self.monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)

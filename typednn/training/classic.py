@@ -17,7 +17,7 @@ from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizers import SGD
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import as_real
-from typednn.validation.settings import check_count, check_fraction
+from typednn.validation.settings import check_count, check_positive
 
 Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
 A = TypeVar("A", bound=Layers)
@@ -88,7 +88,7 @@ def _epochs(
 ) -> Iterator[float]:
     """Trains one epoch per call, or several small ones, and yields their mean losses."""
     storage, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
-    check_fraction("eta", eta)
+    check_positive("eta", eta)
     samples = _samples(output, x, y)
     trainer = Trainer(storage, output._loss_code, 1, SGD(eta))
     n, done = len(samples), 0

@@ -14,7 +14,7 @@ from typednn_kernels.dropout import INFERENCE
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import Layer, OutputLayer
-from typednn.layers.storage import Workspace
+from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, Run, RunState
@@ -49,6 +49,7 @@ class Fit(Run, Generic[F]):
     history: History
     step: int
     output: OutputLayer[F]
+    storage: Storage[F]
     trainer: Trainer[F]
     source: ArraySource[F] | BatchSource[F]
     batch_size: int | None

@@ -9,6 +9,7 @@ from typing import Self
 from typednn.errors import DataError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.names import MetricName
+from typednn.tables import aligned
 from typednn.training.metrics import METRICS, CurveName
 
 MAX_ROWS = 12
@@ -73,11 +74,7 @@ class History:
             before, group = group, "validation" if name.startswith(VALIDATION) else "training"
             head = [group if group != before else "", name.removeprefix(VALIDATION)]
             columns.append(head + [f"{curve[epoch]:.4g}" for epoch in epochs])
-        widths = [max(map(len, column)) for column in columns]
-        rows = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in zip(*columns, strict=True)
-        ]
+        rows = aligned(list(zip(*columns, strict=True)), len(columns))
         return "\n".join(rows if self.validation_loss else rows[1:])
 
     def last(self) -> str:

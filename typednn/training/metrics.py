@@ -20,14 +20,7 @@ from typednn.validation.arrays import above, class_indices, one_hot
 
 CurveName: TypeAlias = Literal[
     "loss",
-    "accuracy",
-    "top_3_accuracy",
-    "top_5_accuracy",
-    "f1",
-    "auc",
-    "mse",
-    "mae",
-    "r2",
+    MetricName,
     "validation_loss",
     "validation_accuracy",
     "validation_top_3_accuracy",

@@ -35,7 +35,7 @@ from typednn.errors import SettingError
 from typednn.names import OptimizerName
 from typednn.records import Record
 from typednn.training.schedules import Rates, Schedule, Steps
-from typednn.validation.settings import check_bool, check_fraction, check_nonnegative
+from typednn.validation.settings import check_bool, check_nonnegative, check_positive
 
 Column: TypeAlias = float | Vector[np.float64]
 """A coefficient of some steps: one number, or a number for each step `(n,)`."""
@@ -56,11 +56,11 @@ class Optimizer(Record, ABC, kw_only=True):
             SettingError: a number is outside its range.
         """
         if not isinstance(self.learning_rate, Schedule):
-            check_fraction("learning_rate", self.learning_rate)
+            check_positive("learning_rate", self.learning_rate)
         check_nonnegative("weight_decay", self.weight_decay)
         for name in ("clip_norm", "clip_value"):
             if getattr(self, name) is not None:
-                check_fraction(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         self._check()
 
     def __repr__(self) -> str:
@@ -336,7 +336,7 @@ class Rprop(Optimizer):
             )
         (decrease, increase), (smallest, largest) = self.etas, self.step_sizes
         for value in (*self.etas, *self.step_sizes):
-            check_fraction("each number of etas and step_sizes", value)
+            check_positive("each number of etas and step_sizes", value)
         if not decrease < 1 < increase:
             raise SettingError(f"etas must be a number below and one above 1, not {self.etas}")
         if smallest > largest:

@@ -23,7 +23,7 @@ from typednn_kernels.arrays import Vector
 
 from typednn.errors import SettingError
 from typednn.records import Record
-from typednn.validation.settings import check_count, check_fraction, check_nonnegative
+from typednn.validation.settings import check_count, check_nonnegative, check_positive
 
 Steps: TypeAlias = Vector[np.float64]
 """Numbers of updates made before, `(n,)`."""
@@ -68,9 +68,9 @@ class _Decay(Record, Schedule):
     decay_rate: float
 
     def __post_init__(self) -> None:
-        check_fraction("initial_learning_rate", self.initial_learning_rate)
+        check_positive("initial_learning_rate", self.initial_learning_rate)
         check_count("decay_steps", self.decay_steps, 1)
-        check_fraction("decay_rate", self.decay_rate)
+        check_positive("decay_rate", self.decay_rate)
 
 
 class StepDecay(_Decay):
@@ -139,7 +139,7 @@ class PiecewiseConstantDecay(Record, Schedule):
         if any(lower >= upper for lower, upper in pairwise(self.boundaries)):
             raise SettingError(f"boundaries must rise, not be {self.boundaries}")
         for value in self.values:
-            check_fraction("values of PiecewiseConstantDecay", value)
+            check_positive("values of PiecewiseConstantDecay", value)
         if len(self.values) != len(self.boundaries) + 1:
             raise SettingError(
                 f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "
@@ -206,8 +206,8 @@ class CosineDecayRestarts(Record, Schedule):
 
     def __post_init__(self) -> None:
         check_count("first_decay_steps", self.first_decay_steps, 1)
-        check_fraction("m_mul", self.m_mul)
-        check_fraction("t_mul", self.t_mul)
+        check_positive("m_mul", self.m_mul)
+        check_positive("t_mul", self.t_mul)
         if self.t_mul < 1:
             raise SettingError(f"t_mul must be 1 or more, not {self.t_mul!r}")
         _check_warm_up(self)
@@ -250,11 +250,11 @@ class OneCycle(Record, Schedule):
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        check_fraction("max_learning_rate", self.max_learning_rate)
+        check_positive("max_learning_rate", self.max_learning_rate)
         check_count("total_steps", self.total_steps, 2)
         check_nonnegative("pct_start", self.pct_start, 1)
-        check_fraction("div_factor", self.div_factor)
-        check_fraction("final_div_factor", self.final_div_factor)
+        check_positive("div_factor", self.div_factor)
+        check_positive("final_div_factor", self.final_div_factor)
         if self.pct_start * self.total_steps <= 1:
             raise SettingError(
                 f"pct_start {self.pct_start!r} of {self.total_steps} total_steps must be more than one step"
@@ -298,8 +298,8 @@ class ReduceOnPlateau(Record, Schedule):
     min_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fraction("initial_learning_rate", self.initial_learning_rate)
-        check_fraction("factor", self.factor)
+        check_positive("initial_learning_rate", self.initial_learning_rate)
+        check_positive("factor", self.factor)
         check_nonnegative("factor", self.factor, 1)
         check_count("patience", self.patience, 1)
         check_nonnegative("min_delta", self.min_delta)
@@ -344,10 +344,10 @@ def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay:
 def _check_warm_up(schedule: CosineDecay | CosineDecayRestarts) -> None:
     check_nonnegative("alpha", schedule.alpha)
     if schedule.warmup_target is None:
-        check_fraction("initial_learning_rate", schedule.initial_learning_rate)
+        check_positive("initial_learning_rate", schedule.initial_learning_rate)
         if schedule.warmup_steps != 0:
             raise SettingError("warmup_steps needs warmup_target, the learning rate that they lead to")
         return
     check_nonnegative("initial_learning_rate", schedule.initial_learning_rate)
-    check_fraction("warmup_target", schedule.warmup_target)
+    check_positive("warmup_target", schedule.warmup_target)
     check_count("warmup_steps", schedule.warmup_steps, 1)

@@ -382,7 +382,7 @@ def test_layers_of_another_network_or_list_are_refused() -> None:
 
     with pytest.raises(WiringError, match=r"layer 0, InputLayer\(2, 'none'\), belongs to another network"):
         Network(layers)
-    with pytest.raises(WiringError, match="layers of a Network cannot be attached anew"):
+    with pytest.raises(WiringError, match="layers of a Network cannot be attached again"):
         HiddenLayer(2).attach_after(layers[0])
     assert network.parameters.tobytes() == before
 

@@ -497,7 +497,7 @@ def test_what_layers_say() -> None:
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, np.nan, np.inf, "0.5", None, True])
 def test_wrong_dropout(dropout: Any) -> None:
-    with pytest.raises(SettingError, match="dropout must be from 0 up to but not 1"):
+    with pytest.raises(SettingError, match="dropout must be a number from 0 to below 1"):
         HiddenLayer(3, dropout=dropout)
 
 

@@ -102,7 +102,7 @@ def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_is_not_finite_is_found_in_any_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typednn.validation.arrays.NUMBERS_AT_ONCE", 6)
+    monkeypatch.setattr("typednn.validation.arrays.CHUNK_ELEMENTS", 6)
     x = CASE.x.copy()
     x[7, 1] = x[10, 0] = np.nan
 
