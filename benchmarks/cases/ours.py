@@ -64,13 +64,13 @@ class KernelTrainer(VectorTrainer):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._kernels = kernels(task.dtype)
-        self._chain = network(task)._chain
-        self.updates = OptimizerState(self._chain, optimizer(task))
+        self._storage = network(task)._storage
+        self.updates = OptimizerState(self._storage, optimizer(task))
 
     def reset(self) -> None:
         """Goes back to the first parameters."""
         super().reset()
-        self.updates = OptimizerState(self._chain, optimizer(self.task))
+        self.updates = OptimizerState(self._storage, optimizer(self.task))
 
     def train(self, samples: int) -> None:
         """Steps over the first samples."""
@@ -82,7 +82,7 @@ class KernelTrainer(VectorTrainer):
         optimizer = OptimizerSteps(
             updates.rule,
             updates.coefficients(samples // task.batch_size),
-            updates.segments,
+            updates.trainable_ranges,
             updates.penalties,
             updates.states,
         )

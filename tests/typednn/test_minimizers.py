@@ -43,7 +43,7 @@ def penalized(case: Any = CASE) -> Network[Any]:
 def test_the_gradient_is_that_of_the_objective(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the samples pass through the network in several pieces."""
     network = penalized()
-    monkeypatch.setattr("typednn.network.network.CHUNK", 5)
+    monkeypatch.setattr("typednn.network.network.EVALUATION_CHUNK", 5)
     objective = Objective(network, CASE.x, CASE.t)
     start = objective.vector
     first, frozen = CASE.weights[0].size, CASE.weights[1].size + CASE.biases[1].size

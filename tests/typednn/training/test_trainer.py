@@ -120,10 +120,10 @@ def test_chunks_of_an_epoch_make_no_difference(batch_size: int, monkeypatch: pyt
 
     def in_small_pieces(self: Any, *arguments: Any) -> None:
         start(self, *arguments)
-        self.piece = 2
+        self.chunk = 2
 
     monkeypatch.setattr(training.Trainer, "__init__", in_small_pieces)
-    monkeypatch.setattr(training, "PIECE", 0.0)
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
 
     assert trained() == reference
 
