@@ -14,7 +14,9 @@ from textwrap import TextWrapper
 
 ROOT = Path(__file__).parent.parent.parent
 README, TYPES = ROOT / "README.md", ROOT / "docs" / "types.md"
-EXAMPLE = re.compile(r"```python\n(?P<program>.*?)```\n\n`mypy --strict` reports\n\n```text\n.*?```", re.DOTALL)
+EXAMPLE = re.compile(
+    r"```python\n(?P<program>.*?)```\n\n`mypy --strict` reports\n\n```text\n.*?```", re.DOTALL
+)
 LINES = TextWrapper(108, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 ROW = re.compile(r"^\| `(?P<statement>.*?)` \| .* \| `(?P<code>[a-z-]+)` \|$", re.MULTILINE)
