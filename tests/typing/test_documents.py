@@ -9,6 +9,7 @@ from tests.typing import documents
 pytest.importorskip("mypy")
 
 
+@pytest.mark.full("a run of mypy")
 def test_the_page_on_types_shows_the_messages_of_mypy() -> None:
     text = documents.TYPES.read_text(encoding="utf-8")
 
@@ -16,6 +17,7 @@ def test_the_page_on_types_shows_the_messages_of_mypy() -> None:
     assert text.count("  [") == 3
 
 
+@pytest.mark.full("a run of mypy")
 def test_the_readme_names_the_codes_of_mypy() -> None:
     rows = documents.readme_rows()
     statements = "".join(f"{statement}\n" for statement, _ in rows)
