@@ -28,7 +28,7 @@ oldest:
 types:
 	$(PYTHON) -m venv $(ENV)
 	$(ENV)/bin/python -m pip install --quiet --editable '.[check]' pandas $(OLDEST:%='%')
-	$(ENV)/bin/python -m pytest tests/typing
+	$(ENV)/bin/python -m pytest --full tests/typing
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
