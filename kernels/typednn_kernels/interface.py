@@ -79,13 +79,13 @@ class Kernels(Protocol):
         z: Matrix[F],
         gain: Vector[F],
         bias: Vector[F],
-        moving: Matrix[F],
+        running: Matrix[F],
         inv_std: Vector[F],
         a: Matrix[F],
     ) -> None:
         """Normalises z (B, n) in place; a = gain z + bias, and the inv_std of z, (n,) or (B,).
 
-        Batch normalisation reads moving mean and variance (2, n), or in training updates them.
+        Batch normalisation reads running mean and variance (2, n), or in training updates them.
         """
 
     def normalization_backward(

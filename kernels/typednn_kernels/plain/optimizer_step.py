@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.arrays import F, Matrix, Ranges, Vector
-from typednn_kernels.plain.activation import BLOCK
+from typednn_kernels.plain.activation import CHUNK_ELEMENTS
 from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
 
 
@@ -22,9 +22,9 @@ def update(
     row = RULES[rule]
     formula, own = whole_update(row), coefficients[FIRST : FIRST + row.coefficients]
     pieces = [
-        (slice(block, min(block + BLOCK, stop)), *penalty)
+        (slice(block, min(block + CHUNK_ELEMENTS, stop)), *penalty)
         for (start, stop), penalty in zip(segments.tolist(), penalties, strict=True)
-        for block in range(start, stop, BLOCK)
+        for block in range(start, stop, CHUNK_ELEMENTS)
     ]
     scale, most = parameters.dtype.type(1), coefficients[CLIP_NORM]
     if most < np.inf:

@@ -18,7 +18,7 @@ from typednn_kernels.compiled.network.passes import (
     output_delta_block,
     samples_range,
 )
-from typednn_kernels.compiled.ops.loss import loss_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_range
 from typednn_kernels.compiled.ops.optimizer_step import apply_update
 from typednn_kernels.compiled.parallel.team import barrier, next_chunk
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
@@ -128,9 +128,11 @@ def output_delta_thread(
         own,
         loss,
         layout[last, ACTIVATION],
-        samples_range(a, layout, last, samples, low, own),
-        samples_range(h, layout, last, samples, low, own),
-        targets,
+        Outputs(
+            samples_range(a, layout, last, samples, low, own),
+            samples_range(h, layout, last, samples, low, own),
+            targets,
+        ),
         losses,
         n,
     )

@@ -27,7 +27,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
-from typednn_kernels.compiled.ops.loss import loss_derivative_range, mean_divisor, output_delta_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_derivative_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
     dropout_flat,
     gain_and_bias_gradients,
@@ -257,9 +257,7 @@ def output_delta_block(
         count,
         loss,
         layout[last, ACTIVATION],
-        samples_range(a, layout, last, samples, first, count),
-        outputs,
-        t,
+        Outputs(samples_range(a, layout, last, samples, first, count), outputs, t),
         signal,
         samples_range(dLda, layout, last, samples, first, count),
         n,

@@ -22,6 +22,7 @@ from typednn_kernels.compiled.ops.activation import (
     activation_backward_rows,
 )
 from typednn_kernels.compiled.ops.loss import (
+    Outputs,
     loss_derivative_range,
     mean_divisor,
     output_delta_range,
@@ -133,7 +134,7 @@ def output_layer_backward(
         )
         loss_derivative_range(0, 0, n, loss, outputs, targets, a.dtype.type(mean_divisor(loss, n, 1)), signal)
         output_delta_range(
-            0, 0, 1, loss, activation, slice_of(a, 0, n), outputs, targets, signal, error, n, 1
+            0, 0, 1, loss, activation, Outputs(slice_of(a, 0, n), outputs, targets), signal, error, n, 1
         )
         outer_range(0, 0, n, error, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
