@@ -107,7 +107,7 @@ def test_activation_derivative(kernels: Any, name: str, drawn: tuple[NDArray[Any
 def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
     a = np.zeros((1, 2))
 
-    with pytest.raises(ValueError, match="softmax has no elementwise slope"):
+    with pytest.raises(ValueError, match="softmax has no elementwise derivative"):
         kernels.activation_derivative(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
 
 

@@ -1,4 +1,4 @@
-"""The normalisation of a layer, and dropout."""
+"""Normalisation of a layer, its backward step, and dropout; `normalizations` has the formulas and sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def normalize(
     inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the inv_std, in place, and a = gain z + bias; with training, running mean and variance."""
+    """Normalises z (B, n) in place, and computes inv_std and a = gain z + bias.
+
+    inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
+    """
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         if normalization == BATCH and not training:
@@ -56,7 +59,7 @@ def normalization_backward(
     dLdGain: Vector[F],
     dLdz: Matrix[F],
 ) -> None:
-    """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+    """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         np.sum(dLda, axis=0, out=dLdBias)
@@ -70,7 +73,7 @@ def normalization_backward(
 
 
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
-    """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+    """Sets dropped elements of h (B, n) to 0, and divides the others by the fraction that is kept."""
     index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
     low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)
     kept = h.dtype.type(dropout.ALL - threshold)

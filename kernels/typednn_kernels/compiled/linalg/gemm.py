@@ -5,8 +5,8 @@ panels of a few vectors, by microkernels: tiles of MR rows whose sums stay in re
 adds the product of a column of A and a row of B. A panel of B is read for every tile: where that pays it is
 copied to a buffer first, and B^T always is. So is a block of A, which is read once for every panel of B.
 
-Source: Goto & van de Geijn, Anatomy of high-performance matrix multiplication, ACM TOMS 34 (3), 2008, section
-4 f. Blocks and strides are named as in BLIS: Van Zee & van de Geijn, ACM TOMS 41 (3), 2015.
+Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34 (3),
+sections 4 and 5; blocks and strides are named as in BLIS: Van Zee & van de Geijn (2015), ACM TOMS 41 (3).
 
 Each element of C is a sum of products in their order, KC of them at a time. So its bits do not depend on the
 ranges of rows and columns into which C is divided.

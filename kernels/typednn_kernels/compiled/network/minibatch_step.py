@@ -20,7 +20,7 @@ from typednn_kernels.compiled.network.passes import (
     rows_range,
     weight_gradient_block,
 )
-from typednn_kernels.compiled.ops.loss import loss_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_range
 from typednn_kernels.compiled.ops.optimizer_step import apply_update, updates_by_gemm, updates_by_unit
 from typednn_kernels.compiled.parallel.team import barrier
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
@@ -109,9 +109,11 @@ def output_delta_thread(
         rows.height,
         loss,
         layout[last, ACTIVATION],
-        rows_range(workspace.a, layout, last, rows),
-        rows_range(workspace.h, layout, last, rows),
-        targets,
+        Outputs(
+            rows_range(workspace.a, layout, last, rows),
+            rows_range(workspace.h, layout, last, rows),
+            targets,
+        ),
         losses,
         n,
     )

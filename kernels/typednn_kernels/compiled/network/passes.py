@@ -27,7 +27,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
-from typednn_kernels.compiled.ops.loss import loss_derivative_range, mean_divisor, output_delta_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_derivative_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
     dropout_flat,
     gain_and_bias_gradients,
@@ -227,9 +227,7 @@ def output_delta_rows(layout: Layout, loss: int, t: Vector[F], workspace: Worksp
         rows.height,
         loss,
         layout[last, ACTIVATION],
-        rows_range(workspace.a, layout, last, rows),
-        y,
-        t,
+        Outputs(rows_range(workspace.a, layout, last, rows), y, t),
         dLdy,
         rows_range(workspace.dLda, layout, last, rows),
         n,

@@ -22,6 +22,7 @@ from typednn_kernels.compiled.ops.activation import (
     activation_backward_rows,
 )
 from typednn_kernels.compiled.ops.loss import (
+    Outputs,
     loss_derivative_range,
     mean_divisor,
     output_delta_range,
@@ -126,11 +127,11 @@ def output_layer_backward(
     """Computes dLdy, dLda and dLdW of the output layer."""
     n, m = dLdW.shape
     if is_small(a.shape[0], dLdW):
-        a_flat, outputs, targets = slice_of(a, 0, n), slice_of(y, 0, n), slice_of(t, 0, n)
+        outputs = Outputs(slice_of(a, 0, n), slice_of(y, 0, n), slice_of(t, 0, n))
         upstream, delta = slice_of(dLdy, 0, n), slice_of(dLda, 0, n)
         divisor = a.dtype.type(mean_divisor(loss, n, 1))
-        loss_derivative_range(0, 0, n, loss, outputs, targets, divisor, upstream)
-        output_delta_range(0, 0, 1, loss, activation, a_flat, outputs, targets, upstream, delta, n, 1)
+        loss_derivative_range(0, 0, n, loss, outputs.y, outputs.t, divisor, upstream)
+        output_delta_range(0, 0, 1, loss, activation, outputs, upstream, delta, n, 1)
         outer_range(0, 0, n, delta, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
         output_delta_rows(loss, activation, a, y, t, dLdy, dLda)
