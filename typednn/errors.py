@@ -12,10 +12,10 @@ class TypednnError(Exception):
 class UnknownNameError(TypednnError, ValueError):
     """A name is unknown; the message lists the valid names and the most similar one."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, valid: Iterable[str]) -> None:
         import difflib
 
-        names = list(known)
+        names = list(valid)
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}valid names are {', '.join(names)}")

@@ -51,13 +51,13 @@ class Names(Generic[N]):
 
     kind: str
 
-    def __init__(self, kind: str, known: Callable[[], tuple[N, ...]]) -> None:
-        self.kind, self._known = kind, known
+    def __init__(self, kind: str, valid: Callable[[], tuple[N, ...]]) -> None:
+        self.kind, self._valid = kind, valid
 
     @property
     def known(self) -> tuple[N, ...]:
-        """All names, those that users have registered last."""
-        return self._known()
+        """All names; those that users have registered come last."""
+        return self._valid()
 
     def __call__(self, name: str) -> N:
         """Returns the name.
@@ -65,9 +65,9 @@ class Names(Generic[N]):
         Raises:
             UnknownNameError: there is no such name; the message lists those there are.
         """
-        for known in self.known:
-            if name == known:
-                return known
+        for valid in self.known:
+            if name == valid:
+                return valid
         raise UnknownNameError(self.kind, name, self.known)
 
     def __iter__(self) -> Iterator[N]:

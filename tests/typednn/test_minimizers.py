@@ -136,7 +136,7 @@ def test_float32_networks_stay_float32() -> None:
 
 def test_an_interrupt_keeps_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     network, seen = network_of(CASE), list[float]()
-    noted = Objective._noted
+    noted = Objective._record
 
     def interrupted(self: Any, vector: Any, loss: float) -> float:
         seen.append(loss)
@@ -144,7 +144,7 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
         return noted(self, vector, loss)
 
-    monkeypatch.setattr(Objective, "_noted", interrupted)
+    monkeypatch.setattr(Objective, "_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         minimize(network, CASE.x, CASE.t)
 

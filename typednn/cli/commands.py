@@ -166,8 +166,8 @@ def predict(options: Options) -> int:
 
     model = load_model(options.model)
     preprocessing = model.preprocessing
-    names = preprocessing and preprocessing.feature_names
-    target = preprocessing and preprocessing.target_name
+    names = preprocessing.feature_names if preprocessing else None
+    target = preprocessing.target_name if preprocessing else None
     x = read_samples(options.data, model.network.layers[0].length, names, target)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows(predictions(model, x))

@@ -147,7 +147,7 @@ class Table:
 
 
 def _is_number(text: str) -> bool:
-    """Tells whether the text is that of a number other than NaN."""
+    """Tells whether the text is a number other than NaN."""
     try:
         return float(text) == float(text)
     except ValueError:

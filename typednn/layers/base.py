@@ -99,7 +99,7 @@ class Layer(Restored, Generic[F, Y_co]):
         return self._storage.workspace.blocks[self._index].h.T
 
     def forward(self) -> None:
-        """Computes the activations from those of the layer before."""
+        """Computes the activations from the activations of the layer before."""
         raise NotImplementedError
 
     def backward(self) -> None:

@@ -113,10 +113,10 @@ class History:
             if short == "loss":
                 (history.validation_loss if name.startswith(VALIDATION) else history.loss).extend(curve)
                 continue
-            known: list[MetricName] = [row.name for row in METRICS if row.name == short]
-            if not known:
+            matching: list[MetricName] = [row.name for row in METRICS if row.name == short]
+            if not matching:
                 raise DataError(f"expected a curve of a history, found {name!r}")
-            metrics[known[0]] = curve
+            metrics[matching[0]] = curve
         return history
 
     def _assign(self, other: History) -> None:

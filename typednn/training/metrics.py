@@ -42,7 +42,7 @@ class Evaluation(Record):
         accuracy: the fraction of samples that are classified correctly: by the largest output (crossentropy,
             kl_divergence), or with every output on the correct side of 0.5 (bincrossentropy, focal) or of 0
             (hinge); None for other losses.
-        r2: the coefficient of determination, averaged over outputs; None where accuracy is given. For
+        r2: the coefficient of determination, averaged over outputs; None where there is an accuracy. For
             constant targets it is 1 where all outputs are exact, else 0, as in scikit-learn.
     """
 

@@ -141,8 +141,8 @@ class Trainer(Generic[F]):
         """Trains one chunk, given the number of samples trained `before` and the key of its first step."""
         self.workspace.resize_batch((len(order) - 1) % self.batch_size + 1)
         self.workspace.key = key + (len(order) - 1) // self.batch_size
-        x, t, sample_weights, places = samples.take(order)
-        epoch = Epoch(x, t, sample_weights, read_only(places), self.batch_size, losses)
+        x, t, sample_weights, indices = samples.take(order)
+        epoch = Epoch(x, t, sample_weights, read_only(indices), self.batch_size, losses)
         if self.batch_size == 1 and self.online_rate is not None and not len(sample_weights):
             done = self._train_online(epoch, self.online_rate)
         else:
@@ -150,7 +150,7 @@ class Trainer(Generic[F]):
         self.updates.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
-            batch = places[step : step + self.batch_size]
+            batch = indices[step : step + self.batch_size]
             self.workspace.key = key + step // self.batch_size
             raise NonFiniteStepError(before + step, *self._locate_nonfinite(x[batch], t[batch]))
 
