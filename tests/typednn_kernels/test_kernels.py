@@ -295,6 +295,7 @@ def outputs_of(kernels: Any, activation: str, a: NDArray[Any]) -> NDArray[Any]:
     return y
 
 
+@pytest.mark.once_per("loss", "activation")
 @by_pair
 @given(drawn=st.data())
 def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObject) -> None:
@@ -351,6 +352,7 @@ def magnitudes_of_derivatives(loss: str, y: NDArray[Any], t: NDArray[Any]) -> ND
     )
 
 
+@pytest.mark.once_per("loss", "activation")
 @by_pair
 @given(drawn=st.data())
 def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataObject) -> None:

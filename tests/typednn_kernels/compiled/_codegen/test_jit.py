@@ -78,7 +78,9 @@ def test_a_second_process_compiles_nothing(folder: Path) -> None:
     assert names == sorted(["activation_value", "masses", "shares", "some_values", "value_rows"] * 2)
 
 
-@pytest.mark.parametrize("size", [0, 10, 40, 5000])
+@pytest.mark.parametrize(
+    "size", [40, *(pytest.param(size, marks=pytest.mark.full("as 40 bytes")) for size in (0, 10, 5000))]
+)
 def test_truncated_files_are_written_again(folder: Path, size: int) -> None:
     for each in files(folder):
         each.write_bytes(each.read_bytes()[:size])
@@ -122,12 +124,16 @@ def test_a_folder_that_cannot_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no HOME")
-def test_no_home(tmp_path: Path) -> None:
-    assert hits(None, HOME="/dev/null", XDG_CACHE_HOME="/dev/null") == 0
-    assert hits(None, HOME=str(tmp_path / "absent"), XDG_CACHE_HOME=str(tmp_path / "absent")) == 0
+@pytest.mark.parametrize(
+    "home", [os.devnull, pytest.param("absent", marks=pytest.mark.full("as a home that is no folder"))]
+)
+def test_no_home(home: str, tmp_path: Path) -> None:
+    place = str(tmp_path / home)
+
+    assert hits(None, HOME=place, XDG_CACHE_HOME=place) == 0
 
 
-def test_a_changed_source_or_option_starts_anew(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_source_is_compiled_again(folder: Path, tmp_path: Path) -> None:
     sources = Path(shutil.copytree(SOURCES, tmp_path / "kernels" / "typednn_kernels"))
     assert hits(folder, sources) == 2
 
@@ -135,15 +141,21 @@ def test_a_changed_source_or_option_starts_anew(folder: Path, tmp_path: Path) ->
         file.write("# changed\n")
 
     assert hits(folder, sources) == 0
+
+
+@pytest.mark.full("a digest covers options and sources alike; that of sources is seen in any run")
+def test_a_changed_option_compiles_again(folder: Path) -> None:
+    assert hits(folder) == 2
     assert hits(folder, NUMBA_BOUNDSCHECK="1") == 0
 
 
-def test_eight_processes_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.full("two meet as well"))])
+def test_processes_at_once(count: int, tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
             command(), env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(8)
+        for _ in range(count)
     ]
     for process in processes:
         _, error = process.communicate()
@@ -196,6 +208,7 @@ def code_of_float32() -> Any:
     return dict(part.split("\n", 1) for part in parts)
 
 
+@pytest.mark.full("compiles every entry, and keeps none")
 def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
     assert set(ENTRIES) < set(code_of_float32)
     for name in (
