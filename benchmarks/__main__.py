@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`."""
+"""The command `python -m benchmarks`: writes the report, or, as `python -m benchmarks tune`, thresholds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 
 from benchmarks import machine
 from benchmarks.report import report
-from benchmarks.report.api_section import doors_section
+from benchmarks.report.api_section import api_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.report import Section, table
@@ -18,7 +18,7 @@ from benchmarks.settings import Settings
 
 SECTIONS = {
     "online": online_section,
-    "doors": doors_section,
+    "api": api_section,
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
@@ -29,13 +29,13 @@ def main() -> None:
     """Measures, and writes the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="few sizes, float32 alone: less than 2 minutes")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="chapters, separated by commas")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
     parser.add_argument("--output", type=Path, default=Path("reports"), help="the folder for the report")
     given = parser.parse_args()
     names = given.only.split(",")
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        parser.error(f"no chapter {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     given.output.mkdir(parents=True, exist_ok=True)
     settings = Settings(given.quick, given.output)
     limits = machine.limits(settings.budget(2))
@@ -51,7 +51,7 @@ def main() -> None:
         path = report.write(given.output, sections)
         print(f"{path} is up to date", file=sys.stderr)
     if any(section.failures for section in sections):
-        sys.exit("contestants do not compute the same: see the report")
+        sys.exit("candidates do not compute the same: see the report")
 
 
 if __name__ == "__main__":
