@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import SCRATCH_ROW_ELEMENTS, scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Loop, elementwise
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMV_GRAIN_WEIGHTS,
+    GEMV_ROWS,
+    GRAIN_ELEMENTS,
+    SCRATCH_ROW_ELEMENTS,
+)
 from typednn_kernels.compiled.linalg.gemm import gemm
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
-
-GRAIN_WEIGHTS = 1 << 17
-"""So many weights at least for each thread, where each is read once."""
-GEMV_ROWS = 4
-"""So many rows of weights are multiplied side by side."""
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
 scal: Loop = elementwise(lambda x, factor: x * factor)
 copy: Loop = elementwise(lambda x: x)
@@ -191,7 +192,7 @@ def affine_rows(
     x_flat, W_flat = slice_of(x, 0, x.size), slice_of(W, 0, W.size)
     if samples == 1 and bias.size > 0:
         blocks = row_blocks(n)
-        least = max(1, GRAIN_WEIGHTS // (GEMV_ROWS * m)) if together else blocks
+        least = max(1, GEMV_GRAIN_WEIGHTS // (GEMV_ROWS * m)) if together else blocks
         parallel_affine(blocks, least, x_flat, W_flat, bias, slice_of(a, 0, n))
     else:
         one = W.dtype.type(1)
@@ -206,16 +207,16 @@ def backpropagate_rows(
     samples, (n, m) = dLda.shape[0], W.shape
     signals, W_flat = slice_of(dLda, 0, dLda.size), slice_of(W, first, W.size - first)
     result, nothing = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
-    if samples == 1 and n * m >= 2 * GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
+    if samples == 1 and n * m >= 2 * GEMV_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
         # Two threads then read whole rows, which come faster from memory than halves of them.
         second, least = (
             slice_of(scratch_row(dLdh), 0, m),
-            max(1, 2 * GRAIN_WEIGHTS // n) if together else 2 * m,
+            max(1, 2 * GEMV_GRAIN_WEIGHTS // n) if together else 2 * m,
         )
         parallel_backpropagate(2 * m, least, signals, W_flat, result, second, m)
         add(0, m, result, second, result)
     elif samples == 1:
-        least = max(1, GRAIN_WEIGHTS // n) if together else count
+        least = max(1, GEMV_GRAIN_WEIGHTS // n) if together else count
         parallel_backpropagate(count, least, signals, W_flat, result, nothing, m)
     else:
         one = W.dtype.type(1)

@@ -12,7 +12,7 @@ into whatever ranges of rows and columns a result is divided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,28 +34,24 @@ from typednn_kernels.compiled._codegen.simd import (
     _SimdBuilder,
     module_function,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMM_GRAIN_FMAS,
+    GEMM_MR_ROWS,
+    GEMM_NR_VECTORS,
+    GEMM_PACK_MIN_BYTES,
+    GEMM_PACK_X_MIN_COLUMNS,
+    GEMM_PACK_Y_MIN_ROWS,
+    GEMM_X_BLOCK_BYTES,
+    GEMM_Y_BLOCK_PANELS,
+    GEMM_Y_PANEL_BYTES,
+    THREAD_TILE_ROWS,
+)
 from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packing
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
-NR_VECTORS = 3
-"""Vectors in a row of a tile."""
-MR: Mapping[int, tuple[int, ...]] = (
-    {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)} if REGISTERS == 32 else {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}
-)
-"""By the vectors in a row of a tile: its rows, and those of tiles for the rows that are left.
-
-The sums take half to three quarters of the registers, and none waits for itself.
-"""
-KC = (24 << 10) // (NR_VECTORS * VECTOR_BYTES)
+MR = GEMM_MR_ROWS[REGISTERS]
+KC = GEMM_Y_PANEL_BYTES // (GEMM_NR_VECTORS * VECTOR_BYTES)
 """Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
-MC_BYTES, NC_PANELS = 256 << 10, 4
-"""Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
-THREAD_TILE, GRAIN_FLOPS = 48, 1 << 20
-"""A product is divided between threads by blocks of so many rows or columns, whole tiles all, if there are so
-many multiplications at least for each."""
-COPIED, TALL, BROAD = 1 << 15, 64, 256
-"""Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
-which on it is packed, if it is multiplied by so many columns of y."""
 
 
 def _gemm_loops(
@@ -80,10 +76,10 @@ def _gemm_loops(
     x and y are given turned, or as they are.
     """
     builder, module, group = code.builder, code.builder.module, _group(code)
-    most = MC_BYTES // (KC * code.itemsize)
+    most = GEMM_X_BLOCK_BYTES // (KC * code.itemsize)
     buffer = code.room(most * KC)
     zeros = llvm.GlobalVariable(
-        module, llvm.ArrayType(code.real, NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
+        module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
@@ -95,10 +91,10 @@ def _gemm_loops(
     step, column = builder.select(x_turned, one, x_row), builder.select(x_turned, x_row, one)
 
     def pays(size: llvm.Value, other: llvm.Value, least: int) -> llvm.Value:
-        enough = builder.icmp_signed(">=", code.product(size, k), INDEX(COPIED // code.itemsize))
+        enough = builder.icmp_signed(">=", code.product(size, k), INDEX(GEMM_PACK_MIN_BYTES // code.itemsize))
         return builder.and_(enough, builder.icmp_signed(">=", other, INDEX(least)))
 
-    x_packed, y_copied = pays(m, n, BROAD), pays(n, m, TALL)
+    x_packed, y_copied = pays(m, n, GEMM_PACK_X_MIN_COLUMNS), pays(n, m, GEMM_PACK_Y_MIN_ROWS)
 
     def block(i: llvm.Value) -> None:
         rows = code.smaller(builder.sub(m, i), most)
@@ -161,16 +157,16 @@ def _macrokernel(
     out_row: llvm.Value,
 ) -> None:
     """out (m, n) = base + factor x (m, k) y (k, n), k at most `DEPTH`; y is given as (n, k) if `turned`."""
-    builder, module, width = code.builder, code.builder.module, NR_VECTORS * code.lanes
-    buffer = code.room(NC_PANELS * width * KC)
+    builder, module, width = code.builder, code.builder.module, GEMM_NR_VECTORS * code.lanes
+    buffer = code.room(GEMM_Y_BLOCK_PANELS * width * KC)
     pack = module_function(module, "packed", code.real, KINDS, packing)
     tiles = [
         module_function(module, f"tiles{count}", code.real, "iiipiiipirpipi", _microkernel_of(count))
-        for count in range(1, NR_VECTORS + 1)
+        for count in range(1, GEMM_NR_VECTORS + 1)
     ]
 
     def strip(j: llvm.Value) -> None:
-        some = code.smaller(builder.sub(n, j), NC_PANELS * width)
+        some = code.smaller(builder.sub(n, j), GEMM_Y_BLOCK_PANELS * width)
         part = builder.select(turned, code.at(y, (j, y_row)), code.at(y, j))
         ragged = builder.icmp_signed("!=", some, code.whole(some, code.lanes))
         buffered = builder.or_(turned, builder.or_(ragged, copied))
@@ -200,7 +196,7 @@ def _macrokernel(
 
         code.repeat(0, some, width, panel)
 
-    code.repeat(0, n, NC_PANELS * width, strip)
+    code.repeat(0, n, GEMM_Y_BLOCK_PANELS * width, strip)
 
 
 def _microkernel_of(vectors: int) -> Callable[..., None]:
@@ -364,7 +360,7 @@ def gemm_range(
     out_row: int,
 ) -> None:
     """Some blocks of rows, or of columns, of a product."""
-    first, stop = start * THREAD_TILE, min(stop * THREAD_TILE, m if by_rows else n)
+    first, stop = start * THREAD_TILE_ROWS, min(stop * THREAD_TILE_ROWS, m if by_rows else n)
     count = stop - first
     if by_rows:
         place = first if x_turned else first * x_row
@@ -404,10 +400,10 @@ def gemm(
     `added` to what is there. Workers help with what is large, if it is to be done `together`.
     """
     by_rows = m >= n
-    blocks = (max(m, n) + THREAD_TILE - 1) // THREAD_TILE
+    blocks = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
     parallel_gemm(
         blocks,
-        1 + GRAIN_FLOPS * blocks // (m * n * k) if together else blocks,
+        1 + GEMM_GRAIN_FMAS * blocks // (m * n * k) if together else blocks,
         by_rows,
         m,
         n,

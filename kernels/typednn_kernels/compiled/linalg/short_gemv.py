@@ -15,17 +15,9 @@ from llvmlite import ir as llvm
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
-from typednn_kernels.compiled._codegen.short_rows import (
-    MAX_ROW_BYTES,
-    MAX_ROW_VECTORS,
-    _by_length,
-    _RowLanes,
-    emitted_kernel,
-)
+from typednn_kernels.compiled._codegen.short_rows import MAX_ROW_BYTES, _by_length, _RowLanes, emitted_kernel
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
-
-WIDEST = 8
-"""So many vectors hold a row of weights at most."""
+from typednn_kernels.compiled._codegen.tuning import SHORT_GEMV_REGISTERS, SHORT_ROW_REGISTERS
 
 
 def _number(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
@@ -54,7 +46,7 @@ def _write_affine(
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _write_descend(
@@ -83,7 +75,7 @@ def _write_descend(
         (signals,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
         lanes.store(IRValue(code.builder, signals), signal)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _write_descend_and_ascend(
@@ -111,7 +103,7 @@ def _write_descend_and_ascend(
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _affine(n: int, m: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
@@ -161,4 +153,4 @@ short_update_and_gemv: Callable[..., None] = emitted_kernel(
 def has_short_rows(m: int, like: Vector[F]) -> bool:
     """Whether rows of so many weights fill more than half a vector and fit in a few: these are faster so."""
     fill = 2 * (m - 1) * like.itemsize > VECTOR_BYTES
-    return fill and MAX_ROW_VECTORS * m * like.itemsize <= WIDEST * MAX_ROW_BYTES
+    return fill and SHORT_ROW_REGISTERS * m * like.itemsize <= SHORT_GEMV_REGISTERS * MAX_ROW_BYTES

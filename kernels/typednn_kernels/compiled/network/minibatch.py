@@ -17,6 +17,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline
+from typednn_kernels.compiled._codegen.tuning import BATCH_MIN_THREAD_SAMPLES
 from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.network.minibatch_step import (
     backward_thread,
@@ -25,11 +26,7 @@ from typednn_kernels.compiled.network.minibatch_step import (
     gradient_thread,
     output_delta_thread,
 )
-from typednn_kernels.compiled.network.partition import (
-    MIN_SAMPLES_PER_THREAD,
-    is_divided_by_units,
-    threads_worth,
-)
+from typednn_kernels.compiled.network.partition import is_divided_by_units, threads_worth
 from typednn_kernels.compiled.network.passes import inputs, part_of, unit_count
 from typednn_kernels.compiled.ops.activation import total
 from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, is_constant_sgd
@@ -77,7 +74,7 @@ def train_thread(
         samples = min(batch_size, order.size - first)
         low, own = part_of(samples, part, parts)
         by_units = several
-        if samples < MIN_SAMPLES_PER_THREAD * parts:  # the first thread takes all
+        if samples < BATCH_MIN_THREAD_SAMPLES * parts:  # the first thread takes all
             low, own, by_units = 0, samples if part == 0 else 0, False
         own_losses = slice_of(losses, first + low, own)
         copy(0, count, averages, kept)

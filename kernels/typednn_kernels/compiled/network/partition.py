@@ -5,15 +5,16 @@ from __future__ import annotations
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import Layout
 from typednn_kernels.compiled._codegen.jit import inline
-from typednn_kernels.compiled.linalg.gemm import THREAD_TILE
+from typednn_kernels.compiled._codegen.tuning import (
+    BATCH_MIN_CALL_FMAS,
+    BATCH_MIN_STEP_FMAS,
+    BATCH_MIN_THREAD_SAMPLES,
+    THREAD_TILE_ROWS,
+)
 from typednn_kernels.compiled.network.passes import BATCH, part_of, unit_count
 from typednn_kernels.layout import ACTIVATION, LENGTH, NORMALIZATION, PREVIOUS
 from typednn_kernels.normalizations import LAYER
 
-MIN_STEP_FLOPS, MIN_CALL_FLOPS = 1 << 22, 1 << 27
-"""A step, and all steps of a call, take so many multiplications for each pass if a second thread pays."""
-MIN_SAMPLES_PER_THREAD = 2
-"""So many samples at least for each thread."""
 LEFT, LARGE = 4, 1 << 26
 """One in so many units is left to who is free first, where a layer takes so many multiplications."""
 
@@ -32,10 +33,10 @@ def needs_whole(layout: Layout) -> tuple[bool, bool]:
 def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
     """How many threads pay. Where some layers need all samples and others all units, nothing is divided."""
     all_samples, all_units = needs_whole(layout)
-    count = batch_size // MIN_SAMPLES_PER_THREAD
+    count = batch_size // BATCH_MIN_THREAD_SAMPLES
     if (
-        batch_size * parameters < MIN_STEP_FLOPS
-        or samples * parameters < MIN_CALL_FLOPS
+        batch_size * parameters < BATCH_MIN_STEP_FMAS
+        or samples * parameters < BATCH_MIN_CALL_FMAS
         or (all_samples and all_units)
     ):
         count = 1
@@ -70,13 +71,13 @@ def pieces_of(layout: Layout, k: int, samples: int, parts: int) -> int:
 @inline
 def own_units(n: int, parts: int) -> int:
     """How many units are a thread's own if some are left: whole tiles."""
-    return n * (LEFT - 1) // (LEFT * parts * THREAD_TILE) * THREAD_TILE
+    return n * (LEFT - 1) // (LEFT * parts * THREAD_TILE_ROWS) * THREAD_TILE_ROWS
 
 
 @inline
 def piece_size(left: int, parts: int) -> int:
     """How many units a piece of those that are left has: two pieces for each thread, of whole tiles."""
-    return (left + 2 * parts * THREAD_TILE - 1) // (2 * parts * THREAD_TILE) * THREAD_TILE
+    return (left + 2 * parts * THREAD_TILE_ROWS - 1) // (2 * parts * THREAD_TILE_ROWS) * THREAD_TILE_ROWS
 
 
 @inline

@@ -30,14 +30,12 @@ from typednn_kernels.compiled._codegen.jit import exported
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
 from typednn_kernels.compiled._codegen.simd import BIT, INDEX, INT32, POINTER, VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.tuning import SPECIALIZED_PARAMETER_REGISTERS
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 from typednn_kernels.losses import LOSSES, canonical, is_mean
-
-MAX_PARAMETER_VECTORS = 64
-"""So many vectors hold the parameters of a tiny network at most; there are 16 or 32 registers."""
 
 
 def places(n: int) -> int:
@@ -259,7 +257,7 @@ def is_tiny(layout: Layout, loss: int, itemsize: int) -> bool:
         for row in layout[1:]
     )
     known = loss < losses.BUILT_IN and bool((layout[:, ACTIVATION] < activations.BUILT_IN).all())
-    return known and layout[0, ACTIVATION] == NONE and vectors <= MAX_PARAMETER_VECTORS
+    return known and layout[0, ACTIVATION] == NONE and vectors <= SPECIALIZED_PARAMETER_REGISTERS
 
 
 def write_training(module: llvm.Module, layout: Layout, loss: int, real: llvm.Type) -> None:

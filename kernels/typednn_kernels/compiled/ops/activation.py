@@ -12,7 +12,6 @@ from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.function_tables import FunctionTable
 from typednn_kernels.compiled._codegen.ir_loops import (
-    CHUNK_ELEMENTS,
     Formula,
     Loop,
     elementwise,
@@ -29,12 +28,14 @@ from typednn_kernels.compiled._codegen.short_rows import (
     is_short_row,
     is_short_vector,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    CHUNK_ELEMENTS,
+    GRAIN_ELEMENTS,
+    LONG_ROW_ELEMENTS,
+)
 from typednn_kernels.compiled.linalg.dense import copy
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.primitives import exp, where
-
-LONG = 4 * CHUNK_ELEMENTS
-"""A row of so many units is read as few times as possible."""
 
 
 def _times(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
@@ -261,7 +262,7 @@ def activate_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
     if activation != SOFTMAX:
         parallel_activate(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, 1)
-    elif n < LONG:
+    elif n < LONG_ROW_ELEMENTS:
         parallel_activate(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, n)
     else:
         for start in range(0, size, n):
@@ -302,7 +303,7 @@ def activation_backward_rows(
     g_flat, out = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
     if activation != SOFTMAX:
         parallel_activation_backward(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, g_flat, out, 1)
-    elif n < LONG:
+    elif n < LONG_ROW_ELEMENTS:
         parallel_activation_backward(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, g_flat, out, n)
     else:
         for start in range(0, size, n):

@@ -27,14 +27,14 @@ from typednn_kernels.compiled._codegen.short_rows import (
     is_short_row,
     is_short_vector,
 )
+from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.ops.activation import (
-    LONG,
     activation_backward_flat,
     row_max,
     row_max_and_sum_exp,
     total,
 )
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.losses import BUILT_IN, CODES, LOSSES, canonical, is_mean
 from typednn_kernels.primitives import log
 
@@ -301,7 +301,7 @@ def loss_value(
 ) -> None:
     """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
     size, n = a.size, a.shape[1]
-    if n < LONG:
+    if n < LONG_ROW_ELEMENTS:
         all_losses(
             losses.size,
             GRAIN_ELEMENTS // n,

@@ -10,6 +10,7 @@ import pytest
 from typednn_kernels.arrays import F, Vector
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 rows = import_module("typednn_kernels.compiled._codegen.short_rows")
 small_layers = import_module("typednn_kernels.compiled.linalg.short_gemv")
@@ -61,7 +62,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 def lengths(dtype: Any) -> range:
     """All numbers of inputs that fit, those that are too few to pay, too."""
-    return range(1, small_layers.WIDEST * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1)
+    return range(1, tuning.SHORT_GEMV_REGISTERS * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1)
 
 
 class Case:

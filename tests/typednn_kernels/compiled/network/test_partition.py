@@ -11,6 +11,7 @@ from typednn_kernels.arrays import Layout, Order
 from typednn_kernels.layout import layout_of
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 products = import_module("typednn_kernels.compiled.linalg.gemm")
 shares = import_module("typednn_kernels.compiled.network.partition")
@@ -70,7 +71,7 @@ def test_large_layers_leave_whole_tiles_for_who_is_free(n: int, parts: int) -> N
     if parts == 1:
         assert sizes == [n]
         return
-    own, left, edge = sizes[:parts], sizes[parts:], products.THREAD_TILE
+    own, left, edge = sizes[:parts], sizes[parts:], tuning.THREAD_TILE_ROWS
     assert len(set(own)) == 1
     assert sum(left) >= n / shares.LEFT
     assert sum(left) < n / shares.LEFT + parts * edge

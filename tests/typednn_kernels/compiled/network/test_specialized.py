@@ -25,6 +25,7 @@ if numba.config.DISABLE_JIT:
 compiled = import_module("typednn_kernels.compiled")
 entry_points = import_module("typednn_kernels.compiled.entry_points")
 routines = import_module("typednn_kernels.compiled._codegen.noinline")
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 tiny = import_module("typednn_kernels.compiled.network.specialized")
 
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -173,7 +174,7 @@ def test_float32_stays_float32() -> None:
 def test_the_largest_tiny_networks() -> None:
     """There is a vector for each input and one of biases, or more of many units."""
     for units, itemsize, vectors in (1, 4, 1), (tiny.VECTOR, 4, 4), (tiny.VECTOR, 8, 8):
-        inputs = tiny.MAX_PARAMETER_VECTORS // vectors - 1
+        inputs = tuning.SPECIALIZED_PARAMETER_REGISTERS // vectors - 1
 
         assert tiny.is_tiny(layout((inputs, units), ("none", "none")), 0, itemsize)
         assert not tiny.is_tiny(layout((inputs + 1, units), ("none", "none")), 0, itemsize)

@@ -33,14 +33,15 @@ numba = pytest.importorskip("numba", reason="numba does not work here", exc_type
 if numba.config.DISABLE_JIT:
     pytest.skip("Python makes no threads", allow_module_level=True)
 compiled = ENTRY_POINTS
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 threads = import_module("typednn_kernels.compiled.parallel.pthreads")
 workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
-MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").MULTIPLIED
-LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
+MULTIPLIED = tuning.GEMM_GRAIN_FMAS
+LARGE = 3 * tuning.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
 TASKS = Path("/proc/self/task")
@@ -238,7 +239,7 @@ def number_of_workers() -> int:
 
 def wait_until_workers_are_gone() -> None:
     limit = (
-        time.monotonic() + 100 * workers.IDLE_TIMEOUT_S
+        time.monotonic() + 100 * tuning.WORKER_IDLE_TIMEOUT_S
     )  # on a busy machine they give way before each look
     while number_of_workers() and time.monotonic() < limit:
         time.sleep(0.01)
@@ -411,7 +412,7 @@ def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
     with compiled_against(pthread_cond_signal=CFUNCTYPE(c_int, c_size_t)(signal)) as entry:
         THREADS.value = 3
         entry(3, np.zeros(MAX_THREADS))
-        limit = time.monotonic() + workers.IDLE_TIMEOUT_S / 2
+        limit = time.monotonic() + tuning.WORKER_IDLE_TIMEOUT_S / 2
         while workers.BOARD[boards.LINE_WORDS * boards.ASLEEP] < 2 and time.monotonic() < limit:
             time.sleep(0.001)
         del signals[:]
