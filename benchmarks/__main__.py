@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: writes the report, or, as `python -m benchmarks tune`, thresholds."""
+"""The command `python -m benchmarks`, which writes the report, and its subcommand `tune`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.report import Section, table
 from benchmarks.report.training_sections import batches_section, online_section
 from benchmarks.settings import Settings
+from benchmarks.tuning.command import tune
 
 SECTIONS = {
     "online": online_section,
@@ -26,7 +27,10 @@ SECTIONS = {
 
 
 def main() -> None:
-    """Measures, and writes the report."""
+    """Measures the sections of the report and writes it."""
+    if sys.argv[1:2] == ["tune"]:
+        tune(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="few sizes, float32 alone: less than 2 minutes")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")

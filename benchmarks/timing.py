@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from math import ceil
 from statistics import median
@@ -70,9 +71,15 @@ class Timing:
 
 
 def compare(candidates: Sequence[Candidate], budget: Budget) -> Timing:
-    """Times the candidates against each other; the garbage collector is off meanwhile."""
-    timing = Timing({each.name: [] for each in candidates})
-    repeats = {each.name: _repeats(each, budget.slot) for each in candidates}
+    """Times the candidates against each other."""
+    return interleave(
+        {each.name: partial(seconds_of, each, repeats_of(each, budget.slot)) for each in candidates}, budget
+    )
+
+
+def interleave(measures: Mapping[str, Callable[[], float]], budget: Budget) -> Timing:
+    """Calls the measures, each of which returns seconds, in turns; the garbage collector is off meanwhile."""
+    timing = Timing({name: [] for name in measures})
     order = random.Random(0)
     collecting = gc.isenabled()
     gc.collect()
@@ -81,10 +88,10 @@ def compare(candidates: Sequence[Candidate], budget: Budget) -> Timing:
         end = perf_counter() + budget.seconds
         rounds = 0
         while rounds < budget.rounds or perf_counter() < end:
-            for each in order.sample(candidates, len(candidates)):
+            for name in order.sample(list(measures), len(measures)):
                 if budget.wait_for_idle:
                     _wait_until_idle()
-                timing.seconds[each.name].append(_seconds(each, repeats[each.name]))
+                timing.seconds[name].append(measures[name]())
             rounds += 1
     finally:
         if collecting:
@@ -101,19 +108,19 @@ def _wait_until_idle() -> None:
             return
 
 
-def _repeats(candidate: Candidate, slot: float) -> int:
+def repeats_of(candidate: Candidate, slot: float) -> int:
     """Returns how many runs of a candidate fill a slot."""
     if candidate.prepare is not None:
         return 1
     runs = 1
     while True:
-        taken = _seconds(candidate, runs) * runs * candidate.operations
+        taken = seconds_of(candidate, runs) * runs * candidate.operations
         if taken >= slot / 2:
             return max(1, ceil(runs * slot / taken))
         runs *= 4
 
 
-def _seconds(candidate: Candidate, runs: int) -> float:
+def seconds_of(candidate: Candidate, runs: int) -> float:
     """Returns seconds per operation of `runs` runs, after one untimed run that warms caches and threads."""
     run, prepare = candidate.run, candidate.prepare or (lambda: None)
     prepare()
