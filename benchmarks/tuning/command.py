@@ -73,26 +73,22 @@ def tune(arguments: Sequence[str]) -> None:
     for name in names:
         began = perf_counter()
         print(f"{name} …", end=" ", flush=True, file=sys.stderr)
-        rows.append(measured(by_name[name], tree[name], budget, quick=given.quick))
-        print(f"{perf_counter() - began:.0f} s", file=sys.stderr)
+        result = measured(by_name[name], budget, quick=given.quick)
+        print(f"{result} ({perf_counter() - began:.0f} s)", file=sys.stderr)
+        rows.append((name, _text(tree[name]), result, by_name[name].unit))
     if names == list(by_name):
         rows += [(name, _text(tree[name]), "not timed", "") for name in UNTIMED]
     print(table(("threshold", "in the tree", "measured", "unit"), rows))
 
 
-def measured(
-    threshold: Crossover | Sweep, value: object, budget: Budget, *, quick: bool
-) -> tuple[str, str, str, str]:
-    """Measures a threshold; returns a row of the table."""
+def measured(threshold: Crossover | Sweep, budget: Budget, *, quick: bool) -> str:
+    """Measures a threshold; returns its crossover, or the speed at each value."""
     with ExitStack() as stack:
         values = {repr(way.values): way.values for way in threshold.ways.values()}
         variants = {text: stack.enter_context(closing(Variant(each))) for text, each in values.items()}
-        if isinstance(threshold, Crossover):
-            sizes = threshold.sizes[::2] if quick else threshold.sizes
-            result = crossover(threshold, sizes, variants, budget)
-        else:
-            result = speeds(threshold, variants, budget)
-    return threshold.name, _text(value), result, threshold.unit
+        if isinstance(threshold, Sweep):
+            return speeds(threshold, variants, budget)
+        return crossover(threshold, threshold.sizes[::2] if quick else threshold.sizes, variants, budget)
 
 
 def crossover(

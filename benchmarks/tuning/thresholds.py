@@ -106,24 +106,25 @@ IN_PLACE: Values = {"GEMM_PACK_MIN_BYTES": NEVER}
 Y_PACKED: Values = {"GEMM_PACK_MIN_BYTES": 0, "GEMM_PACK_Y_MIN_ROWS": 0, "GEMM_PACK_X_MIN_COLUMNS": NEVER}
 X_PACKED: Values = {"GEMM_PACK_MIN_BYTES": 0, "GEMM_PACK_Y_MIN_ROWS": NEVER, "GEMM_PACK_X_MIN_COLUMNS": 0}
 
-IN_LOOPS: Values = {
+SCALARS: Values = {
+    "LOOP_SCALAR_ELEMENTS": 16,
     "SHORT_ROW_REGISTERS": 1,
     "SHORT_VECTOR_REGISTERS": 0,
     "SHORT_GEMV_REGISTERS": 0,
     "SPECIALIZED_PARAMETER_REGISTERS": 0,
 }
-"""Nothing stays in registers but rows that fill one."""
-SCALARS: Values = {**IN_LOOPS, "LOOP_SCALAR_ELEMENTS": 16}
-VECTORS: Values = {**IN_LOOPS, "LOOP_SCALAR_ELEMENTS": 0}
-IN_REGISTERS: Values = {
+"""Loops compute up to 16 elements one by one; nothing stays in registers but rows that fill one."""
+LOOPS: Values = {**SCALARS, "LOOP_SCALAR_ELEMENTS": 0}
+"""Loops compute vectors only."""
+REGISTERS: Values = {
     "SHORT_ROW_REGISTERS": 8,
     "SHORT_VECTOR_REGISTERS": 8,
     "SHORT_VECTOR_SCALAR_ELEMENTS": 0,
     "SHORT_GEMV_REGISTERS": 16,
     "SPECIALIZED_PARAMETER_REGISTERS": 0,
 }
-SPECIALIZED: Values = {"SPECIALIZED_PARAMETER_REGISTERS": NEVER}
-GENERAL: Values = {"SPECIALIZED_PARAMETER_REGISTERS": 0}
+"""Rows stay in registers."""
+SPECIALIZED: Values = {**REGISTERS, "SPECIALIZED_PARAMETER_REGISTERS": NEVER}
 
 MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
     Crossover("GRAIN_ELEMENTS", "elements", "tanh", _powers(12, 20), lambda n: n / 2, ONE, TWO),
@@ -224,7 +225,7 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         tuple(range(1, 13)),
         float,
         Way(SCALARS),
-        Way(VECTORS),
+        Way(LOOPS),
     ),
     Crossover(
         "SHORT_VECTOR_SCALAR_ELEMENTS",
@@ -233,7 +234,7 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         tuple(range(1, 9)),
         float,
         Way(SCALARS),
-        Way(IN_REGISTERS),
+        Way(REGISTERS),
     ),
     Crossover(
         "SHORT_ROW_REGISTERS",
@@ -241,8 +242,8 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         "softmax of short rows",
         tuple(range(2, 9)),
         float,
-        Way(IN_REGISTERS),
-        Way(IN_LOOPS),
+        Way(REGISTERS),
+        Way(LOOPS),
     ),
     Crossover(
         "SHORT_VECTOR_REGISTERS",
@@ -250,8 +251,8 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         "online, units by registers",
         tuple(range(1, 9)),
         float,
-        Way(IN_REGISTERS),
-        Way(IN_LOOPS),
+        Way(REGISTERS),
+        Way(LOOPS),
     ),
     Crossover(
         "SHORT_GEMV_REGISTERS",
@@ -259,8 +260,8 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         "online, inputs by registers",
         (1, 2, 4, 6, 8, 10, 12, 14, 16),
         float,
-        Way(IN_REGISTERS),
-        Way(IN_LOOPS),
+        Way(REGISTERS),
+        Way(LOOPS),
     ),
     Crossover(
         "SPECIALIZED_PARAMETER_REGISTERS",
@@ -269,13 +270,13 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         (24, 32, 48, 64, 96, 128),
         float,
         Way(SPECIALIZED),
-        Way(GENERAL),
+        Way(REGISTERS),
     ),
     Crossover(
         "LONG_ROW_ELEMENTS",
         "elements",
         "softmax row",
-        _powers(11, 18),
+        _powers(11, 16),
         float,
         Way({"LONG_ROW_ELEMENTS": NEVER}),
         Way({"LONG_ROW_ELEMENTS": 0}),
