@@ -58,7 +58,7 @@ class Sweep:
         unit: its unit.
         workload: name of the workload.
         size: its size.
-        choices: values of the threshold by label.
+        choices: changed thresholds by label.
         threads: number of threads.
         speed: unit of the speed, GFLOP/s of a product or µs per step or call.
     """
@@ -67,26 +67,30 @@ class Sweep:
     unit: str
     workload: str
     size: int
-    choices: Mapping[str, object]
+    choices: Mapping[str, Values]
     threads: int = 1
     speed: Literal["GFLOP/s", "µs"] = "µs"
 
     @property
     def ways(self) -> dict[str, Way]:
         """A way for each value, by label."""
-        return {label: Way({self.name: value}, self.threads) for label, value in self.choices.items()}
+        return {label: Way(values, self.threads) for label, values in self.choices.items()}
 
 
-def _numbers(*values: int) -> dict[str, object]:
-    return {f"{value:,}": value for value in values}
+def _sweep(name: str, unit: str, workload: str, size: int, *values: int) -> Sweep:
+    return Sweep(name, unit, workload, size, {f"{value:,}": {name: value} for value in values}, 2)
+
+
+def _gemm_sweep(name: str, unit: str, choices: Mapping[str, Values]) -> Sweep:
+    return Sweep(name, unit, "square product", 768, choices, speed="GFLOP/s")
+
+
+def _kib(name: str, *values: int) -> dict[str, Values]:
+    return {f"{value << 10:,}": {name: value << 10} for value in values}
 
 
 def _powers(first: int, last: int) -> tuple[int, ...]:
     return tuple(1 << exponent for exponent in range(first, last + 1))
-
-
-def _gemm_sweep(name: str, unit: str, choices: Mapping[str, object]) -> Sweep:
-    return Sweep(name, unit, "square product", 768, choices, speed="GFLOP/s")
 
 
 DIVIDED: Values = {
@@ -281,22 +285,28 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         Way({"LONG_ROW_ELEMENTS": NEVER}),
         Way({"LONG_ROW_ELEMENTS": 0}),
     ),
-    _gemm_sweep("GEMM_NR_VECTORS", "vectors", _numbers(2, 3)),
+    _gemm_sweep(
+        "GEMM_NR_VECTORS",
+        "vectors",
+        {str(n): {"GEMM_NR_VECTORS": n, "GEMM_Y_PANEL_BYTES": n << 13} for n in (2, 3)},
+    ),
     _gemm_sweep(
         "GEMM_MR_ROWS",
         "rows",
         {
-            str(rows): {registers: dict.fromkeys((1, 2, 3), (rows, 2, 1)) for registers in (16, 32)}
+            str(rows): {
+                "GEMM_MR_ROWS": {registers: dict.fromkeys((1, 2, 3), (rows, 2, 1)) for registers in (16, 32)}
+            }
             for rows in (4, 8)
         },
     ),
-    _gemm_sweep("GEMM_Y_PANEL_BYTES", "bytes", _numbers(12 << 10, 24 << 10, 48 << 10)),
-    _gemm_sweep("GEMM_X_BLOCK_BYTES", "bytes", _numbers(128 << 10, 256 << 10, 512 << 10)),
-    _gemm_sweep("GEMM_Y_BLOCK_PANELS", "panels", _numbers(2, 4, 8)),
-    Sweep("ONLINE_SPINS_BEFORE_SLEEP", "spins", "online, side", 512, _numbers(2000, 20000, 200000), 2),
-    Sweep("WORKER_SPINS_BEFORE_SLEEP", "spins", "tanh", 1 << 18, _numbers(500, 5000, 50000), 2),
-    Sweep("SPINS_BEFORE_YIELD", "spins", "mini-batches, side", 512, _numbers(100, 400, 900), 2),
-    Sweep("SPINS_BEFORE_SLEEP", "spins", "mini-batches, side", 512, _numbers(500, 1000, 10000), 2),
+    _gemm_sweep("GEMM_Y_PANEL_BYTES", "bytes", _kib("GEMM_Y_PANEL_BYTES", 12, 24, 48)),
+    _gemm_sweep("GEMM_X_BLOCK_BYTES", "bytes", _kib("GEMM_X_BLOCK_BYTES", 128, 256, 512)),
+    _gemm_sweep("GEMM_Y_BLOCK_PANELS", "panels", {str(n): {"GEMM_Y_BLOCK_PANELS": n} for n in (2, 4, 8)}),
+    _sweep("ONLINE_SPINS_BEFORE_SLEEP", "spins", "online, side", 512, 2000, 20000, 200000),
+    _sweep("WORKER_SPINS_BEFORE_SLEEP", "spins", "tanh", 1 << 18, 500, 5000, 50000),
+    _sweep("SPINS_BEFORE_YIELD", "spins", "mini-batches, side", 512, 100, 400, 900),
+    _sweep("SPINS_BEFORE_SLEEP", "spins", "mini-batches, side", 512, 500, 1000, 10000),
 )
 
 UNTIMED = (

@@ -93,7 +93,8 @@ over k. Another value changes the last bits of products with k > KC. Measured: G
 value."""
 
 GEMM_X_BLOCK_BYTES = 256 << 10
-"""Bytes of a packed block of x, which must stay in the second-level cache. Measured: GFLOP/s of a large
+"""Bytes of a packed block of x, which must stay in the second-level cache, for KC columns; KC and the rows of
+the block must be multiples of the tallest tile and of the elements of a vector. Measured: GFLOP/s of a large
 product, by value."""
 
 GEMM_Y_BLOCK_PANELS = 4
