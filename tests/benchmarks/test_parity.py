@@ -1,4 +1,4 @@
-"""The benchmark suites in short: all contestants compute the same, and nothing is timed."""
+"""The benchmark suites in short: all candidates compute the same, and nothing is timed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUITES = sorted(path.name for path in (ROOT / "benchmarks" / "suites").glob("ben
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_contestants_agree(suite: str) -> None:
+def test_candidates_agree(suite: str) -> None:
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
     command = [sys.executable, "-m", "pytest", f"benchmarks/suites/{suite}", "-m", "short", "-q"]
     options = ["--benchmark-disable", "-p", "no:cacheprovider", "-p", "no:xdist"]

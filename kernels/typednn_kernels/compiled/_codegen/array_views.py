@@ -23,6 +23,7 @@ from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.tuning import SCRATCH_ROW_ELEMENTS
 from typednn_kernels.layout import FROZEN
 from typednn_kernels.operands import Block, Rows
 from typednn_kernels.thread_limit import MAX_THREADS
@@ -32,8 +33,8 @@ _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
-THREAD_SLOTS, SCRATCH_ROW_ELEMENTS = MAX_THREADS, 8192
-"""How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
+THREAD_SLOTS = MAX_THREADS
+"""Elements of `scratch`: one for each thread."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""

@@ -43,17 +43,16 @@ from typednn_kernels.compiled._codegen.ir_values import (
     emit,
     emit_all,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    CHUNK_ELEMENTS,
+    LOOP_BLOCK_ELEMENTS,
+    LOOP_SCALAR_ELEMENTS,
+)
 from typednn_kernels.primitives import where
 
 Formula: TypeAlias = Callable[..., Number]
 Loop: TypeAlias = Callable[..., None]
 
-FEW = 3
-"""Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
-BLOCK = 64
-"""A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
-CHUNK_ELEMENTS = 4096
-"""So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
 HAS_MASKED_VECTORS = any(CPU_FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
@@ -402,8 +401,8 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
     one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
     masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
-    blocks = builder.and_(n, n.type(-BLOCK))
-    with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
+    blocks = builder.and_(n, n.type(-LOOP_BLOCK_ELEMENTS))
+    with builder.if_else(builder.icmp_signed("<=", n, n.type(LOOP_SCALAR_ELEMENTS))) as (few, many):
         with few:
             yield from _loop(builder, n.type(0), n, one_by_one)
         with many:

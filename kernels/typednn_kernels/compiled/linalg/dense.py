@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import SCRATCH_ROW_ELEMENTS, scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Loop, elementwise
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMV_GRAIN_WEIGHTS,
+    GEMV_ROWS,
+    GRAIN_ELEMENTS,
+    SCRATCH_ROW_ELEMENTS,
+)
 from typednn_kernels.compiled.linalg.gemm import Gemm, MatrixOperand, gemm
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
-
-GRAIN_WEIGHTS = 1 << 17
-"""Minimum number of weights per thread where each is read once."""
-GEMV_ROWS = 4
-"""Rows of W that are multiplied at a time, so that each element of the vector is loaded once for all."""
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
 scal: Loop = elementwise(lambda x, alpha: x * alpha)
 copy: Loop = elementwise(lambda x: x)
@@ -195,7 +196,7 @@ def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], lda: 
     x_flat, W_flat = slice_of(x, 0, x.size), slice_of(W, 0, W.size)
     if samples == 1 and bias.size > 0:
         blocks = row_blocks(n)
-        grain = max(1, GRAIN_WEIGHTS // (GEMV_ROWS * m)) if parallel else blocks
+        grain = max(1, GEMV_GRAIN_WEIGHTS // (GEMV_ROWS * m)) if parallel else blocks
         parallel_affine(blocks, grain, x_flat, W_flat, bias, slice_of(a, 0, n))
     else:
         A, B = MatrixOperand(x_flat, m, False), MatrixOperand(W_flat, m, True)
@@ -210,14 +211,14 @@ def backpropagate_rows(
     samples, (n, m) = dLda.shape[0], W.shape
     deltas, columns = slice_of(dLda, 0, dLda.size), slice_of(W, first, W.size - first)
     result, empty = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
-    if samples == 1 and n * m >= 2 * GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
+    if samples == 1 and n * m >= 2 * GEMV_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
         # Two threads then read whole rows, which come faster from memory than halves of all rows.
         second = slice_of(scratch_row(dLdh), 0, m)
-        grain = max(1, 2 * GRAIN_WEIGHTS // n) if parallel else 2 * m
+        grain = max(1, 2 * GEMV_GRAIN_WEIGHTS // n) if parallel else 2 * m
         parallel_backpropagate(2 * m, grain, deltas, columns, result, second, m)
         add(0, m, result, second, result)
     elif samples == 1:
-        grain = max(1, GRAIN_WEIGHTS // n) if parallel else count
+        grain = max(1, GEMV_GRAIN_WEIGHTS // n) if parallel else count
         parallel_backpropagate(count, grain, deltas, columns, result, empty, m)
     else:
         A, B = MatrixOperand(deltas, n, False), MatrixOperand(columns, m, False)

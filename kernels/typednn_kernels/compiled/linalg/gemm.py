@@ -14,7 +14,7 @@ ranges of rows and columns into which C is divided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
@@ -37,28 +37,24 @@ from typednn_kernels.compiled._codegen.simd import (
     _SimdBuilder,
     module_function,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMM_A_BLOCK_BYTES,
+    GEMM_B_BLOCK_PANELS,
+    GEMM_B_PANEL_BYTES,
+    GEMM_GRAIN_FMAS,
+    GEMM_MR_ROWS,
+    GEMM_NR_VECTORS,
+    GEMM_PACK_A_MIN_COLUMNS,
+    GEMM_PACK_B_MIN_ROWS,
+    GEMM_PACK_MIN_BYTES,
+    THREAD_TILE_ROWS,
+)
 from typednn_kernels.compiled.linalg.gemm_packing import pack_panels
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
-NR_VECTORS = 3
-"""Vectors in a row of a tile: NR, in vectors."""
-MR: Mapping[int, tuple[int, ...]] = (
-    {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)} if REGISTERS == 32 else {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}
-)
-"""Rows of a tile, and of the tiles for the rows that are left, by the vectors in a row of it.
-
-The sums take half to three quarters of the registers, and are enough to hide the latency of an addition.
-"""
-KC = (24 << 10) // (NR_VECTORS * VECTOR_BYTES)
+MR = GEMM_MR_ROWS[REGISTERS]
+KC = GEMM_B_PANEL_BYTES // (GEMM_NR_VECTORS * VECTOR_BYTES)
 """Products that are summed before they are added to C: a panel of B (KC, NR) fits the first-level cache."""
-MC_BYTES, NC_PANELS = 256 << 10, 4
-"""Bytes of A, and panels of B, that are packed at a time: they fit the second-level cache."""
-PACK_MIN_BYTES, PACK_A_MIN_COLUMNS, PACK_B_MIN_ROWS = 1 << 15, 256, 64
-"""A is packed from so many bytes on if C has so many columns, B if C has so many rows."""
-THREAD_TILE = 48
-"""Rows or columns by which C is divided between threads: whole tiles of every size."""
-GRAIN_FLOPS = 1 << 20
-"""Minimum number of multiplications per thread."""
 
 
 class MatrixOperand(NamedTuple, Generic[F]):
@@ -154,10 +150,10 @@ class _Microkernel(NamedTuple):
 def _write_gemm(code: _SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of MC rows and KC products."""
     builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
-    mc, panel_rows = MC_BYTES // (KC * code.itemsize), _panel_rows(code)
+    mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
     packed = code.room(mc * KC)
     zeros = llvm.GlobalVariable(
-        module, llvm.ArrayType(code.real, NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
+        module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
@@ -167,10 +163,11 @@ def _write_gemm(code: _SimdBuilder, *values: llvm.Value) -> None:
     rs_a, cs_a = builder.select(g.trans_a, one, g.lda), builder.select(g.trans_a, g.lda, one)
 
     def pays(size: llvm.Value, uses: llvm.Value, min_uses: int) -> llvm.Value:
-        large = builder.icmp_signed(">=", code.product(size, g.k), INDEX(PACK_MIN_BYTES // code.itemsize))
+        min_elements = INDEX(GEMM_PACK_MIN_BYTES // code.itemsize)
+        large = builder.icmp_signed(">=", code.product(size, g.k), min_elements)
         return builder.and_(large, builder.icmp_signed(">=", uses, INDEX(min_uses)))
 
-    pack_a, pack_b = pays(g.m, g.n, PACK_A_MIN_COLUMNS), pays(g.n, g.m, PACK_B_MIN_ROWS)
+    pack_a, pack_b = pays(g.m, g.n, GEMM_PACK_A_MIN_COLUMNS), pays(g.n, g.m, GEMM_PACK_B_MIN_ROWS)
 
     def rows_block(i: llvm.Value) -> None:
         m = code.smaller(builder.sub(g.m, i), mc)
@@ -218,17 +215,17 @@ def _panel_rows(code: _SimdBuilder) -> int:
 
 def _write_macrokernel(code: _SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of NC columns, and over the panels of each."""
-    builder, g, nr = code.builder, _Macrokernel(*values), NR_VECTORS * code.lanes
-    packed = code.room(NC_PANELS * nr * KC)
+    builder, g, nr = code.builder, _Macrokernel(*values), GEMM_NR_VECTORS * code.lanes
+    packed = code.room(GEMM_B_BLOCK_PANELS * nr * KC)
     microkernels = [
         module_function(
             builder.module, f"microkernel{vectors}", code.real, "iiipiiipirpipi", _microkernel_of(vectors)
         )
-        for vectors in range(1, NR_VECTORS + 1)
+        for vectors in range(1, GEMM_NR_VECTORS + 1)
     ]
 
     def columns_block(j: llvm.Value) -> None:
-        n = code.smaller(builder.sub(g.n, j), NC_PANELS * nr)
+        n = code.smaller(builder.sub(g.n, j), GEMM_B_BLOCK_PANELS * nr)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
         ragged = builder.icmp_signed("!=", n, code.whole(n, code.lanes))
         pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
@@ -260,7 +257,7 @@ def _write_macrokernel(code: _SimdBuilder, *values: llvm.Value) -> None:
 
         code.repeat(0, n, nr, panel)
 
-    code.repeat(0, g.n, NC_PANELS * nr, columns_block)
+    code.repeat(0, g.n, GEMM_B_BLOCK_PANELS * nr, columns_block)
 
 
 def _microkernel_of(vectors: int) -> Callable[..., None]:
@@ -358,9 +355,9 @@ else:
 
 @noinline
 def gemm_range(thread: int, start: int, stop: int, product: Gemm[F]) -> None:
-    """Computes some blocks of `THREAD_TILE` rows of C, or of columns if it has more of these."""
+    """Computes some blocks of `THREAD_TILE_ROWS` rows of C, or of columns if it has more of these."""
     m, n, k, A, B, bias, alpha, accumulate, C, ldc = product
-    first, stop = start * THREAD_TILE, min(stop * THREAD_TILE, max(m, n))
+    first, stop = start * THREAD_TILE_ROWS, min(stop * THREAD_TILE_ROWS, max(m, n))
     count = stop - first
     if m >= n:
         offset = first if A.trans else first * A.ld
@@ -382,5 +379,5 @@ parallel_gemm: Callable[..., int] = parallel_for(gemm_range)
 def gemm(product: Gemm[F], parallel: bool) -> None:
     """Computes a product; other threads help with a large one if it is to be done in `parallel`."""
     m, n, k = product.m, product.n, product.k
-    blocks = (max(m, n) + THREAD_TILE - 1) // THREAD_TILE
-    parallel_gemm(blocks, 1 + GRAIN_FLOPS * blocks // (m * n * k) if parallel else blocks, product)
+    blocks = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
+    parallel_gemm(blocks, 1 + GEMM_GRAIN_FMAS * blocks // (m * n * k) if parallel else blocks, product)

@@ -17,15 +17,12 @@ from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
 from typednn_kernels.compiled._codegen.short_rows import (
     MAX_ROW_BYTES,
-    MAX_ROW_VECTORS,
     _by_length,
     _RowLanes,
     emitted_kernel,
 )
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
-
-MAX_WEIGHT_ROW_VECTORS = 8
-"""Vectors that a row of W takes at most."""
+from typednn_kernels.compiled._codegen.tuning import SHORT_GEMV_REGISTERS, SHORT_ROW_REGISTERS
 
 
 def _element(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
@@ -48,7 +45,7 @@ def _write_gemv_bias(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: 
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, MAX_WEIGHT_ROW_VECTORS)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _write_backward_and_update(
@@ -71,7 +68,7 @@ def _write_backward_and_update(
         (sums,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
         lanes.store(IRValue(code.builder, sums), dLdh)
 
-    _by_length(code, m, body, MAX_WEIGHT_ROW_VECTORS)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _write_update_and_gemv(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value) -> None:
@@ -90,7 +87,7 @@ def _write_update_and_gemv(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *ar
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, MAX_WEIGHT_ROW_VECTORS)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _gemv_bias(n: int, m: int, *arrays: Vector[F]) -> None:
@@ -128,4 +125,4 @@ short_update_and_gemv: Callable[..., None] = emitted_kernel(
 def has_short_rows(m: int, like: Vector[F]) -> bool:
     """Says whether a row of m weights fills more than half a vector and fits in a few, so that this pays."""
     fills = 2 * (m - 1) * like.itemsize > VECTOR_BYTES
-    return fills and MAX_ROW_VECTORS * m * like.itemsize <= MAX_WEIGHT_ROW_VECTORS * MAX_ROW_BYTES
+    return fills and SHORT_ROW_REGISTERS * m * like.itemsize <= SHORT_GEMV_REGISTERS * MAX_ROW_BYTES

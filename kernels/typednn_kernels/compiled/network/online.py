@@ -10,10 +10,16 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.array_views import SCRATCH_ROW_ELEMENTS, scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
-from typednn_kernels.compiled.linalg.dense import (
+from typednn_kernels.compiled._codegen.tuning import (
     GEMV_ROWS,
+    ONLINE_GRAIN_WEIGHTS,
+    ONLINE_MIN_CALL_WEIGHTS,
+    ONLINE_SPINS_BEFORE_SLEEP,
+    SCRATCH_ROW_ELEMENTS,
+)
+from typednn_kernels.compiled.linalg.dense import (
     add,
     axpy,
     copy,
@@ -36,11 +42,6 @@ from typednn_kernels.compiled.ops.loss import canonical_delta, loss_gradient, sa
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 from typednn_kernels.operands import Epoch, Thread, Workspace
-
-GRAIN_WEIGHTS, MIN_CALL_WEIGHTS = 1 << 15, 1 << 24
-"""Minimum number of weights of a layer per thread, and of the largest layer times the samples of a call."""
-SPINS_BEFORE_SLEEP = 20000
-"""Number of times a waiting thread looks before it sleeps: a step takes some µs."""
 
 
 @inline
@@ -136,7 +137,7 @@ def update_units(W: Vector[F], bias: Vector[F], dLda: Vector[F], rate: F, x: Vec
 def is_wide(layout: Layout, k: int) -> bool:
     """Says whether threads share layer k, above the first; its backward pass is shared by two at most."""
     n, m = layout[k, LENGTH], layout[k, PREVIOUS]
-    wide: bool = k > 1 and n * m >= 2 * GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS
+    wide: bool = k > 1 and n * m >= 2 * ONLINE_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS
     return wide
 
 
@@ -153,9 +154,9 @@ def threads_worth(layout: Layout, samples: int) -> int:
     if (
         layout[0, ACTIVATION] == NONE
         and layout[1, ACTIVATION] != SOFTMAX
-        and samples * weights >= MIN_CALL_WEIGHTS
+        and samples * weights >= ONLINE_MIN_CALL_WEIGHTS
     ):
-        count = min(layout[1, LENGTH], weights // GRAIN_WEIGHTS)
+        count = min(layout[1, LENGTH], weights // ONLINE_GRAIN_WEIGHTS)
     return count
 
 
@@ -312,7 +313,7 @@ def train_thread(
                 copy(0, m, slice_of(epoch.x, order[order.size - 1] * m, m), workspace.a)
 
 
-parallel_train: Callable[..., None] = parallel_region(train_thread, patience=SPINS_BEFORE_SLEEP)
+parallel_train: Callable[..., None] = parallel_region(train_thread, patience=ONLINE_SPINS_BEFORE_SLEEP)
 
 
 @exported

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import Layout
 from typednn_kernels.compiled._codegen.jit import inline
+from typednn_kernels.compiled._codegen.tuning import (
+    BATCH_MIN_CALL_FMAS,
+    BATCH_MIN_STEP_FMAS,
+    BATCH_MIN_THREAD_SAMPLES,
+)
 from typednn_kernels.compiled.network.passes import unit_count
 from typednn_kernels.layout import ACTIVATION, NORMALIZATION
 from typednn_kernels.normalizations import BATCH, LAYER
 from typednn_kernels.operands import Rows, Thread
-
-MIN_STEP_FLOPS, MIN_CALL_FLOPS = 1 << 22, 1 << 27
-"""Minimum number of multiplications per pass, of a step and of a call, for which a second thread pays."""
-MIN_SAMPLES_PER_THREAD = 2
-"""Minimum number of samples of a batch per thread."""
 
 
 @inline
@@ -35,7 +35,7 @@ def thread_rows(samples: int, thread: Thread) -> Rows:
 @inline
 def is_shared(samples: int, thread: Thread) -> bool:
     """Says whether a batch is large enough for several threads, and there are several."""
-    return thread.num_threads > 1 and samples >= MIN_SAMPLES_PER_THREAD * thread.num_threads
+    return thread.num_threads > 1 and samples >= BATCH_MIN_THREAD_SAMPLES * thread.num_threads
 
 
 @inline
@@ -52,10 +52,10 @@ def needs_whole(layout: Layout) -> tuple[bool, bool]:
 def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
     """Returns how many threads pay; one, if some layers need all samples and others all units."""
     all_samples, all_units = needs_whole(layout)
-    count = batch_size // MIN_SAMPLES_PER_THREAD
+    count = batch_size // BATCH_MIN_THREAD_SAMPLES
     if (
-        batch_size * parameters < MIN_STEP_FLOPS
-        or samples * parameters < MIN_CALL_FLOPS
+        batch_size * parameters < BATCH_MIN_STEP_FMAS
+        or samples * parameters < BATCH_MIN_CALL_FMAS
         or (all_samples and all_units)
     ):
         count = 1

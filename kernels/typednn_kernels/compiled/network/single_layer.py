@@ -6,6 +6,7 @@ from typednn_kernels.activations import INFINITY
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.jit import exported, inline, reassociate
+from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import (
     affine_range,
     affine_rows,
@@ -28,7 +29,6 @@ from typednn_kernels.compiled.ops.loss import (
     output_delta_range,
     output_delta_rows,
 )
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS
 
 
 @reassociate

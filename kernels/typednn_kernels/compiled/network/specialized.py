@@ -31,15 +31,13 @@ from typednn_kernels.compiled._codegen.jit import exported
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
 from typednn_kernels.compiled._codegen.simd import BIT, INDEX, INT32, POINTER, VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.tuning import SPECIALIZED_PARAMETER_REGISTERS
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 from typednn_kernels.losses import LOSSES, canonical, is_mean
 from typednn_kernels.operands import Epoch, Workspace
-
-MAX_PARAMETER_VECTORS = 64
-"""Maximum number of vectors that hold the parameters of a tiny network; there are 16 or 32 registers."""
 
 
 def vector_width(n: int) -> int:
@@ -252,13 +250,13 @@ class _Training:
 
 
 def is_tiny(layout: Layout, loss: int, itemsize: int) -> bool:
-    """Says whether the parameters fit in MAX_PARAMETER_VECTORS, and all formulas are the library's."""
+    """Says whether the parameters fit in few registers, and all formulas are the library's."""
     vectors = sum(
         (1 + int(row[PREVIOUS])) * max(1, vector_width(int(row[LENGTH])) * itemsize // VECTOR_BYTES)
         for row in layout[1:]
     )
     known = loss < losses.BUILT_IN and bool((layout[:, ACTIVATION] < activations.BUILT_IN).all())
-    return known and layout[0, ACTIVATION] == NONE and vectors <= MAX_PARAMETER_VECTORS
+    return known and layout[0, ACTIVATION] == NONE and vectors <= SPECIALIZED_PARAMETER_REGISTERS
 
 
 def write_training(module: llvm.Module, layout: Layout, loss: int, real: llvm.Type) -> None:

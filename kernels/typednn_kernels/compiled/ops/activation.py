@@ -16,7 +16,6 @@ from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.function_tables import FunctionTable
 from typednn_kernels.compiled._codegen.ir_loops import (
-    CHUNK_ELEMENTS,
     Formula,
     Loop,
     elementwise,
@@ -33,12 +32,10 @@ from typednn_kernels.compiled._codegen.short_rows import (
     is_short_row,
     is_short_vector,
 )
+from typednn_kernels.compiled._codegen.tuning import CHUNK_ELEMENTS, GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import copy
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.primitives import exp, where
-
-LONG_ROW_ELEMENTS = 4 * CHUNK_ELEMENTS
-"""From so many units on, threads share the softmax of a sample, and read its row as rarely as possible."""
 
 
 def _backward(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:

@@ -32,14 +32,14 @@ from typednn_kernels.compiled._codegen.short_rows import (
     is_short_row,
     is_short_vector,
 )
+from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.ops.activation import (
-    LONG_ROW_ELEMENTS,
     activation_backward_flat,
     row_max,
     row_max_and_sum_exp,
     total,
 )
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.losses import BUILT_IN, CODES, LOSSES, canonical, is_mean
 from typednn_kernels.primitives import log
 

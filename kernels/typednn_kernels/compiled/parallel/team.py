@@ -18,12 +18,8 @@ from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
-from typednn_kernels.compiled.parallel.atomics import (
-    FIRST_FREE_LINE,
-    LINE_WORDS,
-    SPINS_BEFORE_SLEEP,
-    AtomicLines,
-)
+from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
+from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
     _INDEX,
     _NOTHING,

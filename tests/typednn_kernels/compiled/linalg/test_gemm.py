@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.oracles.agreement import assert_agrees
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 gemm = import_module("typednn_kernels.compiled.linalg.gemm")
 vectors = import_module("typednn_kernels.compiled._codegen.simd")
@@ -147,14 +148,14 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 def sizes() -> Iterator[tuple[int, int, int]]:
     """Every tail, from one to two tiles and one more; what is copied; several blocks."""
-    tile, panel, depth = 16, gemm.NR_VECTORS * 16, gemm.KC
+    tile, panel, depth = 16, tuning.GEMM_NR_VECTORS * 16, gemm.KC
     yield from ((m, n, 5) for m in range(1, 2 * tile + 2) for n in (2, 19))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
     yield from [
-        (61, gemm.PACK_A_MIN_COLUMNS, 140),
-        (gemm.MC_BYTES // (8 * depth) + 5, gemm.PACK_A_MIN_COLUMNS + 3, depth + 9),
+        (61, tuning.GEMM_PACK_A_MIN_COLUMNS, 140),
+        (tuning.GEMM_A_BLOCK_BYTES // (8 * depth) + 5, tuning.GEMM_PACK_A_MIN_COLUMNS + 3, depth + 9),
     ]
 
 
@@ -205,7 +206,7 @@ def test_large_products(name: str, dtype: Any) -> None:
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(name, 61, gemm.PACK_A_MIN_COLUMNS + 45, gemm.KC + 22, dtype)
+    x, y, bias = operands(name, 61, tuning.GEMM_PACK_A_MIN_COLUMNS + 45, gemm.KC + 22, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)

@@ -10,6 +10,7 @@ import pytest
 from typednn_kernels.arrays import F, Vector
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 rows = import_module("typednn_kernels.compiled._codegen.short_rows")
 short_gemv = import_module("typednn_kernels.compiled.linalg.short_gemv")
@@ -63,7 +64,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 def lengths(dtype: Any) -> range:
     """All numbers of inputs that fit, those that are too few to pay, too."""
-    return range(1, short_gemv.MAX_WEIGHT_ROW_VECTORS * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1)
+    return range(1, tuning.SHORT_GEMV_REGISTERS * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1)
 
 
 class Case:

@@ -23,6 +23,7 @@ from typednn import HiddenLayer, InputLayer, Network, OutputLayer
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 compiled = import_module("typednn_kernels.compiled")
 entry_points = import_module("typednn_kernels.compiled.entry_points")
 routines = import_module("typednn_kernels.compiled._codegen.noinline")
@@ -176,7 +177,7 @@ def test_float32_stays_float32() -> None:
 def test_the_largest_tiny_networks() -> None:
     """There is a vector for each input and one of biases, or more of many units."""
     for units, itemsize, vectors in (1, 4, 1), (tiny.VECTOR_BYTES, 4, 4), (tiny.VECTOR_BYTES, 8, 8):
-        inputs = tiny.MAX_PARAMETER_VECTORS // vectors - 1
+        inputs = tuning.SPECIALIZED_PARAMETER_REGISTERS // vectors - 1
 
         assert tiny.is_tiny(layout((inputs, units), ("none", "none")), 0, itemsize)
         assert not tiny.is_tiny(layout((inputs + 1, units), ("none", "none")), 0, itemsize)
