@@ -30,19 +30,13 @@ EVALUATION_CHUNK = 1024
 class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
 
-    Args:
-        output: the output layer of the network.
-        trainer: makes the steps.
-        source: yields the samples of each epoch.
+    Attributes:
         batch_size: the samples per step, or None where each batch of the source is a step.
         trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
-        measure: computes the metrics.
         random: the generator whose state a checkpoint stores.
-        epochs: the number of epochs.
-        callbacks: the callbacks, called in this order, those with `comes_last` after the others.
-        on_epoch: called with the history before the callbacks.
-        history: receives losses and metrics.
+        callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
+        on_epoch: a function that is called with the history before the callbacks.
     """
 
     epochs: int
@@ -167,7 +161,7 @@ class Fit(Run, Generic[F]):
         if self.held_out is not None:
             held_loss, held_metrics = self._evaluate(self.held_out)
         loss = self.total / self.count
-        self.trainer.observe(loss if held_loss is None else held_loss)
+        self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
     def _call_after_epoch(self, bar: Bar) -> None:
@@ -200,7 +194,7 @@ class Fit(Run, Generic[F]):
         from typednn.training.rng_state import state_as_json
 
         arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters}
-        arrays |= _under(OPTIMIZER, self.trainer.state())
+        arrays |= _under(OPTIMIZER, self.trainer.optimizer_state.state())
         arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
         for name, callback in self._named_callbacks():
             arrays |= _under(name, callback.state())
@@ -215,7 +209,10 @@ class Fit(Run, Generic[F]):
         from typednn.training.rng_state import state_from_json
 
         saved = state.arrays
-        mine = {"parameters": self.storage.parameters, **_under(OPTIMIZER, self.trainer.state())}
+        mine = {
+            "parameters": self.storage.parameters,
+            **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
+        }
         theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
         for name in sorted(mine.keys() | theirs):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
@@ -234,7 +231,7 @@ class Fit(Run, Generic[F]):
             raise DataError(f"a callback cannot go on from it: {error!r}") from None
         self.random.bit_generator.state = random
         self.storage.parameters[...] = saved["parameters"]
-        self.trainer.restore(_below(OPTIMIZER, saved))
+        self.trainer.optimizer_state.restore(_below(OPTIMIZER, saved))
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """Returns the callbacks with names made of their class and their number within it."""

@@ -72,7 +72,7 @@ class Trainer(Generic[F]):
     loss: int
     layout: Layout
     batch_size: int
-    updates: OptimizerState[F]
+    optimizer_state: OptimizerState[F]
     online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
@@ -81,9 +81,9 @@ class Trainer(Generic[F]):
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.storage, self.loss, self.layout = storage, loss, storage.layout.copy()
         self.batch_size = batch_size
-        self.updates = OptimizerState(storage, optimizer)
+        self.optimizer_state = OptimizerState(storage, optimizer)
         only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
-        self.online_rate = self.updates.constant_sgd_rate if only_dense else None
+        self.online_rate = self.optimizer_state.constant_sgd_rate if only_dense else None
         self.workspace = storage.new_workspace(batch_size)
         self.gradient = storage.gradient  # layers compute theirs again when it is read
         storage.has_gradient = [False] * len(storage.layers)
@@ -145,7 +145,7 @@ class Trainer(Generic[F]):
             done = self._train_online(x, t, indices, self.online_rate, losses)
         else:
             done = self._train_batches(x, t, sample_weights, indices, losses, key)
-        self.updates.step += -(-done // self.batch_size)
+        self.optimizer_state.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
             batch = indices[step : step + self.batch_size]
@@ -210,7 +210,7 @@ class Trainer(Generic[F]):
         key: int,
     ) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
-        storage, work, updates = self.storage, self.workspace, self.updates
+        storage, work, state = self.storage, self.workspace, self.optimizer_state
         kernels(storage.dtype).train_batches(
             storage.parameters,
             self.layout,
@@ -221,35 +221,19 @@ class Trainer(Generic[F]):
             sample_weights,
             read_only(order),
             self.batch_size,
-            updates.rule,
-            updates.coefficients(-(-len(order) // self.batch_size)),
-            updates.trainable_ranges,
-            updates.penalties,
+            state.rule,
+            state.coefficients(-(-len(order) // self.batch_size)),
+            state.trainable_ranges,
+            state.penalties,
             work.a,
             work.h,
             work.dLdh,
             work.dLda,
             self.gradient,
-            updates.states,
+            state.states,
             losses,
         )
         return _count_finite(losses)
-
-    def observe(self, loss: float) -> None:
-        """Passes the loss of an epoch, by preference of the validation data, to the schedule."""
-        self.updates.observe(loss)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Returns copies of all arrays that a continuation needs besides the parameters, by name."""
-        return self.updates.state()
-
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Restores the state of a training of the same network with the same optimiser.
-
-        Raises:
-            ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
-        """
-        self.updates.restore(state)
 
     def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """Repeats a step that is not finite; returns the layer and the quantity where that begins.
