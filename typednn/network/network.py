@@ -1,6 +1,7 @@
 """The Network API: a network, its training, its predictions, its gradients.
 
 >>> import numpy as np
+>>> from typednn import HiddenLayer, InputLayer, OutputLayer
 >>> network = Network([InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)], seed=0)
 >>> x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [0.0]])
 >>> gradients = network.forward(x).backward(y)
@@ -262,7 +263,7 @@ class Network(Generic[F, Y_co]):
     ) -> History:
         """Trains the network with arrays.
 
-        >>> from typednn import Adam
+        >>> from typednn import Adam, InputLayer, OutputLayer
         >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
         >>> x = np.array([[0.0], [1.0], [2.0]])
         >>> history = network.fit(x, 3 - x, epochs=200, optimizer=Adam(learning_rate=0.1))
