@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
@@ -20,8 +21,10 @@ from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, Run, RunState
 from typednn.training.history import History
 from typednn.training.metrics import Measure
+from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
+from typednn.validation.settings import check_count
 
 EVALUATION_CHUNK = 1024
 """The number of samples that are evaluated at a time, so that activations take little memory."""
@@ -34,7 +37,6 @@ class Fit(Run, Generic[F]):
         batch_size: the samples per step, or None where each batch of the source is a step.
         trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
-        random: the generator whose state a checkpoint stores.
         callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
         on_epoch: a function that is called with the history before the callbacks.
     """
@@ -50,7 +52,6 @@ class Fit(Run, Generic[F]):
     trained: CheckedSamples[F] | None
     held_out: CheckedSamples[F] | None
     measure: Measure
-    random: np.random.Generator
     callbacks: list[Callback]
     on_epoch: Callable[[History], None] | None
     each_step: list[Callback]
@@ -61,32 +62,38 @@ class Fit(Run, Generic[F]):
     def __init__(
         self,
         output: OutputLayer[F],
-        trainer: Trainer[F],
         source: ArraySource[F] | BatchSource[F],
-        *,
         batch_size: int | None,
         trained: CheckedSamples[F] | None,
         held_out: CheckedSamples[F] | None,
-        measure: Measure,
-        random: np.random.Generator,
+        metrics: Sequence[MetricName],
         epochs: int,
+        optimizer: Optimizer,
         callbacks: Sequence[Callback],
         on_epoch: Callable[[History], None] | None,
-        history: History,
     ) -> None:
+        check_count("epochs", epochs, 1)
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")
-        self.output, self.storage, self.trainer, self.source = output, output._storage, trainer, source
-        self.batch_size, self.trained, self.held_out = batch_size, trained, held_out
-        self.measure, self.random, self.epochs = measure, random, epochs
+        storage, loss = output._storage, output._loss_code
+        self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
+        self.trained, self.held_out, self.epochs = trained, held_out, epochs
+        self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
+        self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
-        self.on_epoch, self.history = on_epoch, history
+        self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
         self.step = 0
         self.stopped = False
-        self.losses: Vector[F] = np.empty(0, self.storage.dtype)
+        self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.total, self.count = 0.0, 0
+
+    @property
+    def random(self) -> np.random.Generator:
+        """The generator of the network, whose state a checkpoint stores."""
+        assert self.storage.random is not None
+        return self.storage.random
 
     @cached_property
     def evaluation_workspace(self) -> Workspace[F]:
