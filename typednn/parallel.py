@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from threading import Event, Lock
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from typednn_kernels.thread_limit import THREADS, available_cores
@@ -76,12 +75,7 @@ class use_threads:
     def __enter__(self) -> None:
         """Does nothing: the limit was set by the constructor."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Restores the previous limit."""
         _choose(self.previous)
 

@@ -72,7 +72,8 @@ class Options(argparse.Namespace):
 
 def demo(options: Options) -> int:
     """Trains a network to read scanned digits, checks its gradients, and times and plots the training."""
-    _require("matplotlib", "matplotlib", "the picture of the demo")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "the picture of the demo", "cli")
     from typednn.cli.demo import demonstrate, new_network, scanned_digits, step_times
     from typednn.cli.demo_plots import demonstration_png
     from typednn.formats.atomic import write_file
@@ -294,11 +295,6 @@ def _some(names: Sequence[str]) -> str:
 
 def _say(*lines: str) -> None:
     print("\n".join(lines), flush=True)
-
-
-def _require(package: str, module: str, purpose: str) -> None:
-    if find_spec(module) is None:
-        raise MissingExtraError(package, purpose, "cli")
 
 
 def version_of(package: str) -> str:

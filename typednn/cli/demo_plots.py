@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from typednn.cli.demo import SIDE, Demonstration
-from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, new_figure, picture
+from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, image_file, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def demonstration_png(shown: Demonstration) -> bytes:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    return picture(demonstration_figure(shown), "png")
+    return image_file(demonstration_figure(shown), "png")
 
 
 def demonstration_figure(shown: Demonstration) -> Figure:

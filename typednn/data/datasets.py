@@ -41,15 +41,8 @@ MAX_NAMES = 8
 """The number of names that a message lists."""
 
 DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-    struct.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
 )
 """The exceptions of zipfile and NumPy for archives and arrays that are damaged or foreign."""
 

@@ -13,11 +13,10 @@ from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
-from typednn.errors import NotReadyError, ShapeError, WiringError
+from typednn.errors import NotReadyError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
-from typednn.validation.arrays import as_numbers
 from typednn.validation.settings import check_nonnegative
 
 
@@ -95,12 +94,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     @Gain.setter
     def Gain(self, values: Matrix[F]) -> None:
-        if values is self.Gain:
-            return
-        numbers = as_numbers(values, "Gain", self.name)
-        if numbers.shape not in {(1, self.length), (self.length,)}:
-            raise ShapeError(f"{self.name}: Gain has the shape {(1, self.length)}, not {numbers.shape}")
-        self._storage.gains[self._index][...] = numbers.reshape(self.length)
+        self._assign_row("Gain", values, self.Gain)
 
     @property
     def running_mean(self) -> Matrix[F]:

@@ -231,20 +231,10 @@ class Storage(Memory, Generic[F]):
     """
 
     views: ClassVar[frozenset[str]] = frozenset(
-        {
-            "running",
-            "targets_view",
-            "trainable",
-            "weights",
-            "biases",
-            "bias_rows",
-            "gains",
-            "gain_rows",
-            "running_moments",
-            "weight_gradients",
-            "bias_gradients",
-            "gain_gradients",
-        }
+        [
+            *("running", "targets_view", "trainable", "weights", "biases", "bias_rows", "gains", "gain_rows"),
+            *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
+        ]
     )
 
     targets_view: Matrix[F]

@@ -153,13 +153,8 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @Bias.setter
     def Bias(self, values: Matrix[F]) -> None:
-        if values is self._storage.bias_rows[self._index]:
-            return
         self._fan_in("Bias")
-        numbers = as_numbers(values, "Bias", self.name)
-        if numbers.shape not in {(1, self.length), (self.length,)}:
-            raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {numbers.shape}")
-        self._storage.biases[self._index][...] = numbers.reshape(self.length)
+        self._assign_row("Bias", values, self._storage.bias_rows[self._index])
 
     @property
     def trainable(self) -> bool:
@@ -257,6 +252,15 @@ class TrainableLayer(Layer[F, Y_co]):
 
     def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
         parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
+
+    def _assign_row(self, name: str, values: Matrix[F], row: Matrix[F]) -> None:
+        """Copies `(1, n)` or `(n,)` values to a row of parameters; an augmented assignment did so already."""
+        if values is row:
+            return
+        numbers = as_numbers(values, name, self.name)
+        if numbers.shape not in {(1, self.length), (self.length,)}:
+            raise ShapeError(f"{self.name}: {name} has the shape {(1, self.length)}, not {numbers.shape}")
+        row[...] = numbers.reshape(1, self.length)
 
     def _form_weight_gradient(self) -> None:
         storage, k = self._storage, self._index

@@ -1,6 +1,7 @@
 """The Network API: a network, its training, its predictions, its gradients.
 
 >>> import numpy as np
+>>> from typednn import HiddenLayer, InputLayer, OutputLayer
 >>> network = Network([InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)], seed=0)
 >>> x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [0.0]])
 >>> gradients = network.forward(x).backward(y)
@@ -38,8 +39,6 @@ from typednn.training.batches import (
     ArraySource,
     Batch,
     BatchSource,
-    CheckedSamples,
-    SampleFormat,
     ValidationData,
     format_of,
     split_index,
@@ -47,11 +46,11 @@ from typednn.training.batches import (
 from typednn.training.callbacks import Callback
 from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
-from typednn.training.metrics import Evaluation, Measure, evaluation
+from typednn.training.metrics import Evaluation, evaluation
 from typednn.training.optimizers import Optimizer, resolve_optimizer
 from typednn.training.progress import Bar
 from typednn.training.schedules import Schedule
-from typednn.training.trainer import BATCH_SIZE, Trainer
+from typednn.training.trainer import BATCH_SIZE
 from typednn.validation.arrays import (
     ClassTargets,
     Samples,
@@ -262,7 +261,7 @@ class Network(Generic[F, Y_co]):
     ) -> History:
         """Trains the network with arrays.
 
-        >>> from typednn import Adam
+        >>> from typednn import Adam, InputLayer, OutputLayer
         >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
         >>> x = np.array([[0.0], [1.0], [2.0]])
         >>> history = network.fit(x, 3 - x, epochs=200, optimizer=Adam(learning_rate=0.1))
@@ -324,18 +323,11 @@ class Network(Generic[F, Y_co]):
         samples = sample_format.samples(x, targets, sample_weight, class_weight)
         size = min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size
         check_count("batch_size", size, 1, len(samples))
-        source = ArraySource(samples, self._random if shuffle else None)
-        return self._fit(
-            sample_format,
-            source,
-            int(size),
-            samples,
-            held_out,
-            metrics,
-            epochs,
-            resolve_optimizer(optimizer, learning_rate),
-            callbacks,
-            on_epoch,
+        source, size = ArraySource(samples, self._random if shuffle else None), int(size)
+        rule = resolve_optimizer(optimizer, learning_rate)
+        held = None if held_out is None else sample_format.validation(held_out)
+        return self._run(
+            Fit(self._output, source, size, samples, held, metrics, epochs, rule, callbacks, on_epoch),
             progress,
         )
 
@@ -397,54 +389,19 @@ class Network(Generic[F, Y_co]):
         if metrics and validation_data is None:
             raise SettingError("metrics of batches need validation_data, of which they are measured")
         sample_format = format_of(self._output, label_smoothing)
-        return self._fit(
-            sample_format,
-            BatchSource(batches, steps_per_epoch, sample_format, class_weight),
-            batch_size,
-            None,
-            validation_data,
-            metrics,
-            epochs,
-            resolve_optimizer(optimizer, learning_rate),
-            callbacks,
-            on_epoch,
+        source = BatchSource(batches, steps_per_epoch, sample_format, class_weight)
+        rule = resolve_optimizer(optimizer, learning_rate)
+        held = None if validation_data is None else sample_format.validation(validation_data)
+        return self._run(
+            Fit(self._output, source, batch_size, None, held, metrics, epochs, rule, callbacks, on_epoch),
             progress,
         )
 
-    def _fit(
-        self,
-        sample_format: SampleFormat[F],
-        source: ArraySource[F] | BatchSource[F],
-        batch_size: int | None,
-        trained: CheckedSamples[F] | None,
-        validation_data: ValidationData[F] | None,
-        metrics: Sequence[MetricName],
-        epochs: int,
-        optimizer: Optimizer,
-        callbacks: Sequence[Callback],
-        on_epoch: Callable[[History], None] | None,
-        progress: bool,
-    ) -> History:
-        check_count("epochs", epochs, 1)
-        output, history = self._output, History()
-        fit = Fit(
-            self._output,
-            Trainer(self._storage, self._loss, batch_size or 1, optimizer),
-            source,
-            batch_size=batch_size,
-            trained=trained,
-            held_out=None if validation_data is None else sample_format.validation(validation_data),
-            measure=Measure(metrics, output.actname, LOSSES[self._loss], output.length),
-            random=self._random,
-            epochs=epochs,
-            callbacks=callbacks,
-            on_epoch=on_epoch,
-            history=history,
-        )
-        self.history = history
-        with Bar(epochs, source.length, progress) as bar:
-            fit.run(bar)
-        return history
+    def _run(self, training: Fit[F], progress: bool) -> History:
+        self.history = training.history
+        with Bar(training.epochs, training.source.length, progress) as bar:
+            training.run(bar)
+        return training.history
 
     def summary(self) -> str:
         """Returns a table of the layers: kind, units, activation, parameters."""

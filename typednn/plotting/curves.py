@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typednn.errors import NotReadyError
 from typednn.formats.atomic import PathLike
-from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_picture
+from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]], path: PathLike, prefix: s
 
     Raises:
         NotReadyError: there is no epoch yet.
-        SettingError: there is no such format.
-        MissingExtraError: matplotlib is not installed.
-        OSError: the file cannot be written.
+        Others: as `write_figure`.
     """
     names = list(dict.fromkeys(name.removeprefix(prefix) for name in curves))
     if not names:
@@ -52,7 +50,7 @@ def draw_curves(curves: Mapping[str, Sequence[float]], path: PathLike, prefix: s
             if k == 1 and len(curves) > len(names):
                 axes.legend()
         _mark_best(figure.axes[0], curves.get(f"{prefix}loss", []))
-        write_picture(figure, path)
+        write_figure(figure, path)
 
 
 def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> None:
@@ -64,9 +62,7 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
 
     Raises:
         NotReadyError: there is no epoch yet.
-        SettingError: there is no such format.
-        MissingExtraError: matplotlib is not installed.
-        OSError: the file cannot be written.
+        Others: as `write_figure`.
     """
     if not norms:
         raise NotReadyError("GradientNorms: plot(...) needs an epoch; call fit(..., callbacks=[...]) first")
@@ -87,7 +83,7 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
         epoch_axis(axes)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
-        write_picture(figure, path)
+        write_figure(figure, path)
 
 
 def _draw_curve(axes: Axes, label: str, curve: Sequence[float], color: str) -> None:

@@ -59,7 +59,7 @@ def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figur
         yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
 
 
-def picture(figure: Figure, kind: str) -> bytes:
+def image_file(figure: Figure, kind: str) -> bytes:
     """Returns the content of an image file: `png`, `svg` or `pdf`.
 
     Raises:
@@ -72,14 +72,14 @@ def picture(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def write_picture(figure: Figure, path: PathLike) -> None:
+def write_figure(figure: Figure, path: PathLike) -> None:
     """Writes a figure to a file, in the format of its suffix, by default PNG.
 
     Raises:
         SettingError: there is no such format.
         OSError: the file cannot be written.
     """
-    write_file(path, picture(figure, Path(path).suffix.removeprefix(".").lower() or "png"))
+    write_file(path, image_file(figure, Path(path).suffix.removeprefix(".").lower() or "png"))
 
 
 def epoch_axis(axes: Axes) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
@@ -20,8 +21,10 @@ from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, Run, RunState
 from typednn.training.history import History
 from typednn.training.metrics import Measure
+from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
+from typednn.validation.settings import check_count
 
 EVALUATION_CHUNK = 1024
 """The number of samples that are evaluated at a time, so that activations take little memory."""
@@ -30,19 +33,12 @@ EVALUATION_CHUNK = 1024
 class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
 
-    Args:
-        output: the output layer of the network.
-        trainer: makes the steps.
-        source: yields the samples of each epoch.
+    Attributes:
         batch_size: the samples per step, or None where each batch of the source is a step.
         trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
-        measure: computes the metrics.
-        random: the generator whose state a checkpoint stores.
-        epochs: the number of epochs.
-        callbacks: the callbacks, called in this order, those with `comes_last` after the others.
-        on_epoch: called with the history before the callbacks.
-        history: receives losses and metrics.
+        callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
+        on_epoch: a function that is called with the history before the callbacks.
     """
 
     epochs: int
@@ -56,7 +52,6 @@ class Fit(Run, Generic[F]):
     trained: CheckedSamples[F] | None
     held_out: CheckedSamples[F] | None
     measure: Measure
-    random: np.random.Generator
     callbacks: list[Callback]
     on_epoch: Callable[[History], None] | None
     each_step: list[Callback]
@@ -67,32 +62,38 @@ class Fit(Run, Generic[F]):
     def __init__(
         self,
         output: OutputLayer[F],
-        trainer: Trainer[F],
         source: ArraySource[F] | BatchSource[F],
-        *,
         batch_size: int | None,
         trained: CheckedSamples[F] | None,
         held_out: CheckedSamples[F] | None,
-        measure: Measure,
-        random: np.random.Generator,
+        metrics: Sequence[MetricName],
         epochs: int,
+        optimizer: Optimizer,
         callbacks: Sequence[Callback],
         on_epoch: Callable[[History], None] | None,
-        history: History,
     ) -> None:
+        check_count("epochs", epochs, 1)
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")
-        self.output, self.storage, self.trainer, self.source = output, output._storage, trainer, source
-        self.batch_size, self.trained, self.held_out = batch_size, trained, held_out
-        self.measure, self.random, self.epochs = measure, random, epochs
+        storage, loss = output._storage, output._loss_code
+        self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
+        self.trained, self.held_out, self.epochs = trained, held_out, epochs
+        self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
+        self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
-        self.on_epoch, self.history = on_epoch, history
+        self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
         self.step = 0
         self.stopped = False
-        self.losses: Vector[F] = np.empty(0, self.storage.dtype)
+        self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.total, self.count = 0.0, 0
+
+    @property
+    def random(self) -> np.random.Generator:
+        """The generator of the network, whose state a checkpoint stores."""
+        assert self.storage.random is not None
+        return self.storage.random
 
     @cached_property
     def evaluation_workspace(self) -> Workspace[F]:
@@ -167,7 +168,7 @@ class Fit(Run, Generic[F]):
         if self.held_out is not None:
             held_loss, held_metrics = self._evaluate(self.held_out)
         loss = self.total / self.count
-        self.trainer.observe(loss if held_loss is None else held_loss)
+        self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
     def _call_after_epoch(self, bar: Bar) -> None:
@@ -200,7 +201,7 @@ class Fit(Run, Generic[F]):
         from typednn.training.rng_state import state_as_json
 
         arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters}
-        arrays |= _under(OPTIMIZER, self.trainer.state())
+        arrays |= _under(OPTIMIZER, self.trainer.optimizer_state.state())
         arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
         for name, callback in self._named_callbacks():
             arrays |= _under(name, callback.state())
@@ -215,7 +216,10 @@ class Fit(Run, Generic[F]):
         from typednn.training.rng_state import state_from_json
 
         saved = state.arrays
-        mine = {"parameters": self.storage.parameters, **_under(OPTIMIZER, self.trainer.state())}
+        mine = {
+            "parameters": self.storage.parameters,
+            **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
+        }
         theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
         for name in sorted(mine.keys() | theirs):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
@@ -234,7 +238,7 @@ class Fit(Run, Generic[F]):
             raise DataError(f"a callback cannot go on from it: {error!r}") from None
         self.random.bit_generator.state = random
         self.storage.parameters[...] = saved["parameters"]
-        self.trainer.restore(_below(OPTIMIZER, saved))
+        self.trainer.optimizer_state.restore(_below(OPTIMIZER, saved))
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """Returns the callbacks with names made of their class and their number within it."""

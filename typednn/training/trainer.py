@@ -73,7 +73,7 @@ class Trainer(Generic[F]):
     loss: int
     layout: Layout
     batch_size: int
-    updates: OptimizerState[F]
+    optimizer_state: OptimizerState[F]
     online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
@@ -82,9 +82,9 @@ class Trainer(Generic[F]):
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.storage, self.loss, self.layout = storage, loss, storage.layout.copy()
         self.batch_size = batch_size
-        self.updates = OptimizerState(storage, optimizer)
+        self.optimizer_state = OptimizerState(storage, optimizer)
         only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
-        self.online_rate = self.updates.constant_sgd_rate if only_dense else None
+        self.online_rate = self.optimizer_state.constant_sgd_rate if only_dense else None
         self.workspace = storage.new_workspace(batch_size)
         self.gradient = storage.gradient  # layers compute theirs again when it is read
         storage.has_gradient = [False] * len(storage.layers)
@@ -147,7 +147,7 @@ class Trainer(Generic[F]):
             done = self._train_online(epoch, self.online_rate)
         else:
             done = self._train_batches(epoch, key)
-        self.updates.step += -(-done // self.batch_size)
+        self.optimizer_state.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
             batch = indices[step : step + self.batch_size]
@@ -187,13 +187,13 @@ class Trainer(Generic[F]):
 
     def _train_batches(self, epoch: Epoch[F], key: int) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
-        storage, updates = self.storage, self.updates
+        storage, state = self.storage, self.optimizer_state
         optimizer = OptimizerSteps(
-            updates.rule,
-            updates.coefficients(-(-len(epoch.order) // self.batch_size)),
-            updates.trainable_ranges,
-            updates.penalties,
-            updates.states,
+            state.rule,
+            state.coefficients(-(-len(epoch.order) // self.batch_size)),
+            state.trainable_ranges,
+            state.penalties,
+            state.states,
         )
         kernels(storage.dtype).train_batches(
             storage.parameters,
@@ -206,22 +206,6 @@ class Trainer(Generic[F]):
             self.gradient,
         )
         return _count_finite(epoch.losses)
-
-    def observe(self, loss: float) -> None:
-        """Passes the loss of an epoch, by preference of the validation data, to the schedule."""
-        self.updates.observe(loss)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Returns copies of all arrays that a continuation needs besides the parameters, by name."""
-        return self.updates.state()
-
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Restores the state of a training of the same network with the same optimiser.
-
-        Raises:
-            ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
-        """
-        self.updates.restore(state)
 
     def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """Repeats a step that is not finite; returns the layer and the quantity where that begins.

@@ -19,6 +19,7 @@ from tests.oracles.problems import Problem, problem
 from tests.typednn.building import DTYPES, network_of
 from typednn import SGD, Adam, CosineDecay, DivergenceError, Network, Optimizer, SettingError, names
 from typednn.training.batches import format_of
+from typednn.training.optimizer_state import OptimizerState
 from typednn.training.trainer import Trainer
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -258,29 +259,29 @@ def test_a_restored_training_gives_the_same_bits(name: str, dtype: Any) -> None:
 
     reference, uninterrupted = begin()
     run(uninterrupted)
-    saved, state = reference.copy(), uninterrupted.state()
+    saved, state = reference.copy(), uninterrupted.optimizer_state.state()
     run(uninterrupted)
     computed, resumed = begin()
     computed[...] = saved
-    resumed.restore(state)
+    resumed.optimizer_state.restore(state)
     run(resumed)
 
     assert computed.tobytes() == reference.tobytes()
-    for key, array in uninterrupted.state().items():
-        assert resumed.state()[key].tobytes() == array.tobytes()
+    for key, array in uninterrupted.optimizer_state.state().items():
+        assert resumed.optimizer_state.state()[key].tobytes() == array.tobytes()
 
 
 def test_a_state_of_something_else_is_refused() -> None:
     case = case_of(np.float64)
     network = network_of(case)
-    trainers = [Trainer(network._storage, network._loss, 3, made(name)) for name in ("Adam", "SGD")]
-    before = trainers[0].state()
+    adam, sgd = (OptimizerState(network._storage, made(name)) for name in ("Adam", "SGD"))
+    before = adam.state()
 
     with pytest.raises(typednn.ShapeError, match=r"Adam\(.*'states'.*another network or optimizer"):
-        trainers[0].restore(trainers[1].state())
+        adam.restore(sgd.state())
     with pytest.raises(typednn.ShapeError, match="'step'"):
-        trainers[0].restore({})
-    assert all((trainers[0].state()[key] == before[key]).all() for key in before)
+        adam.restore({})
+    assert all((adam.state()[key] == before[key]).all() for key in before)
 
 
 def test_step_two_compiles_nothing() -> None:
