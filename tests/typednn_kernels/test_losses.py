@@ -85,7 +85,7 @@ def test_derivative(row: Loss, dtype: Any) -> None:
 
 
 @by_row
-def test_slope_is_that_of_the_value(row: Loss) -> None:
+def test_derivative_against_differences(row: Loss) -> None:
     for y in (-0.5, 0.125, 0.5, 0.9, 1.5):
         for t in TARGETS:
             target = np.array([t])
@@ -172,14 +172,14 @@ def test_binary_cross_entropy_of_logits(a: float, t: float, dtype: Any) -> None:
         ("hinge", -1.0, 0.0),
     ],
 )
-def test_slope_at_the_best_output_and_at_a_kink_is_0(name: str, y: float, t: float) -> None:
+def test_derivative_at_the_best_output_and_at_a_kink_is_0(name: str, y: float, t: float) -> None:
     assert derivative(BY_NAME[name], np.array([y]), np.array([t])).tolist() == [0.0]
 
 
 @by_dtype
 @pytest.mark.parametrize("y", [-np.inf, -1e30, 1e30, np.inf])
 @pytest.mark.parametrize("name", ["mae", "huber", "log_cosh"])
-def test_slopes_of_distances_stay_finite(name: str, y: float, dtype: Any) -> None:
+def test_derivatives_of_distances_stay_finite(name: str, y: float, dtype: Any) -> None:
     outputs, targets = np.array([[y], [3]], dtype)
 
     assert derivative(BY_NAME[name], outputs, targets).tolist() == [np.sign(y)]
