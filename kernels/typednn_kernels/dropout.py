@@ -1,8 +1,7 @@
-"""Dropout: which units a training step drops (Srivastava et al. 2014, JMLR 15).
+"""Dropout: decides which units a training step drops (Srivastava et al. 2014, JMLR 15).
 
-Nothing is stored: whether the number at an index of a layer is dropped follows from the key of the step, the
-layer and the index, by a hash that is computed again where it is needed, in words of 32 bits. NumPy and the
-compiled path draw the same units.
+No mask is stored: a hash of the key of the step, the layer and the index of the element says whether it is
+dropped, and is computed again where it is needed, in words of 32 bits. Both paths drop the same units.
 """
 
 from __future__ import annotations
@@ -18,47 +17,48 @@ from typednn_kernels.primitives import where
 Words: TypeAlias = NDArray[np.uint32]
 
 INFERENCE = -1
-"""The key of a pass that trains nothing: it drops nothing, and normalises by moving means and variances.
+"""The key of inference: nothing is dropped, and batches are normalised by running means and variances.
 
-Other keys are whole numbers below 2**63. Those of a training are consecutive, from one that is drawn.
+Other keys are integers from 0 to 2**63 - 1: those of the steps of a training follow a random one.
 """
 
 ALL = 2**32
+"""How many words there are: a threshold is a fraction of it."""
 
 
 def threshold(rate: float) -> int:
-    """A share of units as layouts have it: words below this are dropped."""
+    """Returns a rate as layouts store it: elements whose word is below it are dropped."""
     return min(round(rate * ALL), ALL - 1)
 
 
 def mixed(word: Words) -> Words:
-    """A permutation of the words in which every bit depends on every bit.
+    """Permutes the words such that every bit of the result depends on every bit of the word: lowbias32.
 
-    It is lowbias32, whose shifts and multipliers were searched for little bias: a bit of the result changes
-    with a bit of the word in half the cases, to 0.17 % (Wellons 2018, https://nullprogram.com/blog/2018/07/31).
+    A bit of the result flips with a bit of the word with probability 1/2, up to 0.17 %. Source: Wellons
+    (2018), Prospecting for hash functions, https://nullprogram.com/blog/2018/07/31.
     """
-    word = _folded(word, 16) * np.uint32(0x7FEB352D)
-    word = _folded(word, 15) * np.uint32(0x846CA68B)
-    return _folded(word, 16)
+    word = _xor_shift(word, 16) * np.uint32(0x7FEB352D)
+    word = _xor_shift(word, 15) * np.uint32(0x846CA68B)
+    return _xor_shift(word, 16)
 
 
-def _folded(word: Words, bits: int) -> Words:
+def _xor_shift(word: Words, bits: int) -> Words:
     return word ^ (word >> np.uint32(bits))
 
 
 def random_words(index: Words, low: Words, high: Words, layer: Words) -> Words:
-    """The words of the indices, by the halves of the key and the place of the layer."""
-    other = np.uint32(0x9E3779B9)  # the golden ratio: 0 alone would remain 0
-    first = mixed(mixed(mixed(low + layer) + high) + other)
-    second = mixed(mixed(high + other) ^ first ^ low)
+    """Hashes indices with the two halves of a key and the number of a layer."""
+    golden_ratio = np.uint32(0x9E3779B9)  # added, since 0 is mixed to 0
+    first = mixed(mixed(mixed(low + layer) + high) + golden_ratio)
+    second = mixed(mixed(high + golden_ratio) ^ first ^ low)
     return mixed(mixed(index + first) ^ second)
 
 
 def dropped(
     index: Words, low: Words, high: Words, layer: Words, threshold: Words, kept: np.floating, h: Values
 ) -> Values:
-    """What becomes of h: 0 where its word is below the threshold, else more, so that the mean stays.
+    """Computes h after dropout: 0 where the word is below the threshold, else h / (kept / ALL).
 
-    `kept` is the share of the units that the threshold leaves, as the threshold is that of the others.
+    `kept` is `ALL` minus the threshold: the division keeps the expected value of h.
     """
     return where(random_words(index, low, high, layer) < threshold, 0, h * (ALL / kept))

@@ -1,12 +1,15 @@
-"""The loss functions: one row each.
+"""The table of loss functions: a row has the formula of a loss beside that of its derivative dL/dy.
 
-- huber: Huber (1964), Robust estimation of a location parameter, Ann. Math. Stat. 35, with delta 1.
+- huber: Huber (1964), Robust estimation of a location parameter, Ann. Math. Stat. 35 (1), with delta 1.
 - focal: Lin, Goyal, Girshick, He & Dollár (2017), arXiv:1708.02002, eq. 4, with gamma 2, in the form for
   targets between 0 and 1 that Keras has (BinaryFocalCrossentropy).
-- hinge: with targets -1 and 1; a target of 0 counts as -1, so that 0 and 1 can be given, too.
+- hinge: with targets -1 and 1; a target of 0 counts as -1.
 
-Where a loss has a kink, its slope is 0 there.
+The derivative at a kink is 0.
 """
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# Formulas written as lambdas have no types.
 
 from __future__ import annotations
 
@@ -22,32 +25,32 @@ RegressionLossName: TypeAlias = Literal["MSE", "mae", "huber", "log_cosh", "pois
 LossName: TypeAlias = Literal[
     RegressionLossName, "bincrossentropy", "crossentropy", "hinge", "kl_divergence", "focal"
 ]
-"""The targets of a regression loss are numbers; those of the others say of what class a sample is, and may be
-whole numbers."""
+"""The targets of a regression loss are real numbers; those of the others say to which class a sample belongs,
+and may be integers."""
 
 TargetKind: TypeAlias = Literal["numbers", "signs", "probabilities", "classes"]
 """What the targets of a loss are.
 
-numbers: any, within its range. signs: of each output, 1 or -1, and 0 stands for -1. probabilities: of each
-output, that it is 1. classes: one row of probabilities that a sample is of each class, or its label.
+numbers: any in its range. signs: 1 or -1 for each output; 0 counts as -1. probabilities: that an output is 1,
+for each output. classes: the probabilities of all classes for each sample, or its label.
 """
 
 CustomLoss = NewType("CustomLoss", str)
-"""The name of a loss that a user has registered; its targets are numbers."""
+"""The name of a loss that a user registered; its targets are numbers."""
 
 EPSILON = 1e-7
-"""Probabilities are clipped to [EPSILON, 1 - EPSILON] before a logarithm is taken of them."""
+"""Probabilities are clipped to [EPSILON, 1 - EPSILON] before their logarithm is taken."""
 
 
 class Loss(NamedTuple):
-    """A loss L(y, t) of one sample, and its slope dL/dy.
+    """A loss L(y, t) of a sample, and its derivative dL/dy.
 
-    `value` and `slope` are formulas in the words of `elementary`, one term per output; the loss of a
-    sample is their mean or sum over the outputs, that of a batch the mean over its samples.
+    `value` and `derivative` are formulas of `primitives` for one term per output. The loss of a sample is the
+    mean or the sum of its terms, the loss of a batch the mean over its samples.
 
-    With the output activation `canonical` the loss is a smooth function of the pre-activations that needs
-    no clipping: `stable_value` is its term, given the logits (for softmax: the logarithms of the
-    probabilities), and dL/da is y - t (for softmax: y * sum(t) - t).
+    With its `canonical` output activation a loss is a smooth function of the pre-activations that needs no
+    clipping: `stable_value` is a term of it, given the logits (for softmax, the log-probabilities), and dL/da
+    is y - t (for softmax, y * sum(t) - t).
     """
 
     name: LossName | CustomLoss
@@ -63,51 +66,35 @@ class Loss(NamedTuple):
 
     @property
     def boundary(self) -> float:
-        """Above it, an output or a target of two sides is on the upper one."""
+        """Separates the two classes: an output or a target above it belongs to the upper one."""
         return 0.0 if self.targets == "signs" else 0.5
+
+
+def _clipped(y: Values) -> Values:
+    return minimum(maximum(y, EPSILON), 1 - EPSILON)
 
 
 def _squared_error(y: Values, t: Values) -> Values:
     return (y - t) * (y - t)
 
 
-def _squared_error_derivative(y: Values, t: Values) -> Values:
-    return 2 * (y - t)
-
-
 def _binary_cross_entropy(y: Values, t: Values) -> Values:
-    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    p = _clipped(y)
     return -(t * log(p) + (1 - t) * log(1 - p))
 
 
 def _binary_cross_entropy_derivative(y: Values, t: Values) -> Values:
-    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    p = _clipped(y)
     return where(p == y, (p - t) / (p * (1 - p)), y * 0)
 
 
-def _binary_cross_entropy_of_logits(a: Values, t: Values) -> Values:
-    return maximum(a, 0) - a * t + log1p(exp(-abs(a)))
-
-
-def _cross_entropy(y: Values, t: Values) -> Values:
-    return -t * log(minimum(maximum(y, EPSILON), 1 - EPSILON))
-
-
 def _cross_entropy_derivative(y: Values, t: Values) -> Values:
-    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    p = _clipped(y)
     return where(p == y, -t / p, y * 0)
-
-
-def _cross_entropy_of_log_probabilities(log_y: Values, t: Values) -> Values:
-    return where(t == 0, t, -t * log_y)
 
 
 def _absolute_error(y: Values, t: Values) -> Values:
     return abs(y - t)
-
-
-def _absolute_error_derivative(y: Values, t: Values) -> Values:
-    return sign(y - t)
 
 
 def _huber(y: Values, t: Values) -> Values:
@@ -116,36 +103,16 @@ def _huber(y: Values, t: Values) -> Values:
     return near * (d - near * 0.5)
 
 
-def _huber_derivative(y: Values, t: Values) -> Values:
-    return maximum(minimum(y - t, 1), -1)
-
-
 LOG_2 = 0.6931471805599453
 
 
 def _log_cosh(y: Values, t: Values) -> Values:
     d = abs(y - t)
-    # With e = exp(-d), cosh(d) - 1 is (1 - e)^2 / 2e; it would lose nothing near 0, and overflow far from it.
+    # With e = exp(-d), cosh(d) - 1 = (1 - e)^2 / 2e, which is exact near 0, but overflows far from it.
     minus = expm1(-d)
     e = 1 + minus
     near = d < 1
     return log1p(where(near, minus * minus / (2 * e), e * e)) + where(near, 0, d - LOG_2)
-
-
-def _log_cosh_derivative(y: Values, t: Values) -> Values:
-    return tanh(y - t)
-
-
-def _poisson(y: Values, t: Values) -> Values:
-    return y - t * log(maximum(y, EPSILON))
-
-
-def _poisson_derivative(y: Values, t: Values) -> Values:
-    return where(y < EPSILON, 1, 1 - t / y)
-
-
-def _poisson_of_logarithms(a: Values, t: Values) -> Values:
-    return exp(a) - t * a
 
 
 def _hinge(y: Values, t: Values) -> Values:
@@ -158,26 +125,22 @@ def _hinge_derivative(y: Values, t: Values) -> Values:
 
 
 def _kl_divergence(y: Values, t: Values) -> Values:
-    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    p = _clipped(y)
     return t * log(where(t > 0, t, p) / p)
 
 
-def _kl_divergence_of_log_probabilities(log_y: Values, t: Values) -> Values:
-    return where(t == 0, t, t * (log(t) - log_y))
-
-
 def _focal_parts(p: Values, t: Values) -> tuple[Values, Values]:
-    """How far p is from certainty in t, and the binary cross-entropy; both exact where they are small."""
+    """Computes |t - p| for t 0 or 1, and the binary cross-entropy; both are exact where they are small."""
     return t * (1 - p) + (1 - t) * p, -(t * log(p) + (1 - t) * log1p(-p))
 
 
 def _focal(y: Values, t: Values) -> Values:
-    miss, entropy = _focal_parts(minimum(maximum(y, EPSILON), 1 - EPSILON), t)
+    miss, entropy = _focal_parts(_clipped(y), t)
     return miss * miss * entropy
 
 
 def _focal_derivative(y: Values, t: Values) -> Values:
-    p = minimum(maximum(y, EPSILON), 1 - EPSILON)
+    p = _clipped(y)
     miss, entropy = _focal_parts(p, t)
     derivative = miss * (2 * (1 - 2 * t) * entropy + miss * ((p - t) / (p * (1 - p))))
     return where(p == y, derivative, y * 0)
@@ -187,7 +150,7 @@ LOSSES: list[Loss] = [
     Loss(
         "MSE",
         _squared_error,
-        _squared_error_derivative,
+        lambda y, t: 2 * (y - t),
         "mean",
         None,
         _squared_error,
@@ -202,7 +165,7 @@ LOSSES: list[Loss] = [
         _binary_cross_entropy_derivative,
         "mean",
         "sigmoid",
-        _binary_cross_entropy_of_logits,
+        lambda a, t: maximum(a, 0) - a * t + log1p(exp(-abs(a))),
         "probabilities",
         0.0,
         1.0,
@@ -210,11 +173,11 @@ LOSSES: list[Loss] = [
     ),
     Loss(
         "crossentropy",
-        _cross_entropy,
+        lambda y, t: -t * log(_clipped(y)),
         _cross_entropy_derivative,
         "sum",
         "softmax",
-        _cross_entropy_of_log_probabilities,
+        lambda log_y, t: where(t == 0, t, -t * log_y),
         "classes",
         0.0,
         INFINITY,
@@ -223,7 +186,7 @@ LOSSES: list[Loss] = [
     Loss(
         "mae",
         _absolute_error,
-        _absolute_error_derivative,
+        lambda y, t: sign(y - t),
         "mean",
         None,
         _absolute_error,
@@ -235,7 +198,7 @@ LOSSES: list[Loss] = [
     Loss(
         "huber",
         _huber,
-        _huber_derivative,
+        lambda y, t: maximum(minimum(y - t, 1), -1),
         "mean",
         None,
         _huber,
@@ -247,7 +210,7 @@ LOSSES: list[Loss] = [
     Loss(
         "log_cosh",
         _log_cosh,
-        _log_cosh_derivative,
+        lambda y, t: tanh(y - t),
         "mean",
         None,
         _log_cosh,
@@ -258,11 +221,11 @@ LOSSES: list[Loss] = [
     ),
     Loss(
         "poisson",
-        _poisson,
-        _poisson_derivative,
+        lambda y, t: y - t * log(maximum(y, EPSILON)),
+        lambda y, t: where(y < EPSILON, 1, 1 - t / y),
         "mean",
         "exponential",
-        _poisson_of_logarithms,
+        lambda a, t: exp(a) - t * a,
         "numbers",
         0.0,
         INFINITY,
@@ -286,7 +249,7 @@ LOSSES: list[Loss] = [
         _cross_entropy_derivative,
         "sum",
         "softmax",
-        _kl_divergence_of_log_probabilities,
+        lambda log_y, t: where(t == 0, t, t * (log(t) - log_y)),
         "classes",
         0.0,
         1.0,
@@ -305,20 +268,20 @@ LOSSES: list[Loss] = [
         "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",
     ),
 ]
-"""The table; a row's place is its code in kernels. Those of users come after the library's."""
+"""The place of a row is its code in kernels. Rows of users come after the library's."""
 
 CODES: dict[str, int] = {row.name: code for code, row in enumerate(LOSSES)}
 BUILT_IN = len(LOSSES)
 CANONICAL = tuple(-1 if row.canonical is None else ACTIVATION_CODES[row.canonical] for row in LOSSES)
 MEAN_OVER_OUTPUTS = tuple(row.over_outputs == "mean" for row in LOSSES)
-"""Of the library's losses, by code: the canonical activation's code (-1: none), and whether it is a mean."""
+"""By code of the library's losses: the code of the canonical activation, or -1, and whether it is a mean."""
 
 
 def canonical(loss: int) -> int:
-    """The code of a loss's canonical activation, or -1; those of users have none."""
+    """Returns the code of a loss's canonical activation, or -1; losses of users have none."""
     return CANONICAL[loss] if loss < BUILT_IN else -1
 
 
 def is_mean(loss: int) -> bool:
-    """Whether a loss is a mean over the outputs, as those of users are."""
+    """Says whether a loss is a mean over the outputs; losses of users are."""
     return MEAN_OVER_OUTPUTS[loss] if loss < BUILT_IN else True

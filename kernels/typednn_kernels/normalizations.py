@@ -1,6 +1,6 @@
-"""The normalisations of hidden layers: one row each.
+"""The table of normalisations of hidden layers, and their formulas.
 
-z = W h_prev becomes (z - mean) / sqrt(variance + EPSILON), and the pre-activations gain * z + bias.
+z = W h_prev becomes (z - mean) / sqrt(variance + EPSILON), and the pre-activations are a = gain * z + bias.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typednn_kernels.primitives import sqrt
 NormalizationName: TypeAlias = Literal["none", "batch", "layer"]
 
 EPSILON = 1e-3
-"""Added to variances: Keras' value."""
+"""Added to variances; the value of Keras."""
 MOMENTUM = 0.99
-"""What stays of moving means and variances at a training step: Keras' value."""
+"""What a training step keeps of the running mean and variance; the value of Keras."""
 
 
 class Normalization(NamedTuple):
-    """What mean and variance are taken over: along `axis` of z `(B, n)`, 0 over samples and 1 over units.
+    """A normalisation by mean and variance along an axis of z (B, n): 0 over samples, 1 over units.
 
-    Those over samples depend on the batch. Their moving averages take their place where nothing is trained.
+    Mean and variance over samples depend on the batch; inference uses their running averages instead.
     """
 
     name: NormalizationName
@@ -38,35 +38,36 @@ NORMALIZATIONS = (
         "layer", 1, "of each sample over the units of the layer (Ba, Kiros and Hinton 2016, arXiv:1607.06450)"
     ),
 )
-"""The table; a row's place is its code in kernels and layouts."""
+"""The place of a row is its code in kernels and layouts."""
 
 CODES = {row.name: code for code, row in enumerate(NORMALIZATIONS)}
 NONE, BATCH, LAYER = CODES["none"], CODES["batch"], CODES["layer"]
 
 
 def mean_of(first: Values, deviation: Values) -> Values:
-    """A mean, from one of the numbers and their mean deviation from it: exact where all are the same."""
+    """Computes a mean from one element and the mean deviation from it: exact where all elements are equal."""
     return first + deviation
 
 
 def inverse_std(variance: Values) -> Values:
-    """What differences from the mean are multiplied by."""
+    """Computes 1 / sqrt(variance + EPSILON)."""
     return 1 / sqrt(variance + EPSILON)
 
 
 def scaled_and_shifted(z: Values, gain: Values, bias: Values) -> Values:
-    """The pre-activations."""
+    """Computes the pre-activations a from the normalised z."""
     return z * gain + bias
 
 
 def updated_running(average: Values, value: Values) -> Values:
-    """A moving average after one more value."""
+    """Computes a running average after one more value."""
     return average * MOMENTUM + value * (1 - MOMENTUM)
 
 
-def derivative_of_z(g: Values, z: Values, mean: Values, mean_product: Values, factor: Values) -> Values:
-    """dLdz from g, the loss by the normalised z, from its mean, and from the mean of g * z.
+def derivative_of_z(g: Values, z: Values, mean: Values, mean_product: Values, inv_std: Values) -> Values:
+    """Computes dLdz from g = gain * dLda, the normalised z, and the means of g and of g * z.
 
-    Mean and variance depend on z, too: what of g is constant, or goes along with z, changes nothing.
+    Mean and variance depend on z, too, so that the parts of g that are constant or proportional to z cancel.
+    Source: Ioffe & Szegedy (2015), arXiv:1502.03167, section 3, simplified.
     """
-    return (g - mean - z * mean_product) * factor
+    return (g - mean - z * mean_product) * inv_std

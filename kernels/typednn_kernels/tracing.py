@@ -1,9 +1,9 @@
-"""Formulas of users, recorded.
+"""Traces the formulas of users.
 
-A formula of the tables is source code that all caches of machine code know. One that a user brings may
-depend on anything: numbers around it, other functions, the file it stands in. So it is called once, with
-arguments that record what is done with them, and from then on the record is the formula: NumPy replays it
-on arrays, and the compiler on symbols. Equal records are equal formulas, whatever they were written like.
+The formulas of the library's tables are source code, which the cache of machine code knows. One that a user
+registers may depend on anything: variables around it, other functions, its file. So it is called once, with
+tracers as arguments, which record the operations on them. From then on the trace is the formula: NumPy
+replays it on arrays, and the compiler on values in LLVM. Formulas with equal traces are equal.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ OPERATIONS = frozenset(
         *("exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sqrt", "sign", "maximum", "minimum"),
     ]
 )
-"""What a formula may do, beside choosing with `where`."""
+"""The operations of formulas, beside `where`."""
 
 ADVICE = "a formula consists of +, -, *, /, comparisons, abs and the functions of typednn.formulas"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an operand of a step comes from: an argument, or the result of a step before it."""
+    """Names an operand of a step: an argument or, after them, the result of an earlier step."""
 
     index: int
 
@@ -42,19 +42,19 @@ Operand: TypeAlias = Place | float
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operation; `where` or a function of NumPy or SciPy, known by its name."""
+    """An operation on some operands: `where`, or a function of NumPy or SciPy, by its name."""
 
     name: str
     operands: tuple[Operand, ...]
 
 
 class TracingError(Exception):
-    """Something in a formula that is no word for formulas."""
+    """A formula does something that formulas must not do."""
 
 
 @dataclass(frozen=True)
 class TracedFormula:
-    """A formula that was recorded, and can be called as it could."""
+    """The operations of a formula, in order; it is called like the formula."""
 
     arity: int
     steps: tuple[Step, ...]
@@ -62,10 +62,10 @@ class TracedFormula:
 
     @classmethod
     def of(cls, formula: Callable[..., object], arity: int) -> TracedFormula:
-        """Records a formula of so many arguments.
+        """Traces a formula of `arity` arguments.
 
         Raises:
-            TracingError: it does something else than compute with them; says what.
+            TracingError: it does something else than compute with them; the message says what.
         """
         steps: list[Step] = []
         arguments = [Tracer(steps, Place(index), arity) for index in range(arity)]
@@ -76,13 +76,13 @@ class TracedFormula:
         except Exception as error:
             raise TracingError(f"{error}; {ADVICE}") from error
         if not isinstance(result, Tracer):
-            result = arguments[0].replaced_by(operand_of(result))
+            result = arguments[0].clipped_to(operand_of(result))
         if result.is_condition:
             raise TracingError("it returns a comparison; where(condition, x, y) makes numbers of it")
         return cls(arity, tuple(steps), result.place)
 
     def __call__(self, *arguments: Values) -> Values:
-        """Replays it on arrays, or on symbols."""
+        """Replays the formula on arrays, or on values in LLVM."""
         values = list(arguments)
 
         def value(operand: Operand) -> Values | float:
@@ -94,12 +94,12 @@ class TracedFormula:
 
     @property
     def digest(self) -> str:
-        """What it computes, in 16 hexadecimal digits."""
+        """Returns a hash of the operations, 16 hexadecimal digits."""
         return hashlib.sha256(repr((self.arity, self.steps, self.result)).encode()).hexdigest()[:16]
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """An argument of a formula that is being recorded, or an intermediate result."""
+    """An argument of a formula that is being traced, or an intermediate result."""
 
     def __init__(self, steps: list[Step], place: Place, arity: int, *, is_condition: bool = False) -> None:
         self.steps: list[Step] = steps
@@ -136,16 +136,16 @@ class Tracer(NDArrayOperatorsMixin):
         if not isinstance(x, Tracer) and not isinstance(y, Tracer):
             compared = self.steps[condition.place.index - self.arity].operands
             place = next(each for each in compared if isinstance(each, Place))
-            x = Tracer(self.steps, place, self.arity).replaced_by(operand_of(x))
+            x = Tracer(self.steps, place, self.arity).clipped_to(operand_of(x))
         return self._record("where", (condition, x, y))
 
-    def replaced_by(self, number: Operand) -> Tracer:
-        """A number in the dtype of this value, which is limited to it; NaN where this is NaN."""
-        limited = self._record("maximum", (self, number))
-        return self._record("minimum", (limited, number))
+    def clipped_to(self, number: Operand) -> Tracer:
+        """Records a number in the dtype of this value, which is clipped to it; NaN where this is NaN."""
+        at_least = self._record("maximum", (self, number))
+        return self._record("minimum", (at_least, number))
 
     def __bool__(self) -> bool:
-        """Refuses `if`, `and`, `max` and the like: the formula is recorded once, for every value."""
+        """Refuses `if`, `and`, `max` and the like: a formula is traced once, for all values."""
         raise TracingError(
             "it asks whether a value is true, as if, and, or, min and max do; "
             "where, maximum and minimum choose"
@@ -159,7 +159,7 @@ class Tracer(NDArrayOperatorsMixin):
 
 
 def operand_of(value: object) -> Operand:
-    """A recorded value, or a number as Python has it: it takes the dtype of the arrays that it meets."""
+    """Returns what a step keeps of an operand: numbers become Python floats, which have no dtype."""
     if isinstance(value, Tracer | Place):
         return value if isinstance(value, Place) else value.place
     if isinstance(value, SupportsFloat) and not hasattr(value, "__len__"):
@@ -168,7 +168,7 @@ def operand_of(value: object) -> Operand:
 
 
 def function_named(name: str) -> Callable[..., Values]:
-    """The function of NumPy or SciPy with that name."""
+    """Returns the function of NumPy or SciPy with a name."""
     if name in {"erf", "erfc"}:
         from scipy import special
 

@@ -8,6 +8,9 @@ other is rounded, and those of higher order are fitted again. See Muller (2016),
 edition, chapters 3 (Remez's algorithm) and 4 (coefficients that are numbers of a format).
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# Formulas written as lambdas have no types.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -82,7 +82,7 @@ def test_derivative(row: Activation, dtype: Any) -> None:
 
 
 @by_name
-def test_derivative_is_that_of_the_value(row: Activation) -> None:
+def test_derivative_against_differences(row: Activation) -> None:
     for a in {-2.5, -0.75, 0.3, 1.0, 4.0}.difference(KINKS.get(row.name, ())):
         reference = differences.gradient(lambda v: float(values(row, v)[0]), np.array([a]))
         np.testing.assert_allclose(derivatives(row, np.array([a])), reference, rtol=1e-8, atol=1e-9)
@@ -135,7 +135,7 @@ def test_nan_is_not_hidden(row: Activation) -> None:
     assert np.isnan(values(row, a)).all()
     assert (
         row.name == "none" or np.isnan(derivatives(row, a)).all()
-    )  # the slope of the identity is 1 everywhere
+    )  # the derivative of the identity is 1 everywhere
 
 
 def test_names_are_those_of_the_types() -> None:

@@ -1,4 +1,4 @@
-"""Which units are dropped: the same on both paths, and as if at random."""
+"""Dropout: both paths drop the same units, and as if at random."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda
 
 
 def kept(kernels: Any, key: int, layer: int = 1, rate: float = 0.5, n: int = N) -> NDArray[np.bool]:
-    """Which of n numbers a path keeps."""
+    """Which of n elements a path keeps."""
     h = np.ones((1, n), np.float32)
     kernels.apply_dropout(key, layer, dropout.threshold(rate), h)
     keeping: NDArray[np.bool] = h[0] != 0
@@ -42,7 +42,7 @@ def correlation(x: NDArray[np.bool], y: NDArray[np.bool]) -> float:
 
 
 def lowbias32(word: int) -> int:
-    """The permutation as published, in whole numbers."""
+    """The permutation as published, in Python integers."""
     word ^= word >> 16
     word = word * 0x7FEB352D % 2**32
     word ^= word >> 15
@@ -60,8 +60,8 @@ def test_every_bit_depends_on_every_bit() -> None:
     words = np.random.default_rng(0).integers(0, 2**32, 1 << 14, np.uint32)
     for bit in range(32):
         changed = dropout.mixed(words) ^ dropout.mixed(words ^ np.uint32(1 << bit))
-        shares = [((changed >> np.uint32(place)) & np.uint32(1)).mean() for place in range(32)]
-        assert abs(np.array(shares) - 0.5).max() < 0.025  # 6 standard deviations
+        frequencies = [((changed >> np.uint32(place)) & np.uint32(1)).mean() for place in range(32)]
+        assert abs(np.array(frequencies) - 0.5).max() < 0.025  # 6 standard deviations
 
 
 @pytest.mark.skipif("numba" not in PATHS, reason="one path only")
@@ -79,10 +79,10 @@ def test_both_paths_drop_the_same_to_the_bit(key: int, rate: float, dtype: Any) 
 
 @pytest.mark.parametrize("rate", [0.001, 0.2, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("key", KEYS)
-def test_the_dropped_fraction_is_the_rate(key: int, rate: float) -> None:
-    share = 1 - kept(kernels_of("numpy"), key, rate=rate).mean()
+def test_the_fraction_is_the_rate(key: int, rate: float) -> None:
+    fraction = 1 - kept(kernels_of("numpy"), key, rate=rate).mean()
 
-    assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / N)
+    assert abs(fraction - rate) < 5 * np.sqrt(rate * (1 - rate) / N)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -115,7 +115,7 @@ def test_what_is_kept_makes_up_for_the_rest(kernels: Any, dtype: Any) -> None:
     kernels.apply_dropout(3, 1, dropout.threshold(0.2), after)
 
     keeping = after != 0
-    rounding = 2**-31 + 4 * np.finfo(dtype).eps  # of the share, and of the numbers
+    rounding = 2**-31 + 4 * np.finfo(dtype).eps  # of the fraction, and of the elements
     np.testing.assert_allclose(after[keeping], h[keeping] / dtype(0.8), rtol=rounding)
     assert 0.15 < 1 - keeping.mean() < 0.25
 
@@ -213,7 +213,7 @@ def test_a_batch_is_a_forward_a_backward_pass_and_an_update(
     assert (computed[count:] != net.parameters[count:]).all()
 
 
-def test_predictions_change_no_moving_average(kernels: Any) -> None:
+def test_inference_changes_no_running_average(kernels: Any) -> None:
     net = Net(*NETWORKS[3], np.float64)
     parameters = net.parameters.copy()
 

@@ -85,7 +85,7 @@ def test_derivative(row: Loss, dtype: Any) -> None:
 
 
 @by_row
-def test_derivative_is_that_of_the_value(row: Loss) -> None:
+def test_derivative_against_differences(row: Loss) -> None:
     for y in (-0.5, 0.125, 0.5, 0.9, 1.5):
         for t in TARGETS:
             target = np.array([t])

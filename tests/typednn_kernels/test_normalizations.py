@@ -23,15 +23,15 @@ by_shape = pytest.mark.parametrize("shape", [(1, 1), (1, 5), (6, 1), (2, 3), (7,
 
 
 class Case:
-    """A layer's numbers, and what a path makes of them."""
+    """A layer's arrays, and what a path computes."""
 
     def __init__(self, name: str, training: bool, z: NDArray[Any]) -> None:
         rng = np.random.default_rng(len(z))
         self.name, self.training, self.given = name, training, z
         samples, n = z.shape
         self.gain, self.bias = rng.normal(1, 0.5, (2, n)).astype(z.dtype)
-        self.moving_before = abs(rng.normal(1, 0.2, (2, n))).astype(z.dtype)
-        self.moving = self.moving_before.copy() if name == "batch" else np.zeros((2, 0), z.dtype)
+        self.running_before = abs(rng.normal(1, 0.2, (2, n))).astype(z.dtype)
+        self.running = self.running_before.copy() if name == "batch" else np.zeros((2, 0), z.dtype)
         self.z, self.a = z.copy(), np.full_like(z, np.nan)
         self.inv_std = np.full(n if name == "batch" else samples, np.nan, z.dtype)
         self.dLda = rng.normal(0, 1, z.shape).astype(z.dtype)
@@ -42,7 +42,7 @@ class Case:
         """Forward and backward."""
         code = TABLE[self.name]
         kernels.normalize(
-            code, self.training, self.z, self.gain, self.bias, self.moving, self.inv_std, self.a
+            code, self.training, self.z, self.gain, self.bias, self.running, self.inv_std, self.a
         )
         kernels.normalization_backward(
             code,
@@ -60,7 +60,7 @@ class Case:
     def reference(self) -> normalization.Normalized:
         """The definition."""
         return normalization.normalize(
-            self.name, self.training, self.given, self.gain, self.bias, self.moving_before
+            self.name, self.training, self.given, self.gain, self.bias, self.running_before
         )
 
 
@@ -89,8 +89,8 @@ def test_against_the_definition(
     assert_agrees(case.inv_std, reference.factors, 16, what="the inv_std")
     assert_agrees(case.a, reference.a, 16, magnitude * 3, "a")
     if name == "batch":
-        assert_agrees(case.moving, reference.moving, 8, 1 + abs(reference.moving).max(), "moving averages")
-        assert (case.moving == case.moving_before).all() == (not training)
+        assert_agrees(case.running, reference.moving, 8, 1 + abs(reference.moving).max(), "running averages")
+        assert (case.running == case.running_before).all() == (not training)
 
 
 @by_name
@@ -116,12 +116,12 @@ def test_gradients_against_the_jacobian(
 
 
 @by_name
-def test_the_oracle_has_the_derivatives_of_its_own_values(name: str) -> None:
+def test_the_oracle_against_differences(name: str) -> None:
     case = Case(name, True, numbers((4, 3), np.float64))
 
     def weighted_sum(z: NDArray[np.float64]) -> float:
         normalized = normalization.normalize(
-            name, True, z.reshape(4, 3), case.gain, case.bias, case.moving_before
+            name, True, z.reshape(4, 3), case.gain, case.bias, case.running_before
         )
         return float((normalized.a * case.dLda).sum())
 
@@ -134,7 +134,7 @@ def test_the_oracle_has_the_derivatives_of_its_own_values(name: str) -> None:
 @by_dtype
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e6, 1e30])
 @by_name
-def test_constant_numbers_become_exactly_0(kernels: Any, name: str, value: float, dtype: Any) -> None:
+def test_constants_become_exactly_0(kernels: Any, name: str, value: float, dtype: Any) -> None:
     case = Case(name, True, np.full((9, 11), value, dtype)).run(kernels)
 
     assert (case.z == 0).all()

@@ -1,4 +1,4 @@
-"""Formulas that are recorded compute what they did, and what is no formula is refused."""
+"""A trace computes what its formula does, and what is no formula is refused."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false
@@ -19,15 +19,15 @@ from typednn_kernels.tracing import TracedFormula, TracingError
 
 FORMULAS: dict[str, tuple[Callable[..., Any], int]] = {
     **{f"{row.name} value": (row.value, 1) for row in ACTIVATIONS[:BUILT_IN] if row.value},
-    **{f"{row.name} slope": (row.derivative, 2) for row in ACTIVATIONS[:BUILT_IN] if row.derivative},
+    **{f"{row.name} derivative": (row.derivative, 2) for row in ACTIVATIONS[:BUILT_IN] if row.derivative},
     **{f"{row.name} value": (row.value, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
-    **{f"{row.name} slope": (row.derivative, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
+    **{f"{row.name} derivative": (row.derivative, 2) for row in LOSSES[:BUILT_IN_LOSSES]},
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("name", FORMULAS)
-def test_a_record_computes_what_the_formula_does(name: str, dtype: Any) -> None:
+def test_a_trace_computes_what_the_formula_does(name: str, dtype: Any) -> None:
     formula, arity = FORMULAS[name]
     arguments = [np.linspace(-3, 3, 61).astype(dtype), np.linspace(0, 1, 61).astype(dtype)][:arity]
 
@@ -39,7 +39,7 @@ def test_a_record_computes_what_the_formula_does(name: str, dtype: Any) -> None:
     np.testing.assert_array_equal(computed, reference)
 
 
-def test_equal_records_are_equal_formulas() -> None:
+def test_equal_traces_are_equal_formulas() -> None:
     factor = 2.0
 
     def doubled(a: Any) -> Any:
@@ -61,9 +61,9 @@ def test_numbers_take_the_dtype_of_the_arrays() -> None:
     constant = TracedFormula.of(lambda a, y: 1, 2)
     a = np.array([-2, 0, 3], np.float32)
 
-    for record, expected in ((scaled, [-1, 0, 1.5]), (chosen, [0.25, 0.25, 1])):
-        assert record(a).dtype == np.float32
-        assert record(a).tolist() == expected
+    for trace, expected in ((scaled, [-1, 0, 1.5]), (chosen, [0.25, 0.25, 1])):
+        assert trace(a).dtype == np.float32
+        assert trace(a).tolist() == expected
     assert constant(a, a).tolist() == [1, 1, 1]
     assert constant(a, a).dtype == np.float32
 

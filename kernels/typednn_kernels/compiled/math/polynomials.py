@@ -13,8 +13,9 @@ class Format:
 
     A number has `digits` bits after its leading 1, and its exponent is stored with `bias` added.
 
-    Polynomials begin with the constant term. `python -m tests.oracles.polynomials` derives them again: each
-    has the least largest error relative to the function, with coefficients rounded one after the other.
+    Polynomials begin with the constant term. They minimise the largest error relative to the function, with
+    coefficients rounded one after the other: `python -m tests.oracles.polynomials` derives them again, and a
+    test compares the errors.
 
     exp: exp(r), |r| <= log(2) / 2; the first three coefficients are given.
     log: (log((1 + s) / (1 - s)) / s - 2) / z, z = s^2, 0 <= s <= (sqrt(2) - 1) / (sqrt(2) + 1).

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import erf, erfc
-from typednn_kernels import primitives as elementary
+from typednn_kernels import primitives
 
 from tests.oracles import error_function
 
@@ -29,8 +29,8 @@ Function = Callable[[Any], Any]
 
 def sigmoid(a: Any) -> Any:
     """The formula that an error of exp spoils most; e / (1 + e) alone is off by 2.4 units whatever exp is."""
-    e = elementary.exp(-abs(a))
-    y = elementary.where(a < 0, e, 1)
+    e = primitives.exp(-abs(a))
+    y = primitives.where(a < 0, e, 1)
     return y - y * (e / (1 + e))
 
 
@@ -48,13 +48,13 @@ def erfc_of_wider(x: NDArray[Any]) -> Any:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "exp": elementary.exp,
-    "expm1": elementary.expm1,
-    "erf": elementary.erf,
-    "erfc": elementary.erfc,
-    "log": elementary.log,
-    "log1p": elementary.log1p,
-    "tanh": elementary.tanh,
+    "exp": primitives.exp,
+    "expm1": primitives.expm1,
+    "erf": primitives.erf,
+    "erfc": primitives.erfc,
+    "log": primitives.log,
+    "log1p": primitives.log1p,
+    "tanh": primitives.tanh,
 }
 ORACLES: dict[str, Function] = {
     "exp": np.exp,
@@ -456,7 +456,7 @@ def formula_of(function: Function) -> Function:
 def test_where_sums_may_be_reordered_exp_keeps_its_order(dtype: Any) -> None:
     def loop(x: NDArray[Any], shift: Any, result: NDArray[Any]) -> None:
         for i in range(x.size):
-            result[i] = elementary.exp(x[i] - shift)
+            result[i] = primitives.exp(x[i] - shift)
 
     x: NDArray[Any] = np.linspace(-80, 80, 10_001).astype(dtype)
     shift = dtype(3.1)
@@ -472,10 +472,10 @@ def test_where_sums_may_be_reordered_exp_keeps_its_order(dtype: Any) -> None:
 @by_dtype
 def test_selects_and_nan(dtype: Any) -> None:
     def clipped(x: Any) -> Any:
-        return elementary.minimum(elementary.maximum(x, -1), 2)
+        return primitives.minimum(primitives.maximum(x, -1), 2)
 
     def step(x: Any) -> Any:
-        return elementary.where(x > 0, 1, x)
+        return primitives.where(x > 0, 1, x)
 
     x = np.array([-np.inf, -2, -1, -0.0, 0.0, 1, 2, 3, np.inf, np.nan] * 4, dtype)
 
@@ -484,15 +484,15 @@ def test_selects_and_nan(dtype: Any) -> None:
 
 
 def largest(x: Any) -> Any:
-    return elementary.maximum(x, 0)
+    return primitives.maximum(x, 0)
 
 
 def smallest(x: Any) -> Any:
-    return elementary.minimum(x, 0)
+    return primitives.minimum(x, 0)
 
 
 def chosen(x: Any) -> Any:
-    return elementary.where(x < 0, x, 1)
+    return primitives.where(x < 0, x, 1)
 
 
 @by_dtype
