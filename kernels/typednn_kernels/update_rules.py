@@ -1,4 +1,4 @@
-"""The update rules: one row each."""
+"""Defines the update rules: each is a formula, which names its states and its coefficients."""
 
 from __future__ import annotations
 
@@ -18,38 +18,50 @@ RuleName: TypeAlias = Literal[
 
 
 class UpdateRule(NamedTuple):
-    """How a step changes a parameter w, given the gradient g by it.
+    """Says how a step changes a parameter w, given the gradient g with respect to it.
 
-    `formula` is written in the words of `elementary`, elementwise: it takes w, g, the numbers that the rule
-    remembers for each parameter, and the rule's coefficients, which are the same for all parameters and may
-    differ from step to step. It returns the new w and the new numbers. Whatever depends on the step alone,
-    a learning rate on its schedule or the correction of a bias, is in the coefficients.
+    `formula` is elementwise and written in the functions of `primitives`. Before the slash it takes w, g and
+    the states, which the rule remembers for each parameter; after it the coefficients, which all parameters
+    share and which may differ from step to step. It returns the new w and the new states. Whatever depends on
+    the step alone, such as a scheduled learning rate or a correction of bias, is in the coefficients.
     """
 
     name: RuleName
-    states: int
-    coefficients: int
-    formula: Callable[..., tuple[Values, ...]]
     description: str
+    formula: Callable[..., tuple[Values, ...]]
+
+    @property
+    def states(self) -> int:
+        """The number of states."""
+        return self.formula.__code__.co_posonlyargcount - 2
+
+    @property
+    def coefficients(self) -> int:
+        """The number of coefficients, in the columns from FIRST on in the order of the formula."""
+        return self.formula.__code__.co_argcount - self.formula.__code__.co_posonlyargcount
 
 
-def _sgd(w: Values, g: Values, rate: Values) -> tuple[Values, ...]:
+def _sgd(w: Values, g: Values, /, rate: Values) -> tuple[Values, ...]:
     return (w - rate * g,)
 
 
-def _momentum(w: Values, g: Values, velocity: Values, rate: Values, momentum: Values) -> tuple[Values, ...]:
+def _momentum(
+    w: Values, g: Values, velocity: Values, /, rate: Values, momentum: Values
+) -> tuple[Values, ...]:
     velocity = momentum * velocity - rate * g
     return w + velocity, velocity
 
 
-def _nesterov(w: Values, g: Values, velocity: Values, rate: Values, momentum: Values) -> tuple[Values, ...]:
+def _nesterov(
+    w: Values, g: Values, velocity: Values, /, rate: Values, momentum: Values
+) -> tuple[Values, ...]:
     step = rate * g
     velocity = momentum * velocity - step
     return w + (momentum * velocity - step), velocity
 
 
 def _rmsprop(
-    w: Values, g: Values, square: Values, rate: Values, forgotten: Values, epsilon: Values
+    w: Values, g: Values, square: Values, /, rate: Values, forgotten: Values, epsilon: Values
 ) -> tuple[Values, ...]:
     square = square + forgotten * (g * g - square)
     return w - rate * g / sqrt(square + epsilon), square
@@ -61,6 +73,7 @@ def _rmsprop_momentum(
     square: Values,
     mean: Values,
     velocity: Values,
+    /,
     rate: Values,
     forgotten: Values,
     epsilon: Values,
@@ -73,7 +86,7 @@ def _rmsprop_momentum(
     return w - velocity, square, mean, velocity
 
 
-def _adagrad(w: Values, g: Values, squares: Values, rate: Values, epsilon: Values) -> tuple[Values, ...]:
+def _adagrad(w: Values, g: Values, squares: Values, /, rate: Values, epsilon: Values) -> tuple[Values, ...]:
     squares = squares + g * g
     return w - rate * g / sqrt(squares + epsilon), squares
 
@@ -83,6 +96,7 @@ def _adam(
     g: Values,
     mean: Values,
     square: Values,
+    /,
     rate: Values,
     forgotten_1: Values,
     forgotten_2: Values,
@@ -98,6 +112,7 @@ def _nadam(
     g: Values,
     mean: Values,
     square: Values,
+    /,
     rate_of_mean: Values,
     rate_of_gradient: Values,
     forgotten_1: Values,
@@ -114,12 +129,13 @@ def _rprop(
     g: Values,
     previous: Values,
     step: Values,
+    /,
     decrease: Values,
     increase: Values,
     smallest: Values,
     largest: Values,
 ) -> tuple[Values, ...]:
-    # The signs, not the slopes, are multiplied: a product of small slopes would be 0.
+    # The signs, not the derivatives, are multiplied: a product of small derivatives would be 0.
     agreement = sign(g) * sign(previous)
     step = where(agreement > 0, minimum(step * increase, largest), step)
     step = where(agreement < 0, maximum(step * decrease, smallest), step)
@@ -128,23 +144,23 @@ def _rprop(
 
 
 def _lion(
-    w: Values, g: Values, mean: Values, rate: Values, forgotten_1: Values, forgotten_2: Values
+    w: Values, g: Values, mean: Values, /, rate: Values, forgotten_1: Values, forgotten_2: Values
 ) -> tuple[Values, ...]:
     difference = g - mean
     return w - rate * sign(mean + forgotten_1 * difference), mean + forgotten_2 * difference
 
 
 RULES = (
-    UpdateRule("sgd", 0, 1, _sgd, "gradient descent"),
-    UpdateRule("momentum", 1, 2, _momentum, "the steps of the past go on, weaker from step to step"),
-    UpdateRule("nesterov", 1, 2, _nesterov, "momentum, with the gradient of where it leads"),
-    UpdateRule("rmsprop", 1, 3, _rmsprop, "steps divided by the root of the mean square of the gradient"),
-    UpdateRule("rmsprop_momentum", 3, 5, _rmsprop_momentum, "the same, centred or with momentum"),
-    UpdateRule("adagrad", 1, 2, _adagrad, "steps divided by the root of the sum of squares of the gradient"),
-    UpdateRule("adam", 2, 4, _adam, "the mean of the gradient, divided by the root of its mean square"),
-    UpdateRule("nadam", 2, 5, _nadam, "Adam with Nesterov's momentum"),
-    UpdateRule("rprop", 2, 4, _rprop, "a step for each parameter, which grows until the slope turns"),
-    UpdateRule("lion", 1, 3, _lion, "the sign of the mean of the gradient"),
+    UpdateRule("sgd", "gradient descent", _sgd),
+    UpdateRule("momentum", "the steps of the past continue, weaker from step to step", _momentum),
+    UpdateRule("nesterov", "momentum, with the gradient of where it leads", _nesterov),
+    UpdateRule("rmsprop", "steps divided by the root of the mean square of the gradient", _rmsprop),
+    UpdateRule("rmsprop_momentum", "RMSprop, centred or with momentum", _rmsprop_momentum),
+    UpdateRule("adagrad", "steps divided by the root of the sum of squares of the gradient", _adagrad),
+    UpdateRule("adam", "the mean of the gradient, divided by the root of its mean square", _adam),
+    UpdateRule("nadam", "Adam with Nesterov's momentum", _nadam),
+    UpdateRule("rprop", "a step for each parameter, which grows until the derivative changes sign", _rprop),
+    UpdateRule("lion", "the sign of the mean of the gradient", _lion),
 )
 """The table; a row's place is its code in kernels."""
 
@@ -152,24 +168,27 @@ CODES = {row.name: code for code, row in enumerate(RULES)}
 SGD = CODES["sgd"]
 
 DECAY, CLIP_VALUE, CLIP_NORM, FIRST = range(4)
-"""Columns of the coefficients of a step: what is taken from each parameter as a share of it, the bounds of
-the gradient and of its norm (infinite: none), and from the last on, those of the rule."""
+"""Columns of the coefficients of a step: the fraction that is taken from each parameter, the bounds of each
+element of the gradient and of its norm (infinity for none), and from FIRST on those of the rule."""
 
 COEFFICIENTS = FIRST + max(row.coefficients for row in RULES)
 MOST_STATES = max(row.states for row in RULES)
 
 START, STOP = range(2)
 L1, L2 = range(2)
-"""Columns of the segments of the vector of parameters that are trained, and of their penalties."""
+"""Columns of the ranges of the parameters that are trained, and of their penalties."""
 
 
 def penalized(w: Values, g: Values, l1: Values, l2: Values) -> Values:
-    """The gradient with that of the penalties l1 |w| + l2 w^2."""
+    """Computes the gradient with that of the penalties l1 |w| + l2 w^2."""
     return g + (l1 * sign(w) + (l2 + l2) * w)
 
 
 def whole_update(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
-    """A rule with all that comes before it: penalties, clipping, decay."""
+    """Returns the formula of a rule with what comes before it: penalties, clipping, decay.
+
+    It takes w, g, l1, l2, the factor of the norm, the bound, the decay, the states and the coefficients.
+    """
 
     def update(
         w: Values,
@@ -188,18 +207,18 @@ def whole_update(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
 
 
 def coefficient_rows(
-    own: NDArray[np.float64],
+    rule: NDArray[np.float64],
     dtype: np.dtype[F],
     *,
     decay: NDArray[np.float64] | float = 0.0,
     clip_value: float = INFINITY,
     clip_norm: float = INFINITY,
 ) -> Matrix[F]:
-    """The coefficients `(steps, COEFFICIENTS)` of some steps, given those of the rule `(steps, k)`.
+    """Computes the coefficients `(steps, COEFFICIENTS)` of some steps, given those of the rule `(steps, k)`.
 
     They are computed in float64 and rounded once.
     """
-    rows: Matrix[F] = np.zeros((len(own), COEFFICIENTS), dtype)
+    rows: Matrix[F] = np.zeros((len(rule), COEFFICIENTS), dtype)
     rows[:, DECAY], rows[:, CLIP_VALUE], rows[:, CLIP_NORM] = decay, clip_value, clip_norm
-    rows[:, FIRST : FIRST + own.shape[1]] = own
+    rows[:, FIRST : FIRST + rule.shape[1]] = rule
     return rows

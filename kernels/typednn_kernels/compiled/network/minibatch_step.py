@@ -44,25 +44,6 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
             values[j] *= weight
 
 
-@inline
-def forward_layer(
-    total: F,
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    k: int,
-    workspace: Workspace[F],
-    block: Block,
-) -> F:
-    """Computes a block of layer k, and adds the squares of what the next layer takes of it to a total."""
-    if block.rows.height > 0 and block.width > 0:
-        if k > 0 or layout[0, ACTIVATION] != NONE:
-            forward_block(parameters, layout, key, k, workspace, block, False)
-        if k < layout.shape[0] - 1:
-            total = add_squares_of_activations(total, layout, k, workspace.h, block)
-    return total
-
-
 @noinline
 def forward_thread(
     thread: Thread,
@@ -86,7 +67,11 @@ def forward_thread(
             block = Block(all_rows(rows.samples), unit, width)
         else:
             block = Block(rows, 0, layout[k, LENGTH])
-        total = forward_layer(total, parameters, layout, key, k, workspace, block)
+        if block.rows.height > 0 and block.width > 0:
+            if k > 0 or layout[0, ACTIVATION] != NONE:
+                forward_block(parameters, layout, key, k, workspace, block, False)
+            if k < last:
+                total = add_squares_of_activations(total, layout, k, workspace.h, block)
     return total
 
 
@@ -124,25 +109,6 @@ def output_delta_thread(
         weigh(dLda, epoch.sample_weights, epoch.order, first, n)
 
 
-@inline
-def backward_layer(
-    total: F,
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    k: int,
-    workspace: Workspace[F],
-    gradient: Vector[F],
-    block: Block,
-) -> F:
-    """Computes the deltas of a block of layer k, if it is hidden, and adds their squares to a total."""
-    if block.rows.height > 0 and block.width > 0:
-        if k < layout.shape[0] - 1:
-            backward_block(parameters, layout, key, k, workspace, gradient, block, False)
-        total = add_squares_of_deltas(total, layout, k, workspace.dLda, block)
-    return total
-
-
 @noinline
 def backward_thread(
     thread: Thread,
@@ -166,7 +132,10 @@ def backward_thread(
             block = Block(all_rows(rows.samples), unit, width)
         else:
             block = Block(rows, 0, layout[k, LENGTH])
-        total = backward_layer(total, parameters, layout, key, k, workspace, gradient, block)
+        if block.rows.height > 0 and block.width > 0:
+            if k < last:
+                backward_block(parameters, layout, key, k, workspace, gradient, block, False)
+            total = add_squares_of_deltas(total, layout, k, workspace.dLda, block)
     return total
 
 

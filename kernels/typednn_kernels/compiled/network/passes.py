@@ -1,11 +1,10 @@
 """Computes a forward and a backward pass, in one call each."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
@@ -17,7 +16,6 @@ from typednn_kernels.compiled._codegen.array_views import (
     slice_of,
     vector_view,
 )
-from typednn_kernels.compiled._codegen.ir_values import Number
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
@@ -43,22 +41,16 @@ from typednn_kernels.layout import (
     GAINS,
     LENGTH,
     NORMALIZATION,
-    NORMALIZED,
     PREVIOUS,
     RUNNING,
     UNITS,
     WEIGHTS,
+    normalized_start,
 )
 from typednn_kernels.operands import Block, Rows, Workspace
 from typednn_kernels.primitives import where
 
 UNNORMALIZED, BATCH = normalizations.NONE, normalizations.BATCH
-
-
-def _start_of_normalized(row: Sequence[Number], samples: int, n_units: int) -> Number:
-    """Computes where z begins in `a`, and dLdz in `dLda`: the block of the layer if it is not normalised."""
-    apart = samples * n_units + (samples + 1) * row[NORMALIZED]
-    return where(row[NORMALIZATION] == UNNORMALIZED, samples * row[UNITS], apart)
 
 
 weights: MatrixView = matrix_view(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS]))
@@ -93,27 +85,27 @@ block_range: VectorView = vector_view(
 """Views of a layer in a workspace: all samples, some rows, or from the first element of a block on."""
 
 normalized: MatrixView = matrix_view(
-    lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples, row[LENGTH])
+    lambda row, samples, n_units: (normalized_start(row, samples, n_units), samples, row[LENGTH])
 )
 normalized_rows: MatrixView = matrix_view(
     lambda row, n_units, rows: (
-        _start_of_normalized(row, rows.samples, n_units) + rows.first * row[LENGTH],
+        normalized_start(row, rows.samples, n_units) + rows.first * row[LENGTH],
         rows.height,
         row[LENGTH],
     )
 )
 flat_normalized: VectorView = vector_view(
-    lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples * row[LENGTH])
+    lambda row, samples, n_units: (normalized_start(row, samples, n_units), samples * row[LENGTH])
 )
 normalized_range: VectorView = vector_view(
     lambda row, n_units, block: (
-        _start_of_normalized(row, block.rows.samples, n_units) + block.rows.first * row[LENGTH] + block.unit,
+        normalized_start(row, block.rows.samples, n_units) + block.rows.first * row[LENGTH] + block.unit,
         block.rows.height * row[LENGTH] - block.unit,
     )
 )
 inv_std_range: VectorView = vector_view(
     lambda row, n_units, block: (
-        _start_of_normalized(row, block.rows.samples, n_units)
+        normalized_start(row, block.rows.samples, n_units)
         + block.rows.samples * row[LENGTH]
         + where(row[NORMALIZATION] == BATCH, block.unit, block.rows.first),
         where(row[NORMALIZATION] == BATCH, block.width, block.rows.height),
