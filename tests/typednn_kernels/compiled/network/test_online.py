@@ -76,6 +76,7 @@ def test_threads_share_what_pays(name: str) -> None:
     assert online.threads_worth(layout, 3) == 1
 
 
+@pytest.mark.once_per("name")
 @by_dtype
 @by_network
 @pytest.mark.parametrize("threads", [2, 3])
@@ -86,6 +87,7 @@ def test_the_number_of_threads_changes_no_bit(name: str, threads: int, dtype: An
         np.testing.assert_array_equal(together[each], reference, each)
 
 
+@pytest.mark.once_per("name")
 @by_dtype
 @by_network
 def test_paths_agree(name: str, dtype: Any) -> None:
