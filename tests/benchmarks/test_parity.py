@@ -10,8 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted(path.name for path in (ROOT / "benchmarks" / "suites").glob("bench_*.py"))
-
-
 IN_FULL = pytest.mark.full("a process that imports all peers; bench_api stands for the suites")
 
 
