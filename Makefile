@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo smoke test test-all check matrix types bench clean
+.PHONY: demo smoke test test-all check matrix oldest types bench clean
 
 demo: .venv/ready
 	$(BIN)/typednn demo
@@ -20,12 +20,15 @@ test-all: .venv/ready
 check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/python -m tests.typing.completeness
 
-matrix:
-	for python in 3.11 3.12 3.13; do $(MAKE) types PYTHON=python$$python ENV=.matrix/$$python || exit 1; done
+matrix: oldest
+	for python in 3.11 3.12 3.13 3.14; do $(MAKE) types PYTHON=python$$python ENV=.matrix/$$python || exit 1; done
+
+oldest:
 	$(MAKE) types PYTHON=python3.11 ENV=.matrix/oldest OLDEST='numpy==2.3.* scipy==1.16.* numba==0.66.* typing_extensions==4.12.*'
 
 types:

@@ -1,28 +1,30 @@
-"""What typednn costs beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime.
+"""How fast is typednn beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime?
 
-The report, with tables of ratios, the targets beside them, and plots:
+`python -m benchmarks [--quick] [--only online,api,kernels,batches,parallel] [--output reports]` writes a
+report with tables of ratios, the targets beside them, and plots. It takes less than 15 minutes (`--quick`: 2)
+and needs an otherwise idle machine. The candidates of a comparison run in turns in one process, in a new
+random order in each round; a ratio is the median over the rounds.
 
-    python -m benchmarks [--quick] [--only kernels,online,doors,batches] [--output reports]
+`python -m benchmarks tune [--quick] [--only NAME,…]` measures the tuning thresholds of the compiled kernels
+on this machine and prints them beside the values in the source.
 
-takes less than 15 minutes (`--quick`: 2) and wants the machine for itself; `make bench` runs it. Contestants
-run in turns in one process, in an order drawn anew in each round, and ratios are medians over the rounds.
+pytest-benchmark runs the same comparisons one at a time, saves a run and compares a later one with it:
 
-One comparison at a time, with pytest-benchmark:
+    python -m pytest benchmarks/suites/bench_online.py -k "2-2-1 and float32" --benchmark-save=before
+    python -m pytest benchmarks/suites/bench_online.py -k "2-2-1 and float32" --benchmark-compare
+    python -m pytest benchmarks/suites -m short --benchmark-disable
 
-    python -m pytest benchmarks/suites/bench_online.py -k "784-128-10 and float32"
-    python -m pytest benchmarks/suites/bench_kernels.py -k "tanh and 1000000"
+The last command checks that all candidates compute the same and times nothing; CI runs it.
 
-All that computes the same in short, without timing, as CI does:
+Every comparison first asserts that its candidates agree: trained parameters differ by at most 64 eps of the
+largest parameter, results of kernels by at most 16 eps of the terms that are added. Packages that are not
+installed are left out, and the report says so.
 
-    python -m pytest benchmarks/suites/bench_*.py --benchmark-disable -m short
+Imports point down this list:
 
-Each comparison first asserts that all contestants compute the same from the same numbers: training ends with
-the same parameters within 64 eps of the largest, kernels agree within 16 eps of the terms they add. Peers
-that are not installed are left out, and the report says so.
-
-- `networks`: the networks and their data, a row each; `kernel_cases`, `dense_cases`: the kernels.
-- `ours`, `textbook`, `peers_*`: the contestants; `peers`: the list of them; `contests`: who meets whom.
-- `numpy_tuned`: the elementwise kernels as well as NumPy allows.
-- `timing`: interleaved runs; `machine`: its description and limits; `targets`: what is to be reached.
-- `bench_*`: the suites of pytest-benchmark; `*_section`, `report`, `plots`: the report.
+- `suites`, `report`, `tuning`: the pytest-benchmark suites, the report, and the thresholds;
+- `cases`: which candidates are compared on what, and the check that they agree;
+- `peers`: the candidates, typednn among them;
+- `settings`, `machine`, `cold_start`: how long to measure, the limits of the machine, fresh processes;
+- `networks`, `installed`, `timing`: what is trained, which packages are installed, interleaved timing.
 """

@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`."""
+"""The command `python -m benchmarks`, which writes the report, and its subcommand `tune`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from time import perf_counter
 
 from benchmarks import machine
 from benchmarks.report import report
-from benchmarks.report.api_section import doors_section
+from benchmarks.report.api_section import api_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.report import Section, table
 from benchmarks.report.training_sections import batches_section, online_section
 from benchmarks.settings import Settings
+from benchmarks.tuning.command import tune
 
 SECTIONS = {
     "online": online_section,
-    "doors": doors_section,
+    "api": api_section,
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
@@ -26,16 +27,19 @@ SECTIONS = {
 
 
 def main() -> None:
-    """Measures, and writes the report."""
+    """Measures the sections of the report and writes it."""
+    if sys.argv[1:2] == ["tune"]:
+        tune(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="few sizes, float32 alone: less than 2 minutes")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="chapters, separated by commas")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
     parser.add_argument("--output", type=Path, default=Path("reports"), help="the folder for the report")
     given = parser.parse_args()
     names = given.only.split(",")
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        parser.error(f"no chapter {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     given.output.mkdir(parents=True, exist_ok=True)
     settings = Settings(given.quick, given.output)
     limits = machine.limits(settings.budget(2))
@@ -51,7 +55,7 @@ def main() -> None:
         path = report.write(given.output, sections)
         print(f"{path} is up to date", file=sys.stderr)
     if any(section.failures for section in sections):
-        sys.exit("contestants do not compute the same: see the report")
+        sys.exit("candidates do not compute the same: see the report")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cold start: what a fresh process waits for, each measurement in a process of its own."""
+"""Cold start: how long imports and first calls take, each measured in a new process."""
 
 from __future__ import annotations
 
@@ -45,10 +45,14 @@ print(perf_counter() - began)
 
 
 def seconds(program: str, cache: str | None = None) -> float:
-    """What the program says, in a process of its own, with its own cache of machine code if one is named.
+    """Runs a program in a new process and returns the number that it prints last.
+
+    Args:
+        program: Python source.
+        cache: folder of the machine-code cache; None: the usual one.
 
     Raises:
-        RuntimeError: the program failed; the message is what it said.
+        RuntimeError: the program failed; the message is the last line of its standard error.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if cache is not None:
@@ -62,7 +66,7 @@ def seconds(program: str, cache: str | None = None) -> float:
 
 
 def imports(rounds: int) -> Timing:
-    """`import typednn` beside `import numpy`, interleaved; both are bytecode, as pip installs them."""
+    """Times `import typednn` and `import numpy` in turns, both from bytecode, as pip installs them."""
     timing = Timing({"typednn": [], "numpy": []})
     for name in timing.seconds:
         seconds(IMPORT.format(name=name))
@@ -73,20 +77,20 @@ def imports(rounds: int) -> Timing:
 
 
 def first_step(rounds: int, dtype: str = "float32") -> float:
-    """From the import to the end of the first training step, the machine code being in the cache."""
+    """Returns the seconds from after the import to the end of the first training step, with a warm cache."""
     program = FIRST_STEP.format(dtype=dtype)
     seconds(program)
     return median(seconds(program) for _ in range(rounds))
 
 
 def first_ever() -> float:
-    """The same, nothing being compiled yet."""
+    """Returns the seconds of the first training step with an empty cache of machine code."""
     with tempfile.TemporaryDirectory() as cache:
         return seconds(FIRST_STEP.format(dtype="float32"), cache)
 
 
 def warm_up() -> float:
-    """`typednn warmup` where nothing is compiled yet: everything there is.
+    """Returns the seconds of `typednn warmup` with an empty cache: all kernels are compiled.
 
     Raises:
         RuntimeError: the command failed.

@@ -1,4 +1,4 @@
-"""The machine: what it is, and the limits that no program passes."""
+"""The machine that runs the benchmarks, and its limits: bandwidth of memory, speed of matrix products."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.networks import Array
-from benchmarks.peers.peers import AbsentError, package, versions
-from benchmarks.timing import Budget, Contestant, compare
+from benchmarks.installed import AbsentError, package, versions
+from benchmarks.networks import Array
+from benchmarks.timing import Budget, Candidate, compare
 from typednn import backend
 
 LARGE = 10_000_000
@@ -24,12 +24,12 @@ SIDE, SGEMM = 2048, "sgemm"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the memory and the cores do at most, in 1e9 per second.
+    """Upper limits of the speed of any program, in 1e9 per second.
 
     Attributes:
-        copy: bytes read and written by a copy of 1e7 float32.
-        write: bytes written by filling as many.
-        sgemm: operations of a large float32 matrix product, by number of cores.
+        copy: bytes read and written by a copy of 1e7 float32 elements.
+        write: bytes written by filling as many elements with a constant.
+        sgemm: floating-point operations of a large float32 matrix product, by number of cores.
     """
 
     copy: float
@@ -37,7 +37,7 @@ class Limits:
     sgemm: dict[int, float]
 
     def rows(self) -> list[tuple[str, str]]:
-        """For a table."""
+        """Returns a name and a text for each limit."""
         cores = [
             (f"sgemm on {n} core{'s' * (n > 1)}", f"{peak:.0f} GFLOP/s") for n, peak in self.sgemm.items()
         ]
@@ -49,7 +49,7 @@ class Limits:
 
 
 def description() -> list[tuple[str, str]]:
-    """Processor, cores, system, and the versions of all that takes part."""
+    """Returns processor, cores, system, and versions of all packages as rows of a table."""
     rows = [
         ("processor", _processor()),
         ("cores", str(cores())),
@@ -62,18 +62,18 @@ def description() -> list[tuple[str, str]]:
 
 
 def cores() -> int:
-    """So many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def limits(budget: Budget) -> Limits:
-    """Measures the limits."""
+    """Measures the limits; `budget` holds for each of them."""
     source: Array = np.ones(LARGE, np.float32)
     target: Array = np.empty_like(source)
     memory = compare(
         [
-            Contestant("copy", partial(np.copyto, target, source)),
-            Contestant("write", partial(target.fill, 1)),
+            Candidate("copy", partial(np.copyto, target, source)),
+            Candidate("write", partial(target.fill, 1)),
         ],
         budget,
     )
@@ -84,11 +84,11 @@ def limits(budget: Budget) -> Limits:
     )
 
 
-def large_product(flops: float) -> Contestant:
-    """A large float32 matrix product by all cores, as if it were made of pieces of so many operations."""
+def large_product(flops: float) -> Candidate:
+    """Returns a large float32 matrix product on all cores, timed per `flops` floating-point operations."""
     matrix: Array = np.ones((SIDE, SIDE), np.float32)
     multiply = partial(np.dot, matrix, matrix, out=np.empty_like(matrix))
-    return Contestant(SGEMM, multiply, 2 * SIDE**3 / flops)
+    return Candidate(SGEMM, multiply, 2 * SIDE**3 / flops)
 
 
 def _sgemm(budget: Budget) -> dict[int, float]:

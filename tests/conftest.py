@@ -125,6 +125,8 @@ class EntryPoints:
 
     def __getattr__(self, name: str) -> Any:
         """A kernel, or what else the package has."""
+        if name.startswith("__"):  # what Python asks of any object, also where numba is absent
+            raise AttributeError(name)
         there = getattr(import_module("typednn_kernels.compiled"), name)
         if name.startswith("_"):
             return there

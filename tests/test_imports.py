@@ -1,9 +1,12 @@
-"""Imports point one way: typednn to typednn_kernels, and a few modules of it to numba and LLVM."""
+"""Imports point one way: down the lists in the README; only a few folders know numba and LLVM."""
 
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,39 +14,50 @@ import typednn_kernels
 
 import typednn
 
+ROOT = Path(__file__).parents[1]
 LIBRARY, KERNELS = (Path(str(package.__file__)).parent for package in (typednn, typednn_kernels))
-SOURCES = sorted([*LIBRARY.rglob("*.py"), *KERNELS.rglob("*.py")])
-AT_IMPORT = {"numpy", "typing_extensions", "typednn", "typednn_kernels"}
-"""What may be imported when a module is; all else is imported where it is used."""
-
 COMPILED = KERNELS / "compiled"
-JIT = COMPILED / "jit.py"
+SOURCES = sorted([*LIBRARY.rglob("*.py"), *KERNELS.rglob("*.py")])
+
+MAX_MODULES = 15
+"""Most modules that may lie directly in one folder."""
+AT_IMPORT = {"numpy", "typing_extensions", "typednn", "typednn_kernels"}
+"""Packages that a module outside `compiled/` may import when it is imported itself."""
+COMPILER = {
+    "numba": [COMPILED / "_codegen", COMPILED / "parallel"],
+    "llvmlite": [COMPILED / "_codegen", COMPILED / "parallel", COMPILED / "linalg", COMPILED / "network"],
+}
+"""The folders whose modules may import numba, and LLVM."""
 
 
-def names_of(source: Path) -> str:
-    return str(source.relative_to(LIBRARY.parent if source.is_relative_to(LIBRARY) else KERNELS.parent))
+def name_of(source: Path) -> str:
+    """The dotted name of a module or package."""
+    base = LIBRARY if source.is_relative_to(LIBRARY) else KERNELS
+    parts = source.relative_to(base.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-by_source = pytest.mark.parametrize("source", SOURCES, ids=names_of)
+MODULES = {name_of(source): source for source in SOURCES}
+by_source = pytest.mark.parametrize("source", SOURCES, ids=[name_of(source) for source in SOURCES])
 
 
 def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    """The modules that import statements name."""
+    """The modules, or names in modules, that import statements name."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports name their package"
-            yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def anywhere(source: Path) -> set[str]:
-    return set(imported(ast.walk(ast.parse(source.read_text(encoding="utf-8")))))
+def parsed(source: Path) -> ast.AST:
+    """The syntax tree of a module."""
+    return ast.parse(source.read_text(encoding="utf-8"))
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements that run when a module is imported: all but those in functions and for type checkers."""
+    """The statements that run when a module is imported: not those in functions, or for type checkers."""
     for child in ast.iter_child_nodes(node):
         checking = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
         if not checking and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -51,74 +65,125 @@ def at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from at_import(child)
 
 
-def packages(modules: set[str]) -> set[str]:
+def packages(modules: Iterator[str]) -> set[str]:
+    """The top-level packages of modules."""
     return {module.split(".")[0] for module in modules}
 
 
-def test_there_are_sources() -> None:
-    assert len(SOURCES) > 25
-    assert JIT in SOURCES
+def arrows(source: Path) -> set[str]:
+    """The modules of both packages that a module imports: at import, in functions, for type checkers."""
+    found: set[str] = set()
+    for name in imported(ast.walk(parsed(source))):
+        known = name
+        while known and known not in MODULES:
+            known = known.rpartition(".")[0]
+        if known:
+            found.add(known)
+    return found - {name_of(source)}
+
+
+def floors(readme: str) -> dict[str, list[list[str]]]:
+    """The rows of names below each folder that the README lists, from the top down.
+
+    >>> floors("```text\\ntypednn/\\n  cli/  the command\\n  errors records  leaves\\n```")
+    {'typednn': [['cli'], ['errors', 'records']]}
+    """
+    listed: dict[str, list[list[str]]] = {}
+    for block in re.findall(r"```text\n(.*?)```", readme, re.DOTALL):
+        rows: list[list[str]] = []
+        for line in block.splitlines():
+            if re.fullmatch(r"(typednn|kernels/typednn_kernels)(/\w+)*/", line):
+                rows = listed[line.strip("/").removeprefix("kernels/").replace("/", ".")] = []
+            elif row := re.match(r"  (\w+/?(?: \w+/?)*)(?:  |$)", line):
+                rows.append([each.strip("/") for each in row[1].split()])
+    return listed
+
+
+FLOORS = floors((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def floor_of(name: str, package: str) -> int:
+    """The row of a package's list on which a module lies; -1 for the package itself."""
+    first = name.removeprefix(package).lstrip(".").split(".")[0]
+    if first in {"", "__main__"}:
+        return -1
+    return next(i for i, row in enumerate(FLOORS[package]) if first in row)
+
+
+def test_the_readme_lists_each_folder_and_module_once() -> None:
+    assert set(FLOORS) == {"typednn", "typednn_kernels", "typednn_kernels.compiled"}
+    for package, rows in FLOORS.items():
+        below = {name for name in MODULES if name.startswith(f"{package}.")}
+        direct = {name.removeprefix(f"{package}.").split(".")[0] for name in below} - {"__main__"}
+        assert sorted(each for row in rows for each in row) == sorted(direct)
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_point_down_the_list(package: str) -> None:
+    up = [
+        f"{name} imports {target}"
+        for name, source in MODULES.items()
+        if name.startswith(f"{package}.")
+        for target in arrows(source)
+        if target.startswith(f"{package}.") and floor_of(target, package) < floor_of(name, package)
+    ]
+
+    assert up == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: arrows(source) for name, source in MODULES.items()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+    assert set(order) == set(MODULES)
+
+
+@pytest.mark.parametrize("folder", sorted({source.parent for source in SOURCES}), ids=lambda each: each.name)
+def test_folders_are_small_and_say_what_they_are_for(folder: Path) -> None:
+    assert len([each for each in folder.glob("*.py") if each.name != "__init__.py"]) <= MAX_MODULES
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert re.match(r"[^\n]+[.?]", docstring), "the first line of __init__.py says what the folder is for"
 
 
 @by_source
 def test_kernels_know_nothing_of_layers(source: Path) -> None:
     if source.is_relative_to(KERNELS):
-        assert "typednn" not in packages(anywhere(source))
+        assert "typednn" not in packages(imported(ast.walk(parsed(source))))
 
 
 @by_source
-def test_few_modules_import_the_compiler(source: Path) -> None:
-    both = {"numba", "llvmlite"}
-    expected = {"jit.py": {"numba"}, "packing.py": {"llvmlite"}, "symbols.py": {"llvmlite"}}
-    expected |= {each: {"llvmlite"} for each in ("small_layers.py", "tiny_networks.py", "vectors.py")}
-    numba_too = (
-        "addresses.py",
-        "boards.py",
-        "cache.py",
-        "loops.py",
-        "pipeline.py",
-        "products.py",
-        "routines.py",
-        "rows.py",
-        "teams.py",
-        "threads.py",
-        "views.py",
-        "workers.py",
-    )
-    expected |= dict.fromkeys(numba_too, both)
-
-    computed = {"numba", "llvmlite"} & packages(anywhere(source))
-
-    assert computed == (expected.get(source.name, set()) if source.parent == COMPILED else set())
+def test_few_folders_import_the_compiler(source: Path) -> None:
+    found = packages(imported(ast.walk(parsed(source))))
+    for compiler, folders in COMPILER.items():
+        assert compiler not in found or source.parent in folders
 
 
 @by_source
 def test_compiled_kernels_are_imported_when_they_are_needed(source: Path) -> None:
     if not source.is_relative_to(COMPILED):
-        statements = at_import(ast.parse(source.read_text(encoding="utf-8")))
-        assert not any(module.startswith("typednn_kernels.compiled") for module in imported(statements))
+        at_once = imported(at_import(parsed(source)))
+        assert not any(module.startswith("typednn_kernels.compiled") for module in at_once)
 
 
 @by_source
 def test_optional_packages_are_imported_where_they_are_used(source: Path) -> None:
-    import sys
-
     if not source.is_relative_to(COMPILED):
-        found = packages(set(imported(at_import(ast.parse(source.read_text(encoding="utf-8"))))))
+        found = packages(imported(at_import(parsed(source))))
         assert found - AT_IMPORT - set(sys.stdlib_module_names) == set()
 
 
 @by_source
 def test_nothing_is_executed_or_unpickled(source: Path) -> None:
-    modules = packages(anywhere(source))
+    modules = packages(imported(ast.walk(parsed(source))))
     calls = {
         node.func.id
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
 
-    machine_code = (
-        {"pickle"} if source == COMPILED / "cache.py" else set[str]()
-    )  # written by numba for itself
-    assert not ({"pickle", "marshal", "shelve", "dill", "joblib"} & modules) - machine_code
+    own = {"pickle"} if source == COMPILED / "_codegen" / "cache.py" else set[str]()  # by numba, for itself
+    assert not ({"pickle", "marshal", "shelve", "dill", "joblib"} & modules) - own
     assert not {"eval", "exec", "compile", "__import__"} & calls

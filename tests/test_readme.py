@@ -1,7 +1,9 @@
-"""The README's tables against the code's. Its examples run as doctests."""
+"""The documentation agrees with the code: names, links, commands, examples (README.md runs as doctests)."""
 
 from __future__ import annotations
 
+import ast
+import doctest
 import re
 from pathlib import Path
 from typing import get_args
@@ -19,7 +21,10 @@ from typednn.initializers import (
     WeightInitializerName,
 )
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+MAX_README_LINES = 130
 
 NAMES = {
     "activations": {row.name for row in ACTIVATIONS[:BUILT_IN]},
@@ -29,10 +34,13 @@ NAMES = {
     "biases": {row.name for row in BIAS_INITIALIZERS},
 }
 
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_the_readme_lists_all_names(kind: str) -> None:
-    [row] = re.findall(rf"^\| {kind} \|(.*)\|$", README, flags=re.MULTILINE)
+def test_the_documentation_lists_all_names(kind: str) -> None:
+    text = (DOCS / "concepts.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| {kind} \|(.*)\|$", text, flags=re.MULTILINE)
 
     assert set(re.findall("`(.*?)`", row)) == NAMES[kind]
 
@@ -47,3 +55,66 @@ def test_type_checkers_know_all_names() -> None:
     assert set(get_args(NormalizationName)) == NAMES["normalisations"]
     assert set(get_args(WeightInitializerName)) == NAMES["weights"]
     assert set(get_args(BiasInitializerName)) == NAMES["biases"]
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = README.read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) <= MAX_README_LINES
+    assert {page.name for page in DOCS.glob("*.md")} == set(re.findall(r"\(docs/(.*?\.md)\)", text))
+
+
+@by_page
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)(.*?)\)", page.read_text(encoding="utf-8"))
+
+    assert [each for each in targets if not (page.parent / each.partition("#")[0]).exists()] == []
+
+
+@by_page
+def test_linked_names_are_defined_where_the_link_leads(page: Path) -> None:
+    links = re.findall(r"\[`([\w.]+)`\]\((\S+\.py)\)", page.read_text(encoding="utf-8"))
+
+    assert [
+        link
+        for link in links
+        if not link[0].endswith(".py") and link[0] not in defined(page.parent / link[1])
+    ] == []
+
+
+def defined(source: Path) -> set[str]:
+    """Returns the functions, classes and variables of a module, and the methods, as `Class.method`."""
+    names = set[str]()
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef():
+                names.add(node.name)
+            case ast.ClassDef():
+                names |= {node.name, *(f"{node.name}.{each.name}" for each in methods(node))}
+            case ast.Assign() | ast.AnnAssign():
+                names |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+            case _:
+                pass
+    return names
+
+
+def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    """Returns the methods of a class."""
+    return [each for each in node.body if isinstance(each, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_examples_give_what_they_show(page: Path) -> None:
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+    assert doctest.testfile(str(page), module_relative=False, optionflags=flags).failed == 0
+
+
+@by_page
+def test_commands_name_chapters_of_the_report(page: Path) -> None:
+    pytest.importorskip("numba", reason="the report compares both paths", exc_type=ImportError)
+    from benchmarks.__main__ import SECTIONS
+
+    named = re.findall(r"--only ([\w,]+)", page.read_text(encoding="utf-8"))
+
+    assert {name for names in named for name in names.split(",")} <= set(SECTIONS)

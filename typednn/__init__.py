@@ -1,7 +1,7 @@
 """typednn: backpropagation that one can read, run and trust.
 
-The classic door: `InputLayer`, `HiddenLayer`, `OutputLayer` in a plain list, `gradient_descent_epoch`.
-The typed door: `Network`, `Network.forward`, `Network.fit`. Both run the same kernels on the same memory.
+The layer API is `InputLayer`, `HiddenLayer` and `OutputLayer` in a plain list, with `gradient_descent_epoch`.
+The Network API is `Network` with `forward` and `fit`. Both run the same kernels on the same memory.
 """
 
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
 from typednn.training.callbacks import Callback, EarlyStopping, GradientNorms, Run
 from typednn.training.classic import gradient_descent_epoch, gradient_descent_threshold
-from typednn.training.evaluation import Evaluation
 from typednn.training.history import History
+from typednn.training.metrics import Evaluation
 from typednn.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.training.schedules import (
     CosineDecay,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typednn.gradient_checking import GradientReport, gradcheck
     from typednn.minimizers import Minimum, minimize
 else:
-    _SELDOM = {
+    _LAZY = {
         "Checkpoint": "files.checkpoints",
         "GradientReport": "gradient_checking",
         "gradcheck": "gradient_checking",
@@ -61,22 +61,22 @@ else:
         "register_activation": "custom",
         "register_loss": "custom",
     }
-    """What is seldom used, and the modules where it is: they are imported when either is asked for."""
+    """Rarely used names and their modules, which are imported when one of the two is accessed."""
 
     def __getattr__(name: str) -> object:
         import sys
         from importlib import import_module
 
-        if name in _SELDOM.values():
+        if name in _LAZY.values():
             return import_module(f"typednn.{name}")
-        if name in _SELDOM:
-            found = globals()[name] = getattr(import_module(f"typednn.{_SELDOM[name]}"), name)
-            return found
+        if name in _LAZY:
+            value = globals()[name] = getattr(import_module(f"typednn.{_LAZY[name]}"), name)
+            return value
         message = f"module 'typednn' has no attribute {name!r}"
         raise AttributeError(message, name=name, obj=sys.modules["typednn"])
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_SELDOM})
+        return sorted({*globals(), *_LAZY})
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`python -m typednn`: the command."""
+"""Runs the command `typednn` for `python -m typednn`."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Activations and losses of your own, beside those of the tables.
+"""Registers activations and losses of your own, which run on both paths.
 
-They are written in the words of `typednn.formulas`, and run on both paths: the formula is recorded when it
-is registered, NumPy replays the record, and the compiler makes a loop of it, which is kept on disk under
-what it computes. Whatever a formula depends on is therefore fixed by registering it.
+A formula is written in the functions of `typednn.formulas` and traced when it is registered. NumPy evaluates
+the trace, and numba compiles a loop of it, which is cached on disk. Values that a formula captures are
+therefore constants from then on.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from typednn_kernels.tracing import TracedFormula, TracingError
 
 from typednn.errors import FormulaError, SettingError
 
-MOST = 1000
-"""So many rows a table holds."""
+MAX_ROWS = 1000
+"""The largest number of rows of a table."""
 
 STEP = 2.0**-17
 TOLERANCE = 1e-6
-"""A derivative agrees with differences within this, relative, or absolute where they are small."""
+"""The largest error of a derivative, relative, or absolute for derivatives below 1."""
 
 KINK = 0.75
-"""As in `gradient_checking`: the derivatives of two sides differ by so much more than curvature explains."""
+"""The ratio of second differences above which there is a kink; see `gradient_checking.KINK`."""
 
 GRID: NDArray[np.float64] = np.concatenate(
     [np.linspace(-10, 10, 401) + 0.0123, [-1000, -300, -80, -30, 30, 80, 300, 1000]]
 )
-"""Where derivatives are checked."""
+"""The points at which derivatives are checked."""
 
 Numbers: TypeAlias = NDArray[np.float64]
 _lock = Lock()
@@ -44,18 +44,21 @@ _lock = Lock()
 def register_activation(
     name: str, value: Callable[[Values], Values], derivative: Callable[[Values, Values], Values | float]
 ) -> CustomActivation:
-    """Adds an activation y = f(a); what it returns stands for its name, also where types are checked.
+    """Registers an activation y = f(a).
 
     Args:
-        name: how layers, saved models and messages call it. Before a model that has it is loaded, or a
-            network unpickled in another process, it must be registered there.
-        value: y, given the pre-activations a.
-        derivative: dy/da, given a and y.
+        name: the name in layers, saved models and messages. Another process must register it too before it
+            loads a model or unpickles a network that uses it.
+        value: computes y from the pre-activations a.
+        derivative: computes dy/da from a and y.
+
+    Returns:
+        The name, in a type that type checkers accept where an activation is expected.
 
     Raises:
-        FormulaError: a formula with something else than the words of `typednn.formulas`, or a derivative that
-            differs from differences of the value; kinks are tolerated.
-        SettingError: the name belongs to another activation.
+        FormulaError: a formula calls other functions than those of `typednn.formulas`, or the derivative
+            disagrees with central differences of the value other than at a kink.
+        SettingError: the name is that of another activation.
 
     >>> from typednn import HiddenLayer
     >>> from typednn.formulas import exp
@@ -65,7 +68,7 @@ def register_activation(
     """
     what = f"register_activation({name!r})"
     _check_name(what, name)
-    f, df = _recorded(what, "value", value, 1), _recorded(what, "derivative", derivative, 2)
+    f, df = _traced(what, "value", value, 1), _traced(what, "derivative", derivative, 2)
     _check_derivative(what, f, lambda a: df(a, f(a)), GRID, "a = {0:.6g}")
     row = Activation(CustomActivation(name), f, df, -INFINITY, INFINITY, "registered by a user")
     with _lock:
@@ -85,14 +88,17 @@ def register_loss(
     outputs: tuple[float, float] = (-INFINITY, INFINITY),
     targets: tuple[float, float] = (-INFINITY, INFINITY),
 ) -> CustomLoss:
-    """Adds a loss, the mean of its value over the outputs.
+    """Registers a loss, the mean over the outputs of a value per output.
 
     Args:
         name: as in `register_activation`.
-        value: the loss of an output, given outputs y and targets t.
-        derivative: its derivative by y, given y and t.
-        outputs: the least and the largest output for which it is defined; there, the derivative is checked.
-        targets: the least and the largest target; others are refused.
+        value: computes the value from outputs y and targets t.
+        derivative: computes the derivative of the value with respect to y from y and t.
+        outputs: the range of outputs for which the loss is defined, and in which the derivative is checked.
+        targets: the range of targets for which the loss is defined; other targets raise DataError.
+
+    Returns:
+        The name, in a type that type checkers accept where a loss is expected.
 
     Raises:
         FormulaError, SettingError: as `register_activation`, or a range is empty.
@@ -108,9 +114,9 @@ def register_loss(
     """
     what = f"register_loss({name!r})"
     _check_name(what, name)
-    f, df = _recorded(what, "value", value, 2), _recorded(what, "derivative", derivative, 2)
-    y = _within(outputs, len(GRID), what, "outputs")
-    for number in _within(targets, 7, what, "targets").tolist():
+    f, df = _traced(what, "value", value, 2), _traced(what, "derivative", derivative, 2)
+    y = _points_within(outputs, len(GRID), what, "outputs")
+    for number in _points_within(targets, 7, what, "targets").tolist():
         t = np.full_like(y, number)
         _check_derivative(
             what, partial(_swapped, f, t), partial(_swapped, df, t), y, f"y = {{0:.6g}}, t = {number:.6g}"
@@ -135,22 +141,22 @@ def _check_name(what: str, name: str) -> None:
 
 
 def _check_free(what: str, count: int, present: Activation | Loss | None, row: Activation | Loss) -> None:
-    if present is None and count >= MOST:
-        raise SettingError(f"{what}: there is room for {MOST} names only")
+    if present is None and count >= MAX_ROWS:
+        raise SettingError(f"{what}: there is room for {MAX_ROWS} names only")
     if present is not None and present != row:
         kind = "has other formulas" if isinstance(present.value, TracedFormula) else "is the library's own"
         raise SettingError(f"{what}: the name is taken, and what it stands for {kind}; choose another name")
 
 
-def _recorded(what: str, part: str, formula: Callable[..., object], arity: int) -> TracedFormula:
+def _traced(what: str, part: str, formula: Callable[..., object], arity: int) -> TracedFormula:
     try:
         return TracedFormula.of(formula, arity)
     except TracingError as error:
         raise FormulaError(f"{what}: the {part} cannot be used: {error}") from error
 
 
-def _within(limits: tuple[float, float], count: int, what: str, name: str) -> Numbers:
-    """So many points between limits, not on them, of which those that are far away are near enough."""
+def _points_within(limits: tuple[float, float], count: int, what: str, name: str) -> Numbers:
+    """Returns evenly spaced points strictly between limits; infinite and distant limits are moved closer."""
     lowest, highest = limits
     if not lowest < highest:
         raise SettingError(f"{what}: {name} must be a range (lowest, highest), not {limits!r}")
@@ -169,21 +175,25 @@ def _check_derivative(
     at: Numbers,
     place: str,
 ) -> None:
-    """Compares a derivative with differences of the value, wherever that is finite."""
+    """Compares a derivative with differences of the value, wherever the value is finite.
+
+    Raises:
+        FormulaError: they disagree, or the value is nowhere finite.
+    """
     with np.errstate(all="ignore"):
         step = STEP * np.maximum(1, abs(at))
         far_left, left, here, right, far_right = (
             np.broadcast_to(np.asarray(value(at + distance * step), np.float64), at.shape)
             for distance in (-2, -1, 0, 1, 2)
         )
-        given = np.broadcast_to(np.asarray(derivative(at), np.float64), at.shape)
+        formula = np.broadcast_to(np.asarray(derivative(at), np.float64), at.shape)
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         difference = (4 * near - far) / 3
         gap, far_gap = left + right - 2 * here, (far_left + far_right - 2 * here) / 2
         rounding = 64 * np.finfo(np.float64).eps * (abs(here) + 1)
         kink = (abs(gap) > KINK * abs(far_gap)) & (abs(gap) > rounding)
         finite = np.isfinite(far_left) & np.isfinite(far_right) & np.isfinite(here)
-        off = abs(given - difference)
+        off = abs(formula - difference)
         allowed = TOLERANCE * np.maximum(1, abs(difference)) + abs(near - far) + rounding / step
         wrong = finite & ~kink & ~(off <= allowed)
     if not finite.any():
@@ -192,6 +202,6 @@ def _check_derivative(
         worst = int(np.argmax(np.where(wrong, np.nan_to_num(off / allowed, nan=np.inf), 0)))
         raise FormulaError(
             f"{what}: the derivative is wrong at {wrong.sum()} of {len(at)} points, most at "
-            f"{place.format(at[worst])}: it is {given[worst]:.6g}, but by differences of the value "
+            f"{place.format(at[worst])}: it is {formula[worst]:.6g}, but by differences of the value "
             f"{difference[worst]:.6g}, so it is off by {off[worst]:.3g}"
         )

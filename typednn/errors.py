@@ -1,4 +1,4 @@
-"""What can go wrong, and what the message says: where, what was expected, what came, what to do."""
+"""The exceptions; each message names the place, what was expected, what was found, and the remedy."""
 
 from __future__ import annotations
 
@@ -6,60 +6,60 @@ from collections.abc import Iterable
 
 
 class TypednnError(Exception):
-    """Any error that this library raises on purpose."""
+    """The base class of all errors that this library raises on purpose."""
 
 
 class UnknownNameError(TypednnError, ValueError):
-    """A name that is in no table."""
+    """A name is unknown; the message lists the valid names and the most similar one."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, valid: Iterable[str]) -> None:
         import difflib
 
-        names = list(known)
+        names = list(valid)
         nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}valid names are {', '.join(names)}")
         self._arguments = (kind, name, names)
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, list[str]]]:
-        """Errors travel between processes."""
+        """Pickles the arguments of the error, which its message does not hold."""
         return UnknownNameError, self._arguments
 
 
 class ArrayTypeError(TypednnError, TypeError):
-    """Something that is not an array, or an array of a wrong dtype."""
+    """An argument is not an array, or an array of a wrong dtype."""
 
 
 class ShapeError(TypednnError, ValueError):
-    """An array of a wrong rank or length."""
+    """An array has a wrong shape."""
 
 
 class DataError(TypednnError, ValueError):
-    """Numbers that cannot be used: NaN, infinity, labels or targets out of range, no samples."""
+    """An array has NaN, infinity, labels or targets out of range, or no samples."""
 
 
 class SettingError(TypednnError, ValueError):
-    """A setting outside its range."""
+    """A setting is outside its range."""
 
 
 class FormulaError(TypednnError, ValueError):
-    """A formula of a user that cannot be used: it has other words than formulas have, or a wrong slope."""
+    """A user's formula calls a function that formulas cannot call, or has a wrong derivative."""
 
 
 class WiringError(TypednnError, ValueError):
-    """Layers that do not form a network."""
+    """Layers do not form a network, or a layer does not support an operation."""
 
 
 class NotReadyError(TypednnError, RuntimeError):
-    """Something that was asked for before it exists: a gradient before `backward`, say."""
+    """Something was asked for before it exists, such as a gradient before `backward`."""
 
 
 class DivergenceError(TypednnError, RuntimeError):
-    """A training step that is not finite: it was not made, the network is as it was before it.
+    """A training step is not finite; it was not made, and the network is as it was before the step.
 
     Attributes:
-        epoch, step: which one, counted from 1.
-        layer: the place in the network of the layer where the first infinity or NaN arose.
+        epoch, step: the epoch and the step in it, counted from 1.
+        layer: the index of the layer where the first infinity or NaN arose.
     """
 
     epoch: int | None
@@ -74,16 +74,16 @@ class DivergenceError(TypednnError, RuntimeError):
 
 
 class FileFormatError(TypednnError, ValueError):
-    """A file that cannot be read: missing, truncated, foreign, or of another version."""
+    """A file cannot be read: it is missing, truncated, foreign, or of another version."""
 
 
 class MissingExtraError(TypednnError, ImportError):
-    """A package of an extra is needed and not installed."""
+    """An optional package is needed and not installed; the message names the extra."""
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'typednn[{extra}]'")
         self._arguments = (package, purpose, extra)
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        """Errors travel between processes."""
+        """Pickles the arguments of the error, which its message does not hold."""
         return MissingExtraError, self._arguments

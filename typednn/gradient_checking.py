@@ -1,4 +1,4 @@
-"""Are the gradients right? Each path against central differences, and against the other path."""
+"""Checks the gradients of each path against central differences, and those of both paths with each other."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from typednn.backends import implementations
 from typednn.layers.storage import Workspace
 from typednn.names import BackendName
 from typednn.network.network import Network
+from typednn.tables import aligned
 from typednn.validation.arrays import Samples, Targets, Y_co
 
 STEP = 2.0**-17
 """The step of the differences, times max(1, |parameter|); near the cube root of float64's precision."""
 
-AT_MOST = 64
-"""So many entries of a weight matrix or bias vector are checked; larger ones by a sample."""
+MAX_CHECKED = 64
+"""The largest number of elements of a weight matrix or bias vector that are checked; others are sampled."""
 
 ROUNDING = 16
-"""Tolerance of a gradient by rounding: so many times what changes in it when all numbers that it is computed
-from are changed by eps, relative; and so many eps of its largest entry."""
+"""The tolerance for rounding: a multiple of how much the gradient changes when parameters and activations
+change by a relative eps, and of eps times the largest element."""
 
 DIFFERENCES = 1e-9
-"""Tolerance of a difference beside that, relative to the largest entry and to the loss; its own error,
-estimated from two step widths, is added."""
+"""The further tolerance of a central difference, relative to the largest element and to the loss. Its own
+error, estimated from two step sizes, is added."""
 
 KINK = 0.75
-"""The slopes to the left and right differ by curvature times the step, at a kink by something else: where
-the difference at one step is above this share of that at two, there is a kink."""
+"""The ratio of the second difference at one step to half of that at two steps, above which there is a kink.
+The ratio is 1/2 for a smooth loss and 1 at a kink."""
 
 
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
-    """The largest deviations for the weights, the biases or the gains of a layer; 1 is the tolerance.
+    """The largest deviations of the gradient of a layer's W, Bias or Gain, in units of the tolerance.
 
     Attributes:
-        layer: the layer's place and kind.
+        layer: the position and kind of the layer.
         parameter: `"W"`, `"Bias"` or `"Gain"`.
-        checked: how many entries were compared with differences.
-        numpy: of the NumPy path from central differences.
-        numba: of the compiled path from central differences; None where numba does not work.
-        paths: of the paths from each other, over all entries; None where numba does not work.
+        checked: the number of elements that were compared with differences.
+        numpy: the deviation of the NumPy path from central differences.
+        numba: the deviation of the compiled path from central differences; None where numba does not work.
+        paths: the deviation of the paths from each other, over all elements; None where numba does not work.
     """
 
     layer: str
@@ -59,17 +60,17 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether every deviation is within the tolerance; NaN is not."""
+        """Whether every deviation is at most 1; NaN is not."""
         return all(each is None or each <= 1 for each in (self.numpy, self.numba, self.paths))
 
 
 @dataclass(frozen=True, slots=True)
 class GradientReport:
-    """What `gradcheck` found; printed, a table.
+    """The result of `gradcheck`, which prints as a table.
 
     Attributes:
-        checks: one each for the weights, the biases and, if there are any, the gains of each layer.
-        dtype: the network's.
+        checks: one check for W, Bias and, if it is normalised, Gain of each layer.
+        dtype: the dtype of the network.
     """
 
     checks: tuple[GradientCheck, ...]
@@ -81,7 +82,7 @@ class GradientReport:
         return all(check.passed for check in self.checks)
 
     def __str__(self) -> str:
-        """The table, and a line that says what it means."""
+        """Returns the table, and a line that explains it."""
         header = ("layer", "parameter", "checked", "numpy", "numba", "numpy ~ numba", "")
         rows = [header] + [
             (
@@ -95,20 +96,12 @@ class GradientReport:
             )
             for check in self.checks
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if column < 2 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
         verdict = "all gradients agree" if self.passed else "GRADIENTS DISAGREE"
         explanation = (
             f"{verdict} ({self.dtype}): largest deviation of each path from central differences, and of the "
             "paths from each other; 1 is the tolerance"
         )
-        return "\n".join([*lines, explanation])
+        return "\n".join([*aligned(rows, 2), explanation])
 
 
 def gradcheck(
@@ -116,18 +109,17 @@ def gradcheck(
 ) -> GradientReport:
     """Compares the gradients of the mean loss with central differences in float64.
 
-    At a kink (relu at 0, a clipped probability) a gradient is right anywhere between the slopes of the
-    two sides.
+    At a kink, such as relu at 0, any value between the one-sided derivatives counts as correct.
 
     Args:
-        network: of any dtype; it is not changed.
+        network: a network of any dtype; it is not changed.
         x: samples `(n_samples, n_features)`; a few are enough.
-        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
-        training: whether the loss is that of a training step, with mean and variance of these samples for
-            batch normalisation, and with units dropped, the same in each pass.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` for losses of classes.
+        training: whether the loss is that of a training step, with the mean and variance of these samples in
+            batch normalisation, and with the same units dropped in each pass.
 
     Raises:
-        ShapeError, ArrayTypeError, DataError: data that do not fit.
+        ShapeError, ArrayTypeError, DataError: the data do not fit.
 
     >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
     >>> layers = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(2, "softmax", "crossentropy")]
@@ -135,62 +127,62 @@ def gradcheck(
     True
     """
     samples, targets = network._as_data(x, y)
-    chain = network._chain
-    problem = _Problem(chain.layout, network._loss, samples, targets, 0 if training else INFERENCE)
+    storage = network._storage
+    problem = _Problem(storage.layout, network._loss, samples, targets, 0 if training else INFERENCE)
     gradients: dict[BackendName, Vector[F]] = {
-        name: problem.gradient(run, chain.parameters.copy())
-        for name, run in implementations(chain.dtype).items()
+        name: problem.gradient(run, storage.parameters.copy())
+        for name, run in implementations(storage.dtype).items()
     }
-    reference = _Reference(problem, chain.parameters)
+    reference = _Reference(problem, storage.parameters)
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
-    for k, layer in enumerate(chain.layers[1:], start=1):
-        weights, biases, gains = (int(chain.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+    for k, layer in enumerate(storage.layers[1:], start=1):
+        weights, biases, gains = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
         parts = [("W", weights, biases), ("Bias", biases, gains)]
         if layer.normalization != "none":
-            parts.append(("Gain", gains, gains + gain_count(chain.layout, k)))
+            parts.append(("Gain", gains, gains + gain_count(storage.layout, k)))
         for parameter, start, stop in parts:
             checked = np.arange(start, stop)
-            if len(checked) > AT_MOST:
-                checked = np.sort(random.choice(checked, AT_MOST, replace=False))
+            if len(checked) > MAX_CHECKED:
+                checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
             checks.append(_check(layer.name, parameter, gradients, slice(start, stop), checked, reference))
     return GradientReport(tuple(checks), str(network.dtype))
 
 
 class _Problem(Generic[F]):
-    """A loss of some samples as a function of the parameters; of these, training changes moving averages."""
+    """The mean loss of some samples as a function of the parameters."""
 
     def __init__(self, layout: Layout, loss: int, x: Matrix[F], t: Matrix[F], key: int) -> None:
         self.layout, self.loss, self.x, self.t, self.key = layout, loss, x, t, key
         self.workspace = Workspace(layout, len(x), x.dtype)
 
     def mean_loss(self, parameters: Vector[F]) -> float:
-        """The loss, by the NumPy path."""
+        """Computes the mean loss on the NumPy path."""
         self.forward(plain, parameters)
         return self.loss_of_activations()
 
     def loss_of_activations(self) -> float:
-        """The loss, given the activations in the workspace."""
+        """Computes the mean loss from the activations in the workspace."""
         last, losses = self.workspace.blocks[-1], np.empty(len(self.x), self.x.dtype)
         plain.loss_value(self.loss, int(self.layout[-1, ACTIVATION]), last.a, last.h, self.t, losses)
         return float(losses.mean(dtype=np.float64))
 
     def shake(self, random: np.random.Generator, eps: float) -> None:
-        """Changes all activations in the workspace by eps."""
+        """Changes all activations in the workspace by a relative eps, up or down."""
         for numbers in (self.workspace.a, self.workspace.h):
             numbers *= 1 + eps * random.choice([-1.0, 1.0], numbers.shape)
 
     def gradient(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
-        """The gradient by one of the paths."""
+        """Computes the gradient on one of the paths."""
         self.forward(run, parameters)
         return self.backward(run, parameters)
 
     def forward(self, run: Kernels, parameters: Vector[F]) -> None:
-        """The activations, in the workspace."""
-        run.forward(parameters, self.layout, self.key, self.x, self.workspace.a, self.workspace.h)
+        """Computes the activations in the workspace."""
+        run.forward(parameters, self.layout, self.key, self.x, self.workspace.vectors)
 
     def backward(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
-        """The gradient, given the activations in the workspace."""
+        """Computes the gradient from the activations in the workspace."""
         work, result = self.workspace, np.empty(parameter_count(self.layout), parameters.dtype)
         run.backward(
             parameters,
@@ -198,17 +190,14 @@ class _Problem(Generic[F]):
             self.key,
             self.loss,
             self.t,
-            work.a,
-            work.h,
-            work.dLdh,
-            work.dLda,
+            work.vectors,
             result,
         )
         return result
 
 
 class _Reference:
-    """What the gradient is compared with: slopes by forward passes alone, in float64."""
+    """Numerical derivatives of the loss, by forward passes in float64."""
 
     def __init__(self, problem: _Problem[F], parameters: Vector[F]) -> None:
         self.problem = _Problem(
@@ -225,7 +214,7 @@ class _Reference:
         self.sensitivity = self._sensitivity()
 
     def _noise(self) -> float:
-        """How exact the loss is in float64."""
+        """Estimates the rounding error of the loss in float64."""
         random = np.random.default_rng(0)
         noise = 0.0
         for _ in range(4):
@@ -235,7 +224,7 @@ class _Reference:
         return noise
 
     def _sensitivity(self) -> Vector[np.float64]:
-        """How much each entry of the gradient changes when parameters and activations change by eps."""
+        """Estimates how much each element of the gradient changes when its operands change by eps."""
         random = np.random.default_rng(0)
         problem = self.problem
         gradient = problem.gradient(plain, self.parameters)
@@ -247,8 +236,8 @@ class _Reference:
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
         return change
 
-    def derivative(self, index: int) -> _Slope:
-        """The slope by one parameter, from points one and two steps to either side."""
+    def derivative(self, index: int) -> _Derivative:
+        """Computes the derivative with respect to one parameter, from one and two steps to either side."""
         here = float(self.parameters[index])
         step = STEP * max(1.0, abs(here))
         losses: list[float] = []
@@ -259,7 +248,7 @@ class _Reference:
         far_left, left, right, far_right = losses
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         gap, far_gap = left + right - 2 * self.value, (far_left + far_right - 2 * self.value) / 2
-        return _Slope(
+        return _Derivative(
             central=(4 * near - far) / 3,
             error=abs(near - far) + 2 * self.noise / step,
             left=(3 * self.value - 4 * left + far_left) / (2 * step),
@@ -269,8 +258,8 @@ class _Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Slope:
-    """A slope by differences: extrapolated to step 0, its error, the slopes of the two sides."""
+class _Derivative:
+    """A numerical derivative: extrapolated to step 0, its error, and the one-sided derivatives."""
 
     central: float
     error: float
@@ -278,12 +267,12 @@ class _Slope:
     right: float
     kink: bool
 
-    def deviation(self, entry: float, tolerance: float) -> float:
-        """How far a gradient is off, in terms of the tolerance."""
+    def deviation(self, gradient: float, tolerance: float) -> float:
+        """Computes how far an element of a gradient is off, in units of the tolerance."""
         if self.kink:
             low, high = sorted((self.left, self.right))
-            return max(0.0, low - entry, entry - high) / (tolerance + self.error)
-        return abs(entry - self.central) / (tolerance + self.error)
+            return max(0.0, low - gradient, gradient - high) / (tolerance + self.error)
+        return abs(gradient - self.central) / (tolerance + self.error)
 
 
 def _check(

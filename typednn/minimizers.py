@@ -1,4 +1,4 @@
-"""Networks trained by SciPy's minimisers: L-BFGS and others, over all samples at once.
+"""Trains networks with SciPy's minimisers, such as L-BFGS, on all samples at once.
 
 >>> import numpy as np
 >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
@@ -28,21 +28,22 @@ from typednn.network.network import Network
 from typednn.parallel import check_interrupt
 from typednn.training.optimizer_state import trainable_ranges
 from typednn.validation.arrays import Samples, Targets, Y_co
-from typednn.validation.settings import check_count, check_fraction
+from typednn.validation.settings import check_count, check_positive
 
 GRADIENT_METHODS: tuple[str, ...] = get_args(GradientMethodName)
 
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """How a minimisation ended; the network has the parameters of the minimum.
+    """The result of a minimisation; the network has the parameters of the minimum.
 
     Attributes:
         loss: the mean loss of the samples.
-        objective: what was minimised: the loss and the layers' penalties.
-        iterations, evaluations: of the minimiser; of the loss, with its gradient where it is used.
-        success: whether the minimiser was satisfied; otherwise it stopped before, at `max_iterations` say.
-        message: what it says about it.
+        objective: the minimised value, the mean loss plus the layers' penalties.
+        iterations: the number of iterations of the minimiser.
+        evaluations: the number of evaluations of the loss, each with its gradient if the method uses it.
+        success: whether the minimiser converged; otherwise it stopped early, such as at `max_iterations`.
+        message: the minimiser's message.
     """
 
     loss: float
@@ -65,32 +66,30 @@ def minimize(
 ) -> Minimum:
     """Trains a network with `scipy.optimize.minimize`, on all samples at once.
 
-    What is minimised is the mean loss with the layers' L1 and L2 penalties, over the parameters of the layers
-    that are `trainable`. The network is taken as it predicts: nothing is dropped, and batch normalisation
-    takes its moving averages, which do not change. SciPy works in float64; a float32 network is asked in its
-    own dtype.
+    It minimises the mean loss plus the layers' L1 and L2 penalties, over the parameters of the layers that
+    are `trainable`. The network computes as in predictions: it drops no units, and batch normalisation uses
+    its running mean and variance, which do not change. SciPy works in float64, the network in its own dtype.
+    Ctrl-C leaves the network with the best parameters so far, an error with those it had before.
 
     Args:
-        network: it starts from its parameters, and has those of the minimum afterwards.
+        network: the network, which starts from its present parameters and receives those of the minimum.
         x: samples `(n_samples, n_features)` of the network's dtype.
-        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
-        method: the minimiser.
-        max_iterations: it ends after so many in any case.
-        tolerance: when it is satisfied; the meaning and the default depend on the method.
-        options: further ones of the method, such as `{"maxcor": 30}`.
+        y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` for losses of classes.
+        method: the name of the method of `scipy.optimize.minimize`.
+        max_iterations: the largest number of iterations.
+        tolerance: the tolerance for convergence; its meaning and default depend on the method.
+        options: further options of the method, such as `{"maxcor": 30}`.
 
     Raises:
-        ShapeError, ArrayTypeError, DataError: data that do not fit.
-        UnknownNameError: no such method.
-        SettingError: a setting outside its range, or no layer is trainable.
+        ShapeError, ArrayTypeError, DataError: the data do not fit.
+        UnknownNameError: there is no such method.
+        SettingError: a setting is outside its range, or no layer is trainable.
         DivergenceError: no finite loss was found; the network is as it was before.
-
-    Ctrl-C leaves the network with the best parameters so far, an error with those that it had.
     """
     method = names.minimizer(method)
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
-        check_fraction("tolerance", tolerance)
+        check_positive("tolerance", tolerance)
     objective = Objective(network, x, y)
     start = objective.vector
     if not start.size:
@@ -126,14 +125,14 @@ def minimize(
 
 
 class Objective(Generic[F]):
-    """The mean loss of some samples, with penalties, as a function of the trainable parameters.
+    """The mean loss of some samples plus penalties, as a function of the trainable parameters.
 
     Attributes:
-        evaluations: how often it was computed.
+        evaluations: the number of evaluations so far.
         best, lowest: the parameters with the lowest value so far, and that value.
 
     Raises:
-        ShapeError, ArrayTypeError, DataError: data that do not fit.
+        ShapeError, ArrayTypeError, DataError: the data do not fit.
     """
 
     evaluations: int
@@ -141,17 +140,17 @@ class Objective(Generic[F]):
     lowest: float
 
     def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
-        self._network, self._chain = network, network._chain
+        self._network, self._storage = network, network._storage
         self._x, self._t = network._as_data(x, y)
-        self._segments, self._penalties = trainable_ranges(self._chain)
-        self._gradient: Vector[F] = np.empty_like(self._chain.trainable)
+        self._ranges, self._penalties = trainable_ranges(self._storage)
+        self._gradient: Vector[F] = np.empty_like(self._storage.trainable)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
 
     @property
     def vector(self) -> Vector[np.float64]:
-        """The trainable parameters now, a copy; setting it changes them."""
-        parameters = self._chain.parameters.astype(np.float64)
+        """A float64 copy of the trainable parameters; assignment changes them."""
+        parameters = self._storage.parameters.astype(np.float64)
         return np.concatenate([np.empty(0), *(parameters[part] for part in self._parts())])
 
     @vector.setter
@@ -159,34 +158,34 @@ class Objective(Generic[F]):
         first = 0
         for part in self._parts():
             last = first + part.stop - part.start
-            self._chain.parameters[part] = numbers[first:last]
+            self._storage.parameters[part] = numbers[first:last]
             first = last
 
     def value(self, vector: Vector[np.float64]) -> float:
-        """The loss with penalties."""
+        """Computes the loss plus penalties."""
         self.vector = vector
-        return self._noted(vector, sum(self._losses(None)) / len(self._x))
+        return self._record(vector, sum(self._losses(None)) / len(self._x))
 
     def value_and_gradient(self, vector: Vector[np.float64]) -> tuple[float, Vector[np.float64]]:
-        """The loss with penalties, and its gradient."""
+        """Computes the loss plus penalties, and its gradient."""
         self.vector = vector
         total: Vector[np.float64] = np.zeros(len(self._gradient))
-        value = self._noted(vector, sum(self._losses(total)) / len(self._x))
+        value = self._record(vector, sum(self._losses(total)) / len(self._x))
         for part, (l1, l2) in zip(self._parts(), self._penalties, strict=True):
-            w = self._chain.parameters[part]
+            w = self._storage.parameters[part]
             total[part] += l1 * np.sign(w) + 2 * l2 * w
         return value, np.concatenate([total[part] for part in self._parts()])
 
     def penalty(self) -> float:
-        """The penalties of the parameters now."""
+        """Computes the penalties of the present parameters."""
         total = 0.0
         for part, (l1, l2) in zip(self._parts(), self._penalties.tolist(), strict=True):
-            w = self._chain.parameters[part]
+            w = self._storage.parameters[part]
             if l1 or l2:
                 total += l1 * float(abs(w).sum(dtype=np.float64)) + l2 * float((w * w).sum(dtype=np.float64))
         return total
 
-    def _noted(self, vector: Vector[np.float64], loss: float) -> float:
+    def _record(self, vector: Vector[np.float64], loss: float) -> float:
         check_interrupt()
         value = loss + self.penalty()
         self.evaluations += 1
@@ -195,26 +194,23 @@ class Objective(Generic[F]):
         return value if isfinite(value) else inf
 
     def _parts(self) -> list[slice]:
-        return [slice(start, stop) for start, stop in self._segments.tolist()]
+        return [slice(start, stop) for start, stop in self._ranges.tolist()]
 
     def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
-        """The sums of losses of some samples after others, whose gradient is added to `total`."""
-        run, network, chain = kernels(self._network._chain.dtype), self._network, self._chain
+        """Yields the sum of losses of each chunk of samples, and adds its gradient to `total`."""
+        run, network, storage = kernels(self._network._storage.dtype), self._network, self._storage
         for chunk, workspace in network._chunks(self._x):
             t = self._t[chunk]
-            losses: Vector[F] = np.empty(len(t), chain.dtype)
-            network._sample_losses(workspace, t, losses)
+            losses: Vector[F] = np.empty(len(t), storage.dtype)
+            network._output._sample_losses(workspace, t, losses)
             if total is not None:
                 run.backward(
-                    chain.parameters,
-                    chain.layout,
+                    storage.parameters,
+                    storage.layout,
                     INFERENCE,
                     network._loss,
                     t,
-                    workspace.a,
-                    workspace.h,
-                    workspace.dLdh,
-                    workspace.dLda,
+                    workspace.vectors,
                     self._gradient,
                 )
                 total += self._gradient * (len(t) / len(self._x))

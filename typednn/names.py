@@ -1,4 +1,4 @@
-"""Names as they come from configuration: checked, and then known to a type checker.
+"""Checks names that come from configuration, so that a type checker knows them afterwards.
 
 >>> from typednn import HiddenLayer, names
 >>> text: str = "tanh"  # from a file, say
@@ -37,42 +37,41 @@ OptimizerName: TypeAlias = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw",
 GradientMethodName: TypeAlias = Literal["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"]
 ValueMethodName: TypeAlias = Literal["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
 MinimizerName: TypeAlias = Literal[GradientMethodName, ValueMethodName]
-"""SciPy's minimisers: those that use the gradient, and those that do not. Those that need second derivatives
-are not among them."""
+"""SciPy's minimisers that use the gradient, or none; those that need second derivatives are left out."""
 
 N = TypeVar("N", bound=str)
 
 
 class Names(Generic[N]):
-    """The names of one kind.
+    """The names of one kind; calling it with a string checks that it is one of them.
 
     Attributes:
-        kind: what messages call it.
+        kind: the word for the kind in error messages.
     """
 
     kind: str
 
-    def __init__(self, kind: str, known: Callable[[], tuple[N, ...]]) -> None:
-        self.kind, self._known = kind, known
+    def __init__(self, kind: str, valid: Callable[[], tuple[N, ...]]) -> None:
+        self.kind, self._valid = kind, valid
 
     @property
     def known(self) -> tuple[N, ...]:
-        """The names there are now; those that users have registered come last."""
-        return self._known()
+        """All names; those that users have registered come last."""
+        return self._valid()
 
     def __call__(self, name: str) -> N:
-        """The name.
+        """Returns the name.
 
         Raises:
-            UnknownNameError: with the names there are.
+            UnknownNameError: there is no such name; the message lists those there are.
         """
-        for known in self.known:
-            if name == known:
-                return known
+        for valid in self.known:
+            if name == valid:
+                return valid
         raise UnknownNameError(self.kind, name, self.known)
 
     def __iter__(self) -> Iterator[N]:
-        """All of them."""
+        """Iterates over all names."""
         return iter(self.known)
 
 

@@ -1,4 +1,4 @@
-"""Threads: how many the kernels may use, and several trainings at a time.
+"""The number of threads that the kernels use, and several trainings in parallel.
 
 >>> from functools import partial
 >>> import numpy as np
@@ -33,32 +33,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOK = 0.05
-"""After so many seconds who waits looks up: it sleeps on if Ctrl-C comes just before it falls asleep."""
+POLL_INTERVAL_S = 0.05
+"""How long `in_parallel` waits at a time: a Ctrl-C just before a wait takes effect after it."""
 
 _lock = Lock()
 _limits = [THREADS.value]
-"""What the user chose, and then what is left to a job of each call of `in_parallel` that runs."""
+"""The limit that the user chose, then the limit per job of each running call of `in_parallel`."""
 _interrupted: ContextVar[tuple[Event, ...]] = ContextVar("interrupted", default=())
-"""Of the calls of `in_parallel` that a job belongs to, one within the other: whether each was interrupted."""
+"""An event for each call of `in_parallel` that a job runs in, outermost first; an interruption sets it."""
 
 
 def threads() -> int:
-    """How many threads the kernels use at most for one call.
+    """Returns the largest number of threads of a kernel call.
 
-    `TYPEDNN_THREADS` sets it for a process; without it there are as many as cores.
+    The environment variable `TYPEDNN_THREADS` sets it for a process; the default is the number of cores.
     """
     return THREADS.value
 
 
 class use_threads:
-    """Lets the kernels and BLAS use so many threads, for the rest of the program or for a `with` block.
+    """Limits the threads of the kernels and of BLAS, for the rest of the program or for a `with` block.
 
-    There are never more than cores. Only large arrays, batches and layers are divided between threads: small
-    networks stay on one in any case. The choice holds for the whole process.
+    There are never more threads than cores, and small arrays, batches and layers run in one thread in any
+    case. The limit holds for the whole process.
+
+    Args:
+        count: the largest number of threads.
 
     Raises:
-        SettingError: not a positive integer.
+        SettingError: the count is not a positive integer.
 
     >>> with use_threads(1):
     ...     print(threads())
@@ -71,7 +74,7 @@ class use_threads:
         _choose(int(count))
 
     def __enter__(self) -> None:
-        """The choice is made when the object is."""
+        """Does nothing: the limit was set by the constructor."""
 
     def __exit__(
         self,
@@ -79,28 +82,27 @@ class use_threads:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Goes back to the choice before."""
+        """Restores the previous limit."""
         _choose(self.previous)
 
 
 def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> list[T]:
-    """Calls functions in several threads; for trainings of different networks, which run on a core each.
+    """Calls functions in several threads, such as trainings of different networks, one per core.
 
     `in_parallel(partial(network.fit, x, y) for network in networks)` trains all networks; data that they
-    share are not copied. Kernels that a job calls get the cores that are left to it.
+    share are not copied. The kernels of each job use an equal part of the cores. Ctrl-C raises
+    KeyboardInterrupt in all trainings, and then here.
 
     Args:
         jobs: functions without arguments.
-        threads: so many at a time; by default as many as `threads()`.
+        threads: the number of jobs at a time; by default `threads()`.
 
     Returns:
-        What they return, in their order.
+        The results of the jobs, in their order.
 
     Raises:
-        SettingError: something that cannot be called, or a number of threads that is no positive integer.
-        ExceptionGroup: of what jobs raised, when all are over.
-
-    Ctrl-C raises KeyboardInterrupt in all trainings, as each `fit` says, and then here.
+        SettingError: a job cannot be called, or the number of threads is not a positive integer.
+        ExceptionGroup: jobs raised exceptions; it is raised when all have ended.
     """
     from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -121,10 +123,10 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
         check_interrupt()
         return job()
 
-    with _shared(at_once), ThreadPoolExecutor(at_once) as pool:
+    with _limited(at_once), ThreadPoolExecutor(at_once) as pool:
         try:
             futures = [pool.submit(run, job) for job in work]
-            while wait(futures, LOOK).not_done:
+            while wait(futures, POLL_INTERVAL_S).not_done:
                 pass
         except KeyboardInterrupt:
             stop.set()
@@ -136,22 +138,22 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
 
 
 def check_interrupt() -> None:
-    """Raises KeyboardInterrupt in a job whose caller was interrupted."""
+    """Raises KeyboardInterrupt in a job of a call of `in_parallel` that was interrupted."""
     if any(stop.is_set() for stop in _interrupted.get()):
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _shared(jobs: int) -> Generator[None]:
-    share = max(1, _limits[0] // jobs)
+def _limited(jobs: int) -> Generator[None]:
+    limit = max(1, _limits[0] // jobs)
     with _lock:
-        _limits.append(share)
+        _limits.append(limit)
         _apply()
     try:
         yield
     finally:
         with _lock:
-            del _limits[_limits.index(share, 1)]  # the first is the user's
+            del _limits[_limits.index(limit, 1)]  # the first is the user's
             _apply()
 
 
@@ -170,7 +172,7 @@ def _apply() -> None:
 
 @lru_cache(maxsize=1)
 def _blas(_modules: int) -> ThreadpoolController:
-    """The BLAS libraries of the process; with more modules there may be more, and to look takes 1 ms."""
+    """Finds the BLAS libraries of the process, which takes 1 ms; again when modules have been imported."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

@@ -1,1 +1,1 @@
-"""What is measured: networks, kernels, and the data for them."""
+"""Which candidates are compared on what, and do they all compute the same?"""

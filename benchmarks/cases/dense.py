@@ -1,4 +1,4 @@
-"""The kernels of the linear part, a row each, for one sample and square weights."""
+"""Kernels of the linear part of a layer, one row each, for one sample and square weights."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.cases.kernel_comparisons import TUNED, Call, KernelContest, library_runs
-from benchmarks.cases.networks import Array
+from benchmarks.cases.kernel_comparison import TUNED, Call, KernelComparison, library_runs
+from benchmarks.networks import Array
 
 SIDES = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
 @dataclass(frozen=True, slots=True)
 class DenseCase:
-    """A kernel, and NumPy's best answer, ready to be called."""
+    """A kernel of that name, and a function that returns the tuned NumPy call."""
 
     name: str
     tuned: Callable[..., Call]
@@ -43,20 +43,20 @@ DENSE = (
     DenseCase("affine", _affine),
     DenseCase("backpropagate", _backpropagate),
 )
-"""What a sample costs beside its activations."""
+"""All work of a sample but activations and loss."""
 
 
-def dense_contest(case: DenseCase, dtype: str, side: int) -> KernelContest:
-    """The contest with weights (side, side)."""
+def dense_comparison(case: DenseCase, dtype: str, side: int) -> KernelComparison:
+    """Returns the comparison with weights (side, side)."""
     rng = np.random.default_rng(side)
-    x, error, bias = (rng.normal(0, 1, (1, side)).astype(dtype) for _ in range(3))
+    x, delta, bias = (rng.normal(0, 1, (1, side)).astype(dtype) for _ in range(3))
     matrix: Array = rng.normal(0, 1, (side, side)).astype(dtype)
     vector: Array = np.empty((1, side), dtype)
     arguments, terms = {
-        "outer": ((error, x, np.empty_like(matrix)), None),
+        "outer": ((delta, x, np.empty_like(matrix)), None),
         "affine": ((x, matrix, bias[0], vector), abs(x) @ abs(matrix).T + abs(bias)),
-        "backpropagate": ((error, matrix, vector), abs(error) @ abs(matrix)),
+        "backpropagate": ((delta, matrix, vector), abs(delta) @ abs(matrix)),
     }[case.name]
     runs = library_runs(case.name, *arguments)
     runs[TUNED] = case.tuned(*arguments)
-    return KernelContest(runs, arguments[-1], side * side, terms)
+    return KernelComparison(runs, arguments[-1], side * side, terms)

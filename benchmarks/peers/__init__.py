@@ -1,1 +1,1 @@
-"""What typednn is compared with: C, JAX, ONNX Runtime, PyTorch, scikit-learn, textbook NumPy."""
+"""Who does the work? The candidates: typednn, C, JAX, ONNX Runtime, PyTorch, scikit-learn, NumPy."""

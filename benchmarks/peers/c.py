@@ -1,52 +1,84 @@
-"""The C peer: `online.c`, compiled with gcc where there is one, with the arguments of our own kernel."""
+"""C: `online.c`, compiled with gcc if it is installed; it takes the arguments of our `train_online`."""
 
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.operands import Epoch, Workspace
+
+from benchmarks.installed import AbsentError
+from benchmarks.networks import Task
+from benchmarks.peers.vector_trainer import VectorTrainer
 
 SOURCE = Path(__file__).with_name("online.c")
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
 REALS = {"float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double)}
 
 
-def gcc() -> str | None:
-    """The path of gcc, if it is installed."""
-    return shutil.which("gcc")
+class CTrainer(VectorTrainer):
+    """Trains by one call of the C program for all samples.
+
+    Raises:
+        AbsentError: gcc is not installed.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        if shutil.which("gcc") is None:
+            raise AbsentError("gcc is not installed")
+        with denormals_kept():
+            self.train(1)
+        self.reset()
+
+    def train(self, samples: int) -> None:
+        """Trains on the first samples."""
+        self.run(train_online, samples)
+
+
+@contextmanager
+def denormals_kept() -> Generator[None, None, None]:
+    """Restores the floating-point environment that loading a library built with -ffast-math changes.
+
+    Such a library makes the CPU flush subnormal numbers to 0, in the whole process and so for all candidates.
+    """
+    library = ctypes.CDLL(ctypes.util.find_library("m"))
+    environment = ctypes.create_string_buffer(256)
+    library.fegetenv(environment)
+    try:
+        yield
+    finally:
+        library.fesetenv(environment)
 
 
 def train_online(
     parameters: Vector[F],
     layout: Layout,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    order: Order,
+    epoch: Epoch[F],
     learning_rate: F,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    losses: Vector[F],
+    workspace: Workspace[F],
 ) -> None:
-    """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    addresses = [each.ctypes.data for each in (a, h, dLdh, dLda, losses)]
+    """Takes a step of gradient descent for each sample of the epoch; stores its loss before the step."""
+    addresses = [each.ctypes.data for each in (*workspace, epoch.losses)]
     _program(parameters.dtype.name)(
         parameters.ctypes.data,
         layout.ctypes.data,
         len(layout),
         loss,
-        x.ctypes.data,
-        t.ctypes.data,
-        order.ctypes.data,
-        len(order),
+        epoch.x.ctypes.data,
+        epoch.t.ctypes.data,
+        epoch.order.ctypes.data,
+        len(epoch.order),
         learning_rate,
         *addresses,
     )
@@ -54,14 +86,11 @@ def train_online(
 
 @cache
 def _program(dtype: str) -> Any:
-    """The function of the library compiled for a dtype."""
-    compiler = gcc()
-    if compiler is None:
-        raise FileNotFoundError("gcc is not installed")
+    """Compiles the program for a dtype, loads it and returns its function."""
     name, real = REALS[dtype]
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, f"online_{name}.so")
-        command = [compiler, *FLAGS, f"-DREAL={name}", str(SOURCE), "-o", str(library), "-lm"]
+        command = ["gcc", *FLAGS, f"-DREAL={name}", str(SOURCE), "-o", str(library), "-lm"]
         subprocess.run(command, check=True)
         function = ctypes.CDLL(str(library)).train_online
     pointer, integer = ctypes.c_void_p, ctypes.c_int64

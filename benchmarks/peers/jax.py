@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
-from benchmarks.peers.peers import package
+from benchmarks.installed import package
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 
 jax: Any = package("jax")
 jnp: Any = package("jax.numpy")
@@ -35,14 +35,13 @@ LOSSES: dict[tuple[str, str], Callable[[Any, Any], Any]] = {
     ("sigmoid", "bincrossentropy"): _binary_cross_entropy_of_logits,
     ("softmax", "crossentropy"): _cross_entropy_of_logits,
 }
-"""By output activation and loss, from the pre-activations."""
+"""Losses of pre-activations, by output activation and loss."""
 
 
 class JaxTrainer:
-    """Trains in one compiled call; a sample is a vector, a batch a matrix, weights are `(n_prev, n)`.
+    """Trains in one compiled call; a sample is a vector, a batch a matrix; weights are `(n_prev, n)`.
 
-    Weights the other way round, and samples as rows, were tried and are slower or the same. The scan is
-    unrolled or not.
+    Transposed weights and samples as rows are not faster. `choices`: by how many steps the scan is unrolled.
     """
 
     choices = (1, 4)
@@ -103,23 +102,23 @@ class JaxTrainer:
         self.reset()
 
     def reset(self) -> None:
-        """Goes back to the first parameters."""
+        """Restores the initial parameters."""
         self._now = self._first
 
     def train(self, samples: int) -> None:
-        """Steps over the first samples, and waits for the result."""
+        """Trains on the first samples and waits for the result."""
         with self._precision():
             if samples not in self._data:
-                self._data[samples] = self._pieces(self.task.x, samples), self._pieces(self.task.t, samples)
+                self._data[samples] = self._batches(self.task.x, samples), self._batches(self.task.t, samples)
             self._now, losses = self._epochs[self.choice](self._now, self._data[samples])
             jax.block_until_ready((self._now, losses))
 
     def parameters(self) -> Array:
-        """The parameters now."""
+        """Returns the parameters as one vector."""
         layers = self._now[0]
         return flat([np.asarray(W).T for W, _ in layers], [np.asarray(bias) for _, bias in layers])
 
-    def _pieces(self, array: Array, samples: int) -> Any:
+    def _batches(self, array: Array, samples: int) -> Any:
         batch = self.task.batch_size
         shape = (samples, -1) if batch == 1 else (samples // batch, batch, array.shape[1])
         return jnp.array(array[:samples].reshape(shape))

@@ -52,7 +52,7 @@ static void activate(int64_t activation, int64_t n, const real *a, real *y) {
 }
 
 /* dLda = dLdy dy/da */
-static void multiply_by_slope(
+static void activation_backward(
     int64_t activation, int64_t n, const real *a, const real *y, const real *dLdy, real *dLda) {
     real mean = 0;
     switch (activation) {
@@ -106,7 +106,7 @@ static real loss_value(int64_t loss, int64_t activation, int64_t n, const real *
 }
 
 /* dLdy */
-static void loss_slope(int64_t loss, int64_t n, const real *y, const real *t, real *dLdy) {
+static void loss_gradient(int64_t loss, int64_t n, const real *y, const real *t, real *dLdy) {
     switch (loss) {
     case MSE:
         for (int64_t i = 0; i < n; i++) dLdy[i] = 2 * (y[i] - t[i]) / n;
@@ -124,17 +124,17 @@ static void loss_slope(int64_t loss, int64_t n, const real *y, const real *t, re
 }
 
 /* dLdy, and dLda of the output layer. */
-static void output_error(
+static void output_delta(
     int64_t loss, int64_t activation, int64_t n, const real *a, const real *y, const real *t, real *dLdy, real *dLda) {
     real sum = 0;
-    loss_slope(loss, n, y, t, dLdy);
+    loss_gradient(loss, n, y, t, dLdy);
     if (loss == BINCROSSENTROPY && activation == SIGMOID)
         for (int64_t i = 0; i < n; i++) dLda[i] = (y[i] - t[i]) / n;
     else if (loss == CROSSENTROPY && activation == SOFTMAX) {
         for (int64_t i = 0; i < n; i++) sum += t[i];
         for (int64_t i = 0; i < n; i++) dLda[i] = y[i] * sum - t[i];
     } else
-        multiply_by_slope(activation, n, a, y, dLdy, dLda);
+        activation_backward(activation, n, a, y, dLdy, dLda);
 }
 
 /* One step for each sample of `order`. */
@@ -160,26 +160,26 @@ void train_online(
             activate(layer->activation, layer->n, a + layer->units, h + layer->units);
         }
         losses[step] = loss_value(loss, output->activation, output->n, a + output->units, h + output->units, target);
-        output_error(
+        output_delta(
             loss, output->activation, output->n, a + output->units, h + output->units, target,
             dLdh + output->units, dLda + output->units);
         for (const Layer *layer = output; layer > input; layer--) {
             real *W = parameters + layer->weights, *bias = parameters + layer->biases;
-            const real *below = h + layer[-1].units, *error = dLda + layer->units;
-            real *signal = dLdh + layer[-1].units;
+            const real *below = h + layer[-1].units, *delta = dLda + layer->units;
+            real *upstream = dLdh + layer[-1].units;
             if (layer - 1 > input) {
-                memset(signal, 0, layer->n_prev * sizeof(real));
+                memset(upstream, 0, layer->n_prev * sizeof(real));
                 for (int64_t i = 0; i < layer->n; i++)
-                    for (int64_t j = 0; j < layer->n_prev; j++) signal[j] += error[i] * W[i * layer->n_prev + j];
+                    for (int64_t j = 0; j < layer->n_prev; j++) upstream[j] += delta[i] * W[i * layer->n_prev + j];
             }
             for (int64_t i = 0; i < layer->n; i++) {
-                real rate = learning_rate * error[i];
+                real rate = learning_rate * delta[i];
                 for (int64_t j = 0; j < layer->n_prev; j++) W[i * layer->n_prev + j] -= rate * below[j];
                 bias[i] -= rate;
             }
             if (layer - 1 > input)
-                multiply_by_slope(
-                    layer[-1].activation, layer->n_prev, a + layer[-1].units, h + layer[-1].units, signal,
+                activation_backward(
+                    layer[-1].activation, layer->n_prev, a + layer[-1].units, h + layer[-1].units, upstream,
                     dLda + layer[-1].units);
         }
     }

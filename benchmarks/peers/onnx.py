@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.cases.networks import Array, Task
-from benchmarks.peers.peers import package
+from benchmarks.installed import package
+from benchmarks.networks import Array, Task
 
 onnx: Any = package("onnx")
 runtime: Any = package("onnxruntime")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
-from benchmarks.peers.peers import AbsentError, package
+from benchmarks.installed import AbsentError, package
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 
 sklearn: Any = package("sklearn.neural_network")
 config_context: Any = package("sklearn").config_context
@@ -21,13 +21,13 @@ ACTIVATIONS = {"none": "identity", "sigmoid": "logistic", "relu": "relu", "tanh"
 
 
 class SklearnTrainer:
-    """Trains by one `partial_fit` over the samples; its checks of the data are switched off.
+    """Trains by one call of `partial_fit`, with checks of the data switched off.
 
-    Its loss is half the sum of squares, or the sum of binary cross-entropies, of a sample where ours is the
-    mean over the outputs: the learning rate makes up for it.
+    Its loss of a sample is half the sum of squares, or the sum of binary cross-entropies, where ours is the
+    mean over the outputs; the learning rate is scaled accordingly.
 
     Raises:
-        AbsentError: it has one activation for all hidden layers, and the network has several.
+        AbsentError: the hidden layers have several activations; scikit-learn supports one.
     """
 
     def __init__(self, task: Task) -> None:
@@ -58,7 +58,7 @@ class SklearnTrainer:
         self.reset()
 
     def reset(self) -> None:
-        """Goes back to the first parameters."""
+        """Restores the initial parameters."""
         for mine, first in zip(self._model.coefs_, self.task.weights, strict=True):
             mine[...] = first.T
         for mine, first in zip(self._model.intercepts_, self.task.biases, strict=True):
@@ -70,10 +70,10 @@ class SklearnTrainer:
                 array[...] = 0
 
     def train(self, samples: int) -> None:
-        """Steps over the first samples."""
+        """Trains on the first samples."""
         with config_context(assume_finite=True, skip_parameter_validation=True):
             self._model.partial_fit(self.task.x[:samples], self._y[:samples])
 
     def parameters(self) -> Array:
-        """The parameters now."""
+        """Returns the parameters as one vector."""
         return flat([W.T for W in self._model.coefs_], list(self._model.intercepts_))

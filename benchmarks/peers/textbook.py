@@ -1,7 +1,7 @@
 """Backpropagation in NumPy as people write it by hand after the textbook.
 
 A class per kind of layer, column vectors, dictionaries of activations and losses, and new arrays at every
-step. It knows nothing of the library, and is what the classic door is compared with.
+step. It imports nothing of the library; the classic layer API is compared with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "softmax": softmax,
 }
-SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "none": lambda a, h: np.ones_like(a),
     "sigmoid": lambda a, h: h * (1 - h),
     "relu": lambda a, h: (a > 0).astype(a.dtype),
@@ -40,7 +40,7 @@ LOSSES: dict[str, Callable[[Array, Array], Any]] = {
     "bincrossentropy": lambda y, t: -np.mean(t * np.log(y) + (1 - t) * np.log(1 - y)),
     "crossentropy": lambda y, t: -np.sum(t * np.log(y)),
 }
-LOSS_SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+LOSS_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "MSE": lambda y, t: 2 * (y - t) / y.size,
     "bincrossentropy": lambda y, t: (y - t) / (y * (1 - y)) / y.size,
 }
@@ -84,7 +84,7 @@ class TrainableLayer:
 class HiddenLayer(TrainableLayer):
     def backward(self) -> None:
         self.dLdh = np.dot(self.next.W.T, self.next.dLda)
-        self.dLda = self.dLdh * SLOPES[self.actname](self.a, self.h)
+        self.dLda = self.dLdh * DERIVATIVES[self.actname](self.a, self.h)
         self.dLdW = np.outer(self.dLda, self.previous.h)
 
 
@@ -103,13 +103,13 @@ class OutputLayer(TrainableLayer):
         if self.actname == "softmax" and self.lossname == "crossentropy":
             self.dLda = self.h - self.actual
         else:
-            self.dLdy = LOSS_SLOPES[self.lossname](self.h, self.actual)
-            self.dLda = self.dLdy * SLOPES[self.actname](self.a, self.h)
+            self.dLdy = LOSS_DERIVATIVES[self.lossname](self.h, self.actual)
+            self.dLda = self.dLdy * DERIVATIVES[self.actname](self.a, self.h)
         self.dLdW = np.outer(self.dLda, self.previous.h)
 
 
 class IdleLayer:
-    """A layer that computes nothing: what the loop written by hand takes by itself."""
+    """A layer that computes nothing: it shows what the hand-written loop itself costs."""
 
     def __init__(self, n_prev: int, n: int, dtype: np.dtype[Any]) -> None:
         self.W, self.dLdW = np.zeros((n, n_prev), dtype), np.zeros((n, n_prev), dtype)
@@ -129,7 +129,7 @@ class IdleLayer:
 
 
 def attached(lengths: tuple[int, ...], activations: tuple[str, ...], lossname: str) -> list[Any]:
-    """The layers of a network, the input layer first."""
+    """Builds the layers of a network, the input layer first, and attaches them."""
     ANN: list[Any] = [InputLayer(lengths[0])]
     for length, actname in zip(lengths[1:-1], activations[:-1], strict=True):
         ANN.append(HiddenLayer(length, actname))
@@ -140,7 +140,7 @@ def attached(lengths: tuple[int, ...], activations: tuple[str, ...], lossname: s
 
 
 def step(ANN: list[Any], x: Array, y: Array, eta: float) -> None:
-    """The loop of one sample, as people have written it by hand for years, for layers of either library."""
+    """Trains on one sample by a hand-written loop, for layers of either library."""
     ANN[0].put_values(x)
     ANN[-1].set_actual(y)
     for layer in ANN:
@@ -153,7 +153,7 @@ def step(ANN: list[Any], x: Array, y: Array, eta: float) -> None:
 
 
 def gradient_descent_epoch(ANN: list[Any], x: Array, y: Array, eta: float) -> float:
-    """Trains with each sample in the given order; the mean loss, each taken before its step."""
+    """Trains on each sample in the given order and returns the mean of the losses before each step."""
     total = 0.0
     for sample, target in zip(x, y, strict=True):
         step(ANN, sample, target, eta)

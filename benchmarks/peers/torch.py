@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.cases.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
+from benchmarks.installed import package
 from benchmarks.machine import cores
-from benchmarks.peers.peers import package
+from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
 
 torch: Any = package("torch")
 
@@ -23,11 +23,11 @@ LOSSES: dict[tuple[str, str], Any] = {
     ("sigmoid", "bincrossentropy"): torch.nn.functional.binary_cross_entropy_with_logits,
     ("softmax", "crossentropy"): torch.nn.functional.cross_entropy,
 }
-"""By output activation and loss, from the pre-activations."""
+"""Losses of pre-activations, by output activation and loss."""
 
 
 def network(task: Task) -> tuple[Any, list[Any]]:
-    """The network without its output activation, and its linear layers."""
+    """Builds the network without its output activation; returns it and its linear layers."""
     lengths, names = task.architecture.lengths, task.architecture.activations
     linear = [torch.nn.Linear(n_prev, n) for n_prev, n in pairwise(lengths)]
     parts = [part for layer, name in zip(linear, names, strict=True) for part in (layer, ACTIVATIONS[name]())]
@@ -37,7 +37,7 @@ def network(task: Task) -> tuple[Any, list[Any]]:
 
 
 def load(linear: list[Any], task: Task) -> None:
-    """Copies the first parameters into the layers."""
+    """Copies the initial parameters into the layers."""
     with torch.no_grad():
         for layer, W, bias in zip(linear, task.weights, task.biases, strict=True):
             layer.weight.copy_(torch.tensor(W))
@@ -45,7 +45,7 @@ def load(linear: list[Any], task: Task) -> None:
 
 
 class TorchTrainer:
-    """Trains in a Python loop; on one thread or on all cores."""
+    """Trains in a Python loop, on one thread or on all cores."""
 
     choices = tuple({1, cores()})
 
@@ -60,13 +60,13 @@ class TorchTrainer:
         self._t = torch.tensor(targets).split(task.batch_size)
 
     def reset(self) -> None:
-        """Goes back to the first parameters."""
+        """Restores the initial parameters."""
         torch.set_num_threads(self.choice)
         load(self._linear, self.task)
         self._optimizer = self._new_optimizer()
 
     def train(self, samples: int) -> float:
-        """Steps over the first samples."""
+        """Trains on the first samples."""
         steps = samples // self.task.batch_size
         total = 0.0
         for x, t in zip(self._x[:steps], self._t[:steps], strict=True):
@@ -84,7 +84,7 @@ class TorchTrainer:
         return torch.optim.Adam(parameters, lr=rate, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True)
 
     def parameters(self) -> Array:
-        """The parameters now."""
+        """Returns the parameters as one vector."""
         return flat(
             [layer.weight.detach().numpy().copy() for layer in self._linear],
             [layer.bias.detach().numpy().copy() for layer in self._linear],

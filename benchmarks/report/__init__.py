@@ -1,1 +1,1 @@
-"""The sections of the report that `python -m benchmarks` writes."""
+"""How do the candidates compare, and which targets are met? The report of `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""The chapter on what users call: the hand-written loop, the prediction of one sample, the cold start."""
+"""Section on calls of users: the hand-written loop, the prediction of one sample, the cold start."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import itertools
 from functools import partial
 
 from benchmarks import cold_start
-from benchmarks.cases import comparisons as contests
-from benchmarks.cases.networks import HAND_WRITTEN, PREDICTED, Architecture, Task
-from benchmarks.cases.ours import LayersTrainer, TextbookTrainer
+from benchmarks.cases import training
+from benchmarks.cases.prediction import PredictionComparison
 from benchmarks.machine import Limits
-from benchmarks.peers.peers import CLASSIC_PEERS, PREDICTORS
+from benchmarks.networks import HAND_WRITTEN, PREDICTED, Architecture, Task
+from benchmarks.peers.layers_trainer import LayersTrainer, TextbookTrainer
+from benchmarks.peers.registry import CLASSIC_PEERS, PREDICTORS
 from benchmarks.peers.textbook import IdleLayer
 from benchmarks.report import targets
 from benchmarks.report.report import Section, ratio_row, table
 from benchmarks.report.targets import number
 from benchmarks.report.training_sections import training_table
 from benchmarks.settings import Settings
-from benchmarks.timing import Contestant, compare
+from benchmarks.timing import Candidate, compare
 
 
-def doors_section(settings: Settings, _limits: Limits) -> Section:
-    """Both doors, and the way to them."""
-    section = Section("Doors")
+def api_section(settings: Settings, _limits: Limits) -> Section:
+    """Measures the layer API, `Network.predict` and the cold start."""
+    section = Section("The layer API and the Network API")
     for dtype in settings.dtypes:
-        section.text.append("The loop written by hand over a list of layers, a step for each sample:")
+        section.text.append("A hand-written loop over a list of layers, one step per sample:")
         goals = targets.HAND_WRITTEN
-        training_table(section, settings, dtype, HAND_WRITTEN, contests.hand_written, CLASSIC_PEERS, goals, 3)
+        training_table(section, settings, dtype, HAND_WRITTEN, training.hand_written, CLASSIC_PEERS, goals, 3)
         section.text.append(limit_of_loop(settings, HAND_WRITTEN[0], dtype))
         section.text.append("The prediction of one sample:")
         section.text.append(prediction_table(section, settings, dtype))
@@ -35,46 +36,47 @@ def doors_section(settings: Settings, _limits: Limits) -> Section:
 
 
 def limit_of_loop(settings: Settings, architecture: Architecture, dtype: str) -> str:
-    """How much faster than the textbook's any layers can be, in a loop written in Python."""
+    """Measures the ratio that layers which compute nothing would reach in the hand-written loop."""
     task, steps = Task(architecture, dtype), 256
     book, pairs = TextbookTrainer(task), itertools.pairwise((1, *architecture.lengths))
     idle = LayersTrainer(task, [IdleLayer(*pair, task.dtype) for pair in pairs])
-    contestants = [
-        Contestant(name, partial(trainer.train, steps), steps, book.reset)
+    candidates = [
+        Candidate(name, partial(trainer.train, steps), steps, book.reset)
         for name, trainer in (("textbook", book), ("idle", idle))
     ]
-    ratio = compare(contestants, settings.budget(3)).ratio("textbook", "idle")
+    ratio = compare(candidates, settings.budget(3)).ratio("textbook", "idle")
     return (
         f"With layers that compute nothing, the loop on {architecture.name} is {number(ratio)} times as fast "
-        "as with those of the textbook: the rest is what Python takes between the layers."
+        "as with the textbook layers: the remaining time is Python code between the layers."
     )
 
 
 def prediction_table(section: Section, settings: Settings, dtype: str) -> str:
-    """Checks and times the prediction of one sample."""
+    """Checks and times the prediction of one sample; returns a table."""
     names = [peer.name for peer in PREDICTORS[1:]]
     lines: list[list[str]] = []
     for architecture in PREDICTED:
-        contest = contests.PredictionContest(architecture, dtype)
-        section.check(f"{architecture.name}, {dtype}", contest.check)
-        section.note_absent(contest.absent)
-        timing = compare(contest.contestants(), settings.budget(3))
+        comparison = PredictionComparison(architecture, dtype)
+        section.check(f"{architecture.name}, {dtype}", comparison.check)
+        section.note_absent(comparison.absent)
+        timing = compare(comparison.candidates(), settings.budget(3))
         goals = targets.PREDICTED[architecture.name]
         lines.append(ratio_row(section, architecture.name, dtype, timing, names, goals))
     return table((f"network, {dtype}", "typednn, µs", *names), lines)
 
 
 def cold_start_table(section: Section, settings: Settings) -> str:
-    """Times what a fresh process waits for."""
+    """Times imports and first calls in new processes; returns a table."""
     rounds = 3 if settings.quick else 11
     imports = cold_start.imports(11)
     ratio, step = imports.ratio("typednn", "numpy"), cold_start.first_step(rounds)
+    relative = section.record_target("import", ratio, targets.IMPORT, most=True)
     rows = [
         ("`import typednn`, s", number(imports.median("typednn"))),
-        ("`import typednn` / `import numpy`", section.judge("import", ratio, targets.IMPORT, most=True)),
+        ("`import typednn` / `import numpy`", relative),
         (
             "first training step after import, warm cache, s",
-            section.judge("first step", step, targets.FIRST_STEP, most=True),
+            section.record_target("first step", step, targets.FIRST_STEP, most=True),
         ),
     ]
     if settings.quick:
@@ -85,6 +87,6 @@ def cold_start_table(section: Section, settings: Settings) -> str:
     except RuntimeError as error:
         section.text.append(f"`typednn warmup` was not measured: {error}.")
     else:
-        verdict = section.judge("everything compiled", taken, targets.FIRST_EVER, most=True)
-        rows.append(("`typednn warmup`, nothing being compiled before, s", verdict))
+        result = section.record_target("everything compiled", taken, targets.FIRST_EVER, most=True)
+        rows.append(("`typednn warmup`, empty cache, s", result))
     return table(("cold start", ""), rows)

@@ -1,4 +1,4 @@
-"""The chapter on kernels: the better of two NumPy versions beside numba, at all sizes."""
+"""Section on kernels: compiled kernels beside the faster of two NumPy versions, at all sizes."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from statistics import geometric_mean
 
 import numpy as np
 
-from benchmarks.cases.dense import DENSE, SIDES, dense_contest
-from benchmarks.cases.kernel_comparisons import OURS, PLAIN, TUNED, KernelContest
-from benchmarks.cases.kernels import ELEMENTWISE, SIZES, elementwise_contest
-from benchmarks.cases.networks import Array
+from benchmarks.cases.dense import DENSE, SIDES, dense_comparison
+from benchmarks.cases.elementwise import ELEMENTWISE, SIZES, elementwise_comparison
+from benchmarks.cases.kernel_comparison import OURS, PLAIN, TUNED, KernelComparison
+from benchmarks.installed import AbsentError, package
 from benchmarks.machine import Limits
-from benchmarks.peers.peers import AbsentError, package
+from benchmarks.networks import Array
 from benchmarks.report import plots, targets
 from benchmarks.report.report import Section, table
 from benchmarks.report.targets import number
 from benchmarks.settings import Settings
-from benchmarks.timing import Contestant, Timing, compare
+from benchmarks.timing import Candidate, Timing, compare
 
 LIMIT = "limit"
 LARGE = 1 << 16
-"""BLAS, of whose threads one would still be busy, works on so many numbers with several."""
+"""Elements from which on BLAS uses several threads, one of which may still spin when the next run starts."""
 EXPLANATION = (
-    "How many times longer NumPy takes than the compiled kernel. NumPy is the better of the plain kernel and "
-    "of one tuned by hand (`out=`, no temporaries, blocks that stay in cache); bold: slower than NumPy. The "
+    "Time of NumPy divided by time of the compiled kernel. NumPy is the faster of the plain kernel and of "
+    "one tuned by hand (`out=`, no temporaries, blocks that stay in cache); bold: slower than NumPy. The "
     "last columns: the geometric mean over the sizes, and the bandwidth at the largest size, for the arrays "
-    "that have to be read or written, as a part of what a copy reaches (dense kernels: a fill)."
+    "that have to be read or written, as a fraction of the bandwidth of a copy (dense kernels: of a fill)."
 )
 
 
 @dataclass(slots=True)
 class Curve:
-    """The times of a kernel by size; `traffic` is what it moves, as a multiple of what the limit moves."""
+    """Times of a kernel by size; `traffic` is the memory traffic as a multiple of that of the limit."""
 
     name: str
     traffic: float
     timings: dict[int, Timing] = field(default_factory=dict[int, Timing])
 
     def ratio(self, size: int) -> float:
-        """How many times longer the better NumPy takes."""
+        """Returns the time of the faster NumPy version divided by that of the compiled kernel."""
         timing = self.timings[size]
         return min(timing.ratio(name, OURS) for name in (PLAIN, TUNED) if name in timing.seconds)
 
     def mean_ratio(self) -> float:
-        """The geometric mean of the ratios over the sizes."""
+        """Returns the geometric mean of the ratios over the sizes."""
         return geometric_mean(self.ratio(size) for size in self.timings)
 
     def bound(self) -> float | None:
-        """What an element takes at the largest size if memory alone counts; None if not measured."""
+        """Returns the time per element at the largest size if memory alone counts; None if not measured."""
         timing = self.timings[max(self.timings)]
         return self.traffic * timing.median(LIMIT) if LIMIT in timing.seconds else None
 
-    def share(self) -> float | None:
-        """What part of the limit's bandwidth the kernel reaches at the largest size, if measured."""
+    def fraction(self) -> float | None:
+        """Returns the fraction of the bandwidth of the limit at the largest size; None if not measured."""
         timing = self.timings[max(self.timings)]
         return self.traffic * timing.ratio(LIMIT, OURS) if LIMIT in timing.seconds else None
 
 
 def kernels_section(settings: Settings, _limits: Limits) -> Section:
-    """Measures all kernels; a table and a picture for each dtype."""
+    """Measures all kernels; one table and one plot per dtype and kind."""
     section = Section("Kernels")
     try:
         package("typednn_kernels.compiled")
@@ -69,21 +69,22 @@ def kernels_section(settings: Settings, _limits: Limits) -> Section:
         section.note_absent({OURS: str(reason)})
         return section
     section.text.append(EXPLANATION)
-    sizes, sides = settings.some(SIZES, (0, 2, 3, 5)), settings.some(SIDES, (0, 5, 8))
+    sizes, sides = settings.subset(SIZES, (0, 2, 3, 5)), settings.subset(SIDES, (0, 5, 8))
     measure = partial(measured, section, settings)
     for dtype in settings.dtypes:
         elementwise = [
-            measure(case.name, case.traffic / 2, sizes, partial(elementwise_contest, case, dtype))
+            measure(case.name, case.traffic / 2, sizes, partial(elementwise_comparison, case, dtype))
             for case in ELEMENTWISE
         ]
         dense = [
-            measure(case.name, 1, sides, partial(dense_contest, case, dtype), rested=True) for case in DENSE
+            measure(case.name, 1, sides, partial(dense_comparison, case, dtype), wait_for_idle=True)
+            for case in DENSE
         ]
         for kind, curves, axis in (
-            ("elementwise", elementwise, "numbers"),
+            ("elementwise", elementwise, "elements"),
             ("dense", dense, "units = inputs"),
         ):
-            section.text.append(judged(section, f"{kind} kernels, {dtype}", curves))
+            section.text.append(kernels_table(section, f"{kind} kernels, {dtype}", curves))
             path = settings.output / f"{kind}-{dtype}.png"
             section.text.append(plots.kernels(curves, f"{kind.capitalize()} kernels, {dtype}", axis, path))
     return section
@@ -95,37 +96,37 @@ def measured(
     name: str,
     traffic: float,
     sizes: Sequence[int],
-    contest_of: Callable[[int], KernelContest],
+    comparison_of: Callable[[int], KernelComparison],
     *,
-    rested: bool = False,
+    wait_for_idle: bool = False,
 ) -> Curve:
-    """Checks and times the kernel at all sizes, the limit beside it at the largest there is.
+    """Checks and times a kernel at all sizes, at the largest one together with the limit.
 
-    Before large runs the threads of BLAS fall asleep, if they are `rested`.
+    With `wait_for_idle`, large runs wait until the threads of BLAS sleep.
     """
     curve = Curve(name, traffic)
     with np.errstate(all="ignore"):
         for size in sizes:
-            contest = contest_of(size)
-            section.check(f"{name}, {contest.result.dtype}, at {size:,}", contest.check)
-            contestants = [Contestant(who, run, contest.elements) for who, run in contest.runs.items()]
+            comparison = comparison_of(size)
+            section.check(f"{name}, {comparison.result.dtype}, at {size:,}", comparison.check)
+            candidates = [Candidate(who, run, comparison.elements) for who, run in comparison.runs.items()]
             if size in (SIZES[-1], SIDES[-1]):
-                contestants.append(Contestant(LIMIT, limit(contest.result, size), contest.elements))
-            long = contest.elements >= LARGE
-            curve.timings[size] = compare(contestants, settings.budget(0.25, rested=rested and long))
+                candidates.append(Candidate(LIMIT, limit(comparison.result, size), comparison.elements))
+            budget = settings.budget(0.25, wait_for_idle=wait_for_idle and comparison.elements >= LARGE)
+            curve.timings[size] = compare(candidates, budget)
     return curve
 
 
 def limit(result: Array, size: int) -> Callable[[], object]:
-    """A copy into the result of an elementwise kernel, a fill of the weights of a dense one."""
+    """Returns a copy of as many elements as an elementwise kernel writes, or a fill of dense weights."""
     if size == SIZES[-1]:
         target: Array = np.empty(size, result.dtype)
         return partial(np.copyto, target, np.ones_like(target))
     return partial(np.empty((size, size), result.dtype).fill, 1)
 
 
-def judged(section: Section, name: str, curves: Sequence[Curve]) -> str:
-    """The table of the ratios, and the verdicts."""
+def kernels_table(section: Section, name: str, curves: Sequence[Curve]) -> str:
+    """Returns the table of ratios and records their targets."""
     sizes = list(curves[0].timings)
     lines: list[list[str]] = []
     everything: list[float] = []
@@ -134,18 +135,19 @@ def judged(section: Section, name: str, curves: Sequence[Curve]) -> str:
         everything += ratios
         lowest = min(ratios)
         where = f"{curve.name}, {name}, at {sizes[ratios.index(lowest)]:,}"
-        section.judge(where, lowest, targets.NOISE)
-        share = curve.share()
+        section.record_target(where, lowest, targets.NOISE)
+        fraction = curve.fraction()
         lines.append(
             [
                 curve.name,
                 *(number(ratio) if ratio >= targets.NOISE else f"**{number(ratio)}**" for ratio in ratios),
                 number(curve.mean_ratio()),
                 "–"
-                if share is None
-                else section.judge(f"{curve.name}, {name}: bandwidth", share, targets.BANDWIDTH),
+                if fraction is None
+                else section.record_target(f"{curve.name}, {name}: bandwidth", fraction, targets.BANDWIDTH),
             ]
         )
-    mean = section.judge(f"{name}: geometric mean", geometric_mean(everything), targets.GEOMETRIC_MEAN)
-    lines.append(["all", *[""] * len(sizes), mean, ""])
-    return table((name, *(f"{size:,}" for size in sizes), "mean", "of the limit"), lines)
+    mean = geometric_mean(everything)
+    mean_cell = section.record_target(f"{name}: geometric mean", mean, targets.GEOMETRIC_MEAN)
+    lines.append(["all", *[""] * len(sizes), mean_cell, ""])
+    return table((name, *(f"{size:,}" for size in sizes), "mean", "fraction of the limit"), lines)

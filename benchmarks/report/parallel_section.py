@@ -1,4 +1,4 @@
-"""The chapter on several trainings at a time."""
+"""Section on several trainings at a time, by `in_parallel`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.cases.networks import BATCHES, Architecture, Task
-from benchmarks.cases.ours import network
 from benchmarks.machine import Limits
-from benchmarks.peers.peers import OURS
+from benchmarks.networks import BATCHES, Architecture, Task
+from benchmarks.peers.registry import OURS
+from benchmarks.peers.typednn import network
 from benchmarks.report import targets
 from benchmarks.report.report import Section, table
 from benchmarks.report.targets import number
 from benchmarks.settings import Settings
-from benchmarks.timing import Contestant, compare
+from benchmarks.timing import Candidate, compare
 from typednn import History, in_parallel
 
 NETWORKS, EPOCHS = 4, 10
@@ -25,7 +25,7 @@ Job = Callable[[], History]
 
 
 def parallel_section(settings: Settings, _limits: Limits) -> Section:
-    """Networks of one kind, trained by `fit` in one call of `in_parallel`."""
+    """Measures networks of one kind, trained by `fit` in one call of `in_parallel`."""
     section = Section("Several trainings at a time")
     lines: list[list[str]] = []
     for architecture in BATCHES[:2]:
@@ -33,21 +33,21 @@ def parallel_section(settings: Settings, _limits: Limits) -> Section:
         jobs = trainings(architecture)
         timing = compare(
             [
-                Contestant(OURS, partial(in_parallel, jobs), NETWORKS),
-                Contestant(ONE_AFTER_ANOTHER, partial(one_after_another, jobs), NETWORKS),
+                Candidate(OURS, partial(in_parallel, jobs), NETWORKS),
+                Candidate(ONE_AFTER_ANOTHER, partial(one_after_another, jobs), NETWORKS),
             ],
-            settings.budget(8, rested=True),
+            settings.budget(8, wait_for_idle=True),
         )
         ratio, target = timing.ratio(ONE_AFTER_ANOTHER, OURS), targets.IN_PARALLEL.get(architecture.name)
-        cell = number(ratio) if target is None else section.judge(architecture.name, ratio, target)
+        cell = number(ratio) if target is None else section.record_target(architecture.name, ratio, target)
         lines.append([architecture.name, number(timing.median(OURS) * 1e3), cell])
     section.text.append(f"{NETWORKS} networks, {EPOCHS} epochs of Adam each, by `in_parallel`:")
-    section.text.append(table(("network × batch", "ms a network", ONE_AFTER_ANOTHER), lines))
+    section.text.append(table(("network × batch", "ms per network", ONE_AFTER_ANOTHER), lines))
     return section
 
 
 def trainings(architecture: Architecture) -> list[Job]:
-    """Some epochs of each network; they share their data."""
+    """Returns a training of some epochs for each network; they share their data."""
     task = Task(architecture, "float32")
     size = architecture.batch_size
     return [
@@ -57,12 +57,12 @@ def trainings(architecture: Architecture) -> list[Job]:
 
 
 def one_after_another(jobs: list[Job]) -> list[History]:
-    """What `in_parallel` does, in one thread."""
+    """Runs all trainings in this thread."""
     return [job() for job in jobs]
 
 
 def check(architecture: Architecture) -> None:
-    """Both give the same losses, to the bit."""
+    """Raises AssertionError unless both ways give the same losses, to the bit."""
     computed, reference = (
         [each.loss for each in run(trainings(architecture))] for run in (in_parallel, one_after_another)
     )

@@ -1,4 +1,4 @@
-"""The pictures of the report: time against size for kernels, time per step for networks."""
+"""Plots of the report: time against size for kernels, time per step for networks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.cases.kernel_comparisons import OURS, PLAIN, TUNED
-from benchmarks.peers.peers import AbsentError, package
+from benchmarks.cases.kernel_comparison import OURS, PLAIN, TUNED
+from benchmarks.installed import AbsentError, package
 from benchmarks.timing import Timing
 
 COLUMNS = 5
@@ -37,24 +37,24 @@ STYLE = {
 
 
 class Curve(Protocol):
-    """What is drawn of a kernel: its times per element, by size."""
+    """Times per element of a kernel, by size."""
 
     name: str
     timings: dict[int, Timing]
 
     def mean_ratio(self) -> float:
-        """How many times longer the better NumPy takes, on geometric average over the sizes."""
+        """Returns the geometric mean over the sizes of the ratio of the faster NumPy version."""
         ...
 
     def bound(self) -> float | None:
-        """What an element takes at the largest size if memory alone counts; None if not measured."""
+        """Returns the time per element at the largest size if memory alone counts; None if not measured."""
         ...
 
 
 def kernels(curves: Sequence[Curve], title: str, axis: str, path: Path) -> str:
-    """A small picture for each kernel, nanoseconds per element against size; the Markdown that shows it.
+    """Plots nanoseconds per element against size, one plot per kernel; returns Markdown that shows them.
 
-    Beside the name of a kernel stands how many times longer NumPy takes, on average over the sizes.
+    The title of a plot gives the mean ratio of NumPy over the sizes.
     """
     try:
         plt = _pyplot()
@@ -85,12 +85,12 @@ def kernels(curves: Sequence[Curve], title: str, axis: str, path: Path) -> str:
             axes[lowest, column].set_xlabel(axis)
             axes[lowest, column].tick_params(labelbottom=True)
         for row in axes[:, 0]:
-            row.set_ylabel("ns an element")
+            row.set_ylabel("ns per element")
         return _finished(figure, title, axes.flat[0].get_legend_handles_labels(), path)
 
 
 def steps(timings: Mapping[str, Timing], title: str, path: Path) -> str:
-    """A row for each network, a dot for each contestant: µs per step; the Markdown that shows it."""
+    """Plots µs per step, one row per network and one dot per candidate; returns Markdown that shows it."""
     try:
         plt = _pyplot()
     except AbsentError as reason:
@@ -109,7 +109,7 @@ def steps(timings: Mapping[str, Timing], title: str, path: Path) -> str:
             place.scatter(
                 times, rows, s=size, color=color, label=name, zorder=4 if first else 3, edgecolor="white"
             )
-        place.set(xscale="log", xlabel="µs a step", yticks=range(len(timings)), yticklabels=list(timings))
+        place.set(xscale="log", xlabel="µs per step", yticks=range(len(timings)), yticklabels=list(timings))
         place.set_ylim(len(timings) - 0.5, -0.5)
         place.xaxis.set_major_formatter("{x:g}")
         place.grid(axis="y", visible=False)

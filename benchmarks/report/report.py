@@ -1,4 +1,4 @@
-"""The report: Markdown tables of ratios, the targets beside them, and what was missed."""
+"""The report: Markdown tables of ratios beside their targets, and a list of missed targets."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.peers.peers import OURS
-from benchmarks.report.targets import Verdict, number
+from benchmarks.peers.registry import OURS
+from benchmarks.report.targets import TargetResult, number
 from benchmarks.timing import Timing
 
 INTRODUCTION = (
     "Ratios say how many times longer a peer takes than typednn: the median over interleaved rounds. "
-    "Before they are timed, all contestants are checked to compute the same."
+    "Before they are timed, all candidates are checked to compute the same."
 )
 
 
 @dataclass(slots=True)
 class Section:
-    """A chapter of the report.
+    """A section of the report.
 
     Attributes:
-        text: its paragraphs, tables and pictures, in Markdown.
-        verdicts: the numbers that have a target.
-        failures: where contestants did not compute the same.
+        title: its heading.
+        text: its paragraphs, tables and plots, in Markdown.
+        results: values that have a target.
+        failures: comparisons whose candidates do not compute the same.
     """
 
     title: str
     text: list[str] = field(default_factory=list[str])
-    verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    results: list[TargetResult] = field(default_factory=list[TargetResult])
     failures: list[str] = field(default_factory=list[str])
 
-    def judge(self, what: str, value: float, target: float, *, most: bool = False) -> str:
-        """Notes a number that has a target; the text that says both."""
-        verdict = Verdict(what, value, target, most)
-        self.verdicts.append(verdict)
-        return str(verdict)
+    def record_target(self, what: str, value: float, target: float, *, most: bool = False) -> str:
+        """Records a value that has a target and returns the text of both; `most`: the target is a maximum."""
+        result = TargetResult(what, value, target, most)
+        self.results.append(result)
+        return str(result)
 
     def check(self, what: str, check: Callable[[], None]) -> None:
-        """Runs the check before a comparison; if it fails, the report says so."""
+        """Runs the check of a comparison and records its failure."""
         try:
             check()
         except AssertionError as error:
             self.failures.append(f"{what}: {error}")
 
     def note_absent(self, absent: dict[str, str]) -> None:
-        """Says who did not take part, and why; once."""
+        """Adds a line for each absent candidate, once."""
         for name, reason in absent.items():
             line = f"{name} did not take part: {reason}."
             if line not in self.text:
@@ -53,7 +54,7 @@ class Section:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
+    """Returns a Markdown table; all columns but the first are right-aligned."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -61,7 +62,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def ratio_row(
     section: Section, row: str, dtype: str, timing: Timing, peers: Sequence[str], targets: dict[str, float]
 ) -> list[str]:
-    """A row: the network, our time in µs, and how many times longer each peer takes."""
+    """Returns a row: the network, the time of typednn in µs, and the ratio of each peer."""
     cells = [row, number(timing.median(OURS) * 1e6)]
     for peer in peers:
         if peer not in timing.seconds:
@@ -70,22 +71,20 @@ def ratio_row(
         ratio = timing.ratio(peer, OURS)
         target = targets.get(peer)
         what = f"{row}, {dtype}, against {peer}"
-        cells.append(number(ratio) if target is None else section.judge(what, ratio, target))
+        cells.append(number(ratio) if target is None else section.record_target(what, ratio, target))
     return cells
 
 
 def write(folder: Path, sections: Sequence[Section]) -> Path:
-    """Writes `report.md` into the folder, the verdict first."""
-    verdicts = [(section, verdict) for section in sections for verdict in section.verdicts]
-    missed = [
-        f"- {section.title}: {verdict.what}: {verdict}" for section, verdict in verdicts if not verdict.met
-    ]
+    """Writes `report.md` to a folder, met and missed targets first, and returns its path."""
+    results = [(section, result) for section in sections for result in section.results]
+    missed = [f"- {section.title}: {result.what}: {result}" for section, result in results if not result.met]
     failures = [f"- {section.title}: {line}" for section in sections for line in section.failures]
-    summary = [f"{len(verdicts) - len(missed)} of {len(verdicts)} targets are met."]
+    summary = [f"{len(results) - len(missed)} of {len(results)} targets are met."]
     if missed:
         summary += ["Missed:", "\n".join(missed)]
     if failures:
-        summary += ["Contestants that do not compute the same:", "\n".join(failures)]
+        summary += ["Candidates that do not compute the same:", "\n".join(failures)]
     parts = [
         "# typednn: benchmarks",
         INTRODUCTION,

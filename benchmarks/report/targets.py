@@ -1,23 +1,23 @@
-"""What is to be reached: how many times longer a peer takes than typednn, at least."""
+"""Targets: the ratios of a peer's time to that of typednn that are to be reached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NOISE = 0.95
-"""Nowhere slower means not below this."""
+"""Lowest ratio that counts as not slower."""
 
 GEOMETRIC_MEAN = 2.0
 BANDWIDTH = 0.8
-"""Of the kernels: over all sizes against NumPy; of what a copy, or a fill, moves at the largest size."""
+"""Kernels: mean ratio over all sizes against NumPy; fraction of the bandwidth of a copy, or a fill."""
 
 SGEMM = 0.9
-"""Of the peak of the machine, on the largest network in batches."""
+"""Fraction of the speed of large matrix products, on the largest network with mini-batches."""
 
 IMPORT = 1.3
 FIRST_STEP = 0.7
 FIRST_EVER = 15.0
-"""Of the cold start, at most: times `import numpy`; seconds; seconds."""
+"""Cold start, maxima: ratio to `import numpy`; seconds; seconds."""
 
 ONLINE: dict[str, dict[str, float]] = {
     "2-2-1": {"C": 1.0, "JAX": 10, "PyTorch": 1000, "textbook": 100},
@@ -27,7 +27,7 @@ ONLINE: dict[str, dict[str, float]] = {
     "784-512-10": {"C": 1.25, "JAX": 1.3},
     "400-400-400": {"C": 1.0, "JAX": 1.3},
 }
-"""By network and peer, in float32; in float64 those of C."""
+"""Ratios by network and peer, in float32; in float64 those of C."""
 
 HAND_WRITTEN: dict[str, dict[str, float]] = {"2-2-1": {"textbook": 4}}
 
@@ -41,12 +41,12 @@ BATCHES: dict[str, dict[str, float]] = {
 }
 
 IN_PARALLEL: dict[str, float] = {"64-32-10 × 32": 1.8}
-"""On two cores: how many times longer networks take one after another than in one call."""
+"""Ratio of training one network after another to one call of `in_parallel`, on two cores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A number beside its target; `most`: the target is the largest, not the smallest, that is good."""
+class TargetResult:
+    """A value and its target, which is a maximum if `most`, else a minimum."""
 
     what: str
     value: float
@@ -55,7 +55,7 @@ class Verdict:
 
     @property
     def met(self) -> bool:
-        """Whether the target is reached."""
+        """Whether the target is met."""
         return self.value <= self.target if self.most else self.value >= self.target
 
     @property
@@ -69,5 +69,5 @@ class Verdict:
 
 
 def number(value: float) -> str:
-    """With three significant digits, or as an integer."""
+    """Formats a value with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"

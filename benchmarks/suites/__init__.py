@@ -1,1 +1,1 @@
-"""pytest-benchmark suites: `pytest benchmarks` runs them."""
+"""How fast is one candidate today, and is it faster than in a saved run? Suites for pytest-benchmark."""

@@ -1,4 +1,4 @@
-"""What users call: the hand-written loop, the prediction of one sample, and the cold start."""
+"""Calls of users: the hand-written loop, the prediction of one sample, and the cold start."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks import cold_start
-from benchmarks.cases import comparisons as contests
-from benchmarks.cases.networks import DTYPES, HAND_WRITTEN, PREDICTED, Architecture
-from benchmarks.peers.peers import CLASSIC_PEERS, PREDICTORS
+from benchmarks.cases import training
+from benchmarks.cases.prediction import PredictionComparison
+from benchmarks.networks import DTYPES, HAND_WRITTEN, PREDICTED, Architecture
+from benchmarks.peers.registry import CLASSIC_PEERS, PREDICTORS
 from benchmarks.suites.bench_online import time_training
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -20,7 +21,7 @@ by_dtype = pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", HAND_WRITTEN, ids=lambda architecture: architecture.name)
 @pytest.mark.parametrize("peer", [peer.name for peer in CLASSIC_PEERS])
 def test_hand_written_loop(benchmark: Any, architecture: Architecture, dtype: str, peer: str) -> None:
-    time_training(benchmark, contests.hand_written(architecture, dtype, contests.CHECKED_SAMPLES), peer)
+    time_training(benchmark, training.hand_written(architecture, dtype, training.CHECKED_SAMPLES), peer)
 
 
 @pytest.mark.short
@@ -28,11 +29,11 @@ def test_hand_written_loop(benchmark: Any, architecture: Architecture, dtype: st
 @pytest.mark.parametrize("architecture", PREDICTED, ids=lambda architecture: architecture.name)
 @pytest.mark.parametrize("peer", [peer.name for peer in PREDICTORS])
 def test_one_sample(benchmark: Any, architecture: Architecture, dtype: str, peer: str) -> None:
-    contest = contests.PredictionContest(architecture, dtype)
-    if peer in contest.absent:
-        pytest.skip(contest.absent[peer])
-    contest.check()
-    benchmark(contest.predictors[peer])
+    comparison = PredictionComparison(architecture, dtype)
+    if peer in comparison.absent:
+        pytest.skip(comparison.absent[peer])
+    comparison.check()
+    benchmark(comparison.predictors[peer])
 
 
 @pytest.mark.parametrize("name", ["typednn", "numpy"])

@@ -1,4 +1,4 @@
-"""Each kernel, dtype and size: NumPy beside numba."""
+"""Kernels by dtype and size: compiled, plain NumPy and tuned NumPy."""
 
 from __future__ import annotations
 
@@ -7,56 +7,56 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases.dense import DENSE, SIDES, DenseCase, dense_contest
-from benchmarks.cases.kernel_comparisons import OURS, PLAIN, TUNED, KernelContest
-from benchmarks.cases.kernels import ELEMENTWISE, SIZES, Case, elementwise_contest
-from benchmarks.cases.networks import DTYPES
+from benchmarks.cases.dense import DENSE, SIDES, DenseCase, dense_comparison
+from benchmarks.cases.elementwise import ELEMENTWISE, SIZES, Case, elementwise_comparison
+from benchmarks.cases.kernel_comparison import OURS, PLAIN, TUNED, KernelComparison
+from benchmarks.networks import DTYPES
 
 SHORT_SIZES, SHORT_SIDES = (1, 1000), (1, 64)
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
-by_contestant = pytest.mark.parametrize("contestant", [OURS, PLAIN, TUNED])
+by_candidate = pytest.mark.parametrize("candidate", [OURS, PLAIN, TUNED])
 
 
 def sized(sizes: tuple[int, ...], short: tuple[int, ...]) -> list[Any]:
-    """The sizes as parameters, some of them marked short."""
+    """Returns the sizes as parameters, those in `short` with the marker."""
     return [pytest.param(size, marks=pytest.mark.short if size in short else ()) for size in sizes]
 
 
-@by_contestant
+@by_candidate
 @pytest.mark.parametrize("size", sized(SIZES, SHORT_SIZES))
 @by_dtype
 @pytest.mark.parametrize("case", ELEMENTWISE, ids=lambda case: case.name)
-def test_elementwise(benchmark: Any, case: Case, dtype: str, size: int, contestant: str) -> None:
-    run(benchmark, checked_elementwise(case, dtype, size), contestant)
+def test_elementwise(benchmark: Any, case: Case, dtype: str, size: int, candidate: str) -> None:
+    run(benchmark, checked_elementwise(case, dtype, size), candidate)
 
 
-@by_contestant
+@by_candidate
 @pytest.mark.parametrize("side", sized(SIDES, SHORT_SIDES))
 @by_dtype
 @pytest.mark.parametrize("case", DENSE, ids=lambda case: case.name)
-def test_dense(benchmark: Any, case: DenseCase, dtype: str, side: int, contestant: str) -> None:
-    run(benchmark, checked_dense(case, dtype, side), contestant)
+def test_dense(benchmark: Any, case: DenseCase, dtype: str, side: int, candidate: str) -> None:
+    run(benchmark, checked_dense(case, dtype, side), candidate)
 
 
 @lru_cache(maxsize=1)
-def checked_elementwise(case: Case, dtype: str, size: int) -> KernelContest:
-    """The contest, whose contestants compute the same."""
-    contest = elementwise_contest(case, dtype, size)
-    contest.check()
-    return contest
+def checked_elementwise(case: Case, dtype: str, size: int) -> KernelComparison:
+    """Returns the comparison after its check."""
+    comparison = elementwise_comparison(case, dtype, size)
+    comparison.check()
+    return comparison
 
 
 @lru_cache(maxsize=1)
-def checked_dense(case: DenseCase, dtype: str, side: int) -> KernelContest:
-    """The contest, whose contestants compute the same."""
-    contest = dense_contest(case, dtype, side)
-    contest.check()
-    return contest
+def checked_dense(case: DenseCase, dtype: str, side: int) -> KernelComparison:
+    """Returns the comparison after its check."""
+    comparison = dense_comparison(case, dtype, side)
+    comparison.check()
+    return comparison
 
 
-def run(benchmark: Any, contest: KernelContest, contestant: str) -> None:
-    """Times one of them."""
-    if contestant not in contest.runs:
-        pytest.skip(f"there is no {contestant} here")
-    benchmark(contest.runs[contestant])
+def run(benchmark: Any, comparison: KernelComparison, candidate: str) -> None:
+    """Times one candidate."""
+    if candidate not in comparison.runs:
+        pytest.skip(f"{candidate} is not available")
+    benchmark(comparison.runs[candidate])

@@ -1,4 +1,4 @@
-"""Online SGD: a step for each sample, ours beside C, JAX, PyTorch, scikit-learn and the textbook."""
+"""Online SGD, one step per sample: typednn, C, JAX, PyTorch, scikit-learn and the textbook layers."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases import comparisons as contests
-from benchmarks.cases.networks import DTYPES, ONLINE, Architecture
-from benchmarks.peers.peers import ONLINE_PEERS
+from benchmarks.cases import training
+from benchmarks.networks import DTYPES, ONLINE, Architecture
+from benchmarks.peers.registry import ONLINE_PEERS
 
-LONGEST = 0.02
-"""Contestants that run Python at each step train for so many seconds."""
+STEPWISE_SECONDS = 0.02
+"""Seconds of one run of candidates that run Python code at each step."""
 
 
 @pytest.mark.short
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ONLINE, ids=lambda architecture: architecture.name)
 def test_all_train_alike(architecture: Architecture, dtype: str) -> None:
-    contests.online(architecture, dtype, contests.CHECKED_SAMPLES).check()
+    training.online(architecture, dtype, training.CHECKED_SAMPLES).check()
 
 
 @pytest.mark.parametrize("peer", [peer.name for peer in ONLINE_PEERS])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ONLINE, ids=lambda architecture: architecture.name)
 def test_online(benchmark: Any, architecture: Architecture, dtype: str, peer: str) -> None:
-    time_training(benchmark, contests.online(architecture, dtype), peer)
+    time_training(benchmark, training.online(architecture, dtype), peer)
 
 
-def time_training(benchmark: Any, contest: contests.TrainingContest, peer: str) -> None:
-    """Checks that all train alike, then times one of them; each round begins with the first parameters."""
-    if peer in contest.absent:
-        pytest.skip(contest.absent[peer])
-    contest.check()
-    contestant = next(each for each in contest.contestants(LONGEST) if each.name == peer)
-    benchmark.extra_info["steps per round"] = contestant.operations
-    benchmark.pedantic(contestant.run, setup=contestant.prepare, rounds=7, warmup_rounds=1)
+def time_training(benchmark: Any, comparison: training.TrainingComparison, peer: str) -> None:
+    """Checks that all candidates agree, then times one; each round starts from the initial parameters."""
+    if peer in comparison.absent:
+        pytest.skip(comparison.absent[peer])
+    comparison.check()
+    candidate = next(each for each in comparison.candidates(STEPWISE_SECONDS) if each.name == peer)
+    benchmark.extra_info["steps per round"] = candidate.operations
+    benchmark.pedantic(candidate.run, setup=candidate.prepare, rounds=7, warmup_rounds=1)

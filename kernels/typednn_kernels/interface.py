@@ -1,64 +1,64 @@
-"""What a set of kernels can do: `plain` (NumPy) and `compiled` (numba) both do all of it.
+"""Defines what a set of kernels computes: `plain` (NumPy) and `compiled` (numba) both implement all of it.
 
-Shapes: `B` samples, `n` units of the layer, `n_prev` of the layer before. All arrays are C-contiguous and
-of one dtype, float32 or float64; results go into the array named last, which may not overlap the others.
+Shapes: `B` samples, `n` units of the layer, `n_prev` of the layer before. All arrays are C-contiguous and of
+one dtype, float32 or float64; results go into the array named last, which may not overlap the others.
 `activation` and `loss` are codes, that is, places in the tables of `activations` and `losses`.
 
-The last four work on a whole network: `parameters` is its flat vector and `layout` says where each
-layer's numbers lie in it and in the flat workspaces `a`, `h`, `dLdh`, `dLda`, of at least `B * units`
-numbers each; `a` and `dLda` hold more where layers are normalised. The block of the output layer in `dLdh`
-holds dLdy. The input layer's block of `a` is written only when the input layer has an activation.
+The last four work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
+each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in `dLdh` holds
+dLdy. The input layer's block of `a` is written only if the input layer has an activation.
 
-`key` is that of a training step, from which it follows which units are dropped; or `dropout.PREDICTING`. With
-another key, batches are normalised by their own mean and variance, and their moving averages are updated,
-but of frozen layers.
+`key` is that of a training step and decides which units are dropped, or `dropout.INFERENCE`. With another
+key, batches are normalised by their own mean and variance, and the running mean and variance are updated,
+except those of frozen layers.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Ranges, Strided, Vector
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Strided, Vector
+from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 
 class Kernels(Protocol):
     """The kernels, one at a time for a layer, or fused for a network."""
 
     def activation_value(self, activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-        """y = f(a), all (B, n)."""
+        """Computes y = f(a), all (B, n)."""
 
     def activation_derivative(
         self, activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]
     ) -> None:
-        """slope = dy/da, all (B, n); not for softmax."""
+        """Computes the derivative dy/da, all (B, n); not for softmax."""
 
     def activation_backward(
         self, activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
     ) -> None:
-        """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+        """Computes dLda = dLdy * dy/da, all (B, n); for softmax with the Jacobian, y (dLdy - <dLdy, y>)."""
 
     def softmax_jacobian(self, y: Matrix[F], dyda: Cube[F]) -> None:
-        """dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
+        """Computes dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
 
     def affine(self, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-        """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
+        """Computes a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
 
     def outer(self, dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-        """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
+        """Computes dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev)."""
 
     def sum_samples(self, dLda: Matrix[F], dLdBias: Vector[F]) -> None:
-        """dLdBias = the sum over samples, from (B, n) to (n,)."""
+        """Computes dLdBias, the sum of dLda over samples, from (B, n) to (n,)."""
 
     def backpropagate(self, dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
-        """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
+        """Computes dLdh = dLda W of the layer below, from (B, n) and (n, n_prev) to (B, n_prev)."""
 
     def loss_value(
         self, loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
     ) -> None:
-        """The loss of each sample (B,), given pre-activations, outputs and targets (B, n)."""
+        """Computes the loss of each sample (B,) from pre-activations, outputs and targets (B, n)."""
 
     def loss_derivative(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
-        """The slope (B, n) of the mean loss of the batch by the outputs."""
+        """Computes the gradient of the batch's mean loss with respect to the outputs, (B, n)."""
 
     def output_delta(
         self,
@@ -70,7 +70,7 @@ class Kernels(Protocol):
         dLdy: Matrix[F],
         dLda: Matrix[F],
     ) -> None:
-        """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
+        """Computes dLdy and dLda of the output layer, all (B, n); in a stable form where the pair has one."""
 
     def normalize(
         self,
@@ -79,13 +79,13 @@ class Kernels(Protocol):
         z: Matrix[F],
         gain: Vector[F],
         bias: Vector[F],
-        moving: Matrix[F],
+        running: Matrix[F],
         inv_std: Vector[F],
         a: Matrix[F],
     ) -> None:
-        """Normalises z (B, n) in place; a = gain z + bias, and the inv_std of z, (n,) or (B,).
+        """Normalises z (B, n) in place; computes a = gain z + bias, and the inv_std of z, (n,) or (B,).
 
-        Batch normalisation reads moving mean and variance (2, n), or in training updates them.
+        Batch normalisation reads running mean and variance (2, n), or in training updates them.
         """
 
     def normalization_backward(
@@ -100,10 +100,10 @@ class Kernels(Protocol):
         dLdGain: Vector[F],
         dLdz: Matrix[F],
     ) -> None:
-        """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+        """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` computed."""
 
-    def try_copy_sample(self, given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
-        """Copies numbers (n,), which need not be contiguous, to a sample (1, n) if they fit; whether they do.
+    def try_copy_sample(self, values: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+        """Copies values (n,), which need not be contiguous, to a sample (1, n) if they fit; returns whether.
 
         They fit if there are n of them, all finite and within the limits.
         """
@@ -112,7 +112,7 @@ class Kernels(Protocol):
     def layer_forward(
         self, activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
     ) -> None:
-        """a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
+        """Computes a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
 
     def hidden_layer_backward(
         self,
@@ -126,7 +126,7 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """dLdh, dLda and dLdW of a layer below another: `backpropagate`, `activation_backward`, `outer`."""
+        """Computes dLdh, dLda, dLdW of a hidden layer: `backpropagate`, `activation_backward`, `outer`."""
 
     def output_layer_backward(
         self,
@@ -140,15 +140,15 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """dLdy, dLda and dLdW of the output layer: `output_delta` and `outer`."""
+        """Computes dLdy, dLda and dLdW of the output layer: `output_delta` and `outer`."""
 
     def apply_dropout(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
-        """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+        """Sets h (B, n) to 0 where the step drops a unit, and divides the rest by the fraction kept."""
 
     def forward(
-        self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
+        self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]
     ) -> None:
-        """All activations of a network for the samples x (B, n_inputs)."""
+        """Computes all activations of a network for the samples x (B, n_inputs)."""
 
     def backward(
         self,
@@ -157,32 +157,27 @@ class Kernels(Protocol):
         key: int,
         loss: int,
         t: Matrix[F],
-        a: Vector[F],
-        h: Vector[F],
-        dLdh: Vector[F],
-        dLda: Vector[F],
+        workspace: Workspace[F],
         gradient: Vector[F],
     ) -> None:
-        """All error signals, and the gradient of the mean loss in the layout of the parameters."""
+        """Computes all deltas after `forward`, and the gradient of the batch's mean loss.
+
+        The gradient is that with respect to the parameters, in their layout; t is `(B, n_outputs)`.
+        """
 
     def train_online(
         self,
         parameters: Vector[F],
         layout: Layout,
         loss: int,
-        x: Matrix[F],
-        t: Matrix[F],
-        order: Order,
+        epoch: Epoch[F],
         learning_rate: F,
-        a: Vector[F],
-        h: Vector[F],
-        dLdh: Vector[F],
-        dLda: Vector[F],
-        losses: Vector[F],
+        workspace: Workspace[F],
     ) -> None:
-        """A step of gradient descent for each sample of `order`; the loss of each before its step.
+        """Makes a step of gradient descent for each sample of the epoch, in its order.
 
-        Only for networks without normalisation and dropout.
+        Only for networks without normalisation and dropout, and epochs without sample weights, in batches of
+        one sample.
         """
 
     def train_batches(
@@ -191,33 +186,18 @@ class Kernels(Protocol):
         layout: Layout,
         key: int,
         loss: int,
-        x: Matrix[F],
-        t: Matrix[F],
-        sample_weights: Vector[F],
-        order: Order,
-        batch_size: int,
-        rule: int,
-        coefficients: Matrix[F],
-        segments: Ranges,
-        penalties: Matrix[F],
-        a: Vector[F],
-        h: Vector[F],
-        dLdh: Vector[F],
-        dLda: Vector[F],
+        epoch: Epoch[F],
+        optimizer: OptimizerSteps[F],
+        workspace: Workspace[F],
         gradient: Vector[F],
-        states: Matrix[F],
-        losses: Vector[F],
     ) -> None:
-        """A step for each `batch_size` samples of `order`, the last batch being what is left.
+        """Makes a step for each batch of the epoch.
 
-        `key` is that of the first step; each has the next. `rule` is a code, the place in the table of
-        `updates`, where the columns of the next are named: `coefficients` has a row for each step, `segments`
-        one for each part of the parameters that is trained, and `penalties` what belongs to it; `states` is
-        what the rule remembers, with as many columns as the gradient has numbers. The loss of a batch is the
-        mean of its samples' losses, each times its weight: `sample_weights` has one for each row of x, or
-        none at all. Before a step of which the loss, or a moving average, is not finite, or the bound of
-        Schwarz's inequality on the length of the gradient (the length of all error signals times that of all
-        inputs), or that times the learning rate, the training ends; the losses from there on are NaN.
-        Afterwards the last numbers of `dLda` are the moving averages before the last step, and `gradient` has
-        what it gave by biases and gains; by weights only where it was needed.
+        `key` is that of the first step; each step has the next. The loss of a batch is the mean of its
+        samples' losses, each times its weight. The training ends before a step of which a loss, a running
+        mean or variance, or a bound of the gradient's norm, or that times the learning rate, is not finite;
+        the losses from there on are NaN. The bound is that of Schwarz's inequality: the norm of all deltas
+        times that of all inputs. Afterwards the last elements of `dLda` are the running means and variances
+        before the last step, and `gradient` holds that of biases and gains; that of weights only if the
+        update needed it.
         """

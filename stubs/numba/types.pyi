@@ -21,11 +21,19 @@ class Array(Type):
 
 class Float(Type): ...
 
-class StarArgTuple(Type):
+class BaseTuple(Type):
     types: tuple[Type, ...]
-    def __new__(cls, types: Iterable[Type]) -> Self: ...
     @classmethod
     def from_types(cls, tys: Iterable[Type], pyclass: Any = None) -> Self: ...
+
+class BaseNamedTuple(BaseTuple):
+    instance_class: type[Any]
+
+class NamedUniTuple(BaseNamedTuple):
+    def __init__(self, dtype: Type, count: int, cls: type[object]) -> None: ...
+
+class StarArgTuple(BaseTuple):
+    def __new__(cls, types: Iterable[Type]) -> Self: ...
 
 none: Type
 intp: Type

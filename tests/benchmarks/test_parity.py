@@ -1,4 +1,4 @@
-"""The benchmark suites in short: all contestants compute the same, and nothing is timed."""
+"""The benchmark suites in short: all candidates compute the same, and nothing is timed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_FULL = pytest.mark.full("a process that imports all peers; bench_api stands f
 @pytest.mark.parametrize(
     "suite", [pytest.param(name, marks=() if name == "bench_api.py" else IN_FULL) for name in SUITES]
 )
-def test_contestants_agree(suite: str) -> None:
+def test_candidates_agree(suite: str) -> None:
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
     command = [sys.executable, "-m", "pytest", f"benchmarks/suites/{suite}", "-m", "short", "-q"]
     options = ["--benchmark-disable", "-p", "no:cacheprovider", "-p", "no:xdist"]

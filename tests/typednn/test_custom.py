@@ -278,7 +278,7 @@ MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
     "wrong above 2": (
         lambda: register_activation("bad", lambda a: a, lambda a, y: where(a > 2, 1.01, 1)),
         FormulaError,
-        "the slope is wrong at 1[0-9][0-9] of 409 points",
+        "the derivative is wrong at 1[0-9][0-9] of 409 points",
     ),
     "slope of the other sign": (
         lambda: register_loss("bad", lambda y, t: (y - t) * (y - t), lambda y, t: 2 * (t - y)),

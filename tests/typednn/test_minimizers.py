@@ -43,7 +43,7 @@ def penalized(case: Any = CASE) -> Network[Any]:
 def test_the_gradient_is_that_of_the_objective(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the samples pass through the network in several pieces."""
     network = penalized()
-    monkeypatch.setattr("typednn.network.network.CHUNK", 5)
+    monkeypatch.setattr("typednn.network.network.EVALUATION_CHUNK", 5)
     objective = Objective(network, CASE.x, CASE.t)
     start = objective.vector
     first, frozen = CASE.weights[0].size, CASE.weights[1].size + CASE.biases[1].size
@@ -137,7 +137,7 @@ def test_float32_networks_stay_float32() -> None:
 
 def test_an_interrupt_keeps_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     network, seen = network_of(CASE), list[float]()
-    noted = Objective._noted
+    noted = Objective._record
 
     def interrupted(self: Any, vector: Any, loss: float) -> float:
         seen.append(loss)
@@ -145,7 +145,7 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
         return noted(self, vector, loss)
 
-    monkeypatch.setattr(Objective, "_noted", interrupted)
+    monkeypatch.setattr(Objective, "_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         minimize(network, CASE.x, CASE.t)
 

@@ -17,9 +17,10 @@ from typednn_kernels.layout import (
     vector_size,
     workspace_size,
 )
+from typednn_kernels.operands import Epoch, Workspace
 
 from tests.conftest import PATHS, kernels_of
-from tests.typednn_kernels.updating import descent, no_states
+from tests.typednn_kernels.updating import descent
 
 KEYS = [0, 1, 2**32 - 1, 2**32, 123456789123456789, 2**62 + 5]
 N = 1 << 16
@@ -160,11 +161,11 @@ class Net:
         for each in (self.x, self.t, self.order, self.unweighted):
             each.setflags(write=False)
 
-    def work(self, samples: int) -> list[NDArray[Any]]:
-        """Workspaces; what is not written stays NaN."""
+    def work(self, samples: int) -> Workspace[Any]:
+        """A workspace; what is not written stays NaN."""
         units = samples * unit_count(self.layout)
         whole = workspace_size(self.layout, samples)
-        return [np.full(size, np.nan, self.x.dtype) for size in (whole, units, units, whole)]
+        return Workspace(*(np.full(size, np.nan, self.x.dtype) for size in (whole, units, units, whole)))
 
 
 @by_dtype
@@ -177,10 +178,9 @@ def test_both_paths_train_alike(normalizations: Any, rates: Any, batch_size: int
     for path in ("numpy", "numba"):
         parameters, losses = net.parameters.copy(), np.full(41, np.nan, dtype)
         gradient = np.full(parameter_count(net.layout), np.nan, dtype)
-        work = net.work(batch_size)
-        update = descent(0.05, len(net.order), gradient)
-        rest = (net.unweighted, net.order, batch_size, *update, *work, gradient, no_states(gradient), losses)
-        kernels_of(path).train_batches(parameters, net.layout, key, 2, net.x, net.t, *rest)
+        epoch = Epoch(net.x, net.t, net.unweighted, net.order, batch_size, losses)
+        rest = (epoch, descent(0.05, len(net.order), gradient), net.work(batch_size), gradient)
+        kernels_of(path).train_batches(parameters, net.layout, key, 2, *rest)
         found.append([parameters, losses])
 
     for reference, computed in zip(*found, strict=True):
@@ -198,14 +198,14 @@ def test_a_batch_is_a_forward_a_backward_pass_and_an_update(
     count, samples = parameter_count(net.layout), np.arange(23)
     samples.setflags(write=False)
     reference, gradient, work = net.parameters.copy(), np.empty(count, dtype), net.work(23)
-    kernels.forward(reference, net.layout, key, net.x, *work[:2])
-    kernels.backward(reference, net.layout, key, 2, net.t, *work, gradient)
+    kernels.forward(reference, net.layout, key, net.x, work)
+    kernels.backward(reference, net.layout, key, 2, net.t, work, gradient)
     reference[:count] -= rate * gradient
 
     computed, losses = net.parameters.copy(), np.empty(23, dtype)
-    update = descent(float(rate), 1, gradient)
-    rest = (net.unweighted, samples, 23, *update, *net.work(23), gradient, no_states(gradient), losses)
-    kernels.train_batches(computed, net.layout, key, 2, net.x, net.t, *rest)
+    epoch = Epoch(net.x, net.t, net.unweighted, samples, 23, losses)
+    rest = (epoch, descent(float(rate), 1, gradient), net.work(23), gradient)
+    kernels.train_batches(computed, net.layout, key, 2, *rest)
 
     np.testing.assert_allclose(
         computed, reference, rtol=0, atol=8 * np.finfo(dtype).eps * abs(reference).max()
@@ -217,6 +217,6 @@ def test_predictions_change_no_moving_average(kernels: Any) -> None:
     net = Net(*NETWORKS[3], np.float64)
     parameters = net.parameters.copy()
 
-    kernels.forward(parameters, net.layout, dropout.INFERENCE, net.x, *net.work(23)[:2])
+    kernels.forward(parameters, net.layout, dropout.INFERENCE, net.x, net.work(23))
 
     assert parameters.tobytes() == net.parameters.tobytes()

@@ -17,12 +17,13 @@ from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
+from typednn_kernels.operands import Epoch, Workspace
 
 from tests.conftest import PATHS, kernels_of
 from tests.oracles import loops
 from tests.oracles.agreement import assert_agrees, assert_close
 from tests.oracles.problems import PAIRS, Problem, problem
-from tests.typednn_kernels.updating import descent, no_states
+from tests.typednn_kernels.updating import descent
 
 DTYPES = (np.float32, np.float64)
 ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
@@ -106,7 +107,7 @@ def test_activation_derivative(kernels: Any, name: str, drawn: tuple[NDArray[Any
 def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
     a = np.zeros((1, 2))
 
-    with pytest.raises(ValueError, match="softmax has no elementwise slope"):
+    with pytest.raises(ValueError, match="softmax has no elementwise derivative"):
         kernels.activation_derivative(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
 
 
@@ -422,10 +423,7 @@ def workspaces(case: Problem, samples: int, spare: int = 0) -> SimpleNamespace:
         layout=layout,
         parameters=parameters,
         gradient=unwritten(parameters.size, dtype),
-        a=a,
-        h=h,
-        dLdh=dLdh,
-        dLda=dLda,
+        flat=Workspace(a, h, dLdh, dLda),
     )
 
 
@@ -449,35 +447,32 @@ def test_forward_and_backward(
     inputs, targets = frozen(case.x), frozen(case.t)
 
     reference = case.trace
-    kernels.forward(work.parameters, work.layout, INFERENCE, inputs, work.a, work.h)
+    kernels.forward(work.parameters, work.layout, INFERENCE, inputs, work.flat)
     kernels.backward(
         work.parameters,
         work.layout,
         INFERENCE,
         LOSS_CODES[loss],
         targets,
-        work.a,
-        work.h,
-        work.dLdh,
-        work.dLda,
+        work.flat,
         work.gradient,
     )
 
     for k in range(len(case.lengths)):
-        assert_close(block(work.h, work.layout, k, samples), reference.h[k], 32, f"h of layer {k}")
+        assert_close(block(work.flat.h, work.layout, k, samples), reference.h[k], 32, f"h of layer {k}")
         if k > 0:
-            assert_close(block(work.a, work.layout, k, samples), reference.a[k], 32, f"a of layer {k}")
+            assert_close(block(work.flat.a, work.layout, k, samples), reference.a[k], 32, f"a of layer {k}")
             assert_close(
-                block(work.dLdh, work.layout, k, samples), reference.dLdh[k], 128, f"dLdh of layer {k}"
+                block(work.flat.dLdh, work.layout, k, samples), reference.dLdh[k], 128, f"dLdh of layer {k}"
             )
             assert_close(
-                block(work.dLda, work.layout, k, samples), reference.dLda[k], 128, f"dLda of layer {k}"
+                block(work.flat.dLda, work.layout, k, samples), reference.dLda[k], 128, f"dLda of layer {k}"
             )
     assert_close(work.gradient, reference.vector, 128, "the gradient")
     assert work.parameters.tobytes() == case.vector.tobytes()
     if first != "none":
-        assert block(work.a, work.layout, 0, samples).tobytes() == case.x.tobytes()
-    for each in (work.a, work.h, work.dLdh, work.dLda):
+        assert block(work.flat.a, work.layout, 0, samples).tobytes() == case.x.tobytes()
+    for each in work.flat:
         assert np.isnan(each[-3:]).all()
 
 
@@ -509,19 +504,17 @@ def test_training(
     given = [case.x.copy(), case.t.copy(), order.copy()]
 
     net, reference = case.net.descend(case.x, case.t, order.tolist(), batch_size or 1, float(eta))
-    network, data = (work.parameters, work.layout), (LOSS_CODES[loss], frozen(case.x), frozen(case.t))
-    flat = (work.a, work.h, work.dLdh, work.dLda)
+    network, data = (work.parameters, work.layout), (frozen(case.x), frozen(case.t))
+    epoch = Epoch(*data, frozen(np.empty(0, dtype)), order, batch_size or 1, losses)
     if batch_size is None:
-        kernels.train_online(*network, *data, order, eta, *flat, losses)
+        kernels.train_online(*network, LOSS_CODES[loss], epoch, eta, work.flat)
     else:
         update = descent(float(eta), len(order), work.parameters)
-        states, unweighted = no_states(work.parameters), frozen(np.empty(0, dtype))
-        rest = (unweighted, order, batch_size, *update)
-        kernels.train_batches(*network, 0, *data, *rest, *flat, work.gradient, states, losses)
+        kernels.train_batches(*network, 0, LOSS_CODES[loss], epoch, update, work.flat, work.gradient)
 
     assert_close(losses, reference, 512, "losses")
     assert_close(work.parameters, net.vector, 512, "parameters")
-    assert all((before == after).all() for before, after in zip(given, (*data[1:], order), strict=True))
+    assert all((before == after).all() for before, after in zip(given, (*data, order), strict=True))
 
 
 @pytest.mark.once_per("lengths", "names", "loss", "batch_size")
@@ -548,9 +541,9 @@ def test_training_with_weights(
 
     losses = unwritten(len(order), dtype)
     kernels.train_batches(
-        *(work.parameters, work.layout, 0, LOSS_CODES[loss], frozen(case.x), frozen(case.t)),
-        *(frozen(weights), frozen(order), batch_size, *descent(2**-3, len(order), work.parameters)),
-        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
+        *(work.parameters, work.layout, 0, LOSS_CODES[loss]),
+        Epoch(frozen(case.x), frozen(case.t), frozen(weights), frozen(order), batch_size, losses),
+        *(descent(2**-3, len(order), work.parameters), work.flat, work.gradient),
     )
 
     assert_close(losses, np.array(reference), 512, "losses")
@@ -580,9 +573,9 @@ def test_a_step_that_is_not_finite_is_not_made(kernels: Any, wrong: Any, dtype: 
 
     losses = unwritten(7, dtype)
     kernels.train_batches(
-        *(work.parameters, work.layout, 0, LOSS_CODES["MSE"], frozen(x), frozen(case.t)),
-        *(frozen(np.empty(0, dtype)), frozen(order), 2, *descent(eta, len(order), work.parameters)),
-        *(work.a, work.h, work.dLdh, work.dLda, work.gradient, no_states(work.parameters), losses),
+        *(work.parameters, work.layout, 0, LOSS_CODES["MSE"]),
+        Epoch(frozen(x), frozen(case.t), frozen(np.empty(0, dtype)), frozen(order), 2, losses),
+        *(descent(eta, len(order), work.parameters), work.flat, work.gradient),
     )
 
     assert_close(losses[:good], reference, 512, "losses")
@@ -600,19 +593,18 @@ def test_workspaces_show_the_last_step(kernels: Any, batch_size: int, dtype: Any
     before, _ = case.net.descend(case.x, case.t, order[: -len(last)].tolist(), batch_size, 0.5)
 
     reference = before.trace(case.x[last], case.t[last])
-    network, data = (work.parameters, work.layout), (LOSS_CODES["MSE"], frozen(case.x), frozen(case.t))
-    flat, losses = (work.a, work.h, work.dLdh, work.dLda), unwritten(7, dtype)
+    network, data = (work.parameters, work.layout), (frozen(case.x), frozen(case.t))
+    unweighted, loss = frozen(np.empty(0, dtype)), LOSS_CODES["MSE"]
+    epoch = Epoch(*data, unweighted, frozen(order), batch_size, unwritten(7, dtype))
     if batch_size == 1:
-        kernels.train_online(*network, *data, frozen(order), dtype(0.5), *flat, losses)
+        kernels.train_online(*network, loss, epoch, dtype(0.5), work.flat)
     else:
         update = descent(0.5, len(order), work.parameters)
-        rest = (frozen(np.empty(0, dtype)), frozen(order), batch_size, *update)
-        states = no_states(work.parameters)
-        kernels.train_batches(*network, 0, *data, *rest, *flat, work.gradient, states, losses)
+        kernels.train_batches(*network, 0, loss, epoch, update, work.flat, work.gradient)
 
     for k in (1, 2):
         for name in ("a", "h", "dLdh", "dLda"):
-            computed = block(getattr(work, name), work.layout, k, len(last))
+            computed = block(getattr(work.flat, name), work.layout, k, len(last))
             assert_close(computed, getattr(reference, name)[k], 512, f"{name} of layer {k}")
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from typednn_kernels.layout import layout_of, parameter_count, unit_count
+from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.update_rules import (
     CLIP_NORM,
     CLIP_VALUE,
@@ -78,19 +79,16 @@ def test_only_segments_and_the_states_of_the_rule_are_touched(
         layout,
         0,
         0,
-        x,
-        t,
-        unweighted,
-        order,
-        3,
-        CODES[row.name],
-        coefficient_rows(np.full((1, row.coefficients), 0.25), np.dtype(dtype)),
-        segments,
-        np.zeros((2, 2), dtype),
-        *(np.zeros(3 * unit_count(layout), dtype) for _ in range(4)),
+        Epoch(x, t, unweighted, order, 3, np.empty(3, dtype)),
+        OptimizerSteps(
+            CODES[row.name],
+            coefficient_rows(np.full((1, row.coefficients), 0.25), np.dtype(dtype)),
+            segments,
+            np.zeros((2, 2), dtype),
+            more[: row.states],
+        ),
+        Workspace(*(np.zeros(3 * unit_count(layout), dtype) for _ in range(4))),
         np.empty(n, dtype),
-        more[: row.states],
-        np.empty(3, dtype),
     )
 
     assert (parameters[~inside] == before[~inside]).all()

@@ -1,4 +1,4 @@
-"""What `typednn demo`, `train`, `predict`, `check` and `warmup` do and print."""
+"""The commands `typednn demo`, `train`, `predict`, `check` and `warmup`: what each does and prints."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.names import BackendName
 from typednn.network.network import Network
+from typednn.tables import aligned
 from typednn.training.progress import progress, waiting
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from typednn.cli.train import Training
 
 FAILED = 1
-"""The exit code where gradients disagree."""
+"""The exit code of a command that finds wrong gradients."""
 
 HIDDEN: tuple[ActivationName, ...] = get_args(ActivationName)
 OUTPUTS: tuple[OutputActivationName, ...] = get_args(OutputActivationName)
@@ -45,11 +46,11 @@ DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 
 PICTURE = "digits.png"
 HIDDEN_LAYER = "in a hidden layer"
-"""The column for networks with the activation there; the others are of networks with it on the output."""
+"""The heading of the column for hidden activations; the other columns are for output activations."""
 
 
 class Options(argparse.Namespace):
-    """What the command line says; a command reads what its parser sets."""
+    """The parsed arguments; each command reads those that its parser sets."""
 
     run: Callable[[Options], int]
     epochs: int
@@ -70,11 +71,11 @@ class Options(argparse.Namespace):
 
 
 def demo(options: Options) -> int:
-    """Learns to read scanned digits, and shows everything about it."""
+    """Trains a network to read scanned digits, checks its gradients, and times and plots the training."""
     _require("matplotlib", "matplotlib", "the picture of the demo")
     from typednn.cli.demo import demonstrate, new_network, scanned_digits, step_times
     from typednn.cli.demo_plots import demonstration_png
-    from typednn.formats.safetensors import write_file
+    from typednn.formats.atomic import write_file
 
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ def demo(options: Options) -> int:
 
 
 def train(options: Options) -> int:
-    """Learns from the user's file and saves the model."""
+    """Trains a network with a data file and saves the model."""
     from typednn.cli import train as pipelines
     from typednn.data.datasets import read_dataset
     from typednn.files.models import save
@@ -146,12 +147,10 @@ def train(options: Options) -> int:
     model = training.model
     save(model.network, output, preprocessing=model.preprocessing)
     target = model.preprocessing and model.preprocessing.target
-    learnt = (
-        f"{len(target.names)} classes: {_some(target.names)}" if isinstance(target, Classes) else "numbers"
-    )
+    kind = f"{len(target.names)} classes: {_some(target.names)}" if isinstance(target, Classes) else "numbers"
     _say(
         f"\n{model.network.summary()}\n",
-        f"{training.task} of {dataset.target_name or 'y'}, {learnt}\n",
+        f"{training.task} of {dataset.target_name or 'y'}, {kind}\n",
         *_measures(training),
         f"\nThe model is in {output}; typednn predict {output} DATA uses it",
     )
@@ -159,15 +158,16 @@ def train(options: Options) -> int:
 
 
 def predict(options: Options) -> int:
-    """Predicts with a saved model, as CSV."""
+    """Predicts with a saved model and writes the predictions as CSV."""
     from typednn.cli.train import predictions
     from typednn.data.datasets import read_samples
     from typednn.files.models import load_model
-    from typednn.formats.safetensors import write_file
+    from typednn.formats.atomic import write_file
 
     model = load_model(options.model)
-    known = model.preprocessing
-    names, target = (known.feature_names, known.target_name) if known else (None, None)
+    preprocessing = model.preprocessing
+    names = preprocessing.feature_names if preprocessing else None
+    target = preprocessing.target_name if preprocessing else None
     x = read_samples(options.data, model.network.layers[0].length, names, target)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows(predictions(model, x))
@@ -180,13 +180,13 @@ def predict(options: Options) -> int:
 
 
 def check(options: Options) -> int:
-    """Compares all gradients with central differences, for every pair of activations, loss and dtype."""
+    """Compares the gradients of every pair of activations, loss and dtype with central differences."""
     with nullcontext() if options.backend is None else _switched(options.backend):
         return _check_all()
 
 
 def warmup(_options: Options) -> int:
-    """Compiles everything ahead of time."""
+    """Compiles all kernels ahead of time."""
     began = perf_counter()
     with _switched("numba"), waiting("compiling"):
         from typednn_kernels.compiled._codegen.jit import CACHE
@@ -201,7 +201,7 @@ def warmup(_options: Options) -> int:
 
 
 def _switched(name: BackendName) -> use_backend:
-    """Raises ImportError before anything warns of a backend that does not work."""
+    """Switches to a backend; raises ImportError, without a warning before, if it does not work."""
     if name == "numba":
         import_module("typednn_kernels.compiled")
     return use_backend(name)
@@ -224,7 +224,7 @@ def _check_all() -> int:
                 outside = [_report(dtype, "tanh", output, loss) for loss in LOSSES]
                 rows.append((output, _worst(inside[0]) if inside else "", *map(_worst, outside)))
                 reports += inside + outside
-            lines += [*_aligned(rows), ""]
+            lines += [*aligned(rows), ""]
     failures = [f"\n{report}" for report in reports if not report.passed]
     verdict = (
         f"{len(failures)} of {len(reports)} networks have WRONG gradients"
@@ -270,7 +270,7 @@ def _timings(times: Sequence[StepTime]) -> list[str]:
             row += (f"{time.numba:.3g} µs", f"{time.numpy / time.numba:.1f} times faster")
         rows.append(row)
     heads = ("a training step with", "numpy", "numba", "")
-    lines = _aligned([heads[: len(rows[0])], *rows])
+    lines = aligned([heads[: len(rows[0])], *rows])
     return lines if len(rows[0]) > 2 else [*lines, "Only the NumPy path was timed: numba is not in use."]
 
 
@@ -285,19 +285,7 @@ def _measures(training: Training) -> list[str]:
             for value in (metric.value, metric.baseline)
         ]
         rows.append((metric.name, *shown))
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """The lines of a table; all but the first columns are aligned right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -314,7 +302,7 @@ def _require(package: str, module: str, purpose: str) -> None:
 
 
 def version_of(package: str) -> str:
-    """The version of an installed package."""
+    """Returns the version of an installed package."""
     try:
         return version(package)
     except PackageNotFoundError:

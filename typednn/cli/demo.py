@@ -1,4 +1,4 @@
-"""The demonstration: a network learns to read the scanned handwritten digits that scikit-learn has."""
+"""The demonstration: trains a network to read scikit-learn's scanned handwritten digits."""
 
 from __future__ import annotations
 
@@ -21,34 +21,32 @@ from typednn.training.history import History
 from typednn.validation.arrays import Labels
 
 SIDE = 8
-"""The digits are images of 8 x 8 pixels."""
+"""Width and height of an image in pixels."""
 
 HELD_OUT = 0.2
 SPLIT_SEED = 0
-"""The held-out digits are the same in every run, so that runs can be compared."""
+"""The seed of the split, constant so that runs can be compared."""
 
-TURN = 12
-"""Degrees."""
-
+TURN_DEGREES = 12
 HIDDEN = 128
 BATCH = 32
 EPOCHS = 30
 RATES = 0.2, 0.02
 """The learning rate of the first four fifths of the epochs, and that of the last fifth."""
 
-TIMED = 0.03
+ROUND_SECONDS = 0.03
 ROUNDS = 5
-"""A time per step is the best of so many rounds of about so many seconds."""
+"""A time per step is the best of this number of rounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """Images as rows of 64 numbers from 0 to 1, and the digits that they show.
+    """Images, as rows of 64 pixels from 0 to 1, and the digits that they show.
 
     Attributes:
-        x, y: `(n, 64)` and `(n,)`, to train with: the scans, then their copies, moved or turned.
-        scans: how many of them are scans.
-        held_x, held_y: what the network does not see before it is tested.
+        x, y: training images `(n, 64)` and digits `(n,)`: the scans, then shifted and rotated copies.
+        scans: the number of scans among them.
+        held_x, held_y: held-out images and digits.
     """
 
     x: Matrix[np.float32]
@@ -60,7 +58,7 @@ class Digits:
 
 @dataclass(slots=True)
 class Curves:
-    """What an epoch leaves: losses, and shares of digits read rightly; of training and held-out digits."""
+    """The losses and accuracies of training and held-out digits, epoch by epoch."""
 
     loss: list[float] = field(default_factory=list[float])
     held_loss: list[float] = field(default_factory=list[float])
@@ -70,10 +68,13 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A trained network with all there is to show.
+    """A trained network and its results.
 
     Attributes:
-        probabilities: what the network says of the held-out digits, `(n, 10)`.
+        network: the trained network.
+        digits: the data.
+        curves: losses and accuracies by epoch.
+        probabilities: the outputs of the network for the held-out digits, `(n, 10)`.
     """
 
     network: Network[np.float32]
@@ -83,28 +84,28 @@ class Demonstration:
 
     @property
     def read(self) -> Labels:
-        """The digits that the network reads in the held-out scans, `(n,)`."""
+        """The predicted digits of the held-out scans, `(n,)`."""
         digits: Labels = self.probabilities.argmax(axis=1)
         return digits
 
     @property
     def wrong(self) -> int:
-        """How many of them are wrong."""
+        """The number of wrong predictions."""
         return int((self.read != self.digits.held_y).sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of them that is right."""
+        """The fraction of correct predictions."""
         return 1 - self.wrong / len(self.digits.held_y)
 
     def check_gradients(self) -> GradientReport:
-        """The gradients of the trained network, for a batch of held-out digits."""
+        """Checks the gradients of the trained network for a batch of held-out digits."""
         return gradcheck(self.network, self.digits.held_x[:BATCH], self.digits.held_y[:BATCH])
 
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Microseconds per training step; None where the path was not timed."""
+    """The time of a training step on each path in microseconds; None where the path was not timed."""
 
     batch_size: int
     numpy: float
@@ -112,9 +113,9 @@ class StepTime:
 
 
 def scanned_digits() -> Digits:
-    """The 1797 scans, a fifth of each digit held out; to the others come copies, moved and turned.
+    """Loads the 1797 scans, holds out a fifth of each digit, and augments the others.
 
-    They are moved by a pixel up, down, left and right, and turned by 12 degrees either way.
+    The copies are shifted by a pixel up, down, left and right, and rotated by 12 degrees either way.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -130,22 +131,22 @@ def scanned_digits() -> Digits:
     y: Labels = digits
     scans, held = held_out_split(len(x), HELD_OUT, SPLIT_SEED, y)
     images = np.pad(x[scans].reshape(-1, SIDE, SIDE), ((0, 0), (1, 1), (1, 1)))
-    moved = [
+    shifted = [
         images[:, row : row + SIDE, column : column + SIDE].reshape(len(scans), SIDE * SIDE)
         for row, column in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
     ]
-    turned = [
+    rotated = [
         rotate(x[scans].reshape(-1, SIDE, SIDE), angle, (1, 2), reshape=False, order=1).reshape(
             len(scans), -1
         )
-        for angle in (-TURN, TURN)
+        for angle in (-TURN_DEGREES, TURN_DEGREES)
     ]
-    copies = [*moved, *turned]
+    copies = [*shifted, *rotated]
     return Digits(np.concatenate(copies), np.tile(y[scans], len(copies)), len(scans), x[held], y[held])
 
 
 def new_network(seed: int) -> Network[np.float32]:
-    """64 pixels in, ten probabilities out."""
+    """Makes the network: 64 pixels, 128 hidden units, ten probabilities."""
     layers = [
         InputLayer(SIDE * SIDE),
         HiddenLayer(HIDDEN, "relu", weights="xavier"),  # smaller than He's: a clearer picture
@@ -157,11 +158,11 @@ def new_network(seed: int) -> Network[np.float32]:
 def demonstrate(
     digits: Digits, epochs: int = EPOCHS, seed: int = 0, on_epoch: Callable[[Curves], None] | None = None
 ) -> Demonstration:
-    """Trains a network, and has it read the held-out digits."""
+    """Trains a network and predicts the held-out digits."""
     network, curves = new_network(seed), Curves()
     scans, scanned = digits.x[: digits.scans], digits.y[: digits.scans]
 
-    def note(history: History) -> None:
+    def record(history: History) -> None:
         held = network.evaluate(digits.held_x, digits.held_y)
         curves.loss.append(history.loss[-1])
         curves.held_loss.append(held.loss)
@@ -173,15 +174,17 @@ def demonstrate(
     last = epochs // 5
     for count, rate in zip((epochs - last, last), RATES, strict=True):
         if count:
-            network.fit(digits.x, digits.y, epochs=count, batch_size=BATCH, learning_rate=rate, on_epoch=note)
+            network.fit(
+                digits.x, digits.y, epochs=count, batch_size=BATCH, learning_rate=rate, on_epoch=record
+            )
     return Demonstration(network, digits, curves, network.predict(digits.held_x))
 
 
 def step_times(digits: Digits) -> list[StepTime]:
     """Times a training step of the demonstration's network, for one sample and for a batch.
 
-    The paths take turns, so that a busy machine slows both; where NumPy is the active backend, it alone is
-    timed.
+    The paths are timed in turns, so that a busy machine slows both. Where NumPy is the active backend, only
+    its path is timed.
     """
     paths: list[BackendName] = ["numpy", "numba"] if backend() == "numba" else ["numpy"]
     times: list[StepTime] = []
@@ -196,7 +199,7 @@ def step_times(digits: Digits) -> list[StepTime]:
 
 
 def _step_time(digits: Digits, batch_size: int) -> float:
-    """Microseconds per step, over as many steps as take a while."""
+    """Measures the microseconds per step, over enough steps to be accurate."""
     network = new_network(0)
     samples = 16 * BATCH
     x, y = digits.x[:samples], digits.y[:samples]
@@ -205,6 +208,6 @@ def _step_time(digits: Digits, batch_size: int) -> float:
         began = perf_counter()
         network.fit(x, y, epochs=epochs, batch_size=batch_size, learning_rate=0.01)
         elapsed = perf_counter() - began
-        if elapsed > TIMED:
+        if elapsed > ROUND_SECONDS:
             return elapsed / (epochs * (samples // batch_size)) * 1e6
         epochs *= 4

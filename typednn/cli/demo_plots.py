@@ -1,4 +1,4 @@
-"""The picture of the demonstration."""
+"""The figure of the demonstration."""
 
 # matplotlib does not annotate its keyword arguments:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 WRONG = "#c8342b"
 
 ACROSS, GAP = 16, 2
-"""So many images of weights stand in a row, so many pixels apart."""
+"""Images of weights in a row, and pixels between them."""
 
 SHOWN = 2, 12
 """Rows and columns of held-out digits."""
 
 
 def demonstration_png(shown: Demonstration) -> bytes:
-    """The picture of `demonstration_figure` as a PNG.
+    """Returns `demonstration_figure` as a PNG file.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -36,7 +36,7 @@ def demonstration_png(shown: Demonstration) -> bytes:
 
 
 def demonstration_figure(shown: Demonstration) -> Figure:
-    """Learning curves, confusion matrix, the first layer's weights, digits as the network reads them.
+    """Plots learning curves, the confusion matrix, the first layer's weights, and digits with predictions.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -47,7 +47,7 @@ def demonstration_figure(shown: Demonstration) -> Figure:
 
 
 def mosaic(images: NDArray[np.float32], across: int, gap: int) -> NDArray[np.float32]:
-    """Images `(n, height, width)` side by side in rows; the gaps, left of and above each, are NaN."""
+    """Arranges images `(n, height, width)` in rows, with gaps of NaN to the left of and above each."""
     count, height, width = images.shape
     down = -(-count // across)
     tiles: NDArray[np.float32] = np.full((down * across, gap + height, gap + width), np.nan, np.float32)
@@ -98,11 +98,11 @@ def _draw_curves(losses: Axes, accuracies: Axes, shown: Demonstration) -> None:
 def _draw_confusions(axes: Axes, shown: Demonstration) -> None:
     counts = np.zeros((10, 10), np.int64)
     np.add.at(counts, (shown.digits.held_y, shown.read), 1)
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+    fractions = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1.15)
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            color = WRONG if row != column else "white" if shares[row, column] > 0.5 else INK
+            color = WRONG if row != column else "white" if fractions[row, column] > 0.5 else INK
             axes.text(column, row, str(count), ha="center", va="center", fontsize=11, color=color)
     axes.set(title="Confusions", xlabel="read as", ylabel="written", xticks=range(10), yticks=range(10))
     axes.spines[:].set_visible(False)
@@ -134,14 +134,14 @@ def _draw_digits(figure: SubFigure, shown: Demonstration) -> None:
     wrong = np.flatnonzero(shown.read != shown.digits.held_y)
     right = np.flatnonzero(shown.read == shown.digits.held_y)
     doubtful = right[np.argsort(shown.probabilities[right].max(axis=1))]
-    chosen = np.concatenate([wrong, doubtful])[: rows * columns]
+    samples = np.concatenate([wrong, doubtful])[: rows * columns]
     _head(figure, "Held-out digits: those read wrongly, then those the network was least sure of")
-    for k, sample in enumerate(chosen, start=1):
+    for k, sample in enumerate(samples, start=1):
         axes = figure.add_subplot(rows, columns, k)
         axes.imshow(shown.digits.held_x[sample].reshape(SIDE, SIDE), cmap="gray_r", vmin=0, vmax=1)
-        read, written = shown.read[sample], shown.digits.held_y[sample]
+        read, truth = shown.read[sample], shown.digits.held_y[sample]
         sure = 100 * shown.probabilities[sample, read]
-        text = f"{read} ({sure:.0f} %)" if read == written else f"read {read}, is {written}"
-        axes.set_xlabel(text, labelpad=6, color=INK if read == written else WRONG)
+        text = f"{read} ({sure:.0f} %)" if read == truth else f"read {read}, is {truth}"
+        axes.set_xlabel(text, labelpad=6, color=INK if read == truth else WRONG)
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color=FAINT if read == written else WRONG)
+        axes.spines[:].set(visible=True, color=FAINT if read == truth else WRONG)

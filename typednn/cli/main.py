@@ -1,4 +1,4 @@
-"""The command `typednn`: its arguments, its exit codes, and errors as one line."""
+"""The command `typednn`: its arguments, its exit codes, and its one-line error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from typednn.names import Names
 from typednn.training.trainer import BATCH_SIZE
 
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
-"""Exit codes: wrong usage or input, Ctrl-C, and a reader of the output that went away."""
+"""Exit codes for wrong usage or input, Ctrl-C, and a closed output pipe."""
 
 TASKS: Names[Task] = Names("task", lambda: get_args(Task))
 
@@ -31,7 +31,7 @@ N = TypeVar("N", bound=str)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code; what goes wrong is one line on stderr.
+    """Runs the command and returns its exit code; an error prints one line on stderr.
 
     Args:
         argv: the arguments; by default those of the process.
@@ -60,7 +60,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors as the library has them."""
+    """An argument parser that raises the library's errors."""
 
     def error(self, message: str) -> NoReturn:
         """Raises SettingError."""
@@ -135,7 +135,7 @@ def _add_train(train: Parser) -> None:
         type=partial(_number, 1.0),
         default=usual.held_out,
         metavar="X",
-        help=f"the share of samples to measure with; default: {usual.held_out}",
+        help=f"the fraction of samples to measure with; default: {usual.held_out}",
     )
     add("--output", type=Path, metavar="FILE", help="default: model.safetensors")
 
@@ -170,9 +170,9 @@ def _lengths(text: str) -> tuple[int, ...]:
     return () if text == "none" else tuple(_whole(1, part) for part in text.split(","))
 
 
-def _name(known: Names[N], text: str) -> N:
+def _name(valid: Names[N], text: str) -> N:
     try:
-        return known(text)
+        return valid(text)
     except UnknownNameError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -199,7 +199,7 @@ class _Encodes(Protocol):
 
 
 def _tolerate(stream: TextIO) -> None:
-    """Lets a stream write in its own way what its encoding does not have."""
+    """Lets a stream escape characters that its encoding lacks."""
     if isinstance(stream, _Encodes):
         stream.reconfigure(errors="backslashreplace")
 
@@ -216,5 +216,5 @@ def _show_warning(
 
 
 def _discard_output() -> None:
-    """Keeps Python from complaining, at its end, of output that nobody reads."""
+    """Redirects stdout to the null device, so that Python reports no broken pipe when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

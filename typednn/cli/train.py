@@ -1,4 +1,4 @@
-"""From a data file to a model that predicts from raw data, measured on samples that were held out."""
+"""Trains a model that predicts from raw data with a data file, and measures it on held-out samples."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from typednn.validation.arrays import Labels
 
 EPOCHS = 100
 RATES: dict[Task, float] = {"classification": 0.05, "regression": 0.01}
-"""What is taken where the user says nothing."""
+"""The default learning rate of each task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to learn.
+    """The settings of a training.
 
     Attributes:
-        task: None lets the target decide.
+        task: the task; None derives it from the target.
         hidden: the lengths of the hidden layers.
-        activation: that of the hidden layers.
-        epochs: how many times each sample is used.
-        batch_size: samples per step; None is that of `Network.fit`.
-        learning_rate: of every step; None is that of the task in `RATES`.
-        seed: of the split, the weights and the order of samples.
-        held_out: the share of samples that is not learnt from.
+        activation: the activation of the hidden layers.
+        epochs: the number of passes over the samples.
+        batch_size: samples per step; None means the default of `Network.fit`.
+        learning_rate: the learning rate; None means that of the task in `RATES`.
+        seed: the seed of the split, the weights and the order of samples.
+        held_out: the fraction of samples that is held out.
     """
 
     task: Task | None = None
@@ -63,12 +63,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measure of the held-out predictions, beside that of a baseline that ignores the features.
+    """A metric of the held-out predictions, and that of a baseline that ignores the features.
 
     Attributes:
-        name: `accuracy`, `loss`, `R2` or `MAE`, by scikit-learn's definitions, the latter in target units.
-        value: the model's.
-        baseline: that of the class frequencies, or the mean, of the training samples.
+        name: `accuracy`, `loss`, `R2` or `MAE`, as scikit-learn defines them; MAE in units of the target.
+        value: the metric of the model.
+        baseline: the metric of predicting the class frequencies, or the mean, of the training samples.
     """
 
     name: str
@@ -78,13 +78,13 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What came of a data file.
+    """The result of a training.
 
     Attributes:
         model: the network and its preprocessing.
-        samples: how many samples were trained with.
-        held_out: how many were held out.
-        metrics: of those held out.
+        samples: the number of training samples.
+        held_out: the number of held-out samples.
+        metrics: the metrics of the held-out samples.
     """
 
     model: Model[np.float32]
@@ -94,19 +94,20 @@ class Training:
 
     @property
     def task(self) -> Task:
-        """What was learnt."""
-        known = self.model.preprocessing
-        return "classification" if known and isinstance(known.target, Classes) else "regression"
+        """The task of the model."""
+        preprocessing = self.model.preprocessing
+        classes = preprocessing and isinstance(preprocessing.target, Classes)
+        return "classification" if classes else "regression"
 
 
 def train(
     dataset: Dataset, settings: Settings, on_epoch: Callable[[History], None] | None = None
 ) -> Training:
-    """Splits, standardises, trains a float32 network and measures it on the held-out samples.
+    """Splits and standardises the data, trains a float32 network and measures it on the held-out samples.
 
     Raises:
-        DataError, SettingError: data or settings that cannot be learnt with.
-        DivergenceError: the learning rate is too large.
+        DataError, SettingError: the data or settings do not allow training.
+        DivergenceError: a step is not finite; the learning rate is too large.
         MissingExtraError: scikit-learn is not installed.
     """
     if find_spec("sklearn") is None:
@@ -117,14 +118,14 @@ def train(
 
 
 def predictions(model: Model[np.float32] | Model[np.float64], x: Numbers) -> Iterator[list[str]]:
-    """The lines of a table of predictions: names, then a line for each sample `(n_features,)` of x.
+    """Yields the rows of a table of predictions: the header, then one row for each sample of x.
 
-    A class comes with its probability. Raises what `Model.outputs` raises.
+    A predicted class has its probability beside it. Raises what `Model.outputs` raises.
     """
-    known = model.preprocessing
+    preprocessing = model.preprocessing
     outputs: NDArray[np.floating] = model.outputs(x)
-    name = (known and known.target_name) or "prediction"
-    target = known and known.target
+    name = (preprocessing and preprocessing.target_name) or "prediction"
+    target = preprocessing and preprocessing.target
     if isinstance(target, Scale):
         restored = target.restore(outputs)
     elif model.network.layers[-1].actname == "softmax":
@@ -152,18 +153,18 @@ def _train_classes(
     model = _model(dataset, part, classes, OutputLayer(count, "softmax", "crossentropy"), settings)
     _fit(model, dataset, labels, part, held, settings, on_epoch)
     truth, outputs = labels[held], model.outputs(dataset.x[held])
-    shares = np.bincount(labels[part], minlength=count) / len(part)
-    usual = np.full(len(held), shares.argmax())
+    frequencies = np.bincount(labels[part], minlength=count) / len(part)
+    baseline = np.full(len(held), frequencies.argmax())
     metrics = (
         Metric(
             "accuracy",
             float(accuracy_score(truth, outputs.argmax(axis=1))),
-            float(accuracy_score(truth, usual)),
+            float(accuracy_score(truth, baseline)),
         ),
         Metric(
             "loss",
             float(log_loss(truth, outputs, labels=range(count))),
-            float(log_loss(truth, np.tile(shares, (len(held), 1)), labels=range(count))),
+            float(log_loss(truth, np.tile(frequencies, (len(held), 1)), labels=range(count))),
         ),
     )
     return Training(model, len(part), len(held), metrics)
@@ -182,9 +183,9 @@ def _train_numbers(
     model = _model(dataset, part, scale, OutputLayer(numbers.shape[1]), settings)
     _fit(model, dataset, scale.standardize(numbers, np.dtype(np.float32)), part, held, settings, on_epoch)
     truth, restored = numbers[held], scale.restore(model.outputs(dataset.x[held]))
-    usual = np.broadcast_to(scale.mean, truth.shape)
+    baseline = np.broadcast_to(scale.mean, truth.shape)
     metrics = tuple(
-        Metric(name, float(measure(truth, restored)), float(measure(truth, usual)))
+        Metric(name, float(measure(truth, restored)), float(measure(truth, baseline)))
         for name, measure in (("R2", r2_score), ("MAE", mean_absolute_error))
     )
     return Training(model, len(part), len(held), metrics)

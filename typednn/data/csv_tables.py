@@ -1,4 +1,4 @@
-"""CSV tables: columns of numbers and a target, read line by line, with errors that name line and column."""
+"""Reads CSV tables of numbers and a target line by line; errors name the line and the column."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Table:
     """A CSV file that is being read.
 
     Attributes:
-        names: of the columns; `column 1`, … where the file does not name them.
-        named: whether it does.
+        names: the names of the columns; `column 1`, … if the file has no names.
+        named: whether the file has names.
     """
 
     def __init__(self, file: TextIO, path: Path) -> None:
@@ -50,7 +50,7 @@ class Table:
             self.names = [f"column {k}" for k in range(1, len(first) + 1)]
 
     def read(self, target: int | None) -> tuple[Matrix[np.float64], TargetValues]:
-        """All columns but one as numbers `(n_samples, n_features)`, and that one as it is."""
+        """Reads all columns but `target` as numbers `(n_samples, n_features)`, and the target column."""
         count = len(self.names)
         numbers = array("d")
         targets: list[str] = []
@@ -116,7 +116,7 @@ class Table:
             )
 
     def _check_row(self, features: list[str], record: list[str]) -> None:
-        """Raises the error that says what is wrong with a line."""
+        """Raises the error for a line that has a value that is missing, no number, or not finite."""
         for name, field in zip(features, record, strict=True):
             text = field.strip()
             if text.lower() in MISSING:
@@ -131,7 +131,7 @@ class Table:
                 raise DataError(f"{self._here()}: column {name!r}: expected a finite number, found {text!r}")
 
     def _as_target(self, targets: list[str], lines: list[int], name: str) -> TargetValues:
-        """Numbers where all are numbers, else text; missing values are errors."""
+        """Converts a target column to numbers if all are numbers; a missing value raises DataError."""
         numeric = any(map(_is_number, targets))
         for text, line in zip(targets, lines, strict=True):
             if text == "" or (numeric and text.lower() in MISSING):
@@ -147,7 +147,7 @@ class Table:
 
 
 def _is_number(text: str) -> bool:
-    """Whether this is written as a number, NaN not included."""
+    """Tells whether the text is a number other than NaN."""
     try:
         return float(text) == float(text)
     except ValueError:

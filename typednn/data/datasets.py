@@ -1,7 +1,7 @@
-"""Data files: CSV, NumPy's .npz, and the IDX files of MNIST, each plain or (CSV, IDX) compressed by gzip.
+"""Reads data files: CSV, NumPy's .npz, and the IDX files of MNIST; CSV and IDX also compressed by gzip.
 
-What a file is, its first bytes tell, not its name. Sizes that a file claims are compared with the bytes it
-has before memory is taken.
+The first bytes of a file determine its format, not its name. Sizes that a file claims are compared with its
+number of bytes before memory is allocated.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ Kind: TypeAlias = Literal["csv", "npz", "idx"]
 
 GZIP, IDX = b"\x1f\x8b", b"\0\0"
 ZIP = b"PK\x03\x04", b"PK\x05\x06"
-DEFLATE = 1032
-"""Deflate, which gzip and npz use, makes data at most so many times smaller."""
+MAX_COMPRESSION = 1032
+"""The largest ratio of compression by Deflate, which gzip and npz use."""
 
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-MOST_DIMENSIONS = 8
-SHOWN = 8
-"""So many names at most are listed in a message."""
-
+MAX_DIMENSIONS = 8
+MAX_NAMES = 8
+"""The number of names that a message lists."""
 
 DAMAGE = (
     zipfile.BadZipFile,
@@ -52,7 +51,7 @@ DAMAGE = (
     RuntimeError,
     ValueError,
 )
-"""What zipfile and numpy raise for archives and arrays that are damaged or foreign."""
+"""The exceptions of zipfile and NumPy for archives and arrays that are damaged or foreign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,11 @@ class Dataset:
     """Samples with their targets.
 
     Attributes:
-        x: `(n_samples, n_features)`, finite real numbers of any dtype.
-        y: the targets; numbers are finite.
-        feature_names: the columns of a CSV file, else None.
-        target_name: likewise.
-        pixels: whether all features are of one kind, as in images.
+        x: finite real numbers of any dtype, `(n_samples, n_features)`.
+        y: the targets, text or finite numbers.
+        feature_names: the names of the features in a CSV file, else None.
+        target_name: the name of the target in a CSV file, else None.
+        pixels: whether the features are the pixels of images.
     """
 
     x: Numbers
@@ -78,17 +77,17 @@ def read_dataset(path: Path, *, target: str | None = None, labels: Path | None =
     """Reads samples and targets.
 
     Args:
-        path: a CSV file whose first line names the columns (it need not where every column is numbers), an
-            .npz file with the arrays x and y, or an IDX file with images.
-        target: the column of a CSV file to learn; by default the last.
+        path: a CSV file whose first line names the columns (optional if all columns are numbers), an .npz
+            file with the arrays x and y, or an IDX file with images.
+        target: the target column of a CSV file; by default the last.
         labels: the IDX file with labels; by default the one that MNIST's naming puts beside the images.
 
     Raises:
-        FileFormatError: the file is missing, truncated or something else, or a line of it is.
-        DataError: a value is missing, is text or is not finite; there are no samples.
-        UnknownNameError: no such column.
-        SettingError: an option that means nothing for this kind of file.
-        ShapeError: samples and targets differ in number, or are no tables.
+        FileFormatError: the file, or a line of it, is missing, truncated or of another format.
+        DataError: a value is missing, is text or is not finite, or there are no samples.
+        UnknownNameError: there is no such column.
+        SettingError: an option does not apply to this kind of file.
+        ShapeError: the numbers of samples and targets differ, or an array is not a table.
     """
     kind = _kind(path)
     if target is not None and kind != "csv":
@@ -101,7 +100,7 @@ def read_dataset(path: Path, *, target: str | None = None, labels: Path | None =
         x, y = _npz_array(path, "x"), _npz_array(path, "y")
         shown = f"{path}: y"
     else:
-        x, labels = _idx_array(path), labels or _labels_beside(path)
+        x, labels = _idx_array(path), labels or _labels_path(path)
         y = _idx_array(labels)
         shown = str(labels)
         if y.ndim != 1 or y.dtype.kind not in "iu":
@@ -117,18 +116,18 @@ def read_dataset(path: Path, *, target: str | None = None, labels: Path | None =
 def read_samples(
     path: Path, width: int, names: tuple[str, ...] | None = None, target: str | None = None
 ) -> Numbers:
-    """Reads samples `(n_samples, width)` to predict for; targets in the file are passed over.
+    """Reads samples `(n_samples, width)` to predict for; targets in the file are ignored.
 
     Args:
         path: a CSV, .npz or IDX file.
         width: the number of features.
-        names: the columns of a CSV file that hold them, which may then stand in any order; None takes the
-            columns as they come, and so does a file without names.
-        target: the column that may be there as well.
+        names: the names of the feature columns, in whose order they are returned. If it is None or the file
+            has no names, columns keep their order.
+        target: the name of a target column that the file may have.
 
     Raises:
         FileFormatError, DataError: as `read_dataset`.
-        ShapeError: other columns than these, or another number of them.
+        ShapeError: the columns are others than these.
     """
     kind = _kind(path)
     if kind == "csv":
@@ -148,7 +147,7 @@ def _kind(path: Path) -> Kind:
 
 @contextmanager
 def _opened(path: Path) -> Generator[io.BufferedReader | gzip.GzipFile]:
-    """The bytes of a file, decompressed; errors are those of this library."""
+    """Opens a file for reading its decompressed bytes; what goes wrong raises FileFormatError."""
     if not path.is_file():
         raise FileFormatError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
     try:
@@ -183,7 +182,7 @@ def _csv_dataset(path: Path, target: str | None) -> Dataset:
     with _opened_csv(path) as table:
         names = table.names
         if target is not None and target not in names:
-            shown = names if len(names) <= 2 * SHOWN else [*names[:SHOWN], "…", *names[-SHOWN:]]
+            shown = names if len(names) <= 2 * MAX_NAMES else [*names[:MAX_NAMES], "…", *names[-MAX_NAMES:]]
             raise UnknownNameError(f"column of {path}", target, shown)
         place = len(names) - 1 if target is None else names.index(target)
         x, y = table.read(place)
@@ -216,7 +215,7 @@ def _csv_samples(path: Path, width: int, names: tuple[str, ...] | None, target: 
 
 
 def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
-    """An array of an .npz file, of numbers or text."""
+    """Reads an array of numbers or text from an .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename: member for member in archive.infolist()}
@@ -234,7 +233,7 @@ def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
                         "not read, since they can run code"
                     )
                 size = file.tell() + prod(shape) * dtype.itemsize
-                if size != member.file_size or size > DEFLATE * member.compress_size + 64:
+                if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
                     raise FileFormatError(
                         f"{path}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
                         f"{member.compress_size}"
@@ -250,18 +249,18 @@ def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
 
 
 def _idx_array(path: Path) -> NDArray[np.generic]:
-    """The array of an IDX file, of any shape."""
+    """Reads the array of an IDX file, of any shape."""
     with _opened(path) as file:
         magic = file.read(4)
         dtype = IDX_DTYPES.get(magic[2]) if len(magic) == 4 and magic.startswith(IDX) else None
-        if dtype is None or not 1 <= magic[3] <= MOST_DIMENSIONS:
+        if dtype is None or not 1 <= magic[3] <= MAX_DIMENSIONS:
             raise FileFormatError(
                 f"{path}: expected an IDX file, beginning with 00 00, type and rank, found {magic.hex(' ')}"
             )
         sizes = file.read(4 * magic[3])
         shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == 4 * magic[3] else ()
         size = prod(shape) * np.dtype(dtype).itemsize
-        room = path.stat().st_size * (DEFLATE if isinstance(file, gzip.GzipFile) else 1)
+        room = path.stat().st_size * (MAX_COMPRESSION if isinstance(file, gzip.GzipFile) else 1)
         numbers = file.read(size + 1) if shape and size <= room else b""
         if not shape or len(numbers) != size:
             found = "more" if len(numbers) > size else "fewer"
@@ -271,8 +270,8 @@ def _idx_array(path: Path) -> NDArray[np.generic]:
     return np.frombuffer(numbers, dtype).reshape(shape)
 
 
-def _labels_beside(images: Path) -> Path:
-    """The labels file that MNIST's naming gives to an images file."""
+def _labels_path(images: Path) -> Path:
+    """Finds the labels file that belongs to an images file by MNIST's naming."""
     stem = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     found = [images.with_name(name) for name in (stem, f"{stem}.gz") if images.with_name(name).is_file()]
     if not found or found[0] == images:
@@ -284,7 +283,7 @@ def _labels_beside(images: Path) -> Path:
 
 
 def _as_features(x: NDArray[np.generic], path: Path) -> Numbers:
-    """Samples `(n_samples, n_features)`; images become rows."""
+    """Checks samples and reshapes them, such as images, to `(n_samples, n_features)`."""
     if not _is_numeric(x):
         raise DataError(f"{path}: expected numbers as features, found {x.dtype}")
     if x.ndim < 2 or x.size == 0:
@@ -313,4 +312,4 @@ def _is_numeric(values: NDArray[np.generic]) -> TypeGuard[Numbers]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:SHOWN])) + (", …" if len(names) > SHOWN else "")
+    return ", ".join(map(repr, names[:MAX_NAMES])) + (", …" if len(names) > MAX_NAMES else "")

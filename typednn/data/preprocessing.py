@@ -1,4 +1,4 @@
-"""From raw data to what a network takes, and from its outputs back: scaling, classes, held-out samples."""
+"""Preprocessing: standardised features and targets, classes, and the split into training and held-out."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ Numbers: TypeAlias = NDArray[np.number | np.bool]
 TargetValues: TypeAlias = NDArray[np.float64] | NDArray[np.str_]
 """Targets in a file: numbers `(n_samples,)` or `(n_samples, n_outputs)`, or text `(n_samples,)`."""
 
-FEW = 20
-"""Whole numbers with at most so many different values are taken for classes."""
+MAX_NUMERIC_CLASSES = 20
+"""The largest number of different integers that are taken for classes."""
 
-CHUNK = 4096
-"""So many samples at a time are converted to float64, to take little memory."""
+CHUNK_ROWS = 4096
+"""The number of samples that are converted to float64 at a time, so that they take little memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Standardises columns.
+    """The mean and standard deviation of columns, by which they are standardised.
 
     Attributes:
-        mean, deviation: `(n_columns,)`; the deviation of a constant column is 1.
+        mean, deviation: one element per column, `(n_columns,)`; the deviation of a constant column is 1.
     """
 
     mean: Vector[np.float64]
     deviation: Vector[np.float64]
 
     def standardize(self, values: Numbers, dtype: np.dtype[F]) -> Matrix[F]:
-        """(values - mean) / deviation, computed in float64, `(n_samples, n_columns)`."""
+        """Computes (values - mean) / deviation in float64; returns `(n_samples, n_columns)` in the dtype."""
         scaled: Matrix[F] = np.empty((len(values), len(self.mean)), dtype)
         with np.errstate(all="ignore"):
-            for start in range(0, len(values), CHUNK):
-                chunk = slice(start, start + CHUNK)
+            for start in range(0, len(values), CHUNK_ROWS):
+                chunk = slice(start, start + CHUNK_ROWS)
                 scaled[chunk] = (values[chunk].astype(np.float64) - self.mean) / self.deviation
         return scaled
 
     def restore(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What `standardize` was given, `(n_samples, n_columns)`."""
+        """Inverts `standardize`, for `(n_samples, n_columns)` values."""
         return scaled.astype(np.float64) * self.deviation + self.mean
 
 
 def scale_of(values: Numbers, *, as_one: bool = False) -> Scale:
-    """The means and standard deviations of the columns of values `(n_samples, n_columns)`.
+    """Computes the means and standard deviations of the columns of `values`.
 
     Args:
-        values: real numbers.
-        as_one: whether all columns are of one kind, as pixels are, and share a mean and a deviation.
+        values: real numbers, `(n_samples, n_columns)`.
+        as_one: whether all columns, such as pixels, share one mean and deviation.
 
     Raises:
-        DataError: numbers so large that these are infinite.
+        DataError: a mean or deviation is infinite.
     """
     columns = values.shape[1]
     with np.errstate(all="ignore"):
         mean = values.mean(axis=0, dtype=np.float64)
         center = np.full(columns, mean.mean()) if as_one else mean
         squares = np.zeros(columns)
-        for start in range(0, len(values), CHUNK):
-            squares += np.square(values[start : start + CHUNK].astype(np.float64) - center).sum(axis=0)
+        for start in range(0, len(values), CHUNK_ROWS):
+            squares += np.square(values[start : start + CHUNK_ROWS].astype(np.float64) - center).sum(axis=0)
         deviation = np.sqrt(np.full(columns, squares.mean()) if as_one else squares) / np.sqrt(len(values))
         wrong = ~np.isfinite(center + deviation)
     if wrong.any():
@@ -78,10 +78,10 @@ def scale_of(values: Numbers, *, as_one: bool = False) -> Scale:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a target; a class's number is its place.
+    """The classes of a target.
 
     Attributes:
-        names: sorted, those of numbers by value.
+        names: the sorted names, those of numbers by value; the label of a class is its index.
     """
 
     names: tuple[str, ...]
@@ -89,13 +89,13 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What was done to the data of a training; saved with the network, so that it predicts from raw data.
+    """The preprocessing of the data of a training, saved with the network so that it predicts from raw data.
 
     Attributes:
-        features: how the features are standardised.
-        target: the classes, or how the targets were standardised.
-        feature_names: the columns in order, or None where the data had no names.
-        target_name: likewise.
+        features: the scale of the features.
+        target: the classes, or the scale of the targets.
+        feature_names: the names of the features in their order, or None if the data had no names.
+        target_name: the name of the target, or None if the data had no names.
     """
 
     features: Scale
@@ -105,7 +105,7 @@ class Preprocessing:
 
 
 def task_of(target: TargetValues) -> Task:
-    """Classification for text and for few-valued whole numbers, regression for other numbers.
+    """Returns the task for a target: classification for text and few different integers, else regression.
 
     >>> [task_of(np.array(target)) for target in (["cat", "dog"], [0.0, 1.0, 1.0, 0.0], [0.5, 2.0])]
     ['classification', 'classification', 'regression']
@@ -114,15 +114,15 @@ def task_of(target: TargetValues) -> Task:
         return "classification"
     if target.ndim > 1 or (target != np.floor(_numbers(target))).any():
         return "regression"
-    few = min(FEW, len(target) // 2)
-    return "classification" if len(np.unique(target)) <= few else "regression"
+    most = min(MAX_NUMERIC_CLASSES, len(target) // 2)
+    return "classification" if len(np.unique(target)) <= most else "regression"
 
 
 def classes_of(target: TargetValues) -> tuple[Classes, Labels]:
-    """The classes of a target, and the class number of each sample `(n_samples,)`.
+    """Finds the classes of a target, and the label of each sample `(n_samples,)`.
 
     Raises:
-        DataError: fewer than two classes, or numbers that are not whole.
+        DataError: there are fewer than two classes, or numbers that are not integers.
     """
     if target.ndim > 1:
         raise DataError(f"classes need one target column, not {target.shape[1]}")
@@ -136,10 +136,10 @@ def classes_of(target: TargetValues) -> tuple[Classes, Labels]:
 
 
 def numbers_of(target: TargetValues) -> Matrix[np.float64]:
-    """The targets of a regression, `(n_samples, n_outputs)`.
+    """Returns the targets of a regression, `(n_samples, n_outputs)`.
 
     Raises:
-        DataError: text, or targets that are all equal.
+        DataError: the targets are text, or all equal.
     """
     if target.dtype.kind == "U":
         raise DataError(f"the target is text ({str(target.flat[0])!r}), which only classification can learn")
@@ -150,23 +150,23 @@ def numbers_of(target: TargetValues) -> Matrix[np.float64]:
 
 
 def held_out_split(
-    samples: int, share: float, seed: int, labels: Labels | None = None
+    samples: int, fraction: float, seed: int, labels: Labels | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draws the samples to train with and those to hold out; with labels, the same share of each class.
+    """Draws the indices of training and held-out samples; given labels, the split is stratified by class.
 
     Raises:
-        SettingError: a share outside 0 … 1.
-        DataError: so few samples that one of the two is empty.
+        SettingError: the fraction is not between 0 and 1.
+        DataError: there are so few samples that one of the two parts is empty.
 
     >>> training, held_out = held_out_split(10, 0.2, seed=0)
     >>> len(training), len(held_out)
     (8, 2)
     """
-    if not 0 < share < 1:
-        raise SettingError(f"the held-out share must lie between 0 and 1, not {share!r}")
-    count = round(samples * share)
+    if not 0 < fraction < 1:
+        raise SettingError(f"the held-out fraction must lie between 0 and 1, not {fraction!r}")
+    count = round(samples * fraction)
     if count < 1 or count >= samples:
-        raise DataError(f"{samples} samples cannot be split with a held-out share of {share:g}")
+        raise DataError(f"{samples} samples cannot be split with a held-out fraction of {fraction:g}")
     random = np.random.default_rng(seed)
     order = random.permutation(samples)
     if labels is not None:

@@ -1,4 +1,4 @@
-"""The description of a model as JSON: its layers and its preprocessing, written and read with every check."""
+"""The description of a model as JSON: its layers and its preprocessing, checked when it is read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.formats.json_values import JsonValue, parsed
+from typednn.formats.json_values import JsonValue, parse_json
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import Network
 
 VERSION = 2
-"""What is written. Version 1, which is read too, knew no normalisation, dropout, penalties and freezing."""
-MOST_LAYERS = 10_000
+"""The version that is written. Version 1, which is read too, had no normalisation, dropout, penalties and
+freezing."""
+MAX_LAYERS = 10_000
 
 DtypeName: TypeAlias = Literal["float32", "float64"]
 DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
@@ -29,7 +30,7 @@ DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 
 @dataclass(frozen=True, slots=True)
 class DescribedLayer:
-    """A layer before it takes memory; the last one has a loss."""
+    """The description of one layer; that of the output layer has a loss."""
 
     length: int
     activation: OutputActivationName | CustomActivation
@@ -41,7 +42,7 @@ class DescribedLayer:
     trainable: bool = True
 
     def tensors(self, n_prev: int) -> dict[str, tuple[int, int]]:
-        """The shapes of what is saved of it, by name."""
+        """Returns the shapes of the layer's tensors in a model file, by name."""
         row = (1, self.length)
         shapes = {"W": (self.length, n_prev), "Bias": row}
         if self.normalization != "none":
@@ -53,14 +54,14 @@ class DescribedLayer:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model file says of its model."""
+    """The description of a model in a model file."""
 
     dtype: DtypeName
     layers: list[DescribedLayer]
     preprocessing: Preprocessing | None
 
     def new_layers(self) -> list[Layer]:
-        """The layers, to be filled: with zeros, which cost nothing to draw."""
+        """Builds the layers, with parameters that are still to be read from the file."""
         built: list[Layer] = []
         for k, layer in enumerate(self.layers):
             if layer.loss is not None:
@@ -93,62 +94,66 @@ class Description:
         return built
 
 
-def written(network: Network[F], preprocessing: Preprocessing | None) -> str:
-    """The description of a model as JSON."""
+def describe(network: Network[F], preprocessing: Preprocessing | None) -> str:
+    """Returns the description of a model as JSON."""
     return json.dumps(
         {
             "version": VERSION,
             "dtype": str(network.dtype),
             "layers": [
-                {**written_layer(layer), **({"trainable": layer.trainable} if k > 0 else {})}
+                {**layer_json(layer), **({"trainable": layer.trainable} if k > 0 else {})}
                 for k, layer in enumerate(network.layers)
             ],
-            "preprocessing": None if preprocessing is None else _written_preprocessing(preprocessing),
+            "preprocessing": None if preprocessing is None else _preprocessing_json(preprocessing),
         },
         allow_nan=False,
     )
 
 
-def read(text: str, path: Path) -> Description:
-    """The description in a model file.
+def read_description(text: str, path: Path) -> Description:
+    """Reads the description in a model file.
 
     Raises:
-        FileFormatError: it is not JSON, of another version, or something in it is not as it must be.
+        FileFormatError: the text is not JSON or of another version, or a value in it is invalid.
     """
-    entry = parsed(text, "description", path)
+    entry = parse_json(text, "description", path)
     version = entry["version"].value
     if version not in range(1, VERSION + 1):
-        raise entry["version"].wrong(f"1 to {VERSION}, the versions that this typednn reads")
+        raise entry["version"].error(f"1 to {VERSION}, the versions that this typednn reads")
     layers = _layers(entry["layers"], version == 1)
-    return Description(entry["dtype"].one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers))
+    return Description(
+        entry["dtype"].as_one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers)
+    )
 
 
 def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
-    items = entry.items()
-    if not 2 <= len(items) <= MOST_LAYERS:
-        raise entry.wrong(f"2 to {MOST_LAYERS} layers")
+    items = entry.as_list()
+    if not 2 <= len(items) <= MAX_LAYERS:
+        raise entry.error(f"2 to {MAX_LAYERS} layers")
     layers: list[DescribedLayer] = []
     for k, item in enumerate(items):
         last = k == len(items) - 1
-        item["kind"].one_of(("input" if k == 0 else "output" if last else "hidden",))
-        length, activation = item["length"].count(1), item["activation"]
+        item["kind"].as_one_of(("input" if k == 0 else "output" if last else "hidden",))
+        length, activation = item["length"].as_int(1), item["activation"]
         if last:
-            output: OutputActivationName | CustomActivation = activation.one_of(
-                names.output_activation.known, adds="register_activation"
+            output: OutputActivationName | CustomActivation = activation.as_one_of(
+                names.output_activation.known, registered_by="register_activation"
             )
-            loss: LossName | CustomLoss = item["loss"].one_of(names.loss.known, adds="register_loss")
+            loss: LossName | CustomLoss = item["loss"].as_one_of(
+                names.loss.known, registered_by="register_loss"
+            )
             made = DescribedLayer(length, output, loss)
         else:
-            hidden: ActivationName | CustomActivation = activation.one_of(
-                names.activation.known, adds="register_activation"
+            hidden: ActivationName | CustomActivation = activation.as_one_of(
+                names.activation.known, registered_by="register_activation"
             )
             made = DescribedLayer(length, hidden, None)
             if k > 0 and not is_old:
-                normalization: NormalizationName = item["normalization"].one_of(names.normalization.known)
-                made = replace(made, normalization=normalization, dropout=item["dropout"].share())
+                normalization: NormalizationName = item["normalization"].as_one_of(names.normalization.known)
+                made = replace(made, normalization=normalization, dropout=item["dropout"].as_fraction())
         if k > 0 and not is_old:
-            l1, l2 = item["l1"].amount(), item["l2"].amount()
-            made = replace(made, l1=l1, l2=l2, trainable=item["trainable"].switch())
+            l1, l2 = item["l1"].as_nonnegative(), item["l2"].as_nonnegative()
+            made = replace(made, l1=l1, l2=l2, trainable=item["trainable"].as_bool())
         layers.append(made)
     return layers
 
@@ -162,21 +167,21 @@ def _preprocessing(entry: JsonValue, layers: list[DescribedLayer]) -> Preprocess
         _scale(features, inputs),
         _scale(target, outputs)
         if target["classes"].value is None
-        else Classes(target["classes"].names(outputs)),
-        None if features["names"].value is None else features["names"].names(inputs),
-        None if target["name"].value is None else target["name"].text(),
+        else Classes(target["classes"].as_strings(outputs)),
+        None if features["names"].value is None else features["names"].as_strings(inputs),
+        None if target["name"].value is None else target["name"].as_str(),
     )
 
 
 def _scale(entry: JsonValue, count: int) -> Scale:
-    mean, deviation = entry["mean"].numbers(count), entry["deviation"].numbers(count)
+    mean, deviation = entry["mean"].as_vector(count), entry["deviation"].as_vector(count)
     if (deviation <= 0).any():
-        raise entry["deviation"].wrong("positive numbers")
+        raise entry["deviation"].error("positive numbers")
     return Scale(mean, deviation)
 
 
-def written_layer(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[str, object]:
-    """The description of a layer, for JSON."""
+def layer_json(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[str, object]:
+    """Returns the description of a layer."""
     kind, more = "input", dict[str, object]()
     if isinstance(layer, OutputLayer):
         kind, more = "output", {"loss": layer.lossfnname}
@@ -187,15 +192,15 @@ def written_layer(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> di
     return {"kind": kind, "length": layer.length, "activation": layer.actname, **more}
 
 
-def _written_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
+def _preprocessing_json(preprocessing: Preprocessing) -> dict[str, object]:
     target = preprocessing.target
     classes = target.names if isinstance(target, Classes) else None
-    scale = {} if isinstance(target, Classes) else _written_scale(target)
+    scale = {} if isinstance(target, Classes) else _scale_json(target)
     return {
-        "features": {"names": preprocessing.feature_names, **_written_scale(preprocessing.features)},
+        "features": {"names": preprocessing.feature_names, **_scale_json(preprocessing.features)},
         "target": {"name": preprocessing.target_name, "classes": classes, **scale},
     }
 
 
-def _written_scale(scale: Scale) -> dict[str, list[float]]:
+def _scale_json(scale: Scale) -> dict[str, list[float]]:
     return {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}

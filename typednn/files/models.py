@@ -1,8 +1,8 @@
-"""Model files: safetensors, with the description of the network as JSON in the metadata. No pickle.
+"""Model files: safetensors containers with the description of the network as JSON. No pickle.
 
 The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype,
-and where there are any, `Gain`, `moving_mean` and `moving_variance` `(1, n)`; the metadata entry `typednn` is
-the description.
+for normalised layers also `Gain`, `moving_mean` and `moving_variance` `(1, n)`. The metadata entry `typednn`
+is the description.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typednn_kernels.arrays import F, Matrix
 
 from typednn.data.preprocessing import Numbers, Preprocessing
 from typednn.errors import FileFormatError, ShapeError
-from typednn.files.model_json import Description, read, written
-from typednn.formats.atomic import PathLike
+from typednn.files.model_json import Description, describe, read_description
+from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue
 from typednn.formats.safetensors import (
     CODES,
     METADATA,
     open_tensors,
     tensor_bytes,
-    tensor_places,
-    write_file,
+    tensor_entries,
 )
 from typednn.layers import TrainableLayer
 from typednn.network.network import Network
@@ -39,21 +38,21 @@ KEY = "typednn"
 
 @dataclass(frozen=True, slots=True)
 class Model(Generic[F]):
-    """A network and the preprocessing it was trained with.
+    """A network and the preprocessing of the data that it was trained with.
 
     Attributes:
-        network: takes and gives what the preprocessing makes of raw data.
-        preprocessing: None where the network takes raw data.
+        network: the network, whose samples and outputs are preprocessed ones.
+        preprocessing: the preprocessing, or None for a network of raw data.
     """
 
     network: Network[F]
     preprocessing: Preprocessing | None = None
 
     def standardized(self, x: Numbers) -> Matrix[F]:
-        """What the network takes, `(n_samples, n_features)`, for raw features x of the same shape.
+        """Preprocesses raw features x `(n_samples, n_features)`; returns samples of that shape.
 
         Raises:
-            ShapeError: features of another number.
+            ShapeError: the number of features is another.
         """
         width, dtype = self.network.layers[0].length, self.network.dtype
         if x.ndim != 2 or x.shape[1] != width:
@@ -65,10 +64,10 @@ class Model(Generic[F]):
         return samples
 
     def outputs(self, x: Numbers) -> Matrix[F]:
-        """The network's outputs `(n_samples, n_outputs)` for raw features x `(n_samples, n_features)`.
+        """Computes the network's outputs `(n_samples, n_outputs)` for raw features `(n_samples, n_features)`.
 
         Raises:
-            ShapeError, DataError: features that do not fit.
+            ShapeError, DataError: the features do not fit.
         """
         return self.network.predict(self.standardized(x))
 
@@ -76,13 +75,13 @@ class Model(Generic[F]):
 def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
     """Writes a network to a safetensors file.
 
-    The file is written beside `path` and takes its place when it is complete, so that whatever goes wrong
-    leaves an existing file as it was.
+    The file is written beside `path` and renamed when it is complete, so that an error leaves an existing
+    file unchanged.
 
     Args:
-        network: its layers and parameters are saved; the state of its random generator is not.
-        path: by custom `*.safetensors`.
-        preprocessing: saved too, for `load_model`.
+        network: the network; its layers and parameters are saved, the state of its random generator is not.
+        path: the file, by convention `*.safetensors`.
+        preprocessing: the preprocessing that `load_model` returns with the network.
 
     Raises:
         DataError: a parameter is NaN or infinite.
@@ -94,7 +93,7 @@ def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | 
             for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
                 tensors[f"layers.{k}.{name}"] = tensor
-    write_file(path, tensor_bytes(tensors, {KEY: written(network, preprocessing)}))
+    write_file(path, tensor_bytes(tensors, {KEY: describe(network, preprocessing)}))
 
 
 @overload
@@ -108,7 +107,7 @@ def load(
 
     Args:
         path: the file.
-        dtype: the dtype that the network must have; a type checker then knows it.
+        dtype: the dtype that the network must have, so that a type checker knows it; by default either.
 
     Raises:
         FileFormatError: the file is missing, truncated, foreign, of another version or another dtype,
@@ -117,19 +116,19 @@ def load(
     network = load_model(path).network
     if dtype is None:
         return network
-    if not _is_of(network, dtype):
+    if not _has_dtype(network, dtype):
         raise FileFormatError(
             f"{os.fspath(path)}: expected a network of {np.dtype(dtype)}, found one of {network.dtype}"
         )
     return network
 
 
-def _is_of(network: Network[np.float32] | Network[np.float64], dtype: type[F]) -> TypeGuard[Network[F]]:
+def _has_dtype(network: Network[np.float32] | Network[np.float64], dtype: type[F]) -> TypeGuard[Network[F]]:
     return network.dtype == dtype
 
 
 def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
-    """Reads a network and its preprocessing.
+    """Reads a network that `save` has written, and its preprocessing.
 
     Raises:
         FileFormatError: as `load`.
@@ -137,49 +136,50 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
     with open_tensors(path) as file:
         description = _description(file.header)
         starts = _starts(file.header, description, file.size)
-        numbers = file.numbers()
+        content = file.read_tensors()
     path = Path(path)
     layers, preprocessing = description.new_layers(), description.preprocessing
     if description.dtype == "float32":
-        return Model(_filled(Network(layers, np.float32), numbers, starts, path), preprocessing)
-    return Model(_filled(Network(layers, np.float64), numbers, starts, path), preprocessing)
+        return Model(_filled(Network(layers, np.float32), content, starts, path), preprocessing)
+    return Model(_filled(Network(layers, np.float64), content, starts, path), preprocessing)
 
 
 def _description(header: JsonValue) -> Description:
-    metadata = header.members().get(METADATA)
-    if metadata is None or KEY not in metadata.members():
+    metadata = header.as_object().get(METADATA)
+    if metadata is None or KEY not in metadata.as_object():
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
-    return read(metadata[KEY].text(), header.path)
+    return read_description(metadata[KEY].as_str(), header.path)
 
 
 def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:
-    """Where each tensor begins in so many bytes of numbers; the header must say what the layers say."""
+    """Returns where each tensor begins after the header; checks that the tensors are those of the layers."""
     shapes: dict[str, tuple[int, int]] = {}
     for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
         shapes |= {f"layers.{k}.{name}": shape for name, shape in layer.tensors(before.length).items()}
-    tensors = {name: tensor for name, tensor in header.members().items() if name != METADATA}
+    tensors = {name: tensor for name, tensor in header.as_object().items() if name != METADATA}
     if tensors.keys() != shapes.keys():
         raise FileFormatError(
             f"{header.path}: expected the tensors {_some(shapes)}, as the layers say, found {_some(tensors)}"
         )
     for name, tensor in tensors.items():
-        tensor["dtype"].one_of((CODES[description.dtype],))
-        if [each.value for each in tensor["shape"].items()] != list(shapes[name]):
-            raise tensor["shape"].wrong(f"{list(shapes[name])}, as the layers say")
-    return {name: place.start for name, place in tensor_places(header, size).items()}
+        tensor["dtype"].as_one_of((CODES[description.dtype],))
+        if [each.value for each in tensor["shape"].as_list()] != list(shapes[name]):
+            raise tensor["shape"].error(f"{list(shapes[name])}, as the layers say")
+    return {name: entry.start for name, entry in tensor_entries(header, size).items()}
 
 
 def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 
-def _filled(network: Network[F], numbers: bytes, starts: dict[str, int], path: Path) -> Network[F]:
+def _filled(network: Network[F], content: bytes, starts: dict[str, int], path: Path) -> Network[F]:
+    """Copies the tensors in `content` into a network, and returns it."""
     little = network.dtype.newbyteorder("<")
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             for name, view in layer._tensors.items():
                 start = starts[f"layers.{k}.{name}"]
-                view[...] = np.frombuffer(numbers, little, view.size, start).reshape(view.shape)
+                view[...] = np.frombuffer(content, little, view.size, start).reshape(view.shape)
                 if not np.isfinite(view).all():
                     raise FileFormatError(
                         f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"

@@ -1,4 +1,4 @@
-"""JSON in files, read with every check: what was expected, what was found, and where."""
+"""JSON values that are checked when they are read; an error names the place, what was expected and found."""
 
 from __future__ import annotations
 
@@ -19,103 +19,107 @@ N = TypeVar("N", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
-    """A value of a file's JSON, with its place there for messages."""
+    """A JSON value and its place in a file. Each `as_` method raises FileFormatError for another type.
+
+    >>> header = parse_json('{"length": 3}', "header", Path("a.json"))
+    >>> header["length"].as_int(1)
+    3
+    """
 
     value: object
     place: str
     path: Path
 
-    def wrong(self, expected: str) -> FileFormatError:
-        """The error that says what was expected here."""
+    def error(self, expected: str) -> FileFormatError:
+        """Returns the error that says what was expected here and what was found."""
         return FileFormatError(
             f"{self.path}: {self.place}: expected {expected}, found {reprlib.repr(self.value)}"
         )
 
-    def members(self) -> dict[str, JsonValue]:
-        """The entries of an object."""
-        if not is_object(self.value):
-            raise self.wrong("an object")
-        return {key: JsonValue(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
-
     def __getitem__(self, key: str) -> JsonValue:
-        """One entry of an object."""
-        members = self.members()
+        """Returns one member of an object."""
+        members = self.as_object()
         if key not in members:
-            raise self.wrong(f"an entry {key!r}")
+            raise self.error(f"an entry {key!r}")
         return members[key]
 
-    def items(self) -> list[JsonValue]:
-        """The entries of a list."""
+    def as_object(self) -> dict[str, JsonValue]:
+        """Returns the members of an object."""
+        if not is_object(self.value):
+            raise self.error("an object")
+        return {key: JsonValue(each, f"{self.place}.{key}", self.path) for key, each in self.value.items()}
+
+    def as_list(self) -> list[JsonValue]:
+        """Returns the elements of a list."""
         if not is_list(self.value):
-            raise self.wrong("a list")
+            raise self.error("a list")
         return [JsonValue(each, f"{self.place}[{k}]", self.path) for k, each in enumerate(self.value)]
 
-    def text(self) -> str:
-        """A string."""
+    def as_str(self) -> str:
+        """Returns a string."""
         if not isinstance(self.value, str):
-            raise self.wrong("text")
+            raise self.error("text")
         return self.value
 
-    def count(self, lowest: int) -> int:
-        """A whole number."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
-            raise self.wrong(f"a whole number of {lowest} or more")
-        return self.value
-
-    def share(self) -> float:
-        """A number from 0 up to but not 1."""
-        number = self.value
-        if isinstance(number, bool) or not isinstance(number, float | int) or not 0 <= number < 1:
-            raise self.wrong("a number from 0 up to but not 1")
-        return float(number)
-
-    def amount(self) -> float:
-        """A finite number of 0 or more."""
-        number = self.value
-        if isinstance(number, bool) or not isinstance(number, float | int) or not _fits(number) or number < 0:
-            raise self.wrong("a finite number of 0 or more")
-        return float(number)
-
-    def switch(self) -> bool:
-        """True or false."""
+    def as_bool(self) -> bool:
+        """Returns True or False."""
         if not isinstance(self.value, bool):
-            raise self.wrong("true or false")
+            raise self.error("true or false")
         return self.value
 
-    def one_of(self, names: tuple[N, ...], *, adds: str | None = None) -> N:
-        """A name of a table, to which a function `adds` names."""
+    def as_int(self, lowest: int) -> int:
+        """Returns an integer of at least `lowest`."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
+            raise self.error(f"a whole number of {lowest} or more")
+        return self.value
+
+    def as_fraction(self) -> float:
+        """Returns a number of at least 0 and below 1."""
+        if not _is_finite(self.value) or not 0 <= self.value < 1:
+            raise self.error("a number from 0 up to but not 1")
+        return float(self.value)
+
+    def as_nonnegative(self) -> float:
+        """Returns a finite number of at least 0."""
+        if not _is_finite(self.value) or self.value < 0:
+            raise self.error("a finite number of 0 or more")
+        return float(self.value)
+
+    def as_one_of(self, names: tuple[N, ...], *, registered_by: str | None = None) -> N:
+        """Returns one of some strings, which the function `registered_by` can add to."""
         for name in names:
             if self.value == name:
                 return name
         expected = f"{'one of ' * (len(names) > 1)}{', '.join(map(repr, names))}"
-        raise self.wrong(expected if adds is None else f"{expected} or one that {adds} has added")
+        raise self.error(
+            expected if registered_by is None else f"{expected} or one that {registered_by} has added"
+        )
 
-    def names(self, count: int) -> tuple[str, ...]:
-        """So many strings."""
-        names = tuple(item.text() for item in self.items())
-        if len(names) != count:
-            raise self.wrong(f"{count} names")
-        return names
+    def as_strings(self, count: int) -> tuple[str, ...]:
+        """Returns a list of `count` strings."""
+        strings = tuple(item.as_str() for item in self.as_list())
+        if len(strings) != count:
+            raise self.error(f"{count} names")
+        return strings
 
-    def numbers(self, count: int) -> Vector[np.float64]:
-        """So many finite numbers."""
-        items = self.items()
+    def as_vector(self, count: int) -> Vector[np.float64]:
+        """Returns a list of `count` finite numbers."""
+        items = self.as_list()
         if len(items) != count:
-            raise self.wrong(f"{count} numbers")
+            raise self.error(f"{count} numbers")
         vector: Vector[np.float64] = np.zeros(count)
         for k, item in enumerate(items):
-            number = item.value
-            if isinstance(number, bool) or not isinstance(number, float | int) or not _fits(number):
-                raise item.wrong("a finite number")
-            vector[k] = number
+            if not _is_finite(item.value):
+                raise item.error("a finite number")
+            vector[k] = item.value
         return vector
 
 
-def parsed(text: str | bytes, place: str, path: Path) -> JsonValue:
-    """JSON of a file.
+def parse_json(text: str | bytes, place: str, path: Path) -> JsonValue:
+    """Parses JSON that was found in a file.
 
     Raises:
-        FileFormatError: it is something else.
+        FileFormatError: the text is not JSON.
     """
     try:
         return JsonValue(json.loads(text), place, path)
@@ -124,17 +128,19 @@ def parsed(text: str | bytes, place: str, path: Path) -> JsonValue:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Whether it is a JSON object."""
+    """Tells whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:
-    """Whether it is a JSON list."""
+    """Tells whether a value is a JSON list."""
     return isinstance(value, list)
 
 
-def _fits(number: float) -> bool:
+def _is_finite(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return False
     try:
-        return isfinite(number)
+        return isfinite(value)
     except OverflowError:
         return False

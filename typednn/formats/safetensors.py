@@ -1,7 +1,7 @@
-"""The safetensors container: 8 bytes with the length of a JSON header, the header, the numbers. No pickle.
+"""The safetensors container: 8 bytes with the length of a JSON header, the header, the tensors. No pickle.
 
-It is that of https://huggingface.co/docs/safetensors: any of its readers opens the files. Reading takes no
-more memory than the file has bytes, whatever the file says.
+The format is that of https://huggingface.co/docs/safetensors, whose readers open the files. Reading allocates
+no more memory than the file has bytes, whatever its header claims.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from typednn.errors import FileFormatError
 from typednn.formats.atomic import PathLike
-from typednn.formats.json_values import JsonValue, parsed
+from typednn.formats.json_values import JsonValue, parse_json
 
-LARGEST_HEADER = 64 * 2**20
+MAX_HEADER_BYTES = 64 * 2**20
 METADATA = "__metadata__"
 CODES = {"float32": "F32", "float64": "F64", "int64": "I64", "uint64": "U64"}
-"""How safetensors calls the dtypes."""
+"""The names of the dtypes in the header."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a tensor lies among the numbers, and what it is."""
+class TensorEntry:
+    """The position of a tensor, in bytes from the end of the header, its shape and its dtype."""
 
     start: int
     shape: tuple[int, ...]
@@ -42,42 +42,43 @@ class TensorFile:
     """An open file whose header has been read.
 
     Attributes:
-        header: its JSON.
-        size: so many bytes of numbers follow.
+        header: the JSON of the header.
+        size: the number of bytes that follow it.
+        file: the file, positioned after the header.
     """
 
     header: JsonValue
     size: int
     file: BinaryIO
 
-    def numbers(self) -> bytes:
-        """The numbers.
+    def read_tensors(self) -> bytes:
+        """Reads the bytes of all tensors.
 
         Raises:
-            FileFormatError: there are fewer than there were.
+            FileFormatError: the file has become shorter since it was opened.
         """
-        numbers = self.file.read(self.size)
-        if len(numbers) != self.size:
+        tensors = self.file.read(self.size)
+        if len(tensors) != self.size:
             raise FileFormatError(
-                f"{self.header.path}: expected {self.size} bytes of numbers, found {len(numbers)}: "
+                f"{self.header.path}: expected {self.size} bytes of numbers, found {len(tensors)}: "
                 "the file was changed"
             )
-        return numbers
+        return tensors
 
 
 def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str]) -> bytes:
-    """A file of these tensors, in this order."""
+    """Returns the content of a file of these tensors, in this order."""
     header: dict[str, object] = {METADATA: dict(metadata)}
-    numbers: list[bytes] = []
+    parts: list[bytes] = []
     end = 0
     for name, tensor in tensors.items():
         start, end = end, end + tensor.nbytes
         code = CODES[tensor.dtype.newbyteorder("=").name]
         header[name] = {"dtype": code, "shape": tensor.shape, "data_offsets": (start, end)}
-        numbers.append(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes())
+        parts.append(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes())
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
-    return b"".join([len(head).to_bytes(8, "little"), head, *numbers])
+    return b"".join([len(head).to_bytes(8, "little"), head, *parts])
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
     """Opens a file and reads its header.
 
     Raises:
-        FileFormatError: it is missing, truncated or something else, or cannot be read.
+        FileFormatError: the file is missing, truncated or not a safetensors file, or cannot be read.
     """
     path = Path(path)
     try:
@@ -99,51 +100,32 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def tensor_places(header: JsonValue, size: int) -> dict[str, Place]:
-    """Where each tensor lies in so many bytes of numbers, which they fill without gaps.
+def tensor_entries(header: JsonValue, size: int) -> dict[str, TensorEntry]:
+    """Reads the entries of all tensors from a header.
+
+    Args:
+        header: the JSON of the header.
+        size: the number of bytes that follow it.
 
     Raises:
-        FileFormatError: they do not.
+        FileFormatError: an entry is invalid, or the tensors do not fill the bytes without gaps.
     """
-    tensors = {name: tensor for name, tensor in header.members().items() if name != METADATA}
+    tensors = {name: tensor for name, tensor in header.as_object().items() if name != METADATA}
     dtypes = {code: np.dtype(name).newbyteorder("<") for name, code in CODES.items()}
-    places: dict[str, Place] = {}
+    entries: dict[str, TensorEntry] = {}
     end = 0
-    for name in sorted(tensors, key=lambda name: _first(tensors[name]["data_offsets"])):
+    for name in sorted(tensors, key=lambda name: _start(tensors[name]["data_offsets"])):
         tensor = tensors[name]
-        dtype = dtypes[tensor["dtype"].one_of(tuple(dtypes))]
-        shape = tuple(length.count(0) for length in tensor["shape"].items())
+        dtype = dtypes[tensor["dtype"].as_one_of(tuple(dtypes))]
+        shape = tuple(length.as_int(0) for length in tensor["shape"].as_list())
         start, end = end, end + prod(shape) * dtype.itemsize
-        if [each.value for each in tensor["data_offsets"].items()] != [start, end]:
-            raise tensor["data_offsets"].wrong(f"[{start}, {end}], as the shape says")
-        places[name] = Place(start, shape, dtype)
+        if [each.value for each in tensor["data_offsets"].as_list()] != [start, end]:
+            raise tensor["data_offsets"].error(f"[{start}, {end}], as the shape says")
+        entries[name] = TensorEntry(start, shape, dtype)
     if end != size:
         state = "the file is truncated" if size < end else "something follows them"
         raise FileFormatError(f"{header.path}: expected {end} bytes of numbers, found {size}: {state}")
-    return places
-
-
-def write_file(path: PathLike, content: bytes) -> None:
-    """Writes a file beside its place and moves it there: complete, or not at all.
-
-    Raises:
-        OSError: it cannot be written; a file that was there is as it was.
-    """
-    place = Path(path).resolve()
-    if place.exists() and not place.is_file():
-        raise OSError(f"{os.fspath(path)}: is not a file, and would have to be replaced")
-    draft = place.with_name(f".{place.name[:64]}.{os.urandom(4).hex()}.tmp")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            draft.chmod(place.stat().st_mode)
-        draft.replace(place)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    return entries
 
 
 def _header(file: BinaryIO, size: int, path: Path) -> JsonValue:
@@ -152,15 +134,15 @@ def _header(file: BinaryIO, size: int, path: Path) -> JsonValue:
         raise FileFormatError(
             f"{path}: expected a safetensors file, found {size} bytes that are truncated or something else"
         )
-    if length > LARGEST_HEADER:
+    if length > MAX_HEADER_BYTES:
         raise FileFormatError(
-            f"{path}: expected a header of at most {LARGEST_HEADER} bytes, found one of {length}"
+            f"{path}: expected a header of at most {MAX_HEADER_BYTES} bytes, found one of {length}"
         )
-    return parsed(file.read(length), "header", path)
+    return parse_json(file.read(length), "header", path)
 
 
-def _first(offsets: JsonValue) -> int:
-    items = offsets.items()
+def _start(offsets: JsonValue) -> int:
+    items = offsets.as_list()
     if len(items) != 2:
-        raise offsets.wrong("two numbers")
-    return items[0].count(0)
+        raise offsets.error("two numbers")
+    return items[0].as_int(0)

@@ -1,8 +1,8 @@
-"""The layers: `forward()`, `backward()`, and the gradients as attributes.
+"""The layers: what does `forward()` compute, what does `backward()`, and where are the gradients?
 
-`n` is the length of the layer, `n_prev` that of the layer before, `B` the number of samples that
-`put_values` was given. Attributes are views of the network's memory: the next pass overwrites them, and
-`W` and `Bias` can be changed in place.
+In shapes, `n` is the length of the layer, `n_prev` the length of the layer before, and `B` the number of
+samples in the batch. Attributes are views of the network's memory: the next pass overwrites them, and `W` and
+`Bias` can be changed in place.
 
 >>> import numpy as np
 >>> ANN = [InputLayer(2), HiddenLayer(2, "sigmoid"), OutputLayer(1, "none", "MSE")]

@@ -1,8 +1,8 @@
-"""What all layers have in common, and what a type checker may expect of any layer in a list."""
+"""The base class of all layers, with every name that a type checker may expect of a layer in a list."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic
+from typing import ClassVar, Generic, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,17 +17,17 @@ from typednn.validation.arrays import Y_co
 
 
 class Layer(Restored, Generic[F, Y_co]):
-    """What all layers have: a length, an activation, neighbours, and the results of a forward pass.
+    """A layer: a length, an activation, neighbours, and the results of a forward pass.
 
-    A network is a plain list of layers, and a type checker cannot know of which kind `ANN[i]` is. So every
-    layer has every name; what a kind does not have raises WiringError.
+    In the layer API a network is a plain list, and a type checker cannot know which kind of layer `ANN[i]`
+    is. Therefore every layer has every name, and one that its kind does not support raises WiringError.
 
     Attributes:
         length: the number of units, `n`.
         actname: the name of the activation.
-        normalization: the name of the normalisation; `"none"` but on hidden layers.
-        dropout: the share of the units that a training step drops; 0 but on hidden layers.
-        previous, next: the neighbours, or None.
+        normalization: the name of the normalisation; only hidden layers can have another than `"none"`.
+        dropout: the fraction of the units that a training step drops; only hidden layers drop units.
+        previous, next: the neighbouring layers, or None.
     """
 
     length: int
@@ -37,9 +37,9 @@ class Layer(Restored, Generic[F, Y_co]):
     previous: Layer[F] | None
     next: Layer[F] | None
     last: ClassVar[bool] = False
-    """Whether no layer can come after it."""
+    """Whether no layer can be attached after it."""
 
-    _chain: Storage[F]
+    _storage: Storage[F]
 
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
@@ -53,77 +53,77 @@ class Layer(Restored, Generic[F, Y_co]):
     def _follow(self, layer: Layer[F]) -> None:
         layer.next, self.previous = self, layer
 
-    def _alone(self: Layer[np.float64]) -> None:
-        self._chain = Storage([self], np.dtype(np.float64))
+    def _allocate(self: Layer[np.float64]) -> None:
+        self._storage = Storage([self], np.dtype(np.float64))
 
     def __repr__(self) -> str:
-        """As it was constructed."""
+        """Returns the expression that constructs the layer."""
         return f"{type(self).__name__}({self.length}, {self.actname!r})"
 
     @property
     def name(self) -> str:
-        """How messages call the layer: its place and its kind."""
+        """The position and kind of the layer, as error messages show them."""
         return f"layer {self._index}, {self!r}"
 
     @property
     def training(self) -> bool:
-        """Whether `forward()` is part of a training step: one switch for all layers attached to each other.
+        """Whether `forward()` is part of a training step; shared by all layers attached to each other.
 
-        If so, batch normalisation takes mean and variance of the samples, and updates its moving ones; and
-        units are dropped, by a draw at `forward()` of the input layer. If not, the network predicts.
+        In training, batch normalisation uses the mean and variance of the batch and updates its running ones,
+        and `forward()` of the input layer draws which units are dropped. Otherwise the network predicts.
         """
-        return self._chain.training
+        return self._storage.training
 
     @training.setter
     def training(self, wanted: bool) -> None:
-        self._chain.training = bool(wanted)
+        self._storage.training = bool(wanted)
 
     @property
     def pre_activations(self) -> Matrix[F]:
-        """a = W·h_prev + b, or normalised, `(n, B)`; of the input layer: the values put in.
+        """The pre-activations a = W·h_prev + Bias, normalised if the layer is, `(n, B)`; a view.
 
         Raises:
             NotReadyError: before the first `forward`.
         """
         self._require_forward()
-        return self._chain.workspace.blocks[self._index].a.T
+        return self._storage.workspace.blocks[self._index].a.T
 
     @property
     def activations(self) -> Matrix[F]:
-        """h = f(a), with zeros for what dropout drops, `(n, B)`.
+        """The activations h = f(a), 0 for units that dropout drops, `(n, B)`; a view.
 
         Raises:
             NotReadyError: before the first `forward`.
         """
         self._require_forward()
-        return self._chain.workspace.blocks[self._index].h.T
+        return self._storage.workspace.blocks[self._index].h.T
 
     def forward(self) -> None:
-        """Computes the activations from those of the layer before."""
+        """Computes the activations from the activations of the layer before."""
         raise NotImplementedError
 
     def backward(self) -> None:
-        """Computes the error signal and the gradients."""
+        """Computes the deltas and the gradients."""
         raise self._has_no("backward pass")
 
     def put_values(self, values: ArrayLike) -> None:
-        """Takes samples; see `InputLayer`."""
+        """Copies samples into the network; see `InputLayer`."""
         raise self._has_no("values of its own")
 
     def set_actual(self, actual: ArrayLike) -> None:
-        """Takes targets; see `OutputLayer`."""
+        """Copies targets into the network; see `OutputLayer`."""
         raise self._has_no("targets")
 
     def output(self) -> Matrix[F]:
-        """The outputs; see `OutputLayer`."""
+        """Returns a copy of the outputs; see `OutputLayer`."""
         raise self._has_no("output")
 
     def loss(self) -> float:
-        """The mean loss; see `OutputLayer`."""
+        """Returns the mean loss of the batch; see `OutputLayer`."""
         raise self._has_no("loss")
 
     def attach_after(self, layer: Layer[F]) -> None:
-        """Makes `layer` the one before this; see `TrainableLayer`."""
+        """Attaches this layer after `layer`; see `TrainableLayer`."""
         raise self._has_no("layer before it")
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
@@ -172,75 +172,85 @@ class Layer(Restored, Generic[F, Y_co]):
 
     @property
     def dLda(self) -> Matrix[F]:
-        """The error signal; see `TrainableLayer`."""
+        """The delta, the gradient with respect to the pre-activations; see `TrainableLayer`."""
         raise self._has_no("gradients")
 
     @property
     def dLdy(self) -> Matrix[F]:
-        """The mean loss by the outputs; see `OutputLayer`."""
+        """The gradient with respect to the outputs; see `OutputLayer`."""
         raise self._has_no("loss")
 
     @property
     def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
-        """The slope of the output activation; see `OutputLayer`."""
+        """The derivative of the output activation; see `OutputLayer`."""
         raise self._has_no("outputs")
 
     @property
     def dLdh(self) -> Matrix[F]:
-        """The signal from the next layer; see `HiddenLayer`."""
-        raise self._has_no("signal from a next layer")
+        """The upstream gradient, with respect to the activations; see `HiddenLayer`."""
+        raise self._has_no("gradient from a next layer")
 
     @property
     def dhda(self) -> Matrix[F]:
-        """The slope of the activation; see `HiddenLayer`."""
-        raise self._has_no("slope")
+        """The derivative of the activation; see `HiddenLayer`."""
+        raise self._has_no("derivative of a hidden activation")
 
     @property
     def dLdW(self) -> Matrix[F]:
-        """The gradient by the weights; see `TrainableLayer`."""
+        """The gradient with respect to the weights; see `TrainableLayer`."""
         raise self._has_no("gradients")
 
     @property
     def dLdBias(self) -> Matrix[F]:
-        """The gradient by the biases; see `TrainableLayer`."""
+        """The gradient with respect to the biases; see `TrainableLayer`."""
         raise self._has_no("gradients")
 
     @property
     def dLdGain(self) -> Matrix[F]:
-        """The gradient by the gains; see `HiddenLayer`."""
+        """The gradient with respect to the gains; see `HiddenLayer`."""
         raise self._has_no("gains")
+
+    @property
+    def _attached(self) -> list[Layer[F]]:
+        """All layers attached to each other, the input layer first."""
+        return cast("list[Layer[F]]", self._storage.layers)
+
+    @property
+    def _penalties(self) -> tuple[float, float]:
+        """The coefficients of the L1 and the L2 penalty on the weights."""
+        return 0.0, 0.0
 
     def _has_no(self, what: str) -> WiringError:
         return WiringError(f"{self.name}: has no {what}")
 
     def _require_forward(self) -> None:
-        if self._index >= self._chain.workspace.reached:
+        if self._index >= self._storage.workspace.forward_reached:
             raise NotReadyError(f"{self.name}: call forward() first")
 
     def _derivative(self, y: Matrix[F]) -> Matrix[F]:
-        """dy/da `(B, n)`, of the activations y."""
+        """Computes the derivative dy/da `(B, n)`, given the activations y."""
         derivative: Matrix[F] = np.empty_like(y)
-        a = self._chain.workspace.blocks[self._index].a
-        self._chain.running.kernels.activation_derivative(
-            self._chain.activations[self._index], a, y, derivative
+        a = self._storage.workspace.blocks[self._index].a
+        self._storage.running.kernels.activation_derivative(
+            self._storage.activations[self._index], a, y, derivative
         )
         return derivative
 
 
 def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Storage[F]:
-    """Gives these layers, attached in this order, one memory; values that are set are kept."""
-    chain = Storage(layers, dtype)
-    chain.training = any(layer.training for layer in layers)
+    """Moves layers, attached in this order, to one new storage; their parameters and targets are copied."""
+    storage = Storage(layers, dtype)
+    storage.training = any(layer.training for layer in layers)
     for k, layer in enumerate(layers):
-        old, place = layer._chain, layer._index
+        old, place = layer._storage, layer._index
         if place > 0:
-            chain.weights[k][...] = old.weights[place]
-            chain.biases[k][...] = old.biases[place]
-            chain.gains[k][...] = old.gains[place]
-            chain.moving[k][...] = old.moving[place]
-            chain.has_weights[k] = old.has_weights[place]
+            storage.weights[k][...] = old.weights[place]
+            storage.biases[k][...] = old.biases[place]
+            storage.gains[k][...] = old.gains[place]
+            storage.running_moments[k][...] = old.running_moments[place]
+            storage.has_weights[k] = old.has_weights[place]
         if layer.last and old.has_targets:
-            chain.take_targets(old.targets.astype(dtype))
+            storage.set_targets(old.targets.astype(dtype))
     for k, layer in enumerate(layers):
-        layer._chain, layer._index = chain, k
-    return chain
+        layer._storage, layer._index = storage, k
+    return storage

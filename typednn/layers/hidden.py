@@ -1,4 +1,4 @@
-"""A layer between input and output."""
+"""The hidden layer: affine map, normalisation, activation and dropout, with their backward pass."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
-from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
+from typednn.errors import NotReadyError, ShapeError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import as_numbers
+from typednn.validation.settings import check_nonnegative
 
 
 class HiddenLayer(TrainableLayer[F, Never]):
-    """A layer between input and output.
+    """A layer between the input and the output layer.
 
-    Normalised, z = W·h_prev becomes a = Gain · (z - mean) / sqrt(variance + 1e-3) + Bias, with mean and
-    variance of each unit over the samples (`"batch"`), or of each sample over the units (`"layer"`). Gains
-    are 1 at first.
+    A normalised layer turns z = W·h_prev into a = Gain · (z - mean) / sqrt(variance + 1e-3) + Bias. Mean and
+    variance are those of each unit over the batch (`"batch"`), or of each sample over the units (`"layer"`).
+    Gains start at 1.
 
-    Batch normalisation trains with mean and variance of the batch, and predicts with their moving averages:
-    0.99 times that of before plus 0.01 times that of the batch. In a batch of one sample, and be it the rest
-    at the end of an epoch, the variance is 0 and the pre-activations are the biases: nothing below learns
-    from it, and the moving variance shrinks. It is made for batches of some tens of samples.
+    Batch normalisation trains with the mean and variance of the batch and predicts with running ones, which
+    each training step moves by a hundredth of the way to those of the batch. A batch of one sample, such as
+    the rest of an epoch, has variance 0: its pre-activations are the biases, the layers below learn nothing
+    from it, and the running variance shrinks. Batches should have some tens of samples.
 
-    Dropout sets a share of the activations to 0 in training, and divides the others by 1 - `dropout`. Which
-    ones is drawn from the network's generator.
+    Dropout sets a random fraction of the activations to 0 in each training step and divides the others by
+    1 - `dropout`. The network's generator draws them.
 
     Args:
         length: the number of units.
-        actfn: a name of `ActivationName`, or what `register_activation` returned.
-        normalization: `"none"`, `"batch"` (Ioffe and Szegedy 2015, arXiv:1502.03167) or `"layer"` (Ba, Kiros
-            and Hinton 2016, arXiv:1607.06450), with the constants of Keras.
-        dropout: the share of the units that each training step drops, from 0 up to but not 1 (Srivastava et
-            al. 2014, JMLR 15).
-        weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
-        l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
-            |W| plus l2 times the sum of W². The losses that are reported are without them.
+        actfn: a name of `ActivationName`, or a name that `register_activation` returned.
+        normalization: `"none"`, `"batch"` (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1) or `"layer"`
+            (Ba, Kiros & Hinton 2016, arXiv:1607.06450, equation 4), with the constants of Keras.
+        dropout: the fraction of units that a training step drops, at least 0 and below 1 (Srivastava et al.
+            2014, JMLR 15, section 4).
+        weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
+        l1, l2: coefficients of the penalty l1·Σ|W| + l2·ΣW², which training adds to the loss, as Keras'
+            kernel_regularizer does. Reported losses do not include it.
 
     Raises:
-        SettingError: the length is not a positive integer, the dropout out of its range, or a penalty
+        SettingError: the length is not a positive integer, the dropout is out of its range, or a penalty is
             negative or not finite.
-        UnknownNameError: no such activation, normalisation or initialiser.
+        UnknownNameError: there is no such activation, normalisation or initialiser.
     """
 
     normalization: NormalizationName
@@ -69,30 +70,28 @@ class HiddenLayer(TrainableLayer[F, Never]):
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
         self.normalization = names.normalization(normalization)
-        number = isinstance(dropout, int | float | np.integer | np.floating) and not isinstance(dropout, bool)
-        if not number or not 0 <= dropout < 1:
-            raise SettingError(f"HiddenLayer: dropout must be from 0 up to but not 1, not {dropout!r}")
+        check_nonnegative("HiddenLayer: dropout", dropout, 1)
         self.dropout = float(dropout)
         self._dense = self.normalization == "none" and not self.dropout
-        self._alone()
+        self._allocate()
 
     def __repr__(self) -> str:
-        """As it was constructed."""
+        """Returns the expression that constructs the layer; initialisers and penalties are left out."""
         normalization = "" if self.normalization == "none" else f", normalization={self.normalization!r}"
         dropout = f", dropout={self.dropout!r}" if self.dropout else ""
         return f"HiddenLayer({self.length}, {self.actname!r}{normalization}{dropout})"
 
     @property
     def Gain(self) -> Matrix[F]:
-        """The gains `(1, n)` of a normalised layer, a view; setting copies into it.
+        """The gains of a normalised layer, shape `(1, n)`; a view, and assignment copies into it.
 
         Raises:
-            NotReadyError: before `attach_after`.
+            NotReadyError: read before `attach_after`.
             WiringError: the layer is not normalised.
-            ShapeError: set to another shape.
+            ShapeError: assigned an array of another shape.
         """
         self._require_normalization("Gain")
-        return self._chain.gain_rows[self._index]
+        return self._storage.gain_rows[self._index]
 
     @Gain.setter
     def Gain(self, values: Matrix[F]) -> None:
@@ -101,39 +100,39 @@ class HiddenLayer(TrainableLayer[F, Never]):
         numbers = as_numbers(values, "Gain", self.name)
         if numbers.shape not in {(1, self.length), (self.length,)}:
             raise ShapeError(f"{self.name}: Gain has the shape {(1, self.length)}, not {numbers.shape}")
-        self._chain.gains[self._index][...] = numbers.reshape(self.length)
+        self._storage.gains[self._index][...] = numbers.reshape(self.length)
 
     @property
     def running_mean(self) -> Matrix[F]:
-        """What batch normalisation takes for the mean when it predicts, `(1, n)`; a view.
+        """The mean that batch normalisation predicts with, shape `(1, n)`; a view.
 
         Raises:
-            NotReadyError: before `attach_after`.
-            WiringError: the layer has another normalisation, or none.
+            NotReadyError: read before `attach_after`.
+            WiringError: the layer is not batch-normalised.
         """
-        return self._moving("moving_mean")[:1]
+        return self._running_moments("running_mean")[:1]
 
     @property
     def running_variance(self) -> Matrix[F]:
-        """What batch normalisation takes for the variance when it predicts, `(1, n)`; a view.
+        """The variance that batch normalisation predicts with, shape `(1, n)`; a view.
 
         Raises:
-            NotReadyError: before `attach_after`.
-            WiringError: the layer has another normalisation, or none.
+            NotReadyError: read before `attach_after`.
+            WiringError: the layer is not batch-normalised.
         """
-        return self._moving("moving_variance")[1:]
+        return self._running_moments("running_variance")[1:]
 
     @property
     def dhda(self) -> Matrix[F]:
-        """The slope of the activation `(n, B)` at the last forward pass; formed when asked for.
+        """The derivative of the activation at the last forward pass, `(n, B)`; computed when it is read.
 
-        With dropout it includes what that pass did: 0 where a unit was dropped, and a factor elsewhere.
+        With dropout it is 0 for units that were dropped, and scaled by 1 / (1 - `dropout`) for the others.
 
         Raises:
-            NotReadyError: before the first `forward`.
+            NotReadyError: read before the first `forward`.
         """
         self._require_forward()
-        here = self._chain.workspace.blocks[self._index]
+        here = self._storage.workspace.blocks[self._index]
         if not self.dropout:
             return self._derivative(here.h).T
         derivative = self._derivative(self._value_before_dropout(here))
@@ -142,55 +141,59 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     @property
     def dLdh(self) -> Matrix[F]:
-        """The signal from the next layer, W_nextᵀ · dLda_next, `(n, B)`; from a normalised one, with dLdz.
+        """The upstream gradient: of the batch's mean loss with respect to the activations, `(n, B)`.
+
+        It is W_nextᵀ · dLda_next, or W_nextᵀ · dLdz_next where the next layer is normalised.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        return self._chain.workspace.blocks[self._index].dLdh.T
+        return self._storage.workspace.blocks[self._index].dLdh.T
 
     @property
     def dLdGain(self) -> Matrix[F]:
-        """dLda times normalised z, summed over samples, `(1, n)`: the mean loss of the batch by the gains.
+        """The gradient of the batch's mean loss with respect to Gain, `(1, n)`.
+
+        It is dLda times the normalised z, summed over samples.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
             WiringError: the layer is not normalised.
         """
         self._require_normalization("dLdGain")
         self._require_backward()
-        here, sums = self._chain.workspace.blocks[self._index], self._chain.gain_gradients[self._index]
+        here, sums = self._storage.workspace.blocks[self._index], self._storage.gain_gradients[self._index]
         with np.errstate(all="ignore"):
             np.sum(here.dLda * here.z, axis=0, out=sums)
         return sums.reshape(1, self.length)
 
     def backward(self) -> None:
-        """dLdh, dLda, dLdW and dLdBias, from dLda and the weights of the next layer; dLdGain, if normalised.
+        """Computes dLdh, dLda, dLdW, dLdBias, and if normalised dLdGain, from the next layer's deltas.
 
         Raises:
-            NotReadyError: before `backward` of the next layer.
+            NotReadyError: called before `backward` of the next layer.
         """
-        chain, k = self._chain, self._index
-        workspace = chain.workspace
-        if self.next is None or workspace.returned > k + 1:
+        storage, k = self._storage, self._index
+        workspace = storage.workspace
+        if self.next is None or workspace.backward_valid > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
-        blocks, run, activation = workspace.blocks, chain.running.kernels, chain.activations[k]
-        here, signal, W_next = blocks[k], blocks[k + 1].dLdz, chain.weights[k + 1]
+        blocks, run, activation = workspace.blocks, storage.running.kernels, storage.activations[k]
+        here, dLdz_next, W_next = blocks[k], blocks[k + 1].dLdz, storage.weights[k + 1]
         if self._dense:
             run.hidden_layer_backward(
                 activation,
-                signal,
+                dLdz_next,
                 W_next,
                 here.a,
                 here.h,
                 blocks[k - 1].h,
                 here.dLdh,
                 here.dLda,
-                chain.weight_gradients[k],
+                storage.weight_gradients[k],
             )
         else:
-            run.backpropagate(signal, W_next, here.dLdh)
+            run.backpropagate(dLdz_next, W_next, here.dLdh)
             y = self._value_before_dropout(here) if self.dropout else here.h
             run.activation_backward(activation, here.a, y, here.dLdh, here.dLda)
             if self.dropout:
@@ -200,37 +203,37 @@ class HiddenLayer(TrainableLayer[F, Never]):
                     normalizations.CODES[self.normalization],
                     self._is_training,
                     here.z,
-                    chain.gains[k],
+                    storage.gains[k],
                     here.inv_std,
                     here.dLda,
-                    chain.bias_gradients[k],
-                    chain.gain_gradients[k],
+                    storage.bias_gradients[k],
+                    storage.gain_gradients[k],
                     here.dLdz,
                 )
             self._form_weight_gradient()
-        workspace.returned = k
-        if workspace.signalled == k + 1:
-            workspace.signalled = k
-        chain.has_gradient[k] = True
+        workspace.backward_valid = k
+        if workspace.backward_reached == k + 1:
+            workspace.backward_reached = k
+        storage.has_gradient[k] = True
 
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
-        chain, k = self._chain, self._index
-        run = chain.running.kernels
+        storage, k = self._storage, self._index
+        run = storage.running.kernels
         if self.normalization == "none":
-            run.affine(below, chain.weights[k], chain.biases[k], here.a)
+            run.affine(below, storage.weights[k], storage.biases[k], here.a)
         else:
-            run.affine(below, chain.weights[k], np.zeros_like(chain.biases[k]), here.z)
+            run.affine(below, storage.weights[k], np.zeros_like(storage.biases[k]), here.z)
             run.normalize(
                 normalizations.CODES[self.normalization],
                 self._is_training,
                 here.z,
-                chain.gains[k],
-                chain.biases[k],
-                chain.moving[k],
+                storage.gains[k],
+                storage.biases[k],
+                storage.running_moments[k],
                 here.inv_std,
                 here.a,
             )
-        run.activation_value(chain.activations[k], here.a, here.h)
+        run.activation_value(storage.activations[k], here.a, here.h)
         if self.dropout:
             self._drop(here.h)
 
@@ -245,28 +248,28 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     @property
     def _is_training(self) -> bool:
-        """Whether the last forward pass normalised as in training."""
-        return self._trainable and self._chain.workspace.key != INFERENCE
+        """Whether the last forward pass normalised by the statistics of its batch."""
+        return self._trainable and self._storage.workspace.key != INFERENCE
 
     def _drop(self, numbers: Matrix[F]) -> None:
-        """Does what the last forward pass did to activations `(B, n)`, if it dropped some."""
-        chain, k = self._chain, self._index
-        if chain.workspace.key != INFERENCE:
-            chain.running.kernels.apply_dropout(
-                chain.workspace.key, k, int(chain.layout[k, DROPOUT]), numbers
+        """Applies the dropout of the last forward pass to `(B, n)` values; none if it was a prediction."""
+        storage, k = self._storage, self._index
+        if storage.workspace.key != INFERENCE:
+            storage.running.kernels.apply_dropout(
+                storage.workspace.key, k, int(storage.layout[k, DROPOUT]), numbers
             )
 
     def _value_before_dropout(self, here: Blocks[F]) -> Matrix[F]:
         value: Matrix[F] = np.empty_like(here.h)
-        chain = self._chain
-        chain.running.kernels.activation_value(chain.activations[self._index], here.a, value)
+        storage = self._storage
+        storage.running.kernels.activation_value(storage.activations[self._index], here.a, value)
         return value
 
-    def _moving(self, wanted: str) -> Matrix[F]:
+    def _running_moments(self, wanted: str) -> Matrix[F]:
         self._require_normalization(wanted)
         if self.normalization != "batch":
             raise WiringError(f'{self.name}: has no {wanted}; normalization="batch" has')
-        return self._chain.moving[self._index]
+        return self._storage.running_moments[self._index]
 
     def _require_normalization(self, wanted: str) -> None:
         if self.normalization == "none":

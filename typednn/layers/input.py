@@ -1,4 +1,4 @@
-"""The input layer."""
+"""The input layer, which holds the samples."""
 
 from __future__ import annotations
 
@@ -17,70 +17,73 @@ from typednn.validation.arrays import as_sample
 
 
 class InputLayer(Layer[F, Never]):
-    """Holds the samples.
+    """The layer that holds the samples.
 
     Args:
         length: the number of features.
-        actfn: a name of `ActivationName`, or what `register_activation` returned; applied to the features.
+        actfn: the activation applied to the features: a name of `ActivationName`, or a name that
+            `register_activation` returned.
 
     Raises:
         SettingError: the length is not a positive integer.
-        UnknownNameError: no such activation.
+        UnknownNameError: there is no such activation.
     """
 
     def __init__(
         self: InputLayer[np.float64], length: int, actfn: ActivationName | CustomActivation = "none"
     ) -> None:
         super().__init__(length, names.activation(actfn))
-        self._alone()
+        self._allocate()
 
     def put_values(self, values: ArrayLike) -> None:
-        """Takes one sample `(n,)`, or a batch `(B, n)`; the numbers are copied.
+        """Copies one sample `(n,)`, or a batch of samples `(B, n)`, into the network.
 
         Raises:
-            ShapeError: another length.
-            ArrayTypeError: not numbers.
-            DataError: NaN or infinity.
+            ShapeError: the samples have another number of features.
+            ArrayTypeError: the values are not numbers.
+            DataError: a value is NaN or infinite.
         """
-        chain = self._chain
-        workspace = chain.workspace
-        if workspace.kept or not chain.takes(values, workspace.inputs, -INFINITY, INFINITY):
-            samples = as_sample(values, self.length, chain.dtype, "values", self.name)
-            if workspace.kept or workspace.samples != len(samples):
-                workspace = chain.new_workspace(len(samples))
-                chain.show(workspace)
+        storage = self._storage
+        workspace = storage.workspace
+        if workspace.in_forward_pass or not storage.try_copy_sample(
+            values, workspace.inputs, -INFINITY, INFINITY
+        ):
+            samples = as_sample(values, self.length, storage.dtype, "values", self.name)
+            if workspace.in_forward_pass or workspace.samples != len(samples):
+                workspace = storage.new_workspace(len(samples))
+                storage.set_workspace(workspace)
             workspace.inputs[...] = samples
-        workspace.loaded = True
-        workspace.forwarded = 0
-        workspace.returned = len(chain.layers)
+        workspace.has_samples = True
+        workspace.forward_valid = 0
+        workspace.backward_valid = len(storage.layers)
 
     def forward(self) -> None:
-        """Applies the activation to the values.
+        """Computes the activations from the values put in.
 
         Raises:
-            NotReadyError: before `put_values`.
-            WiringError: dropout has no generator to draw from.
+            NotReadyError: called before `put_values`.
+            WiringError: in training, a layer drops units and has no generator to draw from.
         """
-        chain = self._chain
-        workspace = chain.workspace
-        if not workspace.loaded:
+        storage = self._storage
+        workspace = storage.workspace
+        if not workspace.has_samples:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
-        workspace.key = chain.new_key() if chain.training else INFERENCE
-        if chain.activations[0] != NONE:
+        workspace.key = storage.new_key() if storage.training else INFERENCE
+        if storage.activations[0] != NONE:
             here = workspace.blocks[0]
-            chain.running.kernels.activation_value(chain.activations[0], here.a, here.h)
-        workspace.forwarded = 1
-        workspace.returned = len(chain.layers)
-        if workspace.reached == 0:
-            workspace.reached = 1
+            storage.running.kernels.activation_value(storage.activations[0], here.a, here.h)
+        workspace.forward_valid = 1
+        workspace.backward_valid = len(storage.layers)
+        if workspace.forward_reached == 0:
+            workspace.forward_reached = 1
 
     @property
     def pre_activations(self) -> Matrix[F]:
-        """The values put in, `(n, B)`.
+        """The values put in, `(n, B)`; a view.
 
         Raises:
-            NotReadyError: before `put_values`.
+            NotReadyError: read before `put_values`.
         """
-        if not self._chain.workspace.loaded:
+        if not self._storage.workspace.has_samples:
             raise NotReadyError(f"{self.name}: call put_values(...) first")
-        return self._chain.workspace.inputs.T
+        return self._storage.workspace.inputs.T

@@ -1,40 +1,41 @@
-"""The last layer, with the loss."""
+"""The output layer: affine map and activation, the loss, and where the backward pass starts."""
 
 from __future__ import annotations
 
 from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from typednn_kernels.activations import CustomActivation, OutputActivationName
-from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
 
 from typednn import names
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.storage import Workspace
 from typednn.layers.trainable import TrainableLayer
-from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, check_range
+from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, as_targets, check_range
 
 
 class OutputLayer(TrainableLayer[F, Y_co]):
-    """The last layer, with the loss.
+    """The last layer of a network, which computes the loss.
 
     Args:
         length: the number of outputs.
-        outputfn: a name of `OutputActivationName`, or what `register_activation` returned.
-        lossfn: a name of `LossName`, or what `register_loss` returned.
-        weights, biases: how a `Network` draws them; by default, weights by activation and biases 0.
-        l1, l2: penalties on the weights while training, as Keras' kernel_regularizer: l1 times the sum of
-            |W| plus l2 times the sum of W². The losses that are reported are without them.
+        outputfn: a name of `OutputActivationName`, or a name that `register_activation` returned.
+        lossfn: a name of `LossName`, or a name that `register_loss` returned.
+        weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
+        l1, l2: coefficients of the penalty l1·Σ|W| + l2·ΣW², which training adds to the loss, as Keras'
+            kernel_regularizer does. Reported losses do not include it.
 
     Attributes:
         lossfnname: the name of the loss.
 
     Raises:
         SettingError: the length is not a positive integer, or a penalty is negative or not finite.
-        UnknownNameError: no such activation, loss or initialiser.
+        UnknownNameError: there is no such activation, loss or initialiser.
     """
 
     last = True
@@ -76,18 +77,18 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
         self.lossfnname: LossName | CustomLoss = names.loss(lossfn)
-        self._alone()
+        self._allocate()
 
     def __repr__(self) -> str:
-        """As it was constructed."""
+        """Returns the expression that constructs the layer; initialisers and penalties are left out."""
         return f"OutputLayer({self.length}, {self.actname!r}, {self.lossfnname!r})"
 
     @property
     def _loss_code(self) -> int:
-        """What the loss is to the kernels.
+        """The index of the loss in the table `LOSSES`, by which the kernels know it.
 
         Raises:
-            NotReadyError: a user's loss that is not registered in this process.
+            NotReadyError: the loss was registered in another process, but not in this one.
         """
         name = self.lossfnname
         code = LOSS_CODES.get(name)
@@ -96,101 +97,120 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         return code
 
     def set_actual(self, actual: ArrayLike) -> None:
-        """Takes the targets: `(n,)` of one sample, or `(B, n)` of a batch; the numbers are copied.
+        """Copies the targets of one sample `(n,)`, or of a batch `(B, n)`, into the network.
 
         Raises:
-            ShapeError: another length.
-            ArrayTypeError: not numbers.
-            DataError: NaN, infinity, or targets that the loss is not defined for.
+            ShapeError: the targets have another number of outputs.
+            ArrayTypeError: the targets are not numbers.
+            DataError: a target is NaN, infinite, or outside the range for which the loss is defined.
         """
-        chain = self._chain
+        storage = self._storage
         row = LOSSES[self._loss_code]
         lowest, highest = row.target_minimum, row.target_maximum
-        if not chain.takes(actual, chain.targets, lowest, highest):
-            targets = as_sample(actual, self.length, chain.dtype, "actual", self.name)
+        if not storage.try_copy_sample(actual, storage.targets, lowest, highest):
+            targets = as_sample(actual, self.length, storage.dtype, "actual", self.name)
             check_range(targets, lowest, highest, "actual", self.name)
-            chain.take_targets(targets)
-        chain.has_targets = True
+            storage.set_targets(targets)
+        storage.has_targets = True
 
     def output(self) -> Matrix[F]:
-        """A copy of the activations, `(n, B)`.
+        """Returns a copy of the activations, `(n, B)`.
 
         Raises:
-            NotReadyError: before the first `forward`.
+            NotReadyError: called before the first `forward`.
         """
         return self.activations.copy()
 
     def loss(self) -> float:
-        """The mean loss of the samples.
+        """Computes the mean loss of the batch.
 
         Raises:
-            NotReadyError: before `forward` or `set_actual`.
+            NotReadyError: called before `forward` or `set_actual`.
         """
-        t = self._targets("loss()")
-        here = self._chain.workspace.blocks[self._index]
-        losses = np.empty(len(t), t.dtype)
-        activation = self._chain.activations[self._index]
-        self._chain.running.kernels.loss_value(self._loss_code, activation, here.a, here.h, t, losses)
+        return self._mean_loss(self._storage.workspace, self._targets("loss()"))
+
+    def _mean_loss(self, workspace: Workspace[F], t: Matrix[F]) -> float:
+        """Computes the mean loss of the samples in a workspace, given their targets `(B, n)`."""
+        losses: Vector[F] = np.empty(len(t), t.dtype)
+        self._sample_losses(workspace, t, losses)
         return float(losses.mean(dtype=np.float64))
+
+    def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
+        """Computes the loss of each sample in a workspace, given their targets `(B, n)`."""
+        here = workspace.blocks[self._index]
+        activation = self._storage.activations[self._index]
+        self._storage.running.kernels.loss_value(self._loss_code, activation, here.a, here.h, t, losses)
+
+    def _as_targets(self, y: NDArray[np.generic], owner: str) -> Matrix[F]:
+        """Checks targets `(n_samples, n)` or labels `(n_samples,)`; returns them as rows for the kernels.
+
+        Raises:
+            ShapeError, ArrayTypeError, DataError: they do not fit the layer or its loss.
+        """
+        loss = LOSSES[self._loss_code]
+        t = as_targets(y, self.length, self._storage.dtype, loss.targets == "classes", owner)
+        check_range(t, loss.target_minimum, loss.target_maximum, "y", owner)
+        return t
 
     @property
     def dLdy(self) -> Matrix[F]:
-        """The mean loss of the batch by the outputs, `(n, B)`.
+        """The gradient of the batch's mean loss with respect to the outputs, `(n, B)`.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        return self._chain.workspace.blocks[self._index].dLdh.T
+        return self._storage.workspace.blocks[self._index].dLdh.T
 
     @property
     def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
-        """The slope of the activation `(n, B)` at the last forward pass; formed when asked for.
+        """The derivative of the activation at the last forward pass, `(n, B)`; computed when it is read.
 
-        For softmax the Jacobians `(B, n, n)`, or `(n, n)` for one sample.
+        For softmax it is the Jacobian of each sample, `(B, n, n)`, or `(n, n)` for one sample.
 
         Raises:
-            NotReadyError: before the first `forward`.
+            NotReadyError: read before the first `forward`.
         """
         self._require_forward()
         if self.actname != "softmax":
-            return self._derivative(self._chain.workspace.blocks[self._index].h).T
-        y = self._chain.workspace.blocks[self._index].h
-        jacobians = np.empty((len(y), self.length, self.length), self._chain.dtype)
-        self._chain.running.kernels.softmax_jacobian(y, jacobians)
+            return self._derivative(self._storage.workspace.blocks[self._index].h).T
+        y = self._storage.workspace.blocks[self._index].h
+        jacobians = np.empty((len(y), self.length, self.length), self._storage.dtype)
+        self._storage.running.kernels.softmax_jacobian(y, jacobians)
         return jacobians[0] if len(y) == 1 else jacobians
 
     def backward(self) -> None:
-        """dLdy, dLda, dLdW and dLdBias, from the loss.
+        """Computes dLdy, dLda, dLdW and dLdBias from the outputs and targets.
 
         Raises:
-            NotReadyError: before `forward` or `set_actual`.
+            NotReadyError: called before `forward` or `set_actual`.
+            ShapeError: there are not as many targets as samples.
         """
         t = self._targets("backward()")
-        chain, k = self._chain, self._index
-        workspace = chain.workspace
+        storage, k = self._storage, self._index
+        workspace = storage.workspace
         here = workspace.blocks[k]
-        chain.running.kernels.output_layer_backward(
+        storage.running.kernels.output_layer_backward(
             self._loss_code,
-            chain.activations[k],
+            storage.activations[k],
             here.a,
             here.h,
             t,
             workspace.blocks[k - 1].h,
             here.dLdh,
             here.dLda,
-            chain.weight_gradients[k],
+            storage.weight_gradients[k],
         )
-        workspace.returned = k
-        if workspace.signalled == k + 1:
-            workspace.signalled = k
-        chain.has_gradient[k] = True
+        workspace.backward_valid = k
+        if workspace.backward_reached == k + 1:
+            workspace.backward_reached = k
+        storage.has_gradient[k] = True
 
     def _targets(self, wanted: str) -> Matrix[F]:
-        workspace, t = self._chain.workspace, self._chain.given
-        if workspace.forwarded <= self._index:
+        workspace, t = self._storage.workspace, self._storage.targets_view
+        if workspace.forward_valid <= self._index:
             raise NotReadyError(f"{self.name}: call forward() of every layer before {wanted}")
-        if not self._chain.has_targets:
+        if not self._storage.has_targets:
             raise NotReadyError(f"{self.name}: call set_actual(...) before {wanted}")
         if len(t) != workspace.samples:
             raise ShapeError(

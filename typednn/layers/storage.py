@@ -1,22 +1,19 @@
-"""The memory of a network: one vector of parameters, one of gradients, one workspace.
+"""The memory of attached layers: a vector of parameters, a vector of gradients, a workspace.
 
-A chain is a sequence of attached layers. Its layers own nothing: weights, biases, activations and
-gradients are views of these vectors.
-
-The vector of parameters begins with the `trainable` ones; the moving means and variances of batch
-normalisation follow.
+Layers own no arrays: their weights, biases, activations and gradients are views of these vectors. The vector
+of parameters begins with the trainable ones; the running means and variances of batch normalisation follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, Protocol
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
-from typednn_kernels import normalizations
+from typednn_kernels import normalizations, operands
 from typednn_kernels.activations import CODES, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE, threshold
@@ -41,24 +38,39 @@ from typednn.backends import Running, running
 from typednn.errors import NotReadyError, WiringError
 from typednn.validation.arrays import read_only
 
-if TYPE_CHECKING:
-    from typednn.layers import Layer
+CACHE_LINE_BYTES = 64
+"""Also the width of the widest vector of a CPU."""
 
 
-LINE = 64
-"""Bytes of a cache line, which is also the widest vector of a CPU."""
+class StoredLayer(Protocol):
+    """The attributes of a `Layer` that the storage and the training read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def actname(self) -> str: ...
+    @property
+    def normalization(self) -> normalizations.NormalizationName: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def _trainable(self) -> bool: ...
+    @property
+    def _penalties(self) -> tuple[float, float]: ...
 
 
 def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
-    """Zeros that begin where a cache line does: no vector that the CPU loads from there lies across two."""
-    memory: Vector[F] = np.zeros(size + LINE // dtype.itemsize, dtype)
-    start = -memory.ctypes.data % LINE // dtype.itemsize
+    """Allocates zeros that begin at a cache line, so that no load of an aligned vector crosses two lines."""
+    memory: Vector[F] = np.zeros(size + CACHE_LINE_BYTES // dtype.itemsize, dtype)
+    start = -memory.ctypes.data % CACHE_LINE_BYTES // dtype.itemsize
     return memory[start : start + size]
 
 
 def aligned(vector: Vector[F]) -> Vector[F]:
-    """The vector, or if it begins elsewhere, a copy of it that begins where a cache line does."""
-    if vector.ctypes.data % LINE == 0:
+    """Returns the vector if it begins at a cache line, else a copy of it that does."""
+    if vector.ctypes.data % CACHE_LINE_BYTES == 0:
         return vector
     copied = new_vector(len(vector), vector.dtype)
     copied[...] = vector
@@ -66,7 +78,7 @@ def aligned(vector: Vector[F]) -> Vector[F]:
 
 
 class Restored:
-    """Something whose copies get their attributes one by one, and not by way of `__dict__`.
+    """Base of classes whose copies get their attributes one by one instead of through `__dict__`.
 
     CPython takes several times as long for each attribute of an object whose `__dict__` has been asked for.
     """
@@ -77,31 +89,31 @@ class Restored:
 
 
 class Memory(Restored):
-    """Something that keeps views of its own vectors, as attributes that `view` makes.
+    """Base of classes that own vectors and keep views of them as attributes.
 
-    They are left out of copies and pickles, and made anew there: a copied view would own its numbers.
+    Copies and pickles leave the views out and make them again: a copied view would own its elements.
     """
 
     views: ClassVar[frozenset[str]] = frozenset()
-    """The names of what `view` makes."""
+    """The names of the attributes that `make_views` sets."""
 
-    def view(self) -> None:
-        """Makes the views of the vectors."""
+    def make_views(self) -> None:
+        """Sets the views of the vectors."""
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the views."""
+        """Returns all attributes but the views."""
         return {name: value for name, value in self.__dict__.items() if name not in self.views}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        self.view()
+        self.make_views()
 
 
 class Blocks(NamedTuple, Generic[F]):
-    """A layer's part of a workspace, each `(B, n)`; on the output layer dLdh is dLdy.
+    """The blocks of one layer in a workspace, each `(B, n)`; dLdh of the output layer is dLdy.
 
-    Of a normalised layer, z is normalised, and the inv_std `(n,)` or `(B,)` are what it was multiplied by. Of
-    others, z is a, and dLdz is dLda.
+    In a normalised layer, z holds the normalised values, and inv_std, `(n,)` for batch and `(B,)` for layer
+    normalisation, the factors 1 / sqrt(variance + 1e-3). Elsewhere z is a, and dLdz is dLda.
     """
 
     a: Matrix[F]
@@ -114,20 +126,23 @@ class Blocks(NamedTuple, Generic[F]):
 
 
 class Workspace(Memory, Generic[F]):
-    """What a forward and a backward pass over `B` samples leave behind.
-
-    `loaded` says that there are samples. `forwarded` layers are up to date with them, counted from the
-    input; `reached` have been at some time. `returned` and `signalled` are the same for the error signals:
-    the lowest layer that `backward` has reached. A `kept` workspace belongs to a `ForwardPass`. `key` is that
-    of the forward pass: see `typednn_kernels.dropout`.
+    """The activations and deltas of a forward and a backward pass over `B` samples.
 
     Attributes:
-        blocks: the parts of the layers, the input layer first.
-        inputs: where samples are put `(B, n_inputs)`: the activations of the input layer, or what they are
-            computed from.
+        blocks: the blocks of each layer, the input layer first.
+        vectors: the four vectors, as the kernels take them.
+        inputs: the rows that samples are copied to, `(B, n_inputs)`: the activations of the input layer, or
+            its pre-activations where it has an activation.
+        key: the dropout key of the forward pass; see `typednn_kernels.dropout`.
+        has_samples: whether samples have been put in.
+        forward_valid: the layers below this index have activations of the present samples.
+        forward_reached: the layers below this index have activations, if only of earlier samples.
+        backward_valid: the layers from this index on have deltas of the present samples.
+        backward_reached: the layers from this index on have deltas, if only of earlier samples.
+        in_forward_pass: whether a `ForwardPass` holds it, so that it must not be overwritten.
     """
 
-    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs"})
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors"})
 
     def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
         size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
@@ -138,16 +153,17 @@ class Workspace(Memory, Generic[F]):
         self.dLdh: Vector[F] = new_vector(size, dtype)
         self.dLda: Vector[F] = new_vector(whole_size, dtype)
         self.key: int = INFERENCE
-        self.forwarded: int = 0
-        self.reached: int = 0
-        self.returned: int = len(layout)
-        self.signalled: int = len(layout)
-        self.loaded: bool = False
-        self.kept = False
-        self.view()
+        self.forward_valid: int = 0
+        self.forward_reached: int = 0
+        self.backward_valid: int = len(layout)
+        self.backward_reached: int = len(layout)
+        self.has_samples: bool = False
+        self.in_forward_pass: bool = False
+        self.make_views()
 
-    def view(self) -> None:
+    def make_views(self) -> None:
         self.a, self.h, self.dLdh, self.dLda = map(aligned, (self.a, self.h, self.dLdh, self.dLda))
+        self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
         layout, samples = self.layout, self.samples
         self.blocks: list[Blocks[F]] = [
             Blocks(
@@ -166,71 +182,75 @@ class Workspace(Memory, Generic[F]):
 
     @property
     def output(self) -> Matrix[F]:
-        """The activations `(B, n_outputs)` of the output layer."""
+        """The activations of the output layer, `(B, n_outputs)`."""
         return self.blocks[-1].h
 
-    def hold(self, samples: int) -> None:
-        """Uses the memory for so many samples, at most as many as it was made for."""
+    def resize_batch(self, samples: int) -> None:
+        """Sets the number of samples, at most the number that the memory was allocated for."""
         if samples != self.samples:
             self.samples = samples
-            self.view()
+            self.make_views()
 
-    def with_new_errors(self) -> Workspace[F]:
-        """The same activations, with vectors for error signals of its own."""
+    def with_new_deltas(self) -> Workspace[F]:
+        """Returns a workspace that shares the activations and has its own vectors of deltas."""
         other = copy(self)
         other.dLdh = new_vector(self.dLdh.size, self.dLdh.dtype)
         other.dLda = new_vector(self.dLda.size, self.dLda.dtype)
-        other.view()
+        other.make_views()
         return other
 
     def complete_forward(self) -> None:
-        """Notes that all layers have run forward."""
-        self.loaded = True
-        self.forwarded = self.reached = len(self.layout)
+        """Marks the activations of all layers as valid."""
+        self.has_samples = True
+        self.forward_valid = self.forward_reached = len(self.layout)
 
     def complete_backward(self) -> None:
-        """Notes that all layers have run backward."""
-        self.returned = self.signalled = 1
+        """Marks the deltas of all layers as valid."""
+        self.backward_valid = self.backward_reached = 1
 
 
 class Storage(Memory, Generic[F]):
-    """A sequence of attached layers and the memory they share.
-
-    A `closed` one belongs to a `Network`, whose generator is `random`. `training` is what `forward()` of the
-    layers does.
+    """The memory that a sequence of attached layers shares.
 
     Attributes:
+        layers: the layers, the input layer first.
+        parameters: all parameters, then running means and variances.
+        trainable: a view of the weights, biases and gains alone, `(n_parameters,)`.
+        gradient: memory for the gradient with respect to `trainable`.
         activations: the code of each layer's activation.
-        running: what runs for the dtype.
-        given: the targets, as the kernels read them.
-        trainable: the parameters that gradients are taken by.
-        weights, biases, bias_rows: of each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
-        gains, gain_rows: of each layer, `(n,)` and `(1, n)`; `n` is 0 where it is not normalised.
-        moving: moving mean and variance of each layer, `(2, n)`; `n` is 0 without batch normalisation.
-        weight_gradients, bias_gradients, gain_gradients: of each layer, as what they are taken by.
+        running: the kernels for the dtype.
+        targets_view: a read-only view of the targets, for the kernels.
+        weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
+        gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
+        running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
+            normalisation.
+        weight_gradients, bias_gradients, gain_gradients: for each layer, in the shapes of the parameters.
+        closed: whether a `Network` owns the layers, so that none can be attached.
+        training: whether `forward()` of the layers is part of a training step.
+        random: the generator of the network that owns the layers.
     """
 
     views: ClassVar[frozenset[str]] = frozenset(
         {
             "running",
-            "given",
+            "targets_view",
             "trainable",
             "weights",
             "biases",
             "bias_rows",
             "gains",
             "gain_rows",
-            "moving",
+            "running_moments",
             "weight_gradients",
             "bias_gradients",
             "gain_gradients",
         }
     )
 
-    given: Matrix[F]
+    targets_view: Matrix[F]
 
-    def __init__(self, layers: Sequence[Layer[F]], dtype: np.dtype[F]) -> None:
-        self.layers: list[Layer[F]] = list(layers)
+    def __init__(self, layers: Sequence[StoredLayer], dtype: np.dtype[F]) -> None:
+        self.layers: list[StoredLayer] = list(layers)
         self.dtype = dtype
         self.actnames: list[str] = [each.actname for each in layers]
         self.activations: list[int] = self._codes()
@@ -254,10 +274,10 @@ class Storage(Memory, Generic[F]):
         self.training: bool = False
         self.random: np.random.Generator | None = None
         self.workspace: Workspace[F] = self.new_workspace(1)
-        self.view()
+        self.make_views()
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Codes of activations that users have registered may differ where a pickle was made."""
+        """Looks up the codes of activations again: another process may have registered others."""
         super().__setstate__(state)
         self.activations = self._codes()
         self.layout[:, ACTIVATION] = self.activations
@@ -271,19 +291,19 @@ class Storage(Memory, Generic[F]):
         return [CODES[name] for name in self.actnames]
 
     def new_workspace(self, samples: int) -> Workspace[F]:
-        """A workspace for so many samples."""
+        """Allocates a workspace."""
         return Workspace(self.layout, samples, self.dtype)
 
-    def show(self, workspace: Workspace[F]) -> None:
-        """Lets the layers show this workspace; their weight gradients are formed when asked for."""
+    def set_workspace(self, workspace: Workspace[F]) -> None:
+        """Makes the layers' attributes views of this workspace; dLdW is formed when it is read."""
         self.workspace = workspace
         self.has_gradient = [False] * len(self.layers)
 
     def new_key(self) -> int:
-        """The key of the next training step: drawn where a layer drops units.
+        """Returns the dropout key of the next training step: 0, or a draw where a layer drops units.
 
         Raises:
-            WiringError: there is nothing to draw it from.
+            WiringError: a layer drops units, and no network gives the layers a generator.
         """
         dropping = next((layer for layer in self.layers if layer.dropout), None)
         if dropping is None:
@@ -295,10 +315,13 @@ class Storage(Memory, Generic[F]):
             )
         return int(self.random.integers(1 << 62))
 
-    def takes(self, values: ArrayLike, sample: Matrix[F], lowest: float, highest: float) -> bool:
-        """Copies an array `(n,)` to a sample `(1, n)`, if it is one within the limits; whether it is.
+    def try_copy_sample(self, values: ArrayLike, sample: Matrix[F], lowest: float, highest: float) -> bool:
+        """Copies `values` to `sample` `(1, n)` if they are an array `(n,)` of elements within the limits.
 
-        This is the fast way in. What else users may give, and what is wrong with it, `as_sample` knows.
+        This is the fast path. `as_sample` converts other input and reports what is wrong with it.
+
+        Returns:
+            Whether the sample was copied.
         """
         if type(values) is not ndarray or values.ndim != 1:
             return False
@@ -309,27 +332,27 @@ class Storage(Memory, Generic[F]):
                 values = values.astype(self.dtype)
         return self.running.kernels.try_copy_sample(values, lowest, highest, sample)
 
-    def take_targets(self, targets: Matrix[F]) -> None:
-        """Copies the targets `(B, n_outputs)` of the samples in the workspace."""
+    def set_targets(self, targets: Matrix[F]) -> None:
+        """Copies the targets of the samples in the workspace, `(B, n_outputs)`."""
         if len(targets) != len(self.targets):
             self.targets = np.empty_like(targets)
-            self.given = read_only(self.targets)
+            self.targets_view = read_only(self.targets)
         self.targets[...] = targets
         self.has_targets = True
 
-    def view(self) -> None:
+    def make_views(self) -> None:
         self.parameters, self.gradient = aligned(self.parameters), aligned(self.gradient)
         layout, vector, gradient = self.layout, self.parameters, self.gradient
         places = range(len(layout))
         self.running: Running = running(self.dtype)
-        self.given = read_only(self.targets)
+        self.targets_view = read_only(self.targets)
         self.trainable: Vector[F] = vector[: gradient.size]
         self.weights: list[Matrix[F]] = [weights(vector, layout, k) for k in places]
         self.biases: list[Vector[F]] = [biases(vector, layout, k) for k in places]
         self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
         self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
-        self.moving: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
+        self.running_moments: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
         self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]

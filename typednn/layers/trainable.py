@@ -1,4 +1,4 @@
-"""What layers with weights have in common."""
+"""The base class of layers with weights: attaching, initialising, and the gradients."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class TrainableLayer(Layer[F, Y_co]):
     """A layer with weights and biases.
 
     Attributes:
-        l1, l2: training lowers the loss plus l1 times the sum of |W| plus l2 times the sum of W².
+        l1, l2: coefficients of the penalties on the weights: training minimises the loss plus l1·Σ|W| plus
+            l2·ΣW².
     """
 
     l1: float
     l2: float
 
     _dense: bool = True
-    """Whether it is affine and activation, without normalisation and dropout."""
+    """Whether the layer has neither normalisation nor dropout."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class TrainableLayer(Layer[F, Y_co]):
         self._biases_named: BiasInitializerName | None = biases
 
     def attach_after(self, layer: Layer[F]) -> None:
-        """Makes `layer` the one before this. Weights whose shape stays the same are kept.
+        """Attaches this layer after `layer`; parameters that have been set are kept.
 
         Raises:
-            WiringError: after an output layer or itself, or when either belongs to a `Network`, or is
-                attached elsewhere.
+            WiringError: `layer` is an output layer or this layer, or one of the two belongs to a `Network` or
+                is attached to another layer.
         """
         if not isinstance(layer, Layer):
             raise WiringError(f"{self!r}: can be attached after a layer, not after {type(layer).__name__}")
@@ -73,101 +74,102 @@ class TrainableLayer(Layer[F, Y_co]):
             return
         if layer.last:
             raise WiringError(f"{self!r}: cannot come after {layer!r}; an output layer is the last")
-        if layer._chain is self._chain:
+        if layer._storage is self._storage:
             raise WiringError(f"{self!r}: cannot be attached after itself")
-        if self._chain.closed or layer._chain.closed:
-            raise WiringError(f"{self!r}: layers of a Network cannot be attached anew")
+        if self._storage.closed or layer._storage.closed:
+            raise WiringError(f"{self!r}: layers of a Network cannot be attached again")
         if self.previous is not None:
             raise WiringError(f"{self!r}: is attached after {self.previous!r} already")
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
         self._follow(layer)
-        rebuild([*layer._chain.layers, *self._chain.layers], self._chain.dtype)
+        rebuild([*layer._attached, *self._attached], self._storage.dtype)
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
-        """Draws the weights.
+        """Draws new weights.
 
         Args:
-            method: a row of the table in `typednn.initializers`.
+            method: the name of a row of `typednn.initializers.WEIGHT_INITIALIZERS`.
             seed: a seed, or the generator to draw from.
 
         Raises:
-            UnknownNameError: no such initialiser.
-            NotReadyError: before `attach_after`.
+            UnknownNameError: there is no such initialiser.
+            NotReadyError: called before `attach_after`.
         """
         row = initializer(WEIGHT_INITIALIZERS, "weight initialiser", method)
         fan_in = self._fan_in("set_weights")
-        self._draw(row, seed, fan_in, self._chain.weights[self._index])
-        self._chain.has_weights[self._index] = True
+        self._draw(row, seed, fan_in, self._storage.weights[self._index])
+        self._storage.has_weights[self._index] = True
 
     def set_biases(self, method: BiasInitializerName = "zeros", seed: Seed = None) -> None:
-        """Draws the biases; until then they are 0.
+        """Draws new biases; until it is called they are 0.
 
         Args:
-            method: a row of the table in `typednn.initializers`.
+            method: the name of a row of `typednn.initializers.BIAS_INITIALIZERS`.
             seed: a seed, or the generator to draw from.
 
         Raises:
-            UnknownNameError: no such initialiser.
-            NotReadyError: before `attach_after`.
+            UnknownNameError: there is no such initialiser.
+            NotReadyError: called before `attach_after`.
         """
         row = initializer(BIAS_INITIALIZERS, "bias initialiser", method)
         fan_in = self._fan_in("set_biases")
-        self._draw(row, seed, fan_in, self._chain.bias_rows[self._index])
+        self._draw(row, seed, fan_in, self._storage.bias_rows[self._index])
 
     @property
     def W(self) -> Matrix[F]:
-        """The weights `(n, n_prev)`, a view; setting copies into it.
+        """The weights, shape `(n, n_prev)`; a view, and assignment copies into it.
 
         Raises:
-            NotReadyError: before `attach_after` and `set_weights`.
-            ShapeError: set to another shape.
+            NotReadyError: read before `attach_after` and `set_weights`.
+            ShapeError: assigned an array of another shape.
         """
-        if not self._chain.has_weights[self._index]:
+        if not self._storage.has_weights[self._index]:
             self._require_weights()
-        return self._chain.weights[self._index]
+        return self._storage.weights[self._index]
 
     @W.setter
     def W(self, values: Matrix[F]) -> None:
-        if values is self._chain.weights[self._index]:
+        if values is self._storage.weights[self._index]:
             return
         shape = (self.length, self._fan_in("W"))
         numbers = as_numbers(values, "W", self.name)
         if numbers.shape != shape:
             raise ShapeError(f"{self.name}: W has the shape {shape}, not {numbers.shape}")
-        self._chain.weights[self._index][...] = numbers
-        self._chain.has_weights[self._index] = True
+        self._storage.weights[self._index][...] = numbers
+        self._storage.has_weights[self._index] = True
 
     @property
     def Bias(self) -> Matrix[F]:
-        """The biases `(1, n)`, a view; setting copies into it.
+        """The biases, shape `(1, n)`; a view, and assignment copies into it.
 
         Raises:
-            NotReadyError: before `attach_after`.
-            ShapeError: set to another shape.
+            NotReadyError: read before `attach_after`.
+            ShapeError: assigned an array of another shape.
         """
         if self.previous is None:
             self._fan_in("Bias")
-        return self._chain.bias_rows[self._index]
+        return self._storage.bias_rows[self._index]
 
     @Bias.setter
     def Bias(self, values: Matrix[F]) -> None:
-        if values is self._chain.bias_rows[self._index]:
+        if values is self._storage.bias_rows[self._index]:
             return
         self._fan_in("Bias")
         numbers = as_numbers(values, "Bias", self.name)
         if numbers.shape not in {(1, self.length), (self.length,)}:
             raise ShapeError(f"{self.name}: Bias has the shape {(1, self.length)}, not {numbers.shape}")
-        self._chain.biases[self._index][...] = numbers.reshape(self.length)
+        self._storage.biases[self._index][...] = numbers.reshape(self.length)
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the parameters; True until it is set, from the next training on.
+        """Whether training changes the parameters; an assignment takes effect at the next training.
 
-        If not, batch normalisation takes its moving averages in training too, and keeps them, as in Keras.
+        Where it is False, batch normalisation uses its running mean and variance in training too, and does
+        not change them, as in Keras.
 
         Raises:
-            SettingError: set to something else than True or False.
+            SettingError: assigned something other than True or False.
         """
         return self._trainable
 
@@ -175,96 +177,100 @@ class TrainableLayer(Layer[F, Y_co]):
     def trainable(self, value: bool) -> None:
         check_bool(f"{self.name}: trainable", value)
         self._trainable = bool(value)
-        self._chain.layout[self._index, FROZEN] = not value
+        self._storage.layout[self._index, FROZEN] = not value
 
     @property
     def dLda(self) -> Matrix[F]:
-        """The error signal `(n, B)`: the mean loss of the batch by the pre-activations.
+        """The delta: gradient of the batch's mean loss with respect to the pre-activations, `(n, B)`.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
         """
-        workspace, k = self._chain.workspace, self._index
-        if k < workspace.signalled:
+        workspace, k = self._storage.workspace, self._index
+        if k < workspace.backward_reached:
             self._require_backward()
         return workspace.blocks[k].dLda.T
 
     @property
     def dLdW(self) -> Matrix[F]:
-        """dLda · h_prevᵀ, `(n, n_prev)`: the mean loss of the batch by the weights.
+        """The gradient of the batch's mean loss with respect to W, `(n, n_prev)`.
 
-        Of a normalised layer, dLdz · h_prevᵀ.
+        It is dLda · h_prevᵀ, in a normalised layer dLdz · h_prevᵀ.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
         """
-        chain, k = self._chain, self._index
-        if k < chain.workspace.signalled:
+        storage, k = self._storage, self._index
+        if k < storage.workspace.backward_reached:
             self._require_backward()
-        if not chain.has_gradient[k]:
+        if not storage.has_gradient[k]:
             self._form_weight_gradient()
-        return chain.weight_gradients[k]
+        return storage.weight_gradients[k]
 
     @property
     def dLdBias(self) -> Matrix[F]:
-        """dLda summed over samples, `(1, n)`: the mean loss of the batch by the biases.
+        """The gradient of the batch's mean loss with respect to Bias, `(1, n)`: dLda summed over samples.
 
         Raises:
-            NotReadyError: before the first `backward`.
+            NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        sums = self._chain.bias_gradients[self._index]
-        self._chain.running.kernels.sum_samples(self._chain.workspace.blocks[self._index].dLda, sums)
+        sums = self._storage.bias_gradients[self._index]
+        self._storage.running.kernels.sum_samples(self._storage.workspace.blocks[self._index].dLda, sums)
         return sums.reshape(1, self.length)
 
     def forward(self) -> None:
-        """Computes the activations from those of the layer before.
+        """Computes the pre-activations and activations from the activations of the layer before.
 
         Raises:
-            NotReadyError: before `attach_after`, `set_weights`, or `forward` of the layer before.
+            NotReadyError: called before `attach_after`, `set_weights`, or `forward` of the layer before.
         """
-        chain, k = self._chain, self._index
-        workspace = chain.workspace
-        if workspace.forwarded < k or not chain.has_weights[k]:
+        storage, k = self._storage, self._index
+        workspace = storage.workspace
+        if workspace.forward_valid < k or not storage.has_weights[k]:
             self._require_weights()
-            raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forwarded} first")
+            raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forward_valid} first")
         below, here = workspace.blocks[k - 1].h, workspace.blocks[k]
         if self._dense:
-            chain.running.kernels.layer_forward(
-                chain.activations[k], below, chain.weights[k], chain.biases[k], here.a, here.h
+            storage.running.kernels.layer_forward(
+                storage.activations[k], below, storage.weights[k], storage.biases[k], here.a, here.h
             )
         else:
             self._activate(below, here)
-        workspace.forwarded = k + 1
-        workspace.returned = len(chain.layers)
-        if workspace.reached == k:
-            workspace.reached = k + 1
+        workspace.forward_valid = k + 1
+        workspace.backward_valid = len(storage.layers)
+        if workspace.forward_reached == k:
+            workspace.forward_reached = k + 1
 
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
-        """The forward pass of a layer that is not dense alone."""
+        """Computes the forward pass of a layer with normalisation or dropout."""
         raise NotImplementedError
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:
-        """All that a file keeps of the layer, by name; views."""
+        """Views of the arrays that a model file stores, by their names there."""
         return {"W": self.W, "Bias": self.Bias}
+
+    @property
+    def _penalties(self) -> tuple[float, float]:
+        return self.l1, self.l2
 
     def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
         parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
 
     def _form_weight_gradient(self) -> None:
-        chain, k = self._chain, self._index
-        blocks = chain.workspace.blocks
-        chain.running.kernels.outer(blocks[k].dLdz, blocks[k - 1].h, chain.weight_gradients[k])
-        chain.has_gradient[k] = True
+        storage, k = self._storage, self._index
+        blocks = storage.workspace.blocks
+        storage.running.kernels.outer(blocks[k].dLdz, blocks[k - 1].h, storage.weight_gradients[k])
+        storage.has_gradient[k] = True
 
     def _require_backward(self) -> None:
-        if self._index == 0 or self._index < self._chain.workspace.signalled:
+        if self._index == 0 or self._index < self._storage.workspace.backward_reached:
             raise NotReadyError(f"{self.name}: call backward() first")
 
     def _require_weights(self) -> None:
         self._fan_in("forward")
-        if not self._chain.has_weights[self._index]:
+        if not self._storage.has_weights[self._index]:
             raise NotReadyError(f"{self.name}: has no weights yet; call set_weights(...) first")
 
     def _fan_in(self, wanted: str) -> int:
@@ -274,8 +280,8 @@ class TrainableLayer(Layer[F, Y_co]):
 
 
 def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:
-    """Draws weights that are not set yet, as the layer names it, or by activation; biases with them."""
-    if not layer._chain.has_weights[layer._index]:
+    """Draws weights that are not set yet, and with them biases for which the layer names an initialiser."""
+    if not layer._storage.has_weights[layer._index]:
         layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS.get(layer.actname, "xavier"), random)
         if layer._biases_named is not None:
             layer.set_biases(layer._biases_named, random)

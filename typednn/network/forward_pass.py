@@ -1,9 +1,9 @@
-"""A forward pass through a network, and the gradients of the backward pass that follows."""
+"""A forward pass through a network, and the gradients of the backward pass that follows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic
+from typing import Generic
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
@@ -11,23 +11,20 @@ from typednn_kernels.layout import biases, gains, weights
 
 from typednn.backends import kernels
 from typednn.errors import ShapeError, WiringError
-from typednn.layers import Layer
+from typednn.layers import Layer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.validation.arrays import Targets, Y_co
-
-if TYPE_CHECKING:
-    from typednn.network.network import Network
 
 
 @dataclass(frozen=True, slots=True)
 class LayerGradients(Generic[F]):
-    """The gradients of the mean loss by what belongs to one layer of `n` units, `n_prev` below.
+    """Gradients of the batch's mean loss with respect to one layer of `n` units, `n_prev` before it.
 
     Attributes:
-        dLda: by the pre-activations, `(n, B)`.
-        dLdW: by the weights, `(n, n_prev)`.
-        dLdBias: by the biases, `(1, n)`.
-        dLdGain: by the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
+        dLda: with respect to the pre-activations, `(n, B)`.
+        dLdW: with respect to the weights, `(n, n_prev)`.
+        dLdBias: with respect to the biases, `(1, n)`.
+        dLdGain: with respect to the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
     """
 
     dLda: Matrix[F]
@@ -37,92 +34,88 @@ class LayerGradients(Generic[F]):
 
 
 class Gradients(Generic[F]):
-    """The gradients of the mean loss of some samples; `gradients[layer]` has those of a layer.
+    """The gradients of the mean loss of some samples; `gradients[layer]` returns those of one layer.
 
     Attributes:
-        vector: all of them `(n_parameters,)`, in the layout of `Network.parameters`.
+        vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`.
         loss: the mean loss.
     """
 
-    def __init__(self, chain: Storage[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
-        self._chain = chain
+    def __init__(self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
+        self._storage = storage
         self._workspace = workspace
         self.vector = vector
         self.loss = loss
 
     def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
-        """The gradients of one layer of the network, other than the input layer.
+        """Returns views of the gradients of a layer that is not the input layer.
 
         Raises:
-            WiringError: the layer is another network's, or the input layer.
+            WiringError: the layer belongs to another network, or is the input layer.
         """
-        chain, k = self._chain, layer._index
-        if layer._chain is not chain or k == 0:
+        storage, k = self._storage, layer._index
+        if layer._storage is not storage or k == 0:
             raise WiringError(f"{layer!r} is not a layer with gradients in this network")
         return LayerGradients(
             self._workspace.blocks[k].dLda.T,
-            weights(self.vector, chain.layout, k),
-            biases(self.vector, chain.layout, k).reshape(1, -1),
-            gains(self.vector, chain.layout, k).reshape(1, -1),
+            weights(self.vector, storage.layout, k),
+            biases(self.vector, storage.layout, k).reshape(1, -1),
+            gains(self.vector, storage.layout, k).reshape(1, -1),
         )
 
 
 class ForwardPass(Generic[F, Y_co]):
-    """The activations of a network for some samples; made by `Network.forward`."""
+    """The activations of a network for some samples; `Network.forward` returns it."""
 
-    def __init__(self, network: Network[F, Y_co], workspace: Workspace[F]) -> None:
-        self._network = network
+    def __init__(self, output: OutputLayer[F], workspace: Workspace[F]) -> None:
+        self._output = output
         self._workspace = workspace
 
     @property
     def output(self) -> Matrix[F]:
-        """The outputs `(n_samples, n_outputs)`."""
+        """The outputs, `(n_samples, n_outputs)`."""
         return self._workspace.output
 
     def loss(self, y: Targets[F, Y_co]) -> float:
-        """The mean loss, given the targets `(n_samples, n_outputs)` or labels `(n_samples,)`."""
-        return self._mean_loss(self._targets(y))
-
-    def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
-        """The gradients of the mean loss, with the weights as they are now.
-
-        Those of a forward pass with `training` take in what it dropped, and how mean and variance of a batch
-        depend on the weights.
-
-        Args:
-            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` with a loss of classes.
+        """Computes the mean loss, given targets `(n_samples, n_outputs)` or labels `(n_samples,)`.
 
         Raises:
-            ShapeError, ArrayTypeError, DataError: targets that do not fit.
+            ShapeError, ArrayTypeError, DataError: the targets do not fit.
+        """
+        return self._output._mean_loss(self._workspace, self._targets(y))
+
+    def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
+        """Computes the gradients of the mean loss, with the weights as they are now.
+
+        After `Network.forward(x, training=True)` the gradients are those of the training step: with the units
+        that it dropped, and through the mean and variance of the batch.
+
+        Args:
+            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` for losses of classes.
+
+        Raises:
+            ShapeError, ArrayTypeError, DataError: the targets do not fit.
         """
         t = self._targets(y)
-        network, chain = self._network, self._network._chain
-        workspace = self._workspace.with_new_errors()
-        loss = self._mean_loss(t)
-        vector: Vector[F] = np.empty_like(chain.trainable)
-        kernels(chain.dtype).backward(
-            chain.parameters,
-            chain.layout,
+        storage = self._output._storage
+        workspace = self._workspace.with_new_deltas()
+        loss = self._output._mean_loss(workspace, t)
+        vector: Vector[F] = np.empty_like(storage.trainable)
+        kernels(storage.dtype).backward(
+            storage.parameters,
+            storage.layout,
             workspace.key,
-            network._loss,
+            self._output._loss_code,
             t,
-            workspace.a,
-            workspace.h,
-            workspace.dLdh,
-            workspace.dLda,
+            workspace.vectors,
             vector,
         )
         workspace.complete_backward()
-        chain.show(workspace)
-        return Gradients(chain, workspace, vector, loss)
-
-    def _mean_loss(self, t: Matrix[F]) -> float:
-        losses = np.empty(len(t), t.dtype)
-        self._network._sample_losses(self._workspace, t, losses)
-        return float(losses.mean(dtype=np.float64))
+        storage.set_workspace(workspace)
+        return Gradients(storage, workspace, vector, loss)
 
     def _targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
-        t = self._network._as_targets(y)
+        t = self._output._as_targets(y, "Network")
         if len(t) != self._workspace.samples:
             raise ShapeError(
                 f"Network: the forward pass had {self._workspace.samples} samples, y has {len(t)}"

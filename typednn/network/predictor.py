@@ -1,4 +1,4 @@
-"""The fast way to predict one sample at a time."""
+"""Prediction of one sample at a time, without allocating memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typednn.validation.arrays import read_only
 
 
 class Predictor(Generic[F]):
-    """Predicts one sample at a time, without making an array; made by `Network.predictor`.
+    """Predicts one sample at a time without allocating memory; `Network.predictor` returns it.
 
-    It uses the network's weights as they are at each call, on the backend that was active when it was made.
-    NaN or infinity in a sample are not looked for. One predictor serves one thread.
+    Each call uses the present weights of the network, on the backend that was active when the predictor was
+    made. Samples are not checked for NaN and infinity. Each thread needs a predictor of its own.
 
     >>> from typednn import InputLayer, Network, OutputLayer
     >>> network = Network([InputLayer(2), OutputLayer(1)], seed=0)
@@ -28,30 +28,33 @@ class Predictor(Generic[F]):
     True
     """
 
-    def __init__(self, chain: Storage[F]) -> None:
-        workspace = chain.new_workspace(1)
-        self._chain, self._parameters, self._layout = chain, chain.parameters, chain.layout
-        self._a, self._h = workspace.a, workspace.h
-        self._sample: Matrix[F] = np.zeros((1, chain.layers[0].length), chain.dtype)
+    def __init__(self, storage: Storage[F]) -> None:
+        workspace = storage.new_workspace(1)
+        self._storage, self._parameters, self._layout = storage, storage.parameters, storage.layout
+        self._vectors = workspace.vectors
+        self._sample: Matrix[F] = np.zeros((1, storage.layers[0].length), storage.dtype)
         self._row: Vector[F] = self._sample[0]
         self._x = read_only(self._sample)
         self._output: Vector[F] = workspace.output[0]
         self._shape = self._row.shape
-        self._forward = kernels(chain.dtype).forward
+        self._forward = kernels(storage.dtype).forward
 
     def __reduce__(self) -> tuple[type[Self], tuple[Storage[F]]]:
-        """A copy is a new predictor, for the copied network."""
-        return type(self), (self._chain,)
+        """Makes copies and pickles new predictors of the copied network."""
+        return type(self), (self._storage,)
 
     def __call__(self, sample: Vector[F]) -> Vector[F]:
-        """The outputs `(n_outputs,)` for one sample `(n_features,)`: the same array at each call.
+        """Computes the outputs for one sample `(n_features,)`.
+
+        Returns:
+            The outputs `(n_outputs,)`, in an array that the next call overwrites.
 
         Raises:
-            ShapeError: another shape.
-            TypeError: numbers that numpy does not cast to the network's dtype.
+            ShapeError: the sample has another shape.
+            TypeError: NumPy does not cast the sample to the network's dtype.
         """
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._a, self._h)
+        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._vectors)
         return self._output

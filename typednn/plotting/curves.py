@@ -1,59 +1,72 @@
-"""Pictures of a training: its losses and metrics, and how the gradient flows through the layers."""
+"""Plots of a training: its losses and metrics, and the norms of the layers' gradients."""
 
 # matplotlib does not annotate its keyword arguments:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from typednn.errors import NotReadyError
 from typednn.formats.atomic import PathLike
 from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_picture
-from typednn.training.history import HELD_OUT, History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ACROSS = 3
-"""So many curves stand side by side."""
+MAX_COLUMNS = 3
+"""The number of plots side by side."""
 
 
-def draw_history(history: History, path: PathLike) -> None:
-    """Draws the curves of a history; see `History.plot`.
+def draw_curves(curves: Mapping[str, Sequence[float]], path: PathLike, prefix: str) -> None:
+    """Plots losses and metrics over the epochs to a file, each validation curve beside its training curve.
+
+    Args:
+        curves: the values of each epoch, by the name of the loss or metric.
+        path: the file; its suffix is the format.
+        prefix: what the names of validation curves begin with.
 
     Raises:
         NotReadyError: there is no epoch yet.
+        SettingError: there is no such format.
+        MissingExtraError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
-    curves = history.curves()
-    names = list(dict.fromkeys(name.removeprefix(HELD_OUT) for name in curves))
+    names = list(dict.fromkeys(name.removeprefix(prefix) for name in curves))
     if not names:
         raise NotReadyError("History: plot(...) needs an epoch; call fit(...) first")
-    across = min(ACROSS, len(names))
+    across = min(MAX_COLUMNS, len(names))
     down = ceil(len(names) / across)
     with new_figure(5.2 * across + 0.6, 3.9 * down) as figure:
         for k, name in enumerate(names, start=1):
             axes = figure.add_subplot(down, across, k)
             _draw_curve(axes, "training", curves.get(name, []), TRAINING)
-            _draw_curve(axes, "validation", curves.get(HELD_OUT + name, []), HELD)
+            _draw_curve(axes, "validation", curves.get(prefix + name, []), HELD)
             axes.set_title(name.upper() if len(name) < 4 else name.replace("_", " ").capitalize())
-            values = [value for part in (name, HELD_OUT + name) for value in curves.get(part, [])]
+            values = [value for part in (name, prefix + name) for value in curves.get(part, [])]
             if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
                 log_axis(axes)
             epoch_axis(axes)
             if k == 1 and len(curves) > len(names):
                 axes.legend()
-        _mark_best(figure.axes[0], curves.get(f"{HELD_OUT}loss", []))
+        _mark_best(figure.axes[0], curves.get(f"{prefix}loss", []))
         write_picture(figure, path)
 
 
 def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> None:
-    """Draws the length of each layer's gradient over the epochs; see `GradientNorms.plot`.
+    """Plots the norm of each layer's weight gradient over the epochs to a file.
+
+    Args:
+        norms: for each epoch the norm of each layer, the first hidden layer first.
+        path: the file; its suffix is the format.
 
     Raises:
         NotReadyError: there is no epoch yet.
+        SettingError: there is no such format.
+        MissingExtraError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
     if not norms:
         raise NotReadyError("GradientNorms: plot(...) needs an epoch; call fit(..., callbacks=[...]) first")
@@ -69,7 +82,7 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
             color = colors(0.92 * (k - 1) / max(1, len(layers) - 1))
             drawn = [value if value > 0 else float("nan") for value in curve]
             axes.plot(epochs, drawn, color=color, linewidth=2.2, label=name, marker=_marker(drawn))
-        axes.set(title="How the gradient flows", ylabel="length of dLdW, mean over steps")
+        axes.set(title="How the gradient flows", ylabel="norm of dLdW, mean over steps")
         log_axis(axes)
         epoch_axis(axes)
         handles, labels = axes.get_legend_handles_labels()
@@ -88,7 +101,7 @@ def _marker(curve: Sequence[float]) -> str:
 
 
 def _mark_best(axes: Axes, curve: Sequence[float]) -> None:
-    """Marks the lowest validation loss where it is not the last."""
+    """Marks the lowest validation loss, unless it is the last."""
     finite = [(value, epoch) for epoch, value in enumerate(curve, start=1) if isfinite(value)]
     if finite:
         value, epoch = min(finite)

@@ -1,4 +1,4 @@
-"""How pictures look, and how they become files."""
+"""The style of plots, and how figures become files."""
 
 # matplotlib does not annotate its keyword arguments:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typednn.errors import MissingExtraError, SettingError
-from typednn.formats.atomic import PathLike
-from typednn.formats.safetensors import write_file
+from typednn.formats.atomic import PathLike, write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +43,7 @@ STYLE: dict[RcKeyType, object] = {
 
 @contextmanager
 def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figure]:
-    """A figure of so many inches, to be drawn on in this block.
+    """Makes a figure in the library's style, `width` by `height` inches, which applies in this block.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -61,10 +60,10 @@ def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figur
 
 
 def picture(figure: Figure, kind: str) -> bytes:
-    """The figure as a `png`, `svg` or `pdf`.
+    """Returns the content of an image file: `png`, `svg` or `pdf`.
 
     Raises:
-        SettingError: matplotlib knows no such kind.
+        SettingError: matplotlib has no such format.
     """
     if kind not in figure.canvas.get_supported_filetypes():
         raise SettingError(f"a picture must be .png, .svg or .pdf, not .{kind}")
@@ -74,17 +73,17 @@ def picture(figure: Figure, kind: str) -> bytes:
 
 
 def write_picture(figure: Figure, path: PathLike) -> None:
-    """Writes the figure to a file of the kind that its ending says.
+    """Writes a figure to a file, in the format of its suffix, by default PNG.
 
     Raises:
-        SettingError: no such kind.
+        SettingError: there is no such format.
         OSError: the file cannot be written.
     """
     write_file(path, picture(figure, Path(path).suffix.removeprefix(".").lower() or "png"))
 
 
 def epoch_axis(axes: Axes) -> None:
-    """Epochs, whole ones, along the x axis, and a grid."""
+    """Labels the x axis with whole epochs and adds a grid."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
@@ -95,7 +94,7 @@ def epoch_axis(axes: Axes) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic y axis for what has been drawn, with numbers written out."""
+    """Makes the y axis logarithmic, with labels in plain decimal notation; called after drawing."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")

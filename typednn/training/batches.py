@@ -1,26 +1,23 @@
-"""Where training takes its samples from: arrays, also larger than memory, and iterables of batches.
+"""The samples of a training: checked arrays, which may be larger than memory, and iterables of batches.
 
-Arrays are checked once, piece by piece. One that the kernels can read as it is, is never copied; of another
-one, of another dtype, say, or labels, a copy is made: of all rows, or where that takes more than
-`LARGEST_COPY` bytes, of those of a piece of an epoch when they are trained.
+An array that the kernels can read is never copied. Others, such as labels or arrays of another dtype, are
+converted: all rows at once, or, where that takes more than `MAX_COPY_BYTES`, the rows of each chunk of an
+epoch when it is trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from math import isfinite
 from typing import Generic, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Order, Vector
-from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, Loss, TargetKind
 
 from typednn.errors import ArrayTypeError, DataError, SettingError, ShapeError
 from typednn.layers import OutputLayer
-from typednn.layers.storage import Storage
 from typednn.validation.arrays import (
     Samples,
     Targets,
@@ -31,35 +28,39 @@ from typednn.validation.arrays import (
     check_same_length,
     checked_matrix,
     checked_targets,
+    class_indices,
     converted,
     one_hot,
     read_only,
 )
+from typednn.validation.settings import is_number
 
-LARGEST_COPY = 2**26
-LARGEST_PIECE = 2**24
-"""Bytes of a copy of all rows of an array, and of a piece of it."""
+MAX_COPY_BYTES = 2**26
+"""The largest copy of all rows of an array."""
+
+MAX_CHUNK_BYTES = 2**24
+"""The largest copy of the rows of a chunk, samples and targets together."""
 
 SMOOTHED: tuple[TargetKind, ...] = ("classes", "probabilities")
-"""The targets that can be smoothed."""
+"""The kinds of targets that label smoothing applies to."""
 
 Batch: TypeAlias = tuple[Samples[F], Targets[F, Y_co]] | tuple[Samples[F], Targets[F, Y_co], Weights]
-"""Samples, targets and, if need be, weights."""
+"""Samples, targets and optional sample weights."""
 
 ValidationData: TypeAlias = Batch[F, Y_co]
-"""Held-out samples and targets, and weights if need be."""
+"""Held-out samples, targets and optional sample weights."""
 
 Index: TypeAlias = Order | slice
 
 
 class Rows(Generic[F]):
-    """The rows of a checked array, as the kernels read them.
+    """The rows of a checked array, converted to what the kernels read.
 
     Args:
-        array: `(n, …)`.
-        width: of the rows that are made of it.
-        dtype: of these rows.
-        make: makes them of some of the array; None where the array is what the kernels read.
+        array: the array, `(n, …)`.
+        width: the length of a converted row.
+        dtype: the dtype of a converted row.
+        make: converts some rows; None where at most the dtype or the memory layout differs.
     """
 
     array: NDArray[np.generic]
@@ -77,67 +78,67 @@ class Rows(Generic[F]):
         self.make = make or partial(converted, dtype=dtype)
         flags = array.flags
         as_it_is = make is None and array.dtype == dtype and flags.c_contiguous and flags.aligned
-        small = len(array) * self.row_bytes <= LARGEST_COPY
+        small = len(array) * self.row_bytes <= MAX_COPY_BYTES
         self.whole: Matrix[F] | None = self.make(array) if as_it_is or small else None
 
     def take(self, index: Index) -> Matrix[F]:
-        """Some of the rows, `(n, width)`."""
+        """Returns some of the rows, `(n, width)`."""
         return self.make(self.array[index]) if self.whole is None else read_only(self.whole[index])
 
 
 class CheckedSamples(Generic[F]):
-    """Samples, targets and weights that fit together.
+    """Samples, targets and weights that have been checked to fit together.
 
     Attributes:
         x, t: the rows of samples and of targets.
-        y: the targets as they came.
-        weights: `(n_samples,)`, or `(0,)` where all weigh the same.
-        at_once: so many of them may be taken at a time.
+        y: the targets that the user gave.
+        weights: the sample weights `(n_samples,)`, or `(0,)` without weights.
+        max_chunk: the number of samples that `take` may be asked for.
     """
 
     x: Rows[F]
     t: Rows[F]
     weights: Vector[F]
     y: NDArray[np.generic]
-    at_once: int
+    max_chunk: int
 
     def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F]) -> None:
         self.x, self.t, self.weights = x, t, weights
         self.y = t.array
-        self.at_once = len(x.array)
-        self._places: Order = read_only(np.arange(0))
+        self.max_chunk = len(x.array)
+        self._indices: Order = read_only(np.arange(0))
         if x.whole is None or t.whole is None:
-            self.at_once = max(1, LARGEST_PIECE // (x.row_bytes + t.row_bytes))
+            self.max_chunk = max(1, MAX_CHUNK_BYTES // (x.row_bytes + t.row_bytes))
 
     def __len__(self) -> int:
-        """The number of samples."""
+        """Returns the number of samples."""
         return len(self.x.array)
 
     def take(self, order: Order) -> tuple[Matrix[F], Matrix[F], Vector[F], Order]:
-        """Samples, targets, weights, and the order in which they are to be trained."""
+        """Returns samples, targets and weights, and the indices in them of the samples in `order`."""
         if self.x.whole is not None and self.t.whole is not None:
             return self.x.whole, self.t.whole, self.weights, order
-        if len(order) > len(self._places):
-            self._places = read_only(np.arange(len(order)))
+        if len(order) > len(self._indices):
+            self._indices = read_only(np.arange(len(order)))
         weights = read_only(self.weights[order]) if len(self.weights) else self.weights
-        return self.x.take(order), self.t.take(order), weights, self._places[: len(order)]
+        return self.x.take(order), self.t.take(order), weights, self._indices[: len(order)]
 
     def chunks(self, size: int) -> Iterator[tuple[Matrix[F], Matrix[F], slice]]:
-        """All samples and targets in their own order, so many at a time, and where they are."""
+        """Yields all samples and targets, `size` at a time, and the slice that they come from."""
         for start in range(0, len(self), size):
             chunk = slice(start, min(start + size, len(self)))
             yield self.x.take(chunk), self.t.take(chunk), chunk
 
 
 class SampleFormat(NamedTuple, Generic[F]):
-    """What a network takes, and what is made of it.
+    """The form of the samples and targets of a network.
 
     Attributes:
         inputs, outputs: the numbers of features and of outputs.
-        dtype: of the network.
-        loss: what its targets are for.
-        label_smoothing: a target t of n classes becomes t (1 - s) + s / n; of separate probabilities
-            n is 2.
+        dtype: the dtype of the network.
+        loss: the loss of the network.
+        label_smoothing: s in t (1 - s) + s / n, which replaces a target t; n is the number of classes, or 2
+            for independent probabilities (Szegedy et al. 2016, arXiv:1512.00567, section 7).
     """
 
     inputs: int
@@ -154,11 +155,11 @@ class SampleFormat(NamedTuple, Generic[F]):
         class_weight: Mapping[int, float] | None = None,
         owner: str = "Network",
     ) -> CheckedSamples[F]:
-        """Checked samples.
+        """Checks samples `(n_samples, inputs)`, targets `(n_samples, outputs)` or labels, and weights.
 
         Raises:
-            ShapeError, ArrayTypeError, DataError: data that do not fit.
-            SettingError: classes to weigh in a network that has none.
+            ShapeError, ArrayTypeError, DataError: the data do not fit the network.
+            SettingError: class weights are invalid, or the network does not predict classes.
         """
         features = checked_matrix(x, self.inputs, self.dtype, "x", owner)
         targets = checked_targets(y, self.outputs, self.dtype, self.classes, owner)
@@ -170,11 +171,11 @@ class SampleFormat(NamedTuple, Generic[F]):
         return CheckedSamples(Rows(features, self.inputs, self.dtype), rows, weights)
 
     def validation(self, data: ValidationData[F]) -> CheckedSamples[F]:
-        """Checked held-out samples.
+        """Checks held-out samples.
 
         Raises:
-            ArrayTypeError: something else than a tuple of two or three arrays.
-            ShapeError, ArrayTypeError, DataError: data that do not fit.
+            ArrayTypeError: the data are not a tuple of two or three arrays.
+            ShapeError, ArrayTypeError, DataError: the data do not fit the network.
         """
         if not isinstance(data, tuple) or len(data) not in {2, 3}:
             raise ArrayTypeError("validation_data must be a tuple (x, y) or (x, y, sample_weight)")
@@ -182,20 +183,20 @@ class SampleFormat(NamedTuple, Generic[F]):
 
     @property
     def classes(self) -> bool:
-        """Whether targets may be labels."""
+        """Whether targets may be integer labels."""
         return self.loss.targets == "classes"
 
     def _target_rows(self, labels: bool) -> Callable[[NDArray[np.generic]], Matrix[F]] | None:
         smoothing, width, dtype = self.label_smoothing, self.outputs, self.dtype
         if not labels and not smoothing:
             return None
-        share = dtype.type(smoothing / (width if self.classes else 2))
+        floor = dtype.type(smoothing / (width if self.classes else 2))
 
         def make(array: NDArray[np.generic]) -> Matrix[F]:
             rows = one_hot(array, width, dtype) if labels else converted(array, dtype)
             if smoothing:
                 rows = np.multiply(rows, dtype.type(1 - smoothing))
-                rows += share
+                rows += floor
             return read_only(rows)
 
         return make
@@ -231,63 +232,46 @@ class SampleFormat(NamedTuple, Generic[F]):
         for label, weight in class_weight.items():
             if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < count:
                 raise SettingError(f"{owner}: class_weight must have keys of 0 … {count - 1}, not {label!r}")
-            if not _is_weight(weight):
+            if not is_number(weight) or weight < 0:
                 raise SettingError(
                     f"{owner}: class_weight[{label}] must be a finite number of 0 or more, not {weight!r}"
                 )
             factors[label] = weight
-        return factors[classes_in(targets, self.loss.boundary)]
+        return factors[class_indices(targets, self.loss.boundary)]
 
 
-def format_of(chain: Storage[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
-    """What the network of these layers takes.
+def format_of(output: OutputLayer[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
+    """Returns the form of the samples of the network with this output layer.
 
     Raises:
-        SettingError: labels cannot be smoothed so, or with this loss.
+        SettingError: the label smoothing is outside its range, or the loss does not allow it.
     """
-    first, last = chain.layers[0], chain.layers[-1]
-    loss = LOSSES[last._loss_code if isinstance(last, OutputLayer) else LOSS_CODES["MSE"]]
-    if not _is_weight(label_smoothing) or label_smoothing > 1:
+    storage, loss = output._storage, LOSSES[output._loss_code]
+    if not is_number(label_smoothing) or not 0 <= label_smoothing <= 1:
         raise SettingError(f"label_smoothing must be a number from 0 to 1, not {label_smoothing!r}")
     if label_smoothing and loss.targets not in SMOOTHED:
         names = [row.name for row in LOSSES if row.targets in SMOOTHED]
         raise SettingError(f"label_smoothing is for {', '.join(names)}, not for {loss.name}")
-    return SampleFormat(first.length, last.length, chain.dtype, loss, label_smoothing)
+    return SampleFormat(storage.layers[0].length, output.length, storage.dtype, loss, label_smoothing)
 
 
-def classes_in(targets: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
-    """The class `(n_samples,)` of each: the label, or the column of the largest; of one column, 0 or 1."""
-    if targets.ndim == 1:
-        return targets.astype(np.intp)
-    if targets.shape[1] == 1:
-        return sides_in(targets, boundary)[:, 0]
-    largest: NDArray[np.intp] = targets.argmax(axis=1)
-    return largest
-
-
-def sides_in(targets: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
-    """1 above the boundary, else 0, as scikit-learn reads scores and probabilities."""
-    above: NDArray[np.bool_] = np.greater(targets, boundary)
-    return above.astype(np.intp)
-
-
-def split_at(count: int, share: float) -> int:
-    """How many samples come before the share that is held out.
+def split_index(count: int, fraction: float) -> int:
+    """Returns the index of the first sample that `validation_split` holds out, of `count` samples.
 
     Raises:
-        SettingError: the share leaves nothing to train with, or nothing to hold out.
+        SettingError: the fraction leaves no samples to train with, or none to hold out.
     """
-    number = isinstance(share, float | np.floating) and 0 < share < 1
-    part = int(count * (1 - share)) if number else 0
-    if not 0 < part < count:
+    valid = isinstance(fraction, float | np.floating) and 0 < fraction < 1
+    index = int(count * (1 - fraction)) if valid else 0
+    if not 0 < index < count:
         raise SettingError(
-            f"validation_split must be between 0 and 1, and divide {count} samples in two, not {share!r}"
+            f"validation_split must be between 0 and 1, and divide {count} samples in two, not {fraction!r}"
         )
-    return part
+    return index
 
 
 class ArraySource(Generic[F]):
-    """All samples in each epoch; `random` draws the order."""
+    """Yields all samples in each epoch, in an order that `random` draws, if it is given."""
 
     samples: CheckedSamples[F]
     random: np.random.Generator | None
@@ -298,26 +282,26 @@ class ArraySource(Generic[F]):
         self.order: Order = np.arange(len(samples))
 
     def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
-        """The samples, in an order that the state of the generator alone decides."""
+        """Yields the samples and their order, which depends on the state of the generator alone."""
         if self.random is not None:
             self.order[0], self.order[1:] = 0, 1
-            np.cumsum(self.order, out=self.order)  # 0, 1, 2 and so on: nothing is allocated, nor sorted
+            np.cumsum(self.order, out=self.order)  # 0, 1, 2, …, without an allocation
             self.random.shuffle(self.order)
         yield self.samples, self.order
 
 
 class BatchSource(Generic[F]):
-    """Batches as an iterable gives them.
+    """Yields the batches of an iterable.
 
-    Without `steps` an epoch is all that the iterable gives, from the beginning. With it, an epoch is so many
-    batches, the next goes on with what follows, and a training that is resumed passes over those it has had.
+    Without `steps`, an epoch is one iteration over the iterable. With it, an epoch is that number of batches,
+    the next epoch continues with those that follow, and a resumed training skips those it has had.
     """
 
     batches: Iterable[Batch[F]]
     steps: int | None
     format: SampleFormat[F]
     class_weight: Mapping[int, float] | None
-    passed: int
+    consumed: int
 
     def __init__(
         self,
@@ -334,18 +318,18 @@ class BatchSource(Generic[F]):
         self.format, self.class_weight = sample_format, class_weight
         self.length: int | None = None
         self.iterator: Iterator[Batch[F]] | None = None
-        self.passed = 0
+        self.consumed = 0
 
     def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
-        """The batches of an epoch.
+        """Yields the batches of an epoch, in their order.
 
         Raises:
-            ShapeError, ArrayTypeError, DataError: a batch that does not fit, or too few of them.
+            ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches.
         """
         if self.steps is None:
             self.iterator = iter(self.batches)
         else:
-            while self.passed < number * self.steps:
+            while self.consumed < number * self.steps:
                 self._next(number, 0)
         step = 0
         while self.steps is None or step < self.steps:
@@ -356,14 +340,14 @@ class BatchSource(Generic[F]):
             yield self._samples(batch, f"batch {step} of epoch {number + 1}")
 
     def _next(self, number: int, step: int) -> Batch[F] | None:
-        """The next batch; None at the end of an epoch of all batches."""
+        """Returns the next batch, or None at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
                 self.iterator = iter(self.batches)
             for batch in self.iterator:
-                self.passed += 1
+                self.consumed += 1
                 return batch
-            again = self.iterator is not self.batches and self.steps is not None and self.passed > 0
+            again = self.iterator is not self.batches and self.steps is not None and self.consumed > 0
             if not again:
                 break
             self.iterator = None
@@ -400,8 +384,3 @@ def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str
         raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {values.min():g}")
     weights: Vector[F] = values.astype(dtype)
     return weights
-
-
-def _is_weight(value: float) -> bool:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return number and isfinite(value) and value >= 0

@@ -1,4 +1,4 @@
-"""What a training calls while it runs: to watch it, to stop it, to keep it."""
+"""Callbacks: objects that a training calls while it runs, to watch it, stop it or save its state."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
-from typednn.errors import SettingError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer
 from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_count, check_nonnegative
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 
 class RunState(Record):
-    """All that an exact continuation needs, after an epoch.
+    """The state of a training after an epoch, from which it continues to the bit.
 
     Attributes:
-        arrays: parameters, what the optimiser keeps, history, and what callbacks keep, by name.
-        random: the state of the generator that draws the order of samples, as JSON can hold it.
+        arrays: the parameters, the history, and the states of the optimiser and the callbacks, by name.
+        random: the state of the network's generator, as a JSON value.
     """
 
     arrays: dict[str, NDArray[np.generic]]
@@ -35,12 +34,12 @@ class RunState(Record):
 
 
 class Run(ABC):
-    """A training while it runs: what callbacks see.
+    """A running training, as callbacks see it.
 
     Attributes:
-        history: of the epochs that are over.
-        epochs: how many there are to be.
-        step: the steps made in this epoch.
+        history: the history of the epochs that have ended.
+        epochs: the number of epochs that were asked for.
+        step: the number of steps made in this epoch.
     """
 
     history: History
@@ -50,37 +49,37 @@ class Run(ABC):
     @property
     @abstractmethod
     def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
-        """The layers; they show the activations and gradients of the last step."""
+        """The layers, whose attributes show the activations and gradients of the last step."""
 
     @property
     @abstractmethod
     def parameters(self) -> Vector[np.float32 | np.float64]:
-        """All weights, biases and gains, then moving means and variances; the memory itself, `(n,)`."""
+        """All weights, biases and gains, then running means and variances, `(n,)`; the memory, not a copy."""
 
     @property
     def epoch(self) -> int:
-        """How many epochs are over."""
+        """The number of epochs that have ended."""
         return len(self.history.loss)
 
     @abstractmethod
     def stop(self) -> None:
-        """Ends the training after this epoch, or if `on_batch` says so, after this step."""
+        """Ends the training after this epoch, or after this step if `on_batch` calls it."""
 
     @abstractmethod
     def state(self) -> RunState:
-        """What `restore` needs to go on from here, to be called after an epoch."""
+        """Returns the state from which `restore` continues; to be called after an epoch."""
 
     @abstractmethod
     def restore(self, state: RunState) -> None:
-        """Goes on from a state; only `on_begin` may do so.
+        """Continues from a state; only `on_begin` may call it.
 
         Raises:
-            ValueError: it is the state of another training; nothing is changed.
+            ValueError: the state is that of another training; nothing is changed.
         """
 
 
 class Callback:
-    """Something that a training calls. A subclass overrides what it needs; the rest costs nothing.
+    """The base class of callbacks: a subclass overrides the methods that it needs; the others cost nothing.
 
     Example:
         class Report(Callback):
@@ -89,44 +88,44 @@ class Callback:
     """
 
     comes_last = False
-    """Whether it is called after all others: those that keep the state of the others are."""
+    """Whether it is called after all others, as a callback that saves the state of the others must be."""
 
     def on_begin(self, run: Run) -> None:
-        """Before the first step."""
+        """Called before the first step."""
 
     def on_batch(self, run: Run) -> None:
-        """After each step. Where a callback overrides this, each step is a call of its own to the kernels."""
+        """Called after each step; a training with such a callback calls the kernels for every single step."""
 
     def on_epoch(self, run: Run) -> None:
-        """After each epoch, when its loss, validation and metrics are in the history."""
+        """Called after each epoch, when its losses and metrics are in the history."""
 
     def on_end(self, run: Run) -> None:
-        """After the last epoch; not where an exception ends the training."""
+        """Called after the last epoch, unless an exception ended the training."""
 
     def state(self) -> Arrays:
-        """What a checkpoint keeps of it: arrays by name."""
+        """Returns the arrays that a checkpoint stores of this callback, by name."""
         return {}
 
     def restore(self, state: Arrays, run: Run) -> None:
-        """Takes back what `state` gave; the history is restored already."""
+        """Restores what `state` returned; the history has been restored before."""
 
 
 class EarlyStopping(Callback):
-    """Ends the training when a curve gets no better.
+    """A callback that ends the training when a curve stops improving.
 
     Args:
-        monitor: the name of the curve; losses and errors should fall, the other metrics rise.
-        min_delta: what is better by less is not better.
-        patience: after so many epochs without a better one the training ends.
-        restore_best_weights: whether in the end the network gets the parameters of the best epoch, and the
-            moving means and variances. (In Keras this has to be asked for.)
+        monitor: the name of the curve; losses and errors should fall, other metrics rise.
+        min_delta: the least change that counts as an improvement.
+        patience: the number of epochs without an improvement after which the training ends.
+        restore_best_weights: whether the network gets the parameters, running means and variances of the best
+            epoch at the end. (In Keras the default is False.)
 
     Attributes:
-        best_epoch: counted from 1; 0 before the first.
-        best: the value of the curve there.
+        best_epoch: the epoch of the best value, counted from 1; 0 before the first.
+        best: the best value.
 
     Raises:
-        SettingError: a setting outside its range.
+        SettingError: a setting is outside its range.
     """
 
     min_delta: float
@@ -144,8 +143,7 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = True,
     ) -> None:
         check_count("patience", patience, 0)
-        if not 0 <= min_delta < inf:
-            raise SettingError(f"min_delta must be a finite number of 0 or more, not {min_delta!r}")
+        check_nonnegative("min_delta", min_delta)
         self.monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)
@@ -153,11 +151,11 @@ class EarlyStopping(Callback):
         self._parameters: NDArray[np.generic] | None = None
 
     def on_begin(self, run: Run) -> None:
-        """Forgets an earlier training."""
+        """Resets the state."""
         self.best_epoch, self.best, self._parameters = 0, -inf if self._rising else inf, None
 
     def on_epoch(self, run: Run) -> None:
-        """Looks at the last value; NaN is never better.
+        """Compares the last value with the best; NaN is never better.
 
         Raises:
             UnknownNameError: the history has no such curve.
@@ -171,19 +169,19 @@ class EarlyStopping(Callback):
         self._stop_if_late(run)
 
     def on_end(self, run: Run) -> None:
-        """Restores the best weights."""
+        """Restores the parameters of the best epoch."""
         if self._parameters is not None:
             run.parameters[...] = self._parameters
 
     def state(self) -> Arrays:
-        """The best epoch, its value and its parameters."""
-        found: dict[str, NDArray[np.generic]] = {"best": np.array([self.best_epoch, self.best])}
+        """Returns the best epoch, its value and its parameters."""
+        arrays: dict[str, NDArray[np.generic]] = {"best": np.array([self.best_epoch, self.best])}
         if self._parameters is not None:
-            found["parameters"] = self._parameters
-        return found
+            arrays["parameters"] = self._parameters
+        return arrays
 
     def restore(self, state: Arrays, run: Run) -> None:
-        """Goes on from there, or ends where the training had come to its end."""
+        """Restores the state, and ends a training that had ended already."""
         epoch, self.best = map(float, state["best"])
         self.best_epoch = int(epoch)
         if self.restore_best_weights and self.best_epoch:
@@ -196,11 +194,11 @@ class EarlyStopping(Callback):
 
 
 class GradientNorms(Callback):
-    """Records how the gradient flows through the layers. It looks at each step, which takes its time.
+    """A callback that records the norm of each layer's gradient at every step, which slows the training.
 
     Attributes:
-        norms: for each epoch the Euclidean norms of dLdW, the mean over the steps, the first hidden layer
-            first.
+        norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, the first
+            hidden layer first.
     """
 
     def __init__(self) -> None:
@@ -208,25 +206,27 @@ class GradientNorms(Callback):
         self._sums: Vector[np.float64] = np.zeros(0)
 
     def on_begin(self, run: Run) -> None:
-        """Forgets an earlier training."""
+        """Resets the state."""
         self.norms, self._sums = [], np.zeros(len(run.layers) - 1)
 
     def on_batch(self, run: Run) -> None:
-        """Takes the norms from the layers."""
+        """Adds the norms of this step."""
         self._sums += [float(np.linalg.norm(layer.dLdW)) for layer in run.layers[1:]]
 
     def on_epoch(self, run: Run) -> None:
-        """Makes their means."""
+        """Appends the mean norms of this epoch."""
         self.norms.append((self._sums / run.step).tolist())
         self._sums[...] = 0
 
     def plot(self, path: PathLike) -> None:
-        """Draws the norms of each layer over the epochs into a file.
+        """Plots the norms of each layer over the epochs to a file.
 
         Args:
-            path: its ending says of which kind: `.png`, `.svg`, `.pdf`.
+            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
 
         Raises:
+            NotReadyError: there is no epoch yet.
+            SettingError: there is no such format.
             MissingExtraError: matplotlib is not installed.
             OSError: the file cannot be written.
         """
@@ -235,9 +235,9 @@ class GradientNorms(Callback):
         draw_gradient_norms(self.norms, path)
 
     def state(self) -> Arrays:
-        """The norms so far."""
+        """Returns the norms of the epochs that have ended."""
         return {"norms": np.array(self.norms, np.float64)} if self.norms else {}
 
     def restore(self, state: Arrays, run: Run) -> None:
-        """Goes on from there."""
+        """Restores the norms."""
         self.norms = state["norms"].astype(np.float64).reshape(run.epoch, len(run.layers) - 1).tolist()

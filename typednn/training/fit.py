@@ -1,4 +1,4 @@
-"""What `Network.fit` does, epoch by epoch, with everything that may watch it."""
+"""The loop of `Network.fit`: epochs, validation, metrics, callbacks and the progress bar."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
-from typednn.layers import Layer
+from typednn.layers import Layer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
@@ -24,33 +23,33 @@ from typednn.training.metrics import Measure
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
 
-CHUNK = 1024
-"""So many samples at a time are measured, so that activations take little memory."""
+EVALUATION_CHUNK = 1024
+"""The number of samples that are evaluated at a time, so that activations take little memory."""
 
 
 class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
 
     Args:
-        chain, loss: of the network.
+        output: the output layer of the network.
         trainer: makes the steps.
-        source: of the samples of each epoch.
-        batch_size: None where each batch of the source is a step.
-        trained: the training samples, where metrics of them are to be measured.
+        source: yields the samples of each epoch.
+        batch_size: the samples per step, or None where each batch of the source is a step.
+        trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
-        measure: the metrics.
-        random: the generator whose state a checkpoint keeps.
-        epochs: how many.
-        callbacks: called in this order, but those that come last.
-        on_epoch: called before them.
-        history: what is recorded goes there.
+        measure: computes the metrics.
+        random: the generator whose state a checkpoint stores.
+        epochs: the number of epochs.
+        callbacks: the callbacks, called in this order, those with `comes_last` after the others.
+        on_epoch: called with the history before the callbacks.
+        history: receives losses and metrics.
     """
 
     epochs: int
     history: History
     step: int
-    chain: Storage[F]
-    loss: int
+    output: OutputLayer[F]
+    storage: Storage[F]
     trainer: Trainer[F]
     source: ArraySource[F] | BatchSource[F]
     batch_size: int | None
@@ -67,8 +66,7 @@ class Fit(Run, Generic[F]):
 
     def __init__(
         self,
-        chain: Storage[F],
-        loss: int,
+        output: OutputLayer[F],
         trainer: Trainer[F],
         source: ArraySource[F] | BatchSource[F],
         *,
@@ -85,7 +83,7 @@ class Fit(Run, Generic[F]):
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")
-        self.chain, self.loss, self.trainer, self.source = chain, loss, trainer, source
+        self.output, self.storage, self.trainer, self.source = output, output._storage, trainer, source
         self.batch_size, self.trained, self.held_out = batch_size, trained, held_out
         self.measure, self.random, self.epochs = measure, random, epochs
         self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
@@ -93,30 +91,30 @@ class Fit(Run, Generic[F]):
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
         self.step = 0
         self.stopped = False
-        self.losses: Vector[F] = np.empty(0, chain.dtype)
+        self.losses: Vector[F] = np.empty(0, self.storage.dtype)
         self.total, self.count = 0.0, 0
 
     @cached_property
-    def measuring(self) -> Workspace[F]:
-        """What samples are measured in."""
-        return self.chain.new_workspace(CHUNK)
+    def evaluation_workspace(self) -> Workspace[F]:
+        """The workspace in which samples are evaluated."""
+        return self.storage.new_workspace(EVALUATION_CHUNK)
 
     @property
     def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
-        """The layers; they show the last step."""
-        return cast("tuple[Layer[np.float32] | Layer[np.float64], ...]", tuple(self.chain.layers))
+        """The layers, whose attributes show the last step."""
+        return cast("tuple[Layer[np.float32] | Layer[np.float64], ...]", tuple(self.output._attached))
 
     @property
     def parameters(self) -> Vector[np.float32 | np.float64]:
-        """All parameters, and moving means and variances; the memory itself."""
-        return self.chain.parameters
+        """All parameters, then running means and variances; the memory, not a copy."""
+        return self.storage.parameters
 
     def stop(self) -> None:
-        """Ends the training."""
+        """Ends the training after this epoch or step."""
         self.stopped = True
 
     def run(self, bar: Bar) -> None:
-        """Trains; whatever ends it, layers and history are in order."""
+        """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
         for callback in self.callbacks:
             callback.on_begin(self)
         epoch = self.epoch
@@ -127,7 +125,7 @@ class Fit(Run, Generic[F]):
                 epoch = self.epoch
                 self._call_after_epoch(bar)
         except BaseException:
-            self.history._keep(epoch)
+            self.history._truncate(epoch)
             if self.step:
                 self.trainer.show()
             raise
@@ -136,15 +134,15 @@ class Fit(Run, Generic[F]):
 
     def _train_epoch(self, epoch: int, bar: Bar) -> None:
         self.step, self.total, self.count = 0, 0.0, 0
-        at_once = 1 if self.each_step else None
+        max_steps = 1 if self.each_step else None
         for samples, order in self.source.epoch(epoch):
             size = self.batch_size or len(samples)
             self.trainer.resize(size)
             if len(self.losses) < len(order):
-                self.losses = np.empty(len(order), self.chain.dtype)
+                self.losses = np.empty(len(order), self.storage.dtype)
             losses, before, done = self.losses[: len(order)], self.step, 0
             try:
-                for done in self.trainer.run(samples, order, losses, at_once):
+                for done in self.trainer.run(samples, order, losses, max_steps):
                     self.step = before - (-done // size)
                     bar.show(epoch, self.count + done)
                     for callback in self.each_step:
@@ -153,7 +151,7 @@ class Fit(Run, Generic[F]):
                     if self.stopped:
                         break
             except NonFiniteStepError as bad:
-                raise bad.divergence(self.chain, epoch + 1, before + bad.sample // size + 1) from None
+                raise bad.divergence(self.storage, epoch + 1, before + bad.sample // size + 1) from None
             self.total += float(losses[:done].sum(dtype=np.float64))
             self.count += done
             if self.stopped:
@@ -165,84 +163,81 @@ class Fit(Run, Generic[F]):
         held_metrics: dict[MetricName, float] = {}
         held_loss = None
         if self.trained is not None and self.measure.names:
-            _, metrics = self._measure(self.trained)
+            _, metrics = self._evaluate(self.trained)
         if self.held_out is not None:
-            held_loss, held_metrics = self._measure(self.held_out)
+            held_loss, held_metrics = self._evaluate(self.held_out)
         loss = self.total / self.count
         self.trainer.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
     def _call_after_epoch(self, bar: Bar) -> None:
-        bar.over(self.history)
+        bar.show_epoch(self.epoch, self.history.last)
         if self.on_epoch is not None:
             self.on_epoch(self.history)
         for callback in self.callbacks:
             callback.on_epoch(self)
 
-    def _measure(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
-        """The mean loss and the metrics of some samples."""
-        chain, workspace = self.chain, self.measuring
-        losses: Vector[F] = np.empty(len(samples), chain.dtype)
-        width = chain.layers[-1].length
-        outputs: Matrix[F] = np.empty((len(samples) if self.measure.names else 0, width), chain.dtype)
-        for x, t, chunk in samples.chunks(CHUNK):
-            workspace.hold(len(x))
-            kernels(chain.dtype).forward(
-                chain.parameters, chain.layout, INFERENCE, x, workspace.a, workspace.h
+    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
+        """Computes the mean loss and the metrics of some samples."""
+        storage, workspace = self.storage, self.evaluation_workspace
+        losses: Vector[F] = np.empty(len(samples), storage.dtype)
+        rows = len(samples) if self.measure.names else 0
+        outputs: Matrix[F] = np.empty((rows, self.output.length), storage.dtype)
+        for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
+            workspace.resize_batch(len(x))
+            kernels(storage.dtype).forward(
+                storage.parameters, storage.layout, INFERENCE, x, workspace.vectors
             )
-            last = workspace.blocks[-1]
-            kernels(chain.dtype).loss_value(
-                self.loss, CODES[chain.layers[-1].actname], last.a, last.h, t, losses[chunk]
-            )
+            self.output._sample_losses(workspace, t, losses[chunk])
             if self.measure.names:
-                outputs[chunk] = last.h
+                outputs[chunk] = workspace.output
         if len(samples.weights):
             losses *= samples.weights
         return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs)
 
     def state(self) -> RunState:
-        """All that an exact continuation needs."""
-        from typednn.training.rng_state import written_state
+        """Returns the state of the training."""
+        from typednn.training.rng_state import state_as_json
 
-        arrays: dict[str, NDArray[np.generic]] = {"parameters": self.chain.parameters}
+        arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters}
         arrays |= _under(OPTIMIZER, self.trainer.state())
         arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
         for name, callback in self._named_callbacks():
             arrays |= _under(name, callback.state())
-        return RunState(arrays, written_state(self.random))
+        return RunState(arrays, state_as_json(self.random))
 
     def restore(self, state: RunState) -> None:
-        """Goes on from a state.
+        """Continues from a state.
 
         Raises:
-            DataError: it is that of another training; nothing is changed.
+            DataError: the state is that of another training; nothing is changed.
         """
-        from typednn.training.rng_state import read_state
+        from typednn.training.rng_state import state_from_json
 
-        kept = state.arrays
-        mine = {"parameters": self.chain.parameters, **_under(OPTIMIZER, self.trainer.state())}
-        theirs = {name for name in kept if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
+        saved = state.arrays
+        mine = {"parameters": self.storage.parameters, **_under(OPTIMIZER, self.trainer.state())}
+        theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
         for name in sorted(mine.keys() | theirs):
-            expected, found = _kind(mine.get(name)), _kind(kept.get(name))
+            expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")
-        history = History.of({name: array.tolist() for name, array in _below("history", kept).items()})
-        random = read_state(self.random, state.random)
+        history = History.of({name: array.tolist() for name, array in _below("history", saved).items()})
+        random = state_from_json(self.random, state.random)
         before = History.of(self.history.curves())
-        self.history._take(history)
+        self.history._assign(history)
         try:
             for name, callback in self._named_callbacks():
-                if arrays := _below(name, kept):
+                if arrays := _below(name, saved):
                     callback.restore(arrays, self)
         except (KeyError, TypeError, ValueError) as error:
-            self.history._take(before)
+            self.history._assign(before)
             raise DataError(f"a callback cannot go on from it: {error!r}") from None
         self.random.bit_generator.state = random
-        self.chain.parameters[...] = kept["parameters"]
-        self.trainer.restore(_below(OPTIMIZER, kept))
+        self.storage.parameters[...] = saved["parameters"]
+        self.trainer.restore(_below(OPTIMIZER, saved))
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
-        """The callbacks, called by their kind and, where there are several, their number."""
+        """Returns the callbacks with names made of their class and their number within it."""
         kinds = [type(callback).__name__ for callback in self.callbacks]
         return [
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)

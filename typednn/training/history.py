@@ -1,4 +1,4 @@
-"""What a training leaves behind: its losses and metrics, epoch by epoch."""
+"""The history of a training: its losses and metrics, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Self
 from typednn.errors import DataError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.names import MetricName
+from typednn.tables import aligned
 from typednn.training.metrics import METRICS, CurveName
 
-ROWS = 12
-"""So many epochs are printed, the first and the last among them."""
+MAX_ROWS = 12
+"""The number of epochs that are printed, the first and the last among them."""
 
-HELD_OUT = "validation_"
+VALIDATION = "validation_"
+"""The prefix of the names of validation curves."""
 
 
 @dataclass(slots=True)
@@ -22,11 +24,11 @@ class History:
     """The losses and metrics of a training, by epoch.
 
     Attributes:
-        loss: the mean over the training samples, each taken before the step that it is part of; the loss
-            that is trained: weighed, and with smoothed labels.
-        validation_loss: of the held-out samples after each epoch; empty without them.
-        metrics: of the training samples after each epoch, by name.
-        validation_metrics: of the held-out samples, likewise.
+        loss: the mean loss of the training samples, each measured before the step that uses it, with sample
+            weights and smoothed labels.
+        validation_loss: the mean loss of the held-out samples after each epoch; empty without them.
+        metrics: the metrics of the training samples after each epoch, by name.
+        validation_metrics: the metrics of the held-out samples after each epoch, by name.
     """
 
     loss: list[float] = field(default_factory=list[float])
@@ -35,8 +37,8 @@ class History:
     validation_metrics: dict[MetricName, list[float]] = field(default_factory=dict[MetricName, list[float]])
 
     def curves(self) -> dict[str, list[float]]:
-        """All that is recorded, by name: `loss`, `validation_loss`, `accuracy` and so on."""
-        kinds = (("", self.loss, self.metrics), (HELD_OUT, self.validation_loss, self.validation_metrics))
+        """Returns all curves that have values, by name: `loss`, `validation_loss`, `accuracy` and so on."""
+        kinds = (("", self.loss, self.metrics), (VALIDATION, self.validation_loss, self.validation_metrics))
         recorded: dict[str, list[float]] = {}
         for kind, loss, metrics in kinds:
             recorded[f"{kind}loss"] = loss
@@ -44,10 +46,10 @@ class History:
         return {name: curve for name, curve in recorded.items() if curve}
 
     def curve(self, name: CurveName) -> list[float]:
-        """What is recorded under a name.
+        """Returns the curve of a name.
 
         Raises:
-            UnknownNameError: nothing is.
+            UnknownNameError: there is no such curve.
         """
         curves = self.curves()
         if name not in curves:
@@ -55,7 +57,7 @@ class History:
         return curves[name]
 
     def __str__(self) -> str:
-        """A table: a row for each epoch, or for some of them, evenly spaced.
+        """Returns a table with a row for each epoch, or for some epochs, evenly spaced.
 
         >>> print(History([0.5, 0.25], [0.75, 0.5]))
                training  validation
@@ -65,61 +67,59 @@ class History:
         """
         if not self.loss:
             return "no epoch yet"
-        epochs = list(_some(len(self.loss)))
+        epochs = list(_spaced(len(self.loss)))
         columns = [["", "epoch", *(str(epoch + 1) for epoch in epochs)]]
         group = ""
         for name, curve in self.curves().items():
-            before, group = group, "validation" if name.startswith(HELD_OUT) else "training"
-            head = [group if group != before else "", name.removeprefix(HELD_OUT)]
+            before, group = group, "validation" if name.startswith(VALIDATION) else "training"
+            head = [group if group != before else "", name.removeprefix(VALIDATION)]
             columns.append(head + [f"{curve[epoch]:.4g}" for epoch in epochs])
-        widths = [max(map(len, column)) for column in columns]
-        rows = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in zip(*columns, strict=True)
-        ]
+        rows = aligned(list(zip(*columns, strict=True)), len(columns))
         return "\n".join(rows if self.validation_loss else rows[1:])
 
     def last(self) -> str:
-        """The last epoch in a line."""
+        """Returns the values of the last epoch in one line."""
         return ", ".join(f"{name.replace('_', ' ')} {curve[-1]:.4g}" for name, curve in self.curves().items())
 
     def plot(self, path: PathLike) -> None:
-        """Draws loss and metrics over the epochs, of training and validation, into a file.
+        """Plots loss and metrics over the epochs, for training and validation, to a file.
 
         Args:
-            path: its ending says of which kind: `.png`, `.svg`, `.pdf`.
+            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
 
         Raises:
+            NotReadyError: there is no epoch yet.
+            SettingError: there is no such format.
             MissingExtraError: matplotlib is not installed.
             OSError: the file cannot be written.
         """
-        from typednn.plotting.curves import draw_history
+        from typednn.plotting.curves import draw_curves
 
-        draw_history(self, path)
+        draw_curves(self.curves(), path, VALIDATION)
 
     @classmethod
     def of(cls, curves: Mapping[str, list[float]]) -> Self:
-        """The history with these curves; the inverse of `curves`.
+        """Makes a history of curves; the inverse of `curves`.
 
         Raises:
-            DataError: they are not of one length, or one has no place in a history.
+            DataError: the curves differ in length, or a name is not that of a loss or metric.
         """
         history = cls()
         if len({len(curve) for curve in curves.values()}) > 1:
             raise DataError("expected curves of one length")
         for name, curve in curves.items():
-            metrics = history.validation_metrics if name.startswith(HELD_OUT) else history.metrics
-            short = name.removeprefix(HELD_OUT)
+            metrics = history.validation_metrics if name.startswith(VALIDATION) else history.metrics
+            short = name.removeprefix(VALIDATION)
             if short == "loss":
-                (history.validation_loss if name.startswith(HELD_OUT) else history.loss).extend(curve)
+                (history.validation_loss if name.startswith(VALIDATION) else history.loss).extend(curve)
                 continue
-            known: list[MetricName] = [row.name for row in METRICS if row.name == short]
-            if not known:
+            matching: list[MetricName] = [row.name for row in METRICS if row.name == short]
+            if not matching:
                 raise DataError(f"expected a curve of a history, found {name!r}")
-            metrics[known[0]] = curve
+            metrics[matching[0]] = curve
         return history
 
-    def _take(self, other: History) -> None:
+    def _assign(self, other: History) -> None:
         self.loss, self.validation_loss = other.loss, other.validation_loss
         self.metrics, self.validation_metrics = other.metrics, other.validation_metrics
 
@@ -137,13 +137,13 @@ class History:
             for name, value in values.items():
                 mine.setdefault(name, []).append(value)
 
-    def _keep(self, epochs: int) -> None:
-        """Forgets what was recorded after so many epochs."""
+    def _truncate(self, epochs: int) -> None:
+        """Keeps the first `epochs` epochs only."""
         for curve in self.curves().values():
             del curve[epochs:]
 
 
-def _some(count: int) -> Iterator[int]:
-    """Some of so many places, with the first and the last."""
-    rows = min(count, ROWS)
+def _spaced(count: int) -> Iterator[int]:
+    """Returns at most `MAX_ROWS` indices below `count`, evenly spaced, with the first and the last."""
+    rows = min(count, MAX_ROWS)
     return (round(k * (count - 1) / max(1, rows - 1)) for k in range(rows))

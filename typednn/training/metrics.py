@@ -1,4 +1,4 @@
-"""What is measured beside the loss: one row each, by scikit-learn's definitions."""
+"""Metrics: what is measured beside the loss, one table row each, as scikit-learn defines it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import Loss
 
 from typednn import names
 from typednn.errors import MissingExtraError, SettingError
 from typednn.names import MetricName
-from typednn.training.batches import classes_in, sides_in
-from typednn.validation.arrays import one_hot
+from typednn.records import Record
+from typednn.validation.arrays import above, class_indices, one_hot
 
 CurveName: TypeAlias = Literal[
     "loss",
-    "accuracy",
-    "top_3_accuracy",
-    "top_5_accuracy",
-    "f1",
-    "auc",
-    "mse",
-    "mae",
-    "r2",
+    MetricName,
     "validation_loss",
     "validation_accuracy",
     "validation_top_3_accuracy",
@@ -37,49 +31,83 @@ CurveName: TypeAlias = Literal[
     "validation_mae",
     "validation_r2",
 ]
-"""The curves of a history."""
+"""The names of the curves of a history."""
+
+
+class Evaluation(Record):
+    """How well a network does on some samples.
+
+    Attributes:
+        loss: the mean loss.
+        accuracy: the fraction of samples that are classified correctly: by the largest output (crossentropy,
+            kl_divergence), or with every output on the correct side of 0.5 (bincrossentropy, focal) or of 0
+            (hinge); None for other losses.
+        r2: the coefficient of determination, averaged over outputs; None where there is an accuracy. For
+            constant targets it is 1 where all outputs are exact, else 0, as in scikit-learn.
+    """
+
+    loss: float
+    accuracy: float | None
+    r2: float | None
+
+
+def evaluation(outputs: Matrix[F], t: Matrix[F], loss: float, row: Loss) -> Evaluation:
+    """Evaluates outputs, given targets t, both `(n_samples, n_outputs)`, and their mean loss."""
+    if row.targets == "classes":
+        correct = outputs.argmax(axis=1) == t.argmax(axis=1)
+        return Evaluation(loss, float(correct.mean()), None)
+    if row.targets != "numbers":
+        correct = (above(outputs, row.boundary) == above(t, row.boundary)).all(axis=1)
+        return Evaluation(loss, float(correct.mean()), None)
+    residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
+    total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
+    r2: Vector[np.float64] = (residual == 0).astype(np.float64)
+    np.divide(total - residual, total, out=r2, where=total > 0)
+    return Evaluation(loss, None, float(r2.mean()))
+
 
 Outputs: TypeAlias = NDArray[np.floating]
 Classes: TypeAlias = NDArray[np.intp]
 
 
 class Results(NamedTuple):
-    """The outputs of a network beside the truth.
+    """The outputs of a network and the targets, in the forms that metrics need.
 
     Attributes:
-        targets: as they came, `(n_samples, n_outputs)` or labels `(n_samples,)`.
-        outputs: `(n_samples, n_outputs)`.
-        truth: classes `(n_samples,)`; of several independent outputs 0 or 1 `(n_samples, n_outputs)`.
-        read: the same, as the outputs have it: the largest, or those above the loss's boundary.
-        exclusive: whether a sample is of one class, of three or more.
+        targets: the targets `(n_samples, n_outputs)` or labels `(n_samples,)` that the user gave.
+        outputs: the outputs `(n_samples, n_outputs)`.
+        true_classes: the classes `(n_samples,)`, or for several independent outputs 0 or 1
+            `(n_samples, n_outputs)`.
+        predicted_classes: the classes that the outputs predict, in the same shape.
+        exclusive: whether each sample belongs to one of three classes or more.
     """
 
     targets: NDArray[np.generic]
     outputs: Outputs
-    truth: Classes
-    read: Classes
+    true_classes: Classes
+    predicted_classes: Classes
     exclusive: bool
 
     @property
     def average(self) -> Literal["macro", "binary"]:
-        """How scores of classes become one: their mean, unless there are but two classes."""
-        return "macro" if self.exclusive or self.truth.ndim == 2 else "binary"
+        """How scikit-learn averages the scores of classes: not at all where there are two classes."""
+        return "macro" if self.exclusive or self.true_classes.ndim == 2 else "binary"
 
     @property
     def labels(self) -> list[int] | None:
-        """All classes, also those that do not occur."""
+        """All classes, including those that do not occur in the samples."""
         return list(range(self.outputs.shape[1])) if self.exclusive else None
 
 
 class Metric(NamedTuple):
-    """A measure of a network's outputs.
+    """A row of the table: a measure of a network's outputs.
 
     Attributes:
-        name: in the tables.
-        value: the measure.
-        of: what the network must tell: classes, one class of several (exclusive), or any numbers.
-        higher: whether more is better.
-        description: for people, with scikit-learn's name.
+        name: the name.
+        value: computes the metric.
+        of: what the outputs must stand for: classes, exclusive classes (three or more), or any numbers.
+        higher: whether a higher value is better.
+        description: the function of scikit-learn, for people.
     """
 
     name: MetricName
@@ -92,14 +120,14 @@ class Metric(NamedTuple):
 def _accuracy(results: Results) -> float:
     from sklearn.metrics import accuracy_score
 
-    return float(accuracy_score(results.truth, results.read))
+    return float(accuracy_score(results.true_classes, results.predicted_classes))
 
 
 def _top_accuracy(k: int) -> Callable[[Results], float]:
     def value(results: Results) -> float:
         from sklearn.metrics import top_k_accuracy_score
 
-        return float(top_k_accuracy_score(results.truth, results.outputs, k=k, labels=results.labels))
+        return float(top_k_accuracy_score(results.true_classes, results.outputs, k=k, labels=results.labels))
 
     return value
 
@@ -109,7 +137,11 @@ def _f1(results: Results) -> float:
 
     return float(
         f1_score(
-            results.truth, results.read, average=results.average, labels=results.labels, zero_division=0.0
+            results.true_classes,
+            results.predicted_classes,
+            average=results.average,
+            labels=results.labels,
+            zero_division=0.0,
         )
     )
 
@@ -118,9 +150,9 @@ def _auc(results: Results) -> float:
     from sklearn.metrics import roc_auc_score
 
     scores = results.outputs
-    if results.truth.ndim == 1 and not results.exclusive:
+    if results.true_classes.ndim == 1 and not results.exclusive:
         scores = scores[:, -1]
-    return float(roc_auc_score(results.truth, scores, multi_class="ovr", labels=results.labels))
+    return float(roc_auc_score(results.true_classes, scores, multi_class="ovr", labels=results.labels))
 
 
 def _mse(results: Results) -> float:
@@ -142,38 +174,43 @@ def _r2(results: Results) -> float:
 
 
 def _rows(results: Results) -> Outputs:
-    """Targets `(n_samples, n_outputs)`, also where they came as labels."""
+    """Returns the targets `(n_samples, n_outputs)`; labels become one-hot rows."""
     if results.targets.ndim == 1:
         return one_hot(results.targets, results.outputs.shape[1], results.outputs.dtype)
     return results.targets.astype(results.outputs.dtype)
 
 
 METRICS = (
-    Metric("accuracy", _accuracy, "classes", True, "accuracy_score: the share of samples read rightly"),
+    Metric(
+        "accuracy",
+        _accuracy,
+        "classes",
+        True,
+        "accuracy_score: the fraction of samples that are classified correctly",
+    ),
     Metric("top_3_accuracy", _top_accuracy(3), "exclusive classes", True, "top_k_accuracy_score, k = 3"),
     Metric("top_5_accuracy", _top_accuracy(5), "exclusive classes", True, "top_k_accuracy_score, k = 5"),
-    Metric("f1", _f1, "classes", True, "f1_score; of several classes or outputs their mean (macro)"),
-    Metric("auc", _auc, "classes", True, "roc_auc_score; of several, one against the rest, their mean"),
+    Metric("f1", _f1, "classes", True, "f1_score; the mean over classes or outputs, if several (macro)"),
+    Metric("auc", _auc, "classes", True, "roc_auc_score; the mean over classes, each against the rest"),
     Metric("mse", _mse, "numbers", False, "mean_squared_error"),
     Metric("mae", _mae, "numbers", False, "mean_absolute_error"),
     Metric("r2", _r2, "numbers", True, "r2_score, the mean over outputs"),
 )
-"""The table."""
 
 BY_NAME = {row.name: row for row in METRICS}
 
 
 def higher_is_better(curve: CurveName) -> bool:
-    """Whether a curve should rise."""
+    """Tells whether a higher value of a curve is better."""
     return any(row.higher for row in METRICS if curve in {row.name, f"validation_{row.name}"})
 
 
 class Measure:
-    """Some metrics of one kind of network.
+    """Computes some metrics of a network.
 
     Raises:
-        UnknownNameError: no such metric.
-        SettingError: a metric of classes, and the network has none.
+        UnknownNameError: there is no such metric.
+        SettingError: a metric needs classes, and the network does not predict classes.
         MissingExtraError: scikit-learn is not installed.
     """
 
@@ -203,15 +240,15 @@ class Measure:
                 raise MissingExtraError("scikit-learn", "measuring metrics", "metrics") from None
 
     def __call__(self, targets: NDArray[np.generic], outputs: Outputs) -> dict[MetricName, float]:
-        """The metrics, given targets `(n_samples, n_outputs)` or labels and outputs `(n_samples, n_outputs)`.
+        """Computes the metrics, given targets `(n_samples, n_outputs)` or labels `(n_samples,)`, and outputs.
 
-        One that is not defined for such targets, AUC of samples that are all of one class, is NaN.
+        A metric that is not defined for the targets, such as AUC for samples of a single class, is NaN.
         """
         if not self.names:
             return {}
-        read_as = classes_in if self.several or outputs.shape[1] == 1 else sides_in
-        truth, read = read_as(targets, self.boundary), read_as(outputs, self.boundary)
-        results = Results(targets, outputs, truth, read, self.exclusive)
+        classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
+        true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
+        results = Results(targets, outputs, true, predicted, self.exclusive)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of scikit-learn, about what is not defined
+            warnings.simplefilter("ignore")  # scikit-learn warns of metrics that are not defined
             return {name: BY_NAME[name].value(results) for name in self.names}

@@ -1,4 +1,4 @@
-"""The updates of a training: which parameters, by which rule, and how far they have come."""
+"""The state of an optimiser during a training: its step, its moments, and the parameters that it updates."""
 
 from __future__ import annotations
 
@@ -13,73 +13,75 @@ from typednn_kernels.layout import BIASES, WEIGHTS
 from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
-from typednn.layers import TrainableLayer
 from typednn.layers.storage import Storage
 from typednn.training.optimizers import SGD, Optimizer
 from typednn.training.schedules import Rates, Schedule
 
-AHEAD = 256
-"""Coefficients are computed for at most so many steps ahead, where the learning rate is a number."""
+MAX_STEPS_AHEAD = 256
+"""The number of steps for which coefficients are computed in advance, where the learning rate is constant."""
 
 
 class OptimizerState(Generic[F]):
-    """What the kernels take of an optimiser, and what it remembers.
+    """The state of an optimiser, in the form that the kernels read.
 
     Attributes:
-        rule: its code.
-        segments, penalties: the parameters that are trained, and the penalties on them.
-        states: what the rule remembers, `(n, n_parameters)`.
-        step: how many updates were made.
+        rule: the code of the update rule.
+        trainable_ranges, penalties: the ranges of parameters that are trained, and their L1 and L2
+            coefficients, both `(n_ranges, 2)`.
+        states: the vectors that the rule keeps, such as moments, `(n_states, n_parameters)`.
+        step: the number of updates that have been made.
+        constant_sgd_rate: the learning rate of plain gradient descent on all parameters with a constant
+            learning rate and no penalty, else None.
 
     Raises:
-        SettingError: a setting that the dtype cannot hold, or a decay of all that there is.
+        SettingError: the dtype cannot hold the learning rate, or the weight decay would erase the parameters.
     """
 
     dtype: np.dtype[F]
     optimizer: Optimizer
     rule: int
-    segments: Ranges
+    trainable_ranges: Ranges
     penalties: Matrix[F]
     step: int
+    constant_sgd_rate: F | None
 
-    def __init__(self, chain: Storage[F], optimizer: Optimizer) -> None:
-        self.dtype, self.optimizer = chain.dtype, optimizer
+    def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
+        self.dtype, self.optimizer = storage.dtype, optimizer
         self.rule = CODES[optimizer.rule]
-        self.segments, self.penalties = trainable_ranges(chain)
+        self.trainable_ranges, self.penalties = trainable_ranges(storage)
         self.step = 0
-        self._ahead: Matrix[F] = np.empty((0, 0), chain.dtype)
+        self._ahead: Matrix[F] = np.empty((0, 0), storage.dtype)
         self._ahead_from = 0
         rate = optimizer.learning_rate
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._check_first_step()
         firsts = optimizer.first_states
-        self.states: Matrix[F] = np.empty((len(firsts), len(chain.trainable)), chain.dtype)
+        self.states: Matrix[F] = np.empty((len(firsts), len(storage.trainable)), storage.dtype)
         for state, first in zip(self.states, firsts, strict=True):
             state[...] = first
-        bare = not self.penalties.any() and self.segments.tolist() == [[0, len(chain.trainable)]]
-        self.plain_rate: F | None = None
-        """The learning rate, where all is plain gradient descent with a constant one."""
-        if bare and not isinstance(rate, Schedule) and optimizer == SGD(rate):
-            self.plain_rate = chain.dtype.type(rate)
+        whole = not self.penalties.any() and self.trainable_ranges.tolist() == [[0, len(storage.trainable)]]
+        self.constant_sgd_rate = None
+        if whole and not isinstance(rate, Schedule) and optimizer == SGD(rate):
+            self.constant_sgd_rate = storage.dtype.type(rate)
 
     def coefficients(self, steps: int) -> Matrix[F]:
-        """The coefficients of the next steps."""
+        """Returns the coefficients of the next steps, `(steps, n_coefficients)`."""
         if isinstance(self.optimizer.learning_rate, Schedule):
             return self._coefficients(steps)
         start = self.step - self._ahead_from
         if not 0 <= start <= len(self._ahead) - steps:
-            count = max(steps, min(2 * len(self._ahead), AHEAD))
+            count = max(steps, min(2 * len(self._ahead), MAX_STEPS_AHEAD))
             self._ahead, self._ahead_from, start = self._coefficients(count), self.step, 0
         return self._ahead[start : start + steps]
 
     def observe(self, loss: float) -> None:
-        """Takes the loss of an epoch, for schedules that depend on it."""
+        """Passes the loss of an epoch to the schedule of the learning rate."""
         rate = self.optimizer.learning_rate
         if isinstance(rate, Schedule):
             self.schedule_state = rate.observe(self.schedule_state, loss)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that training on needs beside the parameters; copies."""
+        """Returns copies of all arrays that a continuation needs besides the parameters, by name."""
         return {
             "step": np.array(self.step),
             "states": self.states.copy(),
@@ -87,10 +89,10 @@ class OptimizerState(Generic[F]):
         }
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Goes on where another training with the same settings was.
+        """Restores the state of a training with the same settings.
 
         Raises:
-            ShapeError: it is of another network, optimiser or schedule; nothing is changed.
+            ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
         """
         mine = self.state()
         for name, array in mine.items():
@@ -118,30 +120,31 @@ class OptimizerState(Generic[F]):
     def _check_first_step(self) -> None:
         rate, decay = self.optimizer.learning_rate, self.optimizer.weight_decay
         with np.errstate(over="ignore", under="ignore"):
-            held = isinstance(rate, Schedule) or 0 < float(self.dtype.type(rate)) < inf
-        if not held:
+            representable = isinstance(rate, Schedule) or 0 < float(self.dtype.type(rate)) < inf
+        if not representable:
             raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
         if self._rates(1)[0] * decay >= 1:
             raise SettingError(
-                f"weight_decay {decay!r}, times the learning rate, must be below 1: all is lost"
+                f"learning_rate × weight_decay is {self._rates(1)[0] * decay:g} and must be below 1: "
+                "one step would erase every parameter"
             )
 
 
-def trainable_ranges(chain: Storage[F]) -> tuple[Ranges, Matrix[F]]:
-    """The parts of the parameters that are trained, and their L1 and L2, `(n, 2)` both.
+def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
+    """Returns the ranges of parameters that are trained and their L1 and L2 coefficients, both `(n, 2)`.
 
-    Penalties are on weights alone, not on biases and gains. Neighbours with the same penalties are one part.
+    Biases and gains have no penalties. Neighbouring ranges with equal penalties are merged.
     """
-    borders = [*chain.layout[1:, WEIGHTS].tolist(), len(chain.trainable)]
-    parts: list[tuple[int, int, float, float]] = []
+    bounds = [*storage.layout[1:, WEIGHTS].tolist(), len(storage.trainable)]
+    ranges: list[tuple[int, int, float, float]] = []
     for (start, stop), layout, layer in zip(
-        pairwise(borders), chain.layout[1:], chain.layers[1:], strict=True
+        pairwise(bounds), storage.layout[1:], storage.layers[1:], strict=True
     ):
-        if isinstance(layer, TrainableLayer) and layer.trainable:
-            middle = int(layout[BIASES])
-            for first, last, l1, l2 in ((start, middle, layer.l1, layer.l2), (middle, stop, 0.0, 0.0)):
-                if parts and parts[-1][1:] == (first, l1, l2):
-                    first = parts.pop()[0]
-                parts.append((first, last, l1, l2))
-    segments = np.array([part[:2] for part in parts], np.int64).reshape(-1, 2)
-    return segments, np.array([part[2:] for part in parts], chain.dtype).reshape(-1, 2)
+        if layer._trainable:
+            middle, penalties = int(layout[BIASES]), layer._penalties
+            for first, last, l1, l2 in ((start, middle, *penalties), (middle, stop, 0.0, 0.0)):
+                if ranges and ranges[-1][1:] == (first, l1, l2):
+                    first = ranges.pop()[0]
+                ranges.append((first, last, l1, l2))
+    bounds_of_ranges = np.array([each[:2] for each in ranges], np.int64).reshape(-1, 2)
+    return bounds_of_ranges, np.array([each[2:] for each in ranges], storage.dtype).reshape(-1, 2)

@@ -1,20 +1,19 @@
-"""The optimisers: how `Network.fit` changes the parameters, given their gradient.
+"""The optimisers: how a training step changes the parameters, given their gradient.
 
-`network.fit(x, y, optimizer=Adam(learning_rate=1e-3))`. Names and meanings are those of Keras 3, other
-choices are said. An optimiser is a value: what it remembers of a training belongs to the training, and its
-arithmetic is a row of the table in `typednn_kernels.update_rules`.
+`network.fit(x, y, optimizer=Adam(learning_rate=1e-3))`. Names and meanings follow Keras 3 unless a docstring
+says otherwise. An optimiser is immutable: its state belongs to the training, and its arithmetic is a row of
+the table in `typednn_kernels.update_rules`.
 
-All take these keywords:
+All optimisers take these keywords:
 
-- `weight_decay`: each step takes so many times the learning rate from every parameter, as a share of it,
-  before the rule is applied (decoupled: Loshchilov & Hutter 2019, "Decoupled weight decay regularization").
-- `clip_norm`: a gradient of the whole network with a larger norm is shortened to this one (Keras calls it
-  `global_clipnorm`; Pascanu et al. 2013, "On the difficulty of training recurrent neural networks",
-  algorithm 1).
-- `clip_value`: after that, each number of the gradient is clipped to [-clip_value, clip_value].
+- `weight_decay`: multiplies every parameter by 1 - α · weight_decay before the rule is applied (Loshchilov &
+  Hutter 2019, "Decoupled weight decay regularization").
+- `clip_norm`: scales the gradient of the whole network down to this norm where it is larger (Pascanu et al.
+  2013, "On the difficulty of training recurrent neural networks", algorithm 1; Keras' `global_clipnorm`).
+- `clip_value`: then clips each element of the gradient to [-clip_value, clip_value].
 
-The gradient that is clipped includes that of the layers' L1 and L2 penalties. Below, g is the clipped
-gradient, w a parameter, α the learning rate, t the step, counted from 1.
+The gradient that is clipped includes the gradient of the layers' L1 and L2 penalties. In the formulas, g is
+the clipped gradient, w a parameter, α the learning rate, and t the step, counted from 1.
 
 >>> Adam(learning_rate=0.01)
 Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-08)
@@ -36,14 +35,14 @@ from typednn.errors import SettingError
 from typednn.names import OptimizerName
 from typednn.records import Record
 from typednn.training.schedules import Rates, Schedule, Steps
-from typednn.validation.settings import check_bool, check_fraction, check_nonnegative
+from typednn.validation.settings import check_bool, check_nonnegative, check_positive
 
 Column: TypeAlias = float | Vector[np.float64]
-"""A coefficient of some steps: a number for all, or one for each."""
+"""A coefficient of some steps: one number, or a number for each step `(n,)`."""
 
 
 class Optimizer(Record, ABC, kw_only=True):
-    """What all optimisers have in common: the keywords of `typednn.training.optimizers`."""
+    """The base class of optimisers, with the keywords that all of them take; see the module."""
 
     learning_rate: float | Schedule
     weight_decay: float = 0.0
@@ -51,17 +50,21 @@ class Optimizer(Record, ABC, kw_only=True):
     clip_value: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the settings."""
+        """Checks the settings.
+
+        Raises:
+            SettingError: a number is outside its range.
+        """
         if not isinstance(self.learning_rate, Schedule):
-            check_fraction("learning_rate", self.learning_rate)
+            check_positive("learning_rate", self.learning_rate)
         check_nonnegative("weight_decay", self.weight_decay)
         for name in ("clip_norm", "clip_value"):
             if getattr(self, name) is not None:
-                check_fraction(name, getattr(self, name))
+                check_positive(name, getattr(self, name))
         self._check()
 
     def __repr__(self) -> str:
-        """As it was constructed; of the common keywords, those that are not at their default."""
+        """Returns the expression that constructs the optimiser, without common keywords at their default."""
         own = sorted(fields(self), key=lambda each: each.kw_only is True)
         shown = [each.name for each in own if not each.kw_only or getattr(self, each.name) != each.default]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
@@ -69,15 +72,15 @@ class Optimizer(Record, ABC, kw_only=True):
     @property
     @abstractmethod
     def rule(self) -> RuleName:
-        """The row in the table of update rules."""
+        """The name of the update rule, a row of `typednn_kernels.update_rules`."""
 
     @property
     def first_states(self) -> tuple[float, ...]:
-        """What the rule remembers of every parameter before the first step."""
+        """The values of the rule's state vectors before the first step."""
         return ()
 
     def coefficients(self, first: int, rates: Rates, dtype: np.dtype[F]) -> Matrix[F]:
-        """What the kernels take, for some steps from step `first` on, counted from 1."""
+        """Computes the coefficients that the kernels read, for the steps from `first` on, counted from 1."""
         columns = self._columns(np.arange(first, first + len(rates), dtype=np.float64), rates)
         own = np.empty((len(rates), len(columns)))
         for place, column in enumerate(columns):
@@ -92,27 +95,27 @@ class Optimizer(Record, ABC, kw_only=True):
 
     @abstractmethod
     def _check(self) -> None:
-        """Checks what only this optimiser has."""
+        """Checks the settings that only this optimiser has."""
 
     @abstractmethod
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
-        """The coefficients of the rule at steps t."""
+        """Computes the coefficients of the rule at steps t `(n,)`, given their learning rates."""
 
 
 class SGD(Optimizer):
-    """Gradient descent: w ← w - α g.
+    """Stochastic gradient descent: w ← w - α g.
 
-    With momentum: v ← momentum · v - α g, w ← w + v (Polyak 1964); with Nesterov's, w ← w + momentum · v -
-    α g with the new v (Sutskever et al. 2013, "On the importance of initialization and momentum in deep
-    learning", in the form of Bengio et al. 2012).
+    With momentum it is v ← momentum · v - α g, w ← w + v (Polyak 1964). With Nesterov's momentum it is
+    w ← w + momentum · v - α g, with the new v (Nesterov 1983; Sutskever et al. 2013, "On the importance of
+    initialization and momentum in deep learning", in the form of Bengio et al. 2012).
 
     Args:
         learning_rate: α, a number or a schedule.
-        momentum: from 0 to below 1.
+        momentum: the fraction of the previous step that is added, at least 0 and below 1.
         nesterov: whether the momentum is Nesterov's.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     learning_rate: float | Schedule = 0.01
@@ -136,22 +139,22 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v ← rho · v + (1 - rho) g², w ← w - α g / √(v + epsilon).
+    """RMSprop: v ← rho · v + (1 - rho) g², w ← w - α g / √(v + epsilon).
 
-    Tieleman & Hinton 2012, lecture 6.5 of "Neural networks for machine learning". Centred, the square of the
-    mean of g, taken in the same way, is subtracted from v (Graves 2013, "Generating sequences with recurrent
-    neural networks", equations 38 to 41). With momentum: u ← momentum · u + the step, w ← w - u. As in
-    Keras, epsilon stands below the root; PyTorch adds it to the root.
+    Tieleman & Hinton 2012, "Neural networks for machine learning", lecture 6.5. If centred, the square of the
+    running mean of g is subtracted from v (Graves 2013, "Generating sequences with recurrent neural
+    networks", equations 38 to 41). With momentum it is u ← momentum · u + α g / √(v + epsilon), w ← w - u. As
+    in Keras, epsilon is added under the root; PyTorch adds it to the root.
 
     Args:
         learning_rate: α, a number or a schedule.
-        rho: from 0 to below 1: how much of the mean square is kept.
-        momentum: from 0 to below 1.
+        rho: the decay rate of the mean square, at least 0 and below 1.
+        momentum: the fraction of the previous step that is added, at least 0 and below 1.
         epsilon: keeps steps finite where the gradient is 0.
-        centered: whether the gradient's variance is estimated instead of its mean square.
+        centered: whether to divide by an estimate of the gradient's variance instead of its mean square.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     learning_rate: float | Schedule = 0.001
@@ -180,10 +183,10 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s ← s + g², w ← w - α g / √(s + epsilon).
+    """Adagrad: s ← s + g², w ← w - α g / √(s + epsilon).
 
-    Duchi, Hazan & Singer 2011, "Adaptive subgradient methods", figure 1. As in Keras, epsilon stands below
-    the root, and s starts above 0.
+    Duchi, Hazan & Singer 2011, "Adaptive subgradient methods for online learning and stochastic
+    optimization", figure 1. As in Keras, epsilon is added under the root, and s starts above 0.
 
     Args:
         learning_rate: α, a number or a schedule.
@@ -191,7 +194,7 @@ class Adagrad(Optimizer):
         epsilon: keeps steps finite where the gradient is 0.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     learning_rate: float | Schedule = 0.001
@@ -215,19 +218,22 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - α m̂ / (√v̂ + epsilon).
+    """Adam: m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - α m̂ / (√v̂ + epsilon).
 
-    m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ) are without the bias of their start at 0. Kingma & Ba 2015,
-    "Adam", algorithm 1. Keras uses the other form of its section 2, in which epsilon is added before v is
-    corrected.
+    m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ) correct the bias of moments that start at 0. Kingma & Ba 2015,
+    "Adam: a method for stochastic optimization", algorithm 1. Keras uses the form at the end of its section
+    2, in which epsilon is added before v is corrected.
 
     Args:
         learning_rate: α, a number or a schedule.
-        beta_1, beta_2: β₁ and β₂, from 0 to below 1: how much of the means is kept.
+        beta_1, beta_2: β₁ and β₂, the decay rates of the moments, at least 0 and below 1.
         epsilon: keeps steps finite where the gradient is 0.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
+
+    >>> Adam(learning_rate=0.01, weight_decay=0.1)
+    Adam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-08, weight_decay=0.1)
     """
 
     learning_rate: float | Schedule = 0.001
@@ -255,27 +261,27 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` with weight decay: w ← (1 - α · weight_decay) w before each step.
+    """AdamW: `Adam` with decoupled weight decay, w ← (1 - α · weight_decay) w before each step.
 
     Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2. The arguments are those
     of `Adam`; `weight_decay` is 0.004 by default, as in Keras.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     weight_decay: float = field(default=0.004, kw_only=True)
 
 
 class Nadam(Adam):
-    """`Adam` with Nesterov's momentum, which goes one step further than the mean of the gradient.
+    """Nadam: `Adam` with Nesterov's momentum, m̂ = μ' m / (1 - Π μ') + (1 - μ) g / (1 - Π μ).
 
-    Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2, with the schedule of β₁ in Keras:
-    μ = β₁ (1 - 0.96ᵗ / 2) for step t, so that m̂ = μ' m / (1 - Π μ') + (1 - μ) g / (1 - Π μ), where μ' is
-    that of the next step. The arguments are those of `Adam`.
+    Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2, with Keras' schedule of the
+    momentum: μ = β₁ (1 - 0.96ᵗ / 2) at step t, and μ' is that of the next step. Products run over all steps
+    so far. The arguments are those of `Adam`.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     @property
@@ -283,11 +289,11 @@ class Nadam(Adam):
         return "nadam"
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
-        now, following = self._momentum(t), self._momentum(t + 1)
+        momentum, next_momentum = self._momentum(t), self._momentum(t + 1)
         product = self.beta_1**t * _product_of_warm_up(t)
         root = np.sqrt(1 - self.beta_2**t)
-        rate_of_mean = rates * root * following / (1 - product * following)
-        rate_of_gradient = rates * root * (1 - now) / (1 - product)
+        rate_of_mean = rates * root * next_momentum / (1 - product * next_momentum)
+        rate_of_gradient = rates * root * (1 - momentum) / (1 - product)
         return rate_of_mean, rate_of_gradient, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
 
     def _momentum(self, t: Steps) -> Steps:
@@ -295,19 +301,20 @@ class Nadam(Adam):
 
 
 class Rprop(Optimizer):
-    """Each parameter goes down its slope by a step of its own, which depends on signs alone.
+    """Rprop: w ← w - Δ sign(g), with a step size Δ for each parameter that depends on signs alone.
 
-    The step grows by a factor while the sign of the gradient stays, and shrinks when it changes; then the
-    parameter waits once. Igel & Hüsken 2003, "Empirical evaluation of the improved Rprop learning
-    algorithms", iRprop⁻; settings and defaults are those of PyTorch. Meant for batches of all samples.
+    Δ grows by a factor while the sign of g stays. When it changes, Δ shrinks and the parameter keeps its
+    value for one step. Riedmiller & Braun 1993, "A direct adaptive method for faster backpropagation
+    learning", in the variant iRprop⁻ of Igel & Hüsken 2003, "Empirical evaluation of the improved Rprop
+    learning algorithms"; settings and defaults are those of PyTorch. It is meant for steps with all samples.
 
     Args:
-        learning_rate: the first step; a schedule changes nothing later, and is refused.
-        etas: the factors by which steps shrink and grow.
-        step_sizes: the smallest and the largest step.
+        learning_rate: the first step size; it must be a number, since a schedule would have no effect.
+        etas: the factors by which step sizes shrink and grow.
+        step_sizes: the smallest and the largest step size.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     learning_rate: float = 0.01
@@ -329,7 +336,7 @@ class Rprop(Optimizer):
             )
         (decrease, increase), (smallest, largest) = self.etas, self.step_sizes
         for value in (*self.etas, *self.step_sizes):
-            check_fraction("each number of etas and step_sizes", value)
+            check_positive("each number of etas and step_sizes", value)
         if not decrease < 1 < increase:
             raise SettingError(f"etas must be a number below and one above 1, not {self.etas}")
         if smallest > largest:
@@ -340,17 +347,18 @@ class Rprop(Optimizer):
 
 
 class Lion(Optimizer):
-    """w ← w - α sign(β₁ m + (1 - β₁) g), m ← β₂ m + (1 - β₂) g.
+    """Lion: w ← w - α sign(β₁ m + (1 - β₁) g), m ← β₂ m + (1 - β₂) g.
 
-    Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1. Learning rates are three
-    to ten times smaller than those for Adam.
+    Chen et al. 2023, "Symbolic discovery of optimization algorithms", program 1. Suitable learning rates are
+    three to ten times smaller than for Adam.
 
     Args:
         learning_rate: α, a number or a schedule.
-        beta_1, beta_2: β₁ and β₂, from 0 to below 1.
+        beta_1, beta_2: β₁ and β₂, the weights of the momentum in the step and in its update, at least 0 and
+            below 1.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     learning_rate: float | Schedule = 0.001
@@ -383,19 +391,21 @@ OPTIMIZERS: dict[OptimizerName, Optimizer] = {
     "rprop": Rprop(),
     "lion": Lion(),
 }
-"""By name, with their usual settings."""
+"""The optimisers that names stand for, with their default settings."""
 
 
-def chosen(optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None) -> Optimizer:
-    """The optimizer that `fit` is given, or the one that it names, with that learning rate if there is one.
+def resolve_optimizer(
+    optimizer: Optimizer | OptimizerName | None, learning_rate: float | Schedule | None
+) -> Optimizer:
+    """Returns the optimiser that the arguments of `fit` stand for, by default `SGD()`.
 
     Raises:
-        SettingError: something else, or a learning rate beside an optimizer.
-        UnknownNameError: there is none of that name.
+        SettingError: the optimiser is something else, or a learning rate is given beside an optimiser.
+        UnknownNameError: there is no optimiser of that name.
     """
     if optimizer is None or isinstance(optimizer, str):
-        usual = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
-        return usual if learning_rate is None else replace(usual, learning_rate=learning_rate)
+        default = OPTIMIZERS["sgd" if optimizer is None else names.optimizer(optimizer)]
+        return default if learning_rate is None else replace(default, learning_rate=learning_rate)
     if learning_rate is not None:
         raise SettingError(
             "fit takes a learning_rate beside the name of an optimizer, not beside an optimizer: "
@@ -406,12 +416,12 @@ def chosen(optimizer: Optimizer | OptimizerName | None, learning_rate: float | S
     return optimizer
 
 
-WARM_UP = 1024
-"""After so many steps 1 - 0.96ᵗ / 2 is 1 in float64."""
+WARM_UP_STEPS = 1024
+"""The number of steps after which 1 - 0.96ᵗ / 2 is 1 in float64."""
 
 
 def _product_of_warm_up(t: Steps) -> Steps:
-    """The product of 1 - 0.96ⁱ / 2 over i from 1 to t."""
-    products: Vector[np.float64] = np.empty(WARM_UP)
-    np.cumprod(1 - 0.5 * 0.96 ** np.arange(1, WARM_UP + 1, dtype=np.float64), out=products)
-    return products[np.minimum(t, WARM_UP).astype(np.intp) - 1]
+    """Computes the product of 1 - 0.96ⁱ / 2 over i from 1 to t."""
+    products: Vector[np.float64] = np.empty(WARM_UP_STEPS)
+    np.cumprod(1 - 0.5 * 0.96 ** np.arange(1, WARM_UP_STEPS + 1, dtype=np.float64), out=products)
+    return products[np.minimum(t, WARM_UP_STEPS).astype(np.intp) - 1]

@@ -1,4 +1,4 @@
-"""How long something takes, shown while it runs: a bar on a terminal, a few plain lines elsewhere."""
+"""Progress of something that takes time: a bar on a terminal, a few plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,33 +12,40 @@ from time import perf_counter
 from typing import Self, TypeAlias
 
 from typednn.errors import MissingExtraError
-from typednn.training.history import History
 
 Advance: TypeAlias = Callable[[str], None]
-"""Called after each step with what there is to say about it."""
+"""Called after each step with a text about it."""
 
-LINES = 10
+MAX_LINES = 10
+"""The number of lines that are printed where there is no terminal."""
 
-PATIENCE = 1.0
-"""After so many seconds a bar appears."""
+DELAY_S = 1.0
+"""How long `fit` runs before its bar appears."""
 
 
 def on_terminal() -> bool:
-    """Whether the output goes to a terminal that can move its cursor."""
+    """Tells whether the output goes to a terminal that can move its cursor."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def alone() -> bool:
-    """Whether this is the main thread: others leave the terminal to it."""
+def in_main_thread() -> bool:
+    """Tells whether this is the main thread, the only one that shows a bar."""
     return current_thread() is main_thread()
 
 
 @contextmanager
 def progress(unit: str, steps: int) -> Generator[Advance]:
-    """Shows the progress of so many steps; `unit` is what one of them is called.
+    """Shows the progress of a number of steps.
+
+    Args:
+        unit: the name of a step, such as "epoch".
+        steps: the number of steps.
+
+    Yields:
+        The function to call after each step.
 
     Raises:
-        MissingExtraError: rich is not installed, and the output is a terminal.
+        MissingExtraError: the output is a terminal, and rich is not installed.
     """
     if on_terminal():
         try:
@@ -61,59 +68,60 @@ def progress(unit: str, steps: int) -> Generator[Advance]:
     def print_some(text: str) -> None:
         nonlocal done
         done += 1
-        if done in {1, steps} or done * LINES // steps > (done - 1) * LINES // steps:
+        if done in {1, steps} or done * MAX_LINES // steps > (done - 1) * MAX_LINES // steps:
             print(f"{unit} {done}/{steps}  {text}", flush=True)
 
     yield print_some
 
 
 class Bar:
-    """The progress of `Network.fit`: a bar on a terminal once it has taken a second; elsewhere silence.
+    """The progress bar of `Network.fit`: it appears on a terminal after a second, and nowhere else.
 
-    Without rich, and beside another display of rich, there is none.
+    There is none where rich is not installed or has another live display.
 
     Args:
-        epochs: how many there are to be.
-        length: samples of an epoch, where that is known.
-        wanted: whether there is to be a bar.
+        epochs: the number of epochs.
+        length: the number of samples of an epoch, if it is known.
+        wanted: whether there may be a bar.
     """
 
     epochs: int
     length: int | None
     text: str
-    next: float
+    next_update: float
     stack: ExitStack
 
     def __init__(self, epochs: int, length: int | None, wanted: bool) -> None:
         self.epochs, self.length, self.text = epochs, length, ""
-        self.next = perf_counter() + PATIENCE if wanted and on_terminal() and alone() else inf
+        visible = wanted and on_terminal() and in_main_thread()
+        self.next_update = perf_counter() + DELAY_S if visible else inf
         self.stack = ExitStack()
-        self.move: Callable[[float], None] | None = None
+        self.move_to: Callable[[float], None] | None = None
 
     def __enter__(self) -> Self:
-        """The bar appears when there is something to show."""
+        """Returns the bar, which appears later."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """The bar stays where it is."""
+        """Ends the bar; its last state remains on the terminal."""
         self.stack.close()
 
     def show(self, epoch: int, samples: int) -> None:
-        """So many epochs are over, and so many samples of the next."""
-        if self.next < inf and perf_counter() > self.next:
-            if self.move is None:
-                self.move = self._begin()
+        """Shows that `epoch` epochs and `samples` samples of the next have been trained."""
+        if self.next_update < inf and perf_counter() > self.next_update:
+            if self.move_to is None:
+                self.move_to = self._begin()
             part = samples / self.length if self.length else 0.0
-            if self.move is not None:
-                self.move(epoch + part)
-            self.next = perf_counter() + 0.1 if self.move else inf
+            if self.move_to is not None:
+                self.move_to(epoch + part)
+            self.next_update = perf_counter() + 0.1 if self.move_to else inf
 
-    def over(self, history: History) -> None:
-        """An epoch is over."""
-        if self.next < inf:
-            self.text = history.last()
-            if self.move is not None and len(history.loss) == self.epochs:
-                self.move(self.epochs)
+    def show_epoch(self, epoch: int, text: Callable[[], str]) -> None:
+        """Shows that `epoch` epochs have been trained, and from now on a text about the last."""
+        if self.next_update < inf:
+            self.text = text()
+            if self.move_to is not None and epoch == self.epochs:
+                self.move_to(self.epochs)
 
     def _begin(self) -> Callable[[float], None] | None:
         try:
@@ -134,18 +142,18 @@ class Bar:
             return None
         task = bar.add_task("", total=self.epochs, epoch=0)
 
-        def move(done: float) -> None:
+        def move_to(done: float) -> None:
             epoch = min(self.epochs, int(done) + 1)
             bar.update(task, completed=done, description=self.text, epoch=epoch)
 
-        return move
+        return move_to
 
 
 def waiting(text: str) -> AbstractContextManager[object]:
-    """Shows on a terminal that something of unknown length is going on.
+    """Shows on a terminal that something of unknown duration is running.
 
     Raises:
-        MissingExtraError: rich is not installed, and the output is a terminal.
+        MissingExtraError: the output is a terminal, and rich is not installed.
     """
     if not on_terminal():
         return nullcontext()

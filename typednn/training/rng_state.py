@@ -1,4 +1,4 @@
-"""The state of a random generator as JSON holds it, and back."""
+"""The state of a random generator as a JSON value."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from typednn.errors import DataError
 from typednn.formats.json_values import is_list, is_object
 
 
-def written_state(random: np.random.Generator) -> object:
-    """The state, for JSON: its arrays become lists."""
-    return _plain(random.bit_generator.state)
+def state_as_json(random: np.random.Generator) -> object:
+    """Returns the state of a generator as a JSON value, with lists in the place of arrays."""
+    return _as_json(random.bit_generator.state)
 
 
-def read_state(random: np.random.Generator, written: object) -> dict[str, object]:
-    """A state for this generator, to be given to `random.bit_generator.state`.
+def state_from_json(random: np.random.Generator, value: object) -> dict[str, object]:
+    """Returns the state that a JSON value holds, to be assigned to `random.bit_generator.state`.
 
     Raises:
-        DataError: it is that of another kind of generator.
+        DataError: the value is not the state of this kind of generator.
     """
-    state = _like(random.bit_generator.state, written, "random")
+    state = _like(random.bit_generator.state, value, "random")
     if not is_object(state):
         raise DataError("expected the state of a generator")
     return state
 
 
-def _plain(value: object) -> object:
+def _as_json(value: object) -> object:
     if is_object(value):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _as_json(each) for key, each in value.items()}
     if _is_array(value):
         return value.tolist()
     return value
 
 
 def _like(mine: object, theirs: object, place: str) -> object:
+    """Converts a JSON value to the types of the present state, `mine`."""
     if is_object(mine) and is_object(theirs) and mine.keys() == theirs.keys():
         return {key: _like(each, theirs[key], f"{place}.{key}") for key, each in mine.items()}
     if _is_array(mine) and is_list(theirs) and len(theirs) == len(mine):

@@ -1,7 +1,7 @@
-"""Learning rates that change while a network is trained: a class each.
+"""Learning-rate schedules: one class each.
 
-`SGD(learning_rate=CosineDecay(0.1, 1000))` takes a schedule in the place of a number. A step is one update
-of the parameters, by one batch; they are counted from 0, as in Keras, whose names these are where it has
+A schedule takes the place of a number: `SGD(learning_rate=CosineDecay(0.1, 1000))`. A step is one update of
+the parameters, by one batch. Steps are counted from 0, as in Keras, from which the names come where it has
 the schedule.
 
 >>> from typednn import ExponentialDecay
@@ -23,23 +23,23 @@ from typednn_kernels.arrays import Vector
 
 from typednn.errors import SettingError
 from typednn.records import Record
-from typednn.validation.settings import check_count, check_fraction, check_nonnegative
+from typednn.validation.settings import check_count, check_nonnegative, check_positive
 
 Steps: TypeAlias = Vector[np.float64]
-"""How many updates were made before, `(n,)`."""
+"""Numbers of updates made before, `(n,)`."""
 
 Rates: TypeAlias = Vector[np.float64]
 """Learning rates, `(n,)`."""
 
 State: TypeAlias = tuple[float, ...]
-"""What a schedule remembers of the losses; empty where it depends on the step alone."""
+"""The state of a schedule that depends on losses; empty where it depends on the step alone."""
 
 
 class Schedule(ABC):
-    """The learning rate by step; `schedule(step)` is that of one step.
+    """The base class of schedules; `schedule(step)` is the learning rate of a step.
 
-    A schedule is a value and never changes. What it needs to remember of a training is a `State`, which
-    starts as `start`, and which `observe` replaces after each epoch.
+    A schedule is immutable. One that depends on losses computes a `State`, which begins as `start` and which
+    `observe` replaces after each epoch.
     """
 
     @property
@@ -49,35 +49,35 @@ class Schedule(ABC):
 
     @abstractmethod
     def rates(self, steps: Steps, state: State) -> Rates:
-        """The learning rates of some steps."""
+        """Computes the learning rates of some steps, `(n,)`."""
 
     def observe(self, state: State, loss: float) -> State:
-        """The state after an epoch with that loss: of the validation data, or without them of training."""
+        """Returns the state after an epoch, given its validation loss, or without that its training loss."""
         return state
 
     def __call__(self, step: int) -> float:
-        """The learning rate of one step, with the state at the start."""
+        """Computes the learning rate of one step, from the state before the first epoch."""
         return float(self.rates(np.array([step], np.float64), self.start)[0])
 
 
 class _Decay(Record, Schedule):
-    """A schedule of a rate of decay, in so many steps each."""
+    """A schedule that decays at a rate per `decay_steps` steps."""
 
     initial_learning_rate: float
     decay_steps: int
     decay_rate: float
 
     def __post_init__(self) -> None:
-        check_fraction("initial_learning_rate", self.initial_learning_rate)
+        check_positive("initial_learning_rate", self.initial_learning_rate)
         check_count("decay_steps", self.decay_steps, 1)
-        check_fraction("decay_rate", self.decay_rate)
+        check_positive("decay_rate", self.decay_rate)
 
 
 class StepDecay(_Decay):
-    """initial_learning_rate · decay_rate^⌊step / decay_steps⌋: constant, with a drop every so many steps.
+    """Decays in stairs: initial_learning_rate · decay_rate^⌊step / decay_steps⌋.
 
     Raises:
-        SettingError: a number that is not positive, or decay_steps that is no integer.
+        SettingError: a number is not positive, or decay_steps is not an integer.
 
     >>> StepDecay(0.1, decay_steps=10, decay_rate=0.5)(29)
     0.025
@@ -88,10 +88,10 @@ class StepDecay(_Decay):
 
 
 class ExponentialDecay(_Decay):
-    """initial_learning_rate · decay_rate^(step / decay_steps); `StepDecay` is its staircase.
+    """Decays exponentially: initial_learning_rate · decay_rate^(step / decay_steps).
 
     Raises:
-        SettingError: a number that is not positive, or decay_steps that is no integer.
+        SettingError: a number is not positive, or decay_steps is not an integer.
 
     >>> ExponentialDecay(0.1, decay_steps=10, decay_rate=0.25)(5)
     0.05
@@ -102,10 +102,10 @@ class ExponentialDecay(_Decay):
 
 
 class InverseTimeDecay(_Decay):
-    """initial_learning_rate / (1 + decay_rate · step / decay_steps).
+    """Decays inversely with time: initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
     Raises:
-        SettingError: a number that is not positive, or decay_steps that is no integer.
+        SettingError: a number is not positive, or decay_steps is not an integer.
 
     >>> InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)(30)
     0.025
@@ -116,11 +116,11 @@ class InverseTimeDecay(_Decay):
 
 
 class PiecewiseConstantDecay(Record, Schedule):
-    """values[0] up to and with step boundaries[0], values[1] up to and with boundaries[1], and so on.
+    """Takes values[0] up to and including step boundaries[0], values[1] up to boundaries[1], and so on.
 
     Raises:
-        SettingError: a value that is not positive, boundaries that are no rising integers, or not one value
-            more than boundaries.
+        SettingError: a value is not positive, the boundaries are not increasing integers, or there is not
+            exactly one value more than boundaries.
 
     >>> schedule = PiecewiseConstantDecay([10, 20], [0.1, 0.01, 0.001])
     >>> [schedule(step) for step in (10, 11, 21)]
@@ -131,7 +131,7 @@ class PiecewiseConstantDecay(Record, Schedule):
     values: Sequence[float]
 
     def __post_init__(self) -> None:
-        """Checks the settings, and keeps them as tuples."""
+        """Checks the settings and stores them as tuples."""
         for name in ("boundaries", "values"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for boundary in self.boundaries:
@@ -139,7 +139,7 @@ class PiecewiseConstantDecay(Record, Schedule):
         if any(lower >= upper for lower, upper in pairwise(self.boundaries)):
             raise SettingError(f"boundaries must rise, not be {self.boundaries}")
         for value in self.values:
-            check_fraction("values of PiecewiseConstantDecay", value)
+            check_positive("values of PiecewiseConstantDecay", value)
         if len(self.values) != len(self.boundaries) + 1:
             raise SettingError(
                 f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, "
@@ -152,14 +152,14 @@ class PiecewiseConstantDecay(Record, Schedule):
 
 
 class CosineDecay(Record, Schedule):
-    """Half a cosine from the learning rate down to `alpha` times it, in `decay_steps` steps.
+    """Decays along half a cosine to `alpha` times the learning rate, in `decay_steps` steps.
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. With `warmup_target` the learning rate
-    first goes in a straight line from `initial_learning_rate` to it, in `warmup_steps` steps, and decays
-    from there.
+    Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", equation 5, without
+    restarts. With a `warmup_target`, the learning rate first rises linearly from `initial_learning_rate` to
+    the target in `warmup_steps` steps and decays from there.
 
     Raises:
-        SettingError: a number outside its range, or one of the two settings of the warm-up alone.
+        SettingError: a number is outside its range, or only one of the two warm-up settings is given.
 
     >>> schedule = CosineDecay(0.0, decay_steps=20, warmup_target=0.1, warmup_steps=10)
     >>> [round(schedule(step), 6) for step in (0, 5, 10, 20, 30)]
@@ -182,14 +182,14 @@ class CosineDecay(Record, Schedule):
 
 
 class CosineDecayRestarts(Record, Schedule):
-    """`CosineDecay`, again and again.
+    """Repeats `CosineDecay` with warm restarts.
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5. The first decay takes `first_decay_steps` steps; each is
-    `t_mul` times as long as the one before it, and starts at `m_mul` times its learning rate. The warm-up
-    is that of `CosineDecay`.
+    Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", equation 5. The first
+    decay takes `first_decay_steps` steps; each further one is `t_mul` times as long as the one before and
+    starts at `m_mul` times its learning rate. The warm-up is that of `CosineDecay`.
 
     Raises:
-        SettingError: a number outside its range, or one of the two settings of the warm-up alone.
+        SettingError: a number is outside its range, or only one of the two warm-up settings is given.
 
     >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)
     >>> [round(schedule(step), 6) for step in (0, 5, 10, 20, 30)]
@@ -206,8 +206,8 @@ class CosineDecayRestarts(Record, Schedule):
 
     def __post_init__(self) -> None:
         check_count("first_decay_steps", self.first_decay_steps, 1)
-        check_fraction("m_mul", self.m_mul)
-        check_fraction("t_mul", self.t_mul)
+        check_positive("m_mul", self.m_mul)
+        check_positive("t_mul", self.t_mul)
         if self.t_mul < 1:
             raise SettingError(f"t_mul must be 1 or more, not {self.t_mul!r}")
         _check_warm_up(self)
@@ -218,25 +218,25 @@ class CosineDecayRestarts(Record, Schedule):
             restarts = np.floor(time)
         else:
             restarts = np.floor(np.log1p(time * (self.t_mul - 1)) / np.log(self.t_mul))
-            restarts += time >= self._time_of(restarts + 1)  # what rounding took
+            restarts += time >= self._time_of(restarts + 1)  # corrects rounding, by one either way
             restarts -= time < self._time_of(restarts)
         done = (time - self._time_of(restarts)) / self.t_mul**restarts
         return _warmed_up(self, steps, _cosine(self.m_mul**restarts, self.alpha, done))
 
     def _time_of(self, restarts: Steps) -> Steps:
-        """When the decay after so many restarts begins, in lengths of the first."""
+        """Computes when the decay after `restarts` restarts begins, in lengths of the first decay."""
         return restarts if self.t_mul == 1 else (self.t_mul**restarts - 1) / (self.t_mul - 1)
 
 
 class OneCycle(Record, Schedule):
-    """Up to the largest learning rate and down to almost nothing, each along half a cosine.
+    """Rises to the largest learning rate and falls to almost 0, each along half a cosine.
 
-    Smith & Topin 2018, "Super-convergence"; settings and defaults are those of PyTorch's OneCycleLR. It
-    starts at max_learning_rate / div_factor, is at the largest after the part `pct_start` of the steps,
-    and ends, and stays, at the start divided by final_div_factor.
+    Smith & Topin 2018, "Super-convergence" (arXiv:1708.07120); settings and defaults are those of PyTorch's
+    OneCycleLR. The learning rate starts at max_learning_rate / div_factor, reaches the maximum after the
+    fraction `pct_start` of the steps, and ends at its start divided by final_div_factor, where it stays.
 
     Raises:
-        SettingError: a number outside its range, or a way up of less than a step.
+        SettingError: a number is outside its range, or the rise takes less than one step.
 
     >>> schedule = OneCycle(0.1, total_steps=20)
     >>> [round(schedule(step), 8) for step in (0, 5, 19)]
@@ -250,11 +250,11 @@ class OneCycle(Record, Schedule):
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        check_fraction("max_learning_rate", self.max_learning_rate)
+        check_positive("max_learning_rate", self.max_learning_rate)
         check_count("total_steps", self.total_steps, 2)
         check_nonnegative("pct_start", self.pct_start, 1)
-        check_fraction("div_factor", self.div_factor)
-        check_fraction("final_div_factor", self.final_div_factor)
+        check_positive("div_factor", self.div_factor)
+        check_positive("final_div_factor", self.final_div_factor)
         if self.pct_start * self.total_steps <= 1:
             raise SettingError(
                 f"pct_start {self.pct_start!r} of {self.total_steps} total_steps must be more than one step"
@@ -272,14 +272,15 @@ class OneCycle(Record, Schedule):
 class ReduceOnPlateau(Record, Schedule):
     """Multiplies the learning rate by `factor` when the loss has not fallen for `patience` epochs.
 
-    As Keras' ReduceLROnPlateau. A loss counts as lower when it is so by more than `min_delta`. After a
-    reduction `cooldown` epochs pass before epochs are counted again; below `min_learning_rate` the rate
-    does not go. The loss is that of the validation data where there are some, else of training.
+    It follows Keras' ReduceLROnPlateau. A loss has fallen if it is lower than the lowest by more than
+    `min_delta`. After a reduction, `cooldown` epochs pass before epochs are counted again. The learning rate
+    never falls below `min_learning_rate`. The loss is that of the validation data, or without them of
+    training.
 
-    Its state is the learning rate, the lowest loss, the epochs waited, and those of cooling that are left.
+    The state holds the learning rate, the lowest loss, the epochs counted, and the remaining cooldown epochs.
 
     Raises:
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
 
     >>> plateau = ReduceOnPlateau(0.1, factor=0.5, patience=2)
     >>> state = plateau.start
@@ -297,8 +298,8 @@ class ReduceOnPlateau(Record, Schedule):
     min_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fraction("initial_learning_rate", self.initial_learning_rate)
-        check_fraction("factor", self.factor)
+        check_positive("initial_learning_rate", self.initial_learning_rate)
+        check_positive("factor", self.factor)
         check_nonnegative("factor", self.factor, 1)
         check_count("patience", self.patience, 1)
         check_nonnegative("min_delta", self.min_delta)
@@ -327,12 +328,12 @@ class ReduceOnPlateau(Record, Schedule):
 
 
 def _cosine(highest: Rates | float, lowest: float, done: Steps) -> Rates:
-    """Half a cosine from `highest`, with 0 done, to `lowest`, with 1."""
+    """Computes half a cosine that falls from `highest` at `done` = 0 to `lowest` at `done` = 1."""
     return (highest - lowest) * (0.5 * (1 + np.cos(np.pi * done))) + lowest
 
 
 def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay: Rates) -> Rates:
-    """The straight line of the warm-up, and then so much of the learning rate that it leads to."""
+    """Computes the linear warm-up, followed by the decay of the learning rate that it ends at."""
     first, target = schedule.initial_learning_rate, schedule.warmup_target
     if target is None:
         return first * decay
@@ -343,10 +344,10 @@ def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay:
 def _check_warm_up(schedule: CosineDecay | CosineDecayRestarts) -> None:
     check_nonnegative("alpha", schedule.alpha)
     if schedule.warmup_target is None:
-        check_fraction("initial_learning_rate", schedule.initial_learning_rate)
+        check_positive("initial_learning_rate", schedule.initial_learning_rate)
         if schedule.warmup_steps != 0:
             raise SettingError("warmup_steps needs warmup_target, the learning rate that they lead to")
         return
     check_nonnegative("initial_learning_rate", schedule.initial_learning_rate)
-    check_fraction("warmup_target", schedule.warmup_target)
+    check_positive("warmup_target", schedule.warmup_target)
     check_count("warmup_steps", schedule.warmup_steps, 1)

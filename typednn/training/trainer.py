@@ -1,7 +1,7 @@
-"""Training steps in compiled calls, none of which lasts long, and where one went wrong.
+"""Training steps in compiled calls, and the search for the layer where a step was not finite.
 
-A call to the kernels trains a piece of an epoch, of about `PIECE` seconds, so that Ctrl-C is answered
-between pieces, with the network as it was after the last of them.
+A call to the kernels trains a chunk of an epoch that takes about `CHUNK_SECONDS`. Ctrl-C takes effect between
+chunks and leaves the network as it was after the last one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, weights
+from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
 from typednn.errors import DivergenceError
@@ -27,18 +28,18 @@ from typednn.training.optimizers import Optimizer
 from typednn.validation.arrays import read_only
 
 BATCH_SIZE = 32
-"""Samples per step where the user says nothing."""
+"""The default number of samples per step."""
 
-PIECE = 0.05
+CHUNK_SECONDS = 0.05
 
 
 class NonFiniteStepError(Exception):
-    """A step that is not finite, and was not made.
+    """A step that is not finite and was therefore not made.
 
     Attributes:
-        sample: how many samples had been trained before it.
-        layer: the place of the layer where the first number that is not finite arose.
-        what: what kind of number that is.
+        sample: the number of samples trained before it.
+        layer: the index of the layer where the first infinity or NaN arose.
+        what: the quantity in which it arose, such as "activations".
     """
 
     sample: int
@@ -49,10 +50,10 @@ class NonFiniteStepError(Exception):
         super().__init__(sample, layer, what)
         self.sample, self.layer, self.what = sample, layer, what
 
-    def divergence(self, chain: Storage[F], epoch: int, step: int) -> DivergenceError:
-        """The error for the user, who counts from 1."""
+    def divergence(self, storage: Storage[F], epoch: int, step: int) -> DivergenceError:
+        """Returns the error for the user, with `epoch` and `step` counted from 1."""
         return DivergenceError(
-            f"training diverged at step {step} of epoch {epoch}: {chain.layers[self.layer].name}, has "
+            f"training diverged at step {step} of epoch {epoch}: {storage.layers[self.layer].name}, has "
             f"{self.what} that are not finite; the network is as it was before this step. "
             "A smaller learning rate helps",
             epoch,
@@ -62,13 +63,13 @@ class NonFiniteStepError(Exception):
 
 
 class Trainer(Generic[F]):
-    """Makes the steps of an optimiser, piece by piece.
+    """Makes the steps of an optimiser, chunk by chunk.
 
     Raises:
-        SettingError: a setting of the optimiser that the dtype cannot hold.
+        SettingError: the dtype cannot hold a setting of the optimiser.
     """
 
-    chain: Storage[F]
+    storage: Storage[F]
     loss: int
     layout: Layout
     batch_size: int
@@ -76,116 +77,106 @@ class Trainer(Generic[F]):
     online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
-    piece: int
+    chunk: int
 
-    def __init__(self, chain: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
-        self.chain, self.loss, self.layout = chain, loss, chain.layout.copy()
+    def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
+        self.storage, self.loss, self.layout = storage, loss, storage.layout.copy()
         self.batch_size = batch_size
-        self.updates = OptimizerState(chain, optimizer)
+        self.updates = OptimizerState(storage, optimizer)
         only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
-        self.online_rate = self.updates.plain_rate if only_dense else None
-        self.workspace = chain.new_workspace(batch_size)
-        self.gradient = chain.gradient  # layers form theirs anew when asked
-        chain.has_gradient = [False] * len(chain.layers)
-        self.piece = max(1, int(2e6 / (chain.parameters.size + 1000)))
+        self.online_rate = self.updates.constant_sgd_rate if only_dense else None
+        self.workspace = storage.new_workspace(batch_size)
+        self.gradient = storage.gradient  # layers compute theirs again when it is read
+        storage.has_gradient = [False] * len(storage.layers)
+        self.chunk = max(1, int(2e6 / (storage.parameters.size + 1000)))
 
     def resize(self, batch_size: int) -> None:
-        """Makes steps of so many samples from now on."""
+        """Sets the number of samples per step."""
         if batch_size > self.batch_size:
-            self.workspace = self.chain.new_workspace(batch_size)
+            self.workspace = self.storage.new_workspace(batch_size)
         self.batch_size = batch_size
 
     def run(
-        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], at_once: int | None = None
+        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], max_steps: int | None = None
     ) -> Iterator[int]:
-        """Trains with the samples of `order`; the loss of each goes to `losses`.
+        """Trains with samples in a given order.
 
         Args:
-            samples: where the order takes them from.
-            order: the indices of samples, `(n,)`.
-            losses: `(n,)`, each before the step that it is part of, times its weight.
-            at_once: at most so many steps in a piece.
+            samples: the samples.
+            order: their indices, `(n,)`.
+            losses: receives the loss of each sample before the step that uses it, times its weight, `(n,)`.
+            max_steps: the largest number of steps in a chunk.
 
         Yields:
-            How many samples have been trained, after each piece; the layers can then be shown.
+            The number of samples trained so far, after each chunk.
 
         Raises:
-            NonFiniteStepError: a step that is not finite; the network is as it was before this step.
-            WiringError: dropout has no generator to draw from.
+            NonFiniteStepError: a step is not finite; the network is as it was before this step.
+            WiringError: a layer drops units and has no generator to draw from.
         """
-        start, key = 0, self.chain.new_key()
+        start, key = 0, self.storage.new_key()
         while start < len(order):
-            steps = -(-min(self.piece, samples.at_once) // self.batch_size)
-            if at_once is not None:
-                steps = min(steps, at_once)
-            piece = slice(start, min(start + steps * self.batch_size, len(order)))
+            steps = -(-min(self.chunk, samples.max_chunk) // self.batch_size)
+            if max_steps is not None:
+                steps = min(steps, max_steps)
+            chunk = slice(start, min(start + steps * self.batch_size, len(order)))
             began = perf_counter()
-            self._train(samples, order[piece], losses[piece], start, key + start // self.batch_size)
+            self._train(samples, order[chunk], losses[chunk], start, key + start // self.batch_size)
             elapsed = perf_counter() - began
-            if piece.stop - start >= self.piece:
-                self.piece = max(1, int((piece.stop - start) * min(8.0, PIECE / max(elapsed, 1e-9))))
-            start = piece.stop
+            if chunk.stop - start >= self.chunk:
+                self.chunk = max(1, int((chunk.stop - start) * min(8.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
+            start = chunk.stop
             yield start
             check_interrupt()
 
     def show(self) -> None:
-        """Lets the layers show the last step."""
+        """Makes the layers' attributes show the last step."""
         self.workspace.complete_forward()
         self.workspace.complete_backward()
-        self.chain.show(self.workspace)
+        self.storage.set_workspace(self.workspace)
 
     def _train(
         self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int, key: int
     ) -> None:
-        """A piece, `before` which so many samples have been trained; the key is that of its first step."""
-        self.workspace.hold((len(order) - 1) % self.batch_size + 1)
+        """Trains one chunk, given the number of samples trained `before` and the key of its first step."""
+        self.workspace.resize_batch((len(order) - 1) % self.batch_size + 1)
         self.workspace.key = key + (len(order) - 1) // self.batch_size
-        x, t, sample_weights, places = samples.take(order)
+        x, t, sample_weights, indices = samples.take(order)
+        epoch = Epoch(x, t, sample_weights, read_only(indices), self.batch_size, losses)
         if self.batch_size == 1 and self.online_rate is not None and not len(sample_weights):
-            done = self._train_online(x, t, places, self.online_rate, losses)
+            done = self._train_online(epoch, self.online_rate)
         else:
-            done = self._train_batches(x, t, sample_weights, places, losses, key)
+            done = self._train_batches(epoch, key)
         self.updates.step += -(-done // self.batch_size)
         if done < len(losses):
             step = done - done % self.batch_size
-            batch = places[step : step + self.batch_size]
+            batch = indices[step : step + self.batch_size]
             self.workspace.key = key + step // self.batch_size
-            raise NonFiniteStepError(before + step, *self._origin(x[batch], t[batch]))
+            raise NonFiniteStepError(before + step, *self._locate_nonfinite(x[batch], t[batch]))
 
-    def _train_online(
-        self, x: Matrix[F], t: Matrix[F], order: Order, learning_rate: F, losses: Vector[F]
-    ) -> int:
-        """How many steps were good; the network is as it was after the last of them.
+    def _train_online(self, epoch: Epoch[F], learning_rate: F) -> int:
+        """Trains sample by sample; returns the number of steps before the first that is not finite.
 
-        The kernel changes upper layers before it knows the errors of lower ones, and cannot take a step
-        back. So a piece with a bad step is made again, in halves, up to the last good one.
+        The kernel updates upper layers before it knows the deltas of lower ones and cannot undo a step.
+        Therefore a chunk with a step that is not finite is trained again, in halves, up to the last good
+        step.
         """
-        chain, work, parameters, saved = self.chain, self.workspace, self.chain.parameters, self.gradient
+        parameters, saved = self.storage.parameters, self.gradient
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            kernels(chain.dtype).train_online(
-                parameters,
-                self.layout,
-                self.loss,
-                x,
-                t,
-                read_only(order[first:last]),
-                learning_rate,
-                work.a,
-                work.h,
-                work.dLdh,
-                work.dLda,
-                losses[first:last],
+            part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
+            kernels(self.storage.dtype).train_online(
+                parameters, self.layout, self.loss, part, learning_rate, self.workspace.vectors
             )
-            if _all_finite(losses[first:last]) and _all_finite(parameters):
+            if _all_finite(part.losses) and _all_finite(parameters):
                 return True
             parameters[...] = saved
             return False
 
-        if good(0, len(order)):
-            return len(order)
-        done, bad = 0, len(order)
+        if good(0, len(epoch.order)):
+            return len(epoch.order)
+        done, bad = 0, len(epoch.order)
         while done + 1 < bad:
             middle = (done + bad) // 2
             if good(done, middle):
@@ -194,83 +185,72 @@ class Trainer(Generic[F]):
                 bad = middle
         return done
 
-    def _train_batches(
-        self,
-        x: Matrix[F],
-        t: Matrix[F],
-        sample_weights: Vector[F],
-        order: Order,
-        losses: Vector[F],
-        key: int,
-    ) -> int:
-        """How many samples were trained in good steps."""
-        chain, work, updates = self.chain, self.workspace, self.updates
-        kernels(chain.dtype).train_batches(
-            chain.parameters,
+    def _train_batches(self, epoch: Epoch[F], key: int) -> int:
+        """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
+        storage, updates = self.storage, self.updates
+        optimizer = OptimizerSteps(
+            updates.rule,
+            updates.coefficients(-(-len(epoch.order) // self.batch_size)),
+            updates.trainable_ranges,
+            updates.penalties,
+            updates.states,
+        )
+        kernels(storage.dtype).train_batches(
+            storage.parameters,
             self.layout,
             key,
             self.loss,
-            x,
-            t,
-            sample_weights,
-            read_only(order),
-            self.batch_size,
-            updates.rule,
-            updates.coefficients(-(-len(order) // self.batch_size)),
-            updates.segments,
-            updates.penalties,
-            work.a,
-            work.h,
-            work.dLdh,
-            work.dLda,
+            epoch,
+            optimizer,
+            self.workspace.vectors,
             self.gradient,
-            updates.states,
-            losses,
         )
-        return _count_finite(losses)
+        return _count_finite(epoch.losses)
 
     def observe(self, loss: float) -> None:
-        """Takes the loss of an epoch, of the validation data where there are some, for the schedule."""
+        """Passes the loss of an epoch, by preference of the validation data, to the schedule."""
         self.updates.observe(loss)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that an exact continuation needs beside the parameters and the order of samples; copies."""
+        """Returns copies of all arrays that a continuation needs besides the parameters, by name."""
         return self.updates.state()
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Goes on where a training of the same network with the same optimiser was.
+        """Restores the state of a training of the same network with the same optimiser.
 
         Raises:
-            ShapeError: it was another network, optimiser or schedule; nothing is changed.
+            ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
         """
         self.updates.restore(state)
 
-    def _origin(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
-        """The first layer where a step with these samples is not finite, and what; the layers show it."""
-        chain, work, run = self.chain, self.workspace, kernels(self.chain.dtype)
-        layers, gradient = chain.layers, self.gradient
-        vectors = work.a, work.h, work.dLdh, work.dLda
-        parameters = chain.parameters.copy()  # a forward pass moves averages
-        losses: Vector[F] = np.empty(len(x), chain.dtype)
-        work.hold(len(x))
+    def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
+        """Repeats a step that is not finite; returns the layer and the quantity where that begins.
+
+        The layers' attributes show the step.
+        """
+        storage, work, run = self.storage, self.workspace, kernels(self.storage.dtype)
+        layers, gradient = storage.layers, self.gradient
+        parameters = storage.parameters.copy()  # a forward pass changes running moments
+        losses: Vector[F] = np.empty(len(x), storage.dtype)
+        work.resize_batch(len(x))
         blocks, last = work.blocks, len(layers) - 1
         with np.errstate(all="ignore"):
-            run.forward(parameters, self.layout, work.key, x, work.a, work.h)
+            run.forward(parameters, self.layout, work.key, x, work.vectors)
             output = blocks[last]
             run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
-            run.backward(parameters, self.layout, work.key, self.loss, t, *vectors, gradient)
+            run.backward(parameters, self.layout, work.key, self.loss, t, work.vectors, gradient)
             self.show()
             squares = [
                 float(np.dot(g, g))
                 for g in (weights(gradient, self.layout, k).reshape(-1) for k in range(last + 1))
             ]
-        averages = [running_moments(parameters, self.layout, k) for k in range(last + 1)]
+        moments = [running_moments(parameters, self.layout, k) for k in range(last + 1)]
         upwards, downwards = range(last + 1), range(last, 0, -1)
         suspects = [
             *((k, "activations", _all_finite(blocks[k].h)) for k in upwards),
-            *((k, "moving averages", _all_finite(averages[k])) for k in upwards),
+            *((k, "running means and variances", _all_finite(moments[k])) for k in upwards),
             (last, "losses", _all_finite(losses)),
-            *((k, "error signals", _all_finite(blocks[k].dLda)) for k in downwards),
+            *((k, "deltas", _all_finite(blocks[k].dLda)) for k in downwards),
             *((k, "gradients", isfinite(squares[k])) for k in downwards),
             (squares.index(max(squares)), "steps", False),
         ]
@@ -278,7 +258,7 @@ class Trainer(Generic[F]):
 
 
 def _count_finite(losses: Vector[F]) -> int:
-    """How many come before the first that is not finite."""
+    """Counts the losses before the first that is not finite."""
     if _all_finite(losses):
         return len(losses)
     return int(np.isfinite(losses).argmin())

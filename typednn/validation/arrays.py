@@ -1,7 +1,7 @@
-"""The border: what users pass in is checked and normalised here, once.
+"""Input validation: checks the arrays that users pass in and converts them for the kernels, once.
 
-Inside the library arrays are C-contiguous and of the network's dtype; those that the kernels only read
-are marked read-only, so that one compiled version serves all callers.
+Inside the library arrays are C-contiguous and of the network's dtype. Those that the kernels only read are
+marked read-only, so that one compiled version serves all callers.
 """
 
 from __future__ import annotations
@@ -25,55 +25,56 @@ else:
 A = TypeVar("A", bound=NDArray[np.generic])
 
 Labels: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
-"""Class numbers `(n_samples,)`, from 0."""
+"""Integer labels `(n_samples,)`, from 0."""
 
 Whole: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.integer]]
-"""Whole numbers `(n_samples, n)`."""
+"""Integers `(n_samples, n)`."""
 
 Truths: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool]]
 """Booleans `(n_samples, n)`, which count as 0 and 1."""
 
 ClassTargets: TypeAlias = Truths | Whole | Labels
-"""What says to which class a sample belongs."""
+"""Targets that name the class of a sample."""
 
 Y_co = TypeVar("Y_co", bound=ClassTargets, default=ClassTargets, covariant=True)
-"""What targets may be beside matrices of a network's dtype: `Truths` for a regression loss, `ClassTargets`
-for others; `Never` of a layer that has no loss.
+"""The type of targets besides matrices of the network's dtype: `Truths` for a regression loss, `ClassTargets`
+for other losses, `Never` for a layer without a loss.
 
-Covariant, though it stands in parameters: where the loss is not known, as in `Network[np.float32]`, class
-numbers are accepted, and refused at run time.
+It is covariant although it is used in parameters: where the loss is unknown, as in `Network[np.float32]`, a
+type checker accepts labels, and a run-time check refuses them if need be.
 """
 
 Samples: TypeAlias = Matrix[F] | Whole | Truths
-"""Samples `(n_samples, n_features)`: of a network's dtype, or whole numbers, or booleans.
+"""Samples `(n_samples, n_features)` of the network's dtype, or integers, or booleans.
 
-A union of arrays, so that a checker infers the type of an array that is made in the call by itself, instead
-of taking the parameter's for it.
+It is a union of arrays so that a type checker infers the type of an array that is created in the call,
+instead of assuming the parameter's type.
 """
 
 Targets: TypeAlias = Matrix[F] | Y_co
-"""Targets `(n_samples, n_outputs)`, or class numbers."""
+"""Targets `(n_samples, n_outputs)`, or labels `(n_samples,)`."""
 
 Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
-"""The weights of samples `(n_samples,)`, 0 or more."""
+"""Nonnegative weights of samples, `(n_samples,)`."""
 
 OF_CLASSES = " and ".join(row.name for row in LOSSES if row.targets == "classes")
 
-NUMBERS_AT_ONCE = 2**20
-"""So many numbers of an array are looked at in one go."""
+CHUNK_ELEMENTS = 2**20
+"""The number of elements that `check_finite` sums at a time."""
 
 
 def as_matrix(
     values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
 ) -> Matrix[F]:
-    """Samples `(n_samples, width)` as the kernels read them.
+    """Checks samples `(n_samples, width)` and converts them for the kernels.
 
-    Integer and boolean arrays, strided, Fortran-ordered, big-endian and read-only arrays are accepted.
+    Integer, boolean, strided, Fortran-ordered, big-endian and read-only arrays are accepted.
 
     Raises:
-        ArrayTypeError: not an array, or floating point of another precision, complex, object, text.
-        ShapeError: not two-dimensional, or of another width.
-        DataError: no samples, NaN or infinity.
+        ArrayTypeError: the values are not an array, or one of another precision, of complex numbers, objects
+            or text.
+        ShapeError: the array is not two-dimensional, or of another width.
+        DataError: the array has no samples, NaN or infinity.
     """
     return converted(checked_matrix(values, width, dtype, name, owner), dtype)
 
@@ -81,7 +82,7 @@ def as_matrix(
 def checked_matrix(
     values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
 ) -> NDArray[np.generic]:
-    """What `as_matrix` accepts, as it came.
+    """Checks samples as `as_matrix` does and returns them unchanged.
 
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`.
@@ -99,19 +100,19 @@ def checked_matrix(
 
 
 def converted(array: NDArray[np.generic], dtype: np.dtype[F]) -> Matrix[F]:
-    """A checked matrix as the kernels read it; the same memory where nothing needs to be done."""
+    """Converts a checked matrix for the kernels; returns a view where nothing needs to be converted."""
     rows, columns = array.shape
     matrix: Matrix[F] = np.require(array, dtype, ["C", "A"]).view(np.ndarray).reshape(rows, columns)
     return read_only(matrix)
 
 
 def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
-    """One sample `(width,)`, or a batch `(B, width)`, as a matrix `(B, width)`; any real dtype is converted.
+    """Checks one sample `(width,)` or a batch `(B, width)`, of any real dtype; returns a matrix `(B, width)`.
 
     Raises:
-        ArrayTypeError: not numbers.
-        ShapeError: another length.
-        DataError: no samples, NaN or infinity.
+        ArrayTypeError: the values are not numbers.
+        ShapeError: the samples are of another length.
+        DataError: there are no samples, or NaN or infinity.
     """
     array = as_real(values, dtype, name, owner)
     if array.ndim < 2:
@@ -122,10 +123,10 @@ def as_sample(values: ArrayLike, width: int, dtype: np.dtype[F], name: str, owne
 
 
 def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
-    """What the classic door takes: anything that NumPy makes an array of, real numbers in the dtype.
+    """Makes an array of input of the layer API; floating-point numbers are converted to the dtype.
 
     Raises:
-        ArrayTypeError: rows of different lengths.
+        ArrayTypeError: NumPy cannot make an array of the values.
     """
     try:
         array: NDArray[np.generic] = np.asarray(values)
@@ -140,7 +141,9 @@ def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDA
 def as_targets(
     values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
 ) -> Matrix[F]:
-    """Targets `(n_samples, width)`; where `classes`, integer labels `(n_samples,)` become one-hot rows.
+    """Checks targets and converts them for the kernels, `(n_samples, width)`.
+
+    If `classes` is True, integer labels `(n_samples,)` are accepted and become one-hot rows.
 
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`, and for labels outside 0 … width - 1.
@@ -152,7 +155,7 @@ def as_targets(
 def checked_targets(
     values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
 ) -> NDArray[np.generic]:
-    """What `as_targets` accepts, as it came: labels are one-dimensional.
+    """Checks targets as `as_targets` does and returns them unchanged, labels as a vector.
 
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_targets`.
@@ -177,64 +180,88 @@ def checked_targets(
 
 
 def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matrix[F]:
-    """Checked labels `(n_samples,)` as rows `(n_samples, width)`."""
+    """Encodes checked labels `(n_samples,)` as one-hot rows `(n_samples, width)`."""
     rows: Matrix[F] = np.zeros((len(labels), width), dtype)
     rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
     return read_only(rows)
 
 
+def class_indices(values: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
+    """Returns the class of each row `(n_samples,)`: its label, or the column of its largest element.
+
+    Rows of one element are of class 1 above the boundary, else of class 0.
+    """
+    if values.ndim == 1:
+        return values.astype(np.intp)
+    if values.shape[1] == 1:
+        return above(values, boundary)[:, 0]
+    largest: NDArray[np.intp] = values.argmax(axis=1)
+    return largest
+
+
+def above(values: NDArray[np.generic], boundary: float) -> NDArray[np.intp]:
+    """Returns 1 for elements above the boundary, else 0, as scikit-learn reads scores and probabilities."""
+    positive: NDArray[np.bool_] = np.greater(values, boundary)
+    return positive.astype(np.intp)
+
+
 def read_only(array: A) -> A:
-    """A view that cannot be written to."""
+    """Returns a read-only view."""
     view = array.view()
     view.setflags(write=False)
     return view
 
 
 def check_finite(array: NDArray[np.generic], name: str, owner: str) -> None:
-    """Raises DataError where the array holds NaN or infinity, and says where.
+    """Checks that an array, which may be larger than memory, is finite.
 
-    It is read piece by piece: it may be larger than the memory.
+    Raises:
+        DataError: an element is NaN or infinite; the message names the first.
     """
     if array.dtype.kind != "f":
         return
-    rows = max(1, NUMBERS_AT_ONCE // max(1, array[:1].size))
-    count, place = 0, tuple[int, ...]()
+    rows = max(1, CHUNK_ELEMENTS // max(1, array[:1].size))
+    count, first = 0, tuple[int, ...]()
     for start in range(0, len(array), rows):
-        piece = array[start : start + rows]
+        chunk = array[start : start + rows]
         with np.errstate(all="ignore"):
-            if np.isfinite(np.sum(piece)):
+            if np.isfinite(np.sum(chunk)):
                 continue
-        wrong = np.argwhere(~np.isfinite(piece))
+        wrong = np.argwhere(~np.isfinite(chunk))
         if len(wrong) and not count:
-            place = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
+            first = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
         count += len(wrong)
     if count:
         raise DataError(
             f"{owner}: {name} holds {count} numbers that are not finite, the first is "
-            f"{name}[{', '.join(map(str, place))}] = {array[place]}"
+            f"{name}[{', '.join(map(str, first))}] = {array[first]}"
         )
 
 
 def check_range(array: NDArray[np.generic], lowest: float, highest: float, name: str, owner: str) -> None:
-    """Raises DataError where a target lies outside what the loss is defined for."""
-    least, most = array.min(), array.max()
-    if least < lowest or most > highest:
+    """Checks that targets lie where the loss is defined.
+
+    Raises:
+        DataError: an element is below `lowest` or above `highest`.
+    """
+    smallest, largest = array.min(), array.max()
+    if smallest < lowest or largest > highest:
         raise DataError(
-            f"{owner}: {name} must lie in [{lowest:g}, {highest:g}], but holds {least:g} … {most:g}"
+            f"{owner}: {name} must lie in [{lowest:g}, {highest:g}], but holds {smallest:g} … {largest:g}"
         )
 
 
 def check_same_length(x: Sized, y: Sized, owner: str) -> None:
-    """Raises ShapeError where samples and targets differ in number."""
+    """Raises ShapeError if the numbers of samples and targets differ."""
     if len(x) != len(y):
         raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")
 
 
 def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np.generic]:
-    """An array of real numbers.
+    """Makes an array of real numbers.
 
     Raises:
-        ArrayTypeError: an array of something else.
+        ArrayTypeError: the values are not real numbers.
     """
     array: NDArray[np.generic] = np.asarray(values)
     if array.dtype.kind not in "fiub":

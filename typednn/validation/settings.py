@@ -1,4 +1,4 @@
-"""What settings may be: numbers within a range."""
+"""Checks of settings: integers, numbers within a range, booleans."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typednn.errors import SettingError
 
 
 def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raises SettingError where a number of things is none, or outside its range."""
+    """Raises SettingError unless the value is an integer from `lowest` to `highest`."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < lowest or (highest is not None and value > highest):
         limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
         raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
 
 
-def check_fraction(name: str, value: float) -> None:
-    """Raises SettingError where a learning rate is not a positive finite number."""
+def check_positive(name: str, value: float) -> None:
+    """Raises SettingError unless the value is a positive finite number."""
     if not is_number(value) or value <= 0:
         raise SettingError(f"{name} must be a positive finite number, not {value!r}")
 
 
 def check_nonnegative(name: str, value: float, highest: float = inf) -> None:
-    """Raises SettingError where a number is not from 0 to below `highest`."""
+    """Raises SettingError unless the value is a finite number of at least 0 and below `highest`."""
     if not is_number(value) or not 0 <= value < highest:
         limit = "finite number of 0 or more" if highest == inf else f"number from 0 to below {highest:g}"
         raise SettingError(f"{name} must be a {limit}, not {value!r}")
 
 
 def check_bool(name: str, value: bool) -> None:
-    """Raises SettingError where something is neither True nor False."""
+    """Raises SettingError unless the value is True or False."""
     if not isinstance(value, bool | np.bool):
         raise SettingError(f"{name} must be True or False, not {value!r}")
 
 
 def is_number(value: float) -> bool:
-    """Whether this is a finite number."""
+    """Tells whether the value is a finite real number, not a boolean."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     return number and isfinite(value)

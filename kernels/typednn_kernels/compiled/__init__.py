@@ -1,4 +1,4 @@
-"""The kernels compiled by numba: imported when they are first needed."""
+"""Collects the kernels compiled by numba; it is imported when one is first needed."""
 
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call

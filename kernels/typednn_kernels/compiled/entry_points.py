@@ -1,7 +1,7 @@
-"""The kernels for one dtype, called without numba's choice among versions.
+"""Makes the kernels for one dtype callable without numba's choice among versions.
 
-At each call a dispatcher looks at the types of all arguments, which takes longer than many a kernel. An entry
-point takes for granted what `interface` says: C-contiguous arrays of the dtype.
+At each call a dispatcher looks at the types of all arguments, which takes longer than many kernels. An entry
+point assumes what `interface` says: C-contiguous arrays of the dtype.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typednn_kernels.interface import Kernels
 
 
 class EntryPoints:
-    """The kernels for a dtype; each is compiled, or read from disk, when it is first asked for."""
+    """The kernels for a dtype; each is compiled, or read from disk, when it is first used."""
 
     def __init__(self, dtype: np.dtype[np.floating]) -> None:
         self._dtype = dtype
 
     def __getattr__(self, name: str) -> Callable[..., object]:
-        """The entry point of a kernel; it becomes an attribute, so that this is called once."""
+        """Returns the entry point of a kernel, which becomes an attribute, so that this is called once."""
         if name.startswith("_"):
             raise AttributeError(name)
         if name == "train_online":
@@ -38,8 +38,8 @@ class EntryPoints:
 
 @cache
 def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
-    """The kernels for float32 or float64."""
-    return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made when asked for
+    """Returns the kernels for float32 or float64."""
+    return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made on first use
 
 
 def prepare(dtype: np.dtype[np.floating]) -> None:

@@ -1,4 +1,4 @@
-"""Everything compiled ahead of time: `python -m typednn_kernels.compiled.warmup float32 float64`."""
+"""Compiles everything ahead of time: `python -m typednn_kernels.compiled.warmup float32 float64`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typednn_kernels.compiled.entry_points import prepare
 
 
 def warm_up(*dtypes: str) -> None:
-    """Compiles everything for the dtypes, by default both, each but the first in a process of its own.
+    """Compiles everything for the dtypes, by default both, all but the first in a process of its own.
 
     Raises:
         CalledProcessError: one of the processes failed.

@@ -1,4 +1,4 @@
-"""Activation values and slopes."""
+"""Activation functions: y = f(a), derivatives dy/da, and the backward step dLda = dLdy * dy/da."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values
 
-BLOCK = 16384
-"""Formulas are applied to this many numbers at a time, so that their intermediate results stay in cache."""
+CHUNK_ELEMENTS = 16384
+"""Elements to which a formula is applied at a time, so that its intermediate results stay in the cache."""
 
 
 def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
-    """Writes the formula of all but the last array into the last."""
+    """Writes what a formula gives for all arrays but the last into the last."""
     *arguments, out = arrays
-    if out.size <= BLOCK:
+    if out.size <= CHUNK_ELEMENTS:
         out[...] = formula(*arguments)
         return
     flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, out.size, BLOCK):
-        *pieces, result = (array[start : start + BLOCK] for array in flat)
-        result[...] = formula(*pieces)
+    for start in range(0, out.size, CHUNK_ELEMENTS):
+        *chunks, result = (array[start : start + CHUNK_ELEMENTS] for array in flat)
+        result[...] = formula(*chunks)
 
 
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-    """y = f(a), all (B, n)."""
+    """Computes y = f(a), (B, n)."""
     value = ACTIVATIONS[activation].value
     with np.errstate(all="ignore"):
         if value is None:
@@ -38,10 +38,14 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
-    """slope = dy/da, all (B, n); not for softmax."""
+    """Computes the derivative dy/da, (B, n).
+
+    Raises:
+        ValueError: the activation is softmax, whose derivative is a Jacobian.
+    """
     formula = ACTIVATIONS[activation].derivative
     if formula is None:
-        raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise slope, but a Jacobian")
+        raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise derivative, but a Jacobian")
     with np.errstate(all="ignore"):
         apply(formula, a, y, derivative)
 
@@ -49,7 +53,7 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
 def activation_backward(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
-    """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+    """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
     with np.errstate(all="ignore"):
         if activation == SOFTMAX:
             np.multiply(dLdy, y, out=dLda)
@@ -61,7 +65,7 @@ def activation_backward(
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
-    """dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
+    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n)."""
     np.multiply(y[:, :, None], -y[:, None, :], out=dyda)
     diagonal = np.einsum("sii->si", dyda)
     diagonal += y

@@ -1,4 +1,4 @@
-"""The output layer: losses, their slopes, and the first error signal."""
+"""Losses of samples, their derivatives dLdy, and dLda of the output layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typednn_kernels.plain.activation import activation_backward, apply
 def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
-    """The loss of each sample (B,), given output activation, pre-activations, outputs and targets (B, n)."""
+    """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
     row = LOSSES[loss]
     terms = np.empty_like(y)
     with np.errstate(all="ignore"):
@@ -31,10 +31,10 @@ def loss_value(
 
 
 def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
-    """The slope (B, n) of the mean loss of the batch by the outputs."""
+    """Computes dLdy, the gradient (B, n) of the batch's mean loss with respect to the outputs."""
     with np.errstate(all="ignore"):
         apply(LOSSES[loss].derivative, y, t, dLdy)
-        dLdy /= terms_of_mean(loss, y)
+        dLdy /= mean_divisor(loss, y)
 
 
 def output_delta(
@@ -46,7 +46,7 @@ def output_delta(
     dLdy: Matrix[F],
     dLda: Matrix[F],
 ) -> None:
-    """dLdy, and dLda of the output layer, all (B, n), in the stable form where the pair has one."""
+    """Computes dLdy and dLda of the output layer, (B, n), dLda by the stable formula of canonical pairs."""
     loss_derivative(loss, y, t, dLdy)
     if activation != canonical(loss):
         activation_backward(activation, a, y, dLdy, dLda)
@@ -55,9 +55,9 @@ def output_delta(
         weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
         np.multiply(y, weight, out=dLda)
         dLda -= t
-        dLda /= terms_of_mean(loss, y)
+        dLda /= mean_divisor(loss, y)
 
 
-def terms_of_mean(loss: int, y: Matrix[F]) -> int:
-    """How many terms the mean loss of a batch is divided by."""
+def mean_divisor(loss: int, y: Matrix[F]) -> int:
+    """Returns what derivatives of the batch's mean loss are divided by."""
     return y.size if is_mean(loss) else len(y)

@@ -1,4 +1,4 @@
-"""The normalisation of a layer, and dropout."""
+"""Normalisation of a layer, its backward step, and dropout; `normalizations` has the formulas and sources."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def normalize(
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
-    moving: Matrix[F],
+    running: Matrix[F],
     inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """Normalises z (B, n) in place, and computes inv_std and a = gain z + bias.
+
+    inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
+    """
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         if normalization == BATCH and not training:
-            z -= moving[0]
-            inv_std[...] = inverse_std(moving[1])
+            z -= running[0]
+            inv_std[...] = inverse_std(running[1])
         else:
             first = z[:1] if axis == 0 else z[:, :1]
             mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
@@ -40,7 +43,7 @@ def normalize(
             variance = (z * z).mean(axis=axis, keepdims=True)
             inv_std[...] = inverse_std(variance).reshape(-1)
             if normalization == BATCH:
-                moving[...] = updated_running(moving, np.concatenate([mean, variance]))
+                running[...] = updated_running(running, np.concatenate([mean, variance]))
         z *= np.expand_dims(inv_std, axis or 0)
         a[...] = scaled_and_shifted(z, gain, bias)
 
@@ -56,7 +59,7 @@ def normalization_backward(
     dLdGain: Vector[F],
     dLdz: Matrix[F],
 ) -> None:
-    """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+    """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
         np.sum(dLda, axis=0, out=dLdBias)
@@ -70,7 +73,7 @@ def normalization_backward(
 
 
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
-    """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+    """Sets dropped elements of h (B, n) to 0, and divides the others by the fraction that is kept."""
     index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
     low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)
     kept = h.dtype.type(dropout.ALL - threshold)

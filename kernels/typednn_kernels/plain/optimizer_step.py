@@ -1,51 +1,35 @@
-"""The update of all parameters."""
+"""Updates all parameters."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Matrix, Ranges, Vector
-from typednn_kernels.plain.activation import BLOCK
+from typednn_kernels.arrays import F, Vector
+from typednn_kernels.operands import OptimizerSteps
+from typednn_kernels.plain.activation import CHUNK_ELEMENTS
 from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
 
 
-def update(
-    parameters: Vector[F],
-    gradient: Vector[F],
-    states: Matrix[F],
-    rule: int,
-    segments: Ranges,
-    penalties: Matrix[F],
-    coefficients: Vector[F],
-) -> None:
-    """A step with the coefficients of one row, block by block."""
-    row = RULES[rule]
-    formula, own = whole_update(row), coefficients[FIRST : FIRST + row.coefficients]
-    pieces = [
-        (slice(block, min(block + BLOCK, stop)), *penalty)
-        for (start, stop), penalty in zip(segments.tolist(), penalties, strict=True)
-        for block in range(start, stop, BLOCK)
+def apply_update(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> None:
+    """Updates the parameters that are trained with the coefficients of a step, block by block."""
+    rule, coefficients, states = RULES[optimizer.rule], optimizer.coefficients[step], optimizer.states
+    formula, rule_coefficients = whole_update(rule), coefficients[FIRST : FIRST + rule.coefficients]
+    bound, decay, clip_norm = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[CLIP_NORM]
+    blocks = [
+        (slice(start, min(start + CHUNK_ELEMENTS, stop)), *penalty)
+        for (first, stop), penalty in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True)
+        for start in range(first, stop, CHUNK_ELEMENTS)
     ]
-    scale, most = parameters.dtype.type(1), coefficients[CLIP_NORM]
-    if most < np.inf:
+    scale = parameters.dtype.type(1)
+    if clip_norm < np.inf:
         total = parameters.dtype.type(0)
-        for here, l1, l2 in pieces:
-            g = penalized(parameters[here], gradient[here], l1, l2)
+        for block, l1, l2 in blocks:
+            g = penalized(parameters[block], gradient[block], l1, l2)
             total += np.dot(g, g)
         norm = np.sqrt(total)
-        scale = most / norm if norm > most else scale
-    for here, l1, l2 in pieces:
-        old = states[:, here]
-        parameters[here], *new = formula(
-            parameters[here],
-            gradient[here],
-            l1,
-            l2,
-            scale,
-            coefficients[CLIP_VALUE],
-            coefficients[DECAY],
-            *old,
-            *own,
-        )
-        for state, numbers in zip(old, new, strict=True):
-            state[...] = numbers
+        scale = clip_norm / norm if norm > clip_norm else scale
+    for block, l1, l2 in blocks:
+        w, g, state = parameters[block], gradient[block], states[:, block]
+        w[...], *new = formula(w, g, l1, l2, scale, bound, decay, *state, *rule_coefficients)
+        for old, values in zip(state, new, strict=True):
+            old[...] = values

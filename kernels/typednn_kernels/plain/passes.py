@@ -1,4 +1,4 @@
-"""One training step, to be read: forward, backward, update."""
+"""Computes one training step, written to be read: forward, backward, update."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
@@ -22,19 +22,18 @@ from typednn_kernels.layout import (
     running_moments,
     weights,
 )
+from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.plain.activation import activation_backward, activation_value
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.loss import loss_value, output_delta
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
-from typednn_kernels.plain.optimizer_step import update
+from typednn_kernels.plain.optimizer_step import apply_update
 from typednn_kernels.update_rules import FIRST, SGD, coefficient_rows
 
 
-def forward(
-    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
-) -> None:
-    """All activations of a network for the samples x (B, n_inputs)."""
-    samples = len(x)
+def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
+    """Computes all activations of a network for the samples x (B, n_inputs)."""
+    samples, a, h = len(x), workspace.a, workspace.h
     below = block(h, layout, 0, samples)
     below[...] = x
     if layout[0, ACTIVATION] != NONE:
@@ -72,64 +71,49 @@ def backward(
     key: int,
     loss: int,
     t: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
 ) -> None:
-    """All error signals, and the gradient of the mean loss in the layout of the parameters."""
-    error_from_targets(layout, loss, t, a, h, dLdh, dLda)
-    backward_from_error(parameters, layout, key, a, h, dLdh, dLda, gradient, len(t))
+    """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
+    backward_output(layout, loss, t, workspace)
+    backward_from_output(parameters, layout, key, workspace, gradient, len(t))
 
 
-def error_from_targets(
-    layout: Layout,
-    loss: int,
-    t: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-) -> None:
-    """The error signals of the output layer."""
+def backward_output(layout: Layout, loss: int, t: Matrix[F], workspace: Workspace[F]) -> None:
+    """Computes dLdy and dLda of the output layer, in their blocks of `dLdh` and `dLda`."""
     last = len(layout) - 1
-    y, pre_activations = block(h, layout, last, len(t)), block(a, layout, last, len(t))
-    signal, error = block(dLdh, layout, last, len(t)), block(dLda, layout, last, len(t))
-    output_delta(loss, int(layout[last, ACTIVATION]), pre_activations, y, t, signal, error)
+    a, y, dLdy, dLda = (block(each, layout, last, len(t)) for each in workspace)
+    output_delta(loss, int(layout[last, ACTIVATION]), a, y, t, dLdy, dLda)
 
 
-def backward_from_error(
+def backward_from_output(
     parameters: Vector[F],
     layout: Layout,
     key: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
     samples: int,
 ) -> None:
-    """All other error signals, and the gradients."""
-    last = len(layout) - 1
+    """Computes all other deltas from those of the output layer, and the gradient."""
+    last, (a, h, dLdh, dLda) = len(layout) - 1, workspace
     for k in range(last, 0, -1):
-        error = block(dLda, layout, k, samples)
+        delta = block(dLda, layout, k, samples)
         if k < last:
             pre_activations, activations = block(a, layout, k, samples), block(h, layout, k, samples)
-            activation, signal = int(layout[k, ACTIVATION]), block(dLdh, layout, k, samples)
+            activation, upstream = int(layout[k, ACTIVATION]), block(dLdh, layout, k, samples)
             backpropagate(
-                normalized(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), signal
+                normalized(dLda, layout, k + 1, samples), weights(parameters, layout, k + 1), upstream
             )
             dropped = int(layout[k, DROPOUT]) if key != INFERENCE else 0
-            if dropped:  # the slope is that at the activations before
-                activation_value(activation, pre_activations, error)
-                activation_backward(activation, pre_activations, error.copy(), signal, error)
-                apply_dropout(key, k, dropped, error)
+            if dropped:  # the derivative is that at the activations before dropout
+                activation_value(activation, pre_activations, delta)
+                activation_backward(activation, pre_activations, delta.copy(), upstream, delta)
+                apply_dropout(key, k, dropped, delta)
             else:
-                activation_backward(activation, pre_activations, activations, signal, error)
+                activation_backward(activation, pre_activations, activations, upstream, delta)
         normalization, bias = int(layout[k, NORMALIZATION]), biases(gradient, layout, k)
         if normalization == normalizations.NONE:
-            sum_samples(error, bias)
+            sum_samples(delta, bias)
         else:
             normalization_backward(
                 normalization,
@@ -137,7 +121,7 @@ def backward_from_error(
                 normalized(a, layout, k, samples),
                 gains(parameters, layout, k),
                 inv_std(a, layout, k, samples),
-                error,
+                delta,
                 bias,
                 gains(gradient, layout, k),
                 normalized(dLda, layout, k, samples),
@@ -149,25 +133,25 @@ def backward_from_error(
         )
 
 
-def longest_gradient(layout: Layout, h: Vector[F], dLda: Vector[F], samples: int) -> np.floating:
-    """What the length of the gradient does not exceed: see Schwarz's inequality."""
+def gradient_norm_bound(layout: Layout, h: Vector[F], dLda: Vector[F], samples: int) -> np.floating:
+    """Computes a bound of the gradient's norm by Schwarz's inequality."""
     kind = dLda.dtype.type
-    signals: np.floating = kind(0)
+    deltas: np.floating = kind(0)
     inputs: np.floating = kind(samples * layout[:, LENGTH].sum())
     for k in range(1, len(layout)):
-        below, error, by_z = (
+        below, delta, dLdz = (
             block(h, layout, k - 1, samples),
             block(dLda, layout, k, samples),
             normalized(dLda, layout, k, samples),
         )
         inputs += np.vdot(below, below)
-        signals += np.vdot(error, error) + np.vdot(by_z, by_z)
-    longest: np.floating = np.sqrt(signals) * np.sqrt(inputs)
-    return longest
+        deltas += np.vdot(delta, delta) + np.vdot(dLdz, dLdz)
+    bound: np.floating = np.sqrt(deltas) * np.sqrt(inputs)
+    return bound
 
 
 def is_training(layout: Layout, k: int, key: int) -> bool:
-    """Whether layer k is normalised as in training."""
+    """Says whether layer k is normalised as in training."""
     return key != INFERENCE and not layout[k, FROZEN]
 
 
@@ -175,39 +159,20 @@ def train_online(
     parameters: Vector[F],
     layout: Layout,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    order: Order,
+    epoch: Epoch[F],
     learning_rate: F,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    losses: Vector[F],
+    workspace: Workspace[F],
 ) -> None:
-    """A step of gradient descent for each sample of `order`; the loss of each before its step."""
-    train_batches(
-        parameters,
-        layout,
-        0,
-        loss,
-        x,
-        t,
-        np.empty(0, parameters.dtype),
-        order,
-        1,
+    """Makes a step of gradient descent for each sample of the epoch; see `Kernels.train_online`."""
+    n, dtype = len(parameters), parameters.dtype
+    optimizer = OptimizerSteps(
         SGD,
-        coefficient_rows(np.full((len(order), 1), learning_rate, np.float64), parameters.dtype),
-        np.array([[0, len(parameters)]]),
-        np.zeros((1, 2), parameters.dtype),
-        a,
-        h,
-        dLdh,
-        dLda,
-        np.empty_like(parameters),
-        np.empty((0, len(parameters)), parameters.dtype),
-        losses,
+        coefficient_rows(np.full((len(epoch.order), 1), learning_rate, np.float64), dtype),
+        np.array([[0, n]]),
+        np.zeros((1, 2), dtype),
+        np.empty((0, n), dtype),
     )
+    train_batches(parameters, layout, 0, loss, epoch, optimizer, workspace, np.empty_like(parameters))
 
 
 def train_batches(
@@ -215,49 +180,37 @@ def train_batches(
     layout: Layout,
     key: int,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    sample_weights: Vector[F],
-    order: Order,
-    batch_size: int,
-    rule: int,
-    coefficients: Matrix[F],
-    segments: Ranges,
-    penalties: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    states: Matrix[F],
-    losses: Vector[F],
 ) -> None:
-    """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
-    last = len(layout) - 1
+    """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
+    last, (a, h, dLdh, dLda) = len(layout) - 1, workspace
     activation = int(layout[last, ACTIVATION])
-    trainable, averages = parameters[: len(gradient)], parameters[len(gradient) :]
-    kept = dLda[len(dLda) - len(averages) :]
+    trainable, running = parameters[: len(gradient)], parameters[len(gradient) :]
+    saved = dLda[len(dLda) - len(running) :]
     with np.errstate(all="ignore"):
-        for step, start in enumerate(range(0, len(order), batch_size)):
-            chosen = order[start : start + batch_size]
-            samples, targets = x[chosen], t[chosen]
-            batch_losses = losses[start : start + batch_size]
-            kept[...] = averages
-            forward(parameters, layout, key + step, samples, a, h)
-            outputs = block(h, layout, last, len(chosen))
-            loss_value(loss, activation, block(a, layout, last, len(chosen)), outputs, targets, batch_losses)
-            error_from_targets(layout, loss, targets, a, h, dLdh, dLda)
-            if len(sample_weights):
-                weight = sample_weights[chosen]
-                batch_losses *= weight
-                for signal in (dLdh, dLda):
-                    weighed = block(signal, layout, last, len(chosen))
-                    weighed *= weight.reshape(-1, 1)
-            backward_from_error(parameters, layout, key + step, a, h, dLdh, dLda, gradient, len(chosen))
-            farthest = max(coefficients[step, FIRST], parameters.dtype.type(1))
-            longest = farthest * longest_gradient(layout, h, dLda, len(chosen))
-            if not np.isfinite(batch_losses.sum() + longest + averages.sum()):
-                losses[start:] = np.nan
-                averages[...] = kept
+        for step, start in enumerate(range(0, len(epoch.order), epoch.batch_size)):
+            batch = slice(start, start + epoch.batch_size)
+            chosen, losses = epoch.order[batch], epoch.losses[batch]
+            samples, x, t = len(chosen), epoch.x[chosen], epoch.t[chosen]
+            saved[...] = running
+            forward(parameters, layout, key + step, x, workspace)
+            y = block(h, layout, last, samples)
+            loss_value(loss, activation, block(a, layout, last, samples), y, t, losses)
+            backward_output(layout, loss, t, workspace)
+            if len(epoch.sample_weights):
+                factors = epoch.sample_weights[chosen]
+                losses *= factors
+                for gradients in (dLdh, dLda):
+                    weighted = block(gradients, layout, last, samples)
+                    weighted *= factors.reshape(-1, 1)
+            backward_from_output(parameters, layout, key + step, workspace, gradient, samples)
+            largest_rate = max(optimizer.coefficients[step, FIRST], parameters.dtype.type(1))
+            bound = largest_rate * gradient_norm_bound(layout, h, dLda, samples)
+            if not np.isfinite(losses.sum() + bound + running.sum()):
+                epoch.losses[start:] = np.nan
+                running[...] = saved
                 break
-            update(trainable, gradient, states, rule, segments, penalties, coefficients[step])
+            apply_update(trainable, gradient, optimizer, step)

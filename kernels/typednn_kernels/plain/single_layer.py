@@ -1,4 +1,4 @@
-"""What a layer does in one call."""
+"""Computes a whole layer in one call."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typednn_kernels.plain.dense import affine, backpropagate, outer
 from typednn_kernels.plain.loss import output_delta
 
 
-def try_copy_sample(given: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
-    """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
-    if sample.shape != (1, given.size):
+def try_copy_sample(values: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
+    """Copies values (n,), which need not be contiguous, to a sample (1, n) if they fit; returns whether."""
+    if sample.shape != (1, values.size):
         return False
-    least, most = given.min(), given.max()
-    fit = bool(isfinite(least) and isfinite(most) and lowest <= least and most <= highest)
+    minimum, maximum = values.min(), values.max()
+    fit = bool(isfinite(minimum) and isfinite(maximum) and lowest <= minimum and maximum <= highest)
     if fit:
-        sample[0] = given
+        sample[0] = values
     return fit
 
 
 def layer_forward(
     activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
 ) -> None:
-    """a = x W^T + bias and h = f(a)."""
+    """Computes a = x W^T + bias and h = f(a)."""
     affine(x, W, bias, a)
     activation_value(activation, a, h)
 
@@ -40,7 +40,7 @@ def hidden_layer_backward(
     dLda: Matrix[F],
     dLdW: Matrix[F],
 ) -> None:
-    """dLdh, dLda and dLdW of a layer below another."""
+    """Computes dLdh, dLda and dLdW of a hidden layer."""
     backpropagate(dLda_next, W_next, dLdh)
     activation_backward(activation, a, h, dLdh, dLda)
     outer(dLda, h_prev, dLdW)
@@ -57,6 +57,6 @@ def output_layer_backward(
     dLda: Matrix[F],
     dLdW: Matrix[F],
 ) -> None:
-    """dLdy, dLda and dLdW of the output layer."""
+    """Computes dLdy, dLda and dLdW of the output layer."""
     output_delta(loss, activation, a, y, t, dLdy, dLda)
     outer(dLda, h_prev, dLdW)

@@ -105,7 +105,7 @@ def test_the_seed_decides(digits: Digits) -> None:
 def test_numpy_alone_is_timed_where_it_is_the_backend(
     digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+    monkeypatch.setattr("typednn.cli.demo.ROUND_SECONDS", 0.001)
     with use_backend("numpy"):
         times = step_times(digits)
 
@@ -116,7 +116,7 @@ def test_numpy_alone_is_timed_where_it_is_the_backend(
 @pytest.mark.skipif("numba" not in PATHS, reason="TYPEDNN_BACKEND is numpy")
 def test_both_paths_are_timed(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels_of("numba")
-    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+    monkeypatch.setattr("typednn.cli.demo.ROUND_SECONDS", 0.001)
     with use_backend("numba"):
         times = step_times(digits)
 

@@ -186,7 +186,7 @@ def test_the_seed_decides() -> None:
 
 def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+    monkeypatch.setattr("typednn.cli.demo.ROUND_SECONDS", 0.001)
 
     assert main(["demo", "--output", "here/and there", "--epochs", "2"]) == 0
 
@@ -214,7 +214,7 @@ with_numba = pytest.mark.skipif("numba" not in PATHS, reason="TYPEDNN_BACKEND is
 def test_demo_times_both_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     kernels_of("numba")
-    monkeypatch.setattr("typednn.cli.demo.TIMED", 0.001)
+    monkeypatch.setattr("typednn.cli.demo.ROUND_SECONDS", 0.001)
 
     def picture(_: object) -> bytes:
         return b"picture"

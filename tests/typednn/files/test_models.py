@@ -16,7 +16,7 @@ from tests.typednn.building import DTYPES, HIDDEN, LOSSES, OUTPUTS, Dtype
 from typednn import DataError, FileFormatError, HiddenLayer, InputLayer, Network, OutputLayer, ShapeError
 from typednn.data.preprocessing import Classes, Preprocessing, Scale
 from typednn.files.models import load, load_model, save
-from typednn.formats.safetensors import write_file
+from typednn.formats.atomic import write_file
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
 

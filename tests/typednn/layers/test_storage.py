@@ -21,28 +21,28 @@ by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__na
 copies = pytest.mark.parametrize("duplicate", COPIES)
 
 
-def chain_of(dtype: Any = np.float64) -> Storage[Any]:
+def storage_of(dtype: Any = np.float64) -> Storage[Any]:
     layers: list[Any] = [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]
     return Storage(layers, np.dtype(dtype))
 
 
-def vectors_of(chain: Storage[Any]) -> list[NDArray[Any]]:
-    work = chain.workspace
-    return [chain.parameters, chain.gradient, work.a, work.h, work.dLdh, work.dLda]
+def vectors_of(storage: Storage[Any]) -> list[NDArray[Any]]:
+    work = storage.workspace
+    return [storage.parameters, storage.gradient, work.a, work.h, work.dLdh, work.dLda]
 
 
 @by_dtype
 def test_views_lie_in_the_vectors(dtype: Any) -> None:
-    chain = chain_of(dtype)
+    storage = storage_of(dtype)
 
     for views, vector in (
-        (chain.weights[1:] + chain.biases[1:], chain.parameters),
-        (chain.weight_gradients[1:] + chain.bias_gradients[1:], chain.gradient),
+        (storage.weights[1:] + storage.biases[1:], storage.parameters),
+        (storage.weight_gradients[1:] + storage.bias_gradients[1:], storage.gradient),
     ):
         assert all(np.shares_memory(view, vector) for view in views)
         assert sum(view.size for view in views) == vector.size == 2 * 3 + 3 + 3 + 1
         assert {view.dtype for view in views} == {np.dtype(dtype)}
-    assert [each.shape for each in chain.weights] == [(2, 0), (3, 2), (1, 3)]
+    assert [each.shape for each in storage.weights] == [(2, 0), (3, 2), (1, 3)]
 
 
 @by_dtype
@@ -51,7 +51,7 @@ def test_vectors_begin_with_a_cache_line(dtype: Any) -> None:
         vector = new_vector(size, np.dtype(dtype))
         assert (vector.shape, vector.dtype, vector.ctypes.data % 64) == ((size,), dtype, 0)
         assert not vector.any()
-    for vector in vectors_of(chain_of(dtype)):
+    for vector in vectors_of(storage_of(dtype)):
         assert vector.ctypes.data % 64 == 0
 
 
@@ -61,20 +61,20 @@ def test_vectors_of_copies_begin_with_a_cache_line_too(duplicate: Any, dtype: An
     for n in range(1, 9):
         case = problem((3, n, 2), ("none", "tanh", "none"), "MSE", 5, dtype)
         network = network_of(case)
-        chain, forward = duplicate(network)._chain, duplicate(network.forward(case.x))
-        assert chain.parameters.tobytes() == network.parameters.tobytes()
-        for vector in vectors_of(chain):
+        storage, forward = duplicate(network)._storage, duplicate(network.forward(case.x))
+        assert storage.parameters.tobytes() == network.parameters.tobytes()
+        for vector in vectors_of(storage):
             assert vector.ctypes.data % 64 == 0
         work = forward._workspace
-        assert np.shares_memory(work.with_new_errors().a, work.a)
-        assert work.with_new_errors().dLda.ctypes.data % 64 == 0
+        assert np.shares_memory(work.with_new_deltas().a, work.a)
+        assert work.with_new_deltas().dLda.ctypes.data % 64 == 0
 
 
 def test_a_workspace_holds_fewer_samples_as_well() -> None:
-    workspace = chain_of().new_workspace(5)
+    workspace = storage_of().new_workspace(5)
 
     assert [block.a.shape for block in workspace.blocks] == [(5, 2), (5, 3), (5, 1)]
-    workspace.hold(2)
+    workspace.resize_batch(2)
     assert [block.dLda.shape for block in workspace.blocks] == [(2, 2), (2, 3), (2, 1)]
     assert workspace.output.shape == (2, 1)
     for vector in ("a", "h", "dLdh", "dLda"):
@@ -84,41 +84,41 @@ def test_a_workspace_holds_fewer_samples_as_well() -> None:
 
 
 def test_targets_are_copied_and_read_only() -> None:
-    chain, given = chain_of(), np.array([[1.0], [2.0]])
+    storage, given = storage_of(), np.array([[1.0], [2.0]])
 
-    chain.take_targets(given)
+    storage.set_targets(given)
     given[...] = 7
-    assert chain.given.tolist() == [[1], [2]]
-    assert not chain.given.flags.writeable
-    chain.take_targets(np.array([[3.0]]))
-    assert chain.given.tolist() == [[3]]
+    assert storage.targets_view.tolist() == [[1], [2]]
+    assert not storage.targets_view.flags.writeable
+    storage.set_targets(np.array([[3.0]]))
+    assert storage.targets_view.tolist() == [[3]]
 
 
 @copies
 def test_views_of_a_copy_lie_in_its_own_vectors(duplicate: Any) -> None:
-    chain = chain_of()
-    chain.take_targets(np.array([[1.0]]))
+    storage = storage_of()
+    storage.set_targets(np.array([[1.0]]))
     views = (
-        chain.weights,
-        chain.biases,
-        chain.weight_gradients,
-        chain.bias_gradients,
-        chain.workspace.blocks,
+        storage.weights,
+        storage.biases,
+        storage.weight_gradients,
+        storage.bias_gradients,
+        storage.workspace.blocks,
     )
     assert all(views)
-    assert chain.given.tolist() == [[1]]
+    assert storage.targets_view.tolist() == [[1]]
 
-    other = duplicate(chain)
+    other = duplicate(storage)
     other.parameters[...] = 3
     other.workspace.h[...] = 4
     other.targets[...] = 5
 
     assert other.weights[1].tolist() == [[3, 3]] * 3
     assert other.workspace.output.tolist() == [[4]]
-    assert other.given.tolist() == [[5]]
-    assert not chain.parameters.any()
-    assert chain.given.tolist() == [[1]]
-    for thing, made in ((other, chain), (other.workspace, chain.workspace)):
+    assert other.targets_view.tolist() == [[5]]
+    assert not storage.parameters.any()
+    assert storage.targets_view.tolist() == [[1]]
+    for thing, made in ((other, storage), (other.workspace, storage.workspace)):
         state = thing.__getstate__().values()
         vectors: list[NDArray[Any]] = [each for each in state if isinstance(each, np.ndarray)]
         for name in thing.views - {"running"}:
@@ -129,14 +129,14 @@ def test_views_of_a_copy_lie_in_its_own_vectors(duplicate: Any) -> None:
 
 def test_a_chain_follows_the_switch_of_the_kernels() -> None:
     before = use_backend("numpy").previous
-    chain, other = chain_of(), chain_of(np.float32)
+    storage, other = storage_of(), storage_of(np.float32)
 
     with use_backend(before):
-        assert chain.running.kernels is kernels(np.dtype(np.float64))
-    assert chain.running.kernels is other.running.kernels is plain
+        assert storage.running.kernels is kernels(np.dtype(np.float64))
+    assert storage.running.kernels is other.running.kernels is plain
     use_backend(before)
-    assert (chain.running.kernels is plain) == (before == "numpy")
-    assert chain.running is chain_of().running
+    assert (storage.running.kernels is plain) == (before == "numpy")
+    assert storage.running is storage_of().running
 
 
 # One dtype.

@@ -32,7 +32,7 @@ from typednn import (
     UnknownNameError,
     WiringError,
 )
-from typednn.training.fit import CHUNK
+from typednn.training.fit import EVALUATION_CHUNK
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 all_pairs = pytest.mark.parametrize(("output", "loss"), PAIRS)
@@ -170,7 +170,7 @@ def test_gradients_of_strange_layers_are_refused() -> None:
 
 
 @by_dtype
-@pytest.mark.parametrize("samples", [1, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
+@pytest.mark.parametrize("samples", [1, EVALUATION_CHUNK, EVALUATION_CHUNK + 1, 2 * EVALUATION_CHUNK + 5])
 @both_paths
 def test_many_samples_are_worked_on_in_chunks(samples: int, dtype: Any) -> None:
     case = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 5, dtype)
@@ -385,7 +385,7 @@ def test_layers_of_another_network_or_list_are_refused() -> None:
 
     with pytest.raises(WiringError, match=r"layer 0, InputLayer\(2, 'none'\), belongs to another network"):
         Network(layers)
-    with pytest.raises(WiringError, match="layers of a Network cannot be attached anew"):
+    with pytest.raises(WiringError, match="layers of a Network cannot be attached again"):
         HiddenLayer(2).attach_after(layers[0])
     assert network.parameters.tobytes() == before
 

@@ -64,7 +64,7 @@ def built(dtype: Dtype = np.float64, seed: int = 0, dropout: float = 0.0, **firs
 
 def everything(network: Network[Any]) -> NDArray[Any]:
     """The parameters, and the moving means and variances."""
-    return network._chain.parameters
+    return network._storage.parameters
 
 
 def stirred(network: Network[Any]) -> Network[Any]:
@@ -251,7 +251,7 @@ def test_a_loop_by_hand_trains_as_fit(
     t, rate = np.eye(3, dtype=dtype)[labels], dtype(0.1)
     first, second = (stirred(built(dtype, normalization=name, dropout=dropout)) for _ in range(2))
     keys = iter(_keys(first, len(x) // batch_size))
-    monkeypatch.setattr(second._chain, "new_key", lambda: next(keys))
+    monkeypatch.setattr(second._storage, "new_key", lambda: next(keys))
 
     first.fit(x, labels, epochs=1, batch_size=batch_size, learning_rate=0.1, shuffle=False)
     ann = list(second.layers)
@@ -275,7 +275,7 @@ def test_a_loop_by_hand_trains_as_fit(
 
 def _keys(network: Network[Any], steps: int) -> list[int]:
     """Those that the next epoch of a copy of the network will have."""
-    start = copy.deepcopy(network)._chain.new_key()
+    start = copy.deepcopy(network)._storage.new_key()
     return list(range(start, start + steps))
 
 
@@ -320,11 +320,11 @@ def test_validation_is_prediction_and_the_same_seed_gives_the_same_bits(dtype: A
 @both_paths
 def test_chunks_of_an_epoch_drop_as_the_whole() -> None:
     found: list[bytes] = []
-    for piece in (1, 16, 10**6):
+    for chunk in (1, 16, 10**6):
         network = built(normalization="batch", dropout=0.5)
-        trainer = Trainer(network._chain, network._loss, 8, SGD(0.1))
-        trainer.piece = piece
-        for _ in trainer.run(format_of(network._chain).samples(*data(40)), np.arange(40), np.zeros(40)):
+        trainer = Trainer(network._storage, network._loss, 8, SGD(0.1))
+        trainer.chunk = chunk
+        for _ in trainer.run(format_of(network._output).samples(*data(40)), np.arange(40), np.zeros(40)):
             pass
         found.append(everything(network).tobytes())
     assert found[0] == found[1] == found[2]
@@ -498,7 +498,7 @@ def test_what_layers_say() -> None:
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, np.nan, np.inf, "0.5", None, True])
 def test_wrong_dropout(dropout: Any) -> None:
-    with pytest.raises(SettingError, match="dropout must be from 0 up to but not 1"):
+    with pytest.raises(SettingError, match="dropout must be a number from 0 to below 1"):
         HiddenLayer(3, dropout=dropout)
 
 

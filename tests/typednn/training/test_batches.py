@@ -48,7 +48,7 @@ def test_no_array_that_kernels_can_read_is_copied(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, CASE.x)
     mapped: Any = np.load(path, mmap_mode="r")
-    takes = batches.format_of(network_of(CASE)._chain)
+    takes = batches.format_of(network_of(CASE)._output)
 
     for x in (CASE.x, mapped):
         samples = takes.samples(x, CASE.t)
@@ -72,9 +72,9 @@ def test_arrays_that_are_converted_by_chunks(monkeypatch: pytest.MonkeyPatch) ->
         (x, LABELS),
     ]
 
-    for largest in (batches.LARGEST_COPY, 0):
-        monkeypatch.setattr(batches, "LARGEST_COPY", largest)
-        monkeypatch.setattr(batches, "LARGEST_PIECE", 200)
+    for largest in (batches.MAX_COPY_BYTES, 0):
+        monkeypatch.setattr(batches, "MAX_COPY_BYTES", largest)
+        monkeypatch.setattr(batches, "MAX_CHUNK_BYTES", 200)
         for each, y in given:
             network = network_of(CASE)
             history = network.fit(each, y, **SETTINGS, batch_size=4, validation_data=held)
@@ -90,8 +90,8 @@ def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.M
     x: Any = np.load(path, mmap_mode="r")
     labels = np.arange(16384) % 3
     network: Network[Any] = network_of(problem((1024, 2, 3), ("none", "tanh", "softmax"), "crossentropy", 2))
-    monkeypatch.setattr(batches, "LARGEST_COPY", 2**20)
-    monkeypatch.setattr(batches, "LARGEST_PIECE", 2**20)
+    monkeypatch.setattr(batches, "MAX_COPY_BYTES", 2**20)
+    monkeypatch.setattr(batches, "MAX_CHUNK_BYTES", 2**20)
 
     tracemalloc.start()
     network.fit(x, labels, epochs=1, learning_rate=1e-6, validation_data=(x, labels))
@@ -102,7 +102,7 @@ def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_is_not_finite_is_found_in_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typednn.validation.arrays.NUMBERS_AT_ONCE", 6)
+    monkeypatch.setattr("typednn.validation.arrays.CHUNK_ELEMENTS", 6)
     x = CASE.x.copy()
     x[7, 1] = x[10, 0] = np.nan
 

@@ -446,7 +446,7 @@ def test_divergence_leaves_the_network_as_after_the_last_good_step(
 ORIGINS: dict[str, tuple[tuple[str, ...], Any, tuple[int, str]]] = {
     "activations": (("none", "none", "none", "none"), (1, 1e200, 1), (2, "activations")),
     "losses": (("none", "none", "none", "none"), (1, 1, 1e200), (3, "losses")),
-    "error signals": (("none", "none", "none", "none"), (1e-200, 1e200, 1e130), (1, "error signals")),
+    "deltas": (("none", "none", "none", "none"), (1e-200, 1e200, 1e130), (1, "deltas")),
 }
 
 

@@ -158,7 +158,7 @@ def test_a_step_that_is_not_finite_moves_no_average(wrong: str, layer: int, dtyp
     assert everything(network).tobytes() == everything(before).tobytes()
     hidden: Any = network.layers[1]  # shows the step that was not made
     shown = np.ones((8, 7), dtype)
-    kernels_of("numpy").apply_dropout(another._chain.new_key() + 1, 1, threshold(0.3), shown)
+    kernels_of("numpy").apply_dropout(another._storage.new_key() + 1, 1, threshold(0.3), shown)
     np.testing.assert_array_equal(hidden.activations.T == 0, shown == 0)
 
 
@@ -171,7 +171,7 @@ def test_an_average_that_is_not_finite_is_divergence(dtype: Any) -> None:
     network = built(dtype, normalization="batch")
     before = everything(network).copy()
 
-    with pytest.raises(DivergenceError, match=r"step 1 of epoch 1: layer 1, .* has moving averages"):
+    with pytest.raises(DivergenceError, match=r"step 1 of epoch 1: layer 1, .* has running means"):
         network.fit(x, labels, learning_rate=0.1)
 
     assert everything(network).tobytes() == before.tobytes()

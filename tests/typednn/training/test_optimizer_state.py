@@ -22,7 +22,7 @@ STEPS = [1, 1, 1, 4, 2, 1, 30, 1, 1, 3]
 
 
 def new_updates(optimizer: Optimizer) -> OptimizerState[np.float32]:
-    return OptimizerState(Network([InputLayer(2), OutputLayer(1)], np.float32, seed=0)._chain, optimizer)
+    return OptimizerState(Network([InputLayer(2), OutputLayer(1)], np.float32, seed=0)._storage, optimizer)
 
 
 def one_by_one(optimizer: Optimizer, first: int, steps: int) -> NDArray[np.float32]:
@@ -36,7 +36,7 @@ def one_by_one(optimizer: Optimizer, first: int, steps: int) -> NDArray[np.float
 
 @by_optimizer
 def test_they_are_those_of_their_steps(optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(updates, "AHEAD", 8)
+    monkeypatch.setattr(updates, "MAX_STEPS_AHEAD", 8)
     computing = new_updates(optimizer)
 
     for steps in STEPS:

@@ -218,7 +218,7 @@ def test_a_step_goes_down_the_gradient_of_loss_and_penalties() -> None:
         return loss + float(0.02 * abs(W).sum() + 0.03 * (W**2).sum())
 
     reference = differences.gradient(objective, case.vector)
-    layout = network._chain.layout
+    layout = network._storage.layout
     reference[layout[2, 3] : layout[3, 3]] = 0
     network.fit(case.x, case.t, learning_rate=0.5, epochs=1, batch_size=13)
 
@@ -248,9 +248,9 @@ def test_a_restored_training_gives_the_same_bits(name: str, dtype: Any) -> None:
 
     def begin() -> tuple[NDArray[Any], Trainer[Any]]:
         network = network_of(case)
-        return network.parameters, Trainer(network._chain, network._loss, BATCH_SIZE, made(name))
+        return network.parameters, Trainer(network._storage, network._loss, BATCH_SIZE, made(name))
 
-    samples = format_of(network_of(case)._chain).samples(case.x, case.t)
+    samples = format_of(network_of(case)._output).samples(case.x, case.t)
 
     def run(trainer: Trainer[Any]) -> None:
         for _ in range(2):
@@ -273,7 +273,7 @@ def test_a_restored_training_gives_the_same_bits(name: str, dtype: Any) -> None:
 def test_a_state_of_something_else_is_refused() -> None:
     case = case_of(np.float64)
     network = network_of(case)
-    trainers = [Trainer(network._chain, network._loss, 3, made(name)) for name in ("Adam", "SGD")]
+    trainers = [Trainer(network._storage, network._loss, 3, made(name)) for name in ("Adam", "SGD")]
     before = trainers[0].state()
 
     with pytest.raises(typednn.ShapeError, match=r"Adam\(.*'states'.*another network or optimizer"):
@@ -330,7 +330,7 @@ def test_settings_outside_their_range(kind: str, settings: dict[str, Any]) -> No
             {"optimizer": Adam(), "learning_rate": 0.1},
             r"beside the name .* Adam\(learning_rate=0.1\) holds both",
         ),
-        ({"optimizer": SGD(0.5, weight_decay=2.0)}, "weight_decay 2.0, times the learning rate"),
+        ({"optimizer": SGD(0.5, weight_decay=2.0)}, "learning_rate × weight_decay is 1 and must be below 1"),
         ({"learning_rate": 1e300}, "beyond what float32 can hold"),
         ({"learning_rate": 1e-60}, "beyond what float32 can hold"),
     ],

@@ -21,7 +21,7 @@ def train(**settings: Any) -> None:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "DELAY_S", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
 
@@ -37,7 +37,7 @@ def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_silence_elsewhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "DELAY_S", 0.0)
     train()
 
     assert capsys.readouterr() == ("", "")
@@ -49,7 +49,7 @@ def test_silence_where_it_is_wanted_or_soon_over_or_rich_is_missing_or_busy(
 ) -> None:
     train(progress=False)
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "PATIENCE", 60.0)
+        patch.setattr(progress, "DELAY_S", 60.0)
         train()
     with monkeypatch.context() as patch:
         for name in ("rich", "rich.errors", "rich.progress"):

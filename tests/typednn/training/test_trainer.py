@@ -120,10 +120,10 @@ def test_chunks_of_an_epoch_make_no_difference(batch_size: int, monkeypatch: pyt
 
     def in_small_pieces(self: Any, *arguments: Any) -> None:
         start(self, *arguments)
-        self.piece = 2
+        self.chunk = 2
 
     monkeypatch.setattr(training.Trainer, "__init__", in_small_pieces)
-    monkeypatch.setattr(training, "PIECE", 0.0)
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.0)
 
     assert trained() == reference
 
@@ -304,7 +304,7 @@ def test_every_epoch_trains_every_sample_once_in_an_order_of_its_own(
     train = kernels.train_online
 
     def noted(*arguments: Any) -> None:
-        orders.append(arguments[5].tolist())
+        orders.append(arguments[3].order.tolist())
         train(*arguments)
 
     monkeypatch.setattr(kernels, "train_online", noted)
@@ -416,7 +416,7 @@ def test_an_interrupt_between_chunks_keeps_those_that_are_done(
         if done:
             raise KeyboardInterrupt
         train(*arguments)
-        order = arguments[5 if batch_size == 1 else 7]
+        order = arguments[3 if batch_size == 1 else 4].order
         done.append((order.copy(), arguments[0].copy()))
 
     with monkeypatch.context() as patch:

@@ -6,7 +6,7 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
@@ -23,7 +23,9 @@ from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.tuning import SCRATCH_ROW_ELEMENTS
 from typednn_kernels.layout import FROZEN
+from typednn_kernels.operands import Block, Rows
 from typednn_kernels.thread_limit import MAX_THREADS
 
 _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
@@ -31,8 +33,8 @@ _Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
-THREAD_SLOTS, SCRATCH_ROW_ELEMENTS = MAX_THREADS, 8192
-"""How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
+THREAD_SLOTS = MAX_THREADS
+"""Elements of `scratch`: one for each thread."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
@@ -140,7 +142,9 @@ else:
 class VectorView(Protocol):
     """What makes a view `(n,)` of a vector by the layout of a layer."""
 
-    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Vector[F]:
+    def __call__(
+        self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int | Rows | Block
+    ) -> Vector[F]:
         """The view for layer k."""
         ...
 
@@ -148,7 +152,9 @@ class VectorView(Protocol):
 class MatrixView(Protocol):
     """What makes a view `(n, m)` of a vector by the layout of a layer."""
 
-    def __call__(self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int) -> Matrix[F]:
+    def __call__(
+        self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int | Rows | Block
+    ) -> Matrix[F]:
         """The view for layer k."""
         ...
 
@@ -178,6 +184,16 @@ class _Row:
         return IRValue(self.builder, self.builder.load(place))
 
 
+def _symbolic(builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value) -> list[object]:
+    """The integers of a tuple as what formulas take; named tuples of them are given as such."""
+    return [
+        kind.instance_class(*_symbolic(builder, kind.types, value))
+        if isinstance(kind, types.BaseNamedTuple)
+        else IRValue(builder, value)
+        for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True)
+    ]
+
+
 def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
     def python(vector: Vector[F], layout: Layout, k: int, *numbers: int) -> Number:
         start, *shape = place(layout[k], *numbers)
@@ -193,14 +209,16 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
         ) -> llvm.Value:
             prefer_widest_vectors(builder.function)
             vector, layout, k, packed = values
-            numbers = [IRValue(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
+            numbers = _symbolic(builder, signature.args[3].types, packed)
             table = field(context, builder, signature.args[1], layout, "data")
             row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
             start, *shape = (IRValue(builder, k).peer(each).value for each in place(row, *numbers))
             data = field(context, builder, signature.args[0], vector, "data")
             return _view(context, builder, result, builder.gep(data, [start]), shape)
 
-        integers = types.StarArgTuple([types.intp] * len(numbers))
+        integers = types.StarArgTuple(
+            [each if isinstance(each, types.BaseNamedTuple) else types.intp for each in numbers]
+        )
         return result(vector, layout, types.intp, integers), generate
 
     return python if JIT_DISABLED else intrinsic(typer)

@@ -28,6 +28,8 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from typednn_kernels.compiled._codegen import tuning
+
 if TYPE_CHECKING:
     from numba.core.codegen import JITCPUCodegen
     from numba.core.cpu import CPUContext
@@ -42,7 +44,8 @@ def source_digest() -> str:
         digest.update(source.relative_to(SOURCES).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
     options = sorted((name, value) for name, value in os.environ.items() if name.startswith("NUMBA_"))
     versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
-    digest.update(repr((versions, options)).encode())
+    thresholds = sorted((name, value) for name, value in vars(tuning).items() if name.isupper())
+    digest.update(repr((versions, options, thresholds)).encode())
     return digest.hexdigest()[:16]
 
 

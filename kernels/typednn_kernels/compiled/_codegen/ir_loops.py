@@ -12,7 +12,7 @@ All arrays are C-contiguous and taken in flat order, whatever their shape. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -43,17 +43,16 @@ from typednn_kernels.compiled._codegen.ir_values import (
     emit,
     emit_all,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    CHUNK_ELEMENTS,
+    LOOP_BLOCK_ELEMENTS,
+    LOOP_SCALAR_ELEMENTS,
+)
 from typednn_kernels.primitives import where
 
 Formula: TypeAlias = Callable[..., Number]
 Loop: TypeAlias = Callable[..., None]
 
-FEW = 3
-"""Up to so many steps are taken one by one: a vector would wait for the numbers just written one by one."""
-BLOCK = 64
-"""A multiple of every vector that LLVM may choose, so that nothing is left to do after the last."""
-CHUNK_ELEMENTS = 4096
-"""So many numbers are summed in a row; the sums of chunks are then added with the rounding errors kept."""
 HAS_MASKED_VECTORS = any(CPU_FEATURES.get(name, False) for name in ("avx512vl", "sve"))
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
@@ -76,9 +75,9 @@ def elementwise(
 ) -> Loop:
     """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
 
-    Arguments are arrays and scalars. `out` may be one of them, but not overlap them otherwise. There may be
-    several `outs`; a formula then returns a tuple, for as many of the first of them as it has results. If
-    `indexed`, the formulas get i before the arguments, as a word of 32 bits.
+    Arguments are arrays and scalars, or tuples of them. `out` may be one of them, but not overlap them
+    otherwise. There may be several `outs`; a formula then returns a tuple, for as many of the first of them
+    as it has results. If `indexed`, the formulas get i before the arguments, as a word of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
@@ -288,9 +287,15 @@ def is_float32(argument: object) -> bool:
     return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32
 
 
-def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
+def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values]:
     """What a loop of n steps works on, in Python."""
-    return [each.reshape(-1)[:n] if np.ndim(each) else each for each in arrays]
+    heads: list[Values] = []
+    for each in arrays:
+        if isinstance(each, tuple):
+            heads += _heads(n, each)
+        else:
+            heads.append(each.reshape(-1)[:n] if np.ndim(each) else each)
+    return heads
 
 
 class Operand:
@@ -333,9 +338,14 @@ class Index:
 def _operands(
     context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
 ) -> list[Operand]:
-    """The operands of a loop, which come in a tuple."""
-    values = cgutils.unpack_tuple(builder, packed)
-    return [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
+    """The operands of a loop, which come in a tuple, and may come in tuples within it."""
+    operands: list[Operand] = []
+    for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True):
+        if isinstance(kind, types.BaseTuple):
+            operands += _operands(context, builder, kind.types, value)
+        else:
+            operands.append(Operand.of(context, builder, kind, value))
+    return operands
 
 
 def _cases(
@@ -391,8 +401,8 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
     one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
     masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
-    blocks = builder.and_(n, n.type(-BLOCK))
-    with builder.if_else(builder.icmp_signed("<=", n, n.type(FEW))) as (few, many):
+    blocks = builder.and_(n, n.type(-LOOP_BLOCK_ELEMENTS))
+    with builder.if_else(builder.icmp_signed("<=", n, n.type(LOOP_SCALAR_ELEMENTS))) as (few, many):
         with few:
             yield from _loop(builder, n.type(0), n, one_by_one)
         with many:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Callable, Generator, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import ForwardRef, ParamSpec, TypeVar
 
 import numba
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
+from numba.core import cgutils
 from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import Signature
@@ -68,10 +70,7 @@ class NoinlineFunction:
         """Writes a call with values of some kinds; they become what the annotations say."""
         dtype = dtype_among(kinds)
         signature = signature_of(self.dispatcher.py_func, dtype)
-        operands = [
-            context.cast(builder, value, kind, wanted)
-            for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
-        ]
+        operands = _cast_all(context, builder, values, kinds, signature.args)
         function = context.call_conv.get_function_type(signature.return_type, signature.args)
         name, module = self._symbol(dtype), builder.module
         place = module.globals.get(name) or llvm.GlobalVariable(module, function.as_pointer(), name)
@@ -113,22 +112,64 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
             yield NOINLINE_FUNCTIONS[called]
 
 
-def dtype_among(kinds: Sequence[types.Type]) -> np.dtype[np.floating]:
-    """The dtype of the arrays of numbers among some types."""
-    arrays = (each.dtype for each in kinds if isinstance(each, types.Array))
+def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
+    """The dtype of the arrays of numbers among some types, those in named tuples included."""
+    arrays = (each.dtype for each in _flattened(kinds) if isinstance(each, types.Array))
     return as_dtype(next(each for each in arrays if isinstance(each, types.Float)))
 
 
+def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
+    for kind in kinds:
+        if isinstance(kind, types.BaseNamedTuple):
+            yield from _flattened(kind.types)
+        else:
+            yield kind
+
+
+def _cast_all(
+    context: CPUContext,
+    builder: llvm.IRBuilder,
+    values: Iterable[llvm.Value],
+    kinds: Iterable[types.Type],
+    wanted: Iterable[types.Type],
+) -> list[llvm.Value]:
+    """Casts values from some types to others; numba itself casts no named tuples."""
+
+    def cast(value: llvm.Value, kind: types.Type, result: types.Type) -> llvm.Value:
+        if not (isinstance(kind, types.BaseNamedTuple) and isinstance(result, types.BaseNamedTuple)):
+            return context.cast(builder, value, kind, result)
+        fields = cgutils.unpack_tuple(builder, value)
+        return context.make_tuple(
+            builder, result, _cast_all(context, builder, fields, kind.types, result.types)
+        )
+
+    return [cast(*each) for each in zip(values, kinds, wanted, strict=True)]
+
+
 def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) -> Signature:
-    """What the annotations of a function mean where F is a dtype."""
+    """What the annotations of a function mean where F is a dtype; those of named tuples, field by field."""
+    *arguments, result = _annotated(function, dtype)
+    return result(*arguments)
+
+
+def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -> list[types.Type]:
     real, index = numba.from_dtype(dtype), types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
     arrays |= {"Order": (index, 1), "Layout": (index, 2), "Ranges": (index, 2)}
     kinds = {"int": index, "bool": types.boolean, "F": real, "None": types.none}
     kinds |= {name: types.Array(*kind, "C") for name, kind in arrays.items()}
     kinds["Strided[F]"] = types.Array(real, 1, "A", aligned=False)
-    *arguments, result = (kinds[annotation] for annotation in inspect.get_annotations(function).values())
-    return result(*arguments)
+
+    def kind_of(annotation: str | ForwardRef) -> types.Type:
+        if isinstance(annotation, ForwardRef):  # what typing makes of the annotations of a named tuple
+            annotation = annotation.__forward_arg__
+        if annotation in kinds:
+            return kinds[annotation]
+        named_tuple = names[annotation.removesuffix("[F]")]
+        return types.BaseTuple.from_types(_annotated(named_tuple, dtype), named_tuple)
+
+    names = vars(sys.modules[annotated.__module__])
+    return [kind_of(each) for each in inspect.get_annotations(annotated).values()]
 
 
 def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:

@@ -31,13 +31,14 @@ from typednn_kernels.compiled._codegen.simd import (
     _SimdBuilder,
     module_function,
 )
+from typednn_kernels.compiled._codegen.tuning import (
+    SHORT_ROW_REGISTERS,
+    SHORT_VECTOR_REGISTERS,
+    SHORT_VECTOR_SCALAR_ELEMENTS,
+)
 from typednn_kernels.primitives import maximum, where
 
-MAX_ROW_VECTORS = 4
-"""So many vectors hold a row at most."""
-SINGLE, FEW = 2, 2
-"""So few numbers are taken one by one; so many vectors of them are few."""
-MAX_ROW_BYTES = MAX_ROW_VECTORS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
+MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest row; none is short where parts of vectors cannot be read."""
 
 
@@ -191,7 +192,7 @@ def by_short_vector(
         code, n, packed = values
         for formula in _cases(builder, code, formulas):
             case = f"{name}{formulas.index(formula)}"
-            write = _writing(of_row(formula), numbers=sums, most=FEW)
+            write = _writing(of_row(formula), numbers=sums, most=SHORT_VECTOR_REGISTERS)
             _call(context, builder, case, write, [INDEX(1), n], signature.args[2], packed)
         return context.get_dummy_value()
 
@@ -224,7 +225,7 @@ sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums
 
 
 def _by_length(
-    code: _SimdBuilder, n: llvm.Value, body: Callable[[_RowLanes], None], most: int = MAX_ROW_VECTORS
+    code: _SimdBuilder, n: llvm.Value, body: Callable[[_RowLanes], None], most: int = SHORT_ROW_REGISTERS
 ) -> None:
     """Writes a body for each number of vectors that a row may need, after which the function ends."""
     for vectors in range(1, most + 1):
@@ -254,7 +255,7 @@ def _call(
 
 
 def _writing(
-    formula: Callable[..., Number], *, numbers: bool, most: int = MAX_ROW_VECTORS
+    formula: Callable[..., Number], *, numbers: bool, most: int = SHORT_ROW_REGISTERS
 ) -> Callable[..., None]:
     """What writes the function of a formula."""
 
@@ -285,4 +286,5 @@ def is_short_row(n: int, like: Vector[F]) -> bool:
 @inline
 def is_short_vector(n: int, like: Vector[F]) -> bool:
     """Whether n numbers fit in so many vectors as are few, and are worth one."""
-    return n > SINGLE and MAX_ROW_VECTORS * n * like.itemsize <= FEW * MAX_ROW_BYTES
+    is_vector: bool = n > SHORT_VECTOR_SCALAR_ELEMENTS
+    return is_vector and SHORT_ROW_REGISTERS * n * like.itemsize <= SHORT_VECTOR_REGISTERS * MAX_ROW_BYTES

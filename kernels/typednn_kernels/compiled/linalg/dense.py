@@ -1,4 +1,7 @@
-"""The linear part of a layer: loops for one sample, tiles for more."""
+"""The affine map of a layer and its gradients: gemv and ger for one sample, gemm for more.
+
+Shapes: B samples, n units of the layer, m of the layer before (its inputs). W is (n, m), by rows.
+"""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # Formulas written as lambdas have no types.
@@ -8,42 +11,43 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import SCRATCH_ROW_ELEMENTS, scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Loop, elementwise
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
-from typednn_kernels.compiled.linalg.gemm import gemm
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMV_GRAIN_WEIGHTS,
+    GEMV_ROWS,
+    GRAIN_ELEMENTS,
+    SCRATCH_ROW_ELEMENTS,
+)
+from typednn_kernels.compiled.linalg.gemm import Gemm, MatrixOperand, gemm
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
-GRAIN_WEIGHTS = 1 << 17
-"""So many weights at least for each thread, where each is read once."""
-GEMV_ROWS = 4
-"""So many rows of weights are multiplied side by side."""
-
-scal: Loop = elementwise(lambda x, factor: x * factor)
+scal: Loop = elementwise(lambda x, alpha: x * alpha)
 copy: Loop = elementwise(lambda x: x)
 add: Loop = elementwise(lambda x, y: x + y)
-axpy: Loop = elementwise(lambda total, x, weight: total + weight * x)
+axpy: Loop = elementwise(lambda y, x, alpha: y + alpha * x)
 axpy4: Loop = elementwise(
-    lambda total, w0, w1, w2, w3, e0, e1, e2, e3: total + ((e0 * w0 + e1 * w1) + (e2 * w2 + e3 * w3))
+    lambda y, x0, x1, x2, x3, a0, a1, a2, a3: y + ((a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3))
 )
-subtract_scaled: Loop = elementwise(lambda row, derivative, rate: row - rate * derivative)
-"""A row times a number, a row itself, plus a row, plus or minus a multiple of a row."""
+subtract_scaled: Loop = elementwise(lambda y, x, alpha: y - alpha * x)
+"""BLAS level 1, as loops `(0, n, *arguments, out)`."""
 gemv_t_and_update_2: Loop = elementwise(
-    lambda signal, row, other, below, error, other_error, rate: (
-        signal + (error * row + other_error * other),
-        row - rate * error * below,
-        other - rate * other_error * below,
+    lambda dLdh, w0, w1, h_prev, d0, d1, rate: (
+        dLdh + (d0 * w0 + d1 * w1),
+        w0 - rate * d0 * h_prev,
+        w1 - rate * d1 * h_prev,
     ),
     outs=3,
 )
-"""The signal from two rows to those below, and their updates, with fewer loads and stores than one by one."""
+"""Adds what two rows of W contribute to dLdh, and updates them: each is loaded and stored once."""
 
 
 @reassociate
 def dot(x: Vector[F], y: Vector[F], n: int) -> F:
-    """The sum of n products."""
+    """Computes the inner product of two vectors (n,)."""
     total = x.dtype.type(0)
     for j in range(n):
         total += x[j] * y[j]
@@ -54,7 +58,7 @@ def dot(x: Vector[F], y: Vector[F], n: int) -> F:
 def dot4(
     w0: Vector[F], w1: Vector[F], w2: Vector[F], w3: Vector[F], x: Vector[F], n: int
 ) -> tuple[F, F, F, F]:
-    """Four rows times one vector, each element of which is loaded once."""
+    """Computes the inner products of four rows (n,) with one vector (n,)."""
     d0 = d1 = d2 = d3 = x.dtype.type(0)
     for j in range(n):
         d0 += w0[j] * x[j]
@@ -66,13 +70,13 @@ def dot4(
 
 @inline
 def row_blocks(n: int) -> int:
-    """How many blocks n rows make."""
+    """Counts the blocks of `GEMV_ROWS` rows in n rows."""
     return (n + GEMV_ROWS - 1) // GEMV_ROWS
 
 
 @inline
 def gemv_bias(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
-    """a = W x + bias for one sample; W is flat."""
+    """Computes a = W x + bias of one sample; W is flat (n * m,)."""
     n, m = a.size, x.size
     if has_short_rows(m, x):
         short_gemv_bias(n, m, x, W, bias, a)
@@ -98,7 +102,7 @@ def gemv_bias(x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None
 
 @inline
 def ger(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
-    """The outer product of one sample, into a flat matrix."""
+    """Computes dLdW = dLda h_prev^T of one sample: the outer product, flat (n * m,)."""
     m = h_prev.size
     for i in range(dLda.size):
         scal(0, m, h_prev, dLda[i], slice_of(dLdW, i * m, m))
@@ -106,9 +110,9 @@ def ger(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
 
 @noinline
 def affine_range(
-    part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
+    thread: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
 ) -> None:
-    """Those of some blocks of units, for one sample."""
+    """Computes a of one sample for a range of blocks of units."""
     first, m = GEMV_ROWS * start, x.size
     n = min(GEMV_ROWS * stop, a.size) - first
     gemv_bias(x, slice_of(W, first * m, n * m), slice_of(bias, first, n), slice_of(a, first, n))
@@ -116,42 +120,45 @@ def affine_range(
 
 @noinline
 def outer_range(
-    part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
+    thread: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
 ) -> None:
-    """Those of some units, for one sample."""
+    """Computes dLdW of one sample for a range of units."""
     n, m = stop - start, h_prev.size
     ger(slice_of(dLda, start, n), h_prev, slice_of(dLdW, start * m, n * m))
 
 
 @inline
-def gemv_t(dLda: Vector[F], W: Vector[F], m: int, signal: Vector[F]) -> None:
-    """Those of some units to some below; so many numbers lie between two rows of W."""
-    size = signal.size
-    scal(0, size, W, dLda[0], signal)
+def gemv_t(dLda: Vector[F], W: Vector[F], ldw: int, dLdh: Vector[F]) -> None:
+    """Computes dLdh = W^T dLda, where the rows of W lie `ldw` elements apart: transposed gemv.
+
+    For a range of inputs, W begins at the first of them in the first row.
+    """
+    size = dLdh.size
+    scal(0, size, W, dLda[0], dLdh)
     blocks = dLda.size - (dLda.size - 1) % GEMV_ROWS
     for i in range(1, blocks, GEMV_ROWS):
-        first = i * m
+        first = i * ldw
         axpy4(
             0,
             size,
-            signal,
+            dLdh,
             slice_of(W, first, size),
-            slice_of(W, first + m, size),
-            slice_of(W, first + 2 * m, size),
-            slice_of(W, first + 3 * m, size),
+            slice_of(W, first + ldw, size),
+            slice_of(W, first + 2 * ldw, size),
+            slice_of(W, first + 3 * ldw, size),
             dLda[i],
             dLda[i + 1],
             dLda[i + 2],
             dLda[i + 3],
-            signal,
+            dLdh,
         )
     for i in range(blocks, dLda.size):
-        axpy(0, size, signal, slice_of(W, i * m, size), dLda[i], signal)
+        axpy(0, size, dLdh, slice_of(W, i * ldw, size), dLda[i], dLdh)
 
 
 @noinline
 def backpropagate_range(
-    part: int,
+    thread: int,
     start: int,
     stop: int,
     dLda: Vector[F],
@@ -160,21 +167,21 @@ def backpropagate_range(
     second: Vector[F],
     m: int,
 ) -> None:
-    """Those to some of m units below, for one sample.
+    """Computes dLdh of one sample for a range of its m inputs.
 
-    Where there is a second vector, from m on: the signals of the first half of the units, and then, in it,
-    those of the second.
+    If `second` is not empty, dLdh gets the sum over the first half of the units, and `second`, whose inputs
+    count from m on, the sum over the other half.
     """
     n = dLda.size if second.size == 0 else dLda.size // 2
-    low, high = start, min(stop, m)
-    if low < high:
-        W_part = slice_of(W, low, W.size - low)
-        gemv_t(slice_of(dLda, 0, n), W_part, m, slice_of(dLdh, low, high - low))
-    low, high = max(start - m, 0), stop - m
-    if low < high:
-        place = n * m + low
-        W_part = slice_of(W, place, W.size - place)
-        gemv_t(slice_of(dLda, n, dLda.size - n), W_part, m, slice_of(second, low, high - low))
+    first, end = start, min(stop, m)
+    if first < end:
+        columns = slice_of(W, first, W.size - first)
+        gemv_t(slice_of(dLda, 0, n), columns, m, slice_of(dLdh, first, end - first))
+    first, end = max(start - m, 0), stop - m
+    if first < end:
+        offset = n * m + first
+        columns = slice_of(W, offset, W.size - offset)
+        gemv_t(slice_of(dLda, n, dLda.size - n), columns, m, slice_of(second, first, end - first))
 
 
 parallel_affine: Callable[..., int] = parallel_for(affine_range)
@@ -183,99 +190,95 @@ parallel_outer: Callable[..., int] = parallel_for(outer_range)
 
 
 @noinline
-def affine_rows(
-    x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], a_row: int, together: bool
-) -> None:
-    """a = x W^T + bias; a bias without numbers is none. So many numbers lie between two rows of a."""
+def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], lda: int, parallel: bool) -> None:
+    """Computes a = x W^T + bias, (B, n) with rows `lda` elements apart; an empty bias counts as none."""
     samples, (n, m) = x.shape[0], W.shape
     x_flat, W_flat = slice_of(x, 0, x.size), slice_of(W, 0, W.size)
     if samples == 1 and bias.size > 0:
         blocks = row_blocks(n)
-        least = max(1, GRAIN_WEIGHTS // (GEMV_ROWS * m)) if together else blocks
-        parallel_affine(blocks, least, x_flat, W_flat, bias, slice_of(a, 0, n))
+        grain = max(1, GEMV_GRAIN_WEIGHTS // (GEMV_ROWS * m)) if parallel else blocks
+        parallel_affine(blocks, grain, x_flat, W_flat, bias, slice_of(a, 0, n))
     else:
-        one = W.dtype.type(1)
-        gemm(samples, n, m, x_flat, m, False, W_flat, m, True, bias, one, False, a, a_row, together)
+        A, B = MatrixOperand(x_flat, m, False), MatrixOperand(W_flat, m, True)
+        gemm(Gemm(samples, n, m, A, B, bias, W.dtype.type(1), False, a, lda), parallel)
 
 
 @noinline
 def backpropagate_rows(
-    dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, together: bool
+    dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, parallel: bool
 ) -> None:
-    """dLdh = dLda W, for `count` units below from `first` on; dLdh is flat."""
+    """Computes dLdh = dLda W, flat (B * m,), for `count` inputs from `first` on."""
     samples, (n, m) = dLda.shape[0], W.shape
-    signals, W_flat = slice_of(dLda, 0, dLda.size), slice_of(W, first, W.size - first)
-    result, nothing = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
-    if samples == 1 and n * m >= 2 * GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
-        # Two threads then read whole rows, which come faster from memory than halves of them.
-        second, least = (
-            slice_of(scratch_row(dLdh), 0, m),
-            max(1, 2 * GRAIN_WEIGHTS // n) if together else 2 * m,
-        )
-        parallel_backpropagate(2 * m, least, signals, W_flat, result, second, m)
+    deltas, columns = slice_of(dLda, 0, dLda.size), slice_of(W, first, W.size - first)
+    result, empty = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
+    if samples == 1 and n * m >= 2 * GEMV_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
+        # Two threads then read whole rows, which come faster from memory than halves of all rows.
+        second = slice_of(scratch_row(dLdh), 0, m)
+        grain = max(1, 2 * GEMV_GRAIN_WEIGHTS // n) if parallel else 2 * m
+        parallel_backpropagate(2 * m, grain, deltas, columns, result, second, m)
         add(0, m, result, second, result)
     elif samples == 1:
-        least = max(1, GRAIN_WEIGHTS // n) if together else count
-        parallel_backpropagate(count, least, signals, W_flat, result, nothing, m)
+        grain = max(1, GEMV_GRAIN_WEIGHTS // n) if parallel else count
+        parallel_backpropagate(count, grain, deltas, columns, result, empty, m)
     else:
-        one = W.dtype.type(1)
-        gemm(samples, count, n, signals, n, False, W_flat, m, False, nothing, one, False, result, m, together)
+        A, B = MatrixOperand(deltas, n, False), MatrixOperand(columns, m, False)
+        gemm(Gemm(samples, count, n, A, B, empty, W.dtype.type(1), False, result, m), parallel)
 
 
 @noinline
 def outer_rows(
     dLda: Matrix[F],
     h_prev: Matrix[F],
-    factor: F,
-    added: bool,
-    result: Matrix[F],
+    alpha: F,
+    accumulate: bool,
+    dLdW: Matrix[F],
     first: int,
     count: int,
-    together: bool,
+    parallel: bool,
 ) -> None:
-    """factor dLda^T h_prev, of `count` units from `first` on; it may be `added` to the result."""
-    samples, (n, m) = dLda.shape[0], result.shape
-    signals, inputs = slice_of(dLda, first, dLda.size - first), slice_of(h_prev, 0, h_prev.size)
-    part = slice_of(result, first * m, count * m)
-    if samples == 1 and not added:
-        least = 1 + GRAIN_ELEMENTS // m if together else count
-        parallel_outer(count, least, slice_of(signals, 0, count), inputs, part)
+    """Computes dLdW = alpha dLda^T h_prev, or adds it, for `count` units from `first` on."""
+    samples, (n, m) = dLda.shape[0], dLdW.shape
+    deltas, inputs = slice_of(dLda, first, dLda.size - first), slice_of(h_prev, 0, h_prev.size)
+    result = slice_of(dLdW, first * m, count * m)
+    if samples == 1 and not accumulate:
+        grain = 1 + GRAIN_ELEMENTS // m if parallel else count
+        parallel_outer(count, grain, slice_of(deltas, 0, count), inputs, result)
     else:
-        nothing = slice_of(part, 0, 0)
-        gemm(count, m, samples, signals, n, True, inputs, m, False, nothing, factor, added, part, m, together)
+        A, B, empty = MatrixOperand(deltas, n, True), MatrixOperand(inputs, m, False), slice_of(result, 0, 0)
+        gemm(Gemm(count, m, samples, A, B, empty, alpha, accumulate, result, m), parallel)
 
 
 @noinline
 def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
-    """The sum over samples, whose numbers lie in a flat array, of `count` units from `first` on."""
-    part = slice_of(dLdBias, first, count)
+    """Computes dLdBias, the sum of dLda, flat (B * n,), over samples, for `count` units from `first` on."""
+    total = slice_of(dLdBias, first, count)
     if count == dLdBias.size and is_short_row(count, dLda):
-        sum_short_rows(dLda.size // count, count, dLda, part)
+        sum_short_rows(dLda.size // count, count, dLda, total)
         return
-    copy(0, count, slice_of(dLda, first, count), part)
+    copy(0, count, slice_of(dLda, first, count), total)
     for start in range(dLdBias.size + first, dLda.size, dLdBias.size):
-        add(0, count, part, slice_of(dLda, start, count), part)
+        add(0, count, total, slice_of(dLda, start, count), total)
 
 
 @exported
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
+    """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,)."""
     affine_rows(x, W, bias, slice_of(a, 0, a.size), W.shape[0], True)
 
 
 @exported
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-    """dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev): the outer product for B = 1."""
+    """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev)."""
     outer_rows(dLda, h_prev, dLdW.dtype.type(1), False, dLdW, 0, dLdW.shape[0], True)
 
 
 @exported
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
-    """dLdBias = the sum over samples, from (B, n) to (n,)."""
+    """Computes dLdBias, the sum of dLda (B, n) over samples, (n,)."""
     sum_rows(slice_of(dLda, 0, dLda.size), dLdBias, 0, dLdBias.size)
 
 
 @exported
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
-    """dLdh = dLda W: the signal (B, n_prev) to the layer below, from (B, n) and (n, n_prev)."""
+    """Computes dLdh = dLda W, (B, n_prev), for the layer below from dLda (B, n) and W (n, n_prev)."""
     backpropagate_rows(dLda, W, slice_of(dLdh, 0, dLdh.size), 0, W.shape[1], True)

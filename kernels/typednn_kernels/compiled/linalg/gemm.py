@@ -1,30 +1,33 @@
-"""Matrix products, written in LLVM.
+"""General matrix multiplication (BLAS gemm), written in LLVM.
 
-The result is computed in panels of a few vectors, by tiles of a few rows whose sums stay in registers; each
-step adds the product of a column of x and a row of y to a tile. A panel of y is read many times: where that
-pays it is copied to a buffer first, and for x y^T it is transposed into it. So is a block of x, which is read
-once for each panel. See Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34
-(3), 2008, sections 4 and 5.
+C = alpha op(A) op(B) + bias, or + C, where op is the matrix or its transpose. The result is computed in
+panels of a few vectors, by microkernels: tiles of MR rows whose sums stay in registers, to which each step
+adds the product of a column of A and a row of B. A panel of B is read for every tile: where that pays it is
+copied to a buffer first, and B^T always is. So is a block of A, which is read once for every panel of B.
 
-Each number is the sum of its products in their order, `DEPTH` of them at a time: it is the same, to the bit,
-into whatever ranges of rows and columns a result is divided.
+Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34 (3),
+sections 4 and 5; blocks and strides are named as in BLIS: Van Zee & van de Geijn (2015), ACM TOMS 41 (3).
+
+Each element of C is a sum of products in their order, KC of them at a time. So its bits do not depend on the
+ranges of rows and columns into which C is divided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
-from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, Operand
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _operands
 from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.compiled._codegen.simd import (
     INDEX,
@@ -34,393 +37,347 @@ from typednn_kernels.compiled._codegen.simd import (
     _SimdBuilder,
     module_function,
 )
-from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packing
+from typednn_kernels.compiled._codegen.tuning import (
+    GEMM_A_BLOCK_BYTES,
+    GEMM_B_BLOCK_PANELS,
+    GEMM_B_PANEL_BYTES,
+    GEMM_GRAIN_FMAS,
+    GEMM_MR_ROWS,
+    GEMM_NR_VECTORS,
+    GEMM_PACK_A_MIN_COLUMNS,
+    GEMM_PACK_B_MIN_ROWS,
+    GEMM_PACK_MIN_BYTES,
+    THREAD_TILE_ROWS,
+)
+from typednn_kernels.compiled.linalg.gemm_packing import pack_panels
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
-NR_VECTORS = 3
-"""Vectors in a row of a tile."""
-MR: Mapping[int, tuple[int, ...]] = (
-    {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)} if REGISTERS == 32 else {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}
-)
-"""By the vectors in a row of a tile: its rows, and those of tiles for the rows that are left.
-
-The sums take half to three quarters of the registers, and none waits for itself.
-"""
-KC = (24 << 10) // (NR_VECTORS * VECTOR_BYTES)
-"""Products that are summed before they are added to the result: a panel of y fits the first-level cache."""
-MC_BYTES, NC_PANELS = 256 << 10, 4
-"""Bytes of x, and panels of y, that are packed at a time: they fit the second-level cache."""
-THREAD_TILE, GRAIN_FLOPS = 48, 1 << 20
-"""A product is divided between threads by blocks of so many rows or columns, whole tiles all, if there are so
-many multiplications at least for each."""
-COPIED, TALL, BROAD = 1 << 15, 64, 256
-"""Bytes of y from which on a panel is copied, if it is multiplied by so many rows of x, and bytes of x from
-which on it is packed, if it is multiplied by so many columns of y."""
+MR = GEMM_MR_ROWS[REGISTERS]
+KC = GEMM_B_PANEL_BYTES // (GEMM_NR_VECTORS * VECTOR_BYTES)
+"""Products that are summed before they are added to C: a panel of B (KC, NR) fits the first-level cache."""
 
 
-def _gemm_loops(
-    code: _SimdBuilder,
-    m: llvm.Value,
-    n: llvm.Value,
-    k: llvm.Value,
-    x: llvm.Value,
-    x_row: llvm.Value,
-    x_turned: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    y_turned: llvm.Value,
-    bias: llvm.Value,
-    factor: llvm.Value,
-    added: llvm.Value,
-    out: llvm.Value,
-    out_row: llvm.Value,
-) -> None:
-    """out (m, n) = factor x (m, k) y (k, n) + bias, which may be none, or out if that is `added`.
+class MatrixOperand(NamedTuple, Generic[F]):
+    """A matrix, or its transpose if `trans`, by rows `ld` elements apart in a flat array (BLAS lda)."""
 
-    x and y are given turned, or as they are.
+    data: Vector[F]
+    ld: int
+    trans: bool
+
+
+class Gemm(NamedTuple, Generic[F]):
+    """C (m, n) = alpha op(A) (m, k) op(B) (k, n) + bias (n,); k > 0.
+
+    The rows of C lie `ldc` elements apart. An empty bias counts as none; with `accumulate` the product is
+    added to C instead.
     """
-    builder, module, group = code.builder, code.builder.module, _group(code)
-    most = MC_BYTES // (KC * code.itemsize)
-    buffer = code.room(most * KC)
+
+    m: int
+    n: int
+    k: int
+    A: MatrixOperand[F]
+    B: MatrixOperand[F]
+    bias: Vector[F]
+    alpha: F
+    accumulate: bool
+    C: Vector[F]
+    ldc: int
+
+
+class _Gemm(NamedTuple):
+    """The arguments of the function that multiplies in one thread; a null `bias` is none."""
+
+    m: llvm.Value
+    n: llvm.Value
+    k: llvm.Value
+    a: llvm.Value
+    lda: llvm.Value
+    trans_a: llvm.Value
+    b: llvm.Value
+    ldb: llvm.Value
+    trans_b: llvm.Value
+    bias: llvm.Value
+    alpha: llvm.Value
+    accumulate: llvm.Value
+    c: llvm.Value
+    ldc: llvm.Value
+
+
+class _Macrokernel(NamedTuple):
+    """The arguments of C (m, n) = base + alpha A (m, k) op(B) (k, n), where k <= KC.
+
+    BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements.
+    """
+
+    m: llvm.Value
+    n: llvm.Value
+    k: llvm.Value
+    a: llvm.Value
+    ps_a: llvm.Value
+    rs_a: llvm.Value
+    cs_a: llvm.Value
+    b: llvm.Value
+    ldb: llvm.Value
+    trans_b: llvm.Value
+    pack_b: llvm.Value
+    alpha: llvm.Value
+    base: llvm.Value
+    rs_base: llvm.Value
+    cs_base: llvm.Value
+    c: llvm.Value
+    ldc: llvm.Value
+
+
+class _Microkernel(NamedTuple):
+    """The arguments of C (m, n) = base + alpha A (m, k) B (k, n), where a row of B is a few vectors."""
+
+    m: llvm.Value
+    n: llvm.Value
+    k: llvm.Value
+    a: llvm.Value
+    ps_a: llvm.Value
+    rs_a: llvm.Value
+    cs_a: llvm.Value
+    b: llvm.Value
+    rs_b: llvm.Value
+    alpha: llvm.Value
+    base: llvm.Value
+    rs_base: llvm.Value
+    c: llvm.Value
+    ldc: llvm.Value
+
+
+def _write_gemm(code: _SimdBuilder, *values: llvm.Value) -> None:
+    """Writes the loops over blocks of MC rows and KC products."""
+    builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
+    mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
+    packed = code.room(mc * KC)
     zeros = llvm.GlobalVariable(
-        module, llvm.ArrayType(code.real, NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
+        module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    pack = module_function(module, "packed", code.real, KINDS, packing)
-    panels = module_function(module, "panels", code.real, "iiipiiipibbrpiipi", _macrokernel)
-    biased = builder.icmp_unsigned("!=", bias, llvm.Constant(POINTER, None))
-    start, start_column = builder.select(biased, bias, zeros), builder.zext(biased, INDEX)
-    one = INDEX(1)
-    step, column = builder.select(x_turned, one, x_row), builder.select(x_turned, x_row, one)
+    macrokernel = module_function(module, "macrokernel", code.real, "iiipiiipibbrpiipi", _write_macrokernel)
+    has_bias = builder.icmp_unsigned("!=", g.bias, llvm.Constant(POINTER, None))
+    bias, cs_bias = builder.select(has_bias, g.bias, zeros), builder.zext(has_bias, INDEX)
+    rs_a, cs_a = builder.select(g.trans_a, one, g.lda), builder.select(g.trans_a, g.lda, one)
 
-    def pays(size: llvm.Value, other: llvm.Value, least: int) -> llvm.Value:
-        enough = builder.icmp_signed(">=", code.product(size, k), INDEX(COPIED // code.itemsize))
-        return builder.and_(enough, builder.icmp_signed(">=", other, INDEX(least)))
+    def pays(size: llvm.Value, uses: llvm.Value, min_uses: int) -> llvm.Value:
+        min_elements = INDEX(GEMM_PACK_MIN_BYTES // code.itemsize)
+        large = builder.icmp_signed(">=", code.product(size, g.k), min_elements)
+        return builder.and_(large, builder.icmp_signed(">=", uses, INDEX(min_uses)))
 
-    x_packed, y_copied = pays(m, n, BROAD), pays(n, m, TALL)
+    pack_a, pack_b = pays(g.m, g.n, GEMM_PACK_A_MIN_COLUMNS), pays(g.n, g.m, GEMM_PACK_B_MIN_ROWS)
 
-    def block(i: llvm.Value) -> None:
-        rows = code.smaller(builder.sub(m, i), most)
+    def rows_block(i: llvm.Value) -> None:
+        m = code.smaller(builder.sub(g.m, i), mc)
 
-        def layer(p: llvm.Value) -> None:
-            depth = code.smaller(builder.sub(k, p), KC)
-            part, result = code.at(x, (i, step), (p, column)), code.at(out, (i, out_row))
+        def products_block(p: llvm.Value) -> None:
+            k = code.smaller(builder.sub(g.k, p), KC)
+            a, c = code.at(g.a, (i, rs_a), (p, cs_a)), code.at(g.c, (i, g.ldc))
 
-            def pack_group(r: llvm.Value) -> None:
-                count, place = code.smaller(builder.sub(rows, r), group), code.at(part, (r, step))
-                target = code.at(buffer, (r, depth))
-                builder.call(pack, [count, depth, place, x_row, builder.not_(x_turned), target, INDEX(group)])
+            def pack_panel(r: llvm.Value) -> None:
+                height, source = code.smaller(builder.sub(m, r), panel_rows), code.at(a, (r, rs_a))
+                target, trans = code.at(packed, (r, k)), builder.not_(g.trans_a)
+                pack_panels(code, height, k, source, g.lda, trans, target, INDEX(panel_rows))
 
-            with builder.if_then(x_packed):
-                code.repeat(0, rows, group, pack_group)
-            first = builder.and_(builder.icmp_signed("==", p, INDEX(0)), builder.not_(added))
-            arguments = (
-                *(rows, n, depth),
-                builder.select(x_packed, buffer, part),
-                builder.select(x_packed, depth, step),
-                builder.select(x_packed, one, step),
-                builder.select(x_packed, INDEX(group), column),
-                builder.select(y_turned, code.at(y, p), code.at(y, (p, y_row))),
-                *(y_row, y_turned, y_copied, factor),
-                builder.select(first, start, result),
-                builder.select(first, INDEX(0), out_row),
-                builder.select(first, start_column, one),
-                *(result, out_row),
+            with builder.if_then(pack_a):
+                code.repeat(0, m, panel_rows, pack_panel)
+            first = builder.and_(builder.icmp_signed("==", p, INDEX(0)), builder.not_(g.accumulate))
+            arguments = _Macrokernel(
+                *(m, g.n, k),
+                a=builder.select(pack_a, packed, a),
+                ps_a=builder.select(pack_a, k, rs_a),
+                rs_a=builder.select(pack_a, one, rs_a),
+                cs_a=builder.select(pack_a, INDEX(panel_rows), cs_a),
+                b=builder.select(g.trans_b, code.at(g.b, p), code.at(g.b, (p, g.ldb))),
+                ldb=g.ldb,
+                trans_b=g.trans_b,
+                pack_b=pack_b,
+                alpha=g.alpha,
+                base=builder.select(first, bias, c),
+                rs_base=builder.select(first, INDEX(0), g.ldc),
+                cs_base=builder.select(first, cs_bias, one),
+                c=c,
+                ldc=g.ldc,
             )
-            builder.call(panels, arguments)
+            builder.call(macrokernel, arguments)
 
-        code.repeat(0, k, KC, layer)
+        code.repeat(0, g.k, KC, products_block)
 
-    code.repeat(0, m, most, block)
+    code.repeat(0, g.m, mc, rows_block)
 
 
-def _group(code: _SimdBuilder) -> int:
-    """How many rows of x are packed side by side: whole vectors, and whole tiles."""
+def _panel_rows(code: _SimdBuilder) -> int:
+    """Returns the rows of a packed panel of A: whole vectors, and whole tiles."""
     return max(code.lanes, *(rows[0] for rows in MR.values()))
 
 
-def _macrokernel(
-    code: _SimdBuilder,
-    m: llvm.Value,
-    n: llvm.Value,
-    k: llvm.Value,
-    x: llvm.Value,
-    x_group: llvm.Value,
-    x_row: llvm.Value,
-    x_column: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    turned: llvm.Value,
-    copied: llvm.Value,
-    factor: llvm.Value,
-    base: llvm.Value,
-    base_row: llvm.Value,
-    base_column: llvm.Value,
-    out: llvm.Value,
-    out_row: llvm.Value,
-) -> None:
-    """out (m, n) = base + factor x (m, k) y (k, n), k at most `DEPTH`; y is given as (n, k) if `turned`."""
-    builder, module, width = code.builder, code.builder.module, NR_VECTORS * code.lanes
-    buffer = code.room(NC_PANELS * width * KC)
-    pack = module_function(module, "packed", code.real, KINDS, packing)
-    tiles = [
-        module_function(module, f"tiles{count}", code.real, "iiipiiipirpipi", _microkernel_of(count))
-        for count in range(1, NR_VECTORS + 1)
+def _write_macrokernel(code: _SimdBuilder, *values: llvm.Value) -> None:
+    """Writes the loops over blocks of NC columns, and over the panels of each."""
+    builder, g, nr = code.builder, _Macrokernel(*values), GEMM_NR_VECTORS * code.lanes
+    packed = code.room(GEMM_B_BLOCK_PANELS * nr * KC)
+    microkernels = [
+        module_function(
+            builder.module, f"microkernel{vectors}", code.real, "iiipiiipirpipi", _microkernel_of(vectors)
+        )
+        for vectors in range(1, GEMM_NR_VECTORS + 1)
     ]
 
-    def strip(j: llvm.Value) -> None:
-        some = code.smaller(builder.sub(n, j), NC_PANELS * width)
-        part = builder.select(turned, code.at(y, (j, y_row)), code.at(y, j))
-        ragged = builder.icmp_signed("!=", some, code.whole(some, code.lanes))
-        buffered = builder.or_(turned, builder.or_(ragged, copied))
-        with builder.if_then(buffered):
-            builder.call(pack, [some, k, part, y_row, turned, buffer, INDEX(width)])
+    def columns_block(j: llvm.Value) -> None:
+        n = code.smaller(builder.sub(g.n, j), GEMM_B_BLOCK_PANELS * nr)
+        b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
+        ragged = builder.icmp_signed("!=", n, code.whole(n, code.lanes))
+        pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
+        with builder.if_then(pack):
+            pack_panels(code, n, g.k, b, g.ldb, g.trans_b, packed, INDEX(nr))
 
         def panel(first: llvm.Value) -> None:
-            columns, place = code.smaller(builder.sub(some, first), width), builder.add(j, first)
-            arguments = (
-                *(m, columns, k),
-                *(x, x_group, x_row, x_column),
-                builder.select(buffered, code.at(buffer, (first, k)), code.at(part, first)),
-                builder.select(buffered, INDEX(width), y_row),
-                factor,
-                *(code.at(base, (place, base_column)), base_row),
-                *(code.at(out, place), out_row),
+            width, column = code.smaller(builder.sub(n, first), nr), builder.add(j, first)
+            arguments = _Microkernel(
+                *(g.m, width, g.k),
+                *(g.a, g.ps_a, g.rs_a, g.cs_a),
+                b=builder.select(pack, code.at(packed, (first, g.k)), code.at(b, first)),
+                rs_b=builder.select(pack, INDEX(nr), g.ldb),
+                alpha=g.alpha,
+                base=code.at(g.base, (column, g.cs_base)),
+                rs_base=g.rs_base,
+                c=code.at(g.c, column),
+                ldc=g.ldc,
             )
             after = builder.append_basic_block("after")
-            choice = builder.switch(code.blocks(columns, code.lanes), after)
-            for number, function in enumerate(tiles, 1):
+            choice = builder.switch(code.blocks(width, code.lanes), after)
+            for vectors, function in enumerate(microkernels, 1):
                 case = builder.append_basic_block("case")
-                choice.add_case(number, case)
+                choice.add_case(vectors, case)
                 builder.position_at_end(case)
                 builder.call(function, arguments)
                 builder.branch(after)
             builder.position_at_end(after)
 
-        code.repeat(0, some, width, panel)
+        code.repeat(0, n, nr, panel)
 
-    code.repeat(0, n, NC_PANELS * width, strip)
+    code.repeat(0, g.n, GEMM_B_BLOCK_PANELS * nr, columns_block)
 
 
 def _microkernel_of(vectors: int) -> Callable[..., None]:
-    """Writes a panel of so many vectors: out (m, columns) = base + factor x (m, k) y (k, columns)."""
+    """Returns what writes the tiles of a panel, a row of which is so many vectors."""
 
-    def write(
-        code: _SimdBuilder,
-        m: llvm.Value,
-        columns: llvm.Value,
-        k: llvm.Value,
-        x: llvm.Value,
-        x_group: llvm.Value,
-        x_row: llvm.Value,
-        x_column: llvm.Value,
-        y: llvm.Value,
-        y_row: llvm.Value,
-        factor: llvm.Value,
-        base: llvm.Value,
-        base_row: llvm.Value,
-        out: llvm.Value,
-        out_row: llvm.Value,
-    ) -> None:
-        builder, lanes, group = code.builder, code.lanes, _group(code)
-        full = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
-        rest = code.mask(builder.sub(columns, INDEX((vectors - 1) * lanes)), lanes)
-        factors = code.filled(factor, code.vector)
+    def write(code: _SimdBuilder, *values: llvm.Value) -> None:
+        builder, lanes, g, panel_rows = code.builder, code.lanes, _Microkernel(*values), _panel_rows(code)
+        full = builder.icmp_signed("==", g.n, INDEX(vectors * lanes))
+        tail = code.mask(builder.sub(g.n, INDEX((vectors - 1) * lanes)), lanes)
+        alpha = code.filled(g.alpha, code.vector)
 
-        def tile(height: int, i: llvm.Value) -> None:
-            place = code.whole(i, group)
-            first = code.at(x, (place, x_group), (builder.sub(i, place), x_row))
-            rows = [code.at(first, (r, x_row)) for r in range(height)]
+        def tile(mr: int, i: llvm.Value) -> None:
+            panel = code.whole(i, panel_rows)
+            a = code.at(g.a, (panel, g.ps_a), (builder.sub(i, panel), g.rs_a))
+            rows = [code.at(a, (r, g.rs_a)) for r in range(mr)]
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
-                row = [code.load(code.at(y, (p, y_row), v * lanes)) for v in range(vectors)]
-                column = [builder.load(code.at(each, (p, x_column)), typ=code.real) for each in rows]
-                pairs = [(code.filled(number, code.vector), each) for number in column for each in row]
+                b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes)) for v in range(vectors)]
+                column = [builder.load(code.at(row, (p, g.cs_a)), typ=code.real) for row in rows]
+                pairs = [(code.filled(x, code.vector), y) for x in column for y in b]
                 return [code.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
-            for r in range(height):
+            for r in range(mr):
                 for v in range(vectors):
-                    code.prefetch(code.at(out, (i, out_row), (r, out_row), v * lanes))
-            zeros = [llvm.Constant(code.vector, None)] * height * vectors
-            sums = code.repeat(0, k, 1, step, *zeros)
+                    code.prefetch(code.at(g.c, (i, g.ldc), (r, g.ldc), v * lanes))
+            zeros = [llvm.Constant(code.vector, None)] * mr * vectors
+            sums = code.repeat(0, g.k, 1, step, *zeros)
 
             def finish(last: llvm.Value | None) -> None:
                 for place, total in enumerate(sums):
                     r, v = divmod(place, vectors)
                     mask = last if v == vectors - 1 else None
-                    before = code.load(code.at(base, (i, base_row), (r, base_row), v * lanes), mask=mask)
-                    after = code.at(out, (i, out_row), (r, out_row), v * lanes)
-                    code.store(code.multiply_add(factors, total, before), after, mask)
+                    before = code.load(code.at(g.base, (i, g.rs_base), (r, g.rs_base), v * lanes), mask=mask)
+                    target = code.at(g.c, (i, g.ldc), (r, g.ldc), v * lanes)
+                    code.store(code.multiply_add(alpha, total, before), target, mask)
 
             if HAS_MASKED_VECTORS:
-                finish(rest)
+                finish(tail)
             else:
                 with builder.if_else(full) as (yes, no):
                     with yes:
                         finish(None)
                     with no:
-                        finish(rest)
+                        finish(tail)
 
         done: llvm.Value = INDEX(0)
-        for height in MR[vectors]:
-            whole = code.whole(m, height)
-            code.repeat(done, whole, height, partial(tile, height))
+        for mr in MR[vectors]:
+            whole = code.whole(g.m, mr)
+            code.repeat(done, whole, mr, partial(tile, mr))
             done = whole
 
     return write
 
 
-def _multiply(
-    _context: object,
-    m: types.Type,
-    n: types.Type,
-    k: types.Type,
-    x: types.Array,
-    x_row: types.Type,
-    x_turned: types.Type,
-    y: types.Array,
-    y_row: types.Type,
-    y_turned: types.Type,
-    bias: types.Array,
-    factor: types.Type,
-    added: types.Type,
-    out: types.Array,
-    out_row: types.Type,
-) -> _Typed:
-    kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
-
+def _gemm_serial(_context: object, product: types.BaseNamedTuple) -> _Typed:
     def generate(
-        context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        operands = [Operand.of(context, builder, *each) for each in zip(kinds, values, strict=True)]
-        *factors, bias, factor, added, out, out_row = (
-            each.value if each.data is None else each.data for each in operands
+        [kind] = signature.args
+        operands = _operands(context, builder, kind.types, values[0])
+        arguments = _Gemm(*(each.value if each.data is None else each.data for each in operands))
+        bias_kind, bias = kind.types[Gemm._fields.index("bias")], operands[_Gemm._fields.index("bias")]
+        has_bias = builder.icmp_signed(
+            ">", field(context, builder, bias_kind, bias.value, "nitems"), INDEX(0)
         )
-        biases = field(context, builder, kinds[9], values[9], "nitems")
-        biased = builder.icmp_signed(">", biases, INDEX(0))
-        start = builder.select(biased, bias, llvm.Constant(bias.type, None))
-        real = context.get_value_type(kinds[3].dtype)
-        function = module_function(builder.module, "product", real, "iiipibpibprbpi", _gemm_loops)
-        builder.call(function, [*factors, start, factor, added, out, out_row])
+        null = llvm.Constant(arguments.bias.type, None)
+        arguments = arguments._replace(bias=builder.select(has_bias, arguments.bias, null))
+        real = context.get_value_type(bias_kind.dtype)
+        function = module_function(builder.module, "gemm", real, "iiipibpibprbpi", _write_gemm)
+        builder.call(function, arguments)
         return context.get_dummy_value()
 
-    return types.none(*kinds), generate
+    return types.none(product), generate
 
 
 if TYPE_CHECKING or JIT_DISABLED:
 
-    def _matrix(array: Vector[F], rows: int, columns: int, row: int, *, turned: bool = False) -> Matrix[F]:
-        shape, strides = (rows, columns), (row * array.itemsize, array.itemsize)
-        if turned:
+    def _matrix(array: Vector[F], rows: int, columns: int, ld: int, *, trans: bool = False) -> Matrix[F]:
+        shape, strides = (rows, columns), (ld * array.itemsize, array.itemsize)
+        if trans:
             strides = strides[::-1]
         return np.lib.stride_tricks.as_strided(array, shape, strides)
 
-    def gemm_serial(
-        m: int,
-        n: int,
-        k: int,
-        x: Vector[F],
-        x_row: int,
-        x_turned: bool,
-        y: Vector[F],
-        y_row: int,
-        y_turned: bool,
-        bias: Vector[F],
-        factor: F,
-        added: bool,
-        out: Vector[F],
-        out_row: int,
-    ) -> None:
-        factors = _matrix(x, m, k, x_row, turned=x_turned), _matrix(y, k, n, y_row, turned=y_turned)
-        result = _matrix(out, m, n, out_row)
-        base = result if added else bias[:n] if bias.size else 0
+    def gemm_serial(product: Gemm[F]) -> None:
+        m, n, k, (A, lda, trans_a), (B, ldb, trans_b), bias, alpha, accumulate, C, ldc = product
+        factors = _matrix(A, m, k, lda, trans=trans_a), _matrix(B, k, n, ldb, trans=trans_b)
+        result = _matrix(C, m, n, ldc)
+        base = result if accumulate else bias[:n] if bias.size else 0
         with np.errstate(all="ignore"):
-            np.add(factor * np.matmul(*factors), base, out=result)
+            np.add(alpha * np.matmul(*factors), base, out=result)
 
 else:
-    gemm_serial = intrinsic(_multiply)
+    gemm_serial = intrinsic(_gemm_serial)
 
 
 @noinline
-def gemm_range(
-    part: int,
-    start: int,
-    stop: int,
-    by_rows: bool,
-    m: int,
-    n: int,
-    k: int,
-    x: Vector[F],
-    x_row: int,
-    x_turned: bool,
-    y: Vector[F],
-    y_row: int,
-    y_turned: bool,
-    bias: Vector[F],
-    factor: F,
-    added: bool,
-    out: Vector[F],
-    out_row: int,
-) -> None:
-    """Some blocks of rows, or of columns, of a product."""
-    first, stop = start * THREAD_TILE, min(stop * THREAD_TILE, m if by_rows else n)
+def gemm_range(thread: int, start: int, stop: int, product: Gemm[F]) -> None:
+    """Computes some blocks of `THREAD_TILE_ROWS` rows of C, or of columns if it has more of these."""
+    m, n, k, A, B, bias, alpha, accumulate, C, ldc = product
+    first, stop = start * THREAD_TILE_ROWS, min(stop * THREAD_TILE_ROWS, max(m, n))
     count = stop - first
-    if by_rows:
-        place = first if x_turned else first * x_row
-        x, out, m = slice_of(x, place, x.size - place), slice_of(out, first * out_row, count * out_row), count
+    if m >= n:
+        offset = first if A.trans else first * A.ld
+        A_rows = MatrixOperand(slice_of(A.data, offset, A.data.size - offset), A.ld, A.trans)
+        C_rows = slice_of(C, first * ldc, count * ldc)
+        gemm_serial(Gemm(count, n, k, A_rows, B, bias, alpha, accumulate, C_rows, ldc))
     else:
-        place = first * y_row if y_turned else first
-        y, out, n = slice_of(y, place, y.size - place), slice_of(out, first, out.size - first), count
-        bias = slice_of(bias, first, min(count, bias.size))
-    gemm_serial(m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
+        offset = first * B.ld if B.trans else first
+        B_columns = MatrixOperand(slice_of(B.data, offset, B.data.size - offset), B.ld, B.trans)
+        bias_columns = slice_of(bias, first, min(count, bias.size))
+        C_columns = slice_of(C, first, C.size - first)
+        gemm_serial(Gemm(m, count, k, A, B_columns, bias_columns, alpha, accumulate, C_columns, ldc))
 
 
 parallel_gemm: Callable[..., int] = parallel_for(gemm_range)
 
 
 @noinline
-def gemm(
-    m: int,
-    n: int,
-    k: int,
-    x: Vector[F],
-    x_row: int,
-    x_turned: bool,
-    y: Vector[F],
-    y_row: int,
-    y_turned: bool,
-    bias: Vector[F],
-    factor: F,
-    added: bool,
-    out: Vector[F],
-    out_row: int,
-    together: bool,
-) -> None:
-    """out (m, n) = factor x (m, k) y (k, n) + bias (n,), of matrices that lie by rows in flat arrays; k > 0.
-
-    So many numbers lie between the beginnings of two rows; a range of a matrix begins at a `piece` of it. A
-    matrix that is turned is given as its transpose. A bias without numbers is none; then the result may be
-    `added` to what is there. Workers help with what is large, if it is to be done `together`.
-    """
-    by_rows = m >= n
-    blocks = (max(m, n) + THREAD_TILE - 1) // THREAD_TILE
-    parallel_gemm(
-        blocks,
-        1 + GRAIN_FLOPS * blocks // (m * n * k) if together else blocks,
-        by_rows,
-        m,
-        n,
-        k,
-        x,
-        x_row,
-        x_turned,
-        y,
-        y_row,
-        y_turned,
-        bias,
-        factor,
-        added,
-        out,
-        out_row,
-    )
+def gemm(product: Gemm[F], parallel: bool) -> None:
+    """Computes a product; other threads help with a large one if it is to be done in `parallel`."""
+    m, n, k = product.m, product.n, product.k
+    blocks = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
+    parallel_gemm(blocks, 1 + GEMM_GRAIN_FMAS * blocks // (m * n * k) if parallel else blocks, product)

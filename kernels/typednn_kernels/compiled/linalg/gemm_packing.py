@@ -1,108 +1,105 @@
-"""Matrices copied, or transposed, into panels, one after another, in which a product reads them in one go."""
+"""Packing of gemm's operands: copies a matrix, or its transpose, into panels that are read in one go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from llvmlite import ir as llvm
 
 from typednn_kernels.compiled._codegen.simd import INDEX, _SimdBuilder, module_function
 
-SQUARE = 16
-"""Bytes of the squares that are transposed at a time."""
+SQUARE_BYTES = 16
+"""Bytes in a row of the squares that are transposed at a time."""
 
 
-def _pack(
+class _Panels(NamedTuple):
+    """What is packed: X (k, columns), rows `ldx` elements apart, into panels (k, width), one after another.
+
+    Only the last panel is narrower; the last vector of each of its rows is filled up.
+    """
+
+    columns: llvm.Value
+    k: llvm.Value
+    x: llvm.Value
+    ldx: llvm.Value
+    packed: llvm.Value
+    width: llvm.Value
+
+
+def pack_panels(
     code: _SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    turned: llvm.Value,
-    buffer: llvm.Value,
+    x: llvm.Value,
+    ldx: llvm.Value,
+    trans: llvm.Value,
+    packed: llvm.Value,
     width: llvm.Value,
 ) -> None:
-    """Writes y (k, columns), given as (columns, k) if `turned`, to a buffer: panels (k, width) one by one.
+    """Writes a call that packs X (k, columns), which `x` holds as (columns, k) if `trans`."""
+    arguments = [columns, k, x, ldx, trans, packed, width]
+    builder = code.builder
+    builder.call(module_function(builder.module, "pack", code.real, "iipibpi", _write_pack), arguments)
 
-    The last vector of a row is filled up.
-    """
-    builder, arguments = code.builder, (columns, k, y, y_row, buffer, width)
-    with builder.if_else(turned) as (yes, no):
-        for case, name, write in ((yes, "transposed", _transposed), (no, "copied", _copied)):
+
+def _write_pack(code: _SimdBuilder, *values: llvm.Value) -> None:
+    columns, k, x, ldx, trans, packed, width = values
+    builder, arguments = code.builder, _Panels(columns, k, x, ldx, packed, width)
+    with builder.if_else(trans) as (yes, no):
+        for case, name, write in ((yes, "pack_trans", _write_transposition), (no, "pack_copy", _write_copy)):
             with case:
                 builder.call(module_function(builder.module, name, code.real, "iipipi", write), arguments)
 
 
-packing: Callable[..., None] = _pack
-"""Writes the function (columns, k, y, y_row, turned, buffer, width) that packs a matrix."""
-KINDS = "iipibpi"
-"""Its arguments, as `vectors.shared` takes them."""
-
-
-def _copied(
-    code: _SimdBuilder,
-    columns: llvm.Value,
-    k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    buffer: llvm.Value,
-    width: llvm.Value,
-) -> None:
-    """Writes panels of y (k, columns)."""
+def _write_copy(code: _SimdBuilder, *values: llvm.Value) -> None:
+    """Writes the function that packs X as it is."""
+    g = _Panels(*values)
 
     def row(p: llvm.Value) -> None:
         def panel(_: llvm.Value, first: llvm.Value) -> Sequence[llvm.Value]:
-            source, target = code.at(y, (p, y_row), first), code.at(buffer, (first, k), (p, width))
+            source, target = code.at(g.x, (p, g.ldx), first), code.at(g.packed, (first, g.k), (p, g.width))
 
-            def chunk(j: llvm.Value, mask: llvm.Value | None) -> None:
+            def vector(j: llvm.Value, mask: llvm.Value | None) -> None:
                 code.store(code.load(code.at(source, j), mask=mask), code.at(target, j))
 
-            code.along(code.smaller(code.builder.sub(columns, first), width), chunk)
-            return [code.builder.add(first, width)]
+            code.along(code.smaller(code.builder.sub(g.columns, first), g.width), vector)
+            return [code.builder.add(first, g.width)]
 
         code.repeat(0, count, 1, panel, INDEX(0))
 
-    count = code.builder.sdiv(code.builder.sub(code.builder.add(columns, width), INDEX(1)), width)
-    code.repeat(0, k, 1, row)
+    count = code.builder.sdiv(code.builder.sub(code.builder.add(g.columns, g.width), INDEX(1)), g.width)
+    code.repeat(0, g.k, 1, row)
 
 
-def _transposed(
-    code: _SimdBuilder,
-    columns: llvm.Value,
-    k: llvm.Value,
-    y: llvm.Value,
-    y_row: llvm.Value,
-    buffer: llvm.Value,
-    width: llvm.Value,
-) -> None:
-    """Writes panels of y (k, columns) that is given as (columns, k)."""
-    builder, lanes, side = code.builder, code.lanes, SQUARE // code.itemsize
+def _write_transposition(code: _SimdBuilder, *values: llvm.Value) -> None:
+    """Writes the function that packs X given as its transpose (columns, k)."""
+    builder, lanes, side, g = code.builder, code.lanes, SQUARE_BYTES // code.itemsize, _Panels(*values)
 
     def vector(j: llvm.Value) -> None:
-        last = builder.sub(builder.sub(columns, INDEX(1)), j)
-        rows = [code.at(y, (builder.add(j, code.smaller(INDEX(r), last)), y_row)) for r in range(lanes)]
-        place = builder.srem(j, width)
-        target = code.at(buffer, (builder.sub(j, place), k), place)
+        last = builder.sub(builder.sub(g.columns, INDEX(1)), j)
+        rows = [code.at(g.x, (builder.add(j, code.smaller(INDEX(r), last)), g.ldx)) for r in range(lanes)]
+        place = builder.srem(j, g.width)
+        target = code.at(g.packed, (builder.sub(j, place), g.k), place)
 
         def squares(p: llvm.Value, mask: llvm.Value | None = None) -> None:
-            pieces = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
-            for r, column in enumerate(
-                _turned(code, [code.joined(pieces[r::side], side) for r in range(side)])
-            ):
-                code.store(column, code.at(target, (builder.add(p, INDEX(r)), width)))
+            parts = [code.load(code.at(row, p), llvm.VectorType(code.real, side), mask) for row in rows]
+            joined = [code.joined(parts[r::side], side) for r in range(side)]
+            for r, column in enumerate(_transposed(code, joined)):
+                code.store(column, code.at(target, (builder.add(p, INDEX(r)), g.width)))
 
-        def rest(p: llvm.Value) -> None:
-            squares(p, code.mask(builder.sub(k, p), side))
+        def tail(p: llvm.Value) -> None:
+            squares(p, code.mask(builder.sub(g.k, p), side))
 
-        whole = code.whole(k, side)
+        whole = code.whole(g.k, side)
         code.repeat(0, whole, side, squares)
-        code.repeat(whole, k, side, rest)
+        code.repeat(whole, g.k, side, tail)
 
-    code.repeat(0, columns, lanes, vector)
+    code.repeat(0, g.columns, lanes, vector)
 
 
-def _turned(code: _SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
-    """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
+def _transposed(code: _SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+    """Transposes squares that lie side by side, by log2(rows) perfect shuffles of the halves of the rows."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):
         low = [

@@ -1,7 +1,7 @@
-"""One sample in the linear part of layers of few inputs: each row of weights fits in a few vector registers.
+"""gemv of one sample for layers of few inputs, where each row of W fits in a few vector registers.
 
-A loop over so few numbers takes longer to begin and to end than to run, and what is summed over rows would go
-through memory for each.
+A loop over so few elements takes longer to begin and to end than to run, and the sum over rows in a
+transposed gemv would go through memory for each row. All arrays are flat; n units have m inputs.
 """
 
 from __future__ import annotations
@@ -17,148 +17,112 @@ from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
 from typednn_kernels.compiled._codegen.short_rows import (
     MAX_ROW_BYTES,
-    MAX_ROW_VECTORS,
     _by_length,
     _RowLanes,
     emitted_kernel,
 )
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
-
-WIDEST = 8
-"""So many vectors hold a row of weights at most."""
+from typednn_kernels.compiled._codegen.tuning import SHORT_GEMV_REGISTERS, SHORT_ROW_REGISTERS
 
 
-def _number(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
+def _element(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
     return IRValue(code.builder, code.builder.load(code.at(array, i), typ=code.real))
 
 
-def _put(code: _SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
+def _store(code: _SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
     code.builder.store(number.value, code.at(array, i))
 
 
-def _write_affine(
-    code: _SimdBuilder,
-    n: llvm.Value,
-    m: llvm.Value,
-    x: llvm.Value,
-    W: llvm.Value,
-    bias: llvm.Value,
-    a: llvm.Value,
-) -> None:
+def _write_gemv_bias(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: llvm.Value) -> None:
+    x, W, bias, a = arrays
+
     def body(lanes: _RowLanes) -> None:
         inputs: Number = lanes.argument(x)
 
         def unit(i: llvm.Value) -> None:
             product: Number = lanes.argument(W, i) * inputs
-            _put(code, a, i, _number(code, bias, i) + lanes.first(lanes.folded(product, add)))
+            _store(code, a, i, _element(code, bias, i) + lanes.first(lanes.folded(product, add)))
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
-def _write_descend(
-    code: _SimdBuilder,
-    n: llvm.Value,
-    m: llvm.Value,
-    W: llvm.Value,
-    bias: llvm.Value,
-    error: llvm.Value,
-    below: llvm.Value,
-    rate: llvm.Value,
-    signal: llvm.Value,
+def _write_backward_and_update(
+    code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value
 ) -> None:
+    W, bias, dLda, h_prev, rate, dLdh = arguments
+
     def body(lanes: _RowLanes) -> None:
-        inputs: Number = lanes.argument(below)
+        inputs: Number = lanes.argument(h_prev)
 
         def unit(i: llvm.Value, total: llvm.Value) -> Sequence[llvm.Value]:
-            number: Number = _number(code, error, i)
-            step: Number = IRValue(code.builder, rate) * number
-            _put(code, bias, i, _number(code, bias, i) - step)
+            delta: Number = _element(code, dLda, i)
+            step: Number = IRValue(code.builder, rate) * delta
+            _store(code, bias, i, _element(code, bias, i) - step)
             row: Number = lanes.argument(W, i)
             lanes.store(row - lanes.argument(step.value) * inputs, W, i)
-            signals: Number = IRValue(code.builder, total) + lanes.argument(number.value) * row
-            return [signals.value]
+            sums: Number = IRValue(code.builder, total) + lanes.argument(delta.value) * row
+            return [sums.value]
 
-        (signals,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
-        lanes.store(IRValue(code.builder, signals), signal)
+        (sums,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
+        lanes.store(IRValue(code.builder, sums), dLdh)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
-def _write_descend_and_ascend(
-    code: _SimdBuilder,
-    n: llvm.Value,
-    m: llvm.Value,
-    W: llvm.Value,
-    bias: llvm.Value,
-    error: llvm.Value,
-    rate: llvm.Value,
-    now: llvm.Value,
-    following: llvm.Value,
-    a: llvm.Value,
-) -> None:
+def _write_update_and_gemv(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value) -> None:
+    W, bias, dLda, rate, x, x_next, a = arguments
+
     def body(lanes: _RowLanes) -> None:
-        inputs, later = lanes.argument(now), lanes.argument(following)
+        inputs, next_inputs = lanes.argument(x), lanes.argument(x_next)
 
         def unit(i: llvm.Value) -> None:
-            step: Number = IRValue(code.builder, rate) * _number(code, error, i)
-            moved: Number = _number(code, bias, i) - step
-            _put(code, bias, i, moved)
+            step: Number = IRValue(code.builder, rate) * _element(code, dLda, i)
+            updated: Number = _element(code, bias, i) - step
+            _store(code, bias, i, updated)
             row: Number = lanes.argument(W, i) - lanes.argument(step.value) * inputs
             lanes.store(row, W, i)
-            _put(code, a, i, moved + lanes.first(lanes.folded(row * later, add)))
+            _store(code, a, i, updated + lanes.first(lanes.folded(row * next_inputs, add)))
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
-def _affine(n: int, m: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:
+def _gemv_bias(n: int, m: int, *arrays: Vector[F]) -> None:
+    x, W, bias, a = arrays
     np.add(W.reshape(n, m) @ x, bias, out=a)
 
 
-def _descend(
-    n: int,
-    m: int,
-    W: Vector[F],
-    bias: Vector[F],
-    error: Vector[F],
-    below: Vector[F],
-    rate: F,
-    signal: Vector[F],
-) -> None:
-    np.matmul(error, W.reshape(n, m), out=signal)
-    bias -= rate * error
-    W[...] -= np.outer(rate * error, below).reshape(-1)
+def _backward_and_update(n: int, m: int, *arguments: Vector[F]) -> None:
+    W, bias, dLda, h_prev, rate, dLdh = arguments
+    np.matmul(dLda, W.reshape(n, m), out=dLdh)
+    bias -= rate * dLda
+    W[...] -= np.outer(rate * dLda, h_prev).reshape(-1)
 
 
-def _descend_and_ascend(
-    n: int,
-    m: int,
-    W: Vector[F],
-    bias: Vector[F],
-    error: Vector[F],
-    rate: F,
-    now: Vector[F],
-    following: Vector[F],
-    a: Vector[F],
-) -> None:
-    bias -= rate * error
-    W[...] -= np.outer(rate * error, now).reshape(-1)
-    _affine(n, m, following, W, bias, a)
+def _update_and_gemv(n: int, m: int, *arguments: Vector[F]) -> None:
+    W, bias, dLda, rate, x, x_next, a = arguments
+    bias -= rate * dLda
+    W[...] -= np.outer(rate * dLda, x).reshape(-1)
+    _gemv_bias(n, m, x_next, W, bias, a)
 
 
-short_gemv_bias: Callable[..., None] = emitted_kernel("small_affine", _write_affine, _affine)
-short_backward_and_update: Callable[..., None] = emitted_kernel("small_descend", _write_descend, _descend)
-short_update_and_gemv: Callable[..., None] = emitted_kernel(
-    "small_descend_and_ascend", _write_descend_and_ascend, _descend_and_ascend
+short_gemv_bias: Callable[..., None] = emitted_kernel("short_gemv_bias", _write_gemv_bias, _gemv_bias)
+"""`(n, m, x, W, bias, a)`: computes a = W x + bias."""
+short_backward_and_update: Callable[..., None] = emitted_kernel(
+    "short_backward_and_update", _write_backward_and_update, _backward_and_update
 )
-"""What `dense.affine_one`, `online.descend` and `online.descend_and_ascend` do; all is flat."""
+"""`(n, m, W, bias, dLda, h_prev, rate, dLdh)`: computes dLdh = W^T dLda, and then a gradient step."""
+short_update_and_gemv: Callable[..., None] = emitted_kernel(
+    "short_update_and_gemv", _write_update_and_gemv, _update_and_gemv
+)
+"""`(n, m, W, bias, dLda, rate, x, x_next, a)`: a step with the inputs x, and then a of the inputs x_next."""
 
 
 @inline
 def has_short_rows(m: int, like: Vector[F]) -> bool:
-    """Whether rows of so many weights fill more than half a vector and fit in a few: these are faster so."""
-    fill = 2 * (m - 1) * like.itemsize > VECTOR_BYTES
-    return fill and MAX_ROW_VECTORS * m * like.itemsize <= WIDEST * MAX_ROW_BYTES
+    """Says whether a row of m weights fills more than half a vector and fits in a few, so that this pays."""
+    fills = 2 * (m - 1) * like.itemsize > VECTOR_BYTES
+    return fills and SHORT_ROW_REGISTERS * m * like.itemsize <= SHORT_GEMV_REGISTERS * MAX_ROW_BYTES

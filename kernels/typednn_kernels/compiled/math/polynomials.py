@@ -1,4 +1,4 @@
-"""Floating-point formats, and the polynomials that approximate elementary functions in them."""
+"""Coefficients of the polynomials that approximate the elementary functions, for float32 and float64."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A floating-point format, and the numbers that fit it.
+    """A floating-point format, and the polynomials and limits of the elementary functions in it.
 
-    `digits` are stored after the leading 1, and the exponent with `bias` added. Polynomials begin with the
-    constant term.
+    A number has `digits` bits after its leading 1, and its exponent is stored with `bias` added.
 
-    `ln2` is log(2) in two parts; a multiple of the first by an exponent is exact.
-    `exp_range`: beyond it, exp is 0 and infinite.
-    `exp` approximates exp(r), |r| <= log(2) / 2.
-    `log` approximates (log((1 + s) / (1 - s)) / s - 2) / z, z = s**2, s up to (sqrt(2) - 1) / (sqrt(2) + 1).
-    `tanh` approximates (1 - tanh(a) / a) / z, z = a**2, a up to `tanh_border`.
-    `tanh_limit`: from there on, tanh is 1.
-    `expm1` approximates (expm1(r) - r) / r**2, |r| <= log(2) / 2.
-    `erf` approximates erf(a) / a - 1 in a**2, a up to `ERF_BORDER`.
-    `erfc` approximates (exp(a**2) erfc(a) sqrt(pi) (a + 1/2) - 1) / u, u = 1 / (a + 2), in u - `ERFC_CENTER`,
-    a from `ERF_BORDER` on.
-    `erfc_limit`: from there on, erfc is 0.
+    Polynomials begin with the constant term. `python -m tests.oracles.polynomials` derives them again: each
+    has the least largest error relative to the function, with coefficients rounded one after the other.
 
-    The polynomials were fitted with the Remez algorithm in 45 digits, to the least largest error relative to
-    the function's result; coefficient by coefficient was rounded and the rest fitted again.
+    exp: exp(r), |r| <= log(2) / 2; the first three coefficients are given.
+    log: (log((1 + s) / (1 - s)) / s - 2) / z, z = s^2, 0 <= s <= (sqrt(2) - 1) / (sqrt(2) + 1).
+    tanh: (1 - tanh(a) / a) / z, z = a^2, 0 <= a <= `tanh_switch`.
+    expm1: (expm1(r) - r) / r^2, |r| <= log(2) / 2.
+    erf: erf(a) / a - 1 in a^2, 0 <= a <= `ERF_SWITCH`.
+    erfc: (exp(a^2) erfc(a) sqrt(pi) (a + 1/2) - 1) / u in u - `ERFC_CENTER`, u = 1 / (a + 2),
+        `ERF_SWITCH` <= a <= `erfc_limit`.
+
+    ln2: log(2) as a sum of two numbers; the first times an exponent is exact.
+    exp_range: below it exp is 0, above it infinite.
+    tanh_limit, erfc_limit: from there on tanh is 1 and erfc is 0.
     """
 
     real: type[np.float32 | np.float64]
@@ -39,7 +38,7 @@ class Format:
     exp: tuple[float, ...]
     log: tuple[float, ...]
     tanh: tuple[float, ...]
-    tanh_border: float
+    tanh_switch: float
     tanh_limit: float
     expm1: tuple[float, ...]
     erf: tuple[float, ...]
@@ -47,7 +46,7 @@ class Format:
     erfc_limit: float
 
 
-SINGLE = Format(
+_FLOAT32 = Format(
     real=np.float32,
     integer=np.int32,
     digits=23,
@@ -60,7 +59,7 @@ SINGLE = Format(
     log=(0.66666776, 0.3997758, 0.29870927),
     # Relative error 4.6e-9.
     tanh=(0.3333328, -0.13331406, 0.053736515, -0.020628167, 0.005692296),
-    tanh_border=0.625,
+    tanh_switch=0.625,
     tanh_limit=9.5,
     # Relative error 3.3e-9.
     expm1=(0.5, 0.16666636, 0.04166651, 0.008341606, 0.0013930523, 0.00014933609),
@@ -81,7 +80,7 @@ SINGLE = Format(
     erfc_limit=10.1,
 )
 
-DOUBLE = Format(
+_FLOAT64 = Format(
     real=np.float64,
     integer=np.int64,
     digits=52,
@@ -128,7 +127,7 @@ DOUBLE = Format(
         2.7066906680937677e-05,
         -4.800088714770984e-06,
     ),
-    tanh_border=0.7,
+    tanh_switch=0.7,
     tanh_limit=19.5,
     # Relative error 2.9e-19.
     expm1=(
@@ -186,7 +185,11 @@ DOUBLE = Format(
     erfc_limit=27.3,
 )
 
-ERF_BORDER = 0.75
+FORMATS = {np.float32: _FLOAT32, np.float64: _FLOAT64}
+
+ERF_SWITCH = 0.75
+"""Below it erf has a polynomial, from it on erfc."""
 ERFC_CENTER = 0.1875
+"""Near the middle of the values of 1 / (a + 2), so that the powers in the polynomial of erfc stay small."""
 HALF_LOG_PI = (0.572265625, 9.931792470008707e-05)
-"""log(pi) / 2 in two parts; the first has so few digits that it is subtracted without rounding."""
+"""log(pi) / 2 as a sum of two numbers; the first has so few bits that its subtraction is exact."""

@@ -1,10 +1,9 @@
-"""Epochs of mini-batches in one call, by as many threads as pays.
+"""Trains epochs of mini-batches in one call, with as many threads as pays.
 
-A batch is divided twice: its samples, for activations and error signals, and then the units of each layer,
-for gradients and the update. Where there are more weights than activations, hidden layers are divided by
-units from the beginning: each thread then has its weights in the cache of its core, and the others never need
-them. Cores are seldom equally fast: a quarter of the units of a large layer is taken piece by piece by who is
-free. However a batch is divided, every number is computed as by one thread, to the bit.
+A batch is divided twice: its samples, for activations and deltas, and then the units of each layer, for
+gradients and the update. Where there are more weights than activations, hidden layers are divided by units
+from the beginning: each thread then has its weights in the cache of its core, and the others never need them.
+However a batch is divided, every element is computed as by one thread, to the bit.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from math import isfinite, nan, sqrt
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
-from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
+from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline
 from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.network.minibatch_step import (
@@ -26,150 +25,86 @@ from typednn_kernels.compiled.network.minibatch_step import (
     output_delta_thread,
 )
 from typednn_kernels.compiled.network.partition import (
-    MIN_SAMPLES_PER_THREAD,
     is_divided_by_units,
+    is_shared,
+    thread_range,
+    thread_rows,
     threads_worth,
 )
-from typednn_kernels.compiled.network.passes import inputs, part_of, unit_count
+from typednn_kernels.compiled.network.passes import inputs, unit_count
 from typednn_kernels.compiled.ops.activation import total
-from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, is_constant_sgd
+from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, updates_by_unit
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import LENGTH
+from typednn_kernels.operands import Epoch, OptimizerSteps, Thread, Workspace
 from typednn_kernels.update_rules import CLIP_NORM, FIRST
 
 
 @noinline
 def train_thread(
-    part: int,
-    parts: int,
-    meeting: int,
+    thread: Thread,
     parameters: Vector[F],
     layout: Layout,
     key: int,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    sample_weights: Vector[F],
-    order: Order,
-    batch_size: int,
-    rule: int,
-    coefficients: Matrix[F],
-    segments: Ranges,
-    penalties: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    states: Matrix[F],
-    losses: Vector[F],
-    inputs_of: Vector[F],
-    signals_of: Vector[F],
+    squares: Vector[F],
 ) -> None:
-    """The part of one thread in all steps."""
-    several = parts > 1 and is_divided_by_units(layout, gradient.size, batch_size)
-    one = parameters.dtype.type(1)
-    trainable = slice_of(parameters, 0, gradient.size)
-    # A step that is not made leaves the averages, too, as they were; the first thread sees to it.
-    count = parameters.size - gradient.size if part == 0 else 0
-    averages, kept = slice_of(parameters, gradient.size, count), slice_of(dLda, dLda.size - count, count)
-    for first in range(0, order.size, batch_size):
-        samples = min(batch_size, order.size - first)
-        low, own = part_of(samples, part, parts)
-        by_units = several
-        if samples < MIN_SAMPLES_PER_THREAD * parts:  # the first thread takes all
-            low, own, by_units = 0, samples if part == 0 else 0, False
-        own_losses = slice_of(losses, first + low, own)
-        copy(0, count, averages, kept)
-        if own > 0:
-            gather(
-                slice_of(x, 0, x.size),
-                order,
-                first + low,
-                layout[0, LENGTH],
-                inputs(layout, a, h, samples, low, own),
-            )
-        inputs_of[part] = forward_thread(
-            part, parts, meeting, parameters, layout, key, a, h, samples, low, own, by_units
+    """Makes one thread's part of all steps.
+
+    `squares` has room for two elements per thread: the sums of squares of its activations and of its deltas.
+    """
+    divided_by_units = is_divided_by_units(layout, gradient.size, epoch.batch_size)
+    one, size = parameters.dtype.type(1), epoch.order.size
+    activation_squares = slice_of(squares, 0, thread.num_threads)
+    delta_squares = slice_of(squares, thread.num_threads, thread.num_threads)
+    # A step that is not made leaves the running moments, too, as they were; the first thread sees to it.
+    count = parameters.size - gradient.size if thread.thread_num == 0 else 0
+    running = slice_of(parameters, gradient.size, count)
+    saved = slice_of(workspace.dLda, workspace.dLda.size - count, count)
+    for start in range(0, size, epoch.batch_size):
+        step, samples = start // epoch.batch_size, min(epoch.batch_size, size - start)
+        rows, by_units = thread_rows(samples, thread), divided_by_units and is_shared(samples, thread)
+        losses = slice_of(epoch.losses, start + rows.first, rows.height)
+        copy(0, count, running, saved)
+        if rows.height > 0:
+            x, chosen = slice_of(epoch.x, 0, epoch.x.size), inputs(layout, workspace, rows)
+            gather(x, epoch.order, start + rows.first, layout[0, LENGTH], chosen)
+        activation_squares[thread.thread_num] = forward_thread(
+            thread, parameters, layout, key, workspace, rows, by_units
         )
-        if own > 0:
-            output_delta_thread(
-                layout, loss, t, sample_weights, order, first, a, h, dLdh, dLda, own_losses, samples, low, own
-            )
-        nothing = parameters.dtype.type(0) * (total(0, own, own_losses) + total(0, count, averages))  # or NaN
-        signals_of[part] = nothing + backward_thread(
-            part,
-            parts,
-            meeting,
-            parameters,
-            layout,
-            key,
-            a,
-            h,
-            dLdh,
-            dLda,
-            gradient,
-            samples,
-            low,
-            own,
-            by_units,
+        if rows.height > 0:
+            output_delta_thread(layout, loss, epoch, start, workspace, rows)
+        zero = parameters.dtype.type(0) * (total(0, rows.height, losses) + total(0, count, running))  # or NaN
+        delta_squares[thread.thread_num] = zero + backward_thread(
+            thread, parameters, layout, key, workspace, gradient, rows, by_units
         )
-        barrier(meeting)
-        step = first // batch_size
-        farthest = max(coefficients[step, FIRST], one)
-        # What the length of the gradient does not exceed: see Schwarz's inequality.
+        barrier(thread.team)
         ones = parameters.dtype.type(samples * unit_count(layout))
-        longest = farthest * (sqrt(total(0, parts, signals_of)) * sqrt(ones + total(0, parts, inputs_of)))
-        if not isfinite(longest):
-            if part == 0:
-                for i in range(first, order.size):
-                    losses[i] = nan
-            copy(0, count, kept, averages)
-            break
-        direct = is_constant_sgd(gradient.size, rule, segments, penalties, coefficients, step)
-        clipped = coefficients[step, CLIP_NORM] < np.inf
-        updates = direct or (parts > 1 and not clipped)
-        gradient_thread(
-            part,
-            parts,
-            meeting,
-            trainable,
-            layout,
-            a,
-            h,
-            dLda,
-            gradient,
-            states,
-            rule,
-            segments,
-            penalties,
-            coefficients,
-            step,
-            samples,
-            direct,
-            updates,
+        # By Schwarz's inequality the norm of the gradient is at most that of all deltas times all inputs.
+        bound = max(optimizer.coefficients[step, FIRST], one) * (
+            sqrt(total(0, thread.num_threads, delta_squares))
+            * sqrt(ones + total(0, thread.num_threads, activation_squares))
         )
-        scale = one
-        if clipped:
-            barrier(meeting)
-            scale = clip_norm_scale(trainable, gradient, segments, penalties, coefficients[step, CLIP_NORM])
-            barrier(meeting)
-        if not updates:
-            low, own = part_of(gradient.size, part, parts)
-            apply_update(
-                trainable,
-                gradient,
-                states,
-                rule,
-                segments,
-                penalties,
-                coefficients,
-                step,
-                scale,
-                low,
-                low + own,
-            )
-        barrier(meeting)
+        if not isfinite(bound):
+            if thread.thread_num == 0:
+                for i in range(start, size):
+                    epoch.losses[i] = nan
+            copy(0, count, saved, running)
+            break
+        gradient_thread(thread, parameters, layout, workspace, gradient, optimizer, step, samples)
+        scale, clip_norm = one, optimizer.coefficients[step, CLIP_NORM]
+        if clip_norm < np.inf:
+            barrier(thread.team)
+            scale = clip_norm_scale(parameters, gradient, optimizer, clip_norm)
+            barrier(thread.team)
+        if not updates_by_unit(optimizer, step, gradient.size, thread):
+            first, n = thread_range(gradient.size, thread)
+            apply_update(parameters, gradient, optimizer, step, scale, first, n)
+        barrier(thread.team)
         key += 1
 
 
@@ -182,46 +117,12 @@ def train_batches(
     layout: Layout,
     key: int,
     loss: int,
-    x: Matrix[F],
-    t: Matrix[F],
-    sample_weights: Vector[F],
-    order: Order,
-    batch_size: int,
-    rule: int,
-    coefficients: Matrix[F],
-    segments: Ranges,
-    penalties: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    states: Matrix[F],
-    losses: Vector[F],
 ) -> None:
-    """A step for each `batch_size` samples of `order`; see `Kernels.train_batches`."""
-    parallel_train(
-        threads_worth(layout, gradient.size, batch_size, order.size),
-        parameters,
-        layout,
-        key,
-        loss,
-        x,
-        t,
-        sample_weights,
-        order,
-        batch_size,
-        rule,
-        coefficients,
-        segments,
-        penalties,
-        a,
-        h,
-        dLdh,
-        dLda,
-        gradient,
-        states,
-        losses,
-        scratch(gradient),
-        scratch(gradient),
-    )
+    """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
+    num_threads = threads_worth(layout, gradient.size, epoch.batch_size, epoch.order.size)
+    squares = scratch_row(gradient)
+    parallel_train(num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares)

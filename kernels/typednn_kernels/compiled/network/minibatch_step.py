@@ -1,40 +1,43 @@
-"""What one thread does of a step with a batch."""
+"""Computes one thread's part of a step with a batch."""
 
 from __future__ import annotations
 
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Ranges, Vector
+from typednn_kernels.arrays import F, Layout, Order, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.compiled.linalg.dense import copy
-from typednn_kernels.compiled.network.partition import pieces_of, units_of
+from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import (
     UNNORMALIZED,
     add_squares_of_activations,
     add_squares_of_deltas,
+    all_rows,
     backward_block,
+    bias_gradient_block,
     forward_block,
-    gradient_block,
-    output_delta_block,
-    samples_range,
+    output_delta_rows,
+    rows_range,
+    weight_gradient_block,
 )
-from typednn_kernels.compiled.ops.loss import loss_range
-from typednn_kernels.compiled.ops.optimizer_step import apply_update
-from typednn_kernels.compiled.parallel.team import barrier, next_chunk
+from typednn_kernels.compiled.ops.loss import Outputs, loss_range
+from typednn_kernels.compiled.ops.optimizer_step import apply_update, updates_by_gemm, updates_by_unit
+from typednn_kernels.compiled.parallel.team import barrier
 from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
+from typednn_kernels.operands import Block, Epoch, OptimizerSteps, Rows, Thread, Workspace
 from typednn_kernels.update_rules import FIRST
 
 
 @inline
-def gather(x: Vector[F], order: Order, first: int, n: int, chosen: Vector[F]) -> None:
-    """Copies the rows of n numbers that `order` names from `first` on, until `chosen` is full."""
-    for i in range(chosen.size // n):
-        copy(0, n, slice_of(x, order[first + i] * n, n), slice_of(chosen, i * n, n))
+def gather(x: Vector[F], order: Order, first: int, n: int, result: Vector[F]) -> None:
+    """Copies the rows of n elements that `order` names from `first` on, until the result is full."""
+    for i in range(result.size // n):
+        copy(0, n, slice_of(x, order[first + i] * n, n), slice_of(result, i * n, n))
 
 
 @inline
 def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int, n: int) -> None:
-    """Multiplies the n numbers of each sample with its weight."""
+    """Multiplies the n elements of each sample by its weight."""
     for i in range(values.size // n):
         weight = sample_weights[order[first + i]]
         for j in range(i * n, (i + 1) * n):
@@ -42,338 +45,180 @@ def weigh(values: Vector[F], sample_weights: Vector[F], order: Order, first: int
 
 
 @inline
-def forward_part(
+def forward_layer(
     total: F,
     parameters: Vector[F],
     layout: Layout,
     key: int,
     k: int,
-    a: Vector[F],
-    h: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
+    workspace: Workspace[F],
+    block: Block,
 ) -> F:
-    """The activations of layer k for some samples and units; a total plus the squares of what layers take."""
-    if count > 0 and width > 0:
+    """Computes a block of layer k, and adds the squares of what the next layer takes of it to a total."""
+    if block.rows.height > 0 and block.width > 0:
         if k > 0 or layout[0, ACTIVATION] != NONE:
-            forward_block(parameters, layout, key, k, a, h, samples, first, count, unit, width, False)
+            forward_block(parameters, layout, key, k, workspace, block, False)
         if k < layout.shape[0] - 1:
-            total = add_squares_of_activations(total, layout, k, h, samples, first, count, unit, width)
+            total = add_squares_of_activations(total, layout, k, workspace.h, block)
     return total
 
 
 @noinline
 def forward_thread(
-    part: int,
-    parts: int,
-    meeting: int,
+    thread: Thread,
     parameters: Vector[F],
     layout: Layout,
     key: int,
-    a: Vector[F],
-    h: Vector[F],
-    samples: int,
-    low: int,
-    own: int,
+    workspace: Workspace[F],
+    rows: Rows,
     by_units: bool,
 ) -> F:
-    """What one thread does of the activations of a batch: of its own samples, or, within, of some units."""
-    total, last = h.dtype.type(0), layout.shape[0] - 1
+    """Computes a thread's activations of a batch, and returns the sum of their squares, output excepted.
+
+    They are those of its rows; of hidden layers, if these are divided by units, those of some units.
+    """
+    total, last = workspace.h.dtype.type(0), layout.shape[0] - 1
     for k in range(last + 1):
         if by_units and k > 0:
-            barrier(meeting)
+            barrier(thread.team)
         if by_units and 0 < k < last:
-            i, pieces = part, pieces_of(layout, k, samples, parts)
-            while i < pieces:
-                unit, width = units_of(layout, k, samples, parts, i)
-                total = forward_part(
-                    total, parameters, layout, key, k, a, h, samples, 0, samples, unit, width
-                )
-                i = parts + next_chunk(meeting)
+            unit, width = thread_range(layout[k, LENGTH], thread)
+            block = Block(all_rows(rows.samples), unit, width)
         else:
-            n = layout[k, LENGTH]
-            total = forward_part(total, parameters, layout, key, k, a, h, samples, low, own, 0, n)
+            block = Block(rows, 0, layout[k, LENGTH])
+        total = forward_layer(total, parameters, layout, key, k, workspace, block)
     return total
 
 
 @noinline
 def output_delta_thread(
-    layout: Layout,
-    loss: int,
-    t: Matrix[F],
-    sample_weights: Vector[F],
-    order: Order,
-    first: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    losses: Vector[F],
-    samples: int,
-    low: int,
-    own: int,
+    layout: Layout, loss: int, epoch: Epoch[F], start: int, workspace: Workspace[F], rows: Rows
 ) -> None:
-    """The losses of a thread's own samples, and the error signals of the output layer."""
-    last = layout.shape[0] - 1
-    n = layout[last, LENGTH]
-    # The error is written where its targets are read, number by number.
-    targets = samples_range(dLda, layout, last, samples, low, own)
-    gather(slice_of(t, 0, t.size), order, first + low, n, targets)
+    """Computes the losses of a thread's rows of the batch that starts at `start`, and their dLdy and dLda."""
+    last, first = layout.shape[0] - 1, start + rows.first
+    n, losses = layout[last, LENGTH], slice_of(epoch.losses, first, rows.height)
+    dLdy, dLda = (
+        rows_range(workspace.dLdh, layout, last, rows),
+        rows_range(workspace.dLda, layout, last, rows),
+    )
+    targets = dLda  # until the deltas are written over them, each where its target was read
+    gather(slice_of(epoch.t, 0, epoch.t.size), epoch.order, first, n, targets)
     loss_range(
         0,
         0,
-        own,
+        rows.height,
         loss,
         layout[last, ACTIVATION],
-        samples_range(a, layout, last, samples, low, own),
-        samples_range(h, layout, last, samples, low, own),
-        targets,
+        Outputs(
+            rows_range(workspace.a, layout, last, rows),
+            rows_range(workspace.h, layout, last, rows),
+            targets,
+        ),
         losses,
         n,
     )
-    output_delta_block(layout, loss, targets, a, h, dLdh, dLda, samples, low, own)
-    if sample_weights.size > 0:
-        weigh(losses, sample_weights, order, first + low, 1)
-        weigh(samples_range(dLdh, layout, last, samples, low, own), sample_weights, order, first + low, n)
-        weigh(targets, sample_weights, order, first + low, n)
+    output_delta_rows(layout, loss, targets, workspace, rows)
+    if epoch.sample_weights.size > 0:
+        weigh(losses, epoch.sample_weights, epoch.order, first, 1)
+        weigh(dLdy, epoch.sample_weights, epoch.order, first, n)
+        weigh(dLda, epoch.sample_weights, epoch.order, first, n)
 
 
 @inline
-def backward_part(
+def backward_layer(
     total: F,
     parameters: Vector[F],
     layout: Layout,
     key: int,
     k: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
+    block: Block,
 ) -> F:
-    """The error signals of layer k, below the output, for some samples and units; a total plus squares."""
-    if count > 0 and width > 0:
+    """Computes the deltas of a block of layer k, if it is hidden, and adds their squares to a total."""
+    if block.rows.height > 0 and block.width > 0:
         if k < layout.shape[0] - 1:
-            backward_block(
-                parameters,
-                layout,
-                key,
-                k,
-                a,
-                h,
-                dLdh,
-                dLda,
-                gradient,
-                samples,
-                first,
-                count,
-                unit,
-                width,
-                False,
-            )
-        total = add_squares_of_deltas(total, layout, k, dLda, samples, first, count, unit, width)
+            backward_block(parameters, layout, key, k, workspace, gradient, block, False)
+        total = add_squares_of_deltas(total, layout, k, workspace.dLda, block)
     return total
 
 
 @noinline
 def backward_thread(
-    part: int,
-    parts: int,
-    meeting: int,
+    thread: Thread,
     parameters: Vector[F],
     layout: Layout,
     key: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    samples: int,
-    low: int,
-    own: int,
+    rows: Rows,
     by_units: bool,
 ) -> F:
-    """What one thread does of the error signals below those of the output layer, as in `ascend_share`."""
-    total, last = h.dtype.type(0), layout.shape[0] - 1
+    """Computes a thread's deltas of hidden layers, divided as in `forward_thread`.
+
+    Returns the sum of squares of its deltas, those of the output layer included.
+    """
+    total, last = workspace.h.dtype.type(0), layout.shape[0] - 1
     for k in range(last, 0, -1):
         if by_units and k < last:
-            barrier(meeting)
-            i, pieces = part, pieces_of(layout, k, samples, parts)
-            while i < pieces:
-                unit, width = units_of(layout, k, samples, parts, i)
-                total = backward_part(
-                    total,
-                    parameters,
-                    layout,
-                    key,
-                    k,
-                    a,
-                    h,
-                    dLdh,
-                    dLda,
-                    gradient,
-                    samples,
-                    0,
-                    samples,
-                    unit,
-                    width,
-                )
-                i = parts + next_chunk(meeting)
+            barrier(thread.team)
+            unit, width = thread_range(layout[k, LENGTH], thread)
+            block = Block(all_rows(rows.samples), unit, width)
         else:
-            n = layout[k, LENGTH]
-            total = backward_part(
-                total, parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, low, own, 0, n
-            )
+            block = Block(rows, 0, layout[k, LENGTH])
+        total = backward_layer(total, parameters, layout, key, k, workspace, gradient, block)
     return total
 
 
 @inline
 def update_units(
     parameters: Vector[F],
-    gradient: Vector[F],
-    states: Matrix[F],
     layout: Layout,
     k: int,
-    rule: int,
-    segments: Ranges,
-    penalties: Matrix[F],
-    coefficients: Matrix[F],
+    gradient: Vector[F],
+    optimizer: OptimizerSteps[F],
     step: int,
-    scale: F,
-    first: int,
-    count: int,
+    block: Block,
     weights_too: bool,
 ) -> None:
-    """The update of some units of a layer: their biases, gains, and weights."""
+    """Updates the biases, gains and, if wanted, weights of the units of a block of layer k."""
     m = layout[k, PREVIOUS]
     for i in range(3):
-        start, size = layout[k, BIASES] + first, count
+        start, size = layout[k, BIASES] + block.unit, block.width
         if i == 1:
-            start, size = layout[k, GAINS] + first, count if layout[k, NORMALIZATION] != UNNORMALIZED else 0
+            start = layout[k, GAINS] + block.unit
+            size = block.width if layout[k, NORMALIZATION] != UNNORMALIZED else 0
         elif i == 2:
-            start, size = layout[k, WEIGHTS] + first * m, count * m if weights_too else 0
+            start = layout[k, WEIGHTS] + block.unit * m
+            size = block.width * m if weights_too else 0
         if size > 0:
-            apply_update(
-                parameters,
-                gradient,
-                states,
-                rule,
-                segments,
-                penalties,
-                coefficients,
-                step,
-                scale,
-                start,
-                start + size,
-            )
-
-
-@inline
-def gradient_part(
-    parameters: Vector[F],
-    layout: Layout,
-    k: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLda: Vector[F],
-    gradient: Vector[F],
-    states: Matrix[F],
-    rule: int,
-    segments: Ranges,
-    penalties: Matrix[F],
-    coefficients: Matrix[F],
-    step: int,
-    samples: int,
-    first: int,
-    count: int,
-    direct: bool,
-    updates: bool,
-) -> None:
-    """The gradient by the parameters of some units, of which it then also makes `updates`.
-
-    Where the update is a multiple of the gradient by weights it is `direct`.
-    """
-    one = gradient.dtype.type(1)
-    factor, by_weights = (-coefficients[step, FIRST], parameters) if direct else (one, gradient)
-    if count > 0:
-        gradient_block(
-            layout, k, a, h, dLda, gradient, factor, direct, by_weights, samples, first, count, False
-        )
-        if updates:
-            update_units(
-                parameters,
-                gradient,
-                states,
-                layout,
-                k,
-                rule,
-                segments,
-                penalties,
-                coefficients,
-                step,
-                one,
-                first,
-                count,
-                not direct,
-            )
+            apply_update(parameters, gradient, optimizer, step, gradient.dtype.type(1), start, size)
 
 
 @noinline
 def gradient_thread(
-    part: int,
-    parts: int,
-    meeting: int,
+    thread: Thread,
     parameters: Vector[F],
     layout: Layout,
-    a: Vector[F],
-    h: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    states: Matrix[F],
-    rule: int,
-    segments: Ranges,
-    penalties: Matrix[F],
-    coefficients: Matrix[F],
+    optimizer: OptimizerSteps[F],
     step: int,
     samples: int,
-    direct: bool,
-    updates: bool,
 ) -> None:
-    """What one thread does of the gradient: its own units of all layers, and then what is left."""
-    for left in range(2 if parts > 1 else 1):
-        before, i = 0, next_chunk(meeting) if left else 0
-        for k in range(layout.shape[0] - 1, 0, -1):
-            following = before + (pieces_of(layout, k, samples, parts) - parts if left else 1)
-            while i < following:
-                place = parts + i - before if left else part
-                unit, width = units_of(layout, k, samples, parts, place)
-                gradient_part(
-                    parameters,
-                    layout,
-                    k,
-                    a,
-                    h,
-                    dLda,
-                    gradient,
-                    states,
-                    rule,
-                    segments,
-                    penalties,
-                    coefficients,
-                    step,
-                    samples,
-                    unit,
-                    width,
-                    direct,
-                    updates,
-                )
-                i = next_chunk(meeting) if left else i + 1
-            before = following
+    """Computes the gradients of a thread's units of all layers, and updates them where nothing is waited for.
+
+    Where the update is a multiple of the gradient it is added to the weights, which then have no gradient.
+    """
+    alpha, result = gradient.dtype.type(1), gradient
+    by_gemm = updates_by_gemm(optimizer, step, gradient.size)
+    if by_gemm:
+        alpha, result = -optimizer.coefficients[step, FIRST], parameters
+    for k in range(layout.shape[0] - 1, 0, -1):
+        unit, width = thread_range(layout[k, LENGTH], thread)
+        block = Block(all_rows(samples), unit, width)
+        if width > 0:
+            bias_gradient_block(layout, k, workspace, gradient, block)
+            weight_gradient_block(layout, k, workspace, result, alpha, by_gemm, block, False)
+            if updates_by_unit(optimizer, step, gradient.size, thread):
+                update_units(parameters, layout, k, gradient, optimizer, step, block, not by_gemm)

@@ -1,7 +1,7 @@
-"""A forward and a backward pass, in one call each."""
+"""Computes a forward and a backward pass, in one call each."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-# Places written as lambdas have no types.
+# Formulas written as lambdas have no types.
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
-from typednn_kernels.compiled.ops.loss import loss_derivative_range, mean_divisor, output_delta_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_derivative_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
     dropout_flat,
     gain_and_bias_gradients,
@@ -49,13 +49,14 @@ from typednn_kernels.layout import (
     UNITS,
     WEIGHTS,
 )
+from typednn_kernels.operands import Block, Rows, Workspace
 from typednn_kernels.primitives import where
 
 UNNORMALIZED, BATCH = normalizations.NONE, normalizations.BATCH
 
 
 def _start_of_normalized(row: Sequence[Number], samples: int, n_units: int) -> Number:
-    """Where z begins in `a`, and dLdz in `dLda`: with the block of the layer if it is not normalised."""
+    """Computes where z begins in `a`, and dLdz in `dLda`: the block of the layer if it is not normalised."""
     apart = samples * n_units + (samples + 1) * row[NORMALIZED]
     return where(row[NORMALIZATION] == UNNORMALIZED, samples * row[UNITS], apart)
 
@@ -65,92 +66,88 @@ flat_weights: VectorView = vector_view(lambda row: (row[WEIGHTS], row[LENGTH] * 
 biases: VectorView = vector_view(lambda row: (row[BIASES], row[LENGTH]))
 gains: VectorView = vector_view(lambda row: (row[GAINS], row[LENGTH]))
 weights_range: MatrixView = matrix_view(
-    lambda row, first, count: (row[WEIGHTS] + first * row[PREVIOUS], count, row[PREVIOUS])
+    lambda row, unit, width: (row[WEIGHTS] + unit * row[PREVIOUS], width, row[PREVIOUS])
 )
-biases_range: VectorView = vector_view(lambda row, first, count: (row[BIASES] + first, count))
-gains_range: VectorView = vector_view(lambda row, first, count: (row[GAINS] + first, count))
-running_mean_range: VectorView = vector_view(lambda row, first, count: (row[RUNNING] + first, count))
+biases_range: VectorView = vector_view(lambda row, unit, width: (row[BIASES] + unit, width))
+gains_range: VectorView = vector_view(lambda row, unit, width: (row[GAINS] + unit, width))
+running_mean_range: VectorView = vector_view(lambda row, unit, width: (row[RUNNING] + unit, width))
 running_variance_range: VectorView = vector_view(
-    lambda row, first, count: (row[RUNNING] + row[LENGTH] + first, count)
+    lambda row, unit, width: (row[RUNNING] + row[LENGTH] + unit, width)
 )
-"""Of a vector of parameters or gradients, or `count` units of it."""
+"""Views of a layer in a vector of parameters or gradients; a `_range` is of `width` units from `unit` on."""
 
 units: VectorView = vector_view(lambda row, samples: (samples * row[UNITS], samples * row[LENGTH]))
-block: MatrixView = matrix_view(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
-samples_range: VectorView = vector_view(
-    lambda row, samples, first, count: (
-        samples * row[UNITS] + first * row[LENGTH],
-        count * row[LENGTH],
+block_matrix: MatrixView = matrix_view(lambda row, samples: (samples * row[UNITS], samples, row[LENGTH]))
+rows_range: VectorView = vector_view(
+    lambda row, rows: (rows.samples * row[UNITS] + rows.first * row[LENGTH], rows.height * row[LENGTH])
+)
+rows_matrix: MatrixView = matrix_view(
+    lambda row, rows: (rows.samples * row[UNITS] + rows.first * row[LENGTH], rows.height, row[LENGTH])
+)
+block_range: VectorView = vector_view(
+    lambda row, block: (
+        block.rows.samples * row[UNITS] + block.rows.first * row[LENGTH] + block.unit,
+        block.rows.height * row[LENGTH] - block.unit,
     )
 )
-samples_matrix: MatrixView = matrix_view(
-    lambda row, samples, first, count: (samples * row[UNITS] + first * row[LENGTH], count, row[LENGTH])
-)
-units_range: VectorView = vector_view(
-    lambda row, samples, first, count, unit: (
-        samples * row[UNITS] + first * row[LENGTH] + unit,
-        count * row[LENGTH] - unit,
-    )
-)
-"""The block of a layer in a workspace, or `count` samples of it, or the same from a unit of the first on."""
+"""Views of a layer in a workspace: all samples, some rows, or from the first element of a block on."""
 
 normalized: MatrixView = matrix_view(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples, row[LENGTH])
 )
-normalized_samples: MatrixView = matrix_view(
-    lambda row, samples, n_units, first, count: (
-        _start_of_normalized(row, samples, n_units) + first * row[LENGTH],
-        count,
+normalized_rows: MatrixView = matrix_view(
+    lambda row, n_units, rows: (
+        _start_of_normalized(row, rows.samples, n_units) + rows.first * row[LENGTH],
+        rows.height,
         row[LENGTH],
     )
 )
 flat_normalized: VectorView = vector_view(
     lambda row, samples, n_units: (_start_of_normalized(row, samples, n_units), samples * row[LENGTH])
 )
-normalized_units_range: VectorView = vector_view(
-    lambda row, samples, n_units, first, count, unit: (
-        _start_of_normalized(row, samples, n_units) + first * row[LENGTH] + unit,
-        count * row[LENGTH] - unit,
+normalized_range: VectorView = vector_view(
+    lambda row, n_units, block: (
+        _start_of_normalized(row, block.rows.samples, n_units) + block.rows.first * row[LENGTH] + block.unit,
+        block.rows.height * row[LENGTH] - block.unit,
     )
 )
 inv_std_range: VectorView = vector_view(
-    lambda row, samples, n_units, first, count, unit, width: (
-        _start_of_normalized(row, samples, n_units)
-        + samples * row[LENGTH]
-        + where(row[NORMALIZATION] == BATCH, unit, first),
-        where(row[NORMALIZATION] == BATCH, width, count),
+    lambda row, n_units, block: (
+        _start_of_normalized(row, block.rows.samples, n_units)
+        + block.rows.samples * row[LENGTH]
+        + where(row[NORMALIZATION] == BATCH, block.unit, block.rows.first),
+        where(row[NORMALIZATION] == BATCH, block.width, block.rows.height),
     )
 )
-"""z or dLdz, and the factors of z, in the workspaces of a network of so many units, or some of them."""
-
-
-@inline
-def part_of(n: int, part: int, parts: int) -> tuple[int, int]:
-    """Where one of so many equal parts of n begins, and its size."""
-    first = n * part // parts
-    return first, n * (part + 1) // parts - first
+"""Views of z in `a`, or of dLdz in `dLda`, and of the inv_std behind z, in a network of `n_units` units."""
 
 
 @inline
 def unit_count(layout: Layout) -> int:
-    """How many units the network has."""
+    """Counts the units of the network."""
     last = layout.shape[0] - 1
     count: int = layout[last, UNITS] + layout[last, LENGTH]
     return count
 
 
 @inline
+def all_rows(samples: int) -> Rows:
+    """Names all samples of a batch."""
+    return Rows(samples, 0, samples)
+
+
+@inline
 def is_training(layout: Layout, k: int, key: int) -> bool:
-    """Whether layer k is normalised as in training."""
+    """Says whether layer k is normalised as in training."""
     training: bool = key != INFERENCE and layout[k, FROZEN] == 0
     return training
 
 
 @inline
-def dropped(layout: Layout, k: int, key: int) -> int:
-    """What share of the units of layer k a pass drops."""
-    share: int = 0 if key == INFERENCE else layout[k, DROPOUT]
-    return share
+def dropout_threshold(layout: Layout, k: int, key: int) -> int:
+    """Returns the fraction of the units of layer k that a pass drops, in units of 2**-32."""
+    threshold: int = 0 if key == INFERENCE else layout[k, DROPOUT]
+    return threshold
 
 
 @noinline
@@ -159,111 +156,82 @@ def forward_block(
     layout: Layout,
     key: int,
     k: int,
-    a: Vector[F],
-    h: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
-    together: bool,
+    workspace: Workspace[F],
+    block: Block,
+    parallel: bool,
 ) -> None:
-    """The activations of layer k for `count` samples of a batch and `width` of its units.
+    """Computes the activations of layer k for a block.
 
-    All samples with batch normalisation, all units with that of layers or softmax.
+    The block has all samples if the batch is normalised, all units if each sample is, or with softmax.
     """
-    n, normalization = layout[k, LENGTH], layout[k, NORMALIZATION]
+    a, n, normalization = workspace.a, layout[k, LENGTH], layout[k, NORMALIZATION]
+    pre_activations = block_range(a, layout, k, block)
     if k > 0:
-        n_units, below = unit_count(layout), samples_matrix(h, layout, k - 1, samples, first, count)
-        W, bias = (
-            weights_range(parameters, layout, k, unit, width),
-            biases_range(parameters, layout, k, unit, width),
-        )
+        n_units, below = unit_count(layout), rows_matrix(workspace.h, layout, k - 1, block.rows)
+        W = weights_range(parameters, layout, k, block.unit, block.width)
+        bias = biases_range(parameters, layout, k, block.unit, block.width)
         if normalization == UNNORMALIZED:
-            affine_rows(below, W, bias, units_range(a, layout, k, samples, first, count, unit), n, together)
+            affine_rows(below, W, bias, pre_activations, n, parallel)
         else:
-            z = normalized_units_range(a, layout, k, samples, n_units, first, count, unit)
-            affine_rows(below, W, slice_of(bias, 0, 0), z, n, together)
+            z = normalized_range(a, layout, k, n_units, block)
+            affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
             normalize_rows(
                 normalization,
                 is_training(layout, k, key),
                 z,
                 n,
-                gains_range(parameters, layout, k, unit, width),
+                gains_range(parameters, layout, k, block.unit, block.width),
                 bias,
-                running_mean_range(parameters, layout, k, unit, width),
-                running_variance_range(parameters, layout, k, unit, width),
-                inv_std_range(a, layout, k, samples, n_units, first, count, unit, width),
-                units_range(a, layout, k, samples, first, count, unit),
+                running_mean_range(parameters, layout, k, block.unit, block.width),
+                running_variance_range(parameters, layout, k, block.unit, block.width),
+                inv_std_range(a, layout, k, n_units, block),
+                pre_activations,
             )
     if k > 0 or layout[k, ACTIVATION] != NONE:
-        pre_activations = units_range(a, layout, k, samples, first, count, unit)
-        activations = units_range(h, layout, k, samples, first, count, unit)
-        size, step = extent(n, count, width)
-        for start in range(0, count * n, step):
-            result = slice_of(activations, start, size)
-            activate_range(
-                0,
-                0,
-                size // width,
-                layout[k, ACTIVATION],
-                slice_of(pre_activations, start, size),
-                result,
-                width,
-            )
-            if dropped(layout, k, key) > 0:
-                dropout_flat(key, k, dropped(layout, k, key), result, first * n + unit + start)
+        activations, threshold = block_range(workspace.h, layout, k, block), dropout_threshold(layout, k, key)
+        size, step = contiguous(n, block)
+        for start in range(0, block.rows.height * n, step):
+            a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
+            activate_range(0, 0, size // block.width, layout[k, ACTIVATION], a_part, h_part, block.width)
+            if threshold > 0:
+                dropout_flat(key, k, threshold, h_part, block.rows.first * n + block.unit + start)
 
 
 @inline
-def extent(n: int, count: int, width: int) -> tuple[int, int]:
-    """How many numbers of `count` rows of n, of each of which `width` are wanted, lie side by side.
-
-    And after how many the next are.
-    """
-    whole = width == n
-    return count * n if whole else width, count * n if whole else n
+def contiguous(n: int, block: Block) -> tuple[int, int]:
+    """Counts the elements of a block that lie side by side in rows of n, and the elements to the next."""
+    whole, size = block.width == n, block.rows.height * n
+    return size if whole else block.width, size if whole else n
 
 
 @inline
-def inputs(layout: Layout, a: Vector[F], h: Vector[F], samples: int, first: int, count: int) -> Vector[F]:
-    """Where the samples are put from which a pass begins."""
-    workspace = h if layout[0, ACTIVATION] == NONE else a
-    return samples_range(workspace, layout, 0, samples, first, count)
+def inputs(layout: Layout, workspace: Workspace[F], rows: Rows) -> Vector[F]:
+    """Returns where the samples are put that a pass begins with."""
+    return rows_range(workspace.h if layout[0, ACTIVATION] == NONE else workspace.a, layout, 0, rows)
 
 
 @noinline
-def output_delta_block(
-    layout: Layout,
-    loss: int,
-    t: Vector[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-) -> None:
-    """The error signals of the output layer for `count` samples of a batch, whose targets are flat."""
+def output_delta_rows(layout: Layout, loss: int, t: Vector[F], workspace: Workspace[F], rows: Rows) -> None:
+    """Computes dLdy and dLda of the output layer for some samples, from their targets (count * n,).
+
+    The targets may lie where dLda is written.
+    """
     last = layout.shape[0] - 1
-    n, outputs = layout[last, LENGTH], samples_range(h, layout, last, samples, first, count)
-    signal = samples_range(dLdh, layout, last, samples, first, count)
-    terms = h.dtype.type(mean_divisor(loss, n * samples, samples))
-    loss_derivative_range(0, 0, n * count, loss, outputs, t, terms, signal)
+    n, y = layout[last, LENGTH], rows_range(workspace.h, layout, last, rows)
+    dLdy = rows_range(workspace.dLdh, layout, last, rows)
+    divisor = y.dtype.type(mean_divisor(loss, n * rows.samples, rows.samples))
+    loss_derivative_range(0, 0, n * rows.height, loss, y, t, divisor, dLdy)
     output_delta_range(
         0,
         0,
-        count,
+        rows.height,
         loss,
         layout[last, ACTIVATION],
-        samples_range(a, layout, last, samples, first, count),
-        outputs,
-        t,
-        signal,
-        samples_range(dLda, layout, last, samples, first, count),
+        Outputs(rows_range(workspace.a, layout, last, rows), y, t),
+        dLdy,
+        rows_range(workspace.dLda, layout, last, rows),
         n,
-        samples,
+        rows.samples,
     )
 
 
@@ -273,190 +241,144 @@ def backward_block(
     layout: Layout,
     key: int,
     k: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
-    together: bool,
+    block: Block,
+    parallel: bool,
 ) -> None:
-    """The error signals of hidden layer k for a part of a batch, as in `ascend_layer`.
+    """Computes dLdh and dLda of hidden layer k for a block as in `forward_block`; dLdz, if it is normalised.
 
-    With batch normalisation the gradients by its gains and biases, too, which they follow from.
+    With batch normalisation also the gradients with respect to its gains and biases, which dLdz depends on.
     """
     n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
     backpropagate_rows(
-        normalized_samples(dLda, layout, k + 1, samples, n_units, first, count),
+        normalized_rows(workspace.dLda, layout, k + 1, n_units, block.rows),
         weights(parameters, layout, k + 1),
-        samples_range(dLdh, layout, k, samples, first, count),
-        unit,
-        width,
-        together,
+        rows_range(workspace.dLdh, layout, k, block.rows),
+        block.unit,
+        block.width,
+        parallel,
     )
-    pre_activations = units_range(a, layout, k, samples, first, count, unit)
-    activations = units_range(h, layout, k, samples, first, count, unit)
-    signals = units_range(dLdh, layout, k, samples, first, count, unit)
-    errors = units_range(dLda, layout, k, samples, first, count, unit)
-    size, step = extent(n, count, width)
-    for start in range(0, count * n, step):
-        below, above, error = (
-            slice_of(pre_activations, start, size),
-            slice_of(activations, start, size),
-            slice_of(errors, start, size),
-        )
-        if dropped(layout, k, key) > 0:  # the slope is that at the activations before
-            activate_range(0, 0, size // width, layout[k, ACTIVATION], below, error, width)
-            above = error
-        activation_backward_range(
-            0,
-            0,
-            size // width,
-            layout[k, ACTIVATION],
-            below,
-            above,
-            slice_of(signals, start, size),
-            error,
-            width,
-        )
-        if dropped(layout, k, key) > 0:
-            dropout_flat(key, k, dropped(layout, k, key), error, first * n + unit + start)
+    pre_activations = block_range(workspace.a, layout, k, block)
+    activations = block_range(workspace.h, layout, k, block)
+    upstream_gradients = block_range(workspace.dLdh, layout, k, block)
+    deltas = block_range(workspace.dLda, layout, k, block)
+    activation, threshold = layout[k, ACTIVATION], dropout_threshold(layout, k, key)
+    size, step = contiguous(n, block)
+    for start in range(0, block.rows.height * n, step):
+        a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
+        dLdh_part, dLda_part = slice_of(upstream_gradients, start, size), slice_of(deltas, start, size)
+        count = size // block.width
+        if threshold > 0:  # the derivative is that at the activations before dropout
+            activate_range(0, 0, count, activation, a_part, dLda_part, block.width)
+            h_part = dLda_part
+        activation_backward_range(0, 0, count, activation, a_part, h_part, dLdh_part, dLda_part, block.width)
+        if threshold > 0:
+            dropout_flat(key, k, threshold, dLda_part, block.rows.first * n + block.unit + start)
     if normalization == BATCH:
-        gain_gradients_block(layout, k, a, dLda, gradient, samples, unit, width)
+        gain_gradient_block(layout, k, workspace, gradient, block)
     if normalization != UNNORMALIZED:
         normalization_backward_rows(
             normalization,
             is_training(layout, k, key),
-            normalized_units_range(a, layout, k, samples, n_units, first, count, unit),
+            normalized_range(workspace.a, layout, k, n_units, block),
             n,
-            gains_range(parameters, layout, k, unit, width),
-            inv_std_range(a, layout, k, samples, n_units, first, count, unit, width),
-            errors,
-            biases_range(gradient, layout, k, unit, width),
-            gains_range(gradient, layout, k, unit, width),
-            normalized_units_range(dLda, layout, k, samples, n_units, first, count, unit),
+            gains_range(parameters, layout, k, block.unit, block.width),
+            inv_std_range(workspace.a, layout, k, n_units, block),
+            deltas,
+            biases_range(gradient, layout, k, block.unit, block.width),
+            gains_range(gradient, layout, k, block.unit, block.width),
+            normalized_range(workspace.dLda, layout, k, n_units, block),
         )
 
 
 @inline
-def gain_gradients_block(
-    layout: Layout,
-    k: int,
-    a: Vector[F],
-    dLda: Vector[F],
-    gradient: Vector[F],
-    samples: int,
-    unit: int,
-    width: int,
+def gain_gradient_block(
+    layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
 ) -> None:
-    """The gradients by gains and biases of some units of a normalised layer."""
+    """Computes the gradients with respect to gains and biases of the units of a block, of all samples."""
+    samples = block.rows.samples
     gain_and_bias_gradients(
-        units(dLda, layout, k, samples),
-        flat_normalized(a, layout, k, samples, unit_count(layout)),
+        units(workspace.dLda, layout, k, samples),
+        flat_normalized(workspace.a, layout, k, samples, unit_count(layout)),
         biases(gradient, layout, k),
         gains(gradient, layout, k),
-        unit,
-        width,
+        block.unit,
+        block.width,
     )
 
 
 @noinline
-def gradient_block(
+def bias_gradient_block(
+    layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
+) -> None:
+    """Computes the gradients that `backward_block` has not: of biases and gains of the units of a block."""
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        deltas = units(workspace.dLda, layout, k, block.rows.samples)
+        sum_rows(deltas, biases(gradient, layout, k), block.unit, block.width)
+    elif layout[k, NORMALIZATION] != BATCH:
+        gain_gradient_block(layout, k, workspace, gradient, block)
+
+
+@noinline
+def weight_gradient_block(
     layout: Layout,
     k: int,
-    a: Vector[F],
-    h: Vector[F],
-    dLda: Vector[F],
-    gradient: Vector[F],
-    factor: F,
-    added: bool,
-    by_weights: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    together: bool,
+    workspace: Workspace[F],
+    result: Vector[F],
+    alpha: F,
+    accumulate: bool,
+    block: Block,
+    parallel: bool,
 ) -> None:
-    """The gradients of `count` units of layer k that `descend_layer` leaves.
-
-    Those by weights go to a vector of their own, times a factor, and may be `added` to what is there.
-    """
-    if layout[k, NORMALIZATION] == UNNORMALIZED:
-        sum_rows(units(dLda, layout, k, samples), biases(gradient, layout, k), first, count)
-    elif layout[k, NORMALIZATION] != BATCH:
-        gain_gradients_block(layout, k, a, dLda, gradient, samples, first, count)
+    """Computes alpha dLdW of the units of a block, in the result's layer k; it may `accumulate` there."""
+    samples = block.rows.samples
     outer_rows(
-        normalized(dLda, layout, k, samples, unit_count(layout)),
-        block(h, layout, k - 1, samples),
-        factor,
-        added,
-        weights(by_weights, layout, k),
-        first,
-        count,
-        together,
+        normalized(workspace.dLda, layout, k, samples, unit_count(layout)),
+        block_matrix(workspace.h, layout, k - 1, samples),
+        alpha,
+        accumulate,
+        weights(result, layout, k),
+        block.unit,
+        block.width,
+        parallel,
     )
 
 
 @inline
-def add_squares(total: F, x: Vector[F], n: int, count: int, width: int) -> F:
-    """A total plus the sum of squares of `width` numbers of each of `count` rows of n."""
-    size, step = extent(n, count, width)
-    for start in range(0, count * n, step):
-        numbers = slice_of(x, start, size)
-        total += inner(0, size, numbers, numbers)
+def add_squares(total: F, x: Vector[F], n: int, block: Block) -> F:
+    """Adds the squares of a block, which begins where x does, in rows of n, to a total."""
+    size, step = contiguous(n, block)
+    for start in range(0, block.rows.height * n, step):
+        part = slice_of(x, start, size)
+        total += inner(0, size, part, part)
     return total
 
 
 @noinline
-def add_squares_of_activations(
-    total: F,
-    layout: Layout,
-    k: int,
-    h: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
-) -> F:
-    """A total plus the sum of squares of the activations of layer k, of `count` samples and `width` units."""
-    activations = units_range(h, layout, k, samples, first, count, unit)
-    return add_squares(total, activations, layout[k, LENGTH], count, width)
+def add_squares_of_activations(total: F, layout: Layout, k: int, h: Vector[F], block: Block) -> F:
+    """Adds the squares of the activations of a block of layer k to a total."""
+    return add_squares(total, block_range(h, layout, k, block), layout[k, LENGTH], block)
 
 
 @noinline
-def add_squares_of_deltas(
-    total: F,
-    layout: Layout,
-    k: int,
-    dLda: Vector[F],
-    samples: int,
-    first: int,
-    count: int,
-    unit: int,
-    width: int,
-) -> F:
-    """The same of its error signals, by z, too, if it is normalised."""
+def add_squares_of_deltas(total: F, layout: Layout, k: int, dLda: Vector[F], block: Block) -> F:
+    """Adds the squares of dLda of a block of layer k, and of dLdz if it is normalised, to a total."""
     n = layout[k, LENGTH]
-    total = add_squares(total, units_range(dLda, layout, k, samples, first, count, unit), n, count, width)
+    total = add_squares(total, block_range(dLda, layout, k, block), n, block)
     if layout[k, NORMALIZATION] != UNNORMALIZED:
-        by_z = normalized_units_range(dLda, layout, k, samples, unit_count(layout), first, count, unit)
-        total = add_squares(total, by_z, n, count, width)
+        dLdz = normalized_range(dLda, layout, k, unit_count(layout), block)
+        total = add_squares(total, dLdz, n, block)
     return total
 
 
 @exported
-def forward(
-    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], a: Vector[F], h: Vector[F]
-) -> None:
-    """All activations of a network for the samples x (B, n_inputs)."""
-    samples = x.shape[0]
-    copy(0, x.size, x, inputs(layout, a, h, samples, 0, samples))
+def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
+    """Computes all activations of a network for the samples x (B, n_inputs)."""
+    rows = all_rows(x.shape[0])
+    copy(0, x.size, x, inputs(layout, workspace, rows))
     for k in range(layout.shape[0]):
-        forward_block(parameters, layout, key, k, a, h, samples, 0, samples, 0, layout[k, LENGTH], True)
+        forward_block(parameters, layout, key, k, workspace, Block(rows, 0, layout[k, LENGTH]), True)
 
 
 @exported
@@ -466,22 +388,16 @@ def backward(
     key: int,
     loss: int,
     t: Matrix[F],
-    a: Vector[F],
-    h: Vector[F],
-    dLdh: Vector[F],
-    dLda: Vector[F],
+    workspace: Workspace[F],
     gradient: Vector[F],
 ) -> None:
-    """All error signals, and the gradient of the mean loss in the layout of the parameters."""
-    targets, samples = slice_of(t, 0, t.size), t.shape[0]
-    last = layout.shape[0] - 1
-    output_delta_block(layout, loss, targets, a, h, dLdh, dLda, samples, 0, samples)
+    """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
+    rows, last, one = all_rows(t.shape[0]), layout.shape[0] - 1, gradient.dtype.type(1)
+    output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, rows)
     for k in range(last - 1, 0, -1):
-        n = layout[k, LENGTH]
-        backward_block(
-            parameters, layout, key, k, a, h, dLdh, dLda, gradient, samples, 0, samples, 0, n, True
-        )
-    one = gradient.dtype.type(1)
+        block = Block(rows, 0, layout[k, LENGTH])
+        backward_block(parameters, layout, key, k, workspace, gradient, block, True)
     for k in range(last, 0, -1):
-        n = layout[k, LENGTH]
-        gradient_block(layout, k, a, h, dLda, gradient, one, False, gradient, samples, 0, n, True)
+        block = Block(rows, 0, layout[k, LENGTH])
+        bias_gradient_block(layout, k, workspace, gradient, block)
+        weight_gradient_block(layout, k, workspace, gradient, one, False, block, True)

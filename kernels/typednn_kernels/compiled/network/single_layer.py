@@ -1,4 +1,4 @@
-"""What a layer does in one call: for one sample, a call costs more than the arithmetic of a small layer."""
+"""Computes a whole layer in one call: for one sample, a call costs more than a small layer's arithmetic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typednn_kernels.activations import INFINITY
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.jit import exported, inline, reassociate
+from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import (
     affine_range,
     affine_rows,
@@ -22,49 +23,49 @@ from typednn_kernels.compiled.ops.activation import (
     activation_backward_rows,
 )
 from typednn_kernels.compiled.ops.loss import (
+    Outputs,
     loss_derivative_range,
     mean_divisor,
     output_delta_range,
     output_delta_rows,
 )
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS
 
 
 @reassociate
-def number_outside(given: Strided[F], lowest: F, highest: F) -> int:
-    """How many numbers are not finite, or not within the limits."""
-    count, infinity = 0, given.dtype.type(INFINITY)
-    for j in range(given.size):
-        count += not (abs(given[j]) < infinity and lowest <= given[j] <= highest)
+def count_outside(values: Strided[F], lowest: F, highest: F) -> int:
+    """Counts the values that are not finite, or not within the limits."""
+    count, infinity = 0, values.dtype.type(INFINITY)
+    for j in range(values.size):
+        count += not (abs(values[j]) < infinity and lowest <= values[j] <= highest)
     return count
 
 
 @inline
-def copied_if_within(given: Strided[F], lowest: F, highest: F, sample: Vector[F]) -> bool:
-    """Copies a sample if all is finite and within the limits; whether it is."""
-    within = number_outside(given, lowest, highest) == 0
+def copy_if_within(values: Strided[F], lowest: F, highest: F, sample: Vector[F]) -> bool:
+    """Copies values to a sample if all are finite and within the limits; returns whether."""
+    within = count_outside(values, lowest, highest) == 0
     if within:
-        for j in range(given.size):
-            sample[j] = given[j]
+        for j in range(values.size):
+            sample[j] = values[j]
     return within
 
 
 @inline
 def is_small(samples: int, weights: Matrix[F]) -> bool:
-    """Whether it is one sample, and not enough work for a second thread."""
+    """Says whether there is one sample, and too little work for a second thread."""
     return samples == 1 and weights.size < GRAIN_ELEMENTS
 
 
 @exported
-def try_copy_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> bool:
-    """Copies numbers (n,), which need not be contiguous, to a sample (1, n), if they fit; whether they do."""
-    n = given.size
+def try_copy_sample(values: Strided[F], lowest: F, highest: F, sample: Matrix[F]) -> bool:
+    """Copies values (n,), which need not be contiguous, to a sample (1, n) if they fit; returns whether."""
+    n = values.size
     if sample.shape[0] != 1 or sample.shape[1] != n:
         fit = False
-    elif given.strides[0] == given.itemsize:
-        fit = copied_if_within(slice_of(given, 0, n), lowest, highest, slice_of(sample, 0, n))
+    elif values.strides[0] == values.itemsize:
+        fit = copy_if_within(slice_of(values, 0, n), lowest, highest, slice_of(sample, 0, n))
     else:
-        fit = copied_if_within(given, lowest, highest, slice_of(sample, 0, n))
+        fit = copy_if_within(values, lowest, highest, slice_of(sample, 0, n))
     return fit
 
 
@@ -72,13 +73,12 @@ def try_copy_sample(given: Strided[F], lowest: F, highest: F, sample: Matrix[F])
 def layer_forward(
     activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
 ) -> None:
-    """a = x W^T + bias and h = f(a)."""
+    """Computes a = x W^T + bias and h = f(a)."""
     n, m = W.shape
     if is_small(x.shape[0], W):
-        pre_activations = slice_of(a, 0, n)
-        W_flat = slice_of(W, 0, n * m)
-        affine_range(0, 0, row_blocks(n), slice_of(x, 0, m), W_flat, bias, pre_activations)
-        activate_range(0, 0, 1, activation, pre_activations, slice_of(h, 0, n), n)
+        a_flat, W_flat = slice_of(a, 0, n), slice_of(W, 0, n * m)
+        affine_range(0, 0, row_blocks(n), slice_of(x, 0, m), W_flat, bias, a_flat)
+        activate_range(0, 0, 1, activation, a_flat, slice_of(h, 0, n), n)
     else:
         affine_rows(x, W, bias, slice_of(a, 0, a.size), n, True)
         activate_rows(activation, a, h)
@@ -96,14 +96,16 @@ def hidden_layer_backward(
     dLda: Matrix[F],
     dLdW: Matrix[F],
 ) -> None:
-    """dLdh, dLda and dLdW of a layer below another."""
+    """Computes dLdh, dLda and dLdW of a hidden layer."""
     n, m = dLdW.shape
     if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
-        signal, error = slice_of(dLdh, 0, n), slice_of(dLda, 0, n)
-        above, W_flat = slice_of(dLda_next, 0, dLda_next.size), slice_of(W_next, 0, W_next.size)
-        backpropagate_range(0, 0, n, above, W_flat, signal, slice_of(W_next, 0, 0), n)
-        activation_backward_range(0, 0, 1, activation, slice_of(a, 0, n), slice_of(h, 0, n), signal, error, n)
-        outer_range(0, 0, n, error, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
+        upstream, delta = slice_of(dLdh, 0, n), slice_of(dLda, 0, n)
+        delta_next, W_flat = slice_of(dLda_next, 0, dLda_next.size), slice_of(W_next, 0, W_next.size)
+        backpropagate_range(0, 0, n, delta_next, W_flat, upstream, slice_of(W_next, 0, 0), n)
+        activation_backward_range(
+            0, 0, 1, activation, slice_of(a, 0, n), slice_of(h, 0, n), upstream, delta, n
+        )
+        outer_range(0, 0, n, delta, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
         backpropagate_rows(dLda_next, W_next, slice_of(dLdh, 0, dLdh.size), 0, n, True)
         activation_backward_rows(activation, a, h, dLdh, dLda)
@@ -122,20 +124,15 @@ def output_layer_backward(
     dLda: Matrix[F],
     dLdW: Matrix[F],
 ) -> None:
-    """dLdy, dLda and dLdW of the output layer."""
+    """Computes dLdy, dLda and dLdW of the output layer."""
     n, m = dLdW.shape
     if is_small(a.shape[0], dLdW):
-        outputs, targets, signal, error = (
-            slice_of(y, 0, n),
-            slice_of(t, 0, n),
-            slice_of(dLdy, 0, n),
-            slice_of(dLda, 0, n),
-        )
-        loss_derivative_range(0, 0, n, loss, outputs, targets, a.dtype.type(mean_divisor(loss, n, 1)), signal)
-        output_delta_range(
-            0, 0, 1, loss, activation, slice_of(a, 0, n), outputs, targets, signal, error, n, 1
-        )
-        outer_range(0, 0, n, error, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
+        outputs = Outputs(slice_of(a, 0, n), slice_of(y, 0, n), slice_of(t, 0, n))
+        upstream, delta = slice_of(dLdy, 0, n), slice_of(dLda, 0, n)
+        divisor = a.dtype.type(mean_divisor(loss, n, 1))
+        loss_derivative_range(0, 0, n, loss, outputs.y, outputs.t, divisor, upstream)
+        output_delta_range(0, 0, 1, loss, activation, outputs, upstream, delta, n, 1)
+        outer_range(0, 0, n, delta, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:
         output_delta_rows(loss, activation, a, y, t, dLdy, dLda)
         outer_rows(dLda, h_prev, a.dtype.type(1), False, dLdW, 0, n, True)

@@ -1,4 +1,8 @@
-"""Activation values and slopes."""
+"""Activation functions: y = f(a), derivatives dy/da, and the backward step dLda = dLdy * dy/da.
+
+A function named `_range` is what one thread does of a `parallel_` function; `_flat` works on flat arrays in
+one thread, `_rows` on matrices (B, n) in several.
+"""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
@@ -12,7 +16,6 @@ from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.function_tables import FunctionTable
 from typednn_kernels.compiled._codegen.ir_loops import (
-    CHUNK_ELEMENTS,
     Formula,
     Loop,
     elementwise,
@@ -29,148 +32,148 @@ from typednn_kernels.compiled._codegen.short_rows import (
     is_short_row,
     is_short_vector,
 )
+from typednn_kernels.compiled._codegen.tuning import CHUNK_ELEMENTS, GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import copy
-from typednn_kernels.compiled.parallel.thread_pool import GRAIN_ELEMENTS, parallel_for
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.primitives import exp, where
 
-LONG = 4 * CHUNK_ELEMENTS
-"""A row of so many units is read as few times as possible."""
 
-
-def _times(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
+def _backward(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
+    """Returns the formula of dLda of (a, y, dLdy) for a derivative."""
     return None if derivative is None else lambda a, y, dLdy: dLdy * derivative(a, y)
 
 
 def shifted_exp(a: Values, shift: Values) -> Values:
-    """exp(a - shift), shift being larger, with what rounding takes from the difference."""
+    """Computes exp(a - shift), a <= shift, corrected for the rounding error of the difference."""
     difference = a - shift
     e = exp(difference)
-    lost = a - (difference + shift)
-    return e + e * where(abs(lost) < 1, lost, 0 * e)
+    rounding_error = a - (difference + shift)
+    return e + e * where(abs(rounding_error) < 1, rounding_error, 0 * e)
 
 
-def _product(x: Values, y: Values) -> Values:
-    return x * y
-
-
-def _jacobian_product(y: Values, dLdy: Values, mean: Values) -> Values:
+def _softmax_backward(y: Values, dLdy: Values, mean: Values) -> Values:
     return y * (dLdy - mean)
 
 
-WITHIN = 5
-OTHERS = range(WITHIN, BUILT_IN)
-"""The first activations stand in the kernels; the others are called by address."""
+INLINED = 5
+"""The first activations are compiled into the kernels; the others are called by address."""
+CALLED = range(INLINED, BUILT_IN)
 
-VALUES = [row.value for row in ACTIVATIONS[:WITHIN]]
-SLOPES = [row.derivative for row in ACTIVATIONS[:WITHIN]]
-PRODUCTS = [_times(row.derivative) for row in ACTIVATIONS[:WITHIN]]
-OTHER_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, OTHERS)
-OTHER_SLOPES = FunctionTable("slope", "vvv", lambda code: ACTIVATIONS[code].derivative, OTHERS)
-OTHER_PRODUCTS = FunctionTable("product", "vvvv", lambda code: ACTIVATIONS[code].derivative, OTHERS, _times)
-"""By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
+VALUES = [row.value for row in ACTIVATIONS[:INLINED]]
+DERIVATIVES = [row.derivative for row in ACTIVATIONS[:INLINED]]
+BACKWARDS = [_backward(row.derivative) for row in ACTIVATIONS[:INLINED]]
+CALLED_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, CALLED)
+CALLED_DERIVATIVES = FunctionTable("derivative", "vvv", lambda code: ACTIVATIONS[code].derivative, CALLED)
+CALLED_BACKWARDS = FunctionTable(
+    "backward", "vvvv", lambda code: ACTIVATIONS[code].derivative, CALLED, _backward
+)
+"""By activation code: y of a, the derivative of (a, y), dLda of (a, y, dLdy)."""
 
-value_of: Loop = elementwise(*VALUES, others=OTHER_VALUES)
-slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
-product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
+value_loop: Loop = elementwise(*VALUES, others=CALLED_VALUES)
+derivative_loop: Loop = elementwise(*DERIVATIVES, others=CALLED_DERIVATIVES)
+backward_loop: Loop = elementwise(*BACKWARDS, others=CALLED_BACKWARDS)
 
 row_max: Formula = max_reduction(lambda a: a)
 total: Formula = sum_reduction(lambda y: y)
-inner: Formula = sum_reduction(_product)
+inner: Formula = sum_reduction(lambda x, y: x * y)
 
 
 def softmax(row: Row, a: Number) -> Number:
-    """Softmax of a row."""
+    """Computes exp(a) / sum(exp(a)) of a row."""
     e = shifted_exp(a, row.largest(a))
     return e / row.total(e)
 
 
 def softmax_backward(row: Row, y: Number, dLdy: Number) -> Number:
-    """The product of a row with the Jacobian of softmax."""
-    return _jacobian_product(y, dLdy, row.total(dLdy * y))
+    """Computes dLda of a row: the product of the Jacobian of softmax with dLdy."""
+    return _softmax_backward(y, dLdy, row.total(dLdy * y))
 
 
-short_value_of: Callable[..., None] = by_short_vector("value", VALUES)
-short_product_of: Callable[..., None] = by_short_vector("activation_backward", PRODUCTS)
+short_value: Callable[..., None] = by_short_vector("activation_value", VALUES)
+short_backward: Callable[..., None] = by_short_vector("activation_backward", BACKWARDS)
 softmax_rows: Callable[..., None] = by_short_row("softmax", softmax)
-softmax_product_rows: Callable[..., None] = by_short_row("softmax_product", softmax_backward)
+softmax_backward_rows: Callable[..., None] = by_short_row("softmax_backward", softmax_backward)
 
-exponentials: Loop = elementwise(shifted_exp)
-quotients: Loop = elementwise(lambda y, divisor: y / divisor)
-softmax_products: Loop = elementwise(_jacobian_product)
+exp_loop: Loop = elementwise(shifted_exp)
+divide: Loop = elementwise(lambda y, divisor: y / divisor)
+softmax_backward_loop: Loop = elementwise(_softmax_backward)
+softmax_from_sum_exp: Loop = elementwise(lambda a, row_max, sum_exp: shifted_exp(a, row_max) / sum_exp)
 
-sum_of_exponentials: Formula = sum_reduction(shifted_exp)
-rescaled_sum_exp: Formula = scalar_function(lambda mass, rise: mass * exp(rise))
-softmax_from_sum_exp: Loop = elementwise(lambda a, shift, mass: shifted_exp(a, shift) / mass)
+sum_shifted_exp: Formula = sum_reduction(shifted_exp)
+rescaled: Formula = scalar_function(lambda sum_exp, difference: sum_exp * exp(difference))
 
 
 @inline
 def activate(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
-    """y = f(a), all flat (B, n)."""
+    """Computes y = f(a), flat (B * n,)."""
     if activation != SOFTMAX:
-        if activation < WITHIN and is_short_vector(a.size, a):
-            short_value_of(activation, a.size, a, y)
+        if activation < INLINED and is_short_vector(a.size, a):
+            short_value(activation, a.size, a, y)
         else:
-            value_of(activation, a.size, a, y)
+            value_loop(activation, a.size, a, y)
         return
     n = a.size // samples
     if is_short_row(n, a):
         softmax_rows(samples, n, a, y)
         return
-    # Exponentials are computed of as many rows as stay in the cache, beside the largest number of each.
-    some = max(1, CHUNK_ELEMENTS // n)
-    for first in range(0, samples, some):
-        stop = min(first + some, samples)
+    # One loop computes the exponentials of as many rows as fit the cache; y holds their maxima until then.
+    count = max(1, CHUNK_ELEMENTS // n)
+    for first in range(0, samples, count):
+        stop = min(first + count, samples)
         for s in range(first, stop):
             copy(0, n, row_max(0, n, slice_of(a, s * n, n)), slice_of(y, s * n, n))
         size = (stop - first) * n
-        some_rows = slice_of(y, first * n, size)
-        exponentials(0, size, slice_of(a, first * n, size), some_rows, some_rows)
+        rows = slice_of(y, first * n, size)
+        exp_loop(0, size, slice_of(a, first * n, size), rows, rows)
         for s in range(first, stop):
             row = slice_of(y, s * n, n)
-            quotients(0, n, row, total(0, n, row), row)
+            divide(0, n, row, total(0, n, row), row)
 
 
 @inline
 def activation_backward_flat(
     activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
-    """dLda = dLdy * dy/da, all flat (B, n); for softmax y (g - <g, y>)."""
+    """Computes dLda = dLdy * dy/da, flat (B * n,); for softmax y (dLdy - <dLdy, y>)."""
     if activation != SOFTMAX:
-        if activation < WITHIN and is_short_vector(a.size, a):
-            short_product_of(activation, a.size, a, y, dLdy, dLda)
+        if activation < INLINED and is_short_vector(a.size, a):
+            short_backward(activation, a.size, a, y, dLdy, dLda)
         else:
-            product_of(activation, a.size, a, y, dLdy, dLda)
+            backward_loop(activation, a.size, a, y, dLdy, dLda)
         return
     n = a.size // samples
     if is_short_row(n, a):
-        softmax_product_rows(samples, n, y, dLdy, dLda)
+        softmax_backward_rows(samples, n, y, dLdy, dLda)
         return
     for s in range(samples):
-        y_row, g_row = slice_of(y, s * n, n), slice_of(dLdy, s * n, n)
-        softmax_products(0, n, y_row, g_row, inner(0, n, g_row, y_row), slice_of(dLda, s * n, n))
+        y_row, dLdy_row = slice_of(y, s * n, n), slice_of(dLdy, s * n, n)
+        mean = inner(0, n, dLdy_row, y_row)
+        softmax_backward_loop(0, n, y_row, dLdy_row, mean, slice_of(dLda, s * n, n))
 
 
 @noinline
 def activate_range(
-    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
+    thread: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
 ) -> None:
-    """y = f(a) for some rows of n numbers; for all but softmax, a row may be any numbers."""
+    """Computes y = f(a) for a range of rows of n elements; but for softmax n need not be that of a layer."""
     first, size = start * n, (stop - start) * n
     activate(activation, slice_of(a, first, size), slice_of(y, first, size), stop - start)
 
 
 @noinline
 def derivative_range(
-    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], derivative: Vector[F]
+    thread: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], derivative: Vector[F]
 ) -> None:
-    """slope = dy/da for some numbers."""
+    """Computes dy/da for a range of elements."""
     n = stop - start
-    slope_of(activation, n, slice_of(a, start, n), slice_of(y, start, n), slice_of(derivative, start, n))
+    derivative_loop(
+        activation, n, slice_of(a, start, n), slice_of(y, start, n), slice_of(derivative, start, n)
+    )
 
 
 @noinline
 def activation_backward_range(
-    part: int,
+    thread: int,
     start: int,
     stop: int,
     activation: int,
@@ -180,7 +183,7 @@ def activation_backward_range(
     dLda: Vector[F],
     n: int,
 ) -> None:
-    """dLda = dLdy * dy/da for some rows of n numbers."""
+    """Computes dLda = dLdy * dy/da for a range of rows of n elements."""
     first, size = start * n, (stop - start) * n
     activation_backward_flat(
         activation,
@@ -194,44 +197,49 @@ def activation_backward_range(
 
 @noinline
 def row_max_and_sum_exp_range(
-    part: int, start: int, stop: int, a: Vector[F], peaks: Vector[F], sums: Vector[F]
+    thread: int, start: int, stop: int, a: Vector[F], maxima: Vector[F], sums: Vector[F]
 ) -> None:
-    """The largest number of a part, and the sum of exp(a - largest)."""
-    peak, mass = a.dtype.type(-INFINITY), a.dtype.type(0)
+    """Computes max(a) and the sum of exp(a - max(a)) over a range of a row, in one pass.
+
+    Source: Milakov & Gimelshein (2018), Online normalizer calculation for softmax, arXiv:1805.02867.
+    """
+    largest, sum_exp = a.dtype.type(-INFINITY), a.dtype.type(0)
     for first in range(start, stop, CHUNK_ELEMENTS):
         size = min(CHUNK_ELEMENTS, stop - first)
         chunk = slice_of(a, first, size)
-        most = row_max(0, size, chunk)
-        if not most <= peak:
-            mass = rescaled_sum_exp(mass, peak - most)
-            peak = most
-        mass += sum_of_exponentials(0, size, chunk, peak)
-    peaks[part], sums[part] = peak, mass
+        chunk_max = row_max(0, size, chunk)
+        if not chunk_max <= largest:
+            sum_exp = rescaled(sum_exp, largest - chunk_max)
+            largest = chunk_max
+        sum_exp += sum_shifted_exp(0, size, chunk, largest)
+    maxima[thread], sums[thread] = largest, sum_exp
 
 
 @noinline
 def softmax_from_sum_exp_range(
-    part: int, start: int, stop: int, a: Vector[F], peak: F, mass: F, y: Vector[F]
+    thread: int, start: int, stop: int, a: Vector[F], largest: F, sum_exp: F, y: Vector[F]
 ) -> None:
-    """Part of the softmax of a long row."""
+    """Computes softmax over a range of a row whose maximum and sum of exponentials are known."""
     n = stop - start
-    softmax_from_sum_exp(0, n, slice_of(a, start, n), peak, mass, slice_of(y, start, n))
+    softmax_from_sum_exp(0, n, slice_of(a, start, n), largest, sum_exp, slice_of(y, start, n))
 
 
 @noinline
-def dot_range(part: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
-    """The sum of products of a part of two long rows."""
+def dot_range(thread: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
+    """Computes the inner product of a range of two vectors."""
     n = stop - start
-    sums[part] = inner(0, n, slice_of(x, start, n), slice_of(y, start, n))
+    sums[thread] = inner(0, n, slice_of(x, start, n), slice_of(y, start, n))
 
 
 @noinline
 def softmax_backward_range(
-    part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
+    thread: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
 ) -> None:
-    """Part of y (g - <g, y>) of a long row."""
+    """Computes y (dLdy - mean), mean = <dLdy, y>, over a range of a row."""
     n = stop - start
-    softmax_products(0, n, slice_of(y, start, n), slice_of(dLdy, start, n), mean, slice_of(dLda, start, n))
+    softmax_backward_loop(
+        0, n, slice_of(y, start, n), slice_of(dLdy, start, n), mean, slice_of(dLda, start, n)
+    )
 
 
 parallel_activate: Callable[..., int] = parallel_for(activate_range)
@@ -245,42 +253,46 @@ parallel_softmax_backward: Callable[..., int] = parallel_for(softmax_backward_ra
 
 @inline
 def row_max_and_sum_exp(a: Vector[F]) -> tuple[F, F]:
-    """The largest number of a long row, and the sum of exp(a - largest): what softmax and its loss need."""
-    peaks, sums = scratch(a), scratch(a)
-    parts = parallel_row_max_and_sum_exp(a.size, GRAIN_ELEMENTS, a, peaks, sums)
-    peak, mass = row_max(0, parts, peaks), a.dtype.type(0)
-    for part in range(parts):
-        mass += rescaled_sum_exp(sums[part], peaks[part] - peak)
-    return peak, mass
+    """Computes max(a) and the sum of exp(a - max(a)) of a long row, for softmax and its loss."""
+    maxima, sums = scratch(a), scratch(a)
+    num_threads = parallel_row_max_and_sum_exp(a.size, GRAIN_ELEMENTS, a, maxima, sums)
+    largest, sum_exp = row_max(0, num_threads, maxima), a.dtype.type(0)
+    for thread in range(num_threads):
+        sum_exp += rescaled(sums[thread], maxima[thread] - largest)
+    return largest, sum_exp
 
 
 @noinline
 def activate_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-    """y = f(a)."""
+    """Computes y = f(a), (B, n)."""
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
     if activation != SOFTMAX:
         parallel_activate(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, 1)
-    elif n < LONG:
+    elif n < LONG_ROW_ELEMENTS:
         parallel_activate(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, n)
     else:
         for start in range(0, size, n):
             row = slice_of(a, start, n)
-            peak, mass = row_max_and_sum_exp(row)
-            parallel_softmax_from_sum_exp(n, GRAIN_ELEMENTS, row, peak, mass, slice_of(y, start, n))
+            largest, sum_exp = row_max_and_sum_exp(row)
+            parallel_softmax_from_sum_exp(n, GRAIN_ELEMENTS, row, largest, sum_exp, slice_of(y, start, n))
 
 
 @exported
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-    """y = f(a), all (B, n)."""
+    """Computes y = f(a), (B, n)."""
     activate_rows(activation, a, y)
 
 
 @exported
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
-    """slope = dy/da, all (B, n); not for softmax."""
+    """Computes the derivative dy/da, (B, n).
+
+    Raises:
+        ValueError: the activation is softmax, whose derivative is a Jacobian.
+    """
     if activation == SOFTMAX:
-        raise ValueError("softmax has no elementwise slope, but a Jacobian")
+        raise ValueError("softmax has no elementwise derivative, but a Jacobian")
     size = a.size
     parallel_derivative(
         size,
@@ -296,34 +308,34 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
 def activation_backward_rows(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
-    """dLda = dLdy * dy/da."""
+    """Computes dLda = dLdy * dy/da, (B, n)."""
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
-    g_flat, out = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
+    dLdy_flat, out = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
     if activation != SOFTMAX:
-        parallel_activation_backward(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, g_flat, out, 1)
-    elif n < LONG:
-        parallel_activation_backward(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, g_flat, out, n)
+        parallel_activation_backward(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, dLdy_flat, out, 1)
+    elif n < LONG_ROW_ELEMENTS:
+        parallel_activation_backward(
+            samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, dLdy_flat, out, n
+        )
     else:
         for start in range(0, size, n):
-            y_row, g_row, sums = slice_of(y, start, n), slice_of(dLdy, start, n), scratch(y_flat)
-            parts = parallel_dot(n, GRAIN_ELEMENTS, g_row, y_row, sums)
-            parallel_softmax_backward(
-                n, GRAIN_ELEMENTS, y_row, g_row, total(0, parts, sums), slice_of(dLda, start, n)
-            )
+            y_row, dLdy_row, sums = slice_of(y, start, n), slice_of(dLdy, start, n), scratch(y_flat)
+            mean = total(0, parallel_dot(n, GRAIN_ELEMENTS, dLdy_row, y_row, sums), sums)
+            parallel_softmax_backward(n, GRAIN_ELEMENTS, y_row, dLdy_row, mean, slice_of(dLda, start, n))
 
 
 @exported
 def activation_backward(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
-    """dLda = dLdy * dy/da, all (B, n); for softmax the product with the Jacobian, y (g - <g, y>)."""
+    """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
     activation_backward_rows(activation, a, y, dLdy, dLda)
 
 
 @exported
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
-    """dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
+    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n)."""
     for s in range(y.shape[0]):
         for i in range(y.shape[1]):
             for j in range(y.shape[1]):

@@ -1,4 +1,4 @@
-"""The normalisation of a layer, and dropout."""
+"""Normalisation of a layer, its backward step, and dropout; `normalizations` has the formulas and sources."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
 # Formulas written as lambdas have no types.
@@ -22,22 +22,24 @@ from typednn_kernels.compiled.linalg.dense import axpy, copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
 from typednn_kernels.normalizations import BATCH
 
-differences: Loop = elementwise(lambda z, mean: z - mean)
-sum_of_differences: Formula = sum_reduction(lambda z, first: z - first)
-added_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
-added_squares: Loop = elementwise(lambda total, z: total + z * z)
-means: Loop = elementwise(lambda first, total, share: normalizations.mean_of(first, total * share))
-factors_of: Loop = elementwise(normalizations.inverse_std)
-factor_of: Formula = scalar_function(normalizations.inverse_std)
-scaled_and_shifted: Loop = elementwise(normalizations.scaled_and_shifted)
-moved: Loop = elementwise(normalizations.updated_running)
-derivatives: Loop = elementwise(normalizations.derivative_of_z)
-batch_derivatives: Loop = elementwise(
-    lambda dLda, z, gain, dLdBias, dLdGain, share, factor: normalizations.derivative_of_z(
-        dLda, z, dLdBias * share, dLdGain * share, gain * factor
+subtract: Loop = elementwise(lambda x, y: x - y)
+sum_differences: Formula = sum_reduction(lambda z, first: z - first)
+add_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
+add_squares: Loop = elementwise(lambda total, z: total + z * z)
+mean_loop: Loop = elementwise(
+    lambda first, total, inv_count: normalizations.mean_of(first, total * inv_count)
+)
+inv_std_loop: Loop = elementwise(normalizations.inverse_std)
+inv_std_of: Formula = scalar_function(normalizations.inverse_std)
+scale_and_shift: Loop = elementwise(normalizations.scaled_and_shifted)
+update_running: Loop = elementwise(normalizations.updated_running)
+layer_backward: Loop = elementwise(normalizations.derivative_of_z)
+batch_backward: Loop = elementwise(
+    lambda dLda, z, gain, dLdBias, dLdGain, inv_count, inv_std: normalizations.derivative_of_z(
+        dLda, z, dLdBias * inv_count, dLdGain * inv_count, gain * inv_std
     )
 )
-drops: Loop = elementwise(
+dropout_loop: Loop = elementwise(
     lambda index, low, high, layer, threshold, kept, start, h: dropout.dropped(
         index + start, low, high, layer, threshold, kept, h
     ),
@@ -58,61 +60,62 @@ def normalize_rows(
     inv_std: Vector[F],
     a: Vector[F],
 ) -> None:
-    """z and the inv_std, in place, and the pre-activations, of a part of a layer of n units.
+    """Normalises z in place, and computes inv_std and a = gain z + bias, for some units or some samples.
 
-    z and a are flat, from the first number of the part on; gain, bias, mean and variance are those of its
-    units. They are some units of all samples with batch normalisation, else all of some.
+    With batch normalisation for `gain.size` units and all samples, with layer normalisation for all n units
+    and some samples. z and a are flat, from the first element on, with rows n elements apart; gain, bias and
+    the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
     """
     width, samples = gain.size, (z.size + n - 1) // n
     if normalization == BATCH:
         if training:
-            share = z.dtype.type(1) / z.dtype.type(samples)
-            differences(0, width, z, z, inv_std)
+            inv_count = z.dtype.type(1) / z.dtype.type(samples)
+            subtract(0, width, z, z, inv_std)
             for start in range(n, z.size, n):
-                added_differences(0, width, inv_std, slice_of(z, start, width), z, inv_std)
-            means(0, width, z, inv_std, share, inv_std)
-            moved(0, width, mean, inv_std, mean)
+                add_differences(0, width, inv_std, slice_of(z, start, width), z, inv_std)
+            mean_loop(0, width, z, inv_std, inv_count, inv_std)
+            update_running(0, width, mean, inv_std, mean)
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
-                differences(0, width, row, inv_std, row)
+                subtract(0, width, row, inv_std, row)
             row = slice_of(z, 0, width)
             scal(0, width, row, row, inv_std)
             for start in range(n, z.size, n):
-                added_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
-            scal(0, width, inv_std, share, inv_std)
-            moved(0, width, variance, inv_std, variance)
+                add_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
+            scal(0, width, inv_std, inv_count, inv_std)
+            update_running(0, width, variance, inv_std, variance)
         else:
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
-                differences(0, width, row, mean, row)
+                subtract(0, width, row, mean, row)
             copy(0, width, variance, inv_std)
-        factors_of(0, width, inv_std, inv_std)
+        inv_std_loop(0, width, inv_std, inv_std)
     else:
-        share = z.dtype.type(1) / z.dtype.type(n)
+        inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row = slice_of(z, s * n, n)
             first = row[0]
-            differences(0, n, row, first + share * sum_of_differences(0, n, row, first), row)
-            inv_std[s] = factor_of(share * inner(0, n, row, row))
+            subtract(0, n, row, first + inv_count * sum_differences(0, n, row, first), row)
+            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row))
     for s in range(samples):
         row = slice_of(z, s * n, width)
         if normalization == BATCH:
             scal(0, width, row, inv_std, row)
         else:
             scal(0, width, row, inv_std[s], row)
-        scaled_and_shifted(0, width, row, gain, bias, slice_of(a, s * n, width))
+        scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
 
 
 @noinline
 def gain_and_bias_gradients(
     dLda: Vector[F], z: Vector[F], dLdBias: Vector[F], dLdGain: Vector[F], first: int, count: int
 ) -> None:
-    """The gradients by bias and gain, of `count` units from `first` on; dLda and z flat, of all samples."""
+    """Computes dLdBias and dLdGain of `count` units from `first` on, from flat dLda and z of all samples."""
     sum_rows(dLda, dLdBias, first, count)
-    by_gain = slice_of(dLdGain, first, count)
-    scal(0, count, slice_of(dLda, first, count), slice_of(z, first, count), by_gain)
+    total = slice_of(dLdGain, first, count)
+    scal(0, count, slice_of(dLda, first, count), slice_of(z, first, count), total)
     for start in range(dLdGain.size + first, z.size, dLdGain.size):
-        axpy(0, count, by_gain, slice_of(dLda, start, count), slice_of(z, start, count), by_gain)
+        axpy(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
 
 
 @noinline
@@ -128,12 +131,15 @@ def normalization_backward_rows(
     dLdGain: Vector[F],
     dLdz: Vector[F],
 ) -> None:
-    """dLdz of a part of a layer, as in `normalized_rows`; of a batch, from the gradients by bias and gain."""
+    """Computes dLdz for some units or some samples, as in `normalize_rows`.
+
+    Batch normalisation needs dLdBias and dLdGain of the units first.
+    """
     width, samples = gain.size, (z.size + n - 1) // n
     if normalization == BATCH:
-        share = z.dtype.type(1 if training else 0) / z.dtype.type(samples)
+        inv_count = z.dtype.type(1 if training else 0) / z.dtype.type(samples)
         for start in range(0, z.size, n):
-            batch_derivatives(
+            batch_backward(
                 0,
                 width,
                 slice_of(dLda, start, width),
@@ -141,28 +147,28 @@ def normalization_backward_rows(
                 gain,
                 dLdBias,
                 dLdGain,
-                share,
+                inv_count,
                 inv_std,
                 slice_of(dLdz, start, width),
             )
     else:
-        share = z.dtype.type(1) / z.dtype.type(n)
+        inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row, g = slice_of(z, s * n, n), slice_of(dLdz, s * n, n)
             scal(0, n, slice_of(dLda, s * n, n), gain, g)
-            mean, mean_product = share * total(0, n, g), share * inner(0, n, g, row)
-            derivatives(0, n, g, row, mean, mean_product, inv_std[s], g)
+            mean, mean_product = inv_count * total(0, n, g), inv_count * inner(0, n, g, row)
+            layer_backward(0, n, g, row, mean, mean_product, inv_std[s], g)
 
 
 @noinline
 def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int) -> None:
-    """h, in place, from an index of the flat block of a layer on: 0 where the step drops a unit.
+    """Sets dropped elements of h to 0, in place, and divides the others by the fraction that is kept.
 
-    What is kept is divided by the share that is.
+    h begins at the index `start` of the flat activations (B * n,) of the layer.
     """
     low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
     kept = h.dtype.type(dropout.ALL - threshold)
-    drops(0, h.size, low, high, np.uint32(layer), np.uint32(threshold), kept, np.uint32(start), h, h)
+    dropout_loop(0, h.size, low, high, np.uint32(layer), np.uint32(threshold), kept, np.uint32(start), h, h)
 
 
 @exported
@@ -172,11 +178,14 @@ def normalize(
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
-    moving: Matrix[F],
+    running: Matrix[F],
     inv_std: Vector[F],
     a: Matrix[F],
 ) -> None:
-    """z and the inv_std, in place, and a = gain z + bias; with training, moving mean and variance."""
+    """Normalises z (B, n) in place, and computes inv_std and a = gain z + bias.
+
+    inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
+    """
     size, n = z.size, gain.size
     normalize_rows(
         normalization,
@@ -185,8 +194,8 @@ def normalize(
         n,
         gain,
         bias,
-        slice_of(moving, 0, n),
-        slice_of(moving, n, n),
+        slice_of(running, 0, n),
+        slice_of(running, n, n),
         inv_std,
         slice_of(a, 0, size),
     )
@@ -204,7 +213,7 @@ def normalization_backward(
     dLdGain: Vector[F],
     dLdz: Matrix[F],
 ) -> None:
-    """dLdz (B, n), and the gradients (n,) by bias and gain, from dLda and what `normalize` left."""
+    """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     size, n = z.size, gain.size
     gain_and_bias_gradients(slice_of(dLda, 0, size), slice_of(z, 0, size), dLdBias, dLdGain, 0, n)
     normalization_backward_rows(
@@ -223,5 +232,5 @@ def normalization_backward(
 
 @exported
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
-    """h (B, n), in place: 0 where the step drops a unit, else divided by the share that is kept."""
+    """Sets dropped elements of h (B, n) to 0, and divides the others by the fraction that is kept."""
     dropout_flat(key, layer, threshold, slice_of(h, 0, h.size), 0)

@@ -9,14 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Matrix, Ranges, Values, Vector
+from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
 from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.compiled.linalg.dense import subtract_scaled
+from typednn_kernels.operands import OptimizerSteps, Thread
 from typednn_kernels.update_rules import (
     CLIP_NORM,
     CLIP_VALUE,
+    COEFFICIENTS,
     DECAY,
     FIRST,
     L1,
@@ -47,96 +49,83 @@ squares: Formula = sum_reduction(lambda w, g, l1, l2: penalized(w, g, l1, l2) * 
 
 
 @inline
-def is_constant_sgd_range(
-    rule: int, penalties: Matrix[F], i: int, coefficients: Matrix[F], step: int
-) -> bool:
-    """Whether all that a step takes from the parameters of segment i is a multiple of the gradient."""
-    plain: bool = rule == SGD and penalties[i, L1] == 0 and penalties[i, L2] == 0
-    return plain and coefficients[step, CLIP_VALUE] == np.inf and coefficients[step, DECAY] == 0
+def is_multiple_of_gradient(optimizer: OptimizerSteps[F], step: int, i: int) -> bool:
+    """Says whether a step adds a multiple of the gradient to range i, if its norm is not clipped."""
+    penalties, coefficients = optimizer.penalties, optimizer.coefficients
+    bare: bool = optimizer.rule == SGD and penalties[i, L1] == 0 and penalties[i, L2] == 0
+    return bare and coefficients[step, CLIP_VALUE] == np.inf and coefficients[step, DECAY] == 0
 
 
 @inline
-def is_constant_sgd(
-    size: int, rule: int, segments: Ranges, penalties: Matrix[F], coefficients: Matrix[F], step: int
-) -> bool:
-    """Whether it is so of all of so many parameters, whatever the norm of the gradient is."""
-    plain: bool = segments.shape[0] == 1 and segments[0, STOP] - segments[0, START] == size
-    plain = plain and coefficients[step, CLIP_NORM] == np.inf
-    return plain and is_constant_sgd_range(rule, penalties, 0, coefficients, step)
+def updates_by_gemm(optimizer: OptimizerSteps[F], step: int, size: int) -> bool:
+    """Says whether the product that computes dLdW can add the update to the weights, of `size` parameters."""
+    ranges = optimizer.ranges
+    bare: bool = ranges.shape[0] == 1 and ranges[0, STOP] - ranges[0, START] == size
+    bare = bare and optimizer.coefficients[step, CLIP_NORM] == np.inf
+    return bare and is_multiple_of_gradient(optimizer, step, 0)
+
+
+@inline
+def updates_by_unit(optimizer: OptimizerSteps[F], step: int, size: int, thread: Thread) -> bool:
+    """Says whether each thread updates its units as soon as it has their gradients."""
+    clipped: bool = optimizer.coefficients[step, CLIP_NORM] < np.inf
+    return (thread.num_threads > 1 and not clipped) or updates_by_gemm(optimizer, step, size)
 
 
 @noinline
 def clip_norm_scale(
-    parameters: Vector[F], gradient: Vector[F], segments: Ranges, penalties: Matrix[F], most: F
+    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], clip_norm: F
 ) -> F:
-    """What the gradient is multiplied by so that its norm is `most`, where it is more."""
+    """Computes the factor by which the norm of the gradient becomes `clip_norm`, or 1 where it is less."""
     total = parameters.dtype.type(0)
-    for i in range(segments.shape[0]):
-        start, n = segments[i, START], segments[i, STOP] - segments[i, START]
-        total += squares(
-            0,
-            n,
-            slice_of(parameters, start, n),
-            slice_of(gradient, start, n),
-            penalties[i, L1],
-            penalties[i, L2],
-        )
+    for i in range(optimizer.ranges.shape[0]):
+        start = optimizer.ranges[i, START]
+        n = optimizer.ranges[i, STOP] - start
+        w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
+        total += squares(0, n, w, g, optimizer.penalties[i, L1], optimizer.penalties[i, L2])
     norm = np.sqrt(total)
-    scale: F = most / norm if norm > most else parameters.dtype.type(1)
+    scale: F = clip_norm / norm if norm > clip_norm else parameters.dtype.type(1)
     return scale
+
+
+@inline
+def states_range(states: Matrix[F], start: int, n: int) -> tuple[Vector[F], Vector[F], Vector[F]]:
+    """Returns n elements of MOST_STATES states; those that the rule has not are never read or written."""
+    size = states.shape[1]
+    return (
+        slice_of(states, start, n),
+        slice_of(states, size + start, n),
+        slice_of(states, 2 * size + start, n),
+    )
+
+
+@inline
+def rule_coefficients(coefficients: Matrix[F], step: int) -> tuple[F, F, F, F, F]:
+    """Returns the coefficients of the rule in a step: as many as any rule has."""
+    row = slice_of(coefficients, step * COEFFICIENTS + FIRST, COEFFICIENTS - FIRST)
+    return row[0], row[1], row[2], row[3], row[4]
 
 
 @noinline
 def apply_update(
     parameters: Vector[F],
     gradient: Vector[F],
-    states: Matrix[F],
-    rule: int,
-    segments: Ranges,
-    penalties: Matrix[F],
-    coefficients: Matrix[F],
+    optimizer: OptimizerSteps[F],
     step: int,
     scale: F,
     first: int,
-    last: int,
+    count: int,
 ) -> None:
-    """A step with the coefficients of one row, for the parameters of segments from first on, below last."""
-    one = parameters.dtype.type(1)
-    size, bound, decay = parameters.size, coefficients[step, CLIP_VALUE], coefficients[step, DECAY]
-    for i in range(segments.shape[0]):
-        start = max(first, segments[i, START])
-        n = max(0, min(last, segments[i, STOP]) - start)
-        l1, l2 = penalties[i, L1], penalties[i, L2]
+    """Updates the parameters that are trained of `count` from `first` on, with the coefficients of a step."""
+    one, coefficients = parameters.dtype.type(1), optimizer.coefficients
+    for i in range(optimizer.ranges.shape[0]):
+        start = max(first, optimizer.ranges[i, START])
+        n = max(0, min(first + count, optimizer.ranges[i, STOP]) - start)
+        l1, l2 = optimizer.penalties[i, L1], optimizer.penalties[i, L2]
         w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
-        if scale == one and is_constant_sgd_range(rule, penalties, i, coefficients, step):
+        if scale == one and is_multiple_of_gradient(optimizer, step, i):
             subtract_scaled(0, n, w, g, coefficients[step, FIRST], w)
             continue
-        # Beyond the states that the rule has, nothing is touched.
-        state_0, state_1, state_2 = (
-            slice_of(states, start, n),
-            slice_of(states, size + start, n),
-            slice_of(states, 2 * size + start, n),
-        )
-        update_by(
-            rule,
-            n,
-            w,
-            g,
-            l1,
-            l2,
-            scale,
-            bound,
-            decay,
-            state_0,
-            state_1,
-            state_2,
-            coefficients[step, FIRST],
-            coefficients[step, FIRST + 1],
-            coefficients[step, FIRST + 2],
-            coefficients[step, FIRST + 3],
-            coefficients[step, FIRST + 4],
-            w,
-            state_0,
-            state_1,
-            state_2,
-        )
+        states = states_range(optimizer.states, start, n)
+        scalars = (l1, l2, scale, coefficients[step, CLIP_VALUE], coefficients[step, DECAY])
+        update_by(optimizer.rule, n, w, g, scalars, states, rule_coefficients(coefficients, step), w, states)

@@ -12,11 +12,9 @@ import platform
 from llvmlite import ir as llvm
 from numba.core import cgutils
 
+from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP, SPINS_BEFORE_YIELD
 from typednn_kernels.compiled.parallel.pthreads import _INDEX, _NOTHING, _POINTER, _STATUS, _called, provide
 
-SPINS_BEFORE_YIELD, SPINS_BEFORE_SLEEP = 400, 1000
-"""So many times a thread looks in a row, for some 10 µs, and so many times before it sleeps, if not told
-otherwise; between, it gives way to others, since whom it waits for may have been put on the same core."""
 LINE_WORDS = 8
 """A cache line, in indices: what one thread writes and others read lies on a line of its own."""
 ASLEEP, LOCK, SIGNAL, FIRST_FREE_LINE = 0, 1, 3, 5

@@ -18,12 +18,8 @@ from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
-from typednn_kernels.compiled.parallel.atomics import (
-    FIRST_FREE_LINE,
-    LINE_WORDS,
-    SPINS_BEFORE_SLEEP,
-    AtomicLines,
-)
+from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
+from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
     _INDEX,
     _NOTHING,
@@ -37,37 +33,38 @@ from typednn_kernels.compiled.parallel.pthreads import (
     smaller,
     thread_function,
 )
+from typednn_kernels.operands import Thread
 
-NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT, NEXT_CHUNK = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 5)
-"""Lines of the board of a meeting: how many are expected, how many have come, how often all have, how many
-times who waits looks before it sleeps, and how many pieces are taken since all have come."""
+NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 4)
+"""Lines of a team: how many threads are expected, how many have arrived at the barrier, how often all have,
+and how many times a waiting thread looks before it sleeps."""
 provide("pthread_join")
 
 
 def parallel_region(
     member: Callable[..., None], *, patience: int = SPINS_BEFORE_SLEEP
 ) -> Callable[..., None]:
-    """A kernel `(wanted, *arguments)` that calls `member(place, members, meeting, *arguments)` in threads.
+    """A kernel `(wanted, *arguments)` that calls `member(thread, *arguments)` in threads.
 
     The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
-    first of them; each gets its place among them, from 0 on, and the `meeting` at which `meet` waits. The
+    first of them; each gets a `Thread`, at whose `team` the function `barrier` waits. The
     shorter the steps, the more patience they need: who sleeps takes 50 µs to wake.
     """
 
     def python(_wanted: int, *arguments: object) -> None:
-        member(0, 1, 0, *arguments)
+        member(Thread(0, 1, 0), *arguments)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         wanted, packed = values
-        kinds = (types.intp, types.intp, types.intp, *signature.args[1])
+        thread_kind = types.NamedUniTuple(types.intp, len(Thread._fields), Thread)
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(_INDEX, _INDEX(LINE_WORDS * (NEXT_CHUNK + 1)))
+        meeting = builder.alloca(_INDEX, _INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
         meeting.align = 8 * LINE_WORDS
         board = AtomicLines(builder, meeting)
         board.open()
-        for line in (NUM_THREADS, ARRIVED, GENERATION, NEXT_CHUNK):
+        for line in (NUM_THREADS, ARRIVED, GENERATION):
             board.store(line, _INDEX(0))
         board.store(SPIN_LIMIT, _INDEX(patience))
         job = llvm.LiteralStructType([_INDEX, meeting.type, *(each.type for each in operands)])
@@ -80,7 +77,9 @@ def parallel_region(
             shared.wait(NUM_THREADS, _INDEX(0))
             members = shared.load(NUM_THREADS)
             address = inner.ptrtoint(common, _INDEX)
-            NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [place, members, address, *rest])
+            thread = context.make_tuple(inner, thread_kind, [place, members, address])
+            kinds = (thread_kind, *signature.args[1])
+            NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [thread, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place])
@@ -128,7 +127,6 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
             with builder.if_else(is_last) as (last, others):
                 with last:
                     board.store(ARRIVED, _INDEX(0))
-                    board.store(NEXT_CHUNK, _INDEX(0))
                     board.change(GENERATION, builder.add(before, _INDEX(1)))
                 with others:
                     board.wait(GENERATION, before, patience=board.load(SPIN_LIMIT))
@@ -137,24 +135,11 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
     return types.none(meeting), generate
 
 
-def _take(_context: object, meeting: types.Type) -> _Typed:
-    def generate(
-        context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
-    ) -> llvm.Value:
-        return AtomicLines(builder, builder.inttoptr(values[0], _INDEX.as_pointer())).add(NEXT_CHUNK, 1)
-
-    return types.intp(meeting), generate
-
-
 if TYPE_CHECKING or JIT_DISABLED:
 
     def barrier(meeting: int) -> None:
         pass
 
-    def next_chunk(meeting: int) -> int:
-        raise RuntimeError("who is alone takes all without asking")
-
 else:
-    barrier, next_chunk = intrinsic(_meet), intrinsic(_take)
-"""`meet(meeting)`: waits until all members have called it; what each wrote before, all can read after.
-`take(meeting)`: how often any of several members has called it before, since they have met."""
+    barrier = intrinsic(_meet)
+"""`barrier(team)` waits until all threads have called it; what each wrote before, all can read after."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
+from typednn_kernels.compiled._codegen.tuning import WORKER_IDLE_TIMEOUT_S, WORKER_SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
     _INDEX,
@@ -40,12 +41,6 @@ from typednn_kernels.compiled.parallel.pthreads import (
     smaller,
     thread_function,
 )
-
-GRAIN_ELEMENTS = 1 << 16
-"""So many numbers at least for each thread: fewer are done in the time that it takes to wake a worker."""
-WORKER_SPINS_BEFORE_SLEEP, IDLE_TIMEOUT_S = 5000, 1
-"""So many times a worker looks for work, for some 0.5 ms, before it sleeps: it wakes in 50 µs, and one that
-slept between two calls might come late for each. So many seconds it sleeps before it goes."""
 
 OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 9)
 """Lines of the board of workers.
@@ -231,7 +226,12 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
         builder.cbranch(
-            board.wait(TICKET, ticket, patience=_INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=IDLE_TIMEOUT_S),
+            board.wait(
+                TICKET,
+                ticket,
+                patience=_INDEX(WORKER_SPINS_BEFORE_SLEEP),
+                seconds=WORKER_IDLE_TIMEOUT_S,
+            ),
             take,
             tired,
         )

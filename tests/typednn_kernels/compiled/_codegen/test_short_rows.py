@@ -14,8 +14,10 @@ from typednn_kernels.primitives import exp
 from tests.conftest import ENTRY_POINTS
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 rows = import_module("typednn_kernels.compiled._codegen.short_rows")
+vectors = import_module("typednn_kernels.compiled._codegen.simd")
 if not rows.MAX_ROW_BYTES:
     pytest.skip("no row is short here", allow_module_level=True)
 
@@ -146,7 +148,8 @@ def test_a_row_does_not_depend_on_the_others(dtype: Any) -> None:
 
 def few_lengths(dtype: Any) -> range:
     return range(
-        rows.SINGLE + 1, rows.FEW * rows.MAX_ROW_BYTES // rows.MAX_ROW_VECTORS // np.dtype(dtype).itemsize + 1
+        tuning.SHORT_VECTOR_SCALAR_ELEMENTS + 1,
+        tuning.SHORT_VECTOR_REGISTERS * vectors.VECTOR_BYTES // np.dtype(dtype).itemsize + 1,
     )
 
 

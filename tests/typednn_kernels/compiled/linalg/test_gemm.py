@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tests.oracles.agreement import assert_agrees
 
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
-products = import_module("typednn_kernels.compiled.linalg.gemm")
+gemm = import_module("typednn_kernels.compiled.linalg.gemm")
 vectors = import_module("typednn_kernels.compiled._codegen.simd")
 views = import_module("typednn_kernels.compiled._codegen.array_views")
 
@@ -64,37 +65,50 @@ class Range:
 
 
 def kernels() -> dict[str, Callable[..., None]]:
-    """The products of ranges, compiled anew."""
-    multiplied = products.gemm_serial
+    """The products of ranges, compiled again."""
+    gemm_serial, Gemm, MatrixOperand = gemm.gemm_serial, gemm.Gemm, gemm.MatrixOperand
 
     def rows_by_rows(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = slice_of(x, START, m * xr), slice_of(y, START, n * yr), slice_of(out, START, m * outr)
-        multiplied(m, n, k, x, xr, False, y, yr, True, bias, x.dtype.type(1), False, out, outr)
+        A, B = (
+            MatrixOperand(slice_of(x, START, m * xr), xr, False),
+            MatrixOperand(slice_of(y, START, n * yr), yr, True),
+        )
+        C, one = slice_of(out, START, m * outr), x.dtype.type(1)
+        gemm_serial(Gemm(m, n, k, A, B, bias, one, False, C, outr))
 
     def rows_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = slice_of(x, START, m * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
-        one, nothing = x.dtype.type(1), slice_of(bias, 0, 0)
-        multiplied(m, n, k, x, xr, False, y, yr, False, nothing, one, False, out, outr)
+        A, B = (
+            MatrixOperand(slice_of(x, START, m * xr), xr, False),
+            MatrixOperand(slice_of(y, START, k * yr), yr, False),
+        )
+        C, one, empty = slice_of(out, START, m * outr), x.dtype.type(1), slice_of(bias, 0, 0)
+        gemm_serial(Gemm(m, n, k, A, B, empty, one, False, C, outr))
 
     def columns_by_columns(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = slice_of(x, START, k * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
-        one, nothing = x.dtype.type(1), slice_of(bias, 0, 0)
-        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, one, False, out, outr)
+        A, B = (
+            MatrixOperand(slice_of(x, START, k * xr), xr, True),
+            MatrixOperand(slice_of(y, START, k * yr), yr, False),
+        )
+        C, one, empty = slice_of(out, START, m * outr), x.dtype.type(1), slice_of(bias, 0, 0)
+        gemm_serial(Gemm(m, n, k, A, B, empty, one, False, C, outr))
 
     factor = FACTOR["added"]
 
     def added(
         m: int, n: int, k: int, x: Array, xr: int, y: Array, yr: int, bias: Array, out: Array, outr: int
     ) -> None:
-        x, y, out = slice_of(x, START, k * xr), slice_of(y, START, k * yr), slice_of(out, START, m * outr)
-        number, nothing = x.dtype.type(factor), slice_of(bias, 0, 0)
-        multiplied(m, n, k, x, xr, True, y, yr, False, nothing, number, True, out, outr)
+        A, B = (
+            MatrixOperand(slice_of(x, START, k * xr), xr, True),
+            MatrixOperand(slice_of(y, START, k * yr), yr, False),
+        )
+        C, alpha, empty = slice_of(out, START, m * outr), x.dtype.type(factor), slice_of(bias, 0, 0)
+        gemm_serial(Gemm(m, n, k, A, B, empty, alpha, True, C, outr))
 
     functions: tuple[Callable[..., None], ...] = (rows_by_rows, rows_by_columns, columns_by_columns, added)
     return {each.__name__: jit.inline(each) for each in functions}
@@ -134,14 +148,14 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 def sizes() -> Iterator[tuple[int, int, int]]:
     """Every tail, from one to two tiles and one more; what is copied; several blocks."""
-    tile, panel, depth = 16, products.NR_VECTORS * 16, products.KC
+    tile, panel, depth = 16, tuning.GEMM_NR_VECTORS * 16, gemm.KC
     yield from ((m, n, 5) for m in range(1, 2 * tile + 2) for n in (2, 19))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
     yield from [
-        (61, products.BROAD, 140),
-        (products.MC_BYTES // (8 * depth) + 5, products.BROAD + 3, depth + 9),
+        (61, tuning.GEMM_PACK_A_MIN_COLUMNS, 140),
+        (tuning.GEMM_A_BLOCK_BYTES // (8 * depth) + 5, tuning.GEMM_PACK_A_MIN_COLUMNS + 3, depth + 9),
     ]
 
 
@@ -163,10 +177,10 @@ def test_products(name: str, dtype: Any) -> None:
 def test_products_on_other_processors(
     name: str, dtype: Any, width: int, heights: dict[int, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (vectors, products):
-        monkeypatch.setattr(module, "VECTOR", width)
-    monkeypatch.setattr(products, "MASKS", False)
-    monkeypatch.setattr(products, "MR", heights)
+    for module in (vectors, gemm):
+        monkeypatch.setattr(module, "VECTOR_BYTES", width)
+    monkeypatch.setattr(gemm, "HAS_MASKED_VECTORS", False)
+    monkeypatch.setattr(gemm, "MR", heights)
     kernel = kernels()[name]
 
     for m, n, k in sizes():
@@ -192,7 +206,7 @@ def test_large_products(name: str, dtype: Any) -> None:
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(name, 61, products.BROAD + 45, products.KC + 22, dtype)
+    x, y, bias = operands(name, 61, tuning.GEMM_PACK_A_MIN_COLUMNS + 45, gemm.KC + 22, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)
@@ -245,7 +259,7 @@ def test_float32_stays_float32(name: str) -> None:
     computed(KERNELS[name], name, x, y, bias)
     kernel: Any = KERNELS[name]
 
-    codes = [str(code) for code in kernel.inspect_llvm().values() if "product.double" not in code]
+    codes = [str(code) for code in kernel.inspect_llvm().values() if "gemm.double" not in code]
 
     assert any(re.search(r"x float>", code) for code in codes)
     assert not any(re.search(r"\bdouble\b|x double>", code) for code in codes)

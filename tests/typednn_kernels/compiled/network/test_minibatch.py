@@ -22,6 +22,7 @@ from typednn_kernels.layout import biases as biases_of
 from typednn_kernels.layout import weights as weights_of
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.normalizations import BATCH, LAYER, NONE
+from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.thread_limit import THREADS
 from typednn_kernels.update_rules import CODES as RULE_CODES
 from typednn_kernels.update_rules import MOST_STATES, coefficient_rows
@@ -52,7 +53,7 @@ LARGE_LAYOUTS = {
     "dropout": layout_of(LARGE, ACTIVATIONS, dropouts=[0, ALL // 3, ALL // 2, 0]),
     "all samples": layout_of(LARGE, ACTIVATIONS, [NONE, BATCH, NONE, NONE], [0, ALL // 3, 0, 0]),
 }
-"""Some units of the first hidden layer, or of two, are no thread's own."""
+"""Hidden layers of many blocks of the product."""
 BATCH_SIZE, SAMPLES = 61, 900
 """The last batch has 46 samples; with those of one epoch more, or less, 1 to 4."""
 
@@ -107,7 +108,7 @@ def trained(
     if among != "two segments":
         segments = np.array([[0, size // 3 if among == "some" else size]])
         penalties = np.array([[0.0, 0.001 if among == "penalty" else 0.0]], dtype)
-    work = [np.zeros(workspace_size(layout, batch_size), dtype) for _ in range(4)]
+    work = Workspace(*(np.zeros(workspace_size(layout, batch_size), dtype) for _ in range(4)))
     gradient, states = np.zeros(size, dtype), np.zeros((MOST_STATES, size), dtype)
     losses = np.zeros(samples, dtype)
     before, THREADS.value = THREADS.value, threads
@@ -119,19 +120,16 @@ def trained(
                 layout,
                 12345 + step,
                 LOSS_CODES["crossentropy"],
-                x,
-                t,
-                weights,
-                order[some],
-                batch_size,
-                RULE_CODES[rule],  # type: ignore[index]
-                coefficients[step : step + at_once],
-                segments,
-                penalties,
-                *work,
+                Epoch(x, t, weights, order[some], batch_size, losses[some]),
+                OptimizerSteps(
+                    RULE_CODES[rule],  # type: ignore[index]
+                    coefficients[step : step + at_once],
+                    segments,
+                    penalties,
+                    states,
+                ),
+                work,
                 gradient,
-                states,
-                losses[some],
             )
     finally:
         THREADS.value = before
@@ -169,11 +167,10 @@ def test_threads_change_no_bit(
 @pytest.mark.parametrize(("rule", "clip_norm"), [("sgd", np.inf), ("adam", np.inf), ("adam", 0.1)])
 @pytest.mark.parametrize("threads", [2, 5])
 @pytest.mark.parametrize("layout", LARGE_LAYOUTS.values(), ids=LARGE_LAYOUTS)
-def test_who_takes_a_piece_changes_no_bit(
+def test_threads_change_no_bit_of_large_layers(
     layout: Any, threads: int, rule: str, clip_norm: float, dtype: Any
 ) -> None:
     samples = 2 * BATCH_SIZE + 46
-    assert BATCH_SIZE * LARGE[0] * LARGE[1] >= shares.LARGE
     assert worth(layout, BATCH_SIZE, samples) == BATCH_SIZE // 2
     reference = trained(layout, 1, dtype, rule, samples, clip_norm=clip_norm, among="all")
     computed = trained(layout, threads, dtype, rule, samples, clip_norm=clip_norm, among="all")

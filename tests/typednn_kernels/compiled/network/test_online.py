@@ -12,6 +12,7 @@ from typednn_kernels import plain
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.layout import LENGTH, layout_of, parameter_count, workspace_size
 from typednn_kernels.losses import CODES as LOSS_CODES
+from typednn_kernels.operands import Epoch, Workspace
 from typednn_kernels.thread_limit import THREADS
 
 from tests.conftest import ENTRY_POINTS
@@ -55,14 +56,15 @@ def trained(path: Any, name: str, dtype: Any, threads: int = 1) -> dict[str, NDA
     numbers = {"parameters": (random.normal(size=parameter_count(layout)) * scale).astype(dtype)}
     numbers["x"] = random.normal(size=(SAMPLES, n_inputs)).astype(dtype)
     t = np.eye(n, dtype=dtype)[random.integers(0, n, SAMPLES)]
-    for workspace in ("a", "h", "dLdh", "dLda"):
-        numbers[workspace] = np.zeros(workspace_size(layout, 1), dtype)
+    workspace = Workspace(*(np.zeros(workspace_size(layout, 1), dtype) for _ in range(4)))
+    numbers |= workspace._asdict()
     numbers["losses"] = np.full(SAMPLES, np.nan, dtype)
     before, THREADS.value = THREADS.value, threads
     try:
-        parameters, x, *rest = numbers.values()
-        order = random.permutation(SAMPLES)
-        path.train_online(parameters, layout, LOSS_CODES[loss], x, t, order, dtype(0.01), *rest)
+        unweighted, order = np.empty(0, dtype), random.permutation(SAMPLES)
+        epoch = Epoch(numbers["x"], t, unweighted, order, 1, numbers["losses"])
+        network = numbers["parameters"], layout, LOSS_CODES[loss]
+        path.train_online(*network, epoch, dtype(0.01), workspace)
     finally:
         THREADS.value = before
     return numbers

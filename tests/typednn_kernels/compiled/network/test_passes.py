@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typednn_kernels import plain
+from typednn_kernels import operands, plain
 from typednn_kernels.activations import ACTIVATIONS
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.layout import ACTIVATION, layout_of, parameter_count, unit_count
 from typednn_kernels.losses import CODES as LOSS_CODES
+from typednn_kernels.operands import Workspace
 
 from tests.conftest import ENTRY_POINTS
 from tests.oracles.problems import PAIRS
-from tests.typednn_kernels.updating import descent, no_states
+from tests.typednn_kernels.updating import descent
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = ENTRY_POINTS
@@ -38,29 +39,26 @@ class Epoch:
         x = read_only(random.normal(size=(SAMPLES, lengths[0])).astype(dtype))
         t = read_only(random.uniform(0.1, 0.9, (SAMPLES, lengths[-1])).astype(dtype))
         order = read_only(random.integers(0, SAMPLES, SAMPLES))
-        self.work = [np.full(batch_size * unit_count(self.layout), 7, dtype) for _ in range(4)]
+        size = batch_size * unit_count(self.layout)
+        self.work = Workspace(*(np.full(size, 7, dtype) for _ in range(4)))
         self.gradient = np.empty_like(self.parameters)
         self.losses = np.empty(SAMPLES, dtype)
         code = LOSS_CODES[loss]
         rate = dtype(0.05)
+        unweighted = read_only(np.empty(0, dtype))
+        epoch = operands.Epoch(x, t, unweighted, order, batch_size, self.losses)
         if batch_size == 1:
-            path.train_online(self.parameters, self.layout, code, x, t, order, rate, *self.work, self.losses)
+            path.train_online(self.parameters, self.layout, code, epoch, rate, self.work)
         else:
             path.train_batches(
                 self.parameters,
                 self.layout,
                 0,
                 code,
-                x,
-                t,
-                read_only(np.empty(0, dtype)),
-                order,
-                batch_size,
-                *descent(float(rate), SAMPLES, self.parameters),
-                *self.work,
+                epoch,
+                descent(float(rate), SAMPLES, self.parameters),
+                self.work,
                 self.gradient,
-                no_states(self.parameters),
-                self.losses,
             )
         self.last_batch = (SAMPLES - 1) % batch_size + 1
 
@@ -133,11 +131,10 @@ def test_nothing_is_done_for_units_that_are_off(dtype: Any) -> None:
     layout, x, t = epoch.layout, read_only(np.ones((3, 5), dtype)), read_only(np.ones((3, 2), dtype))
     epoch.parameters[layout[1, 4] : layout[1, 4] + 4] = -1000  # the biases of the first hidden layer
     before = epoch.parameters.copy()
-    losses = np.empty(3, dtype)
+    unweighted = read_only(np.empty(0, dtype))
+    data = operands.Epoch(x, t, unweighted, read_only(np.arange(3)), 1, np.empty(3, dtype))
 
-    compiled.train_online(
-        epoch.parameters, layout, 0, x, t, read_only(np.arange(3)), dtype(0.1), *epoch.work, losses
-    )
+    compiled.train_online(epoch.parameters, layout, 0, data, dtype(0.1), epoch.work)
 
     first, second = slice(0, int(layout[2, 3])), slice(int(layout[2, 3]), None)
     np.testing.assert_array_equal(epoch.parameters[first], before[first])
@@ -159,26 +156,15 @@ def test_the_same_data_give_the_same_bits(batch_size: int, dtype: Any) -> None:
 def test_no_samples_change_nothing(dtype: Any) -> None:
     layout = layout_of([2, 3, 1], [0, 1, 0])
     parameters = np.ones(parameter_count(layout), dtype)
-    work = [np.zeros(unit_count(layout), dtype) for _ in range(4)]
+    work = Workspace(*(np.zeros(unit_count(layout), dtype) for _ in range(4)))
     x, t = read_only(np.ones((4, 2), dtype)), read_only(np.ones((4, 1), dtype))
-    order, losses = read_only(np.arange(0)), np.empty(0, dtype)
-
-    compiled.train_online(parameters, layout, 0, x, t, order, dtype(0.1), *work, losses)
-    compiled.train_batches(
-        parameters,
-        layout,
-        0,
-        0,
-        x,
-        t,
-        read_only(losses.copy()),
-        order,
-        1,
-        *descent(0.1, 0, parameters),
-        *work,
-        parameters.copy(),
-        no_states(parameters),
-        losses,
+    unweighted, order = read_only(np.empty(0, dtype)), read_only(np.arange(0))
+    epoch, update = (
+        operands.Epoch(x, t, unweighted, order, 1, np.empty(0, dtype)),
+        descent(0.1, 0, parameters),
     )
+
+    compiled.train_online(parameters, layout, 0, epoch, dtype(0.1), work)
+    compiled.train_batches(parameters, layout, 0, 0, epoch, update, work, parameters.copy())
 
     assert (parameters == 1).all()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typednn_kernels import operands
 from typednn_kernels.activations import BUILT_IN, CODES
 from typednn_kernels.layout import LENGTH, UNITS, layout_of, unit_count
 from typednn_kernels.losses import BUILT_IN as BUILT_IN_LOSSES
@@ -22,6 +23,7 @@ from typednn import HiddenLayer, InputLayer, Network, OutputLayer
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 compiled = import_module("typednn_kernels.compiled")
 entry_points = import_module("typednn_kernels.compiled.entry_points")
 routines = import_module("typednn_kernels.compiled._codegen.noinline")
@@ -69,8 +71,10 @@ class Epoch:
         self.work: dict[str, Any] = {
             name: np.full(unit_count(self.layout) + 1, np.nan, dtype) for name in names
         }
-        data = (LOSS_CODES[case.loss], case.x, case.t, np.array(order, np.int64), dtype(rate))
-        kernel(dtype, written)(self.parameters, self.layout, *data, *self.work.values(), self.losses)
+        unweighted, indices = np.empty(0, dtype), np.array(order, np.int64)
+        epoch = operands.Epoch(case.x, case.t, unweighted, indices, 1, self.losses)
+        network = self.parameters, self.layout, LOSS_CODES[case.loss]
+        kernel(dtype, written)(*network, epoch, dtype(rate), operands.Workspace(**self.work))
 
 
 def is_written(case: Problem) -> bool:
@@ -173,8 +177,8 @@ def test_float32_stays_float32() -> None:
 
 def test_the_largest_tiny_networks() -> None:
     """There is a vector for each input and one of biases, or more of many units."""
-    for units, itemsize, vectors in (1, 4, 1), (tiny.VECTOR, 4, 4), (tiny.VECTOR, 8, 8):
-        inputs = tiny.MAX_PARAMETER_VECTORS // vectors - 1
+    for units, itemsize, vectors in (1, 4, 1), (tiny.VECTOR_BYTES, 4, 4), (tiny.VECTOR_BYTES, 8, 8):
+        inputs = tuning.SPECIALIZED_PARAMETER_REGISTERS // vectors - 1
 
         assert tiny.is_tiny(layout((inputs, units), ("none", "none")), 0, itemsize)
         assert not tiny.is_tiny(layout((inputs + 1, units), ("none", "none")), 0, itemsize)
@@ -199,12 +203,13 @@ def test_only_what_a_network_needs_is_compiled(monkeypatch: pytest.MonkeyPatch) 
         compiled_for.append(entry.__name__)
         return routines.compiled_for(entry, dtype)
 
-    monkeypatch.setattr(tiny, "machine_code", noted)
+    monkeypatch.setattr(tiny, "compiled_for", noted)
     train = tiny.train_online_for(np.dtype(np.float32))
     for lengths in (3, 4, 2), (3, 4, 2), (30, 40, 2), (30, 40, 2):
         case = problem(lengths, ("none", "tanh", "none"), "MSE", 7, np.float32)
-        network, work = layout(lengths, case.activations), np.zeros(100, np.float32)
-        data = (case.x, case.t, np.arange(7), np.float32(RATE), *(work.copy() for _ in range(4)))
-        train(case.vector, network, 0, *data, np.empty(7, np.float32))
+        network, unweighted = layout(lengths, case.activations), np.empty(0, np.float32)
+        epoch = operands.Epoch(case.x, case.t, unweighted, np.arange(7), 1, np.empty(7, np.float32))
+        work = operands.Workspace(*(np.zeros(100, np.float32) for _ in range(4)))
+        train(case.vector, network, 0, epoch, np.float32(RATE), work)
 
     assert compiled_for == ["train_tiny", "train_online"]

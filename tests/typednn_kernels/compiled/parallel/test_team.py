@@ -12,6 +12,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from typednn_kernels.arrays import F, Vector
+from typednn_kernels.operands import Thread
 from typednn_kernels.thread_limit import MAX_THREADS, THREADS
 
 from tests.typednn_kernels.compiled.parallel.moving import mover
@@ -27,43 +28,25 @@ llvmlite = import_module("llvmlite.binding")
 ROUNDS = 300
 
 
-def count(
-    place: int, members: int, meeting: int, rounds: int, counts: Vector[F], differences: Vector[F]
-) -> None:
-    """Each member counts, and looks after each meeting whether the others have counted as far."""
+def count(thread: Thread, rounds: int, counts: Vector[F], differences: Vector[F]) -> None:
+    """Each thread counts, and looks after each barrier whether the others have counted as far."""
     for k in range(rounds):
-        counts[place] += 1
-        teams.barrier(meeting)
-        for other in range(members):
+        counts[thread.thread_num] += 1
+        teams.barrier(thread.team)
+        for other in range(thread.num_threads):
             if counts[other] != k + 1:
-                differences[place] += 1
-        teams.barrier(meeting)
+                differences[thread.thread_num] += 1
+        teams.barrier(thread.team)
 
 
 def count_together(wanted: int, rounds: int, counts: Vector[F], differences: Vector[F]) -> None:
     all_counts(wanted, rounds, counts, differences)
 
 
-def take(place: int, members: int, meeting: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
-    """Each member takes pieces, and adds a number that is its own, until there are no more of a round."""
-    for k in range(rounds if members > 1 else 0):
-        i = teams.next_chunk(meeting)
-        while i < pieces:
-            takers[k * pieces + i] += 2**place
-            i = teams.next_chunk(meeting)
-        teams.barrier(meeting)
-
-
-def take_together(wanted: int, rounds: int, pieces: int, takers: Vector[F]) -> None:
-    all_takes(wanted, rounds, pieces, takers)
-
-
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jit, "CACHE", None)  # which knows the sources of the kernels, not this
     all_counts = teams.parallel_region(jit.noinline(count))
-    all_takes = teams.parallel_region(jit.noinline(take))
     entry = jit.exported(count_together)
-    taking = jit.exported(take_together)
 
 
 @pytest.fixture(params=[1, 2, 3, 5], autouse=True)
@@ -88,14 +71,6 @@ def members_of(wanted: int) -> int:
 @pytest.mark.parametrize("wanted", [0, 1, 2, 4, 1000])
 def test_as_many_members_as_wanted_and_allowed(wanted: int, allowed: int) -> None:
     assert members_of(wanted) == max(1, min(wanted, allowed))
-
-
-@pytest.mark.parametrize("pieces", [0, 1, 7])
-def test_each_piece_of_a_round_is_taken_by_one(pieces: int, allowed: int) -> None:
-    takers = np.zeros(ROUNDS * pieces)
-    taking(4, ROUNDS, pieces, takers)
-    one_taker = {2.0**place for place in range(allowed)} if allowed > 1 else {0.0}
-    assert set(takers) <= one_taker
 
 
 def test_several_teams_at_a_time(allowed: int) -> None:

@@ -33,14 +33,14 @@ numba = pytest.importorskip("numba", reason="numba does not work here", exc_type
 if numba.config.DISABLE_JIT:
     pytest.skip("Python makes no threads", allow_module_level=True)
 compiled = ENTRY_POINTS
+tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 threads = import_module("typednn_kernels.compiled.parallel.pthreads")
 workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
-GRAIN_FLOPS = import_module("typednn_kernels.compiled.linalg.gemm").GRAIN_FLOPS
-LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
+LARGE = 3 * tuning.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
 TASKS = Path("/proc/self/task")
@@ -160,7 +160,7 @@ def test_one_sample(n: int, m: int, dtype: Any) -> None:
     ("samples", "n", "m"), [(301, 57, 211), (40, 500, 301), (7, 1000, 999), (2, 2000, 1100)]
 )
 def test_products_of_batches(samples: int, n: int, m: int, dtype: Any) -> None:
-    assert samples * n * m > 3 * GRAIN_FLOPS
+    assert samples * n * m > 3 * tuning.GEMM_GRAIN_FMAS
     W, bias, x, error = (numbers(shape, dtype) for shape in ((n, m), (n,), (samples, m), (samples, n)))
     results = [np.full(shape, np.nan, dtype) for shape in ((samples, n), (samples, m), (n, m))]
 
@@ -232,13 +232,13 @@ def number_of_threads() -> int | None:
 
 
 def number_of_workers() -> int:
-    count: int = workers.BOARD[workers.LINE * workers.WORKERS]
+    count: int = workers.BOARD[boards.LINE_WORDS * workers.WORKERS]
     return count
 
 
 def wait_until_workers_are_gone() -> None:
     limit = (
-        time.monotonic() + 100 * workers.IDLE_TIMEOUT_S
+        time.monotonic() + 100 * tuning.WORKER_IDLE_TIMEOUT_S
     )  # on a busy machine they give way before each look
     while number_of_workers() and time.monotonic() < limit:
         time.sleep(0.01)
@@ -322,7 +322,7 @@ from typednn_kernels.thread_limit import THREADS
 
 class Last:
     board = (c_int64 * workers.BOARD.size).from_address(workers.BOARD.ctypes.data)
-    owner = workers.LINE * workers.OWNER
+    owner = boards.LINE_WORDS * workers.OWNER
 
     def __del__(self, process=os.getpid(), threads=os.listdir, sleep=time.sleep, write=os.write):
         before = len(threads("/proc/self/task"))
@@ -415,7 +415,7 @@ def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
     with compiled_against(pthread_cond_signal=CFUNCTYPE(c_int, c_size_t)(signal)) as entry:
         THREADS.value = 3
         entry(3, np.zeros(MAX_THREADS))
-        limit = time.monotonic() + workers.IDLE_TIMEOUT_S / 2
+        limit = time.monotonic() + tuning.WORKER_IDLE_TIMEOUT_S / 2
         while workers.BOARD[boards.LINE_WORDS * boards.ASLEEP] < 2 and time.monotonic() < limit:
             time.sleep(0.001)
         del signals[:]

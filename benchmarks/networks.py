@@ -1,4 +1,4 @@
-"""The networks that are trained and asked, a row each, and the data they are given."""
+"""Networks that the candidates train, one row each, and the data that they are trained on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from typednn_kernels.layout import biases, layout_of, parameter_count, weights
 from typednn_kernels.losses import LossName
 
 Array: TypeAlias = NDArray[Any]
-"""Of the dtype of the run, float32 or float64."""
+"""An array of the dtype of the run, float32 or float64."""
 
 DTYPES = ("float32", "float64")
 
 OptimizerName: TypeAlias = Literal["SGD", "Adam"]
 LEARNING_RATES: dict[OptimizerName, float] = {"SGD": 0.01, "Adam": 0.001}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-30
-"""Of Adam. Contestants add epsilon at different places: it is too small to make a difference."""
+"""Settings of Adam. Candidates add epsilon at different places, so it is too small to make a difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A network: the length of each layer, the activation of each but the first, the loss.
+    """A network and the size of a timed run.
 
-    A timed run trains `samples` samples, `batch_size` at a step.
+    Attributes:
+        lengths: number of units of each layer, the input layer first.
+        activations: activation of each layer but the input layer.
+        loss: name of the loss.
+        samples: number of samples that a timed run trains.
+        batch_size: number of samples per step.
     """
 
     lengths: tuple[int, ...]
@@ -40,13 +45,13 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """Such as `784-128-10`, or `784-128-10 × 64` in batches."""
+        """Lengths and batch size, such as `784-128-10` or `784-128-10 × 64`."""
         batch = f" × {self.batch_size}" if self.batch_size > 1 else ""
         return "-".join(map(str, self.lengths)) + batch
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the matrix products that training needs for one sample."""
+        """Number of floating-point operations in the matrix products of training, per sample."""
         pairs = list(zip(self.lengths, self.lengths[1:], strict=False))
         return sum(6 * n_prev * n for n_prev, n in pairs) - 2 * pairs[0][0] * pairs[0][1]
 
@@ -59,13 +64,13 @@ ONLINE = (
     Architecture((784, 512, 10), ("relu", "softmax"), "crossentropy", 512),
     Architecture((400, 400, 400), ("relu", "softmax"), "crossentropy", 512),
 )
-"""Trained one sample at a step."""
+"""Networks trained with one sample per step."""
 
 HAND_WRITTEN = (ONLINE[0], ONLINE[1], ONLINE[3])
-"""Trained by a loop that users write by hand."""
+"""Networks trained by a hand-written loop over the layers."""
 
 PREDICTED = (ONLINE[0], ONLINE[3])
-"""Asked for one sample at a time."""
+"""Networks that predict one sample at a time."""
 
 BATCHES = (
     Architecture((64, 32, 10), ("relu", "softmax"), "crossentropy", 32 * 512, 32),
@@ -73,17 +78,19 @@ BATCHES = (
     Architecture((784, 512, 256, 10), ("relu", "relu", "softmax"), "crossentropy", 128 * 16, 128),
     Architecture((2048, 2048, 2048, 10), ("relu", "relu", "softmax"), "crossentropy", 256 * 4, 256),
 )
-"""Trained in mini-batches."""
+"""Networks trained with mini-batches."""
 
 
 class Task:
-    """A network with its first parameters, and samples in the order in which they are trained.
+    """A network with its initial parameters, and samples in the order in which they are trained.
 
     Attributes:
-        parameters: the flat vector in the layout of the kernels; nobody writes to it.
-        x, t: samples `(n_samples, n_inputs)` and targets `(n_samples, n_outputs)`.
-        labels: the classes `(n_samples,)` that `t` says, where the loss is crossentropy.
-        optimizer, learning_rate: how they are trained, on the gradient of the mean loss.
+        parameters: initial parameters, a flat vector in the layout of the kernels; read-only.
+        x: samples `(n_samples, n_inputs)`.
+        t: targets `(n_samples, n_outputs)`.
+        labels: class of each sample `(n_samples,)`; `t` is its one-hot form where the loss is crossentropy.
+        optimizer: name of the optimiser, which follows the gradient of the mean loss of a batch.
+        learning_rate: its learning rate.
     """
 
     def __init__(
@@ -122,16 +129,16 @@ class Task:
 
     @cached_property
     def weights(self) -> list[Array]:
-        """The first weights `(n, n_prev)` of each layer but the input layer; views."""
+        """Initial weights `(n, n_prev)` of each layer but the input layer; views."""
         return [weights(self.parameters, self.layout, k) for k in range(1, len(self.layout))]
 
     @cached_property
     def biases(self) -> list[Array]:
-        """The first biases `(n,)` of each layer but the input layer; views."""
+        """Initial biases `(n,)` of each layer but the input layer; views."""
         return [biases(self.parameters, self.layout, k) for k in range(1, len(self.layout))]
 
 
 def flat(weight_arrays: list[Array], bias_arrays: list[Array]) -> Array:
-    """The vector of these weights `(n, n_prev)` and biases, in the layout of `Task.parameters`."""
+    """Joins weights `(n, n_prev)` and biases `(n,)` to one vector in the layout of `Task.parameters`."""
     parts = [part.reshape(-1) for pair in zip(weight_arrays, bias_arrays, strict=True) for part in pair]
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""The same work by our compiled kernel, our plain one, and NumPy tuned by hand."""
+"""Comparison of one kernel: compiled, plain NumPy, and NumPy tuned by hand."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from typednn_kernels import plain
 
-from benchmarks.cases.networks import Array
-from benchmarks.peers.peers import AbsentError, package
+from benchmarks.installed import AbsentError, package
+from benchmarks.networks import Array
 
-UNITS = 16
-"""Results agree within so many eps of the magnitude of the terms that are added, or of the result."""
+TOLERANCE_EPS = 16
+"""Results differ by at most so many eps of the magnitude of the terms that are added, or of the result."""
 
 OURS, PLAIN, TUNED = "numba", "plain NumPy", "tuned NumPy"
 
@@ -23,12 +23,14 @@ Call: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class KernelContest:
-    """Calls that write into the same array.
+class KernelComparison:
+    """Calls that compute the same and write to the same array.
 
     Attributes:
-        elements: how many numbers the kernel works on.
-        magnitude: of the terms that a result is the sum of; None: of the result, but at least 1/8.
+        runs: calls by name of the candidate.
+        result: array that all of them write to.
+        elements: number of elements that the kernel works on.
+        magnitude: magnitude of the terms that a result is the sum of; None: that of the result, at least 1/8.
     """
 
     runs: dict[str, Call]
@@ -37,7 +39,7 @@ class KernelContest:
     magnitude: Array | None = None
 
     def check(self) -> None:
-        """Raises AssertionError unless all give the same result, within `UNITS` eps of the magnitude."""
+        """Raises AssertionError unless all results agree within `TOLERANCE_EPS` eps of the magnitude."""
         results: dict[str, Array] = {}
         for name, run in self.runs.items():
             self.result.fill(np.nan)
@@ -49,11 +51,11 @@ class KernelContest:
         unit = np.finfo(reference.dtype).eps * magnitude + np.finfo(reference.dtype).tiny
         for name, computed in results.items():
             off = float((abs(computed - reference) / unit).max())
-            assert off <= UNITS, f"{name} and {best} differ by {off:.3g} units"
+            assert off <= TOLERANCE_EPS, f"{name} and {best} differ by {off:.3g} eps"
 
 
 def library_runs(kernel: str, *arguments: Any) -> dict[str, Call]:
-    """The calls of our two kernels of that name, as the library calls them; without numba, of one."""
+    """Returns calls of the compiled and the plain kernel of that name; without numba, of the plain one."""
     kernels: dict[str, Any] = {PLAIN: plain}
     *_, result = arguments
     with suppress(AbsentError):
