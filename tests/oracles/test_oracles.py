@@ -11,6 +11,7 @@ from tests.oracles.agreement import assert_agrees, assert_close
 from tests.oracles.problems import OUTPUTS, PAIRS, problem
 
 
+@pytest.mark.once_per("output", "loss")
 @pytest.mark.parametrize(("output", "loss"), PAIRS)
 @pytest.mark.parametrize("samples", [1, 4])
 def test_loops_agree_with_central_differences_of_their_own_loss(output: str, loss: str, samples: int) -> None:

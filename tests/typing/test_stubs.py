@@ -15,37 +15,16 @@ import pytest
 import typednn_kernels
 
 import typednn
+from tests.test_imports import COMPILER
 from tests.typing.checkers import ROOT
 
 STUBS = ROOT / "stubs"
 COMPILERS = ("numba", "llvmlite")
 LIBRARY, KERNELS = (Path(str(package.__file__)).parent for package in (typednn, typednn_kernels))
-INSIDE = {
-    f"{name}.py"
-    for name in (
-        "addresses",
-        "boards",
-        "cache",
-        "jit",
-        "loops",
-        "packing",
-        "pipeline",
-        "products",
-        "routines",
-        "rows",
-        "small_layers",
-        "symbols",
-        "teams",
-        "threads",
-        "tiny_networks",
-        "vectors",
-        "views",
-        "workers",
-    )
-}
-"""The modules that speak with the compiler; what is public in them is so for each other."""
+INSIDE = {folder for folders in COMPILER.values() for folder in folders}
+"""The folders that speak with the compiler; what is public in them is so for each other."""
 
-SIGNED = [each for each in (*LIBRARY.rglob("*.py"), *KERNELS.rglob("*.py")) if each.name not in INSIDE]
+SIGNED = [each for each in (*LIBRARY.rglob("*.py"), *KERNELS.rglob("*.py")) if each.parent not in INSIDE]
 
 
 @pytest.mark.full("stubtest imports all of numba")

@@ -102,6 +102,7 @@ class Trained:
         )
 
 
+@pytest.mark.once_per("at", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("at", [(1, 2), (2, 1), (3, 3), (5, 2), (7, 1)])
@@ -133,6 +134,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.once_per("name")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -92,6 +92,7 @@ def choose_kernels(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> No
     monkeypatch.setattr("typednn.gradient_checking.implementations", implementations)
 
 
+@pytest.mark.once_per("name", "dropout", "training", "samples")
 @by_dtype
 @pytest.mark.parametrize("samples", [1, 2, 9])
 @pytest.mark.parametrize("training", [False, True])

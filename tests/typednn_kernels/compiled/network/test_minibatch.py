@@ -136,6 +136,7 @@ def trained(
     return [parameters, *work, gradient, states, losses]
 
 
+@pytest.mark.once_per("layout", "samples")
 @by_dtype
 @pytest.mark.parametrize(
     ("samples", "weighted", "clip_norm", "rule"),
@@ -161,6 +162,7 @@ def test_threads_change_no_bit(
     assert np.isfinite(reference[0]).all()
 
 
+@pytest.mark.once_per("layout", "rule", "clip_norm")
 @by_dtype
 @pytest.mark.parametrize(("rule", "clip_norm"), [("sgd", np.inf), ("adam", np.inf), ("adam", 0.1)])
 @pytest.mark.parametrize("threads", [2, 5])
@@ -178,6 +180,7 @@ def test_threads_change_no_bit_of_large_layers(
     assert np.isfinite(reference[0]).all()
 
 
+@pytest.mark.once_per("layout", "rule", "among", "batch_size", "clip_norm")
 @by_dtype
 @pytest.mark.parametrize(
     ("rule", "among", "batch_size", "clip_norm"),
@@ -202,6 +205,7 @@ def test_steps_are_the_same_in_one_call_and_in_many(
     assert np.isfinite(reference[0]).all()
 
 
+@pytest.mark.once_per("layout", "threads")
 @by_dtype
 @pytest.mark.parametrize("among", ["two segments", "all"])
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -78,6 +78,7 @@ def test_threads_share_what_pays(name: str) -> None:
     assert online.threads_worth(layout, 3) == 1
 
 
+@pytest.mark.once_per("name")
 @by_dtype
 @by_network
 @pytest.mark.parametrize("threads", [2, 3])
@@ -88,6 +89,7 @@ def test_the_number_of_threads_changes_no_bit(name: str, threads: int, dtype: An
         np.testing.assert_array_equal(together[each], reference, each)
 
 
+@pytest.mark.once_per("name")
 @by_dtype
 @by_network
 def test_paths_agree(name: str, dtype: Any) -> None:
