@@ -5,10 +5,8 @@ from typing import Any, Self
 Undefined: object
 
 class Type:
-    pointee: Type
     @property
     def intrinsic_name(self) -> str: ...
-    def as_pointer(self, addrspace: int = 0) -> Type: ...
     def __call__(self, value: float) -> Constant: ...
 
 class FloatType(Type): ...
@@ -37,6 +35,7 @@ class LiteralStructType(Type):
 
 class Value:
     type: Type
+    def get_reference(self) -> str: ...
 
 class Constant(Value):
     def __init__(self, typ: Type, constant: object) -> None: ...
@@ -127,7 +126,6 @@ class IRBuilder:
     def load_atomic(
         self, ptr: Value, ordering: str, align: int, name: str = "", typ: Type | None = None
     ) -> Value: ...
-    def store_atomic(self, value: Value, ptr: Value, ordering: str, align: int) -> Value: ...
     def cmpxchg(
         self,
         ptr: Value,

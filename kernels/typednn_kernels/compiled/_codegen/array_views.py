@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.layout import FROZEN
 from typednn_kernels.thread_limit import MAX_THREADS
@@ -51,6 +52,13 @@ def field(
     return builder.extract_value(array, context.data_model_manager[kind].get_field_position(name))
 
 
+def elements(
+    context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value
+) -> llvm.Value:
+    """Where the elements of an array lie."""
+    return opaque(field(context, builder, kind, array, "data"))
+
+
 def _view(
     context: BaseContext,
     builder: llvm.IRBuilder,
@@ -78,8 +86,11 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
     ) -> llvm.Value:
         prefer_widest_vectors(builder.function)
         array, start, *shape = values
-        data = field(context, builder, signature.args[0], array, "data")
-        first = builder.gep(data, [start], inbounds=True)
+        data, element = (
+            elements(context, builder, signature.args[0], array),
+            context.get_data_type(part.dtype),
+        )
+        first = builder.gep(data, [start], inbounds=True, source_etype=element)
         return _view(context, builder, part, first, shape)
 
     return part(array, start, *shape), generate
@@ -87,10 +98,6 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
 
 def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
     return _part(array, start, n)
-
-
-def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type, m: types.Type) -> _Typed:
-    return _part(array, start, n, m)
 
 
 def _room_for(n: int, like: types.Array) -> _Typed:
@@ -119,9 +126,6 @@ if TYPE_CHECKING or JIT_DISABLED:
     def slice_of(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
         return array.reshape(-1)[start : start + n]
 
-    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]:
-        return slice_of(array, start, n * m).reshape(n, m)
-
     def scratch(like: Vector[F]) -> Vector[F]:
         return np.empty(THREAD_SLOTS, like.dtype)
 
@@ -129,10 +133,8 @@ if TYPE_CHECKING or JIT_DISABLED:
         return np.empty(SCRATCH_ROW_ELEMENTS, like.dtype)
 
 else:
-    slice_of, rows = intrinsic(_piece), intrinsic(_rows)
-    scratch, scratch_row = intrinsic(_scratch), intrinsic(_scratch_row)
+    slice_of, scratch, scratch_row = intrinsic(_piece), intrinsic(_scratch), intrinsic(_scratch_row)
 """`slice_of(array, start, n)`: n elements from `start` on `(n,)`.
-`rows(array, start, n, m)`: the same as a matrix `(n, m)`.
 `scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
 `scratch_row(like)`: `BROADEST` of them."""
 
@@ -174,8 +176,8 @@ class _Row:
         self.address: llvm.Value = address
 
     def __getitem__(self, column: int) -> IRValue:
-        place = self.builder.gep(self.address, [llvm.IntType(64)(column)])
-        return IRValue(self.builder, self.builder.load(place))
+        place = self.builder.gep(self.address, [INDEX(column)], source_etype=INDEX)
+        return IRValue(self.builder, self.builder.load(place, typ=INDEX))
 
 
 def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Callable[..., Number]:
@@ -194,11 +196,14 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
             prefer_widest_vectors(builder.function)
             vector, layout, k, packed = values
             numbers = [IRValue(builder, each) for each in cgutils.unpack_tuple(builder, packed)]
-            table = field(context, builder, signature.args[1], layout, "data")
-            row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
-            start, *shape = (IRValue(builder, k).peer(each).value for each in place(row, *numbers))
-            data = field(context, builder, signature.args[0], vector, "data")
-            return _view(context, builder, result, builder.gep(data, [start]), shape)
+            table = elements(context, builder, signature.args[1], layout)
+            row = builder.gep(table, [builder.mul(k, INDEX(FROZEN + 1))], source_etype=INDEX)
+            start, *shape = (
+                IRValue(builder, k).peer(each).value for each in place(_Row(builder, row), *numbers)
+            )
+            data = elements(context, builder, signature.args[0], vector)
+            first = builder.gep(data, [start], source_etype=context.get_data_type(result.dtype))
+            return _view(context, builder, result, first, shape)
 
         integers = types.StarArgTuple([types.intp] * len(numbers))
         return result(vector, layout, types.intp, integers), generate

@@ -32,6 +32,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed
 from typednn_kernels.compiled._codegen.cache import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, _operands, write_loop
+from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.numba_pipeline import _Library
 from typednn_kernels.tracing import TracedFormula
@@ -45,7 +46,6 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
     np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
-WORD: llvm.Type = llvm.IntType(64)
 EXPORTED_NAME = "written"
 """The name of the function in machine code that is called by address."""
 
@@ -82,7 +82,7 @@ def _call_address(_context: object, address: types.Type, *arguments: types.Type)
         operands = _operands(context, builder, signature.args[1], packed)
         given = [each.data or each.value for each in operands]
         function = llvm.FunctionType(llvm.VoidType(), [each.type for each in given])
-        builder.call(builder.inttoptr(place, function.as_pointer()), given)
+        call_pointer(builder, builder.inttoptr(place, POINTER), function, given)
         return context.get_dummy_value()
 
     return types.none(address, types.StarArgTuple.from_types(arguments)), generate
@@ -142,17 +142,16 @@ class FunctionTable:
     ) -> llvm.Value:
         """Calls a loop over the formula of the code."""
         values = [each.value if each.data is None else each.data for each in operands]
-        real = next(each.data.type.pointee for each in operands if each.data is not None)
+        real = next(each.element for each in operands if each.data is not None)
         dtype = next(dtype for dtype, (_, kind) in SCALAR_TYPES.items() if kind == real)
         kind = llvm.FunctionType(
-            real if self.sums else llvm.VoidType(), [WORD, WORD, *(each.type for each in values)]
+            real if self.sums else llvm.VoidType(), [INDEX, INDEX, *(each.type for each in values)]
         )
         name, module = self._symbol(dtype), builder.module
-        table = module.globals.get(name) or llvm.GlobalVariable(
-            module, llvm.ArrayType(kind.as_pointer(), CAPACITY), name
-        )
-        address = builder.gep(table, [WORD(0), code], inbounds=True)
-        return builder.call(builder.load(address), [code, n, *values])
+        places = llvm.ArrayType(POINTER, CAPACITY)
+        table = module.globals.get(name) or llvm.GlobalVariable(module, places, name)
+        place = builder.gep(table, [INDEX(0), code], inbounds=True, source_etype=places)
+        return call_pointer(builder, builder.load(place, typ=POINTER), kind, [code, n, *values])
 
     def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
         """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""

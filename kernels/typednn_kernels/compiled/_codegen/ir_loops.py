@@ -29,13 +29,13 @@ from typednn_kernels.compiled._codegen.array_views import (
     CPU_FEATURES,
     JIT_DISABLED,
     _Typed,
-    field,
+    elements,
     prefer_widest_vectors,
 )
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import (
     FLOAT32,
     INSTRUCTIONS,
-    INT32,
     REASSOCIATE,
     IRValue,
     Number,
@@ -180,7 +180,7 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others |
         result = _write_fold(builder, formulas, fold, kind, code, n, operands)
         place = cgutils.alloca_once_value(builder, result)
         _otherwise(builder, code, formulas, others, n, operands, place)
-        return builder.load(place)
+        return builder.load(place, typ=kind)
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
@@ -202,7 +202,7 @@ def _write_fold(
     )
 
     def now(*places: llvm.Value) -> list[IRValue]:
-        return [IRValue(builder, builder.load(each)) for each in places]
+        return [IRValue(builder, builder.load(each, typ=kind)) for each in places]
 
     most = n.type(CHUNK_ELEMENTS)
     chunks = builder.sdiv(builder.add(n, n.type(CHUNK_ELEMENTS - 1)), most)
@@ -220,7 +220,7 @@ def _write_fold(
             first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
             with builder.if_else(first_chunk) as (begin, go_on):
                 with begin:
-                    builder.store(builder.load(part), total)
+                    builder.store(builder.load(part, typ=kind), total)
                 with go_on:
                     sum_, missing, more = now(total, rest, part)
                     joined, lost = fold.join(sum_, missing, more)
@@ -239,16 +239,19 @@ def write_loop(
     There is a letter for each operand: v for a vector, n for a number. The last is the result, but of a loop
     that returns the sum.
     """
-    index, kinds = llvm.IntType(64), {"v": real.as_pointer(), "n": real}
-    arguments = [index, index, *(kinds[each] for each in operands)]
+    kinds = {"v": POINTER, "n": real}
+    arguments = [INDEX, INDEX, *(kinds[each] for each in operands)]
     function = llvm.Function(module, llvm.FunctionType(real if sums else llvm.VoidType(), arguments), name)
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
     _, n, *values = function.args
-    given = [Operand(builder, each, each if each.type != real else None) for each in values]
+    given = [
+        Operand(builder, real, each, each if letter == "v" else None)
+        for each, letter in zip(values, operands, strict=True)
+    ]
     if sums:
-        builder.ret(_write_fold(builder, [formula], SUM, real, index(0), n, given))
+        builder.ret(_write_fold(builder, [formula], SUM, real, INDEX(0), n, given))
     else:
-        _write_loops(builder, [formula], index(0), n, given[:-1], given[-1:])
+        _write_loops(builder, [formula], INDEX(0), n, given[:-1], given[-1:])
         builder.ret_void()
 
 
@@ -296,8 +299,11 @@ def _heads(n: int, arrays: Sequence[Values]) -> list[Values]:
 class Operand:
     """An argument of a loop: the elements of an array from an address on, or a scalar, the same for all."""
 
-    def __init__(self, builder: llvm.IRBuilder, value: llvm.Value, data: llvm.Value | None) -> None:
+    def __init__(
+        self, builder: llvm.IRBuilder, element: llvm.Type, value: llvm.Value, data: llvm.Value | None
+    ) -> None:
         self.builder: llvm.IRBuilder = builder
+        self.element: llvm.Type = element
         self.value: llvm.Value = value
         self.data: llvm.Value | None = data
 
@@ -306,17 +312,19 @@ class Operand:
         cls, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
     ) -> Operand:
         """The operand for an argument of a kernel."""
-        is_array = isinstance(kind, types.Array)
-        return cls(builder, value, field(context, builder, kind, value, "data") if is_array else None)
+        if not isinstance(kind, types.Array):
+            return cls(builder, value.type, value, None)
+        element = context.get_data_type(kind.dtype)
+        return cls(builder, element, value, elements(context, builder, kind, value))
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
         assert self.data is not None
-        return self.builder.gep(self.data, [index], inbounds=True)
+        return self.builder.gep(self.data, [index], inbounds=True, source_etype=self.element)
 
     def at(self, index: llvm.Value) -> llvm.Value:
         """An element."""
-        return self.value if self.data is None else self.builder.load(self.pointer(index))
+        return self.value if self.data is None else self.builder.load(self.pointer(index), typ=self.element)
 
 
 class Index:
@@ -388,7 +396,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     if not HAS_MASKED_VECTORS:
         yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
         return
-    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    yes, one = llvm.Constant(BIT, 1), llvm.Constant(INT32, 1)
     one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
     masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
     blocks = builder.and_(n, n.type(-BLOCK))

@@ -27,6 +27,7 @@ from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import _Typed
+from typednn_kernels.compiled._codegen.ir_types import POINTER, Callee
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,9 +75,10 @@ class NoinlineFunction:
         ]
         function = context.call_conv.get_function_type(signature.return_type, signature.args)
         name, module = self._symbol(dtype), builder.module
-        place = module.globals.get(name) or llvm.GlobalVariable(module, function.as_pointer(), name)
+        place = module.globals.get(name) or llvm.GlobalVariable(module, POINTER, name)
+        callee = Callee(builder.load(place, typ=POINTER), function)
         _, result = context.call_conv.call_function(
-            builder, builder.load(place), signature.return_type, signature.args, operands
+            builder, callee, signature.return_type, signature.args, operands
         )
         return result
 

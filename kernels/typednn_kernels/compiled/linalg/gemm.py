@@ -25,15 +25,9 @@ from numba.extending import intrinsic
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, Operand
+from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
-from typednn_kernels.compiled._codegen.simd import (
-    INDEX,
-    POINTER,
-    REGISTERS,
-    VECTOR_BYTES,
-    _SimdBuilder,
-    module_function,
-)
+from typednn_kernels.compiled._codegen.simd import REGISTERS, VECTOR_BYTES, _SimdBuilder, module_function
 from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packing
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled._codegen.simd import INDEX, _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.ir_types import INDEX
+from typednn_kernels.compiled._codegen.simd import _SimdBuilder, module_function
 
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""

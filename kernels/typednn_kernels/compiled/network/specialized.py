@@ -25,11 +25,12 @@ from typednn_kernels.compiled._codegen.function_tables import (
     address_of_compiled,
     call_address,
 )
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import exported
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
-from typednn_kernels.compiled._codegen.simd import BIT, INDEX, INT32, POINTER, VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
