@@ -11,26 +11,29 @@ from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
+import numba
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import get_host_cpu_features
 from numba import types
-from numba.core import cgutils, config
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
+from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 from typednn_kernels.layout import FROZEN
 from typednn_kernels.thread_limit import MAX_THREADS
 
-_Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
+
+_Typed: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
 """What numba asks of an intrinsic: its signature, and what writes it."""
 
-JIT_DISABLED = bool(config.DISABLE_JIT)
+JIT_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
 THREAD_SLOTS, SCRATCH_ROW_ELEMENTS = MAX_THREADS, 8192
 """How many numbers there is room for in `scratch`, one for each thread, and in `scratch_row`."""
@@ -42,7 +45,8 @@ WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) els
 def prefer_widest_vectors(function: llvm.Function) -> None:
     """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
     if WIDEST:
-        set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
+        with HINTS:  # llvmlite's own check knows no attributes with values
+            set[str].add(function.attributes, WIDEST)
 
 
 def field(
@@ -67,7 +71,7 @@ def _view(
     shape: Sequence[llvm.Value],
 ) -> llvm.Value:
     place = context.data_model_manager[kind].get_field_position
-    size = context.get_constant(types.intp, as_dtype(kind.dtype).itemsize)
+    size = context.get_constant(types.intp, np.dtype(str(kind.dtype)).itemsize)
     strides = [*(builder.mul(size, each) for each in shape[1:]), size]
     array: llvm.Value = llvm.Constant(context.get_value_type(kind), None)
     for name, value in ("data", data), ("itemsize", size), ("nitems", reduce(builder.mul, shape)):

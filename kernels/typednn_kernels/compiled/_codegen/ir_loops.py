@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, overload
 
 from typednn_kernels.arrays import Values
@@ -43,7 +41,12 @@ from typednn_kernels.compiled._codegen.ir_values import (
     emit,
     emit_all,
 )
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 from typednn_kernels.primitives import where
+
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
 
 Formula: TypeAlias = Callable[..., Number]
 Loop: TypeAlias = Callable[..., None]
@@ -392,7 +395,9 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
     """
     prefer_widest_vectors(builder.function)
-    independent = _Distinct.of(builder.module, lambda _: ())
+    independent: llvm.MDValue | None = None
+    with HINTS:
+        independent = _Distinct.of(builder.module, lambda _: ())
     if not HAS_MASKED_VECTORS:
         yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
         return
@@ -412,15 +417,17 @@ def _loop(
     builder: llvm.IRBuilder,
     start: llvm.Value,
     stop: llvm.Value,
-    hints: Mapping[str, llvm.Value],
+    hints: Mapping[str, llvm.Value | None],
     independent: llvm.MDValue | None = None,
 ) -> Iterator[llvm.Value]:
     """A loop, whose loads and stores are named as independent, and what LLVM is told about it."""
     with cgutils.for_range(builder, stop, start) as loop:
         yield loop.index
-    if independent is not None:
-        _mark(loop, independent)
-    _describe(loop, hints)
+    with HINTS:
+        if HINTS.works:
+            if independent is not None:
+                _mark(loop, independent)
+            _describe(loop, hints)
 
 
 def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
@@ -436,12 +443,13 @@ def _latch(loop: cgutils.Loop) -> llvm.Block:
     return block
 
 
-def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
+def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> None:
     """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
     module = _latch(loop).function.module
     nodes = [
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
         for name, value in hints.items()
+        if value is not None
     ]
     _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
 

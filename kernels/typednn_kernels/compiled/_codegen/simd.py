@@ -12,6 +12,7 @@ from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER, opaque
 from typednn_kernels.compiled._codegen.ir_values import FLOAT32
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 
 VECTOR_BYTES = 64 if CPU_FEATURES.get("avx512f") else 32 if CPU_FEATURES.get("avx") else 16
 """Bytes of a vector register."""
@@ -183,7 +184,10 @@ class _SimdBuilder:
         for variable, value, later in zip(variables, first, following, strict=True):
             variable.add_incoming(value, before)
             variable.add_incoming(later, builder.block)
-        builder.branch(head).set_metadata("llvm.loop", self.as_written())
+        last = builder.branch(head)
+        with HINTS:
+            if HINTS.works:
+                last.set_metadata("llvm.loop", self.as_written())
         builder.position_at_end(after)
         return list(variables[1:])
 

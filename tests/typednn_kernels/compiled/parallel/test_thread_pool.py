@@ -39,7 +39,7 @@ workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
 llvmlite = import_module("llvmlite.binding")
 
-MULTIPLIED = import_module("typednn_kernels.compiled.linalg.gemm").MULTIPLIED
+GRAIN_FLOPS = import_module("typednn_kernels.compiled.linalg.gemm").GRAIN_FLOPS
 LARGE = 3 * workers.GRAIN_ELEMENTS + 12345
 """So many numbers are shared by three threads."""
 
@@ -160,7 +160,7 @@ def test_one_sample(n: int, m: int, dtype: Any) -> None:
     ("samples", "n", "m"), [(301, 57, 211), (40, 500, 301), (7, 1000, 999), (2, 2000, 1100)]
 )
 def test_products_of_batches(samples: int, n: int, m: int, dtype: Any) -> None:
-    assert samples * n * m > 3 * MULTIPLIED
+    assert samples * n * m > 3 * GRAIN_FLOPS
     W, bias, x, error = (numbers(shape, dtype) for shape in ((n, m), (n,), (samples, m), (samples, n)))
     results = [np.full(shape, np.nan, dtype) for shape in ((samples, n), (samples, m), (n, m))]
 
@@ -232,7 +232,7 @@ def number_of_threads() -> int | None:
 
 
 def number_of_workers() -> int:
-    count: int = workers.BOARD[workers.LINE * workers.WORKERS]
+    count: int = workers.BOARD[workers.LINE_WORDS * workers.WORKERS]
     return count
 
 
@@ -318,7 +318,7 @@ from typednn_kernels.thread_limit import THREADS
 
 class Last:
     board = (c_int64 * workers.BOARD.size).from_address(workers.BOARD.ctypes.data)
-    owner = workers.LINE * workers.OWNER
+    owner = workers.LINE_WORDS * workers.OWNER
 
     def __del__(self, process=os.getpid(), threads=os.listdir, sleep=time.sleep, write=os.write):
         before = len(threads("/proc/self/task"))
