@@ -460,9 +460,14 @@ class _Distinct(llvm.MDValue):
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     def descr(self, buf: list[str]) -> None:
-        part: list[str] = []
-        super().descr(part)
-        buf += ("distinct ", *part)
+        """Writes it."""
+        operands = (
+            each.get_reference()
+            if isinstance(each.type, llvm.MetaDataType)
+            else f"{each.type} {each.get_reference()}"
+            for each in self.operands
+        )
+        buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
 
     @classmethod
     def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:

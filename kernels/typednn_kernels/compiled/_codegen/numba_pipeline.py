@@ -12,14 +12,14 @@ from copy import deepcopy
 
 from llvmlite.binding import ModuleRef
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder, StateDict
+from numba.core.compiler import Compiler, DefaultPassBuilder, StateDict
 from numba.core.compiler_machinery import CompilerPass, PassManager, register_pass
 from numba.core.inline_closurecall import InlineWorker
 from numba.core.ir import Block, Expr, FunctionIR
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import InlineInlinables
 
-from typednn_kernels.compiled._codegen.private_parts import PIPELINE
+from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, PIPELINE
 
 UNUSED = frozenset(
     {
@@ -116,7 +116,8 @@ class _KernelLowering(NativeLowering):
     def run_pass(self, state: StateDict) -> bool:
         """Lowers a function and has LLVM compile it."""
         state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
+        with DISK_CACHE:
+            state.library.enable_object_caching()
         return super().run_pass(state)
 
 
@@ -137,7 +138,7 @@ def untyped(state: StateDict) -> PassManager:
     return adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
-class Pipeline(CompilerBase):
+class Pipeline(Compiler):
     """How numba compiles entries, routines and reductions."""
 
     def define_pipelines(self) -> list[PassManager]:
@@ -145,4 +146,4 @@ class Pipeline(CompilerBase):
         with PIPELINE:
             if PIPELINE.works:
                 return [adapted(DefaultPassBuilder.define_nopython_pipeline(self.state))]
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        return super().define_pipelines()

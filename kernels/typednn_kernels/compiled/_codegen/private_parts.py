@@ -86,7 +86,7 @@ def _look_up(part: str) -> None:
 PIPELINE = Feature(
     "compiling takes longer",
     """
-    compiler CompilerBase.define_pipelines(self)
+    compiler Compiler.define_pipelines(self)
     compiler DefaultPassBuilder.define_untyped_pipeline(state)
     compiler DefaultPassBuilder.define_nopython_pipeline(state)
     compiler_machinery register_pass(mutates_CFG, analysis_only)
@@ -180,9 +180,8 @@ def report() -> None:
         return
     _reported.append(True)
     consequences, causes = ("; ".join(dict.fromkeys(each)) for each in zip(*map(_texts, lost), strict=True))
-    warnings.warn(
-        f"numba does not fit typednn: {consequences} ({causes}; {compiler_versions()})", stacklevel=2
-    )
+    message = f"numba does not fit typednn: {consequences} ({causes}; {compiler_versions()})"
+    warnings.warn(message, stacklevel=2)
 
 
 def _texts(lost: Feature) -> tuple[str, str]:
