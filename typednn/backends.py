@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from threading import RLock
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 from typednn_kernels import plain
@@ -16,9 +17,14 @@ from typednn_kernels.interface import Kernels
 from typednn import names
 from typednn.names import BackendName
 
-_active: Callable[[np.dtype[np.floating]], Kernels] | None = None
+KernelsFor: TypeAlias = Callable[[np.dtype[np.floating]], Kernels]
+
+_active: KernelsFor | None = None
 _name: BackendName = "numpy"
 _switching = RLock()
+_failures: list[Exception] = []
+"""Why compiled kernels do not work in this process, if they do not."""
+_warned: list[bool] = []
 
 
 class Running:
@@ -73,7 +79,7 @@ class use_backend:
 
     Raises:
         UnknownNameError: for any other name.
-        ImportError: if numba is asked for and cannot be imported; the backend stays as it was.
+        ImportError: if numba is asked for and does not work; the backend stays as it was.
 
     >>> with use_backend("numpy"):
     ...     print(backend())
@@ -81,8 +87,11 @@ class use_backend:
     """
 
     def __init__(self, name: BackendName) -> None:
+        wanted = names.backend(name)
+        if wanted == "numba" and isinstance(compiled := _compiled(), Exception):
+            raise ImportError(_message(compiled)) from compiled
         self.previous: BackendName = backend()
-        _activate(names.backend(name), strict=True)
+        _activate(wanted)
 
     def __enter__(self) -> None:
         """The switch is made when the object is."""
@@ -100,13 +109,8 @@ class use_backend:
 def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
     """All kernels that work here, for arrays of a dtype; NumPy's alone where TYPEDNN_BACKEND says so."""
     found: dict[BackendName, Kernels] = {"numpy": plain}
-    if _wanted() == "numpy":
-        return found
-    try:
-        from typednn_kernels.compiled.entry_points import kernels_for
-    except ImportError:
-        return found
-    found["numba"] = kernels_for(dtype)
+    if _wanted() == "numba" and not isinstance(compiled := _compiled(), Exception):
+        found["numba"] = compiled(dtype)
     return found
 
 
@@ -129,29 +133,56 @@ def _say_that_it_compiles(_kernel: str) -> None:
         )
 
 
-def _activate(name: BackendName, *, strict: bool = False) -> Callable[[np.dtype[np.floating]], Kernels]:
+def _activate(name: BackendName) -> KernelsFor:
+    """Switches to the kernels of a name; where numba does not work, to NumPy's, with a warning."""
     global _active, _name
-    chosen, found = _implementation(name, strict)
+    compiled = _compiled() if name == "numba" else None
     with _switching:
-        _active, _name = chosen, found
+        if compiled is None or isinstance(compiled, Exception):
+            _active, _name = _plain, "numpy"
+        else:
+            _active, _name = compiled, name
         for dtype, each in list(_running.items()):
-            each.kernels = chosen(dtype)
+            each.kernels = _active(dtype)
+        chosen = _active
+    if isinstance(compiled, Exception):
+        _warn(compiled)
     return chosen
 
 
-def _implementation(
-    name: BackendName, strict: bool
-) -> tuple[Callable[[np.dtype[np.floating]], Kernels], BackendName]:
-    if name == "numba":
+def _compiled() -> KernelsFor | Exception:
+    """Returns the kernels that numba compiles, or what importing or compiling them raised."""
+    if not _failures:
         try:
-            from typednn_kernels.compiled.entry_points import kernels_for
-        except ImportError as error:
-            if strict:
-                raise
-            warnings.warn(f"typednn runs on NumPy alone, because numba does not work: {error}", stacklevel=5)
-        else:
             from typednn_kernels.compiled._codegen.cache import on_compile
+            from typednn_kernels.compiled._codegen.private_parts import on_failure
+            from typednn_kernels.compiled.entry_points import kernels_for
+        except Exception as error:  # noqa: BLE001 (a release of numba may raise anything)
+            _failures.append(error)
+        else:
+            on_compile[:], on_failure[:] = [_say_that_it_compiles], [_after_failure]
+            return kernels_for
+    return _failures[0]
 
-            on_compile[:] = [_say_that_it_compiles]
-            return kernels_for, name
-    return _plain, "numpy"
+
+def _after_failure(error: Exception) -> Kernels:
+    """Switches to NumPy for the rest of the process, since a kernel cannot be compiled."""
+    _failures.append(error)
+    _activate("numpy")
+    _warn(_failures[0])
+    return plain
+
+
+def _warn(error: Exception) -> None:
+    if not _warned:
+        _warned.append(True)
+        warnings.warn(_message(error), stacklevel=5)
+
+
+def _message(error: Exception) -> str:
+    from typednn_kernels.compiler_versions import compiler_versions, first_line
+
+    return (
+        "typednn runs on NumPy alone, because numba does not work: "
+        f"{first_line(error)} ({compiler_versions()})"
+    )

@@ -5,6 +5,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numba import types as types
+from numba.core import config as config
 from numba.core.compiler import CompilerBase
 
 _P = ParamSpec("_P")

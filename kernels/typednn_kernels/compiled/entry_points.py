@@ -14,6 +14,7 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.compiled._codegen.noinline import compiled_for
+from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
 
@@ -28,11 +29,16 @@ class EntryPoints:
         """Returns the entry point of a kernel, which becomes an attribute, so that this is called once."""
         if name.startswith("_"):
             raise AttributeError(name)
-        if name == "train_online":
-            entry = train_online_for(self._dtype)
-        else:
-            entry = compiled_for(getattr(compiled, name), self._dtype)
+        kernel = getattr(compiled, name)
+        try:
+            entry = (
+                train_online_for(self._dtype) if name == "train_online" else compiled_for(kernel, self._dtype)
+            )
+        except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
+            instead: Callable[..., object] = getattr(kernels_after(error), name)
+            return instead
         setattr(self, name, entry)
+        report()
         return entry
 
 

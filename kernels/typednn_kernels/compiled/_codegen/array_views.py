@@ -11,27 +11,31 @@ from functools import reduce
 from math import prod
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
+import numba
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import get_host_cpu_features
 from numba import types
-from numba.core import cgutils, config
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
+from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.numpy_support import as_dtype
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 from typednn_kernels.compiled._codegen.tuning import SCRATCH_ROW_ELEMENTS
 from typednn_kernels.layout import FROZEN
 from typednn_kernels.operands import Block, Rows
 from typednn_kernels.thread_limit import MAX_THREADS
 
-_Typed: TypeAlias = tuple[Signature, Callable[..., llvm.Value]]
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
+
+_Typed: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
 """What numba asks of an intrinsic: its signature, and what writes it."""
 
-JIT_DISABLED = bool(config.DISABLE_JIT)
+JIT_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
 THREAD_SLOTS = MAX_THREADS
 """Elements of `scratch`: one for each thread."""
@@ -43,7 +47,8 @@ WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) els
 def prefer_widest_vectors(function: llvm.Function) -> None:
     """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
     if WIDEST:
-        set[str].add(function.attributes, WIDEST)  # llvmlite's own check knows no attributes with values
+        with HINTS:  # llvmlite's own check knows no attributes with values
+            set[str].add(function.attributes, WIDEST)
 
 
 def field(
@@ -51,6 +56,13 @@ def field(
 ) -> llvm.Value:
     """A field of an array in machine code. `make_array` would lay the array in memory, for LLVM to undo."""
     return builder.extract_value(array, context.data_model_manager[kind].get_field_position(name))
+
+
+def elements(
+    context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value
+) -> llvm.Value:
+    """Where the elements of an array lie."""
+    return opaque(field(context, builder, kind, array, "data"))
 
 
 def _view(
@@ -61,7 +73,7 @@ def _view(
     shape: Sequence[llvm.Value],
 ) -> llvm.Value:
     place = context.data_model_manager[kind].get_field_position
-    size = context.get_constant(types.intp, as_dtype(kind.dtype).itemsize)
+    size = context.get_constant(types.intp, np.dtype(str(kind.dtype)).itemsize)
     strides = [*(builder.mul(size, each) for each in shape[1:]), size]
     array: llvm.Value = llvm.Constant(context.get_value_type(kind), None)
     for name, value in ("data", data), ("itemsize", size), ("nitems", reduce(builder.mul, shape)):
@@ -80,8 +92,11 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
     ) -> llvm.Value:
         prefer_widest_vectors(builder.function)
         array, start, *shape = values
-        data = field(context, builder, signature.args[0], array, "data")
-        first = builder.gep(data, [start], inbounds=True)
+        data, element = (
+            elements(context, builder, signature.args[0], array),
+            context.get_data_type(part.dtype),
+        )
+        first = builder.gep(data, [start], inbounds=True, source_etype=element)
         return _view(context, builder, part, first, shape)
 
     return part(array, start, *shape), generate
@@ -89,10 +104,6 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
 
 def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
     return _part(array, start, n)
-
-
-def _rows(_context: object, array: types.Array, start: types.Type, n: types.Type, m: types.Type) -> _Typed:
-    return _part(array, start, n, m)
 
 
 def _room_for(n: int, like: types.Array) -> _Typed:
@@ -121,9 +132,6 @@ if TYPE_CHECKING or JIT_DISABLED:
     def slice_of(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
         return array.reshape(-1)[start : start + n]
 
-    def rows(array: Vector[F], start: int, n: int, m: int) -> Matrix[F]:
-        return slice_of(array, start, n * m).reshape(n, m)
-
     def scratch(like: Vector[F]) -> Vector[F]:
         return np.empty(THREAD_SLOTS, like.dtype)
 
@@ -131,10 +139,8 @@ if TYPE_CHECKING or JIT_DISABLED:
         return np.empty(SCRATCH_ROW_ELEMENTS, like.dtype)
 
 else:
-    slice_of, rows = intrinsic(_piece), intrinsic(_rows)
-    scratch, scratch_row = intrinsic(_scratch), intrinsic(_scratch_row)
+    slice_of, scratch, scratch_row = intrinsic(_piece), intrinsic(_scratch), intrinsic(_scratch_row)
 """`slice_of(array, start, n)`: n elements from `start` on `(n,)`.
-`rows(array, start, n, m)`: the same as a matrix `(n, m)`.
 `scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
 `scratch_row(like)`: `BROADEST` of them."""
 
@@ -180,8 +186,8 @@ class _Row:
         self.address: llvm.Value = address
 
     def __getitem__(self, column: int) -> IRValue:
-        place = self.builder.gep(self.address, [llvm.IntType(64)(column)])
-        return IRValue(self.builder, self.builder.load(place))
+        place = self.builder.gep(self.address, [INDEX(column)], source_etype=INDEX)
+        return IRValue(self.builder, self.builder.load(place, typ=INDEX))
 
 
 def _symbolic(builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value) -> list[object]:
@@ -210,11 +216,14 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
             prefer_widest_vectors(builder.function)
             vector, layout, k, packed = values
             numbers = _symbolic(builder, signature.args[3].types, packed)
-            table = field(context, builder, signature.args[1], layout, "data")
-            row = _Row(builder, builder.gep(table, [builder.mul(k, k.type(FROZEN + 1))]))
-            start, *shape = (IRValue(builder, k).peer(each).value for each in place(row, *numbers))
-            data = field(context, builder, signature.args[0], vector, "data")
-            return _view(context, builder, result, builder.gep(data, [start]), shape)
+            table = elements(context, builder, signature.args[1], layout)
+            row = builder.gep(table, [builder.mul(k, INDEX(FROZEN + 1))], source_etype=INDEX)
+            start, *shape = (
+                IRValue(builder, k).peer(each).value for each in place(_Row(builder, row), *numbers)
+            )
+            data = elements(context, builder, signature.args[0], vector)
+            first = builder.gep(data, [start], source_etype=context.get_data_type(result.dtype))
+            return _view(context, builder, result, first, shape)
 
         integers = types.StarArgTuple(
             [each if isinstance(each, types.BaseNamedTuple) else types.intp for each in numbers]

@@ -2,8 +2,8 @@
 
 It is kept in a folder named after a digest of every kernel source, the versions of what compiles it, and
 the compile options in force: a change to any of them starts an empty folder, so old code is never run.
-In it is a file for each function, signature and CPU. numba's own files do without neither an index, over
-which processes that compile at once fall out, nor a checksum.
+The folder holds a file for each function, signature and CPU. numba's own cache keeps an index file, which
+concurrent compilations corrupt, and has no checksum.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,15 +24,14 @@ import llvmlite
 import numba
 import numpy as np
 from numba import types
-from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
-from numba.misc.appdirs import AppDirs
 
 from typednn_kernels.compiled._codegen import tuning
+from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE
 
 if TYPE_CHECKING:
+    from numba.core.caching import NullCache
     from numba.core.codegen import JITCPUCodegen
+    from numba.core.compiler import CompileResult
     from numba.core.cpu import CPUContext
 
 SOURCES = Path(__file__).resolve().parents[2]
@@ -50,20 +50,27 @@ def source_digest() -> str:
 
 
 def cache_folder() -> Path | None:
-    """The folder for machine code, made if need be; None where nothing can be written.
+    """Makes the folder for machine code and returns it; None where nothing can be written.
 
     `TYPEDNN_CACHE_DIR` sets its parent; by default it is the user's cache folder of the platform.
     """
-    parent = os.environ.get("TYPEDNN_CACHE_DIR") or AppDirs("typednn", False).user_cache_dir
-    if parent.startswith("~"):  # there is no home folder
-        return None
-    folder = Path(parent) / source_digest()
     try:
+        parent = Path(os.environ.get("TYPEDNN_CACHE_DIR") or user_cache_folder()).expanduser()
+        folder = parent / source_digest()
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return None
     return folder
+
+
+def user_cache_folder() -> str:
+    """Returns where programs of a user keep what can be made again."""
+    if sys.platform == "win32":
+        return f"{os.environ.get('LOCALAPPDATA', '~')}/typednn/Cache"
+    if sys.platform == "darwin":
+        return "~/Library/Caches/typednn"
+    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/typednn"
 
 
 on_compile: list[Callable[[str], None]] = []
@@ -71,10 +78,10 @@ on_compile: list[Callable[[str], None]] = []
 
 
 class CacheFile:
-    """Where the machine code of a function for some types of arguments is kept, on this CPU.
+    """Keeps the machine code of a function for some types of arguments, on this CPU.
 
-    It holds a SHA-256 checksum and then what is kept. It appears under its name when it is complete. One that
-    is absent or damaged is written again; where nothing can be written, nothing is kept.
+    The file holds a SHA-256 checksum and then what is kept. It appears under its name when it is complete. A
+    file that is absent or damaged is written again; where nothing can be written, nothing is kept.
     """
 
     def __init__(self, folder: Path | None, name: str, signature: object, codegen: JITCPUCodegen) -> None:
@@ -83,7 +90,7 @@ class CacheFile:
         self.path: Path | None = folder and folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
     def read(self) -> tuple[object, ...] | None:
-        """What was kept, or None; then it is about to be compiled."""
+        """Returns what was kept, or None; then it is about to be compiled."""
         with suppress(OSError):
             content = self.path.read_bytes() if self.path else b""
             checksum, code = content[:32], content[32:]
@@ -98,6 +105,8 @@ class CacheFile:
         """Keeps something."""
         if self.path is None:
             return
+        from numba.core.serialize import dumps
+
         code = dumps(kept)
         part = self.path.with_name(f"{self.path.name}.{uuid4().hex}")
         try:
@@ -115,29 +124,50 @@ def attach_cache(
 
     `before` is called with the types of the arguments before there is machine code for them.
     """
-    vars(function)["_cache"] = _MachineCode(folder, name, before)
+    with DISK_CACHE:
+        if DISK_CACHE.works:
+            if "_cache" not in vars(function):
+                raise AttributeError("numba's dispatchers have no attribute _cache")
+            vars(function)["_cache"] = MachineCode(vars(function)["_cache"], folder, name, before)
 
 
-class _MachineCode(NullCache):
-    """The machine code of a function, in the place of numba's cache."""
+class MachineCode:
+    """The machine code of a function, in the place of numba's cache, which answers all other calls."""
 
     def __init__(
-        self, folder: Path | None, name: str, before: Callable[[Sequence[types.Type]], None]
+        self,
+        replaced: NullCache,
+        folder: Path | None,
+        name: str,
+        before: Callable[[Sequence[types.Type]], None],
     ) -> None:
+        self.replaced: NullCache = replaced
         self.folder: Path | None = folder
         self.name: str = name
         self.before: Callable[[Sequence[types.Type]], None] = before
+
+    def __getattr__(self, name: str) -> object:
+        """What numba's own cache has."""
+        return getattr(self.replaced, name)
 
     def file(self, signature: object, context: CPUContext) -> CacheFile:
         """The file for a signature."""
         return CacheFile(self.folder, self.name, signature, context.codegen())
 
-    def load_overload(self, sig: Sequence[types.Type], target_context: CPUContext) -> CompileResult | None:
-        """What was kept for the signature, or None."""
+    def load_overload(
+        self, sig: Sequence[types.Type], target_context: CPUContext, *_: object, **__: object
+    ) -> CompileResult | None:
+        """Returns what was kept for the signature, or None."""
         self.before(sig)
-        kept = self.file(sig, target_context).read()
-        return None if kept is None else CompileResult._rebuild(target_context, *kept)
+        with DISK_CACHE:
+            if DISK_CACHE.works and (kept := self.file(sig, target_context).read()) is not None:
+                from numba.core.compiler import CompileResult
 
-    def save_overload(self, sig: object, cres: CompileResult) -> None:
+                return CompileResult._rebuild(target_context, *kept)
+        return None
+
+    def save_overload(self, sig: object, cres: CompileResult, *_: object, **__: object) -> None:
         """Keeps a compiled function."""
-        self.file(sig, cres.target_context).write(cres._reduce())
+        with DISK_CACHE:
+            if DISK_CACHE.works:
+                self.file(sig, cres.target_context).write(cres._reduce())

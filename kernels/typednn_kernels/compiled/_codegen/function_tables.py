@@ -15,16 +15,14 @@ from __future__ import annotations
 import _thread
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
-from numba.core.base import BaseContext
-from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
-from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -32,9 +30,15 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed
 from typednn_kernels.compiled._codegen.cache import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, _operands, write_loop
+from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
 from typednn_kernels.compiled._codegen.jit import CACHE
-from typednn_kernels.compiled._codegen.numba_pipeline import _Library
+from typednn_kernels.compiled._codegen.private_parts import CALLED_LOOPS, DISK_CACHE, PIPELINE, report
 from typednn_kernels.tracing import TracedFormula
+
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+    from numba.core.typing.templates import Signature
 
 CAPACITY = 1024
 """So many codes have a place in the tables."""
@@ -45,7 +49,6 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
     np.dtype(np.float32): (ctypes.c_float, llvm.FloatType()),
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
-WORD: llvm.Type = llvm.IntType(64)
 EXPORTED_NAME = "written"
 """The name of the function in machine code that is called by address."""
 
@@ -55,23 +58,46 @@ LIBRARIES: list[object] = []
 
 
 def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
-    """The address of the function `SYMBOL` that is written in a module, or read from disk."""
-    codegen = cpu_target.target_context.codegen()
-    file = CacheFile(CACHE, name, key, codegen)
-    with global_compiler_lock:
-        kept = file.read()
-        if kept is None:
-            library: JITCodeLibrary = _Library(codegen, name)
-            library.enable_object_caching()
-            module = library.create_ir_module(name)
-            write(module)
-            library.add_ir_module(module)
-            file.write(library.serialize_using_object_code())
-        else:
-            library = codegen.unserialize_library(kept)
+    """The address of the function `EXPORTED_NAME` that is written in a module, or read from disk.
+
+    It is 0 where the function cannot be compiled.
+    """
+    with CALLED_LOOPS, global_compiler_lock:
+        library = _read_library(name, key) or _write_library(name, key, write)
         LIBRARIES.append(library)
-        address: int = library.get_pointer_to_function(EXPORTED_NAME)
-        return address
+        return library.get_pointer_to_function(EXPORTED_NAME)
+    return 0
+
+
+def _read_library(name: str, key: object) -> JITCodeLibrary | None:
+    codegen = cpu_target.target_context.codegen()
+    with DISK_CACHE:
+        kept = CacheFile(CACHE, name, key, codegen).read()
+        return None if kept is None else codegen.unserialize_library(kept)
+    return None
+
+
+def _new_library(codegen: JITCPUCodegen, name: str) -> JITCodeLibrary:
+    with PIPELINE:
+        if PIPELINE.works:
+            from typednn_kernels.compiled._codegen.numba_pipeline import Library
+
+            return Library(codegen, name)
+    return codegen.create_library(name)
+
+
+def _write_library(name: str, key: object, write: Callable[[llvm.Module], None]) -> JITCodeLibrary:
+    codegen = cpu_target.target_context.codegen()
+    library = _new_library(codegen, name)
+    with DISK_CACHE:
+        library.enable_object_caching()
+    module = library.create_ir_module(name)
+    write(module)
+    library.add_ir_module(module)
+    with DISK_CACHE:
+        if DISK_CACHE.works:
+            CacheFile(CACHE, name, key, codegen).write(library.serialize_using_object_code())
+    return library
 
 
 def _call_address(_context: object, address: types.Type, *arguments: types.Type) -> _Typed:
@@ -82,7 +108,7 @@ def _call_address(_context: object, address: types.Type, *arguments: types.Type)
         operands = _operands(context, builder, signature.args[1], packed)
         given = [each.data or each.value for each in operands]
         function = llvm.FunctionType(llvm.VoidType(), [each.type for each in given])
-        builder.call(builder.inttoptr(place, function.as_pointer()), given)
+        call_pointer(builder, builder.inttoptr(place, POINTER), function, given)
         return context.get_dummy_value()
 
     return types.none(address, types.StarArgTuple.from_types(arguments)), generate
@@ -142,17 +168,16 @@ class FunctionTable:
     ) -> llvm.Value:
         """Calls a loop over the formula of the code."""
         values = [each.value if each.data is None else each.data for each in operands]
-        real = next(each.data.type.pointee for each in operands if each.data is not None)
+        real = next(each.element for each in operands if each.data is not None)
         dtype = next(dtype for dtype, (_, kind) in SCALAR_TYPES.items() if kind == real)
         kind = llvm.FunctionType(
-            real if self.sums else llvm.VoidType(), [WORD, WORD, *(each.type for each in values)]
+            real if self.sums else llvm.VoidType(), [INDEX, INDEX, *(each.type for each in values)]
         )
         name, module = self._symbol(dtype), builder.module
-        table = module.globals.get(name) or llvm.GlobalVariable(
-            module, llvm.ArrayType(kind.as_pointer(), CAPACITY), name
-        )
-        address = builder.gep(table, [WORD(0), code], inbounds=True)
-        return builder.call(builder.load(address), [code, n, *values])
+        places = llvm.ArrayType(POINTER, CAPACITY)
+        table = module.globals.get(name) or llvm.GlobalVariable(module, places, name)
+        place = builder.gep(table, [INDEX(0), code], inbounds=True, source_etype=places)
+        return call_pointer(builder, builder.load(place, typ=POINTER), kind, [code, n, *values])
 
     def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
         """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
@@ -162,9 +187,10 @@ class FunctionTable:
         def write(module: llvm.Module) -> None:
             write_loop(module, EXPORTED_NAME, formula, SCALAR_TYPES[dtype][1], self.operands, sums=self.sums)
 
-        address = self.addresses[dtype][code] = address_of_compiled(
-            self._file(code), (self.operands, dtype), write
-        )
+        address = address_of_compiled(self._file(code), (self.operands, dtype), write)
+        if not address:
+            raise RuntimeError(f"the loop {self.name!r} of the formula {code} cannot be compiled")
+        self.addresses[dtype][code] = address
         return address
 
     def _symbol(self, dtype: np.dtype[np.floating]) -> str:
@@ -185,7 +211,9 @@ class FunctionTable:
 
         def run(code: int, n: int, *operands: float) -> object:
             try:
-                return self._prototype(dtype)(self.compile(dtype, code))(code, n, *operands)
+                loop = self._prototype(dtype)(self.compile(dtype, code))
+                report()
+                return loop(code, n, *operands)
             except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
                 arrays: list[Values] = [
                     np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
@@ -195,7 +223,9 @@ class FunctionTable:
                 ]
                 if isinstance(error, KeyboardInterrupt):
                     _thread.interrupt_main()
-                return self._in_python(code, arrays)
+                result = self._in_python(code, arrays)
+                report()
+                return result
 
         return run
 

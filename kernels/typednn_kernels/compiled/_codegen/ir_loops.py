@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, overload
 
 from typednn_kernels.arrays import Values
@@ -29,13 +27,13 @@ from typednn_kernels.compiled._codegen.array_views import (
     CPU_FEATURES,
     JIT_DISABLED,
     _Typed,
-    field,
+    elements,
     prefer_widest_vectors,
 )
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import (
     FLOAT32,
     INSTRUCTIONS,
-    INT32,
     REASSOCIATE,
     IRValue,
     Number,
@@ -43,12 +41,17 @@ from typednn_kernels.compiled._codegen.ir_values import (
     emit,
     emit_all,
 )
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 from typednn_kernels.compiled._codegen.tuning import (
     CHUNK_ELEMENTS,
     LOOP_BLOCK_ELEMENTS,
     LOOP_SCALAR_ELEMENTS,
 )
 from typednn_kernels.primitives import where
+
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
 
 Formula: TypeAlias = Callable[..., Number]
 Loop: TypeAlias = Callable[..., None]
@@ -179,7 +182,7 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others |
         result = _write_fold(builder, formulas, fold, kind, code, n, operands)
         place = cgutils.alloca_once_value(builder, result)
         _otherwise(builder, code, formulas, others, n, operands, place)
-        return builder.load(place)
+        return builder.load(place, typ=kind)
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
@@ -201,7 +204,7 @@ def _write_fold(
     )
 
     def now(*places: llvm.Value) -> list[IRValue]:
-        return [IRValue(builder, builder.load(each)) for each in places]
+        return [IRValue(builder, builder.load(each, typ=kind)) for each in places]
 
     most = n.type(CHUNK_ELEMENTS)
     chunks = builder.sdiv(builder.add(n, n.type(CHUNK_ELEMENTS - 1)), most)
@@ -219,7 +222,7 @@ def _write_fold(
             first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
             with builder.if_else(first_chunk) as (begin, go_on):
                 with begin:
-                    builder.store(builder.load(part), total)
+                    builder.store(builder.load(part, typ=kind), total)
                 with go_on:
                     sum_, missing, more = now(total, rest, part)
                     joined, lost = fold.join(sum_, missing, more)
@@ -238,16 +241,19 @@ def write_loop(
     There is a letter for each operand: v for a vector, n for a number. The last is the result, but of a loop
     that returns the sum.
     """
-    index, kinds = llvm.IntType(64), {"v": real.as_pointer(), "n": real}
-    arguments = [index, index, *(kinds[each] for each in operands)]
+    kinds = {"v": POINTER, "n": real}
+    arguments = [INDEX, INDEX, *(kinds[each] for each in operands)]
     function = llvm.Function(module, llvm.FunctionType(real if sums else llvm.VoidType(), arguments), name)
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
     _, n, *values = function.args
-    given = [Operand(builder, each, each if each.type != real else None) for each in values]
+    given = [
+        Operand(builder, real, each, each if letter == "v" else None)
+        for each, letter in zip(values, operands, strict=True)
+    ]
     if sums:
-        builder.ret(_write_fold(builder, [formula], SUM, real, index(0), n, given))
+        builder.ret(_write_fold(builder, [formula], SUM, real, INDEX(0), n, given))
     else:
-        _write_loops(builder, [formula], index(0), n, given[:-1], given[-1:])
+        _write_loops(builder, [formula], INDEX(0), n, given[:-1], given[-1:])
         builder.ret_void()
 
 
@@ -301,8 +307,11 @@ def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values
 class Operand:
     """An argument of a loop: the elements of an array from an address on, or a scalar, the same for all."""
 
-    def __init__(self, builder: llvm.IRBuilder, value: llvm.Value, data: llvm.Value | None) -> None:
+    def __init__(
+        self, builder: llvm.IRBuilder, element: llvm.Type, value: llvm.Value, data: llvm.Value | None
+    ) -> None:
         self.builder: llvm.IRBuilder = builder
+        self.element: llvm.Type = element
         self.value: llvm.Value = value
         self.data: llvm.Value | None = data
 
@@ -311,17 +320,19 @@ class Operand:
         cls, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
     ) -> Operand:
         """The operand for an argument of a kernel."""
-        is_array = isinstance(kind, types.Array)
-        return cls(builder, value, field(context, builder, kind, value, "data") if is_array else None)
+        if not isinstance(kind, types.Array):
+            return cls(builder, value.type, value, None)
+        element = context.get_data_type(kind.dtype)
+        return cls(builder, element, value, elements(context, builder, kind, value))
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
         """The address of an element."""
         assert self.data is not None
-        return self.builder.gep(self.data, [index], inbounds=True)
+        return self.builder.gep(self.data, [index], inbounds=True, source_etype=self.element)
 
     def at(self, index: llvm.Value) -> llvm.Value:
         """An element."""
-        return self.value if self.data is None else self.builder.load(self.pointer(index))
+        return self.value if self.data is None else self.builder.load(self.pointer(index), typ=self.element)
 
 
 class Index:
@@ -394,11 +405,13 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
     """
     prefer_widest_vectors(builder.function)
-    independent = _Distinct.of(builder.module, lambda _: ())
+    independent: llvm.MDValue | None = None
+    with HINTS:
+        independent = _Distinct.of(builder.module, lambda _: ())
     if not HAS_MASKED_VECTORS:
         yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
         return
-    yes, one = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(32), 1)
+    yes, one = llvm.Constant(BIT, 1), llvm.Constant(INT32, 1)
     one_by_one = {"vectorize.width": one, "interleave.count": one, "unroll.disable": yes}
     masked = {"parallel_accesses": independent, "vectorize.predicate.enable": yes}
     blocks = builder.and_(n, n.type(-LOOP_BLOCK_ELEMENTS))
@@ -414,15 +427,17 @@ def _loop(
     builder: llvm.IRBuilder,
     start: llvm.Value,
     stop: llvm.Value,
-    hints: Mapping[str, llvm.Value],
+    hints: Mapping[str, llvm.Value | None],
     independent: llvm.MDValue | None = None,
 ) -> Iterator[llvm.Value]:
     """A loop, whose loads and stores are named as independent, and what LLVM is told about it."""
     with cgutils.for_range(builder, stop, start) as loop:
         yield loop.index
-    if independent is not None:
-        _mark(loop, independent)
-    _describe(loop, hints)
+    with HINTS:
+        if HINTS.works:
+            if independent is not None:
+                _mark(loop, independent)
+            _describe(loop, hints)
 
 
 def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
@@ -438,12 +453,13 @@ def _latch(loop: cgutils.Loop) -> llvm.Block:
     return block
 
 
-def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value]) -> None:
+def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> None:
     """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
     module = _latch(loop).function.module
     nodes = [
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
         for name, value in hints.items()
+        if value is not None
     ]
     _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
 
@@ -454,9 +470,14 @@ class _Distinct(llvm.MDValue):
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     def descr(self, buf: list[str]) -> None:
-        part: list[str] = []
-        super().descr(part)
-        buf += ("distinct ", *part)
+        """Writes it."""
+        operands = (
+            each.get_reference()
+            if isinstance(each.type, llvm.MetaDataType)
+            else f"{each.type} {each.get_reference()}"
+            for each in self.operands
+        )
+        buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
 
     @classmethod
     def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:

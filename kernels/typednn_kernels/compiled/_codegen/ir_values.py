@@ -24,10 +24,11 @@ import numpy as np
 from llvmlite import ir
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32
+
 EXACT, REASSOCIATE = ("contract",), ("contract", "reassoc")
 FLOAT32: ir.Type = ir.FloatType()
 FLOAT64: ir.Type = ir.DoubleType()
-INT32: ir.Type = ir.IntType(32)
 
 Number: TypeAlias = Any
 """What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
@@ -77,7 +78,7 @@ class IRValue(NDArrayOperatorsMixin):
 
     def bits(self) -> IRValue:
         """The same bits read as an integer, or those of an integer as a float."""
-        pairs: list[tuple[ir.Type, ir.Type]] = [(FLOAT32, ir.IntType(32)), (FLOAT64, ir.IntType(64))]
+        pairs: list[tuple[ir.Type, ir.Type]] = [(FLOAT32, INT32), (FLOAT64, INDEX)]
         types = dict(pairs) | {integer: real for real, integer in pairs}
         kind = like_type(self.value.type, types[element_of(self.value.type)])
         return self.like(self.builder.bitcast(self.value, kind))

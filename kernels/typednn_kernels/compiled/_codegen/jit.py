@@ -1,79 +1,102 @@
 """How functions are compiled, and where machine code is kept.
 
-- `entry`: what Python calls; its machine code is kept on disk, as is that of routines.
-- `kernel`: a function that becomes part of those that call it; sums keep their order.
-- `reduction`: one whose sums may be reordered, so that LLVM vectorises them.
-- `routine`: one that is compiled by itself and called by address, from threads too.
-
-Numba is imported by this module and by `addresses`, `boards`, `cache`, `loops`, `pipeline`, `products`,
-`routines`, `rows`, `teams`, `threads`, `views` and `workers` alone.
+- `exported`: a function that Python calls; its machine code is kept on disk.
+- `inline`: a function that becomes part of those that call it; sums keep their order.
+- `reassociate`: one whose sums may be reordered, so that LLVM vectorises them.
+- `noinline`: a function that is compiled by itself, called by address, from threads too, and kept on disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 from numba import types
 from numba.core.dispatcher import Dispatcher
 
 from typednn_kernels.compiled._codegen.cache import attach_cache, cache_folder
-from typednn_kernels.compiled._codegen.noinline import callable_by_address, dtype_among, noinline_functions_of
-from typednn_kernels.compiled._codegen.numba_pipeline import _PIPELINE
+from typednn_kernels.compiled._codegen.noinline import (
+    DISPATCHERS,
+    callable_by_address,
+    dtype_among,
+    noinline_functions_of,
+)
+from typednn_kernels.compiled._codegen.private_parts import PIPELINE
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CACHE = cache_folder()
+EXACT: frozenset[str] = frozenset({"contract"})
 
-_compiled = partial(
-    numba.njit,
-    error_model="numpy",
-    fastmath={"contract"},
-    no_cfunc_wrapper=True,
-    _nrt=False,
-    pipeline_class=_PIPELINE,
-)
-"""Compiles a function for the dtypes of a call at its first call with them.
 
-`_nrt=False` leaves out reference counts: no kernel allocates, and the caller holds all arrays.
-"""
+def compiled(
+    function: Callable[P, R],
+    *,
+    nogil: bool = False,
+    inline: str = "never",
+    fastmath: frozenset[str] = EXACT,
+    private: dict[str, Any] | None = None,
+) -> Callable[P, R]:
+    """Has numba compile a function for the types of a call at its first call with them.
+
+    Options that numba does not document only save time: `_nrt=False` leaves out reference counts (no kernel
+    allocates, and the caller holds all arrays), others the wrappers for calls that nobody makes.
+    """
+    documented: dict[str, Any] = {
+        "error_model": "numpy",
+        "fastmath": set(fastmath),
+        "nogil": nogil,
+        "inline": inline,
+    }
+    with PIPELINE:
+        if PIPELINE.works:
+            from typednn_kernels.compiled._codegen.numba_pipeline import Pipeline
+
+            options = documented | {"no_cfunc_wrapper": True, "_nrt": False, "pipeline_class": Pipeline}
+            return _registered(numba.njit(**options, **private or {})(function))
+    return _registered(numba.njit(**documented)(function))
+
+
+def _registered(compiled: Callable[P, R]) -> Callable[P, R]:
+    if isinstance(compiled, Dispatcher):
+        DISPATCHERS.append(compiled)
+    return compiled
 
 
 def exported(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles a function that Python calls, and keeps its machine code on disk."""
-    compiled = _compiled(nogil=True)(function)
-    if isinstance(compiled, Dispatcher):
-        _keep(compiled)
-    return compiled
+    dispatcher = compiled(function, nogil=True)
+    if isinstance(dispatcher, Dispatcher):
+        _keep(dispatcher)
+    return dispatcher
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that becomes part of those that call it, with their options."""
-    return _compiled(inline="always")(function)
+    """Makes a function part of those that call it, with their options."""
+    return compiled(function, inline="always")
 
 
 def reassociate(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that kernels call; sums may be reordered, which vectorises them."""
-    return _compiled(fastmath={"contract", "reassoc"}, forceinline=True)(function)
+    """Compiles a function that others call; its sums may be reordered, which vectorises them."""
+    return compiled(function, fastmath=EXACT | {"reassoc"}, private={"forceinline": True})
 
 
 def noinline(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that is compiled by itself, for all that call it, and kept on disk.
+    """Compiles a function by itself, for all that call it, and keeps its machine code on disk.
 
-    Its arguments are annotated, one at least with an array of numbers. Errors do not leave it.
+    Its parameters are annotated, one at least with an array of floats. It must not raise.
     """
-    compiled = _compiled(no_cpython_wrapper=True)(function)
-    if not isinstance(compiled, Dispatcher):
-        return compiled
-    _keep(compiled)
-    return callable_by_address(function, compiled)
+    dispatcher = compiled(function, private={"no_cpython_wrapper": True})
+    if not isinstance(dispatcher, Dispatcher):
+        return dispatcher
+    _keep(dispatcher)
+    return callable_by_address(function, dispatcher)
 
 
 def _keep(dispatcher: Dispatcher) -> None:
-    """Has the machine code kept on disk, and the routines that it calls ready before it."""
+    """Has the machine code kept on disk, and what it calls by address ready before it."""
     function = dispatcher.py_func
 
     def prepare(signature: Sequence[types.Type]) -> None:

@@ -12,8 +12,8 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import ForwardRef, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, ForwardRef, ParamSpec, TypeVar
 
 import numba
 import numpy as np
@@ -21,14 +21,18 @@ from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
 from numba.core import cgutils
-from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
-from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
-from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import _Typed
+from typednn_kernels.compiled._codegen.ir_types import POINTER, Callee
+from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
+
+if TYPE_CHECKING:
+    from numba.core.compiler import CompileResult
+    from numba.core.cpu import CPUContext
+    from numba.core.typing.templates import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +40,11 @@ R = TypeVar("R")
 DTYPES: tuple[np.dtype[np.floating], ...] = (np.dtype(np.float32), np.dtype(np.float64))
 
 NOINLINE_FUNCTIONS: dict[object, NoinlineFunction] = {}
-"""By the kernels that call them."""
+"""By the intrinsics that call them."""
+
+DISPATCHERS: list[Dispatcher] = []
+"""All functions that numba is to compile."""
+PRIVATE_OPTIONS = frozenset({"_nrt", "forceinline", "no_cfunc_wrapper", "no_cpython_wrapper"})
 
 
 class NoinlineFunction:
@@ -56,8 +64,7 @@ class NoinlineFunction:
         place = self.addresses[dtype]
         if not place[0]:
             signature = signature_of(self.dispatcher.py_func, dtype).args
-            self.dispatcher.compile(signature)
-            code = self.dispatcher.overloads[signature]
+            code = compile_for(self.dispatcher, signature)
             place[0] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
     def call(
@@ -69,13 +76,15 @@ class NoinlineFunction:
     ) -> llvm.Value:
         """Writes a call with values of some kinds; they become what the annotations say."""
         dtype = dtype_among(kinds)
+        self.prepare(dtype)
         signature = signature_of(self.dispatcher.py_func, dtype)
         operands = _cast_all(context, builder, values, kinds, signature.args)
         function = context.call_conv.get_function_type(signature.return_type, signature.args)
         name, module = self._symbol(dtype), builder.module
-        place = module.globals.get(name) or llvm.GlobalVariable(module, function.as_pointer(), name)
+        place = module.globals.get(name) or llvm.GlobalVariable(module, POINTER, name)
+        callee = Callee(builder.load(place, typ=POINTER), function)
         _, result = context.call_conv.call_function(
-            builder, builder.load(place), signature.return_type, signature.args, operands
+            builder, callee, signature.return_type, signature.args, operands
         )
         return result
 
@@ -115,7 +124,7 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
 def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
     """The dtype of the arrays of numbers among some types, those in named tuples included."""
     arrays = (each.dtype for each in _flattened(kinds) if isinstance(each, types.Array))
-    return as_dtype(next(each for each in arrays if isinstance(each, types.Float)))
+    return np.dtype(str(next(each for each in arrays if isinstance(each, types.Float))))
 
 
 def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
@@ -176,10 +185,34 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
     """What an entry is for a dtype, as a function that checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
-    signature = signature_of(entry.py_func, dtype).args
     with _without_collection():
-        entry.compile(signature)
-    return entry.overloads[signature].entry_point
+        return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+
+
+def compile_for(dispatcher: Dispatcher, signature: tuple[types.Type, ...]) -> CompileResult:
+    """Compiles a function for a signature, or reads its machine code from disk.
+
+    Where that fails, it is tried again without what only saves time, one feature after the other.
+    Raises what numba raises without any.
+    """
+    while True:
+        try:
+            dispatcher.compile(signature)
+            return dispatcher.overloads[signature]
+        except Exception as error:
+            feature = next((each for each in (PIPELINE, DISK_CACHE, HINTS) if each.works), None)
+            if feature is None:
+                raise
+            feature.lose(error)
+            for each in DISPATCHERS:
+                _use_documented_options(each)
+
+
+def _use_documented_options(dispatcher: Dispatcher) -> None:
+    for option in PRIVATE_OPTIONS & set(dispatcher.targetoptions):
+        del dispatcher.targetoptions[option]
+    with suppress(AttributeError):  # numba does not try again what it could not type
+        dispatcher._compiler._failed_cache.clear()
 
 
 @contextmanager

@@ -12,12 +12,14 @@ from copy import deepcopy
 
 from llvmlite.binding import ModuleRef
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder, StateDict
+from numba.core.compiler import Compiler, DefaultPassBuilder, StateDict
 from numba.core.compiler_machinery import CompilerPass, PassManager, register_pass
 from numba.core.inline_closurecall import InlineWorker
 from numba.core.ir import Block, Expr, FunctionIR
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import InlineInlinables
+
+from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, PIPELINE
 
 UNUSED = frozenset(
     {
@@ -34,7 +36,7 @@ UNUSED = frozenset(
 """Passes for what kernels do not contain: closures, raised errors, literal types, whole-array expressions."""
 
 
-class _Library(JITCodeLibrary):
+class Library(JITCodeLibrary):
     """Machine code that LLVM optimises once, as a whole.
 
     numba has each function optimised before, and the whole module twice, to find reference counts.
@@ -44,8 +46,11 @@ class _Library(JITCodeLibrary):
         pass
 
     def _optimize_final_module(self) -> None:
-        manager, builder = self._codegen._module_pass_manager()
-        manager.run(self._final_module, builder)
+        with PIPELINE:
+            manager, builder = self._codegen._module_pass_manager()
+            manager.run(self._final_module, builder)
+            return
+        super()._optimize_final_module()
 
 
 KERNELS: dict[Callable[..., object], FunctionIR] = {}
@@ -104,14 +109,15 @@ class _KernelInlining(InlineInlinables):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelLowering(NativeLowering):
-    """numba's lowering to LLVM, into a `_Library`."""
+    """numba's lowering to LLVM, into a `Library`."""
 
     _name = "kernel_lowering"
 
     def run_pass(self, state: StateDict) -> bool:
         """Lowers a function and has LLVM compile it."""
-        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
+        state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        with DISK_CACHE:
+            state.library.enable_object_caching()
         return super().run_pass(state)
 
 
@@ -132,13 +138,12 @@ def untyped(state: StateDict) -> PassManager:
     return adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
-class _Pipeline(CompilerBase):
+class Pipeline(Compiler):
     """How numba compiles entries, routines and reductions."""
 
     def define_pipelines(self) -> list[PassManager]:
-        """The one pipeline."""
-        return [adapted(DefaultPassBuilder.define_nopython_pipeline(self.state))]
-
-
-_PIPELINE: type[CompilerBase] = _Pipeline
-"""What decorators are told."""
+        """Returns the one pipeline: ours, or numba's own once ours has failed."""
+        with PIPELINE:
+            if PIPELINE.works:
+                return [adapted(DefaultPassBuilder.define_nopython_pipeline(self.state))]
+        return super().define_pipelines()

@@ -20,17 +20,10 @@ from numba.extending import intrinsic
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed
 from typednn_kernels.compiled._codegen.ir_loops import _cases, _operands
+from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
-from typednn_kernels.compiled._codegen.simd import (
-    INDEX,
-    INT32,
-    POINTER,
-    VECTOR_BYTES,
-    _Index,
-    _SimdBuilder,
-    module_function,
-)
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _Index, _SimdBuilder, module_function
 from typednn_kernels.compiled._codegen.tuning import (
     SHORT_ROW_REGISTERS,
     SHORT_VECTOR_REGISTERS,

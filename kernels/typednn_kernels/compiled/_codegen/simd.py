@@ -10,16 +10,14 @@ from llvmlite import ir as llvm
 
 from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER, opaque
 from typednn_kernels.compiled._codegen.ir_values import FLOAT32
+from typednn_kernels.compiled._codegen.private_parts import HINTS
 
 VECTOR_BYTES = 64 if CPU_FEATURES.get("avx512f") else 32 if CPU_FEATURES.get("avx") else 16
 """Bytes of a vector register."""
 REGISTERS = 32 if VECTOR_BYTES == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 
-INDEX: llvm.Type = llvm.IntType(64)
-INT32: llvm.Type = llvm.IntType(32)
-BIT: llvm.Type = llvm.IntType(1)
-POINTER: llvm.Type = llvm.PointerType()
 
 _Index: TypeAlias = llvm.Value | int
 """A number that exists when the machine code runs, or one that is written in it."""
@@ -92,7 +90,7 @@ class _SimdBuilder:
         """Where so many numbers may lie until the function returns."""
         buffer = self.builder.alloca(self.real, INDEX(size))
         buffer.align = VECTOR_BYTES
-        return buffer
+        return opaque(buffer)
 
     def load(
         self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
@@ -186,7 +184,10 @@ class _SimdBuilder:
         for variable, value, later in zip(variables, first, following, strict=True):
             variable.add_incoming(value, before)
             variable.add_incoming(later, builder.block)
-        builder.branch(head).set_metadata("llvm.loop", self.as_written())
+        last = builder.branch(head)
+        with HINTS:
+            if HINTS.works:
+                last.set_metadata("llvm.loop", self.as_written())
         builder.position_at_end(after)
         return list(variables[1:])
 

@@ -28,10 +28,9 @@ from numba.extending import intrinsic
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _operands
+from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.compiled._codegen.simd import (
-    INDEX,
-    POINTER,
     REGISTERS,
     VECTOR_BYTES,
     _SimdBuilder,

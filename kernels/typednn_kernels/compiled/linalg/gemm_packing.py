@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from llvmlite import ir as llvm
 
-from typednn_kernels.compiled._codegen.simd import INDEX, _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.ir_types import INDEX
+from typednn_kernels.compiled._codegen.simd import _SimdBuilder, module_function
 
 SQUARE_BYTES = 16
 """Bytes in a row of the squares that are transposed at a time."""

@@ -9,7 +9,7 @@ one or two tenths of a second, and kept on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from operator import add
 from typing import NamedTuple
 
@@ -26,11 +26,13 @@ from typednn_kernels.compiled._codegen.function_tables import (
     address_of_compiled,
     call_address,
 )
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import exported
 from typednn_kernels.compiled._codegen.noinline import compiled_for
+from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
-from typednn_kernels.compiled._codegen.simd import BIT, INDEX, INT32, POINTER, VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
 from typednn_kernels.compiled._codegen.tuning import SPECIALIZED_PARAMETER_REGISTERS
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
@@ -302,13 +304,22 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
 
     Each is compiled when it is first needed.
     """
-    general, tiny = (cache(partial(compiled_for, each, dtype)) for each in (train_online, train_tiny))
+
+    @cache
+    def compiled(kernel: Callable[..., object]) -> Callable[..., object]:
+        entry = compiled_for(kernel, dtype)
+        report()
+        return entry
 
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
-        address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
+        try:
+            address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
+            kernel = compiled(train_tiny if address else train_online)
+        except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
+            kernel, address = kernels_after(error).train_online, 0
         if address:
-            tiny()(address, parameters, *others)
+            kernel(address, parameters, *others)
         else:
-            general()(parameters, layout, loss, *others)
+            kernel(parameters, layout, loss, *others)
 
     return train

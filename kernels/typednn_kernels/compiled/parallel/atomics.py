@@ -12,8 +12,9 @@ import platform
 from llvmlite import ir as llvm
 from numba.core import cgutils
 
+from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP, SPINS_BEFORE_YIELD
-from typednn_kernels.compiled.parallel.pthreads import _INDEX, _NOTHING, _POINTER, _STATUS, _called, provide
+from typednn_kernels.compiled.parallel.pthreads import STATUS, call_c, provide
 
 LINE_WORDS = 8
 """A cache line, in indices: what one thread writes and others read lies on a line of its own."""
@@ -37,30 +38,30 @@ class AtomicLines:
 
     def open(self) -> None:
         """Makes what threads sleep by; nobody sleeps."""
-        self.store(ASLEEP, _INDEX(0))
-        _called(self.builder, "pthread_mutex_init", self._bytes(LOCK), _NOTHING)
-        _called(self.builder, "pthread_cond_init", self._bytes(SIGNAL), _NOTHING)
+        self.store(ASLEEP, INDEX(0))
+        call_c(self.builder, "pthread_mutex_init", self.place(LOCK), NULL)
+        call_c(self.builder, "pthread_cond_init", self.place(SIGNAL), NULL)
 
     def close(self) -> None:
         """Gives it back."""
-        _called(self.builder, "pthread_cond_destroy", self._bytes(SIGNAL))
-        _called(self.builder, "pthread_mutex_destroy", self._bytes(LOCK))
+        call_c(self.builder, "pthread_cond_destroy", self.place(SIGNAL))
+        call_c(self.builder, "pthread_mutex_destroy", self.place(LOCK))
 
     def load(self, line: int) -> llvm.Value:
         """The number on a line."""
-        return self.builder.load_atomic(self._place(line), "seq_cst", 8)
+        return self.builder.load_atomic(self.place(line), "seq_cst", 8, typ=INDEX)
 
     def store(self, line: int, value: llvm.Value) -> None:
-        """Writes a number."""
-        self.builder.store_atomic(value, self._place(line), "seq_cst", 8)
+        """Writes a number: by an exchange, since `store_atomic` of llvmlite 0.50 takes no opaque pointer."""
+        self.builder.atomic_rmw("xchg", self.place(line), value, "seq_cst")
 
     def add(self, line: int, value: int) -> llvm.Value:
         """Adds to a number; what it was."""
-        return self.builder.atomic_rmw("add", self._place(line), _INDEX(value), "seq_cst")
+        return self.builder.atomic_rmw("add", self.place(line), INDEX(value), "seq_cst")
 
     def replace(self, line: int, known: llvm.Value, value: llvm.Value) -> llvm.Value:
         """Writes a number if it is still the one that is known; whether it was."""
-        outcome = self.builder.cmpxchg(self._place(line), known, value, "seq_cst")
+        outcome = self.builder.cmpxchg(self.place(line), known, value, "seq_cst")
         return self.builder.extract_value(outcome, 1)
 
     def change(self, line: int, value: llvm.Value, wanted: llvm.Value | None = None) -> None:
@@ -71,21 +72,21 @@ class AtomicLines:
     def wake(self, wanted: llvm.Value | None = None) -> None:
         """Wakes those that sleep, after a number has changed."""
         builder = self.builder
-        with builder.if_then(builder.icmp_signed(">", self.load(ASLEEP), _INDEX(0))):
-            _called(builder, "pthread_mutex_lock", self._bytes(LOCK))
+        with builder.if_then(builder.icmp_signed(">", self.load(ASLEEP), INDEX(0))):
+            call_c(builder, "pthread_mutex_lock", self.place(LOCK))
             if wanted is None:
-                _called(builder, "pthread_cond_broadcast", self._bytes(SIGNAL))
+                call_c(builder, "pthread_cond_broadcast", self.place(SIGNAL))
             else:
                 with cgutils.for_range(builder, wanted):
-                    _called(builder, "pthread_cond_signal", self._bytes(SIGNAL))
-            _called(builder, "pthread_mutex_unlock", self._bytes(LOCK))
+                    call_c(builder, "pthread_cond_signal", self.place(SIGNAL))
+            call_c(builder, "pthread_mutex_unlock", self.place(LOCK))
 
     def wait(
         self,
         line: int,
         known: llvm.Value,
         *,
-        patience: llvm.Value = _INDEX(SPINS_BEFORE_SLEEP),  # noqa: B008 (a constant)
+        patience: llvm.Value = INDEX(SPINS_BEFORE_SLEEP),  # noqa: B008 (a constant)
         seconds: int | None = None,
     ) -> llvm.Value:
         """Waits until a number is no longer the one that is known; whether it has changed.
@@ -95,7 +96,7 @@ class AtomicLines:
         builder = self.builder
         names = ("look", "again", "give_way", "on", "tired", "check", "sleep", "awake", "after")
         look, again, give_way, on, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
-        time = cgutils.alloca_once(builder, _INDEX, _INDEX(2))
+        time = cgutils.alloca_once(builder, INDEX, INDEX(2))
         start = builder.block
         builder.branch(look)
 
@@ -103,31 +104,31 @@ class AtomicLines:
             builder.cbranch(builder.icmp_signed("==", self.load(line), known), same, changed)
 
         builder.position_at_end(look)
-        looks = builder.phi(_INDEX)
-        looks.add_incoming(_INDEX(0), start)
+        looks = builder.phi(INDEX)
+        looks.add_incoming(INDEX(0), start)
         branch_if_same(again, after)
 
         builder.position_at_end(again)
         if PAUSE:
             pause = llvm.FunctionType(llvm.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, pause, PAUSE), [])
-        builder.cbranch(builder.icmp_signed("<", looks, _INDEX(SPINS_BEFORE_YIELD)), on, give_way)
+        builder.cbranch(builder.icmp_signed("<", looks, INDEX(SPINS_BEFORE_YIELD)), on, give_way)
 
         builder.position_at_end(give_way)
-        _called(builder, "sched_yield")
+        call_c(builder, "sched_yield")
         builder.branch(on)
 
         builder.position_at_end(on)
-        more = builder.add(looks, _INDEX(1))
+        more = builder.add(looks, INDEX(1))
         looks.add_incoming(more, on)
         builder.cbranch(builder.icmp_signed("<", more, patience), look, tired)
 
         builder.position_at_end(tired)
-        lock, signal = self._bytes(LOCK), self._bytes(SIGNAL)
+        lock, signal = self.place(LOCK), self.place(SIGNAL)
         if seconds is not None:
-            _called(builder, "clock_gettime", _STATUS(REAL_TIME), builder.bitcast(time, _POINTER))
-            builder.store(builder.add(builder.load(time), _INDEX(seconds)), time)
-        _called(builder, "pthread_mutex_lock", lock)
+            call_c(builder, "clock_gettime", STATUS(REAL_TIME), time)
+            builder.store(builder.add(builder.load(time, typ=INDEX), INDEX(seconds)), time)
+        call_c(builder, "pthread_mutex_lock", lock)
         self.add(ASLEEP, 1)
         builder.branch(check)
 
@@ -136,21 +137,19 @@ class AtomicLines:
 
         builder.position_at_end(sleep)
         if seconds is None:
-            _called(builder, "pthread_cond_wait", signal, lock)
+            call_c(builder, "pthread_cond_wait", signal, lock)
             builder.branch(check)
         else:
-            late = _called(builder, "pthread_cond_timedwait", signal, lock, builder.bitcast(time, _POINTER))
-            builder.cbranch(builder.icmp_signed("==", late, _STATUS(0)), check, awake)
+            late = call_c(builder, "pthread_cond_timedwait", signal, lock, time)
+            builder.cbranch(builder.icmp_signed("==", late, STATUS(0)), check, awake)
 
         builder.position_at_end(awake)
         self.add(ASLEEP, -1)
-        _called(builder, "pthread_mutex_unlock", lock)
+        call_c(builder, "pthread_mutex_unlock", lock)
         builder.branch(after)
         builder.position_at_end(after)
         return builder.icmp_signed("!=", self.load(line), known)
 
-    def _place(self, line: int) -> llvm.Value:
-        return self.builder.gep(self.memory, [_INDEX(LINE_WORDS * line)])
-
-    def _bytes(self, line: int) -> llvm.Value:
-        return self.builder.bitcast(self._place(line), _POINTER)
+    def place(self, line: int) -> llvm.Value:
+        """The address of a line."""
+        return self.builder.gep(self.memory, [INDEX(LINE_WORDS * line)], source_etype=INDEX)

@@ -17,16 +17,14 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, field_pointer, opaque
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
-    _INDEX,
-    _NOTHING,
-    _POINTER,
-    _STATUS,
-    _called,
+    STATUS,
     begin_thread,
+    call_c,
     move_thread,
     number_of_threads,
     provide,
@@ -60,48 +58,51 @@ def parallel_region(
         wanted, packed = values
         thread_kind = types.NamedUniTuple(types.intp, len(Thread._fields), Thread)
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(_INDEX, _INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
+        meeting = builder.alloca(INDEX, INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
         meeting.align = 8 * LINE_WORDS
         board = AtomicLines(builder, meeting)
         board.open()
         for line in (NUM_THREADS, ARRIVED, GENERATION):
-            board.store(line, _INDEX(0))
-        board.store(SPIN_LIMIT, _INDEX(patience))
-        job = llvm.LiteralStructType([_INDEX, meeting.type, *(each.type for each in operands)])
-        jobs = cgutils.alloca_once(builder, job, _INDEX(THREAD_SLOTS))
-        handles = cgutils.alloca_once(builder, _INDEX, _INDEX(THREAD_SLOTS))
+            board.store(line, INDEX(0))
+        board.store(SPIN_LIMIT, INDEX(patience))
+        job = llvm.LiteralStructType([INDEX, POINTER, *(each.type for each in operands)])
+        jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
+        handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
             place, common, *rest = fields
             shared = AtomicLines(inner, common)
-            shared.wait(NUM_THREADS, _INDEX(0))
+            shared.wait(NUM_THREADS, INDEX(0))
             members = shared.load(NUM_THREADS)
-            address = inner.ptrtoint(common, _INDEX)
+            address = inner.ptrtoint(common, INDEX)
             thread = context.make_tuple(inner, thread_kind, [place, members, address])
             kinds = (thread_kind, *signature.args[1])
             NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [thread, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
-            target = builder.gep(jobs, [place])
+            target = builder.gep(jobs, [place], source_etype=job)
             for field, value in enumerate([place, meeting, *operands]):
-                builder.store(value, cgutils.gep_inbounds(builder, target, 0, field))
-            return builder.bitcast(target, _POINTER)
+                builder.store(value, field_pointer(builder, target, job, field))
+            return target
+
+        def handle(place: llvm.Value) -> llvm.Value:
+            return builder.gep(handles, [place], source_etype=INDEX)
 
         work = thread_function(builder.module, job, call)
-        most = smaller(builder, wanted, builder.load(number_of_threads(builder.module)))
-        made = cgutils.alloca_once_value(builder, _INDEX(1))
-        with cgutils.for_range(builder, most, start=_INDEX(1)):
-            next_place = builder.load(made)
-            refusal = begin_thread(builder, builder.gep(handles, [next_place]), work, fill(next_place))
-            accepted = builder.icmp_signed("==", refusal, _STATUS(0))
+        most = smaller(builder, wanted, builder.load(number_of_threads(builder.module), typ=INDEX))
+        made = cgutils.alloca_once_value(builder, INDEX(1))
+        with cgutils.for_range(builder, most, start=INDEX(1)):
+            next_place = builder.load(made, typ=INDEX)
+            refusal = begin_thread(builder, handle(next_place), work, fill(next_place))
+            accepted = builder.icmp_signed("==", refusal, STATUS(0))
             with builder.if_then(accepted):
-                move_thread(builder, builder.load(builder.gep(handles, [next_place])), keep_away=False)
-            builder.store(builder.add(builder.load(made), builder.zext(accepted, _INDEX)), made)
-        members = builder.load(made)
+                move_thread(builder, builder.load(handle(next_place), typ=INDEX), keep_away=False)
+            builder.store(builder.add(builder.load(made, typ=INDEX), builder.zext(accepted, INDEX)), made)
+        members = builder.load(made, typ=INDEX)
         board.change(NUM_THREADS, members)
-        call(builder, [_INDEX(0), meeting, *operands])
-        with cgutils.for_range(builder, members, start=_INDEX(1)) as loop:
-            _called(builder, "pthread_join", builder.load(builder.gep(handles, [loop.index])), _NOTHING)
+        call(builder, [INDEX(0), meeting, *operands])
+        with cgutils.for_range(builder, members, start=INDEX(1)) as loop:
+            call_c(builder, "pthread_join", builder.load(handle(loop.index), typ=INDEX), NULL)
         board.close()
         return context.get_dummy_value()
 
@@ -119,15 +120,15 @@ def _meet(_context: object, meeting: types.Type) -> _Typed:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        board = AtomicLines(builder, builder.inttoptr(values[0], _INDEX.as_pointer()))
+        board = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
         members = board.load(NUM_THREADS)
-        with builder.if_then(builder.icmp_signed(">", members, _INDEX(1))):
+        with builder.if_then(builder.icmp_signed(">", members, INDEX(1))):
             before = board.load(GENERATION)
-            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), _INDEX(1)), members)
+            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), members)
             with builder.if_else(is_last) as (last, others):
                 with last:
-                    board.store(ARRIVED, _INDEX(0))
-                    board.change(GENERATION, builder.add(before, _INDEX(1)))
+                    board.store(ARRIVED, INDEX(0))
+                    board.change(GENERATION, builder.add(before, INDEX(1)))
                 with others:
                     board.wait(GENERATION, before, patience=board.load(SPIN_LIMIT))
         return context.get_dummy_value()

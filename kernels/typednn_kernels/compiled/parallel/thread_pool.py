@@ -22,18 +22,23 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.ir_types import (
+    INDEX,
+    NULL,
+    POINTER,
+    call_pointer,
+    field_pointer,
+    internal_function,
+    opaque,
+)
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled._codegen.tuning import WORKER_IDLE_TIMEOUT_S, WORKER_SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
-    _INDEX,
-    _NOTHING,
-    _POINTER,
-    _STATUS,
-    _WORK,
-    _called,
-    _function,
+    STATUS,
+    THREAD_FUNCTION,
     begin_thread,
+    call_c,
     move_thread,
     number_of_threads,
     place_of,
@@ -82,7 +87,7 @@ def parallel_for(share: Callable[..., None]) -> Callable[..., int]:
     ) -> llvm.Value:
         count, least, packed = values
         operands = cgutils.unpack_tuple(builder, packed)
-        job = llvm.LiteralStructType([_INDEX, _INDEX, _INDEX, *(each.type for each in operands)])
+        job = llvm.LiteralStructType([INDEX, INDEX, INDEX, *(each.type for each in operands)])
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
@@ -111,29 +116,32 @@ def _division(
 
     def write(builder: llvm.IRBuilder, count: llvm.Value, least: llvm.Value, *operands: llvm.Value) -> None:
         work = thread_function(module, job, call)
-        one = _INDEX(1)
-        jobs = cgutils.alloca_once(builder, job, _INDEX(THREAD_SLOTS))
-        most = _between(builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module)))
+        one = INDEX(1)
+        jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
+        most = _between(
+            builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module), typ=INDEX)
+        )
         size = _quotient(builder, count, most)
         parts = _quotient(builder, count, size)
         with cgutils.for_range(builder, parts) as loop:
             start = builder.mul(loop.index, size)
             stop = smaller(builder, builder.add(start, size), count)
             for field, value in enumerate([loop.index, start, stop, *operands]):
-                target = cgutils.gep_inbounds(builder, builder.gep(jobs, [loop.index]), 0, field)
-                builder.store(value, target)
+                target = builder.gep(jobs, [loop.index], source_etype=job)
+                builder.store(value, field_pointer(builder, target, job, field))
         with builder.if_else(builder.icmp_signed("==", parts, one)) as (alone, together):
             with alone:
-                builder.call(work, [builder.bitcast(jobs, _POINTER)])
+                builder.call(work, [jobs])
             with together:
                 place, following = (
-                    builder.ptrtoint(each, _INDEX) for each in (jobs, builder.gep(jobs, [one]))
+                    builder.ptrtoint(each, INDEX)
+                    for each in (jobs, builder.gep(jobs, [one], source_etype=job))
                 )
-                stride, function = builder.sub(following, place), builder.ptrtoint(work, _INDEX)
+                stride, function = builder.sub(following, place), builder.ptrtoint(work, INDEX)
                 builder.call(_sharing(module), [function, place, stride, parts])
         builder.ret(parts)
 
-    return _function(module, f"division of {name}", _INDEX, (_INDEX, _INDEX, *job.elements[3:]), write)
+    return internal_function(module, f"division of {name}", INDEX, (INDEX, INDEX, *job.elements[3:]), write)
 
 
 def _sharing(module: llvm.Module) -> llvm.Function:
@@ -141,33 +149,33 @@ def _sharing(module: llvm.Module) -> llvm.Function:
 
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
         board, (jobs, stride, parts) = _workers(builder), numbers
-        process = builder.zext(_called(builder, "getpid"), _INDEX)
+        process = builder.zext(call_c(builder, "getpid"), INDEX)
         owner = board.load(OWNER)
         inherited = builder.and_(
-            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, _INDEX(TAKING_OVER))
+            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, INDEX(TAKING_OVER))
         )
         with builder.if_then(inherited, likely=False):
             builder.call(_taking_over(module), [owner, process])
         with builder.if_then(builder.icmp_signed("==", board.load(OWNER), process)):
-            free = board.replace(BUSY, _INDEX(0), _INDEX(1))
+            free = board.replace(BUSY, INDEX(0), INDEX(1))
             with builder.if_then(free):
-                others = builder.sub(parts, _INDEX(1))
+                others = builder.sub(parts, INDEX(1))
                 _make_workers(builder, board, others)
                 for line, value in (WORK, work), (JOBS, jobs), (STRIDE, stride):
                     board.store(line, value)
                 _caller(builder).store(LEFT, parts)
-                rounds = builder.lshr(board.load(TICKET), _INDEX(2 * PART_BITS))
-                ticket = builder.shl(builder.add(rounds, _INDEX(1)), _INDEX(PART_BITS))
-                board.change(TICKET, builder.shl(builder.or_(ticket, parts), _INDEX(PART_BITS)), others)
+                rounds = builder.lshr(board.load(TICKET), INDEX(2 * PART_BITS))
+                ticket = builder.shl(builder.add(rounds, INDEX(1)), INDEX(PART_BITS))
+                board.change(TICKET, builder.shl(builder.or_(ticket, parts), INDEX(PART_BITS)), others)
                 builder.call(_taking(module), [])
                 _wait_for_all(builder)
-                board.store(BUSY, _INDEX(0))
+                board.store(BUSY, INDEX(0))
                 builder.ret_void()
         with cgutils.for_range(builder, parts) as loop:
             _do(builder, work, jobs, stride, loop.index)
         builder.ret_void()
 
-    return _function(module, "sharing", llvm.VoidType(), (_INDEX,) * 4, write)
+    return internal_function(module, "sharing", llvm.VoidType(), (INDEX,) * 4, write)
 
 
 def _taking_over(module: llvm.Module) -> llvm.Function:
@@ -175,30 +183,30 @@ def _taking_over(module: llvm.Module) -> llvm.Function:
 
     def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
         board = _workers(builder)
-        with builder.if_then(board.replace(OWNER, owner, _INDEX(TAKING_OVER))):
+        with builder.if_then(board.replace(OWNER, owner, INDEX(TAKING_OVER))):
             board.open()
             _caller(builder).open()
             for line in BUSY, WORKERS:
-                board.store(line, _INDEX(0))
+                board.store(line, INDEX(0))
             board.store(OWNER, process)
         builder.ret_void()
 
-    return _function(module, "taking_over", llvm.VoidType(), (_INDEX, _INDEX), write)
+    return internal_function(module, "taking_over", llvm.VoidType(), (INDEX, INDEX), write)
 
 
 def _make_workers(builder: llvm.IRBuilder, board: AtomicLines, wanted: llvm.Value) -> None:
     """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
-    known, core = board.load(WORKERS), builder.zext(_called(builder, "sched_getcpu"), _INDEX)
+    known, core = board.load(WORKERS), builder.zext(call_c(builder, "sched_getcpu"), INDEX)
     with builder.if_then(builder.icmp_signed("!=", core, board.load(CORE))):
         board.store(CORE, core)
         with cgutils.for_range(builder, known) as loop:
-            move_thread(builder, builder.load(_handle(board, loop.index)), keep_away=True)
+            move_thread(builder, builder.load(_handle(board, loop.index), typ=INDEX), keep_away=True)
     with cgutils.for_range(builder, wanted, start=known):
         place = _handle(board, board.load(WORKERS))
-        refusal = begin_thread(builder, place, _working(builder.module), _NOTHING)
-        with builder.if_then(builder.icmp_signed("==", refusal, _STATUS(0))):
-            move_thread(builder, builder.load(place), keep_away=True)
-            _called(builder, "pthread_detach", builder.load(place))
+        refusal = begin_thread(builder, place, _working(builder.module), NULL)
+        with builder.if_then(builder.icmp_signed("==", refusal, STATUS(0))):
+            move_thread(builder, builder.load(place, typ=INDEX), keep_away=True)
+            call_c(builder, "pthread_detach", builder.load(place, typ=INDEX))
             board.add(WORKERS, 1)
 
 
@@ -208,7 +216,7 @@ def _wait_for_all(builder: llvm.IRBuilder) -> None:
     builder.branch(look)
     builder.position_at_end(look)
     left = caller.load(LEFT)
-    builder.cbranch(builder.icmp_signed("==", left, _INDEX(0)), after, wait)
+    builder.cbranch(builder.icmp_signed("==", left, INDEX(0)), after, wait)
     builder.position_at_end(wait)
     caller.wait(LEFT, left)
     builder.branch(look)
@@ -229,7 +237,7 @@ def _working(module: llvm.Module) -> llvm.Function:
             board.wait(
                 TICKET,
                 ticket,
-                patience=_INDEX(WORKER_SPINS_BEFORE_SLEEP),
+                patience=INDEX(WORKER_SPINS_BEFORE_SLEEP),
                 seconds=WORKER_IDLE_TIMEOUT_S,
             ),
             take,
@@ -238,63 +246,65 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.position_at_end(tired)
         builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
         builder.position_at_end(ask)
-        builder.cbranch(board.replace(BUSY, _INDEX(0), _INDEX(1)), leave, tired)
+        builder.cbranch(board.replace(BUSY, INDEX(0), INDEX(1)), leave, tired)
         builder.position_at_end(leave)
-        kind = llvm.FunctionType(_INDEX, [])
+        kind = llvm.FunctionType(INDEX, [])
         myself = builder.call(cgutils.get_or_insert_function(module, kind, "pthread_self"), [])
-        others = builder.sub(board.load(WORKERS), _INDEX(1))
-        last = builder.load(_handle(board, others))
+        others = builder.sub(board.load(WORKERS), INDEX(1))
+        last = builder.load(_handle(board, others), typ=INDEX)
         with cgutils.for_range(builder, others) as loop:
             place = _handle(board, loop.index)
-            with builder.if_then(builder.icmp_signed("==", builder.load(place), myself)):
+            with builder.if_then(builder.icmp_signed("==", builder.load(place, typ=INDEX), myself)):
                 builder.store(last, place)
         board.store(WORKERS, others)
-        board.store(BUSY, _INDEX(0))
-        builder.ret(_NOTHING)
+        board.store(BUSY, INDEX(0))
+        builder.ret(NULL)
 
-    return _function(module, "working", _POINTER, (_POINTER,), write)
+    return internal_function(module, "working", POINTER, (POINTER,), write)
 
 
 def _taking(module: llvm.Module) -> llvm.Function:
     """A function of a module that does parts until all are taken; it returns the ticket that says so."""
 
     def write(builder: llvm.IRBuilder) -> None:
-        board, most = _workers(builder), _INDEX((1 << PART_BITS) - 1)
+        board, most = _workers(builder), INDEX((1 << PART_BITS) - 1)
         names = ("look", "take", "do", "finish", "after")
         look, take, do, finish, after = (builder.append_basic_block(name) for name in names)
         builder.branch(look)
         builder.position_at_end(look)
         ticket = board.load(TICKET)
         taken = builder.and_(ticket, most)
-        parts = builder.and_(builder.lshr(ticket, _INDEX(PART_BITS)), most)
+        parts = builder.and_(builder.lshr(ticket, INDEX(PART_BITS)), most)
         builder.cbranch(builder.icmp_signed("<", taken, parts), take, after)
         builder.position_at_end(take)
         # These are of the round of the ticket if nobody has changed it, since a round ends when all is taken.
         work, jobs, stride = (board.load(line) for line in (WORK, JOBS, STRIDE))
-        builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, _INDEX(1))), do, look)
+        builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
         builder.position_at_end(do)
         _do(builder, work, jobs, stride, taken)
         left = _caller(builder).add(LEFT, -1)
-        builder.cbranch(builder.icmp_signed("==", left, _INDEX(1)), finish, look)
+        builder.cbranch(builder.icmp_signed("==", left, INDEX(1)), finish, look)
         builder.position_at_end(finish)
         _caller(builder).wake()
         builder.branch(look)
         builder.position_at_end(after)
         builder.ret(ticket)
 
-    return _function(module, "taking", _INDEX, (), write)
+    return internal_function(module, "taking", INDEX, (), write)
 
 
 def _do(
     builder: llvm.IRBuilder, work: llvm.Value, jobs: llvm.Value, stride: llvm.Value, part: llvm.Value
 ) -> None:
     place = builder.add(jobs, builder.mul(part, stride))
-    builder.call(builder.inttoptr(work, _WORK.as_pointer()), [builder.inttoptr(place, _POINTER)])
+    call_pointer(
+        builder, builder.inttoptr(work, POINTER), THREAD_FUNCTION, [builder.inttoptr(place, POINTER)]
+    )
 
 
 def _handle(board: AtomicLines, worker: llvm.Value) -> llvm.Value:
     builder = board.builder
-    return builder.gep(board.memory, [builder.add(_INDEX(LINE_WORDS * HANDLES), worker)])
+    return builder.gep(board.memory, [builder.add(INDEX(LINE_WORDS * HANDLES), worker)], source_etype=INDEX)
 
 
 def _workers(builder: llvm.IRBuilder) -> AtomicLines:
@@ -302,13 +312,13 @@ def _workers(builder: llvm.IRBuilder) -> AtomicLines:
 
 
 def _caller(builder: llvm.IRBuilder) -> AtomicLines:
-    return AtomicLines(builder, builder.gep(_workers(builder).memory, [_INDEX(LINE_WORDS * CALLER)]))
+    return AtomicLines(builder, _workers(builder).place(CALLER))
 
 
 def _quotient(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
     """x / y, rounded up, and at least 1."""
-    above = builder.sub(builder.add(x, y), _INDEX(1))
-    return builder.sdiv(builder.select(builder.icmp_signed(">", x, _INDEX(0)), above, y), y)
+    above = builder.sub(builder.add(x, y), INDEX(1))
+    return builder.sdiv(builder.select(builder.icmp_signed(">", x, INDEX(0)), above, y), y)
 
 
 def _between(builder: llvm.IRBuilder, low: llvm.Value, x: llvm.Value, high: llvm.Value) -> llvm.Value:

@@ -232,7 +232,7 @@ def number_of_threads() -> int | None:
 
 
 def number_of_workers() -> int:
-    count: int = workers.BOARD[boards.LINE_WORDS * workers.WORKERS]
+    count: int = workers.BOARD[workers.LINE_WORDS * workers.WORKERS]
     return count
 
 
@@ -322,7 +322,7 @@ from typednn_kernels.thread_limit import THREADS
 
 class Last:
     board = (c_int64 * workers.BOARD.size).from_address(workers.BOARD.ctypes.data)
-    owner = boards.LINE_WORDS * workers.OWNER
+    owner = workers.LINE_WORDS * workers.OWNER
 
     def __del__(self, process=os.getpid(), threads=os.listdir, sleep=time.sleep, write=os.write):
         before = len(threads("/proc/self/task"))

@@ -1,0 +1,67 @@
+"""LLVM's types as the kernels use them, and its pointers, which do not say what they point to.
+
+llvmlite 0.50 still gives some pointers an element type (those to stack memory, globals and the elements of
+numba's arrays), from which it infers the type of a load, an address or a call; it announces that it will
+stop. So every load and every address in the kernels names its element type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir as llvm
+
+INDEX: llvm.Type = llvm.IntType(64)
+INT32: llvm.Type = llvm.IntType(32)
+BIT: llvm.Type = llvm.IntType(1)
+POINTER: llvm.Type = llvm.PointerType()
+NULL: llvm.Value = llvm.Constant(POINTER, None)
+
+
+def opaque(pointer: llvm.Value) -> llvm.Value:
+    """Forgets the element type of a pointer: llvmlite 0.50 would refuse to store any other type there."""
+    pointer.type = POINTER
+    return pointer
+
+
+def field_pointer(
+    builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.LiteralStructType, field: int
+) -> llvm.Value:
+    """Writes the address of a field of a struct."""
+    return builder.gep(pointer, [INT32(0), INT32(field)], inbounds=True, source_etype=struct)
+
+
+def call_pointer(
+    builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
+) -> llvm.Value:
+    """Calls the function of a type that lies at an address."""
+    return builder.call(Callee(pointer, kind), arguments)
+
+
+class Callee(llvm.Value):
+    """A pointer with the type of its function, which llvmlite asks of what it calls."""
+
+    def __init__(self, pointer: llvm.Value, function_type: llvm.FunctionType) -> None:
+        self.type: llvm.Type = POINTER
+        self.function_type: llvm.FunctionType = function_type
+        self.pointer: llvm.Value = pointer
+
+    def get_reference(self) -> str:
+        """The name of the pointer."""
+        return self.pointer.get_reference()
+
+
+def internal_function(
+    module: llvm.Module,
+    name: str,
+    result: llvm.Type,
+    arguments: Sequence[llvm.Type],
+    write: Callable[..., None],
+) -> llvm.Function:
+    """Returns a function of a module; `write(builder, *arguments)` writes it when it is first asked for."""
+    name = f"typednn_{name}"
+    if name not in module.globals:
+        function = llvm.Function(module, llvm.FunctionType(result, arguments), name)
+        function.linkage = "internal"
+        write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
+    return module.globals[name]

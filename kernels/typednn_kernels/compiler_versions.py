@@ -1,0 +1,22 @@
+"""Which compiler is installed, and what it says, for the warnings about one that does not fit."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def compiler_versions() -> str:
+    """Names the installed versions of numba and llvmlite."""
+
+    def of(package: str) -> str:
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            return f"no {package}"
+
+    return f"{of('numba')}, {of('llvmlite')}"
+
+
+def first_line(error: Exception) -> str:
+    """Shortens the message of an error to its first line: numba's errors about types fill pages."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

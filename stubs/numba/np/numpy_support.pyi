@@ -1,4 +1,0 @@
-import numpy as np
-from numba.types import Type
-
-def as_dtype(nbtype: Type) -> np.dtype[np.floating]: ...
