@@ -9,7 +9,6 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,14 +180,14 @@ def predict(options: Options) -> int:
 
 def check(options: Options) -> int:
     """Compares all gradients with central differences, for every pair of activations, loss and dtype."""
-    with nullcontext() if options.backend is None else _switched(options.backend):
+    with nullcontext() if options.backend is None else use_backend(options.backend):
         return _check_all()
 
 
 def warmup(_options: Options) -> int:
     """Compiles everything ahead of time."""
     began = perf_counter()
-    with _switched("numba"), waiting("compiling"):
+    with use_backend("numba"), waiting("compiling"):
         from typednn_kernels.compiled._codegen.jit import CACHE
         from typednn_kernels.compiled.warmup import warm_up
 
@@ -198,13 +197,6 @@ def warmup(_options: Options) -> int:
         + (f"the machine code is in {CACHE}" if CACHE else "but nothing could be written, so it is not kept")
     )
     return 0
-
-
-def _switched(name: BackendName) -> use_backend:
-    """Raises ImportError before anything warns of a backend that does not work."""
-    if name == "numba":
-        import_module("typednn_kernels.compiled")
-    return use_backend(name)
 
 
 def _check_all() -> int:
