@@ -179,14 +179,93 @@ except ImportError as error:
     assert output(program, "numpy").split() == ["numpy", "True"]
 
 
-def test_a_numba_that_does_not_fit_numpy_counts_as_none(tmp_path: Any) -> None:
-    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.3 or less')\n")
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + STEP
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ImportError('Numba needs NumPy 2.3 or less')",
+        "AttributeError('no such name')",
+        "TypeError('one argument too many')",
+        "RuntimeError('no LLVM')",
+        "OSError('no shared library')",
+        "SystemError('a slot')",
+    ],
+)
+def test_a_numba_whose_import_fails_counts_as_none(error: str, tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}\n")
+    start = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+
+    finished = run(start + STEP, None, "-W", "always")
+
+    assert finished.stdout.split() == ["numpy", "True"], finished.stderr
+    message = error.split("'")[1]
+    assert finished.stderr.count(f"because numba does not work: {message} (numba ") == 1
+    assert finished.stderr.count("Warning") == 1
+
+
+FAILING = """
+import sys
+from numba.core import dispatcher, errors
+count, known = [], dispatcher.Dispatcher.compile
+def compile(self, sig):
+    count.append(sig)
+    if len(count) > {after}:
+        raise {error}
+    return known(self, sig)
+dispatcher.Dispatcher.compile = compile
+"""
+LAYERS = """
+layers[0].put_values(x)
+layers[-1].set_actual(y)
+for layer in layers: layer.forward()
+for layer in layers[:0:-1]: layer.backward()
+for entry in "train_batches", "forward", "backward":
+    getattr(typednn.backends.kernels(np.dtype(float)), entry)
+network.predict(x), network.evaluate(x, y)
+"""
+
+
+@compiling_only
+@pytest.mark.parametrize(
+    ("after", "error"),
+    [
+        (0, "errors.TypingError('a type')"),
+        (0, "errors.LoweringError('no code')"),
+        (0, "AttributeError('renamed')"),
+        (2, "TypeError('changed')"),
+        (2, "OSError('no space')"),
+    ],
+)
+def test_a_numba_that_cannot_compile_counts_as_none(after: int, error: str, tmp_path: Path) -> None:
+    """Also in the middle: after some functions have been compiled, NumPy goes on with the same arrays."""
+    program = FAILING.format(after=after, error=error) + "import typednn\n" + STEP + LAYERS
+    program += """
+try:
+    use_backend("numba")
+except ImportError as error:
+    print(backend(), str(error).count("llvmlite"), len(typednn.backends.implementations(np.dtype(float))))
+"""
+    program = f"import os; os.environ['TYPEDNN_CACHE_DIR'] = {str(tmp_path)!r}\n" + program
 
     finished = run(program, None, "-W", "always")
 
-    assert finished.stdout.split() == ["numpy", "True"]
-    assert finished.stderr.count("because numba does not work: Numba needs NumPy 2.3 or less") == 1
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.split() == ["numpy", "True", "numpy", "1", "1"]
+    assert finished.stderr.count("typednn runs on NumPy alone, because numba does not work: ") == 1
+    assert finished.stderr.count("Warning") == 1
+
+
+def test_an_interrupted_compilation_is_no_failure_of_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels_of("numba")
+    entry_points = import_module("typednn_kernels.compiled.entry_points")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry_points, "compiled_for", interrupted)
+    with use_backend("numba"):
+        with pytest.raises(KeyboardInterrupt):
+            _ = entry_points.EntryPoints(FLOAT64).affine
+        assert backend() == "numba"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -200,7 +279,7 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
     def load(self: Any, sig: object, _context: object) -> None:
         asked.append(f"{self.name}{sig}")
 
-    monkeypatch.setattr(cache._MachineCode, "load_overload", load)
+    monkeypatch.setattr(cache.MachineCode, "load_overload", load)
     x, y = np.zeros((5, 2), dtype), np.zeros((5, 1), dtype)
     with use_backend("numba"):
         layers: Any = [typednn.InputLayer(2, "tanh"), typednn.HiddenLayer(3, "relu"), typednn.OutputLayer(1)]
@@ -238,7 +317,11 @@ def test_on_a_terminal_a_line_says_that_something_is_compiled(tmp_path: Path, te
     """
     run = subprocess.run(
         [sys.executable, "-c", program, str(terminal)],
-        env={**os.environ, "TYPEDNN_CACHE_DIR": str(tmp_path)},
+        env={
+            **os.environ,
+            "TYPEDNN_CACHE_DIR": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
         capture_output=True,
         text=True,
         check=True,

@@ -9,7 +9,6 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -182,14 +181,14 @@ def predict(options: Options) -> int:
 
 def check(options: Options) -> int:
     """Compares the gradients of every pair of activations, loss and dtype with central differences."""
-    with nullcontext() if options.backend is None else _switched(options.backend):
+    with nullcontext() if options.backend is None else use_backend(options.backend):
         return _check_all()
 
 
 def warmup(_options: Options) -> int:
     """Compiles all kernels ahead of time."""
     began = perf_counter()
-    with _switched("numba"), waiting("compiling"):
+    with use_backend("numba"), waiting("compiling"):
         from typednn_kernels.compiled._codegen.jit import CACHE
         from typednn_kernels.compiled.warmup import warm_up
 
@@ -199,13 +198,6 @@ def warmup(_options: Options) -> int:
         + (f"the machine code is in {CACHE}" if CACHE else "but nothing could be written, so it is not kept")
     )
     return 0
-
-
-def _switched(name: BackendName) -> use_backend:
-    """Switches to a backend; raises ImportError, without a warning before, if it does not work."""
-    if name == "numba":
-        import_module("typednn_kernels.compiled")
-    return use_backend(name)
 
 
 def _check_all() -> int:

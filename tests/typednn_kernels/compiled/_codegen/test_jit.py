@@ -75,7 +75,16 @@ def folder(filled: Path, tmp_path: Path) -> Path:
 def test_a_second_process_compiles_nothing(folder: Path) -> None:
     assert hits(folder) == 2
     names = sorted(each.name.split("-")[0] for each in files(folder))
-    assert names == sorted(["activation_value", "masses", "shares", "some_values", "value_rows"] * 2)
+    assert names == sorted(
+        [
+            "activation_value",
+            "activate_range",
+            "activate_rows",
+            "row_max_and_sum_exp_range",
+            "softmax_from_sum_exp_range",
+        ]
+        * 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,12 +222,12 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
     assert set(ENTRIES) < set(code_of_float32)
     for name in (
         "train_online",
-        "online_share",
-        "train_share",
-        "product",
-        "some_values",
-        "some_losses",
-        "update",
+        "forward_thread",
+        "train_thread",
+        "gemm",
+        "activate_range",
+        "loss_range",
+        "apply_update",
     ):
         assert re.search(r"\bfloat\b", code_of_float32[name]), name
     for name, code in code_of_float32.items():
@@ -235,11 +244,35 @@ def test_same_sources_same_digest() -> None:
 
 
 def test_no_home_folder_is_no_folder_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
     monkeypatch.delenv("TYPEDNN_CACHE_DIR", raising=False)
-    monkeypatch.setattr(cache.AppDirs, "user_cache_dir", "~/.cache/typednn")
+    monkeypatch.setattr(Path, "expanduser", no_home)
 
     assert cache.cache_folder() is None
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "variable", "expected"),
+    [
+        ("linux", "XDG_CACHE_HOME", "/there/typednn"),
+        ("linux", "", "~/.cache/typednn"),
+        ("darwin", "", "~/Library/Caches/typednn"),
+        ("win32", "LOCALAPPDATA", "/there/typednn/Cache"),
+    ],
+)
+def test_the_cache_folder_of_each_platform(
+    system: str, variable: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "/there")
+    monkeypatch.setattr(sys, "platform", system)
+
+    assert cache.user_cache_folder() == expected
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -21,7 +21,7 @@ inline_closurecall = import_module("numba.core.inline_closurecall")
 Decorator = Callable[[Callable[..., Any]], Any]
 kernel: Decorator = jit.inline
 reduction: Decorator = jit.reassociate
-compiled: Decorator = jit._compiled()
+compiled: Decorator = jit.compiled
 """As `jit.exported`, but nothing is kept on disk."""
 
 
@@ -153,7 +153,7 @@ def test_the_library_is_ours() -> None:
     function(np.ones(3))
 
     for dispatcher in (function, total):
-        assert all(isinstance(each.library, pipeline._Library) for each in dispatcher.overloads.values())
+        assert all(isinstance(each.library, pipeline.Library) for each in dispatcher.overloads.values())
 
 
 def test_what_is_left_out_exists() -> None:
