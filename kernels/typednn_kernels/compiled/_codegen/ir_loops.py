@@ -346,17 +346,22 @@ class Index:
         return self.builder.trunc(index, INT32)
 
 
-def _operands(
-    context: BaseContext, builder: llvm.IRBuilder, kinds: Sequence[types.Type], packed: llvm.Value
-) -> list[Operand]:
-    """The operands of a loop, which come in a tuple, and may come in tuples within it."""
-    operands: list[Operand] = []
+def fields_of(
+    builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value
+) -> Iterator[tuple[types.Type, llvm.Value]]:
+    """Unpacks a tuple, and tuples within it, into types and values."""
     for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True):
         if isinstance(kind, types.BaseTuple):
-            operands += _operands(context, builder, kind.types, value)
+            yield from fields_of(builder, kind.types, value)
         else:
-            operands.append(Operand.of(context, builder, kind, value))
-    return operands
+            yield kind, value
+
+
+def _operands(
+    context: BaseContext, builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value
+) -> list[Operand]:
+    """Unpacks the operands of a loop, which come in a tuple, and may come in tuples within it."""
+    return [Operand.of(context, builder, *each) for each in fields_of(builder, kinds, packed)]
 
 
 def _cases(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from llvmlite import ir as llvm
+from numba import types
+from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES
-from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct
-from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER, opaque
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed, elements, field
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct, fields_of
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, NULL, POINTER, opaque
 from typednn_kernels.compiled._codegen.ir_values import FLOAT32
 from typednn_kernels.compiled._codegen.private_parts import HINTS
+
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
 
 VECTOR_BYTES = 64 if CPU_FEATURES.get("avx512f") else 32 if CPU_FEATURES.get("avx") else 16
 """Bytes of a vector register."""
@@ -231,3 +237,43 @@ def module_function(
         write(code, *function.args)
         code.builder.ret_void()
     return module.globals[name]
+
+
+def _pointer_or_value(
+    context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
+) -> llvm.Value:
+    """Returns a scalar, or the pointer to the elements of an array; it is null if there are none."""
+    if not isinstance(kind, types.Array):
+        return value
+    is_empty = builder.icmp_signed("==", field(context, builder, kind, value, "nitems"), INDEX(0))
+    return builder.select(is_empty, NULL, elements(context, builder, kind, value))
+
+
+def function_of_fields(
+    name: str, kinds: str, write: Callable[..., None], python: Callable[..., None]
+) -> Callable[..., None]:
+    """Returns a function of one named tuple whose body is written in LLVM.
+
+    Args:
+        name: of the `module_function` that it calls with the fields of the tuple, and of tuples in it, in
+            order: arrays as pointers, which are null for empty ones.
+        kinds: the letters of these fields.
+        write: writes the body.
+        python: what runs in its place where nothing is compiled.
+    """
+
+    def typer(_context: object, fields: types.BaseNamedTuple) -> _Typed:
+        def generate(
+            context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+        ) -> llvm.Value:
+            given = list(fields_of(builder, signature.args[0].types, values[0]))
+            arguments = [_pointer_or_value(context, builder, *each) for each in given]
+            real = next(
+                context.get_data_type(kind.dtype) for kind, _ in given if isinstance(kind, types.Array)
+            )
+            builder.call(module_function(builder.module, name, real, kinds, write), arguments)
+            return context.get_dummy_value()
+
+        return types.none(fields), generate
+
+    return python if JIT_DISABLED else intrinsic(typer)

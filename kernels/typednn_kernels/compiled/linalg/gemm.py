@@ -16,24 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Generic, NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from llvmlite import ir as llvm
-from numba import types
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
-from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _operands
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS
 from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.compiled._codegen.simd import (
     REGISTERS,
     VECTOR_BYTES,
     _SimdBuilder,
+    function_of_fields,
     module_function,
 )
 from typednn_kernels.compiled._codegen.tuning import (
@@ -311,45 +308,24 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
     return write
 
 
-def _gemm_serial(_context: object, product: types.BaseNamedTuple) -> _Typed:
-    def generate(
-        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
-    ) -> llvm.Value:
-        [kind] = signature.args
-        operands = _operands(context, builder, kind.types, values[0])
-        arguments = _Gemm(*(each.value if each.data is None else each.data for each in operands))
-        bias_kind, bias = kind.types[Gemm._fields.index("bias")], operands[_Gemm._fields.index("bias")]
-        has_bias = builder.icmp_signed(
-            ">", field(context, builder, bias_kind, bias.value, "nitems"), INDEX(0)
-        )
-        null = llvm.Constant(arguments.bias.type, None)
-        arguments = arguments._replace(bias=builder.select(has_bias, arguments.bias, null))
-        real = context.get_value_type(bias_kind.dtype)
-        function = module_function(builder.module, "gemm", real, "iiipibpibprbpi", _write_gemm)
-        builder.call(function, arguments)
-        return context.get_dummy_value()
-
-    return types.none(product), generate
+def _matrix(array: Vector[F], rows: int, columns: int, ld: int, *, trans: bool = False) -> Matrix[F]:
+    shape, strides = (rows, columns), (ld * array.itemsize, array.itemsize)
+    if trans:
+        strides = strides[::-1]
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
 
 
-if TYPE_CHECKING or JIT_DISABLED:
+def _gemm_in_numpy(product: Gemm[F]) -> None:
+    m, n, k, (A, lda, trans_a), (B, ldb, trans_b), bias, alpha, accumulate, C, ldc = product
+    factors = _matrix(A, m, k, lda, trans=trans_a), _matrix(B, k, n, ldb, trans=trans_b)
+    result = _matrix(C, m, n, ldc)
+    base = result if accumulate else bias[:n] if bias.size else 0
+    with np.errstate(all="ignore"):
+        np.add(alpha * np.matmul(*factors), base, out=result)
 
-    def _matrix(array: Vector[F], rows: int, columns: int, ld: int, *, trans: bool = False) -> Matrix[F]:
-        shape, strides = (rows, columns), (ld * array.itemsize, array.itemsize)
-        if trans:
-            strides = strides[::-1]
-        return np.lib.stride_tricks.as_strided(array, shape, strides)
 
-    def gemm_serial(product: Gemm[F]) -> None:
-        m, n, k, (A, lda, trans_a), (B, ldb, trans_b), bias, alpha, accumulate, C, ldc = product
-        factors = _matrix(A, m, k, lda, trans=trans_a), _matrix(B, k, n, ldb, trans=trans_b)
-        result = _matrix(C, m, n, ldc)
-        base = result if accumulate else bias[:n] if bias.size else 0
-        with np.errstate(all="ignore"):
-            np.add(alpha * np.matmul(*factors), base, out=result)
-
-else:
-    gemm_serial = intrinsic(_gemm_serial)
+gemm_serial: Callable[..., None] = function_of_fields("gemm", "iiipibpibprbpi", _write_gemm, _gemm_in_numpy)
+"""`gemm_serial(product)`: computes a product in the calling thread."""
 
 
 @noinline
