@@ -20,7 +20,6 @@ import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
-from numba.core import cgutils
 from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.typing.templates import Signature
@@ -29,6 +28,7 @@ from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import _Typed
+from typednn_kernels.compiled._codegen.references import Reference
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +70,10 @@ class NoinlineFunction:
         """Writes a call with values of some kinds; they become what the annotations say."""
         dtype = dtype_among(kinds)
         signature = signature_of(self.dispatcher.py_func, dtype)
-        operands = _cast_all(context, builder, values, kinds, signature.args)
+        operands = [
+            context.cast(builder, value, kind, wanted)
+            for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
+        ]
         function = context.call_conv.get_function_type(signature.return_type, signature.args)
         name, module = self._symbol(dtype), builder.module
         place = module.globals.get(name) or llvm.GlobalVariable(module, function.as_pointer(), name)
@@ -113,41 +116,21 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
 
 
 def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
-    """The dtype of the arrays of numbers among some types, those in named tuples included."""
+    """The dtype of the arrays of numbers among some types, those of references included."""
     arrays = (each.dtype for each in _flattened(kinds) if isinstance(each, types.Array))
     return as_dtype(next(each for each in arrays if isinstance(each, types.Float)))
 
 
 def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
     for kind in kinds:
-        if isinstance(kind, types.BaseNamedTuple):
-            yield from _flattened(kind.types)
+        if isinstance(kind, Reference):
+            yield from kind.fields.types
         else:
             yield kind
 
 
-def _cast_all(
-    context: CPUContext,
-    builder: llvm.IRBuilder,
-    values: Iterable[llvm.Value],
-    kinds: Iterable[types.Type],
-    wanted: Iterable[types.Type],
-) -> list[llvm.Value]:
-    """Casts values from some types to others; numba itself casts no named tuples."""
-
-    def cast(value: llvm.Value, kind: types.Type, result: types.Type) -> llvm.Value:
-        if not (isinstance(kind, types.BaseNamedTuple) and isinstance(result, types.BaseNamedTuple)):
-            return context.cast(builder, value, kind, result)
-        fields = cgutils.unpack_tuple(builder, value)
-        return context.make_tuple(
-            builder, result, _cast_all(context, builder, fields, kind.types, result.types)
-        )
-
-    return [cast(*each) for each in zip(values, kinds, wanted, strict=True)]
-
-
 def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) -> Signature:
-    """What the annotations of a function mean where F is a dtype; those of named tuples, field by field."""
+    """What the annotations of a function mean where F is a dtype; a named tuple of arrays is a reference."""
     *arguments, result = _annotated(function, dtype)
     return result(*arguments)
 
@@ -166,7 +149,8 @@ def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -
         if annotation in kinds:
             return kinds[annotation]
         named_tuple = names[annotation.removesuffix("[F]")]
-        return types.BaseTuple.from_types(_annotated(named_tuple, dtype), named_tuple)
+        kind = types.BaseTuple.from_types(_annotated(named_tuple, dtype), named_tuple)
+        return Reference(kind) if any(isinstance(each, types.Array) for each in kind.types) else kind
 
     names = vars(sys.modules[annotated.__module__])
     return [kind_of(each) for each in inspect.get_annotations(annotated).values()]

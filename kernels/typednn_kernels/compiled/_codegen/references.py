@@ -1,0 +1,55 @@
+"""Passes named tuples of arrays to compiled functions by the address of their fields.
+
+numba itself passes seven words or more for each array of a tuple, and again with each call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir as llvm
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
+
+if TYPE_CHECKING:
+    from numba.core.base import BaseContext
+    from numba.extending import _Unboxing
+
+
+class Reference(types.Type):
+    """The type of a named tuple that lies in memory of the caller."""
+
+    def __init__(self, fields: types.BaseNamedTuple) -> None:
+        self.fields: types.BaseNamedTuple = fields
+        super().__init__(f"Reference({fields})")
+
+
+register_model(Reference)(models.OpaqueModel)
+
+
+@infer_getattr
+class _Attributes(AttributeTemplate):
+    """Says what type a field has."""
+
+    key = Reference
+
+    def generic_resolve(self, reference: Reference, name: str) -> types.Type | None:
+        return dict(zip(reference.fields.fields, reference.fields.types, strict=True)).get(name)
+
+
+@lower_getattr_generic(Reference)
+def _load_field(
+    context: BaseContext, builder: llvm.IRBuilder, reference: Reference, address: llvm.Value, name: str
+) -> llvm.Value:
+    memory = builder.bitcast(address, context.get_value_type(reference.fields).as_pointer())
+    return builder.load(cgutils.gep_inbounds(builder, memory, 0, reference.fields.fields.index(name)))
+
+
+@unbox(Reference)
+def _unbox(reference: Reference, value: llvm.Value, python: _Unboxing) -> NativeValue:
+    fields = python.unbox(reference.fields, value)
+    memory = cgutils.alloca_once_value(python.builder, fields.value)
+    address = python.builder.bitcast(memory, python.context.get_value_type(reference))
+    return NativeValue(address, fields.is_error, fields.cleanup)
