@@ -8,6 +8,7 @@ from numba.core.datamodel import models as models
 from numba.core.typing.templates import AttributeTemplate, Signature
 
 _Type = TypeVar("_Type", bound=types.Type)
+_Result = TypeVar("_Result", bound=types.Type)
 _Template = TypeVar("_Template", bound=type[AttributeTemplate])
 
 class NativeValue:
@@ -29,6 +30,12 @@ def lower_getattr_generic(
 ) -> Callable[
     [Callable[[BaseContext, IRBuilder, _Type, Value, str], Value]],
     Callable[[BaseContext, IRBuilder, _Type, Value, str], Value],
+]: ...
+def lower_cast(
+    fromty: type[_Type], toty: type[_Result]
+) -> Callable[
+    [Callable[[BaseContext, IRBuilder, _Type, _Result, Value], Value]],
+    Callable[[BaseContext, IRBuilder, _Type, _Result, Value], Value],
 ]: ...
 def register_model(
     fe_type_cls: type[types.Type],

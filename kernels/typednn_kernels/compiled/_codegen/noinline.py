@@ -116,7 +116,7 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
 
 
 def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
-    """The dtype of the arrays of numbers among some types, those of references included."""
+    """The dtype of the arrays of numbers among some types, those in named tuples included."""
     arrays = (each.dtype for each in _flattened(kinds) if isinstance(each, types.Array))
     return as_dtype(next(each for each in arrays if isinstance(each, types.Float)))
 
@@ -124,7 +124,9 @@ def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
 def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
     for kind in kinds:
         if isinstance(kind, Reference):
-            yield from kind.fields.types
+            yield from _flattened(kind.fields.types)
+        elif isinstance(kind, types.BaseNamedTuple):
+            yield from _flattened(kind.types)
         else:
             yield kind
 

@@ -11,7 +11,15 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate
-from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, unbox
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_cast,
+    lower_getattr_generic,
+    models,
+    register_model,
+    unbox,
+)
 
 if TYPE_CHECKING:
     from numba.core.base import BaseContext
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Reference(types.Type):
-    """The type of a named tuple that lies in memory of the caller."""
+    """The type of a named tuple in memory of the caller, where one that a kernel makes is stored."""
 
     def __init__(self, fields: types.BaseNamedTuple) -> None:
         self.fields: types.BaseNamedTuple = fields
@@ -47,9 +55,23 @@ def _load_field(
     return builder.load(cgutils.gep_inbounds(builder, memory, 0, reference.fields.fields.index(name)))
 
 
+@lower_cast(types.BaseNamedTuple, Reference)
+def _store(
+    context: BaseContext,
+    builder: llvm.IRBuilder,
+    kind: types.BaseNamedTuple,
+    reference: Reference,
+    value: llvm.Value,
+) -> llvm.Value:
+    wanted = reference.fields
+    fields = zip(cgutils.unpack_tuple(builder, value), kind.types, wanted.types, strict=True)
+    value = context.make_tuple(builder, wanted, [context.cast(builder, *each) for each in fields])
+    memory = cgutils.alloca_once_value(builder, value)
+    return builder.bitcast(memory, context.get_value_type(reference))
+
+
 @unbox(Reference)
 def _unbox(reference: Reference, value: llvm.Value, python: _Unboxing) -> NativeValue:
     fields = python.unbox(reference.fields, value)
-    memory = cgutils.alloca_once_value(python.builder, fields.value)
-    address = python.builder.bitcast(memory, python.context.get_value_type(reference))
+    address = _store(python.context, python.builder, reference.fields, reference, fields.value)
     return NativeValue(address, fields.is_error, fields.cleanup)
