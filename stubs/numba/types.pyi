@@ -4,6 +4,7 @@ from typing import Any, Self
 from numba.core.typing.templates import Signature
 
 class Type:
+    def __init__(self, name: str) -> None: ...
     def __call__(self, *args: Type) -> Signature: ...
 
 class Array(Type):
@@ -24,9 +25,10 @@ class Float(Type): ...
 class BaseTuple(Type):
     types: tuple[Type, ...]
     @classmethod
-    def from_types(cls, tys: Iterable[Type], pyclass: Any = None) -> Self: ...
+    def from_types(cls, tys: Iterable[Type], pyclass: Any = None) -> Any: ...
 
 class BaseNamedTuple(BaseTuple):
+    fields: tuple[str, ...]
     instance_class: type[Any]
 
 class NamedUniTuple(BaseNamedTuple):
@@ -34,6 +36,7 @@ class NamedUniTuple(BaseNamedTuple):
 
 class StarArgTuple(BaseTuple):
     def __new__(cls, types: Iterable[Type]) -> Self: ...
+    def __init__(self, types: Iterable[Type]) -> None: ...
 
 none: Type
 intp: Type

@@ -106,12 +106,12 @@ def test_lower_than_scikit_learn() -> None:
         hidden_layer_sizes=[4], activation="tanh", solver="lbfgs", alpha=0, max_iter=2000, random_state=0
     ).fit(x, t[:, 0])
 
-    own = minimize(network, x, t, tolerance=1e-9, max_iterations=5000)
+    own = minimize(network, x, t, tolerance=1e-9, max_iterations=20000)
     steepest = abs(network.forward(x).backward(t).vector).max()
     for layer, W, bias in zip(network.layers[1:], theirs.coefs_, theirs.intercepts_, strict=True):
         layer.W, layer.Bias = W.T, bias
     reference = network.loss(x, t)
-    further = minimize(network, x, t, tolerance=1e-9, max_iterations=5000)
+    further = minimize(network, x, t, tolerance=1e-9, max_iterations=20000)
 
     np.testing.assert_allclose(2 * theirs.loss_, reference, rtol=1e-9)
     assert further.loss <= reference

@@ -24,9 +24,7 @@ def opaque(pointer: llvm.Value) -> llvm.Value:
     return pointer
 
 
-def field_pointer(
-    builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.LiteralStructType, field: int
-) -> llvm.Value:
+def field_pointer(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Type, field: int) -> llvm.Value:
     """Writes the address of a field of a struct."""
     return builder.gep(pointer, [INT32(0), INT32(field)], inbounds=True, source_etype=struct)
 

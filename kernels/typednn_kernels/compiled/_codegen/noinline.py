@@ -13,14 +13,13 @@ import inspect
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ForwardRef, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ForwardRef, ParamSpec, TypeGuard, TypeVar
 
 import numba
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
-from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from typednn_kernels.compiled._codegen.array_views import _Typed
 from typednn_kernels.compiled._codegen.ir_types import POINTER, Callee
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
+from typednn_kernels.compiled._codegen.references import Reference
 
 if TYPE_CHECKING:
     from numba.core.compiler import CompileResult
@@ -78,7 +78,10 @@ class NoinlineFunction:
         dtype = dtype_among(kinds)
         self.prepare(dtype)
         signature = signature_of(self.dispatcher.py_func, dtype)
-        operands = _cast_all(context, builder, values, kinds, signature.args)
+        operands = [
+            context.cast(builder, value, kind, wanted)
+            for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
+        ]
         function = context.call_conv.get_function_type(signature.return_type, signature.args)
         name, module = self._symbol(dtype), builder.module
         place = module.globals.get(name) or llvm.GlobalVariable(module, POINTER, name)
@@ -129,36 +132,27 @@ def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
 
 def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
     for kind in kinds:
-        if isinstance(kind, types.BaseNamedTuple):
+        if isinstance(kind, Reference):
+            yield from _flattened(kind.fields.types)
+        elif isinstance(kind, types.BaseNamedTuple):
             yield from _flattened(kind.types)
         else:
             yield kind
 
 
-def _cast_all(
-    context: CPUContext,
-    builder: llvm.IRBuilder,
-    values: Iterable[llvm.Value],
-    kinds: Iterable[types.Type],
-    wanted: Iterable[types.Type],
-) -> list[llvm.Value]:
-    """Casts values from some types to others; numba itself casts no named tuples."""
-
-    def cast(value: llvm.Value, kind: types.Type, result: types.Type) -> llvm.Value:
-        if not (isinstance(kind, types.BaseNamedTuple) and isinstance(result, types.BaseNamedTuple)):
-            return context.cast(builder, value, kind, result)
-        fields = cgutils.unpack_tuple(builder, value)
-        return context.make_tuple(
-            builder, result, _cast_all(context, builder, fields, kind.types, result.types)
-        )
-
-    return [cast(*each) for each in zip(values, kinds, wanted, strict=True)]
-
-
 def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) -> Signature:
-    """What the annotations of a function mean where F is a dtype; those of named tuples, field by field."""
+    """Returns what the annotations of a function mean where F is a dtype.
+
+    A named tuple of arrays is passed by reference, one with tuples in it by value.
+    """
     *arguments, result = _annotated(function, dtype)
-    return result(*arguments)
+    return result(*(Reference(each) if _is_by_reference(each) else each for each in arguments))
+
+
+def _is_by_reference(kind: types.Type) -> TypeGuard[types.BaseNamedTuple]:
+    fields = kind.types if isinstance(kind, types.BaseNamedTuple) else ()
+    has_tuples = any(isinstance(each, types.BaseTuple) for each in fields)
+    return not has_tuples and any(isinstance(each, types.Array) for each in fields)
 
 
 def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -> list[types.Type]:
@@ -175,7 +169,8 @@ def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -
         if annotation in kinds:
             return kinds[annotation]
         named_tuple = names[annotation.removesuffix("[F]")]
-        return types.BaseTuple.from_types(_annotated(named_tuple, dtype), named_tuple)
+        kind: types.Type = types.BaseTuple.from_types(_annotated(named_tuple, dtype), named_tuple)
+        return kind
 
     names = vars(sys.modules[annotated.__module__])
     return [kind_of(each) for each in inspect.get_annotations(annotated).values()]

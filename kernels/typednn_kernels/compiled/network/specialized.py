@@ -295,8 +295,9 @@ def train_tiny(
     address: int, parameters: Vector[F], epoch: Epoch[F], learning_rate: F, workspace: Workspace[F]
 ) -> None:
     """Calls the function that is written for a network."""
-    x, t, order, losses = epoch.x, epoch.t, epoch.order, epoch.losses
-    call_address(address, parameters, x, t, order, order.size, learning_rate, workspace, losses)
+    data = (epoch.x, epoch.t, epoch.order, epoch.order.size)
+    vectors = (workspace.a, workspace.h, workspace.dLdh, workspace.dLda)
+    call_address(address, parameters, data, learning_rate, vectors, epoch.losses)
 
 
 def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:

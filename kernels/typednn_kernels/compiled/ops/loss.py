@@ -196,7 +196,7 @@ def canonical_delta(
 @inline
 def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vector[F]) -> None:
     """Computes the loss of each sample, (B,)."""
-    a, y, t = outputs
+    a, y, t = outputs.a, outputs.y, outputs.t
     samples, n = losses.size, y.size // losses.size
     if loss == CROSS_ENTROPY and activation == SOFTMAX and is_short_row(n, a):
         cross_entropies(samples, n, a, y, t, losses)
@@ -220,7 +220,7 @@ def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vecto
 @inline
 def outputs_range(outputs: Outputs[F], first: int, size: int) -> Outputs[F]:
     """Returns `size` elements of each array from `first` on."""
-    a, y, t = outputs
+    a, y, t = outputs.a, outputs.y, outputs.t
     return Outputs(slice_of(a, first, size), slice_of(y, first, size), slice_of(t, first, size))
 
 

@@ -2,6 +2,9 @@ from typing import Any
 
 from numba.types import Type
 
+class AttributeTemplate:
+    key: type[Type]
+
 class Signature:
     @property
     def args(self) -> tuple[Any, ...]: ...
