@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numba.core.base import BaseContext
     from numba.core.typing.templates import Signature
 
-_Typed: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
+TypedIntrinsic: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
 """What numba asks of an intrinsic: its signature, and what writes it."""
 
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
@@ -84,7 +84,7 @@ def _view(
     return array
 
 
-def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
+def _part(array: types.Array, start: types.Type, *shape: types.Type) -> TypedIntrinsic:
     part = types.Array(array.dtype, len(shape), "C")
 
     def generate(
@@ -102,11 +102,11 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> _Typed:
     return part(array, start, *shape), generate
 
 
-def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> _Typed:
+def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> TypedIntrinsic:
     return _part(array, start, n)
 
 
-def _room_for(n: int, like: types.Array) -> _Typed:
+def _room_for(n: int, like: types.Array) -> TypedIntrinsic:
     vector = types.Array(like.dtype, 1, "C")
 
     def generate(
@@ -119,11 +119,11 @@ def _room_for(n: int, like: types.Array) -> _Typed:
     return vector(like), generate
 
 
-def _scratch(_context: object, like: types.Array) -> _Typed:
+def _scratch(_context: object, like: types.Array) -> TypedIntrinsic:
     return _room_for(THREAD_SLOTS, like)
 
 
-def _scratch_row(_context: object, like: types.Array) -> _Typed:
+def _scratch_row(_context: object, like: types.Array) -> TypedIntrinsic:
     return _room_for(SCRATCH_ROW_ELEMENTS, like)
 
 
@@ -207,7 +207,7 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
 
     def typer(
         _context: object, vector: types.Array, layout: types.Type, _k: types.Type, *numbers: types.Type
-    ) -> _Typed:
+    ) -> TypedIntrinsic:
         result = types.Array(vector.dtype, dimensions, "C")
 
         def generate(

@@ -27,9 +27,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic
 from typednn_kernels.compiled._codegen.cache import CacheFile
-from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, _operands, write_loop
+from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_operands, write_loop
 from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.private_parts import CALLED_LOOPS, DISK_CACHE, PIPELINE, report
@@ -100,12 +100,12 @@ def _write_library(name: str, key: object, write: Callable[[llvm.Module], None])
     return library
 
 
-def _call_address(_context: object, address: types.Type, *arguments: types.Type) -> _Typed:
+def _call_address(_context: object, address: types.Type, *arguments: types.Type) -> TypedIntrinsic:
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         place, packed = values
-        operands = _operands(context, builder, signature.args[1], packed)
+        operands = unpack_operands(context, builder, signature.args[1], packed)
         given = [each.data or each.value for each in operands]
         function = llvm.FunctionType(llvm.VoidType(), [each.type for each in given])
         call_pointer(builder, builder.inttoptr(place, POINTER), function, given)

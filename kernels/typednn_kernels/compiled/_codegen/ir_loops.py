@@ -26,7 +26,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import (
     CPU_FEATURES,
     JIT_DISABLED,
-    _Typed,
+    TypedIntrinsic,
     elements,
     prefer_widest_vectors,
 )
@@ -96,13 +96,13 @@ def elementwise(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         code, n, packed = values
-        operands = _operands(context, builder, signature.args[2], packed)
+        operands = unpack_operands(context, builder, signature.args[2], packed)
         arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
         _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
         _otherwise(builder, code, formulas, others, n, operands)
         return context.get_dummy_value()
 
-    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
@@ -116,7 +116,7 @@ def _write_loops(
     arguments: Sequence[Operand | Index],
     outs: Sequence[Operand],
 ) -> None:
-    for formula in _cases(builder, code, formulas):
+    for formula in switch_cases(builder, code, formulas):
         for i in _independent_steps(builder, n):
             results = emit_all(formula, builder, [each.at(i) for each in arguments])
             for out, result in zip(outs, results, strict=False):
@@ -177,14 +177,14 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others |
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         code, n, packed = values
-        operands = _operands(context, builder, signature.args[2], packed)
+        operands = unpack_operands(context, builder, signature.args[2], packed)
         kind = context.get_value_type(signature.return_type)
         result = _write_fold(builder, formulas, fold, kind, code, n, operands)
         place = cgutils.alloca_once_value(builder, result)
         _otherwise(builder, code, formulas, others, n, operands, place)
         return builder.load(place, typ=kind)
 
-    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> _Typed:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> TypedIntrinsic:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
@@ -208,7 +208,7 @@ def _write_fold(
 
     most = n.type(CHUNK_ELEMENTS)
     chunks = builder.sdiv(builder.add(n, n.type(CHUNK_ELEMENTS - 1)), most)
-    for formula in _cases(builder, code, formulas):
+    for formula in switch_cases(builder, code, formulas):
         with cgutils.for_range(builder, chunks) as chunk:
             first = builder.mul(chunk.index, most)
             left = builder.sub(n, first)
@@ -260,7 +260,7 @@ def write_loop(
 def scalar_function(function: Formula) -> Formula:
     """A formula that kernels call with scalars of one dtype."""
 
-    def typer(_context: object, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, *arguments: types.Type) -> TypedIntrinsic:
         def generate(
             _target: object, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
         ) -> llvm.Value:
@@ -357,14 +357,14 @@ def fields_of(
             yield kind, value
 
 
-def _operands(
+def unpack_operands(
     context: BaseContext, builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value
 ) -> list[Operand]:
     """Unpacks the operands of a loop, which come in a tuple, and may come in tuples within it."""
     return [Operand.of(context, builder, *each) for each in fields_of(builder, kinds, packed)]
 
 
-def _cases(
+def switch_cases(
     builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Formula | None]
 ) -> Iterator[Formula]:
     """Goes through the formulas; what is written while at one runs only for its code."""
@@ -412,7 +412,7 @@ def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.
     prefer_widest_vectors(builder.function)
     independent: llvm.MDValue | None = None
     with HINTS:
-        independent = _Distinct.of(builder.module, lambda _: ())
+        independent = DistinctMetadata.of(builder.module, lambda _: ())
     if not HAS_MASKED_VECTORS:
         yield from _loop(builder, n.type(0), n, {"parallel_accesses": independent}, independent)
         return
@@ -466,10 +466,12 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> Non
         for name, value in hints.items()
         if value is not None
     ]
-    _latch(loop).terminator.set_metadata("llvm.loop", _Distinct.of(module, lambda itself: (itself, *nodes)))
+    _latch(loop).terminator.set_metadata(
+        "llvm.loop", DistinctMetadata.of(module, lambda itself: (itself, *nodes))
+    )
 
 
-class _Distinct(llvm.MDValue):
+class DistinctMetadata(llvm.MDValue):
     """A piece of metadata that equals no other."""
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -485,7 +487,9 @@ class _Distinct(llvm.MDValue):
         buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
 
     @classmethod
-    def of(cls, module: llvm.Module, make: Callable[[_Distinct], tuple[llvm.Value, ...]]) -> _Distinct:
+    def of(
+        cls, module: llvm.Module, make: Callable[[DistinctMetadata], tuple[llvm.Value, ...]]
+    ) -> DistinctMetadata:
         node = cls(module, [], name=str(len(module.metadata)))
         node.operands = tuple(make(node))
         return node

@@ -24,7 +24,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.array_views import _Typed
+from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
 from typednn_kernels.compiled._codegen.ir_types import POINTER, Callee
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
 from typednn_kernels.compiled._codegen.references import Reference
@@ -104,7 +104,7 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
     ) -> llvm.Value:
         return itself.call(context, builder, signature.args, values)
 
-    def typer(_context: object, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, *arguments: types.Type) -> TypedIntrinsic:
         return signature_of(function, dtype_among(arguments)), generate
 
     parameters = inspect.signature(function).parameters.values()

@@ -18,12 +18,12 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed
-from typednn_kernels.compiled._codegen.ir_loops import _cases, _operands
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
+from typednn_kernels.compiled._codegen.ir_loops import switch_cases, unpack_operands
 from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
-from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _Index, _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, IndexLike, SimdBuilder, module_function
 from typednn_kernels.compiled._codegen.tuning import (
     SHORT_ROW_REGISTERS,
     SHORT_VECTOR_REGISTERS,
@@ -57,10 +57,10 @@ class _Rows:
         return result
 
 
-class _VectorLanes:
+class VectorLanes:
     """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
 
-    def __init__(self, code: _SimdBuilder, width: int, mask: llvm.Value) -> None:
+    def __init__(self, code: SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
 
     def first(self, x: Number) -> IRValue:
@@ -88,17 +88,17 @@ class _VectorLanes:
         return x.like(self.code.shuffled(value, value, [0] * self.width))
 
 
-class _RowLanes(_VectorLanes):
+class RowLanes(VectorLanes):
     """Rows in so many vector registers, of which the last may be less than full."""
 
-    def __init__(self, code: _SimdBuilder, n: llvm.Value, vectors: int) -> None:
+    def __init__(self, code: SimdBuilder, n: llvm.Value, vectors: int) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
         super().__init__(code, width, code.mask(n, width))
         self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.last = code.mask(self.left, code.lanes)
 
-    def argument(self, operand: llvm.Value, s: _Index = 0) -> IRValue:
+    def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
         """A row, or a number in all places."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
@@ -111,7 +111,7 @@ class _RowLanes(_VectorLanes):
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
         return IRValue(code.builder, code.joined([*pieces, *nothing], code.lanes))
 
-    def store(self, result: Number, out: llvm.Value, s: _Index = 0) -> None:
+    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
         """Writes a row."""
         code, value = self.code, result.value
         *whole, last = [
@@ -151,7 +151,7 @@ def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., 
         _call(context, builder, name, write, [count, n], signature.args[2], packed)
         return context.get_dummy_value()
 
-    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> TypedIntrinsic:
         return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
@@ -183,22 +183,22 @@ def by_short_vector(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         code, n, packed = values
-        for formula in _cases(builder, code, formulas):
+        for formula in switch_cases(builder, code, formulas):
             case = f"{name}{formulas.index(formula)}"
             write = _writing(of_row(formula), numbers=sums, most=SHORT_VECTOR_REGISTERS)
             _call(context, builder, case, write, [INDEX(1), n], signature.args[2], packed)
         return context.get_dummy_value()
 
-    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
 
 
 def _write_sums(
-    code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
+    code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
 ) -> None:
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
             total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
             return [total.value]
@@ -206,7 +206,7 @@ def _write_sums(
         (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
         lanes.store(IRValue(code.builder, sums), out)
 
-    _by_length(code, n, body)
+    by_row_length(code, n, body)
 
 
 def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
@@ -217,13 +217,13 @@ sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums
 """`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
 
 
-def _by_length(
-    code: _SimdBuilder, n: llvm.Value, body: Callable[[_RowLanes], None], most: int = SHORT_ROW_REGISTERS
+def by_row_length(
+    code: SimdBuilder, n: llvm.Value, body: Callable[[RowLanes], None], most: int = SHORT_ROW_REGISTERS
 ) -> None:
     """Writes a body for each number of vectors that a row may need, after which the function ends."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-            body(_RowLanes(code, n, vectors))
+            body(RowLanes(code, n, vectors))
             code.builder.ret_void()
 
 
@@ -237,7 +237,7 @@ def _call(
     packed: llvm.Value,
 ) -> None:
     """Calls a function of a module with two counts and a tuple of arguments."""
-    operands = _operands(context, builder, kinds, packed)
+    operands = unpack_operands(context, builder, kinds, packed)
     letters = "".join("r" if each.data is None else "p" for each in operands)
     *_, last = kinds
     assert isinstance(last, types.Array)
@@ -252,10 +252,10 @@ def _writing(
 ) -> Callable[..., None]:
     """What writes the function of a formula."""
 
-    def write(code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
+    def write(code: SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = operands
 
-        def body(lanes: _RowLanes) -> None:
+        def body(lanes: RowLanes) -> None:
             def row(s: llvm.Value) -> None:
                 result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
                 if numbers:
@@ -265,7 +265,7 @@ def _writing(
 
             code.repeat(0, samples, 1, row)
 
-        _by_length(code, n, body, most)
+        by_row_length(code, n, body, most)
 
     return write
 

@@ -10,8 +10,14 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed, elements, field
-from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, _Distinct, fields_of
+from typednn_kernels.compiled._codegen.array_views import (
+    CPU_FEATURES,
+    JIT_DISABLED,
+    TypedIntrinsic,
+    elements,
+    field,
+)
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, DistinctMetadata, fields_of
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, NULL, POINTER, opaque
 from typednn_kernels.compiled._codegen.ir_values import FLOAT32
 from typednn_kernels.compiled._codegen.private_parts import HINTS
@@ -25,11 +31,11 @@ VECTOR_BYTES = 64 if CPU_FEATURES.get("avx512f") else 32 if CPU_FEATURES.get("av
 REGISTERS = 32 if VECTOR_BYTES == 64 or platform.machine() in {"aarch64", "arm64"} else 16
 
 
-_Index: TypeAlias = llvm.Value | int
+IndexLike: TypeAlias = llvm.Value | int
 """A number that exists when the machine code runs, or one that is written in it."""
 
 
-class _SimdBuilder:
+class SimdBuilder:
     """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
 
     def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
@@ -38,22 +44,22 @@ class _SimdBuilder:
         self.lanes = VECTOR_BYTES // self.itemsize
         self.vector = llvm.VectorType(real, self.lanes)
 
-    def at(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
+    def at(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
         """The address so many numbers further on; an index and its stride are a pair."""
         for each in offsets:
             offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
             pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
         return pointer
 
-    def index(self, number: _Index) -> llvm.Value:
+    def index(self, number: IndexLike) -> llvm.Value:
         """A number that may be written."""
         return INDEX(number) if isinstance(number, int) else number
 
-    def product(self, x: _Index, y: _Index) -> llvm.Value:
+    def product(self, x: IndexLike, y: IndexLike) -> llvm.Value:
         """The product of two indices."""
         return self.builder.mul(self.index(x), self.index(y))
 
-    def smaller(self, x: llvm.Value, y: _Index) -> llvm.Value:
+    def smaller(self, x: llvm.Value, y: IndexLike) -> llvm.Value:
         """The smaller of two indices."""
         y = self.index(y)
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
@@ -108,7 +114,7 @@ class _SimdBuilder:
         zero = llvm.Constant(kind, None)
         return self.call("llvm.masked.load", kind, ".p0", kind, pointer, INT32(self.itemsize), mask, zero)
 
-    def number(self, pointer: llvm.Value, *offsets: _Index | tuple[_Index, _Index]) -> llvm.Value:
+    def number(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
         """A single number."""
         return self.builder.load(self.at(pointer, *offsets), typ=self.real)
 
@@ -170,8 +176,8 @@ class _SimdBuilder:
 
     def repeat(
         self,
-        start: _Index,
-        stop: _Index,
+        start: IndexLike,
+        stop: IndexLike,
         step: int,
         body: Callable[..., Sequence[llvm.Value] | None],
         *state: llvm.Value,
@@ -215,7 +221,7 @@ class _SimdBuilder:
         """Tells LLVM not to unroll a loop."""
         module = self.builder.module
         hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
-        return _Distinct.of(module, lambda itself: (itself, hint))
+        return DistinctMetadata.of(module, lambda itself: (itself, hint))
 
 
 def module_function(
@@ -233,7 +239,7 @@ def module_function(
         function.linkage = "internal"
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
-        code = _SimdBuilder(function, real)
+        code = SimdBuilder(function, real)
         write(code, *function.args)
         code.builder.ret_void()
     return module.globals[name]
@@ -262,7 +268,7 @@ def function_of_fields(
         python: what runs in its place where nothing is compiled.
     """
 
-    def typer(_context: object, fields: types.BaseNamedTuple) -> _Typed:
+    def typer(_context: object, fields: types.BaseNamedTuple) -> TypedIntrinsic:
         def generate(
             context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
         ) -> llvm.Value:

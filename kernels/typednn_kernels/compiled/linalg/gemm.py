@@ -29,7 +29,7 @@ from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.compiled._codegen.simd import (
     REGISTERS,
     VECTOR_BYTES,
-    _SimdBuilder,
+    SimdBuilder,
     function_of_fields,
     module_function,
 )
@@ -143,7 +143,7 @@ class _Microkernel(NamedTuple):
     ldc: llvm.Value
 
 
-def _write_gemm(code: _SimdBuilder, *values: llvm.Value) -> None:
+def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of MC rows and KC products."""
     builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
     mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
@@ -204,12 +204,12 @@ def _write_gemm(code: _SimdBuilder, *values: llvm.Value) -> None:
     code.repeat(0, g.m, mc, rows_block)
 
 
-def _panel_rows(code: _SimdBuilder) -> int:
+def _panel_rows(code: SimdBuilder) -> int:
     """Returns the rows of a packed panel of A: whole vectors, and whole tiles."""
     return max(code.lanes, *(rows[0] for rows in MR.values()))
 
 
-def _write_macrokernel(code: _SimdBuilder, *values: llvm.Value) -> None:
+def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of NC columns, and over the panels of each."""
     builder, g, nr = code.builder, _Macrokernel(*values), GEMM_NR_VECTORS * code.lanes
     packed = code.room(GEMM_B_BLOCK_PANELS * nr * KC)
@@ -259,7 +259,7 @@ def _write_macrokernel(code: _SimdBuilder, *values: llvm.Value) -> None:
 def _microkernel_of(vectors: int) -> Callable[..., None]:
     """Returns what writes the tiles of a panel, a row of which is so many vectors."""
 
-    def write(code: _SimdBuilder, *values: llvm.Value) -> None:
+    def write(code: SimdBuilder, *values: llvm.Value) -> None:
         builder, lanes, g, panel_rows = code.builder, code.lanes, _Microkernel(*values), _panel_rows(code)
         full = builder.icmp_signed("==", g.n, INDEX(vectors * lanes))
         tail = code.mask(builder.sub(g.n, INDEX((vectors - 1) * lanes)), lanes)

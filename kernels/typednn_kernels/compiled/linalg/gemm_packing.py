@@ -8,7 +8,7 @@ from typing import NamedTuple
 from llvmlite import ir as llvm
 
 from typednn_kernels.compiled._codegen.ir_types import INDEX
-from typednn_kernels.compiled._codegen.simd import _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import SimdBuilder, module_function
 
 SQUARE_BYTES = 16
 """Bytes in a row of the squares that are transposed at a time."""
@@ -29,7 +29,7 @@ class _Panels(NamedTuple):
 
 
 def pack_panels(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     x: llvm.Value,
@@ -44,7 +44,7 @@ def pack_panels(
     builder.call(module_function(builder.module, "pack", code.real, "iipibpi", _write_pack), arguments)
 
 
-def _write_pack(code: _SimdBuilder, *values: llvm.Value) -> None:
+def _write_pack(code: SimdBuilder, *values: llvm.Value) -> None:
     columns, k, x, ldx, trans, packed, width = values
     builder, arguments = code.builder, _Panels(columns, k, x, ldx, packed, width)
     with builder.if_else(trans) as (yes, no):
@@ -53,7 +53,7 @@ def _write_pack(code: _SimdBuilder, *values: llvm.Value) -> None:
                 builder.call(module_function(builder.module, name, code.real, "iipipi", write), arguments)
 
 
-def _write_copy(code: _SimdBuilder, *values: llvm.Value) -> None:
+def _write_copy(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the function that packs X as it is."""
     g = _Panels(*values)
 
@@ -73,7 +73,7 @@ def _write_copy(code: _SimdBuilder, *values: llvm.Value) -> None:
     code.repeat(0, g.k, 1, row)
 
 
-def _write_transposition(code: _SimdBuilder, *values: llvm.Value) -> None:
+def _write_transposition(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the function that packs X given as its transpose (columns, k)."""
     builder, lanes, side, g = code.builder, code.lanes, SQUARE_BYTES // code.itemsize, _Panels(*values)
 
@@ -99,7 +99,7 @@ def _write_transposition(code: _SimdBuilder, *values: llvm.Value) -> None:
     code.repeat(0, g.columns, lanes, vector)
 
 
-def _transposed(code: _SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+def _transposed(code: SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
     """Transposes squares that lie side by side, by log2(rows) perfect shuffles of the halves of the rows."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):

@@ -17,26 +17,26 @@ from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
 from typednn_kernels.compiled._codegen.short_rows import (
     MAX_ROW_BYTES,
-    _by_length,
-    _RowLanes,
+    RowLanes,
+    by_row_length,
     emitted_kernel,
 )
-from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, SimdBuilder
 from typednn_kernels.compiled._codegen.tuning import SHORT_GEMV_REGISTERS, SHORT_ROW_REGISTERS
 
 
-def _element(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
+def _element(code: SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
     return IRValue(code.builder, code.builder.load(code.at(array, i), typ=code.real))
 
 
-def _store(code: _SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
+def _store(code: SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
     code.builder.store(number.value, code.at(array, i))
 
 
-def _write_gemv_bias(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: llvm.Value) -> None:
+def _write_gemv_bias(code: SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: llvm.Value) -> None:
     x, W, bias, a = arrays
 
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs: Number = lanes.argument(x)
 
         def unit(i: llvm.Value) -> None:
@@ -45,15 +45,15 @@ def _write_gemv_bias(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: 
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
+    by_row_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _write_backward_and_update(
-    code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value
+    code: SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value
 ) -> None:
     W, bias, dLda, h_prev, rate, dLdh = arguments
 
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs: Number = lanes.argument(h_prev)
 
         def unit(i: llvm.Value, total: llvm.Value) -> Sequence[llvm.Value]:
@@ -68,13 +68,13 @@ def _write_backward_and_update(
         (sums,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
         lanes.store(IRValue(code.builder, sums), dLdh)
 
-    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
+    by_row_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
-def _write_update_and_gemv(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value) -> None:
+def _write_update_and_gemv(code: SimdBuilder, n: llvm.Value, m: llvm.Value, *arguments: llvm.Value) -> None:
     W, bias, dLda, rate, x, x_next, a = arguments
 
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs, next_inputs = lanes.argument(x), lanes.argument(x_next)
 
         def unit(i: llvm.Value) -> None:
@@ -87,7 +87,7 @@ def _write_update_and_gemv(code: _SimdBuilder, n: llvm.Value, m: llvm.Value, *ar
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, SHORT_GEMV_REGISTERS)
+    by_row_length(code, m, body, SHORT_GEMV_REGISTERS)
 
 
 def _gemv_bias(n: int, m: int, *arrays: Vector[F]) -> None:

@@ -69,9 +69,9 @@ CALLED_BACKWARDS = FunctionTable(
 )
 """By activation code: y of a, the derivative of (a, y), dLda of (a, y, dLdy)."""
 
-value_loop: Loop = elementwise(*VALUES, others=CALLED_VALUES)
-derivative_loop: Loop = elementwise(*DERIVATIVES, others=CALLED_DERIVATIVES)
-backward_loop: Loop = elementwise(*BACKWARDS, others=CALLED_BACKWARDS)
+value_loop: Loop = elementwise(*VALUES, default_case=CALLED_VALUES)
+derivative_loop: Loop = elementwise(*DERIVATIVES, default_case=CALLED_DERIVATIVES)
+backward_loop: Loop = elementwise(*BACKWARDS, default_case=CALLED_BACKWARDS)
 
 row_max: Formula = max_reduction(lambda a: a)
 total: Formula = sum_reduction(lambda y: y)

@@ -86,9 +86,9 @@ CALLED_DERIVATIVES = FunctionTable(
 )
 """By loss code: a term of (y, t), a stable term of (a, t, shift) at a - shift, dLdy of (y, t, divisor)."""
 
-sum_terms: Formula = sum_reduction(*TERMS, others=CALLED_TERMS)
-sum_stable_terms: Formula = sum_reduction(*STABLE_TERMS, others=CALLED_STABLE_TERMS)
-derivative_loop: Loop = elementwise(*DERIVATIVES, others=CALLED_DERIVATIVES)
+sum_terms: Formula = sum_reduction(*TERMS, default_case=CALLED_TERMS)
+sum_stable_terms: Formula = sum_reduction(*STABLE_TERMS, default_case=CALLED_STABLE_TERMS)
+derivative_loop: Loop = elementwise(*DERIVATIVES, default_case=CALLED_DERIVATIVES)
 
 canonical_of: Callable[[int], int] = inline(canonical)
 is_mean_loss: Callable[[int], bool] = inline(is_mean)

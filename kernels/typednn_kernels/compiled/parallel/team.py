@@ -16,7 +16,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, field_pointer, opaque
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
@@ -106,7 +106,7 @@ def parallel_region(
         board.close()
         return context.get_dummy_value()
 
-    def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> TypedIntrinsic:
         return types.none(wanted, types.StarArgTuple.from_types(arguments)), generate
 
     if JIT_DISABLED:
@@ -116,7 +116,7 @@ def parallel_region(
     return kernel
 
 
-def _meet(_context: object, meeting: types.Type) -> _Typed:
+def _meet(_context: object, meeting: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:

@@ -21,7 +21,7 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     NULL,
@@ -96,7 +96,9 @@ def parallel_for(share: Callable[..., None]) -> Callable[..., int]:
         function = _division(builder.module, f"{NOINLINE_FUNCTIONS[share].name} {job}", job, call)
         return builder.call(function, [count, least, *operands])
 
-    def typer(_context: object, count: types.Type, least: types.Type, *arguments: types.Type) -> _Typed:
+    def typer(
+        _context: object, count: types.Type, least: types.Type, *arguments: types.Type
+    ) -> TypedIntrinsic:
         return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
 
     if JIT_DISABLED:
