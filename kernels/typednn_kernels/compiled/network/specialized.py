@@ -328,7 +328,7 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
             address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
             kernel = compiled(train_tiny if address else train_online)
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
-            kernel, address = kernels_after(error).train_online, 0
+            kernel, address = getattr(kernels_after(error), "train_online"), 0  # noqa: B009 (of any types)
         if address:
             kernel(address, parameters, *others)
         else:
