@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import _Typed
+from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class NoinlineFunction:
 
 
 def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
-    """The kernel that calls what a function becomes by its address."""
+    """Returns the intrinsic that calls a compiled function."""
     itself = NoinlineFunction(dispatcher)
 
     def generate(
@@ -94,7 +94,7 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
     ) -> llvm.Value:
         return itself.call(context, builder, signature.args, values)
 
-    def typer(_context: object, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, *arguments: types.Type) -> TypedIntrinsic:
         return signature_of(function, dtype_among(arguments)), generate
 
     parameters = inspect.signature(function).parameters.values()
@@ -106,7 +106,7 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
 
 
 def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
-    """The routines that a function calls, itself or by kernels, which become part of it."""
+    """Yields the `noinline` functions that a function calls, itself or by those that it inlines."""
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
             yield from noinline_functions_of(called.py_func)
@@ -115,7 +115,7 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
 
 
 def dtype_among(kinds: Sequence[types.Type]) -> np.dtype[np.floating]:
-    """The dtype of the arrays of numbers among some types."""
+    """Returns the dtype of the float arrays among some types."""
     arrays = (each.dtype for each in kinds if isinstance(each, types.Array))
     return np.dtype(str(next(each for each in arrays if isinstance(each, types.Float))))
 
@@ -133,7 +133,7 @@ def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) 
 
 
 def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
-    """What an entry is for a dtype, as a function that checks no types."""
+    """Compiles a function for a dtype, and returns it as one that checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
     with _without_collection():
@@ -168,7 +168,7 @@ def _use_documented_options(dispatcher: Dispatcher) -> None:
 
 @contextmanager
 def _without_collection() -> Generator[None]:
-    """Python looks for no garbage: among the objects of a compiler that takes a tenth of its time."""
+    """Stops the garbage collector: among the objects of a compiler it takes a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-"""Formulas of short rows, each of which fits in a few vector registers: softmax and what belongs to it.
+"""Formulas of short rows, each of which fits in a few vector registers: softmax and its derivative.
 
-Such a row is read once, whatever a formula asks of it. A loop over ten numbers, for each sum of a row, would
+Such a row is read once, whatever a formula asks of it. A loop over ten elements, for each sum of a row, would
 take longer to begin and to end than to run.
 """
 
@@ -18,34 +18,34 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, _Typed
-from typednn_kernels.compiled._codegen.ir_loops import _cases, _operands
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
+from typednn_kernels.compiled._codegen.ir_loops import switch_cases, unpack_operands
 from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
-from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _Index, _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, IndexLike, SimdBuilder, module_function
 from typednn_kernels.primitives import maximum, where
 
 MAX_ROW_VECTORS = 4
-"""So many vectors hold a row at most."""
+"""Maximum number of vectors that hold a row."""
 SINGLE, FEW = 2, 2
-"""So few numbers are taken one by one; so many vectors of them are few."""
+"""Up to two elements are taken one by one; a short vector fits in at most two registers."""
 MAX_ROW_BYTES = MAX_ROW_VECTORS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest row; none is short where parts of vectors cannot be read."""
 
 
 class Row(Protocol):
-    """What a formula asks of a row: numbers that stand in all places of the result."""
+    """What a formula asks of a row: reductions whose result is in all lanes."""
 
     def largest(self, x: Number) -> Number:
-        """The largest of the numbers, or any, or NaN, where one is NaN."""
+        """Returns the maximum; where an element is NaN, any element or NaN."""
 
     def total(self, x: Number) -> Number:
-        """Their sum."""
+        """Returns the sum."""
 
 
 class _Rows:
-    """Rows of NumPy."""
+    """Rows in NumPy."""
 
     def largest(self, x: Values) -> Values:
         result: Values = x.max(axis=1, keepdims=True)
@@ -56,14 +56,14 @@ class _Rows:
         return result
 
 
-class _VectorLanes:
-    """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
+class VectorLanes:
+    """Rows in a vector whose width is a power of two; the mask says which lanes hold elements."""
 
-    def __init__(self, code: _SimdBuilder, width: int, mask: llvm.Value) -> None:
+    def __init__(self, code: SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
 
     def first(self, x: Number) -> IRValue:
-        """The first of the numbers."""
+        """Returns the first element."""
         return IRValue(self.code.builder, self.code.builder.extract_element(x.value, INT32(0)))
 
     def largest(self, x: Number) -> Number:
@@ -73,12 +73,12 @@ class _VectorLanes:
         return self.folded(self.within(x, 0.0), add)
 
     def within(self, x: Number, beyond: float) -> Number:
-        """The numbers of the row, and another in all places beyond."""
+        """Returns the row with another value in all lanes beyond it."""
         inside: Number = x.like(self.mask)
         return where(inside, x, beyond)
 
     def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
-        """The numbers of all places, joined to one."""
+        """Reduces all lanes to one, whose value is then in all lanes."""
         value, count = x.value, self.width
         while count > 1:
             count //= 2
@@ -87,18 +87,18 @@ class _VectorLanes:
         return x.like(self.code.shuffled(value, value, [0] * self.width))
 
 
-class _RowLanes(_VectorLanes):
-    """Rows in so many vector registers, of which the last may be less than full."""
+class RowLanes(VectorLanes):
+    """Rows in vector registers, of which the last may be less than full."""
 
-    def __init__(self, code: _SimdBuilder, n: llvm.Value, vectors: int) -> None:
+    def __init__(self, code: SimdBuilder, n: llvm.Value, vectors: int) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
         super().__init__(code, width, code.mask(n, width))
         self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.last = code.mask(self.left, code.lanes)
 
-    def argument(self, operand: llvm.Value, s: _Index = 0) -> IRValue:
-        """A row, or a number in all places."""
+    def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
+        """Loads a row, or returns a scalar in all lanes."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
             return IRValue(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
@@ -110,8 +110,8 @@ class _RowLanes(_VectorLanes):
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
         return IRValue(code.builder, code.joined([*pieces, *nothing], code.lanes))
 
-    def store(self, result: Number, out: llvm.Value, s: _Index = 0) -> None:
-        """Writes a row."""
+    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
+        """Stores a row."""
         code, value = self.code, result.value
         *whole, last = [
             (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
@@ -123,10 +123,10 @@ class _RowLanes(_VectorLanes):
 
 
 def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
-    """A kernel `(samples, n, *arguments, out)`: of each of so many rows of n, out = formula(row, *arguments).
+    """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
-    them, or, of a formula whose result is one number for each row, (samples,). A row must be short.
+    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:
@@ -138,9 +138,9 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
 
 
 def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
-    """A kernel `(count, n, *arguments)`, of arrays and scalars: the function of a module that `write` writes.
+    """Returns a function `(count, n, *arguments)` of arrays and scalars, whose LLVM `write` writes.
 
-    Without machine code it is the Python that it stands for. The last argument is an array.
+    Where nothing is compiled it is `python`. The last argument is an array.
     """
 
     def generate(
@@ -150,7 +150,7 @@ def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., 
         _call(context, builder, name, write, [count, n], signature.args[2], packed)
         return context.get_dummy_value()
 
-    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> TypedIntrinsic:
         return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
@@ -159,9 +159,9 @@ def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., 
 def by_short_vector(
     name: str, formulas: Sequence[Callable[..., Number] | None], *, sums: bool = False
 ) -> Callable[..., None]:
-    """A kernel `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum, of a few numbers.
+    """Returns a function `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum.
 
-    As many as `are_few`. A loop would take those that fill no vector one by one.
+    It is for short vectors (`is_short_vector`); a loop would take elements that fill no vector one by one.
     """
 
     def of_row(formula: Callable[..., Number]) -> Callable[..., Number]:
@@ -182,22 +182,22 @@ def by_short_vector(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         code, n, packed = values
-        for formula in _cases(builder, code, formulas):
+        for formula in switch_cases(builder, code, formulas):
             case = f"{name}{formulas.index(formula)}"
             write = _writing(of_row(formula), numbers=sums, most=FEW)
             _call(context, builder, case, write, [INDEX(1), n], signature.args[2], packed)
         return context.get_dummy_value()
 
-    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> _Typed:
+    def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
     return python if JIT_DISABLED else intrinsic(typer)
 
 
 def _write_sums(
-    code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
+    code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
 ) -> None:
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
             total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
             return [total.value]
@@ -205,7 +205,7 @@ def _write_sums(
         (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
         lanes.store(IRValue(code.builder, sums), out)
 
-    _by_length(code, n, body)
+    by_row_length(code, n, body)
 
 
 def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
@@ -213,16 +213,17 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
 
 
 sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums, _sums)
-"""`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
+"""`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
+another."""
 
 
-def _by_length(
-    code: _SimdBuilder, n: llvm.Value, body: Callable[[_RowLanes], None], most: int = MAX_ROW_VECTORS
+def by_row_length(
+    code: SimdBuilder, n: llvm.Value, body: Callable[[RowLanes], None], most: int = MAX_ROW_VECTORS
 ) -> None:
-    """Writes a body for each number of vectors that a row may need, after which the function ends."""
+    """Writes a body for each number of vectors that a row may need; the function ends after it."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-            body(_RowLanes(code, n, vectors))
+            body(RowLanes(code, n, vectors))
             code.builder.ret_void()
 
 
@@ -235,8 +236,8 @@ def _call(
     kinds: Sequence[types.Type],
     packed: llvm.Value,
 ) -> None:
-    """Calls a function of a module with two counts and a tuple of arguments."""
-    operands = _operands(context, builder, kinds, packed)
+    """Writes a call of a function of a module with two counts and a tuple of arguments."""
+    operands = unpack_operands(context, builder, kinds, packed)
     letters = "".join("r" if each.data is None else "p" for each in operands)
     *_, last = kinds
     assert isinstance(last, types.Array)
@@ -249,12 +250,12 @@ def _call(
 def _writing(
     formula: Callable[..., Number], *, numbers: bool, most: int = MAX_ROW_VECTORS
 ) -> Callable[..., None]:
-    """What writes the function of a formula."""
+    """Returns a function that writes the LLVM of a formula."""
 
-    def write(code: _SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
+    def write(code: SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = operands
 
-        def body(lanes: _RowLanes) -> None:
+        def body(lanes: RowLanes) -> None:
             def row(s: llvm.Value) -> None:
                 result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
                 if numbers:
@@ -264,18 +265,18 @@ def _writing(
 
             code.repeat(0, samples, 1, row)
 
-        _by_length(code, n, body, most)
+        by_row_length(code, n, body, most)
 
     return write
 
 
 @inline
 def is_short_row(n: int, like: Vector[F]) -> bool:
-    """Whether rows of n numbers are short."""
+    """Whether rows of n elements are short."""
     return n * like.itemsize <= MAX_ROW_BYTES
 
 
 @inline
 def is_short_vector(n: int, like: Vector[F]) -> bool:
-    """Whether n numbers fit in so many vectors as are few, and are worth one."""
+    """Whether n elements fit in at most two vectors and are worth one."""
     return n > SINGLE and MAX_ROW_VECTORS * n * like.itemsize <= FEW * MAX_ROW_BYTES

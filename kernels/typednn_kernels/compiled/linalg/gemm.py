@@ -23,11 +23,11 @@ from numba.core.base import BaseContext
 from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, _Typed, field, slice_of
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic, field, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, Operand
 from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
-from typednn_kernels.compiled._codegen.simd import REGISTERS, VECTOR_BYTES, _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import REGISTERS, VECTOR_BYTES, SimdBuilder, module_function
 from typednn_kernels.compiled.linalg.gemm_packing import KINDS, packing
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
@@ -53,7 +53,7 @@ which on it is packed, if it is multiplied by so many columns of y."""
 
 
 def _gemm_loops(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     m: llvm.Value,
     n: llvm.Value,
     k: llvm.Value,
@@ -129,13 +129,13 @@ def _gemm_loops(
     code.repeat(0, m, most, block)
 
 
-def _group(code: _SimdBuilder) -> int:
+def _group(code: SimdBuilder) -> int:
     """How many rows of x are packed side by side: whole vectors, and whole tiles."""
     return max(code.lanes, *(rows[0] for rows in MR.values()))
 
 
 def _macrokernel(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     m: llvm.Value,
     n: llvm.Value,
     k: llvm.Value,
@@ -201,7 +201,7 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
     """Writes a panel of so many vectors: out (m, columns) = base + factor x (m, k) y (k, columns)."""
 
     def write(
-        code: _SimdBuilder,
+        code: SimdBuilder,
         m: llvm.Value,
         columns: llvm.Value,
         k: llvm.Value,
@@ -281,7 +281,7 @@ def _multiply(
     added: types.Type,
     out: types.Array,
     out_row: types.Type,
-) -> _Typed:
+) -> TypedIntrinsic:
     kinds = (m, n, k, x, x_row, x_turned, y, y_row, y_turned, bias, factor, added, out, out_row)
 
     def generate(

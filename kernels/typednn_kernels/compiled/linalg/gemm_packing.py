@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir as llvm
 
 from typednn_kernels.compiled._codegen.ir_types import INDEX
-from typednn_kernels.compiled._codegen.simd import _SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import SimdBuilder, module_function
 
 SQUARE = 16
 """Bytes of the squares that are transposed at a time."""
 
 
 def _pack(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -41,7 +41,7 @@ KINDS = "iipibpi"
 
 
 def _copied(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -68,7 +68,7 @@ def _copied(
 
 
 def _transposed(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
     y: llvm.Value,
@@ -102,7 +102,7 @@ def _transposed(
     code.repeat(0, columns, lanes, vector)
 
 
-def _turned(code: _SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
+def _turned(code: SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.Value]:
     """Transposes squares that lie side by side: riffling the halves of the rows log2(rows) times."""
     side, half = len(rows), len(rows) // 2
     for _ in range(side.bit_length() - 1):

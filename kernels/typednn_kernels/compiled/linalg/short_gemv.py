@@ -18,26 +18,26 @@ from typednn_kernels.compiled._codegen.jit import inline
 from typednn_kernels.compiled._codegen.short_rows import (
     MAX_ROW_BYTES,
     MAX_ROW_VECTORS,
-    _by_length,
-    _RowLanes,
+    RowLanes,
+    by_row_length,
     emitted_kernel,
 )
-from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, SimdBuilder
 
 WIDEST = 8
 """So many vectors hold a row of weights at most."""
 
 
-def _number(code: _SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
+def _number(code: SimdBuilder, array: llvm.Value, i: llvm.Value) -> IRValue:
     return IRValue(code.builder, code.builder.load(code.at(array, i), typ=code.real))
 
 
-def _put(code: _SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
+def _put(code: SimdBuilder, array: llvm.Value, i: llvm.Value, number: Number) -> None:
     code.builder.store(number.value, code.at(array, i))
 
 
 def _write_affine(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     x: llvm.Value,
@@ -45,7 +45,7 @@ def _write_affine(
     bias: llvm.Value,
     a: llvm.Value,
 ) -> None:
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs: Number = lanes.argument(x)
 
         def unit(i: llvm.Value) -> None:
@@ -54,11 +54,11 @@ def _write_affine(
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    by_row_length(code, m, body, WIDEST)
 
 
 def _write_descend(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     W: llvm.Value,
@@ -68,7 +68,7 @@ def _write_descend(
     rate: llvm.Value,
     signal: llvm.Value,
 ) -> None:
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs: Number = lanes.argument(below)
 
         def unit(i: llvm.Value, total: llvm.Value) -> Sequence[llvm.Value]:
@@ -83,11 +83,11 @@ def _write_descend(
         (signals,) = code.repeat(0, n, 1, unit, llvm.Constant(inputs.value.type, None))
         lanes.store(IRValue(code.builder, signals), signal)
 
-    _by_length(code, m, body, WIDEST)
+    by_row_length(code, m, body, WIDEST)
 
 
 def _write_descend_and_ascend(
-    code: _SimdBuilder,
+    code: SimdBuilder,
     n: llvm.Value,
     m: llvm.Value,
     W: llvm.Value,
@@ -98,7 +98,7 @@ def _write_descend_and_ascend(
     following: llvm.Value,
     a: llvm.Value,
 ) -> None:
-    def body(lanes: _RowLanes) -> None:
+    def body(lanes: RowLanes) -> None:
         inputs, later = lanes.argument(now), lanes.argument(following)
 
         def unit(i: llvm.Value) -> None:
@@ -111,7 +111,7 @@ def _write_descend_and_ascend(
 
         code.repeat(0, n, 1, unit)
 
-    _by_length(code, m, body, WIDEST)
+    by_row_length(code, m, body, WIDEST)
 
 
 def _affine(n: int, m: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]) -> None:

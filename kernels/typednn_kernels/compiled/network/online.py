@@ -337,7 +337,7 @@ def train_thread(
                 copy(0, m, slice_of(x, order[order.size - 1] * m, m), a)
 
 
-parallel_train: Callable[..., None] = parallel_region(train_thread, patience=SPINS_BEFORE_SLEEP)
+parallel_train: Callable[..., None] = parallel_region(train_thread, spins_before_sleep=SPINS_BEFORE_SLEEP)
 
 
 @exported

@@ -30,8 +30,8 @@ from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import exported
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
-from typednn_kernels.compiled._codegen.short_rows import _VectorLanes
-from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, _SimdBuilder
+from typednn_kernels.compiled._codegen.short_rows import VectorLanes
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, SimdBuilder
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
@@ -47,10 +47,10 @@ def places(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-class _Units(_VectorLanes):
+class _Units(VectorLanes):
     """The units of a layer, side by side in a vector; in places beyond, parameters and errors are 0."""
 
-    def __init__(self, code: _SimdBuilder, row: Sequence[int]) -> None:
+    def __init__(self, code: SimdBuilder, row: Sequence[int]) -> None:
         self.n, self.m, self.activation = row[LENGTH], row[PREVIOUS], row[ACTIVATION]
         self.weights, self.biases, self.units = row[WEIGHTS], row[BIASES], row[UNITS]
         width = places(self.n)
@@ -151,7 +151,7 @@ class _Training:
     It does what the kernel `train_online` does, for one layout and loss.
     """
 
-    def __init__(self, code: _SimdBuilder, layout: Layout, loss: int) -> None:
+    def __init__(self, code: SimdBuilder, layout: Layout, loss: int) -> None:
         self.code, self.n_inputs = code, int(layout[0, LENGTH])
         self.layers = [_Units(code, [int(each) for each in row]) for row in layout[1:]]
         self.loss = _Loss(loss, self.layers[-1])
@@ -268,7 +268,7 @@ def write_training(module: llvm.Module, layout: Layout, loss: int, real: llvm.Ty
     """Writes the function for a network in a module."""
     kinds = [*[POINTER] * 4, INDEX, real, *[POINTER] * 5]
     function = llvm.Function(module, llvm.FunctionType(llvm.VoidType(), kinds), EXPORTED_NAME)
-    code = _SimdBuilder(function, real)
+    code = SimdBuilder(function, real)
     _Training(code, layout, loss).write(*function.args)
     code.builder.ret_void()
 

@@ -69,9 +69,9 @@ OTHER_SLOPES = FunctionTable("slope", "vvv", lambda code: ACTIVATIONS[code].deri
 OTHER_PRODUCTS = FunctionTable("product", "vvvv", lambda code: ACTIVATIONS[code].derivative, OTHERS, _times)
 """By activation code: y from a, the slope from (a, y), dLda from (a, y, dLdy)."""
 
-value_of: Loop = elementwise(*VALUES, others=OTHER_VALUES)
-slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
-product_of: Loop = elementwise(*PRODUCTS, others=OTHER_PRODUCTS)
+value_of: Loop = elementwise(*VALUES, default_case=OTHER_VALUES)
+slope_of: Loop = elementwise(*SLOPES, default_case=OTHER_SLOPES)
+product_of: Loop = elementwise(*PRODUCTS, default_case=OTHER_PRODUCTS)
 
 row_max: Formula = max_reduction(lambda a: a)
 total: Formula = sum_reduction(lambda y: y)

@@ -69,9 +69,9 @@ OTHER_SLOPES = FunctionTable(
 )
 """By loss code: a term from (y, t), and from (a, t, what to subtract from a); dLdy from (y, t, terms)."""
 
-sum_of_terms: Formula = sum_reduction(*TERMS, others=OTHER_TERMS)
-sum_of_stable_terms: Formula = sum_reduction(*STABLE_TERMS, others=OTHER_STABLE_TERMS)
-slope_of: Loop = elementwise(*SLOPES, others=OTHER_SLOPES)
+sum_of_terms: Formula = sum_reduction(*TERMS, default_case=OTHER_TERMS)
+sum_of_stable_terms: Formula = sum_reduction(*STABLE_TERMS, default_case=OTHER_STABLE_TERMS)
+slope_of: Loop = elementwise(*SLOPES, default_case=OTHER_SLOPES)
 
 canonical_of: Callable[[int], int] = inline(canonical)
 mean_over_outputs: Callable[[int], bool] = inline(is_mean)

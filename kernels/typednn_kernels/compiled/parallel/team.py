@@ -1,7 +1,7 @@
-"""Threads that work on one thing step by step, and wait for each other between the steps.
+"""A team of threads that work on one call step by step, with a barrier between the steps.
 
-A team is made for one call and gone after it: it pays where a call has many steps. All its members are there
-together, unlike the workers of `workers.py`, who may come late.
+A team is made for one call and removed after it: it pays where a call has many steps. All its threads are
+there together, unlike the workers of `thread_pool`, which may come late.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, _Typed
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, field_pointer, opaque
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled.parallel.atomics import (
@@ -37,23 +37,23 @@ from typednn_kernels.compiled.parallel.pthreads import (
 )
 
 NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT, NEXT_CHUNK = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 5)
-"""Lines of the board of a meeting: how many are expected, how many have come, how often all have, how many
-times who waits looks before it sleeps, and how many pieces are taken since all have come."""
+"""Lines of a team: its number of threads, how many have arrived at the barrier, how often all have, how many
+times a waiting thread looks before it sleeps, and how many chunks have been taken since the last barrier."""
 provide("pthread_join")
 
 
 def parallel_region(
-    member: Callable[..., None], *, patience: int = SPINS_BEFORE_SLEEP
+    body: Callable[..., None], *, spins_before_sleep: int = SPINS_BEFORE_SLEEP
 ) -> Callable[..., None]:
-    """A kernel `(wanted, *arguments)` that calls `member(place, members, meeting, *arguments)` in threads.
+    """Returns a function `(wanted, *arguments)` that calls `body(thread, num_threads, team, *arguments)`.
 
-    The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
-    first of them; each gets its place among them, from 0 on, and the `meeting` at which `meet` waits. The
-    shorter the steps, the more patience they need: who sleeps takes 50 µs to wake.
+    The body is a `noinline` function. At most `wanted` threads run it, as many as are allowed and can be
+    started; the calling thread is number 0. `team` is what `barrier` takes. The shorter the steps, the more
+    often a waiting thread should look before it sleeps (`spins_before_sleep`): it takes 50 µs to wake.
     """
 
     def python(_wanted: int, *arguments: object) -> None:
-        member(0, 1, 0, *arguments)
+        body(0, 1, 0, *arguments)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -61,13 +61,13 @@ def parallel_region(
         wanted, packed = values
         kinds = (types.intp, types.intp, types.intp, *signature.args[1])
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(INDEX, INDEX(LINE_WORDS * (NEXT_CHUNK + 1)))
-        meeting.align = 8 * LINE_WORDS
-        board = AtomicLines(builder, meeting)
+        team = builder.alloca(INDEX, INDEX(LINE_WORDS * (NEXT_CHUNK + 1)))
+        team.align = 8 * LINE_WORDS
+        board = AtomicLines(builder, team)
         board.open()
         for line in (NUM_THREADS, ARRIVED, GENERATION, NEXT_CHUNK):
             board.store(line, INDEX(0))
-        board.store(SPIN_LIMIT, INDEX(patience))
+        board.store(SPIN_LIMIT, INDEX(spins_before_sleep))
         job = llvm.LiteralStructType([INDEX, POINTER, *(each.type for each in operands)])
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
@@ -76,13 +76,13 @@ def parallel_region(
             place, common, *rest = fields
             shared = AtomicLines(inner, common)
             shared.wait(NUM_THREADS, INDEX(0))
-            members = shared.load(NUM_THREADS)
+            num_threads = shared.load(NUM_THREADS)
             address = inner.ptrtoint(common, INDEX)
-            NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [place, members, address, *rest])
+            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, [place, num_threads, address, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place], source_etype=job)
-            for field, value in enumerate([place, meeting, *operands]):
+            for field, value in enumerate([place, team, *operands]):
                 builder.store(value, field_pointer(builder, target, job, field))
             return target
 
@@ -99,63 +99,63 @@ def parallel_region(
             with builder.if_then(accepted):
                 move_thread(builder, builder.load(handle(next_place), typ=INDEX), keep_away=False)
             builder.store(builder.add(builder.load(made, typ=INDEX), builder.zext(accepted, INDEX)), made)
-        members = builder.load(made, typ=INDEX)
-        board.change(NUM_THREADS, members)
-        call(builder, [INDEX(0), meeting, *operands])
-        with cgutils.for_range(builder, members, start=INDEX(1)) as loop:
+        num_threads = builder.load(made, typ=INDEX)
+        board.store_and_notify(NUM_THREADS, num_threads)
+        call(builder, [INDEX(0), team, *operands])
+        with cgutils.for_range(builder, num_threads, start=INDEX(1)) as loop:
             call_c(builder, "pthread_join", builder.load(handle(loop.index), typ=INDEX), NULL)
         board.close()
         return context.get_dummy_value()
 
-    def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> _Typed:
+    def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> TypedIntrinsic:
         return types.none(wanted, types.StarArgTuple.from_types(arguments)), generate
 
     if JIT_DISABLED:
         return python
     kernel = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[member]
+    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[body]
     return kernel
 
 
-def _meet(_context: object, meeting: types.Type) -> _Typed:
+def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         board = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
-        members = board.load(NUM_THREADS)
-        with builder.if_then(builder.icmp_signed(">", members, INDEX(1))):
+        num_threads = board.load(NUM_THREADS)
+        with builder.if_then(builder.icmp_signed(">", num_threads, INDEX(1))):
             before = board.load(GENERATION)
-            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), members)
+            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), num_threads)
             with builder.if_else(is_last) as (last, others):
                 with last:
                     board.store(ARRIVED, INDEX(0))
                     board.store(NEXT_CHUNK, INDEX(0))
-                    board.change(GENERATION, builder.add(before, INDEX(1)))
+                    board.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
                 with others:
-                    board.wait(GENERATION, before, patience=board.load(SPIN_LIMIT))
+                    board.wait(GENERATION, before, spins=board.load(SPIN_LIMIT))
         return context.get_dummy_value()
 
-    return types.none(meeting), generate
+    return types.none(team), generate
 
 
-def _take(_context: object, meeting: types.Type) -> _Typed:
+def _next_chunk(_context: object, team: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         return AtomicLines(builder, builder.inttoptr(values[0], POINTER)).add(NEXT_CHUNK, 1)
 
-    return types.intp(meeting), generate
+    return types.intp(team), generate
 
 
 if TYPE_CHECKING or JIT_DISABLED:
 
-    def barrier(meeting: int) -> None:
+    def barrier(team: int) -> None:
         pass
 
-    def next_chunk(meeting: int) -> int:
-        raise RuntimeError("who is alone takes all without asking")
+    def next_chunk(team: int) -> int:
+        raise RuntimeError("a single thread takes all without asking")
 
 else:
-    barrier, next_chunk = intrinsic(_meet), intrinsic(_take)
-"""`meet(meeting)`: waits until all members have called it; what each wrote before, all can read after.
-`take(meeting)`: how often any of several members has called it before, since they have met."""
+    barrier, next_chunk = intrinsic(_barrier), intrinsic(_next_chunk)
+"""`barrier(team)`: waits until all threads have called it; what each wrote before, all can read after.
+`next_chunk(team)`: how often the threads have called it since the last barrier."""
