@@ -1,6 +1,6 @@
-"""Arrays that are views of memory: made in LLVM, since a slice in numba counts references and checks bounds.
+"""Views of arrays, written in LLVM: a slice in numba counts references and checks bounds.
 
-All are C-contiguous and taken in flat order, whatever the shape of what they are taken from. Nothing is
+All views are C-contiguous and take the elements in flat order, whatever the shape of the array. Nothing is
 checked.
 """
 
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from numba.core.typing.templates import Signature
 
 TypedIntrinsic: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
-"""What numba asks of an intrinsic: its signature, and what writes it."""
+"""What numba expects of an intrinsic: its signature, and the function that writes it."""
 
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
-"""Whether numba was told to compile nothing: kernels are then the Python that they stand for."""
+"""Whether NUMBA_DISABLE_JIT has numba compile nothing: Python runs the kernels then."""
 THREAD_SLOTS = MAX_THREADS
-"""Elements of `scratch`: one for each thread."""
+"""Number of elements of `scratch`: one for each thread."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
 """LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
 
 
 def prefer_widest_vectors(function: llvm.Function) -> None:
-    """Lets LLVM use the widest vectors of the CPU in a function: in each that makes a view."""
+    """Lets LLVM use the widest vectors of the CPU in a function; each that makes a view asks for it."""
     if WIDEST:
         with HINTS:  # llvmlite's own check knows no attributes with values
             set[str].add(function.attributes, WIDEST)
@@ -54,14 +54,14 @@ def prefer_widest_vectors(function: llvm.Function) -> None:
 def field(
     context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value, name: str
 ) -> llvm.Value:
-    """A field of an array in machine code. `make_array` would lay the array in memory, for LLVM to undo."""
+    """Reads a field of an array. numba's `make_array` would store the array in memory, for LLVM to undo."""
     return builder.extract_value(array, context.data_model_manager[kind].get_field_position(name))
 
 
 def elements(
     context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, array: llvm.Value
 ) -> llvm.Value:
-    """Where the elements of an array lie."""
+    """Reads the address of the elements of an array."""
     return opaque(field(context, builder, kind, array, "data"))
 
 
@@ -140,46 +140,46 @@ if TYPE_CHECKING or JIT_DISABLED:
 
 else:
     slice_of, scratch, scratch_row = intrinsic(_piece), intrinsic(_scratch), intrinsic(_scratch_row)
-"""`slice_of(array, start, n)`: n elements from `start` on `(n,)`.
-`scratch(like)`: `PLACES` numbers of an array's dtype, until the function returns.
-`scratch_row(like)`: `BROADEST` of them."""
+"""`slice_of(array, start, n)`: view of n elements from `start` on, `(n,)`.
+`scratch(like)`: `THREAD_SLOTS` elements of an array's dtype, until the function returns.
+`scratch_row(like)`: `SCRATCH_ROW_ELEMENTS` of them."""
 
 
 class VectorView(Protocol):
-    """What makes a view `(n,)` of a vector by the layout of a layer."""
+    """Makes a view `(n,)` of a vector by the layout of a layer."""
 
     def __call__(
         self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int | Rows | Block
     ) -> Vector[F]:
-        """The view for layer k."""
+        """Returns the view for layer k."""
         ...
 
 
 class MatrixView(Protocol):
-    """What makes a view `(n, m)` of a vector by the layout of a layer."""
+    """Makes a view `(n, m)` of a vector by the layout of a layer."""
 
     def __call__(
         self, vector: Vector[F], layout: Layout, k: int, /, *numbers: int | Rows | Block
     ) -> Matrix[F]:
-        """The view for layer k."""
+        """Returns the view for layer k."""
         ...
 
 
 def vector_view(place: Callable[..., tuple[Number, Number]]) -> VectorView:
-    """A kernel `(vector, layout, k, *numbers)`: n elements from a start, as the formula says.
+    """Returns a function `(vector, layout, k, *numbers)` that makes a view `(n,)`.
 
-    `place(row, *numbers)` gives start and n from the row of layer k in the layout.
+    `place(row, *numbers)` computes its start and n from the row of layer k in the layout.
     """
     return cast("VectorView", _by_layout(place, 1))
 
 
 def matrix_view(place: Callable[..., tuple[Number, Number, Number]]) -> MatrixView:
-    """The same for a matrix: `place` gives start, n and m."""
+    """Returns a function that makes a view `(n, m)`; `place` computes start, n and m."""
     return cast("MatrixView", _by_layout(place, 2))
 
 
 class _Row:
-    """A row of a layout; a column is read when a formula asks for it."""
+    """A row of a layout, of which each column is read when a formula asks for it."""
 
     def __init__(self, builder: llvm.IRBuilder, address: llvm.Value) -> None:
         self.builder: llvm.IRBuilder = builder

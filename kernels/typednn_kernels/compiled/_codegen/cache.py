@@ -38,7 +38,7 @@ SOURCES = Path(__file__).resolve().parents[2]
 
 
 def source_digest() -> str:
-    """What the machine code depends on beside the CPU, in 16 hexadecimal digits."""
+    """Returns a digest of what machine code depends on beside the CPU, in 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for source in sorted(SOURCES.rglob("*.py")):
         digest.update(source.relative_to(SOURCES).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")

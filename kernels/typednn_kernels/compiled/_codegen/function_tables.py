@@ -1,10 +1,10 @@
-"""Loops that kernels call by address, and how what is written in LLVM by itself is compiled and kept.
+"""Tables of loops that are called by address, and how functions written in LLVM are compiled and kept.
 
-The formulas that networks use most stand in the kernels, each within its loop. All others, and those of
-users, are compiled one by one when they are first needed, and called: a layer costs one indirect call.
-Addresses differ from process to process. So they lie in tables in memory, by code, and the machine code,
-which is kept on disk, knows the names of the tables. At first each address is that of a function which
-compiles the loop, puts its address in the place of its own, and calls it.
+The formulas that networks use most are inlined, each in its loop. All others, and those of users, are
+compiled one by one when they are first needed, and called: a layer costs one indirect call. Addresses differ
+from process to process. So they lie in tables in memory, by code, and the machine code, which is kept on
+disk, knows the symbols of the tables. At first each address is that of a Python function that compiles the
+loop, stores its address in place of its own, and calls it.
 """
 
 # pyright: reportUnknownLambdaType=false
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numba.core.typing.templates import Signature
 
 CAPACITY = 1024
-"""So many codes have a place in the tables."""
+"""Number of codes in a table."""
 
 TABLES: list[FunctionTable] = []
 
@@ -50,17 +50,16 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
     np.dtype(np.float64): (ctypes.c_double, llvm.DoubleType()),
 }
 EXPORTED_NAME = "written"
-"""The name of the function in machine code that is called by address."""
-
+"""The name of a function that is called by address, in its library."""
 
 LIBRARIES: list[object] = []
 """What keeps machine code in memory."""
 
 
 def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
-    """The address of the function `EXPORTED_NAME` that is written in a module, or read from disk.
+    """Returns the address of the function that `write` writes in a module, or that is read from disk.
 
-    It is 0 where the function cannot be compiled.
+    Its name there is `EXPORTED_NAME`. The address is 0 where the function cannot be compiled.
     """
     with CALLED_LOOPS, global_compiler_lock:
         library = _read_library(name, key) or _write_library(name, key, write)
@@ -123,11 +122,11 @@ class FunctionTable:
 
     Args:
         name: of the loops, for symbols and files.
-        operands: a letter for each: v for a vector, n for a number. The last vector of a loop that does
+        operands: a letter for each: v for a vector, n for a scalar. The last vector of a loop that does
             not sum is its result.
-        source: the formula of a code in its table.
-        codes: those of the library's formulas, to compile ahead of time.
-        adapted: what the loop makes of it.
+        source: returns the formula of a code.
+        codes: the codes of the library's formulas, which are compiled ahead of time.
+        adapted: returns the formula of the loop for that of the code.
         sums: whether a loop returns the sum of the formula.
     """
 
@@ -166,7 +165,7 @@ class FunctionTable:
     def call(
         self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
     ) -> llvm.Value:
-        """Calls a loop over the formula of the code."""
+        """Writes a call of the loop over the formula of a code."""
         values = [each.value if each.data is None else each.data for each in operands]
         real = next(each.element for each in operands if each.data is not None)
         dtype = next(dtype for dtype, (_, kind) in SCALAR_TYPES.items() if kind == real)
@@ -180,7 +179,10 @@ class FunctionTable:
         return call_pointer(builder, builder.load(place, typ=POINTER), kind, [code, n, *values])
 
     def compile(self, dtype: np.dtype[np.floating], code: int) -> int:
-        """Compiles the loop of a code, or loads it from disk; from then on it is called directly."""
+        """Compiles the loop of a code, or reads it from disk; from then on it is called directly.
+
+        Raises RuntimeError where it cannot be compiled.
+        """
         formula = self.formula(code)
         assert formula is not None
 
@@ -197,7 +199,7 @@ class FunctionTable:
         return f"typednn_{self.name}_{dtype}"
 
     def _file(self, code: int) -> str:
-        """The name of the file with the loop of a code; formulas of users are known by what they compute."""
+        """Returns the name of the file of a loop; a user's formula is identified by what it computes."""
         source = self.source(code)
         return f"{self.name}-{source.digest if isinstance(source, TracedFormula) else code}"
 
@@ -230,7 +232,7 @@ class FunctionTable:
         return run
 
     def _in_python(self, code: int, arrays: list[Values]) -> float | None:
-        """The same in NumPy, for the call in which the compiler failed or was interrupted."""
+        """Computes the loop in NumPy, for the call in which the compiler failed or was interrupted."""
         formula = self.formula(code)
         assert formula is not None
         with np.errstate(all="ignore"):
@@ -242,7 +244,7 @@ class FunctionTable:
 
 
 def compile_tables(dtype: np.dtype[np.floating]) -> None:
-    """Compiles all loops of the library."""
+    """Compiles all loops of the library for a dtype."""
     for table in [] if JIT_DISABLED else TABLES:
         for code in table.codes:
             table.compile(dtype, code)

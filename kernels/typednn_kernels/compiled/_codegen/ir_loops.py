@@ -1,8 +1,8 @@
-"""Loops over formulas: what is written in LLVM instead of compiled by numba.
+"""Loops over formulas, written in LLVM instead of compiled by numba.
 
-A table of formulas becomes one loop for each row and a switch between them, in the function that uses
-it: nothing is called and nothing is inferred, which compiles ten times faster than a numba function for
-each formula, and vectorises however many numbers there are.
+A table of formulas becomes one loop for each row and a switch between them, in the function that uses it:
+nothing is called and no types are inferred, which compiles ten times faster than a numba function for each
+formula, and vectorises whatever the number of elements.
 
 All arrays are C-contiguous and taken in flat order, whatever their shape. Nothing is checked.
 """
@@ -60,11 +60,11 @@ HAS_MASKED_VECTORS = any(CPU_FEATURES.get(name, False) for name in ("avx512vl", 
 """Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
 
 
-class Others(Protocol):
-    """What a kernel does for codes beyond its own formulas."""
+class DefaultCase(Protocol):
+    """What a loop does for codes beyond its own formulas."""
 
     def formula(self, code: int) -> Formula | None:
-        """The formula of a code."""
+        """Returns the formula of a code."""
 
     def call(
         self, builder: llvm.IRBuilder, code: llvm.Value, n: llvm.Value, operands: Sequence[Operand]
@@ -74,17 +74,17 @@ class Others(Protocol):
 
 
 def elementwise(
-    *formulas: Formula | None, outs: int = 1, indexed: bool = False, others: Others | None = None
+    *formulas: Formula | None, outs: int = 1, indexed: bool = False, default_case: DefaultCase | None = None
 ) -> Loop:
-    """A kernel `(code, n, *arguments, out)`: out[i] = formulas[code](arguments), i < n.
+    """Returns a loop `(code, n, *arguments, out)`: out[i] = formulas[code](arguments[i]), i < n.
 
     Arguments are arrays and scalars, or tuples of them. `out` may be one of them, but not overlap them
     otherwise. There may be several `outs`; a formula then returns a tuple, for as many of the first of them
-    as it has results. If `indexed`, the formulas get i before the arguments, as a word of 32 bits.
+    as it has results. If `indexed`, the formulas get i before the arguments, as an integer of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
-        formula, operands = _chosen(formulas, others, code), _heads(n, arrays)
+        formula, operands = _chosen(formulas, default_case, code), _heads(n, arrays)
         index = [np.arange(n, dtype=np.uint32)] * indexed
         if formula is not None:
             with np.errstate(all="ignore"):
@@ -99,7 +99,7 @@ def elementwise(
         operands = unpack_operands(context, builder, signature.args[2], packed)
         arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
         _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
-        _otherwise(builder, code, formulas, others, n, operands)
+        _otherwise(builder, code, formulas, default_case, n, operands)
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
@@ -125,7 +125,7 @@ def _write_loops(
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """How terms become one number: combined in chunks, which are joined with a total and what it lacks."""
+    """Reduces terms to one: combined in chunks, which are joined with a total and its rounding error."""
 
     neutral: float
     combine: Callable[[IRValue, IRValue], llvm.Value]
@@ -138,7 +138,7 @@ def _add(total: IRValue, term: IRValue) -> llvm.Value:
 
 
 def _add_exactly(total: IRValue, rest: IRValue, part: IRValue) -> tuple[llvm.Value, llvm.Value]:
-    """total + part, and rest + what rounding takes from it (Knuth, TAOCP 2, 4.2.2, theorem B)."""
+    """Adds total + part, and its rounding error to rest (Knuth, TAOCP 2, 4.2.2, theorem B)."""
     result: Number = total + part
     from_part: Number = result - total
     from_total: Number = result - from_part
@@ -155,19 +155,19 @@ SUM = Reduction(0.0, _add, _add_exactly, np.sum)
 MAXIMUM = Reduction(-np.inf, _larger, lambda total, rest, part: (_larger(total, part), rest.value), np.max)
 
 
-def sum_reduction(*formulas: Formula | None, others: Others | None = None) -> Formula:
-    """A kernel `(code, n, *arguments)`: the sum of formulas[code](arguments) over i < n, in any order."""
-    return _folds(formulas, SUM, others)
+def sum_reduction(*formulas: Formula | None, default_case: DefaultCase | None = None) -> Formula:
+    """Returns a loop `(code, n, *arguments)` that sums formulas[code](arguments[i]), i < n, in any order."""
+    return _folds(formulas, SUM, default_case)
 
 
 def max_reduction(*formulas: Formula | None) -> Formula:
-    """A kernel `(code, n, *arguments)`: the largest of formulas[code](arguments) over i < n."""
+    """Returns a loop `(code, n, *arguments)`: the maximum of formulas[code](arguments[i]) over i < n."""
     return _folds(formulas, MAXIMUM, None)
 
 
-def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others | None) -> Formula:
+def _folds(formulas: Sequence[Formula | None], fold: Reduction, default_case: DefaultCase | None) -> Formula:
     def python(code: int, n: int, *arrays: Values) -> np.floating:
-        formula = _chosen(formulas, others, code)
+        formula = _chosen(formulas, default_case, code)
         if formula is None:
             return arrays[0].dtype.type(fold.neutral)
         with np.errstate(all="ignore"):
@@ -181,7 +181,7 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, others: Others |
         kind = context.get_value_type(signature.return_type)
         result = _write_fold(builder, formulas, fold, kind, code, n, operands)
         place = cgutils.alloca_once_value(builder, result)
-        _otherwise(builder, code, formulas, others, n, operands, place)
+        _otherwise(builder, code, formulas, default_case, n, operands, place)
         return builder.load(place, typ=kind)
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> TypedIntrinsic:
@@ -236,10 +236,10 @@ def _write_fold(
 def write_loop(
     module: llvm.Module, name: str, formula: Formula, real: llvm.Type, operands: str, *, sums: bool
 ) -> None:
-    """Writes a function `(code, n, *operands)` of the C language: a loop over one formula, whatever the code.
+    """Writes a C function `(code, n, *operands)`: a loop over one formula, whatever the code.
 
-    There is a letter for each operand: v for a vector, n for a number. The last is the result, but of a loop
-    that returns the sum.
+    A letter gives the kind of each operand: v for a vector, n for a scalar. The last vector is the result,
+    unless the loop returns the sum.
     """
     kinds = {"v": POINTER, "n": real}
     arguments = [INDEX, INDEX, *(kinds[each] for each in operands)]
@@ -258,7 +258,7 @@ def write_loop(
 
 
 def scalar_function(function: Formula) -> Formula:
-    """A formula that kernels call with scalars of one dtype."""
+    """Returns a function that computes a formula of scalars of one dtype."""
 
     def typer(_context: object, *arguments: types.Type) -> TypedIntrinsic:
         def generate(
@@ -272,9 +272,9 @@ def scalar_function(function: Formula) -> Formula:
 
 
 def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None]:
-    """Registers what an elementary function is in formulas, and in kernels that call it.
+    """Registers what an elementary function is in formulas, and in functions that call it.
 
-    The decorated function gets the symbol of the argument and returns the formula for its dtype.
+    The decorated function gets the IR value of the argument and returns the formula for its dtype.
     """
 
     def register(choose: Callable[[IRValue], Formula]) -> None:
@@ -289,12 +289,12 @@ def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None
 
 
 def is_float32(argument: object) -> bool:
-    """Whether a symbol is float32."""
+    """Whether an argument is an IR value of float32."""
     return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32
 
 
 def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values]:
-    """What a loop of n steps works on, in Python."""
+    """Returns the first n elements of each array, for loops in Python."""
     heads: list[Values] = []
     for each in arrays:
         if isinstance(each, tuple):
@@ -305,7 +305,7 @@ def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values
 
 
 class Operand:
-    """An argument of a loop: the elements of an array from an address on, or a scalar, the same for all."""
+    """An argument of a loop: the elements of an array from an address on, or one scalar for all steps."""
 
     def __init__(
         self, builder: llvm.IRBuilder, element: llvm.Type, value: llvm.Value, data: llvm.Value | None
@@ -319,30 +319,30 @@ class Operand:
     def of(
         cls, context: BaseContext, builder: llvm.IRBuilder, kind: types.Type, value: llvm.Value
     ) -> Operand:
-        """The operand for an argument of a kernel."""
+        """Returns the operand for an argument of an intrinsic."""
         if not isinstance(kind, types.Array):
             return cls(builder, value.type, value, None)
         element = context.get_data_type(kind.dtype)
         return cls(builder, element, value, elements(context, builder, kind, value))
 
     def pointer(self, index: llvm.Value) -> llvm.Value:
-        """The address of an element."""
+        """Returns the address of an element."""
         assert self.data is not None
         return self.builder.gep(self.data, [index], inbounds=True, source_etype=self.element)
 
     def at(self, index: llvm.Value) -> llvm.Value:
-        """An element."""
+        """Returns an element."""
         return self.value if self.data is None else self.builder.load(self.pointer(index), typ=self.element)
 
 
 class Index:
-    """The number of a step, as a word."""
+    """The index of a step, as an integer of 32 bits."""
 
     def __init__(self, builder: llvm.IRBuilder) -> None:
         self.builder: llvm.IRBuilder = builder
 
     def at(self, index: llvm.Value) -> llvm.Value:
-        """That of a step."""
+        """Returns the index."""
         return self.builder.trunc(index, INT32)
 
 
@@ -367,7 +367,7 @@ def unpack_operands(
 def switch_cases(
     builder: llvm.IRBuilder, code: llvm.Value, formulas: Sequence[Formula | None]
 ) -> Iterator[Formula]:
-    """Goes through the formulas; what is written while at one runs only for its code."""
+    """Iterates over the formulas; what is written in an iteration runs for the code of its formula only."""
     after = builder.append_basic_block("after")
     choice = builder.switch(code, after)
     for number, formula in enumerate(formulas):
@@ -384,30 +384,32 @@ def _otherwise(
     builder: llvm.IRBuilder,
     code: llvm.Value,
     formulas: Sequence[Formula | None],
-    others: Others | None,
+    default_case: DefaultCase | None,
     n: llvm.Value,
     operands: Sequence[Operand],
     place: llvm.Value | None = None,
 ) -> None:
     """Calls the loop of a code beyond those of the formulas, and stores what it returns."""
-    if others is not None:
+    if default_case is not None:
         beyond = builder.icmp_signed(">=", code, code.type(len(formulas)))
         with builder.if_then(beyond, likely=False):
-            result = others.call(builder, code, n, operands)
+            result = default_case.call(builder, code, n, operands)
             if place is not None:
                 builder.store(result, place)
 
 
-def _chosen(formulas: Sequence[Formula | None], others: Others | None, code: int) -> Formula | None:
-    """The formula of a code, in Python."""
-    return formulas[code] if others is None or code < len(formulas) else others.formula(code)
+def _chosen(
+    formulas: Sequence[Formula | None], default_case: DefaultCase | None, code: int
+) -> Formula | None:
+    """Returns the formula of a code, for loops in Python."""
+    return formulas[code] if default_case is None or code < len(formulas) else default_case.formula(code)
 
 
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
-    """Goes through the index of n steps that are independent of each other: by each loop that it writes.
+    """Writes loops over n steps that are independent of each other, and yields the index in each.
 
-    Where vectors can be masked, whole blocks are taken in vectors and what is left in masked ones, but a few
-    steps one by one; elsewhere LLVM takes what is left, and a few steps, one by one.
+    Where the CPU masks vectors, whole blocks are taken in vectors, the rest in masked ones, and up to `FEW`
+    steps one by one; elsewhere LLVM takes the rest one by one.
     """
     prefer_widest_vectors(builder.function)
     independent: llvm.MDValue | None = None
@@ -435,7 +437,7 @@ def _loop(
     hints: Mapping[str, llvm.Value | None],
     independent: llvm.MDValue | None = None,
 ) -> Iterator[llvm.Value]:
-    """A loop, whose loads and stores are named as independent, and what LLVM is told about it."""
+    """Writes a loop, marks its loads and stores as independent, and gives LLVM hints about it."""
     with cgutils.for_range(builder, stop, start) as loop:
         yield loop.index
     with HINTS:
@@ -446,20 +448,20 @@ def _loop(
 
 
 def _mark(loop: cgutils.Loop, group: llvm.MDValue) -> None:
-    """Names the group of the loads and stores of a loop."""
+    """Marks the loads and stores of a loop as a group of independent accesses."""
     for instruction in _latch(loop).instructions:
         if instruction.opname in {"load", "store"}:
             instruction.set_metadata("llvm.access.group", group)
 
 
 def _latch(loop: cgutils.Loop) -> llvm.Block:
-    """The last block of the body of a loop: here the whole body, since formulas have no branches."""
+    """Returns the last block of a loop: here the whole body, since formulas have no branches."""
     _, block = loop.index.incomings[-1]
     return block
 
 
 def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> None:
-    """Tells LLVM about a loop: llvm.org/docs/LangRef.html#llvm-loop."""
+    """Attaches hints to a loop: llvm.org/docs/LangRef.html#llvm-loop."""
     module = _latch(loop).function.module
     nodes = [
         module.add_metadata([llvm.MetaDataString(module, f"llvm.loop.{name}"), value])
@@ -472,7 +474,7 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> Non
 
 
 class DistinctMetadata(llvm.MDValue):
-    """A piece of metadata that equals no other."""
+    """A metadata node that equals no other, which llvmlite cannot write otherwise."""
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 

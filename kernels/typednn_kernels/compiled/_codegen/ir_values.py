@@ -1,14 +1,14 @@
-"""Symbols: what a formula is evaluated for when it becomes machine code.
+"""IR values: formulas called with them write LLVM instructions.
 
-A formula of `activations`, `losses` or `updates`, and the polynomials of `compiled.elementary`, are ordinary
-Python functions. Called with arrays they compute; called with a `Symbol` each operation in them writes an
-LLVM instruction instead, and the result is the symbol of the result. NumPy itself leads every operator and
-function to the symbol (`__array_ufunc__`, `__array_function__`), and numbers written in a formula take
-the dtype of the symbol that they meet, as they do in NumPy (NEP 50).
+A formula of `activations`, `losses` or `update_rules`, and the polynomials of `compiled.math`, are ordinary
+Python functions. Called with arrays they compute; called with an `IRValue`, each operation in them writes an
+LLVM instruction and returns its result. NumPy passes every operator and function on to the IR value
+(`__array_ufunc__`, `__array_function__`), and Python scalars in a formula take the dtype of the value that
+they are combined with, as they do in NumPy (NEP 50).
 
-The instructions stand where the formula is called, in straight lines without calls and branches, so that
-LLVM vectorises the loop around them. They allow contraction to FMA, but never reordering, whatever the
-loop allows for its sums: polynomials and argument reductions depend on their order.
+The instructions form straight-line code without calls and branches, so that LLVM vectorises the loop around
+them. They allow contraction to FMA, but never reordering, whatever the loop allows for its sums: polynomials
+and argument reductions depend on their order.
 """
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
@@ -31,29 +31,26 @@ FLOAT32: ir.Type = ir.FloatType()
 FLOAT64: ir.Type = ir.DoubleType()
 
 Number: TypeAlias = Any
-"""What a formula works on: a Symbol, or an array; to a type checker, neither is the other."""
+"""An operand of a formula, an IRValue or an array, which have no type in common for a type checker."""
 
 
 def element_of(kind: ir.Type) -> ir.Type:
-    """The type of the numbers of a vector, or of one number."""
+    """Returns the type of the elements of a vector type, or a scalar type itself."""
     return kind.element if isinstance(kind, ir.VectorType) else kind
 
 
 def like_type(kind: ir.Type, element: ir.Type) -> ir.Type:
-    """The type of as many other numbers."""
+    """Returns the type of as many elements of another type."""
     return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
 
 
 def constant(kind: ir.Type, number: float) -> ir.Value:
-    """A written number, in all places of a vector."""
+    """Returns a constant, in all lanes of a vector."""
     return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
 class IRValue(NDArrayOperatorsMixin):
-    """A number that exists when the machine code runs: a float, a signed integer, or a condition.
-
-    Or a vector of such numbers.
-    """
+    """A value that exists when the machine code runs: a float, a signed integer, a condition, or a vector."""
 
     signed = True
 
@@ -63,28 +60,28 @@ class IRValue(NDArrayOperatorsMixin):
 
     @property
     def is_real(self) -> bool:
-        """Whether it is a floating-point number."""
+        """Whether its elements are floats."""
         return element_of(self.value.type) in {FLOAT32, FLOAT64}
 
     def like(self, value: ir.Value) -> IRValue:
-        """The symbol of another value of the same code."""
+        """Wraps another value of the same function."""
         return type(self)(self.builder, value)
 
     def peer(self, number: IRValue | float) -> IRValue:
-        """The number as a symbol; a written one takes the type of this symbol."""
+        """Returns an operand as an IR value; a Python scalar takes the type of this value."""
         if isinstance(number, IRValue):
             return number
         return self.like(constant(self.value.type, float(number) if self.is_real else int(number)))
 
     def bits(self) -> IRValue:
-        """The same bits read as an integer, or those of an integer as a float."""
+        """Reads the bits of a float as an integer, or those of an integer as a float."""
         pairs: list[tuple[ir.Type, ir.Type]] = [(FLOAT32, INT32), (FLOAT64, INDEX)]
         types = dict(pairs) | {integer: real for real, integer in pairs}
         kind = like_type(self.value.type, types[element_of(self.value.type)])
         return self.like(self.builder.bitcast(self.value, kind))
 
     def __bool__(self) -> bool:
-        """Refuses `if`, `and`, `max` and the like: the code is written once, for every value."""
+        """Refuses `if`, `and`, `max` and the like: the code is written once, for all values."""
         raise TypeError("a formula chooses with where, maximum and minimum")
 
     def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: IRValue | float) -> Number:
@@ -106,7 +103,7 @@ class IRValue(NDArrayOperatorsMixin):
         return typed.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
 
     def _constant(self, number: float) -> IRValue:
-        """The symbol of a NumPy scalar."""
+        """Wraps a NumPy scalar."""
         kind = FLOAT32 if np.result_type(number) == np.float32 else FLOAT64
         return self.like(constant(like_type(self.value.type, kind), float(number)))
 
@@ -170,11 +167,11 @@ INSTRUCTIONS: dict[str, Callable[..., Number]] = {
     "fmax": _llvm("llvm.maximum"),
     "minimum": lambda x, y: np.where(y < x, y, x),
 }
-"""By the name of NumPy's function. `compiled.elementary` adds exp, log and the like."""
+"""What each NumPy function writes, by its name. `compiled.math` adds exp, log and the like."""
 
 
 def emit(formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
-    """Writes a formula of floats of one type, and of words, and returns its result."""
+    """Writes a formula of floats of one type and 32-bit integers, and returns its result."""
     return emit_all(formula, builder, arguments)[0]
 
 

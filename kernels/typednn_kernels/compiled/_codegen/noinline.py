@@ -1,9 +1,9 @@
-"""Functions that are compiled once, each by itself, and called by address.
+"""Functions that are compiled once, each by itself, and called by all others.
 
-What a kernel calls becomes part of it, and of every other that calls it, and is compiled again with each. So
-what is long, and called for a batch or a layer and not for a single number, is a routine. Addresses differ
-from process to process: they lie in places in memory, of which machine code, kept on disk, knows the names.
-Before an entry or a routine is first called, the routines that it calls are compiled or read from disk.
+An inlined function is compiled again with each function that calls it. So what is long, and called for a
+batch or a layer and not for a single element, is not inlined. Machine code is kept on disk, and addresses
+differ from process to process: it knows each function by a symbol. Before a function is compiled or read from
+disk, those that it calls are, and LLVM is told their addresses.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
+from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
-from typednn_kernels.compiled._codegen.ir_types import POINTER, Callee
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
 from typednn_kernels.compiled._codegen.references import Reference
 
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DTYPES: tuple[np.dtype[np.floating], ...] = (np.dtype(np.float32), np.dtype(np.float64))
-
 NOINLINE_FUNCTIONS: dict[object, NoinlineFunction] = {}
 """By the intrinsics that call them."""
 
@@ -48,24 +45,21 @@ PRIVATE_OPTIONS = frozenset({"_nrt", "forceinline", "no_cfunc_wrapper", "no_cpyt
 
 
 class NoinlineFunction:
-    """A function whose arguments are annotated, with an address for each dtype."""
+    """A function whose parameters are annotated, with a symbol for each dtype."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         function = dispatcher.py_func
         self.dispatcher: Dispatcher = dispatcher
         self.name: str = f"{function.__module__}.{function.__qualname__}"
-        self.addresses: dict[np.dtype[np.floating], NDArray[np.int64]] = {}
-        for dtype in DTYPES:
-            place = self.addresses[dtype] = np.zeros(1, np.int64)
-            add_symbol(self._symbol(dtype), place.ctypes.data)
+        self.ready: set[np.dtype[np.floating]] = set()
 
     def prepare(self, dtype: np.dtype[np.floating]) -> None:
-        """Compiles the function, or reads its machine code from disk."""
-        place = self.addresses[dtype]
-        if not place[0]:
-            signature = signature_of(self.dispatcher.py_func, dtype).args
-            code = compile_for(self.dispatcher, signature)
-            place[0] = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        """Compiles the function for a dtype, or reads its code from disk, and tells LLVM its address."""
+        if dtype not in self.ready:
+            code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
+            address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+            add_symbol(self._symbol(dtype), address)
+            self.ready.add(dtype)
 
     def call(
         self,
@@ -74,7 +68,7 @@ class NoinlineFunction:
         kinds: Sequence[types.Type],
         values: Sequence[llvm.Value],
     ) -> llvm.Value:
-        """Writes a call with values of some kinds; they become what the annotations say."""
+        """Writes a call with values of some types, which are cast to those of the annotations."""
         dtype = dtype_among(kinds)
         self.prepare(dtype)
         signature = signature_of(self.dispatcher.py_func, dtype)
@@ -82,12 +76,10 @@ class NoinlineFunction:
             context.cast(builder, value, kind, wanted)
             for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
         ]
-        function = context.call_conv.get_function_type(signature.return_type, signature.args)
-        name, module = self._symbol(dtype), builder.module
-        place = module.globals.get(name) or llvm.GlobalVariable(module, POINTER, name)
-        callee = Callee(builder.load(place, typ=POINTER), function)
+        kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+        function = cgutils.get_or_insert_function(builder.module, kind, self._symbol(dtype))
         _, result = context.call_conv.call_function(
-            builder, callee, signature.return_type, signature.args, operands
+            builder, function, signature.return_type, signature.args, operands
         )
         return result
 
@@ -96,7 +88,7 @@ class NoinlineFunction:
 
 
 def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
-    """The kernel that calls what a function becomes by its address."""
+    """Returns the intrinsic that calls a compiled function."""
     itself = NoinlineFunction(dispatcher)
 
     def generate(
@@ -116,7 +108,7 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
 
 
 def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
-    """The routines that a function calls, itself or by kernels, which become part of it."""
+    """Yields the `noinline` functions that a function calls, itself or by those that it inlines."""
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
             yield from noinline_functions_of(called.py_func)
@@ -125,7 +117,7 @@ def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineF
 
 
 def dtype_among(kinds: Iterable[types.Type]) -> np.dtype[np.floating]:
-    """The dtype of the arrays of numbers among some types, those in named tuples included."""
+    """Returns the dtype of the float arrays among some types, those in named tuples included."""
     arrays = (each.dtype for each in _flattened(kinds) if isinstance(each, types.Array))
     return np.dtype(str(next(each for each in arrays if isinstance(each, types.Float))))
 
@@ -177,7 +169,7 @@ def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -
 
 
 def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
-    """What an entry is for a dtype, as a function that checks no types."""
+    """Compiles a function for a dtype, and returns it as one that checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
     with _without_collection():
@@ -212,7 +204,7 @@ def _use_documented_options(dispatcher: Dispatcher) -> None:
 
 @contextmanager
 def _without_collection() -> Generator[None]:
-    """Python looks for no garbage: among the objects of a compiler that takes a tenth of its time."""
+    """Stops the garbage collector: among the objects of a compiler it takes a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,10 @@
-"""What numba does between Python and machine code, and what it leaves out for kernels.
+"""numba's pipeline from Python to machine code, without the work that is in vain for the kernels.
 
-Kernels contain neither closures nor `with`, count no references, and are parts of many others. So passes that
-look for the former find nothing, those that remove the counts are in vain, and what numba makes of a kernel
-before it knows types need be made once only.
+Three weak points of numba cost compile time here. It looks for closures, `with` and raised errors, of which
+the kernels have none. It optimises each function by itself and the whole module twice, to remove reference
+counts that the kernels do not have. And it translates an inlined function again, and copies it twice, for
+each call. All that is left out by overriding private parts of numba, listed in `private_parts.PIPELINE`;
+where one has changed, numba's own pipeline compiles the kernels.
 """
 
 from __future__ import annotations
@@ -33,14 +35,11 @@ UNUSED = frozenset(
         "nopython_rewrites",
     }
 )
-"""Passes for what kernels do not contain: closures, raised errors, literal types, whole-array expressions."""
+"""Passes for what the kernels do not contain: closures, raised errors, literal types, array expressions."""
 
 
 class Library(JITCodeLibrary):
-    """Machine code that LLVM optimises once, as a whole.
-
-    numba has each function optimised before, and the whole module twice, to find reference counts.
-    """
+    """Machine code that LLVM optimises once, as a whole."""
 
     def _optimize_functions(self, ll_module: ModuleRef) -> None:
         pass
@@ -54,18 +53,18 @@ class Library(JITCodeLibrary):
 
 
 KERNELS: dict[Callable[..., object], FunctionIR] = {}
-"""What kernels are before numba knows types, with the kernels that they call in place."""
+"""The numba IR of inlined functions before types are inferred, with the functions that they inline."""
 
 
 class _Copy(Block):
-    """A block of a kernel that is copied; numba would copy it again, twice, with all variables each time."""
+    """A block that has been copied; numba would copy it again, twice, with all variables each time."""
 
     def __deepcopy__(self, memo: object) -> _Copy:
         return self
 
 
 def copied(kernel: FunctionIR) -> FunctionIR:
-    """A copy of a kernel, whose blocks share their variables."""
+    """Copies a function, whose blocks share their variables."""
     result = kernel.copy()
     result.blocks = {}
     known: dict[int, object] = {}
@@ -76,14 +75,14 @@ def copied(kernel: FunctionIR) -> FunctionIR:
 
 
 class _Inliner(InlineWorker):
-    """Puts kernels in the place of their calls, each a copy of what is made once."""
+    """Replaces calls by copies of the inlined function, which is translated once."""
 
     def __init__(self, like: InlineWorker) -> None:
         vars(self).update(vars(like))
         self._compiler_pipeline = untyped
 
     def run_untyped_passes(self, func: Callable[..., object], enable_ssa: bool = False) -> FunctionIR:
-        """What a kernel is before numba knows types."""
+        """Returns the numba IR of a function before types are inferred."""
         if func not in KERNELS:
             KERNELS[func] = super().run_untyped_passes(func, enable_ssa)
         return copied(KERNELS[func])
@@ -91,7 +90,7 @@ class _Inliner(InlineWorker):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelInlining(InlineInlinables):
-    """numba's inlining, by an `_Inliner`."""
+    """numba's inlining pass, with an `_Inliner`."""
 
     _name = "kernel_inlining"
 
@@ -109,7 +108,7 @@ class _KernelInlining(InlineInlinables):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelLowering(NativeLowering):
-    """numba's lowering to LLVM, into a `Library`."""
+    """numba's lowering pass, into a `Library`."""
 
     _name = "kernel_lowering"
 
@@ -122,7 +121,7 @@ class _KernelLowering(NativeLowering):
 
 
 def adapted(passes: PassManager) -> PassManager:
-    """A pipeline of numba without the passes that have nothing to do for kernels, and with those for them."""
+    """Removes from a pipeline of numba the passes that find nothing, and replaces two."""
     chosen = [each for each in passes.passes if each[0].name() not in UNUSED]
     instead: dict[type[CompilerPass], type[CompilerPass]] = {
         InlineInlinables: _KernelInlining,
@@ -134,12 +133,12 @@ def adapted(passes: PassManager) -> PassManager:
 
 
 def untyped(state: StateDict) -> PassManager:
-    """The pipeline of a kernel until numba knows types."""
+    """Returns the pipeline of an inlined function until types are inferred."""
     return adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
 class Pipeline(Compiler):
-    """How numba compiles entries, routines and reductions."""
+    """The pipeline of all functions that are compiled by themselves."""
 
     def define_pipelines(self) -> list[PassManager]:
         """Returns the one pipeline: ours, or numba's own once ours has failed."""

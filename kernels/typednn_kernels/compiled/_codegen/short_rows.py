@@ -1,6 +1,6 @@
-"""Formulas of short rows, each of which fits in a few vector registers: softmax and what belongs to it.
+"""Formulas of short rows, each of which fits in a few vector registers: softmax and its derivative.
 
-Such a row is read once, whatever a formula asks of it. A loop over ten numbers, for each sum of a row, would
+Such a row is read once, whatever a formula asks of it. A loop over ten elements, for each sum of a row, would
 take longer to begin and to end than to run.
 """
 
@@ -36,17 +36,17 @@ MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") el
 
 
 class Row(Protocol):
-    """What a formula asks of a row: numbers that stand in all places of the result."""
+    """What a formula asks of a row: reductions whose result is in all lanes."""
 
     def largest(self, x: Number) -> Number:
-        """The largest of the numbers, or any, or NaN, where one is NaN."""
+        """Returns the maximum; where an element is NaN, any element or NaN."""
 
     def total(self, x: Number) -> Number:
-        """Their sum."""
+        """Returns the sum."""
 
 
 class _Rows:
-    """Rows of NumPy."""
+    """Rows in NumPy."""
 
     def largest(self, x: Values) -> Values:
         result: Values = x.max(axis=1, keepdims=True)
@@ -58,13 +58,13 @@ class _Rows:
 
 
 class VectorLanes:
-    """Rows in a vector of so many places, as many as a power of two; the mask says which have numbers."""
+    """Rows in a vector whose width is a power of two; the mask says which lanes hold elements."""
 
     def __init__(self, code: SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
 
     def first(self, x: Number) -> IRValue:
-        """The first of the numbers."""
+        """Returns the first element."""
         return IRValue(self.code.builder, self.code.builder.extract_element(x.value, INT32(0)))
 
     def largest(self, x: Number) -> Number:
@@ -74,12 +74,12 @@ class VectorLanes:
         return self.folded(self.within(x, 0.0), add)
 
     def within(self, x: Number, beyond: float) -> Number:
-        """The numbers of the row, and another in all places beyond."""
+        """Returns the row with another value in all lanes beyond it."""
         inside: Number = x.like(self.mask)
         return where(inside, x, beyond)
 
     def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
-        """The numbers of all places, joined to one."""
+        """Reduces all lanes to one, whose value is then in all lanes."""
         value, count = x.value, self.width
         while count > 1:
             count //= 2
@@ -89,7 +89,7 @@ class VectorLanes:
 
 
 class RowLanes(VectorLanes):
-    """Rows in so many vector registers, of which the last may be less than full."""
+    """Rows in vector registers, of which the last may be less than full."""
 
     def __init__(self, code: SimdBuilder, n: llvm.Value, vectors: int) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
@@ -99,7 +99,7 @@ class RowLanes(VectorLanes):
         self.last = code.mask(self.left, code.lanes)
 
     def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
-        """A row, or a number in all places."""
+        """Loads a row, or returns a scalar in all lanes."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
             return IRValue(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
@@ -112,7 +112,7 @@ class RowLanes(VectorLanes):
         return IRValue(code.builder, code.joined([*pieces, *nothing], code.lanes))
 
     def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
-        """Writes a row."""
+        """Stores a row."""
         code, value = self.code, result.value
         *whole, last = [
             (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
@@ -124,10 +124,10 @@ class RowLanes(VectorLanes):
 
 
 def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
-    """A kernel `(samples, n, *arguments, out)`: of each of so many rows of n, out = formula(row, *arguments).
+    """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
-    them, or, of a formula whose result is one number for each row, (samples,). A row must be short.
+    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:
@@ -139,9 +139,9 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
 
 
 def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
-    """A kernel `(count, n, *arguments)`, of arrays and scalars: the function of a module that `write` writes.
+    """Returns a function `(count, n, *arguments)` of arrays and scalars, whose LLVM `write` writes.
 
-    Without machine code it is the Python that it stands for. The last argument is an array.
+    Where nothing is compiled it is `python`. The last argument is an array.
     """
 
     def generate(
@@ -160,9 +160,9 @@ def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., 
 def by_short_vector(
     name: str, formulas: Sequence[Callable[..., Number] | None], *, sums: bool = False
 ) -> Callable[..., None]:
-    """A kernel `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum, of a few numbers.
+    """Returns a function `(code, n, *arguments, out)`: out = formulas[code](*arguments), or its sum.
 
-    As many as `are_few`. A loop would take those that fill no vector one by one.
+    It is for short vectors (`is_short_vector`); a loop would take elements that fill no vector one by one.
     """
 
     def of_row(formula: Callable[..., Number]) -> Callable[..., Number]:
@@ -214,13 +214,14 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
 
 
 sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums, _sums)
-"""`sums_of_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after another."""
+"""`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
+another."""
 
 
 def by_row_length(
     code: SimdBuilder, n: llvm.Value, body: Callable[[RowLanes], None], most: int = SHORT_ROW_REGISTERS
 ) -> None:
-    """Writes a body for each number of vectors that a row may need, after which the function ends."""
+    """Writes a body for each number of vectors that a row may need; the function ends after it."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
             body(RowLanes(code, n, vectors))
@@ -236,7 +237,7 @@ def _call(
     kinds: Sequence[types.Type],
     packed: llvm.Value,
 ) -> None:
-    """Calls a function of a module with two counts and a tuple of arguments."""
+    """Writes a call of a function of a module with two counts and a tuple of arguments."""
     operands = unpack_operands(context, builder, kinds, packed)
     letters = "".join("r" if each.data is None else "p" for each in operands)
     *_, last = kinds
@@ -250,7 +251,7 @@ def _call(
 def _writing(
     formula: Callable[..., Number], *, numbers: bool, most: int = SHORT_ROW_REGISTERS
 ) -> Callable[..., None]:
-    """What writes the function of a formula."""
+    """Returns a function that writes the LLVM of a formula."""
 
     def write(code: SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = operands
@@ -272,12 +273,12 @@ def _writing(
 
 @inline
 def is_short_row(n: int, like: Vector[F]) -> bool:
-    """Whether rows of n numbers are short."""
+    """Whether rows of n elements are short."""
     return n * like.itemsize <= MAX_ROW_BYTES
 
 
 @inline
 def is_short_vector(n: int, like: Vector[F]) -> bool:
-    """Whether n numbers fit in so many vectors as are few, and are worth one."""
+    """Whether n elements fit in few vectors and are worth one."""
     is_vector: bool = n > SHORT_VECTOR_SCALAR_ELEMENTS
     return is_vector and SHORT_ROW_REGISTERS * n * like.itemsize <= SHORT_VECTOR_REGISTERS * MAX_ROW_BYTES

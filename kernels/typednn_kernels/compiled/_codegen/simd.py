@@ -1,4 +1,4 @@
-"""The words in which functions on vectors are written in LLVM; `symbols` has those of formulas."""
+"""Functions on vector registers, written in LLVM; `ir_values` is for formulas."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ REGISTERS = 32 if VECTOR_BYTES == 64 or platform.machine() in {"aarch64", "arm64
 
 
 IndexLike: TypeAlias = llvm.Value | int
-"""A number that exists when the machine code runs, or one that is written in it."""
+"""An index that exists when the machine code runs, or a constant."""
 
 
 class SimdBuilder:
-    """Writes the body of a function on numbers of one kind, which all that ask for it in a module share."""
+    """Writes the body of a function on floats of one type."""
 
     def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
         self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
@@ -45,46 +45,46 @@ class SimdBuilder:
         self.vector = llvm.VectorType(real, self.lanes)
 
     def at(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
-        """The address so many numbers further on; an index and its stride are a pair."""
+        """Returns the address that many elements further on; a pair is an index and its stride."""
         for each in offsets:
             offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
             pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
         return pointer
 
     def index(self, number: IndexLike) -> llvm.Value:
-        """A number that may be written."""
+        """Returns an index as an IR value."""
         return INDEX(number) if isinstance(number, int) else number
 
     def product(self, x: IndexLike, y: IndexLike) -> llvm.Value:
-        """The product of two indices."""
+        """Returns the product of two indices."""
         return self.builder.mul(self.index(x), self.index(y))
 
     def smaller(self, x: llvm.Value, y: IndexLike) -> llvm.Value:
-        """The smaller of two indices."""
+        """Returns the smaller of two indices."""
         y = self.index(y)
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
     def whole(self, x: llvm.Value, block: int) -> llvm.Value:
-        """The largest multiple of a power of two up to x."""
+        """Returns the largest multiple of a power of two that is not above x."""
         return self.builder.and_(x, INDEX(-block))
 
     def blocks(self, x: llvm.Value, block: int) -> llvm.Value:
-        """How many blocks cover x."""
+        """Returns the number of blocks that cover x."""
         return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
 
     def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
-        """A vector of one number."""
+        """Returns a vector with one value in all lanes."""
         nothing = llvm.Constant(kind, llvm.Undefined)
         single = self.builder.insert_element(nothing, value, INT32(0))
         return self.shuffled(single, nothing, [0] * kind.count)
 
     def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
-        """Numbers of two vectors, counted through both."""
+        """Returns elements of two vectors, which are numbered through both."""
         places = llvm.Constant(llvm.VectorType(INT32, len(order)), list(order))
         return self.builder.shuffle_vector(x, y, places)
 
     def joined(self, pieces: Sequence[llvm.Value], lanes: int) -> llvm.Value:
-        """Vectors of so many numbers, as many as a power of two, side by side."""
+        """Concatenates vectors of `lanes` elements; their number is a power of two."""
         if len(pieces) == 1:
             return pieces[0]
         half = len(pieces) // 2
@@ -92,14 +92,14 @@ class SimdBuilder:
         return self.shuffled(x, y, range(lanes * len(pieces)))
 
     def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
-        """The first lanes of a vector."""
+        """Returns the mask of the first `count` lanes."""
         kind = llvm.VectorType(INDEX, lanes)
         return self.builder.icmp_signed(
             "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
         )
 
     def room(self, size: int) -> llvm.Value:
-        """Where so many numbers may lie until the function returns."""
+        """Returns the address of stack memory for `size` elements."""
         buffer = self.builder.alloca(self.real, INDEX(size))
         buffer.align = VECTOR_BYTES
         return opaque(buffer)
@@ -107,7 +107,7 @@ class SimdBuilder:
     def load(
         self, pointer: llvm.Value, kind: llvm.VectorType | None = None, mask: llvm.Value | None = None
     ) -> llvm.Value:
-        """A vector, of the lanes of a mask."""
+        """Loads a vector, or the lanes of a mask and 0 in the others."""
         kind = kind or self.vector
         if mask is None:
             return self.builder.load(pointer, align=self.itemsize, typ=kind)
@@ -115,11 +115,11 @@ class SimdBuilder:
         return self.call("llvm.masked.load", kind, ".p0", kind, pointer, INT32(self.itemsize), mask, zero)
 
     def number(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
-        """A single number."""
+        """Loads a single element."""
         return self.builder.load(self.at(pointer, *offsets), typ=self.real)
 
     def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
-        """Writes a vector, or the lanes of a mask."""
+        """Stores a vector, or the lanes of a mask."""
         if mask is None:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
@@ -127,9 +127,9 @@ class SimdBuilder:
             self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
     def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
-        """Writes the first numbers of a vector.
+        """Stores the first `count` elements of a vector.
 
-        In pieces of a half, a quarter and so on, where a store by a mask takes longer than all of them.
+        Where a masked store takes longer, it stores halves, quarters and so on.
         """
         if HAS_MASKED_VECTORS:
             self.store(value, pointer, self.mask(count, self.lanes))
@@ -155,21 +155,21 @@ class SimdBuilder:
             pointer, half = place, half // 2
 
     def prefetch(self, pointer: llvm.Value) -> None:
-        """Asks for a cache line that will be written."""
+        """Prefetches a cache line that will be written."""
         self.called("llvm.prefetch.p0", llvm.VoidType(), pointer, INT32(1), INT32(3), INT32(1))
 
     def multiply_add(self, x: llvm.Value, y: llvm.Value, total: llvm.Value) -> llvm.Value:
-        """total + x y, rounded once where the CPU can."""
+        """Returns total + x y, rounded once where the CPU can."""
         return self.call("llvm.fmuladd", self.vector, "", self.vector, x, y, total)
 
     def call(
         self, name: str, kind: llvm.VectorType, suffix: str, result: llvm.Type, *values: llvm.Value
     ) -> llvm.Value:
-        """An instruction on vectors that LLVM has as a function."""
+        """Calls an LLVM intrinsic on vectors."""
         return self.called(f"{name}.v{kind.count}{kind.element.intrinsic_name}{suffix}", result, *values)
 
     def called(self, name: str, result: llvm.Type, *values: llvm.Value) -> llvm.Value:
-        """A function, declared when it is first called."""
+        """Calls a function by name, which is declared at the first call."""
         signature, module = llvm.FunctionType(result, [each.type for each in values]), self.builder.module
         function = module.globals.get(name) or llvm.Function(module, signature, name)
         return self.builder.call(function, values)
@@ -182,7 +182,7 @@ class SimdBuilder:
         body: Callable[..., Sequence[llvm.Value] | None],
         *state: llvm.Value,
     ) -> list[llvm.Value]:
-        """`state = body(i, *state)` for each i from start on below stop; the state at the end."""
+        """Writes a loop `state = body(i, *state)` for i from start to below stop; returns the final state."""
         builder, first = self.builder, (self.index(start), *state)
         before = builder.block
         head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
@@ -204,7 +204,7 @@ class SimdBuilder:
         return list(variables[1:])
 
     def along(self, n: llvm.Value, body: Callable[[llvm.Value, llvm.Value | None], None]) -> None:
-        """`body(j, mask)` for each vector of n numbers; the mask of a whole one is None."""
+        """Writes `body(j, mask)` for each vector of n elements; the mask of a full one is None."""
         whole = self.whole(n, self.lanes)
         rest = self.mask(self.builder.sub(n, whole), self.lanes)
 
@@ -218,7 +218,7 @@ class SimdBuilder:
         self.repeat(whole, n, self.lanes, last)
 
     def as_written(self) -> llvm.MDValue:
-        """Tells LLVM not to unroll a loop."""
+        """Returns the metadata that tells LLVM not to unroll a loop."""
         module = self.builder.module
         hint = module.add_metadata([llvm.MetaDataString(module, "llvm.loop.unroll.disable")])
         return DistinctMetadata.of(module, lambda itself: (itself, hint))
@@ -227,9 +227,9 @@ class SimdBuilder:
 def module_function(
     module: llvm.Module, name: str, real: llvm.Type, kinds: str, write: Callable[..., None]
 ) -> llvm.Function:
-    """A function of a module, written when it is first asked for.
+    """Returns a function of a module, which is written when it is first asked for.
 
-    Its arguments are given by letters: an index, a bit, a number, a pointer to numbers.
+    A letter gives the type of each argument: i for an index, b for a bit, r for a float, p for a pointer.
     """
     name = f"typednn.{name}.{real}"
     if name not in module.globals:

@@ -313,7 +313,9 @@ def train_thread(
                 copy(0, m, slice_of(epoch.x, order[order.size - 1] * m, m), workspace.a)
 
 
-parallel_train: Callable[..., None] = parallel_region(train_thread, patience=ONLINE_SPINS_BEFORE_SLEEP)
+parallel_train: Callable[..., None] = parallel_region(
+    train_thread, spins_before_sleep=ONLINE_SPINS_BEFORE_SLEEP
+)
 
 
 @exported

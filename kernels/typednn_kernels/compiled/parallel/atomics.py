@@ -1,8 +1,7 @@
-"""Numbers in common memory that threads change, and wait for.
+"""Atomic integers in shared memory that threads change and wait for, as C++20's `atomic::wait`.
 
-Who waits looks for a while whether the number has changed, which is fastest where each thread has a core to
-itself, then gives way and looks again, and at last sleeps, so that on a busy machine the others get the core
-that they wait for.
+A waiting thread spins for a while, which is fastest where each thread has a core to itself, then yields
+between its looks, and at last sleeps, so that on a busy machine the thread that it waits for gets the core.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP, SPINS_B
 from typednn_kernels.compiled.parallel.pthreads import STATUS, call_c, provide
 
 LINE_WORDS = 8
-"""A cache line, in indices: what one thread writes and others read lies on a line of its own."""
+"""Words of 64 bits in a cache line: what one thread writes and others read lies on a line of its own."""
 ASLEEP, LOCK, SIGNAL, FIRST_FREE_LINE = 0, 1, 3, 5
-"""The first lines of a board: how many sleep, and what by, a mutex and a condition, for which there is more
-room than any system takes; and from which line on it is free."""
+"""The first lines: the number of sleeping threads, a mutex and a condition variable, each with more room than
+any system needs; the line after them is the first that is free."""
 REAL_TIME = 0
-"""The clock by which a condition is waited for."""
+"""CLOCK_REALTIME, by which pthread_cond_timedwait measures."""
 PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
 provide("pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy")
 provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy")
@@ -30,47 +29,47 @@ provide("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched
 
 
 class AtomicLines:
-    """Lines of common memory, as code sees them that reads and writes them."""
+    """Writes the code that reads and changes lines of shared memory."""
 
     def __init__(self, builder: llvm.IRBuilder, memory: llvm.Value) -> None:
         self.builder: llvm.IRBuilder = builder
         self.memory: llvm.Value = memory
 
     def open(self) -> None:
-        """Makes what threads sleep by; nobody sleeps."""
+        """Initialises the mutex and the condition variable; no thread sleeps."""
         self.store(ASLEEP, INDEX(0))
         call_c(self.builder, "pthread_mutex_init", self.place(LOCK), NULL)
         call_c(self.builder, "pthread_cond_init", self.place(SIGNAL), NULL)
 
     def close(self) -> None:
-        """Gives it back."""
+        """Destroys both."""
         call_c(self.builder, "pthread_cond_destroy", self.place(SIGNAL))
         call_c(self.builder, "pthread_mutex_destroy", self.place(LOCK))
 
     def load(self, line: int) -> llvm.Value:
-        """The number on a line."""
+        """Reads the integer of a line."""
         return self.builder.load_atomic(self.place(line), "seq_cst", 8, typ=INDEX)
 
     def store(self, line: int, value: llvm.Value) -> None:
-        """Writes a number: by an exchange, since `store_atomic` of llvmlite 0.50 takes no opaque pointer."""
+        """Stores an integer, by an exchange: `store_atomic` of llvmlite 0.50 takes no opaque pointer."""
         self.builder.atomic_rmw("xchg", self.place(line), value, "seq_cst")
 
     def add(self, line: int, value: int) -> llvm.Value:
-        """Adds to a number; what it was."""
+        """Adds to an integer; returns what it was."""
         return self.builder.atomic_rmw("add", self.place(line), INDEX(value), "seq_cst")
 
-    def replace(self, line: int, known: llvm.Value, value: llvm.Value) -> llvm.Value:
-        """Writes a number if it is still the one that is known; whether it was."""
-        outcome = self.builder.cmpxchg(self.place(line), known, value, "seq_cst")
+    def replace(self, line: int, old: llvm.Value, value: llvm.Value) -> llvm.Value:
+        """Stores an integer if the line still holds `old`; returns whether it did."""
+        outcome = self.builder.cmpxchg(self.place(line), old, value, "seq_cst")
         return self.builder.extract_value(outcome, 1)
 
-    def change(self, line: int, value: llvm.Value, wanted: llvm.Value | None = None) -> None:
-        """Writes a number for which others wait, and wakes them, or as many as are wanted."""
+    def store_and_notify(self, line: int, value: llvm.Value, wanted: llvm.Value | None = None) -> None:
+        """Stores an integer and wakes the threads that sleep until it changes, or `wanted` of them."""
         self.store(line, value)
-        self.wake(wanted)
+        self.notify(wanted)
 
-    def wake(self, wanted: llvm.Value | None = None) -> None:
-        """Wakes those that sleep, after a number has changed."""
+    def notify(self, wanted: llvm.Value | None = None) -> None:
+        """Wakes sleeping threads, all or `wanted` of them, after an integer has changed."""
         builder = self.builder
         with builder.if_then(builder.icmp_signed(">", self.load(ASLEEP), INDEX(0))):
             call_c(builder, "pthread_mutex_lock", self.place(LOCK))
@@ -84,24 +83,24 @@ class AtomicLines:
     def wait(
         self,
         line: int,
-        known: llvm.Value,
+        old: llvm.Value,
         *,
-        patience: llvm.Value = INDEX(SPINS_BEFORE_SLEEP),  # noqa: B008 (a constant)
+        spins: llvm.Value = INDEX(SPINS_BEFORE_SLEEP),  # noqa: B008 (a constant)
         seconds: int | None = None,
     ) -> llvm.Value:
-        """Waits until a number is no longer the one that is known; whether it has changed.
+        """Waits until a line no longer holds `old`; returns whether it has changed.
 
-        After so many looks it sleeps, for so long at most.
+        After `spins` looks the thread sleeps, for `seconds` at most.
         """
         builder = self.builder
-        names = ("look", "again", "give_way", "on", "tired", "check", "sleep", "awake", "after")
+        names = ("look", "again", "yield", "on", "tired", "check", "sleep", "awake", "after")
         look, again, give_way, on, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
         time = cgutils.alloca_once(builder, INDEX, INDEX(2))
         start = builder.block
         builder.branch(look)
 
         def branch_if_same(same: llvm.Block, changed: llvm.Block) -> None:
-            builder.cbranch(builder.icmp_signed("==", self.load(line), known), same, changed)
+            builder.cbranch(builder.icmp_signed("==", self.load(line), old), same, changed)
 
         builder.position_at_end(look)
         looks = builder.phi(INDEX)
@@ -121,7 +120,7 @@ class AtomicLines:
         builder.position_at_end(on)
         more = builder.add(looks, INDEX(1))
         looks.add_incoming(more, on)
-        builder.cbranch(builder.icmp_signed("<", more, patience), look, tired)
+        builder.cbranch(builder.icmp_signed("<", more, spins), look, tired)
 
         builder.position_at_end(tired)
         lock, signal = self.place(LOCK), self.place(SIGNAL)
@@ -148,7 +147,7 @@ class AtomicLines:
         call_c(builder, "pthread_mutex_unlock", lock)
         builder.branch(after)
         builder.position_at_end(after)
-        return builder.icmp_signed("!=", self.load(line), known)
+        return builder.icmp_signed("!=", self.load(line), old)
 
     def place(self, line: int) -> llvm.Value:
         """The address of a line."""

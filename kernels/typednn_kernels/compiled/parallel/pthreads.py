@@ -1,7 +1,7 @@
-"""Threads of the system (POSIX), and what machine code calls of its C library.
+"""POSIX threads, and how machine code calls the C library.
 
-Where it has none, none is made. A new thread begins on another core than the caller's; Linux would put it
-there, too, while the last one is still ending.
+On systems without POSIX threads no thread is started. A new thread begins on another core than its caller's:
+Linux would put it on the same one while an earlier thread is still ending.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typednn_kernels.compiled._codegen.ir_types import (
 from typednn_kernels.thread_limit import THREADS
 
 _refused = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(lambda *_: errno.EAGAIN)
-"""What makes no thread, where the system has none."""
+"""Stands in for functions that the system lacks: it says that there is no thread to be had."""
 
 
 def provide(*names: str) -> None:
-    """Tells LLVM where functions of the C library are."""
+    """Tells LLVM the addresses of functions of the C library."""
     library = CDLL(None) if os.name == "posix" else object()
     for name in names:
         binding.add_symbol(name, cast(getattr(library, name, _refused), c_void_p).value)
@@ -45,7 +45,7 @@ provide("sched_getaffinity", "sched_getcpu", "pthread_setaffinity_np")
 STATUS = INT32
 THREAD_FUNCTION = llvm.FunctionType(POINTER, [POINTER])
 CORES, WORD = 1024, 64
-"""So many cores, in words of so many bits, has a set of them in C."""
+"""Cores in a `cpu_set_t`, and the bits of each of its words."""
 
 
 def thread_function(
@@ -53,7 +53,7 @@ def thread_function(
     job: llvm.LiteralStructType,
     call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
 ) -> llvm.Function:
-    """The function that a thread runs: it does what is written for the fields of its argument, a job."""
+    """Returns the function of a thread; `call` writes what it does with the fields of its argument, a job."""
     function = llvm.Function(module, THREAD_FUNCTION, module.get_unique_name("typednn_thread"))
     function.linkage = "internal"
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
@@ -67,12 +67,12 @@ def thread_function(
 def begin_thread(
     builder: llvm.IRBuilder, handle: llvm.Value, work: llvm.Function, job: llvm.Value
 ) -> llvm.Value:
-    """Makes a thread, of which the handle is stored; 0, or why there is none."""
+    """Starts a thread and stores its handle; returns 0, or the error for which there is none."""
     return call_c(builder, "pthread_create", handle, NULL, work, job)
 
 
 def move_thread(builder: llvm.IRBuilder, thread: llvm.Value, *, keep_away: bool) -> None:
-    """Moves a thread to another core than that of the caller; it may come back, unless it is to keep away."""
+    """Moves a thread to another core than the caller's, for now, or for good if it is to keep away."""
     builder.call(_moving(builder.module), [thread, BIT(keep_away)])
 
 
@@ -102,23 +102,23 @@ def _moving(module: llvm.Module) -> llvm.Function:
 
 
 def call_c(builder: llvm.IRBuilder, name: str, *values: llvm.Value) -> llvm.Value:
-    """The status that a function of the C library returns."""
+    """Calls a function of the C library that returns an int."""
     kinds = [POINTER if isinstance(each.type, llvm.PointerType) else each.type for each in values]
     kind = llvm.FunctionType(STATUS, kinds)
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
 def number_of_threads(module: llvm.Module) -> llvm.Value:
-    """Where machine code reads how many threads may work at a time."""
+    """Returns the address at which machine code reads how many threads may work at a time."""
     return place_of(module, SYMBOL)
 
 
 def place_of(module: llvm.Module, symbol: str) -> llvm.Value:
-    """Where indices lie that machine code knows by a name."""
+    """Returns the address of integers that machine code knows by a symbol."""
     known = module.globals.get(symbol)
     return llvm.GlobalVariable(module, INDEX, symbol) if known is None else known
 
 
 def smaller(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
-    """The smaller of two integers."""
+    """Returns the smaller of two integers."""
     return builder.select(builder.icmp_signed("<", x, y), x, y)

@@ -1,7 +1,7 @@
-"""Threads that work on one thing step by step, and wait for each other between the steps.
+"""A team of threads that work on one call step by step, with a barrier between the steps.
 
-A team is made for one call and gone after it: it pays where a call has many steps. All its members are there
-together, unlike the workers of `workers.py`, who may come late.
+A team is made for one call and removed after it: it pays where a call has many steps. All its threads are
+there together, unlike the workers of `thread_pool`, which may come late.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ from typednn_kernels.compiled.parallel.pthreads import (
 from typednn_kernels.operands import Thread
 
 NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 4)
-"""Lines of a team: how many threads are expected, how many have arrived at the barrier, how often all have,
-and how many times a waiting thread looks before it sleeps."""
+"""Lines of a team: its number of threads, how many have arrived at the barrier, how often all have, and how
+many times a waiting thread looks before it sleeps."""
 provide("pthread_join")
 
 
 def parallel_region(
-    member: Callable[..., None], *, patience: int = SPINS_BEFORE_SLEEP
+    body: Callable[..., None], *, spins_before_sleep: int = SPINS_BEFORE_SLEEP
 ) -> Callable[..., None]:
-    """A kernel `(wanted, *arguments)` that calls `member(thread, *arguments)` in threads.
+    """Returns a function `(wanted, *arguments)` that calls `body(thread, *arguments)` in several threads.
 
-    The member is a routine. There are as many members as are wanted, allowed and made, the calling thread the
-    first of them; each gets a `Thread`, at whose `team` the function `barrier` waits. The
-    shorter the steps, the more patience they need: who sleeps takes 50 µs to wake.
+    The body is a `noinline` function. At most `wanted` threads run it, as many as are allowed and can be
+    started; the calling thread is number 0. Each gets its `Thread`, whose `team` is what `barrier` takes. The
+    shorter the steps, the more often a waiting thread should look before it sleeps (`spins_before_sleep`): it
+    takes 50 µs to wake.
     """
 
     def python(_wanted: int, *arguments: object) -> None:
-        member(Thread(0, 1, 0), *arguments)
+        body(Thread(0, 1, 0), *arguments)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -58,13 +59,13 @@ def parallel_region(
         wanted, packed = values
         thread_kind = types.NamedUniTuple(types.intp, len(Thread._fields), Thread)
         operands = cgutils.unpack_tuple(builder, packed)
-        meeting = builder.alloca(INDEX, INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
-        meeting.align = 8 * LINE_WORDS
-        board = AtomicLines(builder, meeting)
+        team = builder.alloca(INDEX, INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
+        team.align = 8 * LINE_WORDS
+        board = AtomicLines(builder, team)
         board.open()
         for line in (NUM_THREADS, ARRIVED, GENERATION):
             board.store(line, INDEX(0))
-        board.store(SPIN_LIMIT, INDEX(patience))
+        board.store(SPIN_LIMIT, INDEX(spins_before_sleep))
         job = llvm.LiteralStructType([INDEX, POINTER, *(each.type for each in operands)])
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
@@ -73,15 +74,15 @@ def parallel_region(
             place, common, *rest = fields
             shared = AtomicLines(inner, common)
             shared.wait(NUM_THREADS, INDEX(0))
-            members = shared.load(NUM_THREADS)
+            num_threads = shared.load(NUM_THREADS)
             address = inner.ptrtoint(common, INDEX)
-            thread = context.make_tuple(inner, thread_kind, [place, members, address])
+            thread = context.make_tuple(inner, thread_kind, [place, num_threads, address])
             kinds = (thread_kind, *signature.args[1])
-            NOINLINE_FUNCTIONS[member].call(context, inner, kinds, [thread, *rest])
+            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, [thread, *rest])
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place], source_etype=job)
-            for field, value in enumerate([place, meeting, *operands]):
+            for field, value in enumerate([place, team, *operands]):
                 builder.store(value, field_pointer(builder, target, job, field))
             return target
 
@@ -98,10 +99,10 @@ def parallel_region(
             with builder.if_then(accepted):
                 move_thread(builder, builder.load(handle(next_place), typ=INDEX), keep_away=False)
             builder.store(builder.add(builder.load(made, typ=INDEX), builder.zext(accepted, INDEX)), made)
-        members = builder.load(made, typ=INDEX)
-        board.change(NUM_THREADS, members)
-        call(builder, [INDEX(0), meeting, *operands])
-        with cgutils.for_range(builder, members, start=INDEX(1)) as loop:
+        num_threads = builder.load(made, typ=INDEX)
+        board.store_and_notify(NUM_THREADS, num_threads)
+        call(builder, [INDEX(0), team, *operands])
+        with cgutils.for_range(builder, num_threads, start=INDEX(1)) as loop:
             call_c(builder, "pthread_join", builder.load(handle(loop.index), typ=INDEX), NULL)
         board.close()
         return context.get_dummy_value()
@@ -112,35 +113,35 @@ def parallel_region(
     if JIT_DISABLED:
         return python
     kernel = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[member]
+    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[body]
     return kernel
 
 
-def _meet(_context: object, meeting: types.Type) -> TypedIntrinsic:
+def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
         board = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
-        members = board.load(NUM_THREADS)
-        with builder.if_then(builder.icmp_signed(">", members, INDEX(1))):
+        num_threads = board.load(NUM_THREADS)
+        with builder.if_then(builder.icmp_signed(">", num_threads, INDEX(1))):
             before = board.load(GENERATION)
-            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), members)
+            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), num_threads)
             with builder.if_else(is_last) as (last, others):
                 with last:
                     board.store(ARRIVED, INDEX(0))
-                    board.change(GENERATION, builder.add(before, INDEX(1)))
+                    board.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
                 with others:
-                    board.wait(GENERATION, before, patience=board.load(SPIN_LIMIT))
+                    board.wait(GENERATION, before, spins=board.load(SPIN_LIMIT))
         return context.get_dummy_value()
 
-    return types.none(meeting), generate
+    return types.none(team), generate
 
 
 if TYPE_CHECKING or JIT_DISABLED:
 
-    def barrier(meeting: int) -> None:
+    def barrier(team: int) -> None:
         pass
 
 else:
-    barrier = intrinsic(_meet)
+    barrier = intrinsic(_barrier)
 """`barrier(team)` waits until all threads have called it; what each wrote before, all can read after."""

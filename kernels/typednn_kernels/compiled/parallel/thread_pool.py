@@ -1,9 +1,9 @@
-"""Large work divided between the calling thread and workers.
+"""A pool of threads that share loops with the calling thread.
 
-Workers are made when there is work for them, and look for more for some time before they sleep; they are gone
-after a second without any. Each part of the work is taken by who comes first: where workers are late, help
-another caller, or cannot be made, the caller does it all. A forked child, which has none of its parent's
-workers, makes its own.
+Workers are started when there is work for them; an idle worker looks for more for some time before it sleeps,
+and ends after a second without any. Each part of the work is taken by the thread that comes first: where
+workers are late, help another caller, or cannot be started, the caller does it all. A forked child, which has
+none of its parent's workers, starts its own.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ many rounds there have been, how many parts this one has, and how many are taken
 where its arguments lie, and how far from those of the next; how many workers there are, and, from a line on,
 their handles. Only who has them writes the last two.
 """
-LEFT = FIRST_FREE_LINE
-"""The line of the board of the caller: how many parts are not done."""
+PARTS_LEFT = FIRST_FREE_LINE
+"""The line of the caller: how many parts are not done."""
 CALLER = HANDLES + THREAD_SLOTS // LINE_WORDS
 """The line where that board begins, apart, so that who finishes wakes the caller alone."""
 TAKING_OVER = -1
 """The owner while a process takes the board over from its parent."""
-PART_BITS = 16
+COUNT_BITS = 16
 SYMBOL = "typednn_workers"
-_memory = np.zeros(LINE_WORDS * (CALLER + LEFT + 2), np.int64)
+_memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
 BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
 """It begins with a cache line."""
 pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
@@ -71,40 +71,40 @@ binding.add_symbol(SYMBOL, BOARD.ctypes.data)
 provide("getpid", "pthread_self", "pthread_detach")
 
 
-def parallel_for(share: Callable[..., None]) -> Callable[..., int]:
-    """A kernel `(count, least, *arguments)` that calls `share(part, start, stop, *arguments)` for 0 … count.
+def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
+    """Returns a loop `(count, grain, *arguments)` over `body(thread, start, stop, *arguments)`.
 
-    The share is a routine. Each thread gets one part, with a number from 0 on, of at least `least`, the last
-    excepted; how many parts there were is returned.
+    The body is a `noinline` function. Each thread gets one range, of at least `grain` steps but for the last,
+    and its number from 0 on. The function returns the number of ranges.
     """
 
-    def python(count: int, _least: int, *arguments: object) -> int:
-        share(0, 0, count, *arguments)
+    def python(count: int, _grain: int, *arguments: object) -> int:
+        body(0, 0, count, *arguments)
         return 1
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        count, least, packed = values
+        count, grain, packed = values
         operands = cgutils.unpack_tuple(builder, packed)
         job = llvm.LiteralStructType([INDEX, INDEX, INDEX, *(each.type for each in operands)])
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
-            NOINLINE_FUNCTIONS[share].call(context, inner, kinds, fields)
+            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, fields)
 
-        function = _division(builder.module, f"{NOINLINE_FUNCTIONS[share].name} {job}", job, call)
-        return builder.call(function, [count, least, *operands])
+        function = _division(builder.module, f"{NOINLINE_FUNCTIONS[body].name} {job}", job, call)
+        return builder.call(function, [count, grain, *operands])
 
     def typer(
-        _context: object, count: types.Type, least: types.Type, *arguments: types.Type
+        _context: object, count: types.Type, grain: types.Type, *arguments: types.Type
     ) -> TypedIntrinsic:
-        return types.intp(count, least, types.StarArgTuple.from_types(arguments)), generate
+        return types.intp(count, grain, types.StarArgTuple.from_types(arguments)), generate
 
     if JIT_DISABLED:
         return python
     kernel = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[share]
+    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[body]
     return kernel
 
 
@@ -116,12 +116,12 @@ def _division(
 ) -> llvm.Function:
     """A function of a module, written when it is first asked for: it divides work, and returns the parts."""
 
-    def write(builder: llvm.IRBuilder, count: llvm.Value, least: llvm.Value, *operands: llvm.Value) -> None:
+    def write(builder: llvm.IRBuilder, count: llvm.Value, grain: llvm.Value, *operands: llvm.Value) -> None:
         work = thread_function(module, job, call)
         one = INDEX(1)
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         most = _between(
-            builder, one, builder.sdiv(count, least), builder.load(number_of_threads(module), typ=INDEX)
+            builder, one, builder.sdiv(count, grain), builder.load(number_of_threads(module), typ=INDEX)
         )
         size = _quotient(builder, count, most)
         parts = _quotient(builder, count, size)
@@ -165,10 +165,12 @@ def _sharing(module: llvm.Module) -> llvm.Function:
                 _make_workers(builder, board, others)
                 for line, value in (WORK, work), (JOBS, jobs), (STRIDE, stride):
                     board.store(line, value)
-                _caller(builder).store(LEFT, parts)
-                rounds = builder.lshr(board.load(TICKET), INDEX(2 * PART_BITS))
-                ticket = builder.shl(builder.add(rounds, INDEX(1)), INDEX(PART_BITS))
-                board.change(TICKET, builder.shl(builder.or_(ticket, parts), INDEX(PART_BITS)), others)
+                _caller(builder).store(PARTS_LEFT, parts)
+                rounds = builder.lshr(board.load(TICKET), INDEX(2 * COUNT_BITS))
+                ticket = builder.shl(builder.add(rounds, INDEX(1)), INDEX(COUNT_BITS))
+                board.store_and_notify(
+                    TICKET, builder.shl(builder.or_(ticket, parts), INDEX(COUNT_BITS)), others
+                )
                 builder.call(_taking(module), [])
                 _wait_for_all(builder)
                 board.store(BUSY, INDEX(0))
@@ -217,10 +219,10 @@ def _wait_for_all(builder: llvm.IRBuilder) -> None:
     look, wait, after = (builder.append_basic_block(name) for name in ("look", "wait", "after"))
     builder.branch(look)
     builder.position_at_end(look)
-    left = caller.load(LEFT)
+    left = caller.load(PARTS_LEFT)
     builder.cbranch(builder.icmp_signed("==", left, INDEX(0)), after, wait)
     builder.position_at_end(wait)
-    caller.wait(LEFT, left)
+    caller.wait(PARTS_LEFT, left)
     builder.branch(look)
     builder.position_at_end(after)
 
@@ -236,12 +238,7 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
         builder.cbranch(
-            board.wait(
-                TICKET,
-                ticket,
-                patience=INDEX(WORKER_SPINS_BEFORE_SLEEP),
-                seconds=WORKER_IDLE_TIMEOUT_S,
-            ),
+            board.wait(TICKET, ticket, spins=INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=WORKER_IDLE_TIMEOUT_S),
             take,
             tired,
         )
@@ -269,14 +266,14 @@ def _taking(module: llvm.Module) -> llvm.Function:
     """A function of a module that does parts until all are taken; it returns the ticket that says so."""
 
     def write(builder: llvm.IRBuilder) -> None:
-        board, most = _workers(builder), INDEX((1 << PART_BITS) - 1)
+        board, most = _workers(builder), INDEX((1 << COUNT_BITS) - 1)
         names = ("look", "take", "do", "finish", "after")
         look, take, do, finish, after = (builder.append_basic_block(name) for name in names)
         builder.branch(look)
         builder.position_at_end(look)
         ticket = board.load(TICKET)
         taken = builder.and_(ticket, most)
-        parts = builder.and_(builder.lshr(ticket, INDEX(PART_BITS)), most)
+        parts = builder.and_(builder.lshr(ticket, INDEX(COUNT_BITS)), most)
         builder.cbranch(builder.icmp_signed("<", taken, parts), take, after)
         builder.position_at_end(take)
         # These are of the round of the ticket if nobody has changed it, since a round ends when all is taken.
@@ -284,10 +281,10 @@ def _taking(module: llvm.Module) -> llvm.Function:
         builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
         builder.position_at_end(do)
         _do(builder, work, jobs, stride, taken)
-        left = _caller(builder).add(LEFT, -1)
+        left = _caller(builder).add(PARTS_LEFT, -1)
         builder.cbranch(builder.icmp_signed("==", left, INDEX(1)), finish, look)
         builder.position_at_end(finish)
-        _caller(builder).wake()
+        _caller(builder).notify()
         builder.branch(look)
         builder.position_at_end(after)
         builder.ret(ticket)
@@ -318,7 +315,7 @@ def _caller(builder: llvm.IRBuilder) -> AtomicLines:
 
 
 def _quotient(builder: llvm.IRBuilder, x: llvm.Value, y: llvm.Value) -> llvm.Value:
-    """x / y, rounded up, and at least 1."""
+    """Returns x / y, rounded up, and at least 1."""
     above = builder.sub(builder.add(x, y), INDEX(1))
     return builder.sdiv(builder.select(builder.icmp_signed(">", x, INDEX(0)), above, y), y)
 

@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -67,7 +67,7 @@ class Broken:
 
 
 @contextmanager
-def broken(part: str, how: str) -> Iterator[None]:
+def broken(part: str, how: str) -> Generator[None]:
     """Breaks a part, written as in `private_parts`."""
     module_name, _, rest = part.partition(" ")
     module = import_module(module_name if "." in module_name else f"numba.core.{module_name}")
@@ -148,8 +148,9 @@ def outcome(case: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Answers one line with another; each case has a process of its own, forked when numba is there."""
 
-    import typednn  # noqa: F401
+    import typednn
 
+    assert typednn.__name__ not in sys.argv
     for line in sys.stdin:
         reader, writer = os.pipe()
         child = os.fork()
