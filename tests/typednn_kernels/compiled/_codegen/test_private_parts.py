@@ -46,6 +46,14 @@ UNCALLED = {
 """What the kernels override, or call only for sums or where something else is lost."""
 
 
+def is_called(part: str) -> bool:
+    return part.split("(", maxsplit=1)[0] not in UNCALLED and ("(" in part or "_rebuild" in part)
+
+
+QUICK = {name: next(filter(is_called, feature.parts), None) for name, feature in FEATURES.items()}
+"""For the default run: of each feature the first part that is called."""
+
+
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
     """Runs cases in processes that are forked from one that has imported numba."""
@@ -136,9 +144,15 @@ def test_without_an_essential_part_numpy_runs(part: str, ask: Ask) -> None:
     check(ask(part, "absent"), "typednn runs on NumPy alone, because numba does not work", "numpy")
 
 
-@pytest.mark.parametrize(("name", "part"), PARTS)
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        pytest.param(name, part, marks=() if QUICK[name] == part else pytest.mark.full("as the first"))
+        for name, part in PARTS
+    ],
+)
 def test_a_part_that_raises(name: str, part: str, ask: Ask, filled: Path, tmp_path: Path) -> None:
-    if part.split("(", maxsplit=1)[0] in UNCALLED or ("(" not in part and "_rebuild" not in part):
+    if not is_called(part):
         pytest.skip("it is not called")
     cache = str(filled if any(each in part for each in KEPT) else tmp_path)
 
@@ -171,6 +185,7 @@ numba.njit = njit
 """
 
 
+@pytest.mark.once_per("name")
 @pytest.mark.parametrize("before", [OPTION, DECORATOR])
 @pytest.mark.parametrize(
     "name", ["_nrt", "forceinline", "no_cfunc_wrapper", "no_cpython_wrapper", "pipeline_class"]
