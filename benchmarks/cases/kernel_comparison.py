@@ -15,7 +15,7 @@ from benchmarks.installed import AbsentError, package
 from benchmarks.networks import Array
 
 TOLERANCE_EPS = 16
-"""Results differ by at most so many eps of the magnitude of the terms that are added, or of the result."""
+"""Maximum difference of results, in eps of the magnitude of the added terms, or of the result."""
 
 OURS, PLAIN, TUNED = "numba", "plain NumPy", "tuned NumPy"
 

@@ -59,7 +59,7 @@ class JaxTrainer:
                 h = activation(h @ W_hidden + bias_hidden)
             return loss_of(h @ W + bias, t)
 
-        def descend(state: Any, data: Any) -> tuple[Any, Any]:
+        def sgd(state: Any, data: Any) -> tuple[Any, Any]:
             parameters, *rest = state
             value, gradients = jax.value_and_grad(loss)(parameters, *data)
             return (jax.tree.map(lowered, parameters, gradients), *rest), value
@@ -87,7 +87,7 @@ class JaxTrainer:
             squares = jax.tree.map(square, squares, gradients)
             return (jax.tree.map(moved, parameters, means, squares), means, squares, steps), value
 
-        step = descend if task.optimizer == "SGD" else adam
+        step = sgd if task.optimizer == "SGD" else adam
 
         self.choice = 1
         self._epochs = {

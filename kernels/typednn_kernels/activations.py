@@ -71,7 +71,7 @@ class Activation(NamedTuple):
 
 
 INFINITY = float("inf")
-NEGATIVE_SLOPE = 0.2
+LEAKY_RELU_FACTOR = 0.2
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_MINIMUM, SILU_MINIMUM, MISH_MINIMUM = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
 SATURATED = 1000.0
@@ -161,8 +161,8 @@ ACTIVATIONS: list[Activation] = [
     Activation("softmax", None, None, 0.0, 1.0, "exp(a) / sum(exp(a)) over the units of the output layer"),
     Activation(
         "leaky_relu",
-        lambda a: where(a > 0, a, a * NEGATIVE_SLOPE),
-        lambda a, y: where(a > 0, 1, unless_nan(a, NEGATIVE_SLOPE)),
+        lambda a: where(a > 0, a, a * LEAKY_RELU_FACTOR),
+        lambda a, y: where(a > 0, 1, unless_nan(a, LEAKY_RELU_FACTOR)),
         -INFINITY,
         INFINITY,
         "a above 0, 0.2 a below; its derivative at 0 is 0.2",

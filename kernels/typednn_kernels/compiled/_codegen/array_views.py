@@ -102,7 +102,7 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> TypedInt
     return part(array, start, *shape), generate
 
 
-def _piece(_context: object, array: types.Array, start: types.Type, n: types.Type) -> TypedIntrinsic:
+def _slice_of(_context: object, array: types.Array, start: types.Type, n: types.Type) -> TypedIntrinsic:
     return _part(array, start, n)
 
 
@@ -139,7 +139,7 @@ if TYPE_CHECKING or JIT_DISABLED:
         return np.empty(SCRATCH_ROW_ELEMENTS, like.dtype)
 
 else:
-    slice_of, scratch, scratch_row = intrinsic(_piece), intrinsic(_scratch), intrinsic(_scratch_row)
+    slice_of, scratch, scratch_row = intrinsic(_slice_of), intrinsic(_scratch), intrinsic(_scratch_row)
 """`slice_of(array, start, n)`: view of n elements from `start` on, `(n,)`.
 `scratch(like)`: `THREAD_SLOTS` elements of an array's dtype, until the function returns.
 `scratch_row(like)`: `SCRATCH_ROW_ELEMENTS` of them."""

@@ -104,12 +104,12 @@ class RowLanes(VectorLanes):
         if operand.type != POINTER:
             return IRValue(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
         masks = [*[None] * (vectors - 1), self.last]
-        pieces = [
+        slices = [
             code.load(code.at(operand, (s, self.n), start), mask=mask)
             for start, mask in zip(self.starts, masks, strict=True)
         ]
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
-        return IRValue(code.builder, code.joined([*pieces, *nothing], code.lanes))
+        return IRValue(code.builder, code.joined([*slices, *nothing], code.lanes))
 
     def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
         """Stores a row."""

@@ -83,13 +83,13 @@ class SimdBuilder:
         places = llvm.Constant(llvm.VectorType(INT32, len(order)), list(order))
         return self.builder.shuffle_vector(x, y, places)
 
-    def joined(self, pieces: Sequence[llvm.Value], lanes: int) -> llvm.Value:
+    def joined(self, slices: Sequence[llvm.Value], lanes: int) -> llvm.Value:
         """Concatenates vectors of `lanes` elements; their number is a power of two."""
-        if len(pieces) == 1:
-            return pieces[0]
-        half = len(pieces) // 2
-        x, y = self.joined(pieces[:half], lanes), self.joined(pieces[half:], lanes)
-        return self.shuffled(x, y, range(lanes * len(pieces)))
+        if len(slices) == 1:
+            return slices[0]
+        half = len(slices) // 2
+        x, y = self.joined(slices[:half], lanes), self.joined(slices[half:], lanes)
+        return self.shuffled(x, y, range(lanes * len(slices)))
 
     def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
         """Returns the mask of the first `count` lanes."""

@@ -257,7 +257,7 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
 
 
 def _microkernel_of(vectors: int) -> Callable[..., None]:
-    """Returns what writes the tiles of a panel, a row of which is so many vectors."""
+    """Returns a function that writes the tiles of a panel whose rows are that number of vectors."""
 
     def write(code: SimdBuilder, *values: llvm.Value) -> None:
         builder, lanes, g, panel_rows = code.builder, code.lanes, _Microkernel(*values), _panel_rows(code)

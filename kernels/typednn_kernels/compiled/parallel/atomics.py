@@ -93,8 +93,8 @@ class AtomicLines:
         After `spins` looks the thread sleeps, for `seconds` at most.
         """
         builder = self.builder
-        names = ("look", "again", "yield", "on", "tired", "check", "sleep", "awake", "after")
-        look, again, give_way, on, tired, check, sleep, awake, after = map(builder.append_basic_block, names)
+        names = ("look", "again", "yield", "on", "idle", "check", "sleep", "awake", "after")
+        look, again, give_way, on, idle, check, sleep, awake, after = map(builder.append_basic_block, names)
         time = cgutils.alloca_once(builder, INDEX, INDEX(2))
         start = builder.block
         builder.branch(look)
@@ -120,9 +120,9 @@ class AtomicLines:
         builder.position_at_end(on)
         more = builder.add(looks, INDEX(1))
         looks.add_incoming(more, on)
-        builder.cbranch(builder.icmp_signed("<", more, spins), look, tired)
+        builder.cbranch(builder.icmp_signed("<", more, spins), look, idle)
 
-        builder.position_at_end(tired)
+        builder.position_at_end(idle)
         lock, signal = self.place(LOCK), self.place(SIGNAL)
         if seconds is not None:
             call_c(builder, "clock_gettime", STATUS(REAL_TIME), time)

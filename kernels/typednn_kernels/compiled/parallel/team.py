@@ -61,11 +61,11 @@ def parallel_region(
         operands = cgutils.unpack_tuple(builder, packed)
         team = builder.alloca(INDEX, INDEX(LINE_WORDS * (SPIN_LIMIT + 1)))
         team.align = 8 * LINE_WORDS
-        board = AtomicLines(builder, team)
-        board.open()
+        lines = AtomicLines(builder, team)
+        lines.open()
         for line in (NUM_THREADS, ARRIVED, GENERATION):
-            board.store(line, INDEX(0))
-        board.store(SPIN_LIMIT, INDEX(spins_before_sleep))
+            lines.store(line, INDEX(0))
+        lines.store(SPIN_LIMIT, INDEX(spins_before_sleep))
         job = llvm.LiteralStructType([INDEX, POINTER, *(each.type for each in operands)])
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
@@ -100,11 +100,11 @@ def parallel_region(
                 move_thread(builder, builder.load(handle(next_place), typ=INDEX), keep_away=False)
             builder.store(builder.add(builder.load(made, typ=INDEX), builder.zext(accepted, INDEX)), made)
         num_threads = builder.load(made, typ=INDEX)
-        board.store_and_notify(NUM_THREADS, num_threads)
+        lines.store_and_notify(NUM_THREADS, num_threads)
         call(builder, [INDEX(0), team, *operands])
         with cgutils.for_range(builder, num_threads, start=INDEX(1)) as loop:
             call_c(builder, "pthread_join", builder.load(handle(loop.index), typ=INDEX), NULL)
-        board.close()
+        lines.close()
         return context.get_dummy_value()
 
     def typer(_context: object, wanted: types.Type, *arguments: types.Type) -> TypedIntrinsic:
@@ -121,17 +121,17 @@ def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        board = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
-        num_threads = board.load(NUM_THREADS)
+        lines = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
+        num_threads = lines.load(NUM_THREADS)
         with builder.if_then(builder.icmp_signed(">", num_threads, INDEX(1))):
-            before = board.load(GENERATION)
-            is_last = builder.icmp_signed("==", builder.add(board.add(ARRIVED, 1), INDEX(1)), num_threads)
+            before = lines.load(GENERATION)
+            is_last = builder.icmp_signed("==", builder.add(lines.add(ARRIVED, 1), INDEX(1)), num_threads)
             with builder.if_else(is_last) as (last, others):
                 with last:
-                    board.store(ARRIVED, INDEX(0))
-                    board.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
+                    lines.store(ARRIVED, INDEX(0))
+                    lines.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
                 with others:
-                    board.wait(GENERATION, before, spins=board.load(SPIN_LIMIT))
+                    lines.wait(GENERATION, before, spins=lines.load(SPIN_LIMIT))
         return context.get_dummy_value()
 
     return types.none(team), generate

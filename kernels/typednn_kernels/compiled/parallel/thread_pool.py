@@ -48,7 +48,7 @@ from typednn_kernels.compiled.parallel.pthreads import (
 )
 
 OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 9)
-"""Lines of the board of workers.
+"""Lines of the lines of workers.
 
 The process that they belong to, whether a caller has them, and on which core the last was; in one number how
 many rounds there have been, how many parts this one has, and how many are taken; the function that does one,
@@ -58,9 +58,9 @@ their handles. Only who has them writes the last two.
 PARTS_LEFT = FIRST_FREE_LINE
 """The line of the caller: how many parts are not done."""
 CALLER = HANDLES + THREAD_SLOTS // LINE_WORDS
-"""The line where that board begins, apart, so that who finishes wakes the caller alone."""
+"""The line where that lines begins, apart, so that who finishes wakes the caller alone."""
 TAKING_OVER = -1
-"""The owner while a process takes the board over from its parent."""
+"""The owner while a process takes the lines over from its parent."""
 COUNT_BITS = 16
 SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
@@ -150,30 +150,30 @@ def _sharing(module: llvm.Module) -> llvm.Function:
     """A function of a module that does all parts of some work, with the workers if they are free."""
 
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
-        board, (jobs, stride, parts) = _workers(builder), numbers
+        lines, (jobs, stride, parts) = _workers(builder), numbers
         process = builder.zext(call_c(builder, "getpid"), INDEX)
-        owner = board.load(OWNER)
+        owner = lines.load(OWNER)
         inherited = builder.and_(
             builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, INDEX(TAKING_OVER))
         )
         with builder.if_then(inherited, likely=False):
             builder.call(_taking_over(module), [owner, process])
-        with builder.if_then(builder.icmp_signed("==", board.load(OWNER), process)):
-            free = board.replace(BUSY, INDEX(0), INDEX(1))
+        with builder.if_then(builder.icmp_signed("==", lines.load(OWNER), process)):
+            free = lines.replace(BUSY, INDEX(0), INDEX(1))
             with builder.if_then(free):
                 others = builder.sub(parts, INDEX(1))
-                _make_workers(builder, board, others)
+                _make_workers(builder, lines, others)
                 for line, value in (WORK, work), (JOBS, jobs), (STRIDE, stride):
-                    board.store(line, value)
+                    lines.store(line, value)
                 _caller(builder).store(PARTS_LEFT, parts)
-                rounds = builder.lshr(board.load(TICKET), INDEX(2 * COUNT_BITS))
+                rounds = builder.lshr(lines.load(TICKET), INDEX(2 * COUNT_BITS))
                 ticket = builder.shl(builder.add(rounds, INDEX(1)), INDEX(COUNT_BITS))
-                board.store_and_notify(
+                lines.store_and_notify(
                     TICKET, builder.shl(builder.or_(ticket, parts), INDEX(COUNT_BITS)), others
                 )
                 builder.call(_taking(module), [])
                 _wait_for_all(builder)
-                board.store(BUSY, INDEX(0))
+                lines.store(BUSY, INDEX(0))
                 builder.ret_void()
         with cgutils.for_range(builder, parts) as loop:
             _do(builder, work, jobs, stride, loop.index)
@@ -183,35 +183,35 @@ def _sharing(module: llvm.Module) -> llvm.Function:
 
 
 def _taking_over(module: llvm.Module) -> llvm.Function:
-    """A function of a module that makes the board one of this process, without workers yet."""
+    """A function of a module that makes the lines one of this process, without workers yet."""
 
     def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
-        board = _workers(builder)
-        with builder.if_then(board.replace(OWNER, owner, INDEX(TAKING_OVER))):
-            board.open()
+        lines = _workers(builder)
+        with builder.if_then(lines.replace(OWNER, owner, INDEX(TAKING_OVER))):
+            lines.open()
             _caller(builder).open()
             for line in BUSY, WORKERS:
-                board.store(line, INDEX(0))
-            board.store(OWNER, process)
+                lines.store(line, INDEX(0))
+            lines.store(OWNER, process)
         builder.ret_void()
 
     return internal_function(module, "taking_over", llvm.VoidType(), (INDEX, INDEX), write)
 
 
-def _make_workers(builder: llvm.IRBuilder, board: AtomicLines, wanted: llvm.Value) -> None:
+def _make_workers(builder: llvm.IRBuilder, lines: AtomicLines, wanted: llvm.Value) -> None:
     """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
-    known, core = board.load(WORKERS), builder.zext(call_c(builder, "sched_getcpu"), INDEX)
-    with builder.if_then(builder.icmp_signed("!=", core, board.load(CORE))):
-        board.store(CORE, core)
+    known, core = lines.load(WORKERS), builder.zext(call_c(builder, "sched_getcpu"), INDEX)
+    with builder.if_then(builder.icmp_signed("!=", core, lines.load(CORE))):
+        lines.store(CORE, core)
         with cgutils.for_range(builder, known) as loop:
-            move_thread(builder, builder.load(_handle(board, loop.index), typ=INDEX), keep_away=True)
+            move_thread(builder, builder.load(_handle(lines, loop.index), typ=INDEX), keep_away=True)
     with cgutils.for_range(builder, wanted, start=known):
-        place = _handle(board, board.load(WORKERS))
+        place = _handle(lines, lines.load(WORKERS))
         refusal = begin_thread(builder, place, _working(builder.module), NULL)
         with builder.if_then(builder.icmp_signed("==", refusal, STATUS(0))):
             move_thread(builder, builder.load(place, typ=INDEX), keep_away=True)
             call_c(builder, "pthread_detach", builder.load(place, typ=INDEX))
-            board.add(WORKERS, 1)
+            lines.add(WORKERS, 1)
 
 
 def _wait_for_all(builder: llvm.IRBuilder) -> None:
@@ -231,32 +231,32 @@ def _working(module: llvm.Module) -> llvm.Function:
     """The function of a module that a worker runs."""
 
     def write(builder: llvm.IRBuilder, _nothing: llvm.Value) -> None:
-        board = _workers(builder)
-        names = ("take", "tired", "ask", "leave")
-        take, tired, ask, leave = (builder.append_basic_block(name) for name in names)
+        lines = _workers(builder)
+        names = ("take", "idle", "ask", "leave")
+        take, idle, ask, leave = (builder.append_basic_block(name) for name in names)
         builder.branch(take)
         builder.position_at_end(take)
         ticket = builder.call(_taking(module), [])
         builder.cbranch(
-            board.wait(TICKET, ticket, spins=INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=WORKER_IDLE_TIMEOUT_S),
+            lines.wait(TICKET, ticket, spins=INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=WORKER_IDLE_TIMEOUT_S),
             take,
-            tired,
+            idle,
         )
-        builder.position_at_end(tired)
-        builder.cbranch(builder.icmp_signed("==", board.load(TICKET), ticket), ask, take)
+        builder.position_at_end(idle)
+        builder.cbranch(builder.icmp_signed("==", lines.load(TICKET), ticket), ask, take)
         builder.position_at_end(ask)
-        builder.cbranch(board.replace(BUSY, INDEX(0), INDEX(1)), leave, tired)
+        builder.cbranch(lines.replace(BUSY, INDEX(0), INDEX(1)), leave, idle)
         builder.position_at_end(leave)
         kind = llvm.FunctionType(INDEX, [])
         myself = builder.call(cgutils.get_or_insert_function(module, kind, "pthread_self"), [])
-        others = builder.sub(board.load(WORKERS), INDEX(1))
-        last = builder.load(_handle(board, others), typ=INDEX)
+        others = builder.sub(lines.load(WORKERS), INDEX(1))
+        last = builder.load(_handle(lines, others), typ=INDEX)
         with cgutils.for_range(builder, others) as loop:
-            place = _handle(board, loop.index)
+            place = _handle(lines, loop.index)
             with builder.if_then(builder.icmp_signed("==", builder.load(place, typ=INDEX), myself)):
                 builder.store(last, place)
-        board.store(WORKERS, others)
-        board.store(BUSY, INDEX(0))
+        lines.store(WORKERS, others)
+        lines.store(BUSY, INDEX(0))
         builder.ret(NULL)
 
     return internal_function(module, "working", POINTER, (POINTER,), write)
@@ -266,19 +266,19 @@ def _taking(module: llvm.Module) -> llvm.Function:
     """A function of a module that does parts until all are taken; it returns the ticket that says so."""
 
     def write(builder: llvm.IRBuilder) -> None:
-        board, most = _workers(builder), INDEX((1 << COUNT_BITS) - 1)
+        lines, most = _workers(builder), INDEX((1 << COUNT_BITS) - 1)
         names = ("look", "take", "do", "finish", "after")
         look, take, do, finish, after = (builder.append_basic_block(name) for name in names)
         builder.branch(look)
         builder.position_at_end(look)
-        ticket = board.load(TICKET)
+        ticket = lines.load(TICKET)
         taken = builder.and_(ticket, most)
         parts = builder.and_(builder.lshr(ticket, INDEX(COUNT_BITS)), most)
         builder.cbranch(builder.icmp_signed("<", taken, parts), take, after)
         builder.position_at_end(take)
         # These are of the round of the ticket if nobody has changed it, since a round ends when all is taken.
-        work, jobs, stride = (board.load(line) for line in (WORK, JOBS, STRIDE))
-        builder.cbranch(board.replace(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
+        work, jobs, stride = (lines.load(line) for line in (WORK, JOBS, STRIDE))
+        builder.cbranch(lines.replace(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
         builder.position_at_end(do)
         _do(builder, work, jobs, stride, taken)
         left = _caller(builder).add(PARTS_LEFT, -1)
@@ -301,9 +301,9 @@ def _do(
     )
 
 
-def _handle(board: AtomicLines, worker: llvm.Value) -> llvm.Value:
-    builder = board.builder
-    return builder.gep(board.memory, [builder.add(INDEX(LINE_WORDS * HANDLES), worker)], source_etype=INDEX)
+def _handle(lines: AtomicLines, worker: llvm.Value) -> llvm.Value:
+    builder = lines.builder
+    return builder.gep(lines.memory, [builder.add(INDEX(LINE_WORDS * HANDLES), worker)], source_etype=INDEX)
 
 
 def _workers(builder: llvm.IRBuilder) -> AtomicLines:
