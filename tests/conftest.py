@@ -125,7 +125,7 @@ class EntryPoints:
 
     def __getattr__(self, name: str) -> Any:
         """A kernel, or what else the package has."""
-        if name.startswith("__"):  # what Python asks of any object, also where numba is absent
+        if name.startswith("__") and name != "__all__":  # what Python asks of any object, also without numba
             raise AttributeError(name)
         there = getattr(import_module("typednn_kernels.compiled"), name)
         if name.startswith("_"):

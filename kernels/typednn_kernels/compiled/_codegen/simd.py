@@ -136,11 +136,11 @@ class SimdBuilder:
             return
         with self.builder.if_else(self.builder.icmp_signed("<", count, INDEX(self.lanes))) as (some, all_):
             with some:
-                self._store_pieces(value, pointer, count)
+                self._store_parts(value, pointer, count)
             with all_:
                 self.store(value, pointer)
 
-    def _store_pieces(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+    def _store_parts(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
         builder, half = self.builder, self.lanes // 2
         while half:
             low, high = (self.shuffled(value, value, range(first, first + half)) for first in (0, half))

@@ -64,10 +64,10 @@ TAKING_OVER = -1
 COUNT_BITS = 16
 SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
-BOARD: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
+LINES: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
 """It begins with a cache line."""
 pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
-binding.add_symbol(SYMBOL, BOARD.ctypes.data)
+binding.add_symbol(SYMBOL, LINES.ctypes.data)
 provide("getpid", "pthread_self", "pthread_detach")
 
 

@@ -66,7 +66,7 @@ def test_a_failing_compiler_costs_time_only(
     activation, loss = CODES["gelu"], LOSS_CODES["huber"]
     for name, code in (
         ("value", activation),
-        ("product", activation),
+        ("backward", activation),
         ("loss", loss),
         ("loss_derivative", loss),
     ):

@@ -232,7 +232,7 @@ def number_of_threads() -> int | None:
 
 
 def number_of_workers() -> int:
-    count: int = workers.BOARD[workers.LINE_WORDS * workers.WORKERS]
+    count: int = workers.LINES[workers.LINE_WORDS * workers.WORKERS]
     return count
 
 
@@ -321,7 +321,7 @@ from typednn_kernels.compiled.entry_points import kernels_for
 from typednn_kernels.thread_limit import THREADS
 
 class Last:
-    board = (c_int64 * workers.BOARD.size).from_address(workers.BOARD.ctypes.data)
+    board = (c_int64 * workers.LINES.size).from_address(workers.LINES.ctypes.data)
     owner = workers.LINE_WORDS * workers.OWNER
 
     def __del__(self, process=os.getpid(), threads=os.listdir, sleep=time.sleep, write=os.write):
@@ -416,7 +416,7 @@ def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
         THREADS.value = 3
         entry(3, np.zeros(MAX_THREADS))
         limit = time.monotonic() + tuning.WORKER_IDLE_TIMEOUT_S / 2
-        while workers.BOARD[boards.LINE_WORDS * boards.ASLEEP] < 2 and time.monotonic() < limit:
+        while workers.LINES[boards.LINE_WORDS * boards.ASLEEP] < 2 and time.monotonic() < limit:
             time.sleep(0.001)
         del signals[:]
         counts = np.zeros(MAX_THREADS)
