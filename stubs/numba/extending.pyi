@@ -24,7 +24,7 @@ class _Unboxing(Protocol):
     builder: IRBuilder
     def unbox(self, typ: types.Type, obj: Value) -> NativeValue: ...
 
-def infer_getattr(cls: _Template) -> _Template: ...
+def infer_getattr(item: _Template) -> _Template: ...
 def lower_getattr_generic(
     ty: type[_Type],
 ) -> Callable[
@@ -37,9 +37,9 @@ def lower_cast(
     [Callable[[BaseContext, IRBuilder, _Type, _Result, Value], Value]],
     Callable[[BaseContext, IRBuilder, _Type, _Result, Value], Value],
 ]: ...
-def register_model(
-    fe_type_cls: type[types.Type],
-) -> Callable[[type[models.DataModel]], type[models.DataModel]]: ...
+
+register_model: Callable[[type[types.Type]], Callable[[type[models.DataModel]], type[models.DataModel]]]
+
 def unbox(
     typeclass: type[_Type],
 ) -> Callable[
