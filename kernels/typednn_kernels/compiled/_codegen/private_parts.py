@@ -161,6 +161,7 @@ ESSENTIAL = Feature(
     funcdesc FunctionDescriptor.llvm_func_name
     registry CPUTarget.target_context
     registry cpu_target
+    numba.core.typing.templates AttributeTemplate
     """,
 )
 """How machine code is written, called and found: what numba's own extensions are written with."""
