@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import TypeAlias
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -16,6 +15,8 @@ def write_file(path: PathLike, content: bytes) -> None:
     Raises:
         OSError: the file cannot be written; a file that was there is unchanged.
     """
+    from pathlib import Path  # takes longer to import than all else that `import typednn` needs of this module
+
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise OSError(f"{os.fspath(path)}: is not a file, and would have to be replaced")
