@@ -15,7 +15,9 @@ def write_file(path: PathLike, content: bytes) -> None:
     Raises:
         OSError: the file cannot be written; a file that was there is unchanged.
     """
-    from pathlib import Path  # takes longer to import than all else that `import typednn` needs of this module
+    from pathlib import (
+        Path,  # takes longer to import than all else that `import typednn` needs of this module
+    )
 
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
