@@ -82,7 +82,7 @@ class Block(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """Names a thread of a team: its number from 0 on, how many there are, and the address of their barrier."""
+    """A thread of a team: its number from 0 on, how many there are, and the address of their barrier."""
 
     thread_num: int
     num_threads: int
