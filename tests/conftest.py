@@ -74,8 +74,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hands the counts of a process of pytest-xdist over."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["cases"] = session.config.stash.get(CASES, None)
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["cases"] = session.config.stash.get(CASES, None)
 
 
 @pytest.hookimpl(optionalhook=True)

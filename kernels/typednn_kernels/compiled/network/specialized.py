@@ -312,12 +312,15 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
         report()
         return entry
 
+    def in_numpy(error: Exception) -> Callable[..., object]:
+        return kernels_after(error).train_online
+
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
         try:
             address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
             kernel = compiled(train_tiny if address else train_online)
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
-            kernel, address = kernels_after(error).train_online, 0
+            kernel, address = in_numpy(error), 0
         if address:
             kernel(address, parameters, *others)
         else:

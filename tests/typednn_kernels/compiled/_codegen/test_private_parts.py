@@ -22,7 +22,7 @@ if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 private_parts = import_module("typednn_kernels.compiled._codegen.private_parts")
 
-FEATURES = {
+FEATURES: dict[str, Any] = {
     name: getattr(private_parts, name)
     for name in ("PIPELINE", "DISK_CACHE", "HINTS", "CALLED_LOOPS", "ESSENTIAL")
 }
@@ -50,7 +50,10 @@ def is_called(part: str) -> bool:
     return part.split("(", maxsplit=1)[0] not in UNCALLED and ("(" in part or "_rebuild" in part)
 
 
-QUICK = {name: next(filter(is_called, feature.parts), None) for name, feature in FEATURES.items()}
+QUICK: dict[str, str | None] = {
+    name: next((part for part in feature.parts if is_called(part)), None)
+    for name, feature in FEATURES.items()
+}
 """For the default run: of each feature the first part that is called."""
 
 
