@@ -255,6 +255,7 @@ class Adam(Optimizer):
         check_nonnegative("epsilon", self.epsilon)
 
     def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+        # α m̂/(√v̂ + ε) = α√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε√(1−β₂ᵗ))
         root = np.sqrt(1 - self.beta_2**t)
         rate = rates * root / (1 - self.beta_1**t)
         return rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
