@@ -1,8 +1,9 @@
 """Defines what a set of kernels computes: `plain` (NumPy) and `compiled` (numba) both implement all of it.
 
-Shapes: `B` samples, `n` units of the layer, `n_prev` of the layer before. All arrays are C-contiguous and of
-one dtype, float32 or float64; results go into the array named last, which may not overlap the others.
-`activation` and `loss` are codes, that is, places in the tables of `activations` and `losses`.
+Shapes: `B` samples, `n` units of the layer, `n_prev` of the layer before. Float arrays have one dtype,
+float32 or float64; all arrays but `Strided` ones are C-contiguous. Each docstring says what is written, which
+may not overlap what is read. `activation` and `loss` are codes, that is, places in the tables of
+`activations` and `losses`.
 
 The last four work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
 each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in `dLdh` holds
@@ -25,40 +26,40 @@ class Kernels(Protocol):
     """The kernels, one at a time for a layer, or fused for a network."""
 
     def activation_value(self, activation: int, a: Matrix[F], y: Matrix[F]) -> None:
-        """Computes y = f(a), all (B, n)."""
+        """Writes y = f(a), all (B, n)."""
 
     def activation_derivative(
         self, activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]
     ) -> None:
-        """Computes the derivative dy/da, all (B, n); not for softmax."""
+        """Writes the `derivative` dy/da, all (B, n); not for softmax."""
 
     def activation_backward(
         self, activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
     ) -> None:
-        """Computes dLda = dLdy * dy/da, all (B, n); for softmax with the Jacobian, y (dLdy - <dLdy, y>)."""
+        """Writes dLda = dLdy * dy/da, all (B, n); for softmax with the Jacobian, y (dLdy - <dLdy, y>)."""
 
     def softmax_jacobian(self, y: Matrix[F], dyda: Cube[F]) -> None:
-        """Computes dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
+        """Writes dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
 
     def affine(self, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-        """Computes a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
+        """Writes a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
 
     def outer(self, dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-        """Computes dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev)."""
+        """Writes dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev)."""
 
     def sum_samples(self, dLda: Matrix[F], dLdBias: Vector[F]) -> None:
-        """Computes dLdBias, the sum of dLda over samples, from (B, n) to (n,)."""
+        """Writes dLdBias, the sum of dLda over samples, from (B, n) to (n,)."""
 
     def backpropagate(self, dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
-        """Computes dLdh = dLda W of the layer below, from (B, n) and (n, n_prev) to (B, n_prev)."""
+        """Writes dLdh = dLda W of the layer below, from (B, n) and (n, n_prev) to (B, n_prev)."""
 
     def loss_value(
         self, loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
     ) -> None:
-        """Computes the loss of each sample (B,) from pre-activations, outputs and targets (B, n)."""
+        """Writes `losses`, the loss of each sample (B,), from pre-activations, outputs and targets (B, n)."""
 
     def loss_derivative(self, loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
-        """Computes the gradient of the batch's mean loss with respect to the outputs, (B, n)."""
+        """Writes dLdy, the gradient of the batch's mean loss with respect to the outputs, (B, n)."""
 
     def output_delta(
         self,
@@ -70,7 +71,7 @@ class Kernels(Protocol):
         dLdy: Matrix[F],
         dLda: Matrix[F],
     ) -> None:
-        """Computes dLdy and dLda of the output layer, all (B, n); in a stable form where the pair has one."""
+        """Writes dLdy and dLda of the output layer, all (B, n); in a stable form where the pair has one."""
 
     def normalize(
         self,
@@ -83,9 +84,9 @@ class Kernels(Protocol):
         inv_std: Vector[F],
         a: Matrix[F],
     ) -> None:
-        """Normalises z (B, n) in place; computes a = gain z + bias, and the inv_std of z, (n,) or (B,).
+        """Normalises z (B, n) in place; writes a = gain z + bias, and the inv_std of z, (n,) or (B,).
 
-        Batch normalisation reads running mean and variance (2, n), or in training updates them.
+        Batch normalisation reads running mean and variance (2, n), or in training updates them in place.
         """
 
     def normalization_backward(
@@ -100,19 +101,19 @@ class Kernels(Protocol):
         dLdGain: Vector[F],
         dLdz: Matrix[F],
     ) -> None:
-        """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` computed."""
+        """Writes dLdz (B, n), dLdBias and dLdGain (n,), from dLda and what `normalize` wrote."""
 
     def try_copy_sample(self, values: Strided[F], lowest: float, highest: float, sample: Matrix[F]) -> bool:
         """Copies values (n,), which need not be contiguous, to a sample (1, n) if they fit; returns whether.
 
-        They fit if there are n of them, all finite and within the limits.
+        They fit if there are n of them, all finite and within the limits; otherwise nothing is written.
         """
         ...
 
     def layer_forward(
         self, activation: int, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F], h: Matrix[F]
     ) -> None:
-        """Computes a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
+        """Writes a = x W^T + bias and h = f(a): `affine` and `activation_value`."""
 
     def hidden_layer_backward(
         self,
@@ -126,7 +127,7 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """Computes dLdh, dLda, dLdW of a hidden layer: `backpropagate`, `activation_backward`, `outer`."""
+        """Writes dLdh, dLda, dLdW of a hidden layer: `backpropagate`, `activation_backward`, `outer`."""
 
     def output_layer_backward(
         self,
@@ -140,7 +141,7 @@ class Kernels(Protocol):
         dLda: Matrix[F],
         dLdW: Matrix[F],
     ) -> None:
-        """Computes dLdy, dLda and dLdW of the output layer: `output_delta` and `outer`."""
+        """Writes dLdy, dLda and dLdW of the output layer: `output_delta` and `outer`."""
 
     def apply_dropout(self, key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
         """Sets h (B, n) to 0 where the step drops a unit, and divides the rest by the fraction kept."""
@@ -148,7 +149,10 @@ class Kernels(Protocol):
     def forward(
         self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]
     ) -> None:
-        """Computes all activations of a network for the samples x (B, n_inputs)."""
+        """Computes all activations of a network for the samples x (B, n_inputs).
+
+        Writes `a` and `h` of the workspace, and in training the running moments in `parameters`.
+        """
 
     def backward(
         self,
@@ -162,7 +166,8 @@ class Kernels(Protocol):
     ) -> None:
         """Computes all deltas after `forward`, and the gradient of the batch's mean loss.
 
-        The gradient is that with respect to the parameters, in their layout; t is `(B, n_outputs)`.
+        Writes `dLdh` and `dLda` of the workspace, and `gradient`: that with respect to the parameters, in
+        their layout. t is `(B, n_outputs)`.
         """
 
     def train_online(
@@ -176,8 +181,8 @@ class Kernels(Protocol):
     ) -> None:
         """Makes a step of gradient descent for each sample of the epoch, in its order.
 
-        Only for networks without normalisation and dropout, and epochs without sample weights, in batches of
-        one sample.
+        Writes `parameters`, the epoch's losses and the workspace. Only for networks without normalisation and
+        dropout, and epochs without sample weights, in batches of one sample.
         """
 
     def train_batches(
@@ -193,6 +198,7 @@ class Kernels(Protocol):
     ) -> None:
         """Makes a step for each batch of the epoch.
 
+        Writes `parameters`, the states of the optimizer, the epoch's losses, the workspace and `gradient`.
         `key` is that of the first step; each step has the next. The loss of a batch is the mean of its
         samples' losses, each times its weight. The training ends before a step of which a loss, a running
         mean or variance, or a bound of the gradient's norm, or that times the learning rate, is not finite;
