@@ -408,8 +408,8 @@ def _chosen(
 def _independent_steps(builder: llvm.IRBuilder, n: llvm.Value) -> Iterator[llvm.Value]:
     """Writes loops over n steps that are independent of each other, and yields the index in each.
 
-    Where the CPU masks vectors, whole blocks are taken in vectors, the rest in masked ones, and up to `FEW`
-    steps one by one; elsewhere LLVM takes the rest one by one.
+    Where the CPU masks vectors, whole blocks run in full vectors and the rest in masked ones, and up to
+    `LOOP_SCALAR_ELEMENTS` steps run one by one; elsewhere LLVM runs the rest one by one.
     """
     prefer_widest_vectors(builder.function)
     independent: llvm.MDValue | None = None
