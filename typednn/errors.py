@@ -55,7 +55,9 @@ class NotReadyError(TypednnError, RuntimeError):
 
 
 class DivergenceError(TypednnError, RuntimeError):
-    """A training step is not finite; it was not made, and the network is as it was before the step.
+    """A training step's losses, running moments or gradient bound are not finite; the step was not made.
+
+    The network is as it was before the step.
 
     Attributes:
         epoch, step: the epoch and the step in it, counted from 1.

@@ -282,7 +282,7 @@ class Network(Generic[F, Y_co]):
                 only for plain gradient descent (0.01 by default) and optimisers that are given by name.
             optimizer: an optimiser such as `Adam(learning_rate=1e-3)`, or its name, such as "adam", for its
                 default settings; see `typednn.training.optimizers`. Plain gradient descent by default. Its
-                state starts at 0.
+                state starts at its initial values.
             shuffle: whether each epoch draws a new order of samples from the network's generator.
             validation_data: samples, targets and optional weights, whose loss and metrics are recorded after
                 each epoch.
