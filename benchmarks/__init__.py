@@ -1,4 +1,4 @@
-"""How fast is typednn beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime?
+"""Measures how fast typednn is beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime.
 
 `python -m benchmarks [--quick] [--only online,api,kernels,batches,parallel] [--output reports]` writes a
 report with tables of ratios, the targets beside them, and plots. It takes less than 15 minutes (`--quick`: 2)

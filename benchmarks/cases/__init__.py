@@ -1,1 +1,1 @@
-"""Which candidates are compared on what, and do they all compute the same?"""
+"""Defines which candidates are compared on what, and checks that all compute the same."""

@@ -1,1 +1,1 @@
-"""Who does the work? The candidates: typednn, C, JAX, ONNX Runtime, PyTorch, scikit-learn, NumPy."""
+"""Runs each candidate's work: typednn, C, JAX, ONNX Runtime, PyTorch, scikit-learn, NumPy."""

@@ -1,1 +1,1 @@
-"""How do the candidates compare, and which targets are met? The report of `python -m benchmarks`."""
+"""Writes the report of `python -m benchmarks`: how the candidates compare, and which targets are met."""

@@ -1,1 +1,1 @@
-"""How fast is one candidate today, and is it faster than in a saved run? Suites for pytest-benchmark."""
+"""Times each candidate with pytest-benchmark, which compares it with a saved run."""

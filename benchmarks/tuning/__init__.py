@@ -1,1 +1,1 @@
-"""Which values should the tuning thresholds of the compiled kernels have on this machine?"""
+"""Measures which values the tuning thresholds of the compiled kernels should have on this machine."""

@@ -1,1 +1,1 @@
-"""The arithmetic of typednn: arrays in, arrays out."""
+"""Computes all arithmetic of typednn, on arrays and integer codes; it knows no layers."""

@@ -1,1 +1,1 @@
-"""What does the command `typednn` do? Its arguments, and a module for each larger command."""
+"""Runs the command `typednn`: its arguments, and a module for each larger subcommand."""

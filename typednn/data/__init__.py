@@ -1,1 +1,1 @@
-"""How do tables become arrays? Readers of CSV, npz and IDX files, and the preprocessing of their columns."""
+"""Turns tables into arrays: readers of CSV, npz and IDX files, and the preprocessing of their columns."""

@@ -1,1 +1,1 @@
-"""What is saved, and how is it loaded again? Models and checkpoints."""
+"""Saves and loads models, and the checkpoints from which a training resumes."""

@@ -1,1 +1,1 @@
-"""How are bytes laid out in a file? Safetensors, checked JSON, and atomic writes."""
+"""Lays out bytes in files: safetensors, checked JSON, and atomic writes."""

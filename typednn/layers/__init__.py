@@ -1,4 +1,4 @@
-"""The layers: what does `forward()` compute, what does `backward()`, and where are the gradients?
+"""Defines the layers: what `forward()` and `backward()` compute, and which attributes show it.
 
 In shapes, `n` is the length of the layer, `n_prev` the length of the layer before, and `B` the number of
 samples in the batch. Attributes are views of the network's memory: the next pass overwrites them, and `W` and

@@ -1,1 +1,1 @@
-"""What is a whole network? `Network`, its forward and backward passes, its predictor."""
+"""Makes a network of layers: `Network`, its forward and backward passes, and its predictor."""

@@ -1,1 +1,1 @@
-"""How do pictures look? One style for all, and the learning curves of a training."""
+"""Draws the learning curves of a training, in the one style that all pictures have."""

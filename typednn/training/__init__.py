@@ -1,1 +1,1 @@
-"""How are parameters learnt? Batches, optimisers, schedules, metrics, callbacks, and their loop."""
+"""Trains networks: the loop over epochs, and its batches, optimisers, schedules, metrics and callbacks."""

@@ -1,1 +1,1 @@
-"""What may users pass in? Arrays and settings are checked here, once, before anything changes."""
+"""Checks the arrays and settings that users pass in, once, before anything changes."""

@@ -1,4 +1,4 @@
-"""The kernels in NumPy: the reference for the compiled ones, and what runs without numba."""
+"""Collects the kernels in NumPy: the reference for the compiled ones, and what runs without numba."""
 
 from typednn_kernels.plain.activation import (
     activation_backward,

@@ -1,1 +1,1 @@
-"""How does Python become machine code? numba and llvmlite, configured, extended and guarded."""
+"""Turns Python into machine code, with numba and llvmlite configured, extended and guarded."""

@@ -1,1 +1,1 @@
-"""How are matrices multiplied? gemm, gemv and rank-one updates for every shape that layers have."""
+"""Multiplies matrices: gemm, gemv and rank-one updates for every shape that layers have."""

@@ -1,1 +1,1 @@
-"""How are exp, tanh and the like computed? Polynomials that LLVM vectorises."""
+"""Computes exp, tanh, log and others as polynomials that LLVM vectorises."""

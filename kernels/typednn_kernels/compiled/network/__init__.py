@@ -1,1 +1,1 @@
-"""How is a whole network trained? Passes, mini-batch steps, steps for single samples."""
+"""Trains whole networks: forward and backward passes, steps with mini-batches, steps with single samples."""

@@ -1,1 +1,1 @@
-"""What does one layer compute, element by element? Activations, losses, normalisations, optimizer steps."""
+"""Computes what is no matrix product: activations, losses, normalisations, optimizer steps."""

@@ -1,1 +1,1 @@
-"""How do threads share work? POSIX threads, atomics, a team for each call, and a pool that stays."""
+"""Divides work between threads: POSIX threads, atomics, a team for each call, and a pool that stays."""
