@@ -92,7 +92,7 @@ def _write_transposition(code: SimdBuilder, *values: llvm.Value) -> None:
         def tail(p: llvm.Value) -> None:
             squares(p, code.mask(builder.sub(g.k, p), side))
 
-        whole = code.whole(g.k, side)
+        whole = code.round_down(g.k, side)
         code.repeat(0, whole, side, squares)
         code.repeat(whole, g.k, side, tail)
 
