@@ -1,4 +1,4 @@
-"""What the kernels of whole networks are given together: named tuples of arrays and integers.
+"""Named tuples of arrays and integers that the kernels of whole networks take.
 
 `B` samples of a batch are rows, `n` units of a layer are columns; `typednn_kernels.layout` says where the
 arrays of each layer lie in the flat vectors.
@@ -66,7 +66,7 @@ class OptimizerSteps(NamedTuple, Generic[F]):
 
 
 class Rows(NamedTuple):
-    """Names some samples of a batch: `height` from `first` on, of all `samples`."""
+    """A range of the samples of a batch: `height` rows from `first` on, of all `samples`."""
 
     samples: int
     first: int
@@ -74,7 +74,7 @@ class Rows(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Names some samples of a batch and some units of a layer: `width` from `unit` on."""
+    """A range of samples of a batch and of units of a layer: `width` units from `unit` on."""
 
     rows: Rows
     unit: int

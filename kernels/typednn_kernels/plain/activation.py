@@ -9,19 +9,19 @@ import numpy as np
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
 from typednn_kernels.arrays import Cube, F, Matrix, Values
 
-CHUNK_ELEMENTS = 16384
+CACHE_CHUNK_ELEMENTS = 16384
 """Elements to which a formula is applied at a time, so that its intermediate results stay in the cache."""
 
 
 def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
     """Writes what a formula gives for all arrays but the last into the last."""
     *arguments, out = arrays
-    if out.size <= CHUNK_ELEMENTS:
+    if out.size <= CACHE_CHUNK_ELEMENTS:
         out[...] = formula(*arguments)
         return
     flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, out.size, CHUNK_ELEMENTS):
-        *chunks, result = (array[start : start + CHUNK_ELEMENTS] for array in flat)
+    for start in range(0, out.size, CACHE_CHUNK_ELEMENTS):
+        *chunks, result = (array[start : start + CACHE_CHUNK_ELEMENTS] for array in flat)
         result[...] = formula(*chunks)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.operands import OptimizerSteps
-from typednn_kernels.plain.activation import CHUNK_ELEMENTS
+from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS
 from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
 
 
@@ -16,9 +16,9 @@ def apply_update(parameters: Vector[F], gradient: Vector[F], optimizer: Optimize
     formula, rule_coefficients = whole_update(rule), coefficients[FIRST : FIRST + rule.coefficients]
     bound, decay, clip_norm = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[CLIP_NORM]
     blocks = [
-        (slice(start, min(start + CHUNK_ELEMENTS, stop)), *penalty)
+        (slice(start, min(start + CACHE_CHUNK_ELEMENTS, stop)), *penalty)
         for (first, stop), penalty in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True)
-        for start in range(first, stop, CHUNK_ELEMENTS)
+        for start in range(first, stop, CACHE_CHUNK_ELEMENTS)
     ]
     scale = parameters.dtype.type(1)
     if clip_norm < np.inf:

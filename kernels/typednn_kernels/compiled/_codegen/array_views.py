@@ -38,10 +38,10 @@ TypedIntrinsic: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether NUMBA_DISABLE_JIT has numba compile nothing: Python runs the kernels then."""
 THREAD_SLOTS = MAX_THREADS
-"""Number of elements of `scratch`: one for each thread."""
+"""Number of elements of `scratch`: one for each part of a parallel loop."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
-"""LLVM would choose vectors of 256 bits for fear of a lower clock; those of 512 are 1.5 times faster."""
+"""By default LLVM prefers vectors of 256 bits, lest the clock drop; those of 512 are 1.5 times faster."""
 
 
 def prefer_widest_vectors(function: llvm.Function) -> None:
@@ -106,7 +106,7 @@ def _slice_of(_context: object, array: types.Array, start: types.Type, n: types.
     return _part(array, start, n)
 
 
-def _room_for(n: int, like: types.Array) -> TypedIntrinsic:
+def _stack_vector(n: int, like: types.Array) -> TypedIntrinsic:
     vector = types.Array(like.dtype, 1, "C")
 
     def generate(
@@ -120,11 +120,11 @@ def _room_for(n: int, like: types.Array) -> TypedIntrinsic:
 
 
 def _scratch(_context: object, like: types.Array) -> TypedIntrinsic:
-    return _room_for(THREAD_SLOTS, like)
+    return _stack_vector(THREAD_SLOTS, like)
 
 
 def _scratch_row(_context: object, like: types.Array) -> TypedIntrinsic:
-    return _room_for(SCRATCH_ROW_ELEMENTS, like)
+    return _stack_vector(SCRATCH_ROW_ELEMENTS, like)
 
 
 if TYPE_CHECKING or JIT_DISABLED:
@@ -190,10 +190,10 @@ class _Row:
         return IRValue(self.builder, self.builder.load(place, typ=INDEX))
 
 
-def _symbolic(builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value) -> list[object]:
-    """The integers of a tuple as what formulas take; named tuples of them are given as such."""
+def _as_ir_values(builder: llvm.IRBuilder, kinds: Iterable[types.Type], packed: llvm.Value) -> list[object]:
+    """Wraps a tuple's integers in IRValue, keeping named tuples."""
     return [
-        kind.instance_class(*_symbolic(builder, kind.types, value))
+        kind.instance_class(*_as_ir_values(builder, kind.types, value))
         if isinstance(kind, types.BaseNamedTuple)
         else IRValue(builder, value)
         for kind, value in zip(kinds, cgutils.unpack_tuple(builder, packed), strict=True)
@@ -215,7 +215,7 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
         ) -> llvm.Value:
             prefer_widest_vectors(builder.function)
             vector, layout, k, packed = values
-            numbers = _symbolic(builder, signature.args[3].types, packed)
+            numbers = _as_ir_values(builder, signature.args[3].types, packed)
             table = elements(context, builder, signature.args[1], layout)
             row = builder.gep(table, [builder.mul(k, INDEX(FROZEN + 1))], source_etype=INDEX)
             start, *shape = (

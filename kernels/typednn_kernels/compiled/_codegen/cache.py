@@ -1,7 +1,8 @@
 """Machine code on disk.
 
-It is kept in a folder named after a digest of every kernel source, the versions of what compiles it, and
-the compile options in force: a change to any of them starts an empty folder, so old code is never run.
+It is kept in a folder named after a digest of every source file of this package, the versions of what
+compiles it, and the compile options in force: a change to any of them starts an empty folder, so old code is
+never run.
 The folder holds a file for each function, signature and CPU. numba's own cache keeps an index file, which
 concurrent compilations corrupt, and has no checksum.
 """
@@ -65,7 +66,7 @@ def cache_folder() -> Path | None:
 
 
 def user_cache_folder() -> str:
-    """Returns where programs of a user keep what can be made again."""
+    """Returns the user's cache folder."""
     if sys.platform == "win32":
         return f"{os.environ.get('LOCALAPPDATA', '~')}/typednn/Cache"
     if sys.platform == "darwin":
@@ -74,7 +75,7 @@ def user_cache_folder() -> str:
 
 
 on_compile: list[Callable[[str], None]] = []
-"""Called with the name of a kernel before it is compiled because nothing was kept of it."""
+"""Called with the name of a function that is not in the cache, before it is compiled."""
 
 
 class CacheFile:
@@ -90,7 +91,7 @@ class CacheFile:
         self.path: Path | None = folder and folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
     def read(self) -> tuple[object, ...] | None:
-        """Returns what was kept, or None; then it is about to be compiled."""
+        """Returns the content, or None if there is none: then `on_compile` is called."""
         with suppress(OSError):
             content = self.path.read_bytes() if self.path else b""
             checksum, code = content[:32], content[32:]
@@ -102,7 +103,7 @@ class CacheFile:
         return None
 
     def write(self, kept: tuple[object, ...]) -> None:
-        """Keeps something."""
+        """Writes the file, with its checksum; does nothing where it cannot be written."""
         if self.path is None:
             return
         from numba.core.serialize import dumps
@@ -132,7 +133,7 @@ def attach_cache(
 
 
 class MachineCode:
-    """The machine code of a function, in the place of numba's cache, which answers all other calls."""
+    """Replaces numba's cache of a function, to which it forwards what it does not override."""
 
     def __init__(
         self,
@@ -147,17 +148,17 @@ class MachineCode:
         self.before: Callable[[Sequence[types.Type]], None] = before
 
     def __getattr__(self, name: str) -> object:
-        """What numba's own cache has."""
+        """Forwards other attributes to numba's cache."""
         return getattr(self.replaced, name)
 
     def file(self, signature: object, context: CPUContext) -> CacheFile:
-        """The file for a signature."""
+        """Returns the file for a signature."""
         return CacheFile(self.folder, self.name, signature, context.codegen())
 
     def load_overload(
         self, sig: Sequence[types.Type], target_context: CPUContext, *_: object, **__: object
     ) -> CompileResult | None:
-        """Returns what was kept for the signature, or None."""
+        """Returns the compiled function for a signature, or None if it is not on disk."""
         self.before(sig)
         with DISK_CACHE:
             if DISK_CACHE.works and (kept := self.file(sig, target_context).read()) is not None:
@@ -167,7 +168,7 @@ class MachineCode:
         return None
 
     def save_overload(self, sig: object, cres: CompileResult, *_: object, **__: object) -> None:
-        """Keeps a compiled function."""
+        """Writes a compiled function to disk."""
         with DISK_CACHE:
             if DISK_CACHE.works:
                 self.file(sig, cres.target_context).write(cres._reduce())

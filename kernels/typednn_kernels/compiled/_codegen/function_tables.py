@@ -159,7 +159,7 @@ class FunctionTable:
                 table[:] = ctypes.cast(first, ctypes.c_void_p).value or 0
 
     def formula(self, code: int) -> Formula | None:
-        """The formula of a code."""
+        """Returns the formula of a code."""
         return self.adapted(self.source(code))
 
     def call(
@@ -216,7 +216,7 @@ class FunctionTable:
                 loop = self._prototype(dtype)(self.compile(dtype, code))
                 report()
                 return loop(code, n, *operands)
-            except BaseException as error:  # noqa: BLE001 (no exception passes through a kernel)
+            except BaseException as error:  # noqa: BLE001 (no exception passes through machine code)
                 arrays: list[Values] = [
                     np.ctypeslib.as_array(ctypes.cast(each, ctypes.POINTER(real)), (n,))
                     if isinstance(each, int)

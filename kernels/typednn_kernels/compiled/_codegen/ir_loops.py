@@ -57,11 +57,11 @@ Formula: TypeAlias = Callable[..., Number]
 Loop: TypeAlias = Callable[..., None]
 
 HAS_MASKED_VECTORS = any(CPU_FEATURES.get(name, False) for name in ("avx512vl", "sve"))
-"""Whether the CPU has masked vectors, which need no steps one by one after the last full vector."""
+"""Whether the CPU has masked vectors, so that no scalar steps follow the last full vector."""
 
 
 class DefaultCase(Protocol):
-    """What a loop does for codes beyond its own formulas."""
+    """Handles the codes of a loop for which it has no formula of its own."""
 
     def formula(self, code: int) -> Formula | None:
         """Returns the formula of a code."""
@@ -79,8 +79,8 @@ def elementwise(
     """Returns a loop `(code, n, *arguments, out)`: out[i] = formulas[code](arguments[i]), i < n.
 
     Arguments are arrays and scalars, or tuples of them. `out` may be one of them, but not overlap them
-    otherwise. There may be several `outs`; a formula then returns a tuple, for as many of the first of them
-    as it has results. If `indexed`, the formulas get i before the arguments, as an integer of 32 bits.
+    otherwise. With several `outs` a formula returns a tuple; a formula with fewer results than `outs` writes
+    only the first outs. If `indexed`, the formulas get i before the arguments, as an integer of 32 bits.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
@@ -99,7 +99,7 @@ def elementwise(
         operands = unpack_operands(context, builder, signature.args[2], packed)
         arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
         _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
-        _otherwise(builder, code, formulas, default_case, n, operands)
+        _write_default_case(builder, code, formulas, default_case, n, operands)
         return context.get_dummy_value()
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
@@ -125,7 +125,7 @@ def _write_loops(
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """Reduces terms to one: combined in chunks, which are joined with a total and its rounding error."""
+    """A reduction: `combine` reduces a chunk of terms, `join` adds it to the total and its rounding error."""
 
     neutral: float
     combine: Callable[[IRValue, IRValue], llvm.Value]
@@ -157,21 +157,23 @@ MAXIMUM = Reduction(-np.inf, _larger, lambda total, rest, part: (_larger(total, 
 
 def sum_reduction(*formulas: Formula | None, default_case: DefaultCase | None = None) -> Formula:
     """Returns a loop `(code, n, *arguments)` that sums formulas[code](arguments[i]), i < n, in any order."""
-    return _folds(formulas, SUM, default_case)
+    return _reduction(formulas, SUM, default_case)
 
 
 def max_reduction(*formulas: Formula | None) -> Formula:
     """Returns a loop `(code, n, *arguments)`: the maximum of formulas[code](arguments[i]) over i < n."""
-    return _folds(formulas, MAXIMUM, None)
+    return _reduction(formulas, MAXIMUM, None)
 
 
-def _folds(formulas: Sequence[Formula | None], fold: Reduction, default_case: DefaultCase | None) -> Formula:
+def _reduction(
+    formulas: Sequence[Formula | None], reduction: Reduction, default_case: DefaultCase | None
+) -> Formula:
     def python(code: int, n: int, *arrays: Values) -> np.floating:
         formula = _chosen(formulas, default_case, code)
         if formula is None:
-            return arrays[0].dtype.type(fold.neutral)
+            return arrays[0].dtype.type(reduction.neutral)
         with np.errstate(all="ignore"):
-            return fold.in_python(formula(*_heads(n, arrays)))
+            return reduction.in_python(formula(*_heads(n, arrays)))
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -179,9 +181,9 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, default_case: De
         code, n, packed = values
         operands = unpack_operands(context, builder, signature.args[2], packed)
         kind = context.get_value_type(signature.return_type)
-        result = _write_fold(builder, formulas, fold, kind, code, n, operands)
+        result = _write_reduction(builder, formulas, reduction, kind, code, n, operands)
         place = cgutils.alloca_once_value(builder, result)
-        _otherwise(builder, code, formulas, default_case, n, operands, place)
+        _write_default_case(builder, code, formulas, default_case, n, operands, place)
         return builder.load(place, typ=kind)
 
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> TypedIntrinsic:
@@ -190,17 +192,18 @@ def _folds(formulas: Sequence[Formula | None], fold: Reduction, default_case: De
     return python if JIT_DISABLED else intrinsic(typer)
 
 
-def _write_fold(
+def _write_reduction(
     builder: llvm.IRBuilder,
     formulas: Sequence[Formula | None],
-    fold: Reduction,
+    reduction: Reduction,
     kind: llvm.Type,
     code: llvm.Value,
     n: llvm.Value,
     arguments: Sequence[Operand],
 ) -> llvm.Value:
     total, rest, part = (
-        cgutils.alloca_once_value(builder, kind(value)) for value in (fold.neutral, 0.0, fold.neutral)
+        cgutils.alloca_once_value(builder, kind(value))
+        for value in (reduction.neutral, 0.0, reduction.neutral)
     )
 
     def now(*places: llvm.Value) -> list[IRValue]:
@@ -212,20 +215,20 @@ def _write_fold(
         with cgutils.for_range(builder, chunks) as chunk:
             first = builder.mul(chunk.index, most)
             left = builder.sub(n, first)
-            builder.store(kind(fold.neutral), part)
+            builder.store(kind(reduction.neutral), part)
             for i in _independent_steps(
                 builder, builder.select(builder.icmp_signed("<", left, most), left, most)
             ):
                 here = builder.add(first, i)
                 term = emit(formula, builder, [each.at(here) for each in arguments])
-                builder.store(fold.combine(now(part)[0], IRValue(builder, term)), part)
+                builder.store(reduction.combine(now(part)[0], IRValue(builder, term)), part)
             first_chunk = builder.icmp_signed("==", chunk.index, n.type(0))
             with builder.if_else(first_chunk) as (begin, go_on):
                 with begin:
                     builder.store(builder.load(part, typ=kind), total)
                 with go_on:
                     sum_, missing, more = now(total, rest, part)
-                    joined, lost = fold.join(sum_, missing, more)
+                    joined, lost = reduction.join(sum_, missing, more)
                     builder.store(joined, total)
                     builder.store(lost, rest)
     result: Number = now(total)[0] + now(rest)[0]
@@ -251,7 +254,7 @@ def write_loop(
         for each, letter in zip(values, operands, strict=True)
     ]
     if sums:
-        builder.ret(_write_fold(builder, [formula], SUM, real, INDEX(0), n, given))
+        builder.ret(_write_reduction(builder, [formula], SUM, real, INDEX(0), n, given))
     else:
         _write_loops(builder, [formula], INDEX(0), n, given[:-1], given[-1:])
         builder.ret_void()
@@ -272,7 +275,7 @@ def scalar_function(function: Formula) -> Formula:
 
 
 def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None]:
-    """Registers what an elementary function is in formulas, and in functions that call it.
+    """Registers the LLVM lowering of an elementary function, for formulas and for functions that call it.
 
     The decorated function gets the IR value of the argument and returns the formula for its dtype.
     """
@@ -380,7 +383,7 @@ def switch_cases(
     builder.position_at_end(after)
 
 
-def _otherwise(
+def _write_default_case(
     builder: llvm.IRBuilder,
     code: llvm.Value,
     formulas: Sequence[Formula | None],
@@ -389,7 +392,7 @@ def _otherwise(
     operands: Sequence[Operand],
     place: llvm.Value | None = None,
 ) -> None:
-    """Calls the loop of a code beyond those of the formulas, and stores what it returns."""
+    """Calls the default case for codes >= len(formulas), and stores its result at `place`, if given."""
     if default_case is not None:
         beyond = builder.icmp_signed(">=", code, code.type(len(formulas)))
         with builder.if_then(beyond, likely=False):
@@ -479,7 +482,7 @@ class DistinctMetadata(llvm.MDValue):
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     def descr(self, buf: list[str]) -> None:
-        """Writes it."""
+        """Writes the node."""
         operands = (
             each.get_reference()
             if isinstance(each.type, llvm.MetaDataType)

@@ -1,8 +1,8 @@
-"""LLVM's types as the kernels use them, and its pointers, which do not say what they point to.
+"""LLVM types, and opaque pointers, which do not say what they point to.
 
 llvmlite 0.50 still gives some pointers an element type (those to stack memory, globals and the elements of
 numba's arrays), from which it infers the type of a load, an address or a call; it announces that it will
-stop. So every load and every address in the kernels names its element type.
+stop. So every load and every address in this package names its element type.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def field_pointer(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Typ
 def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:
-    """Calls the function of a type that lies at an address."""
+    """Calls the function at an address, whose type is `kind`."""
     return builder.call(_Callee(pointer, kind), arguments)
 
 
@@ -45,7 +45,7 @@ class _Callee(llvm.Value):
         self.pointer: llvm.Value = pointer
 
     def get_reference(self) -> str:
-        """The name of the pointer."""
+        """Returns the name of the pointer."""
         return self.pointer.get_reference()
 
 

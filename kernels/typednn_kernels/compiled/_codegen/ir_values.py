@@ -179,6 +179,6 @@ def emit_all(
     formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
 ) -> list[ir.Value]:
     """Writes a formula that may return several results, and returns them."""
-    symbols = [(UnsignedIRValue if each.type == INT32 else IRValue)(builder, each) for each in arguments]
-    results = formula(*symbols)
-    return [symbols[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]
+    operands = [(UnsignedIRValue if each.type == INT32 else IRValue)(builder, each) for each in arguments]
+    results = formula(*operands)
+    return [operands[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]

@@ -1,9 +1,9 @@
 """How functions are compiled, and where machine code is kept.
 
 - `exported`: a function that Python calls; its machine code is kept on disk.
-- `inline`: a function that becomes part of those that call it; sums keep their order.
-- `reassociate`: one whose sums may be reordered, so that LLVM vectorises them.
-- `noinline`: a function that is compiled by itself, called by address, from threads too, and kept on disk.
+- `inline`: a function that numba inlines into its callers; sums keep their order.
+- `reassociate`: a function that LLVM inlines into its callers; it may reorder the sums and so vectorise them.
+- `noinline`: a function that is compiled once, called by address, from threads too, and kept on disk.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def compiled(
 ) -> Callable[P, R]:
     """Has numba compile a function for the types of a call at its first call with them.
 
-    Options that numba does not document only save time: `_nrt=False` leaves out reference counts (no kernel
+    Options that numba does not document only save time: `_nrt=False` leaves out reference counts (nothing
     allocates, and the caller holds all arrays), others the wrappers for calls that nobody makes.
     """
     documented: dict[str, Any] = {
@@ -74,7 +74,7 @@ def exported(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:
-    """Makes a function part of those that call it, with their options."""
+    """Has numba inline a function into its callers, with their compile options."""
     return compiled(function, inline="always")
 
 
@@ -96,7 +96,7 @@ def noinline(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _keep(dispatcher: Dispatcher) -> None:
-    """Has the machine code kept on disk, and what it calls by address ready before it."""
+    """Keeps the machine code on disk, and prepares what it calls by address before it is used."""
     function = dispatcher.py_func
 
     def prepare(signature: Sequence[types.Type]) -> None:

@@ -37,7 +37,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 NOINLINE_FUNCTIONS: dict[object, NoinlineFunction] = {}
-"""By the intrinsics that call them."""
+"""The `noinline` functions, by the intrinsics that call them."""
 
 DISPATCHERS: list[Dispatcher] = []
 """All functions that numba is to compile."""
@@ -102,13 +102,13 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
     parameters = inspect.signature(function).parameters.values()
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     vars(typer)["__signature__"] = inspect.Signature([first, *parameters])
-    kernel: Callable[P, R] = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = itself
-    return kernel
+    caller: Callable[P, R] = intrinsic(typer)
+    NOINLINE_FUNCTIONS[caller] = itself
+    return caller
 
 
 def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
-    """Yields the `noinline` functions that a function calls, itself or by those that it inlines."""
+    """Yields the `noinline` functions that a function calls, directly or through inlined functions."""
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
             yield from noinline_functions_of(called.py_func)
@@ -133,7 +133,7 @@ def _flattened(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
 
 
 def signature_of(function: Callable[..., object], dtype: np.dtype[np.floating]) -> Signature:
-    """Returns what the annotations of a function mean where F is a dtype.
+    """Returns the numba signature of an annotated function where F is a dtype.
 
     A named tuple of arrays is passed by reference, one with tuples in it by value.
     """
@@ -169,7 +169,7 @@ def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -
 
 
 def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Callable[..., object]:
-    """Compiles a function for a dtype, and returns it as one that checks no types."""
+    """Compiles a function for a dtype, and returns its entry point, which checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
     with _without_collection():
@@ -204,7 +204,7 @@ def _use_documented_options(dispatcher: Dispatcher) -> None:
 
 @contextmanager
 def _without_collection() -> Generator[None]:
-    """Stops the garbage collector: among the objects of a compiler it takes a tenth of the time."""
+    """Disables the garbage collector while compiling, which saves a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,10 +1,10 @@
-"""numba's pipeline from Python to machine code, without the work that is in vain for the kernels.
+"""numba's pipeline from Python to machine code, without the passes that have nothing to do here.
 
-Three weak points of numba cost compile time here. It looks for closures, `with` and raised errors, of which
-the kernels have none. It optimises each function by itself and the whole module twice, to remove reference
-counts that the kernels do not have. And it translates an inlined function again, and copies it twice, for
-each call. All that is left out by overriding private parts of numba, listed in `private_parts.PIPELINE`;
-where one has changed, numba's own pipeline compiles the kernels.
+Three weak points of numba cost compile time. It looks for closures, `with` and raised errors, of which the
+functions here have none. It optimises each function by itself and the whole module twice, to remove reference
+counts that they do not have. And it translates an inlined function again, and copies it twice, for each call.
+All that is left out by overriding private parts of numba, listed in `private_parts.PIPELINE`; where one has
+changed, numba's own pipeline compiles the functions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNUSED = frozenset(
         "nopython_rewrites",
     }
 )
-"""Passes for what the kernels do not contain: closures, raised errors, literal types, array expressions."""
+"""Passes for what no function here contains: closures, raised errors, literal types, array expressions."""
 
 
 class Library(JITCodeLibrary):
@@ -52,23 +52,23 @@ class Library(JITCodeLibrary):
         super()._optimize_final_module()
 
 
-KERNELS: dict[Callable[..., object], FunctionIR] = {}
+INLINED_IR: dict[Callable[..., object], FunctionIR] = {}
 """The numba IR of inlined functions before types are inferred, with the functions that they inline."""
 
 
 class _Copy(Block):
-    """A block that has been copied; numba would copy it again, twice, with all variables each time."""
+    """A block that is already a copy; numba would copy it twice more, with all variables each time."""
 
     def __deepcopy__(self, memo: object) -> _Copy:
         return self
 
 
-def copied(kernel: FunctionIR) -> FunctionIR:
-    """Copies a function, whose blocks share their variables."""
-    result = kernel.copy()
+def copied(function: FunctionIR) -> FunctionIR:
+    """Copies the numba IR of a function; the blocks of the copy share their variables."""
+    result = function.copy()
     result.blocks = {}
     known: dict[int, object] = {}
-    for label, block in kernel.blocks.items():
+    for label, block in function.blocks.items():
         result.blocks[label] = _Copy(deepcopy(block.scope, known), block.loc)
         result.blocks[label].body = deepcopy(block.body, known)
     return result
@@ -83,16 +83,16 @@ class _Inliner(InlineWorker):
 
     def run_untyped_passes(self, func: Callable[..., object], enable_ssa: bool = False) -> FunctionIR:
         """Returns the numba IR of a function before types are inferred."""
-        if func not in KERNELS:
-            KERNELS[func] = super().run_untyped_passes(func, enable_ssa)
-        return copied(KERNELS[func])
+        if func not in INLINED_IR:
+            INLINED_IR[func] = super().run_untyped_passes(func, enable_ssa)
+        return copied(INLINED_IR[func])
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelInlining(InlineInlinables):
+class _Inlining(InlineInlinables):
     """numba's inlining pass, with an `_Inliner`."""
 
-    _name = "kernel_inlining"
+    _name = "typednn_inlining"
 
     def _do_work(
         self,
@@ -107,10 +107,10 @@ class _KernelInlining(InlineInlinables):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelLowering(NativeLowering):
+class _Lowering(NativeLowering):
     """numba's lowering pass, into a `Library`."""
 
-    _name = "kernel_lowering"
+    _name = "typednn_lowering"
 
     def run_pass(self, state: StateDict) -> bool:
         """Lowers a function and has LLVM compile it."""
@@ -124,8 +124,8 @@ def adapted(passes: PassManager) -> PassManager:
     """Removes from a pipeline of numba the passes that find nothing, and replaces two."""
     chosen = [each for each in passes.passes if each[0].name() not in UNUSED]
     instead: dict[type[CompilerPass], type[CompilerPass]] = {
-        InlineInlinables: _KernelInlining,
-        NativeLowering: _KernelLowering,
+        InlineInlinables: _Inlining,
+        NativeLowering: _Lowering,
     }
     passes.passes = [(instead.get(each, each), description) for each, description in chosen]
     passes.finalize()

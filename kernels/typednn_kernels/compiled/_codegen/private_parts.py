@@ -1,11 +1,11 @@
-"""What the kernels use of numba and llvmlite that those do not document, and what happens without it.
+"""Undocumented parts of numba and llvmlite that are used here, and what happens without them.
 
 A release may rename, change or remove any of it. Parts that only save time are left out then: `PIPELINE`,
 `DISK_CACHE`, `HINTS` and `CALLED_LOOPS` list them and say what is lost. `ESSENTIAL` lists the parts without
 which nothing can be compiled; the library then runs on NumPy.
 
-Each part is looked up when this module is imported, with its parameters where the kernels pass or override
-them. What changes in other ways fails when the first function is compiled, which is then compiled again
+Each part is looked up when this module is imported, with its parameters where these are passed or
+overridden. What changes in other ways fails when the first function is compiled, which is then compiled again
 without it (`noinline.compile_for`).
 """
 
@@ -23,7 +23,7 @@ from typednn_kernels.interface import Kernels
 
 
 class Feature:
-    """Private parts that stand and fall together.
+    """A group of private numba parts that is used or given up as a whole.
 
     Args:
         without: what happens without them, for the warning.
@@ -56,13 +56,13 @@ class Feature:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        """Ends it: an exception loses the feature, and what follows the block does without."""
+        """Ends the block: an exception in it is suppressed, and the feature is given up."""
         if isinstance(error, Exception):
             self.lose(error)
         return isinstance(error, Exception)
 
     def lose(self, error: Exception) -> None:
-        """Does without the feature from now on."""
+        """Gives up the feature from now on."""
         self.error = self.error or error
 
 
@@ -101,7 +101,7 @@ PIPELINE = Feature(
     ir FunctionIR.copy(self)
     """,
 )
-"""numba's compiler with fewer passes; each function is translated and optimised once, and counts nothing."""
+"""numba's compiler with fewer passes: it translates and optimises each function once, and counts nothing."""
 
 DISK_CACHE = Feature(
     "machine code is not kept on disk",

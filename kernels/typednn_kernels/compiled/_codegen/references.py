@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Reference(types.Type):
-    """The type of a named tuple in memory of the caller, where one that a kernel makes is stored."""
+    """numba type of a named tuple passed by pointer; the caller stores it on its stack."""
 
     def __init__(self, fields: types.BaseNamedTuple) -> None:
         self.fields: types.BaseNamedTuple = fields
@@ -41,7 +41,7 @@ register_model(Reference)(models.OpaqueModel)
 
 @infer_getattr
 class _Attributes(AttributeTemplate):
-    """Says what type a field has."""
+    """Infers the type of a field."""
 
     key = Reference
 

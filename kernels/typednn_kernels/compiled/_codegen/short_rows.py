@@ -1,7 +1,7 @@
 """Formulas of short rows, each of which fits in a few vector registers: softmax and its derivative.
 
-Such a row is read once, whatever a formula asks of it. A loop over ten elements, for each sum of a row, would
-take longer to begin and to end than to run.
+Such a row is read once, however many reductions a formula has. A loop over ten elements for each reduction
+would take longer to begin and to end than to run.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from typednn_kernels.compiled._codegen.tuning import (
 from typednn_kernels.primitives import maximum, where
 
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
-"""Bytes of the longest row; none is short where parts of vectors cannot be read."""
+"""Bytes of the longest short row; 0 where the CPU cannot load parts of vectors."""
 
 
 class Row(Protocol):
-    """What a formula asks of a row: reductions whose result is in all lanes."""
+    """The reductions of a row that a formula may use; their result is in all lanes."""
 
     def largest(self, x: Number) -> Number:
         """Returns the maximum; where an element is NaN, any element or NaN."""
@@ -46,7 +46,7 @@ class Row(Protocol):
 
 
 class _Rows:
-    """Rows in NumPy."""
+    """The rows of a matrix in NumPy."""
 
     def largest(self, x: Values) -> Values:
         result: Values = x.max(axis=1, keepdims=True)
@@ -58,7 +58,7 @@ class _Rows:
 
 
 class VectorLanes:
-    """Rows in a vector whose width is a power of two; the mask says which lanes hold elements."""
+    """A row in a vector whose width is a power of two; the mask marks the lanes that hold elements."""
 
     def __init__(self, code: SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
@@ -68,18 +68,18 @@ class VectorLanes:
         return IRValue(self.code.builder, self.code.builder.extract_element(x.value, INT32(0)))
 
     def largest(self, x: Number) -> Number:
-        return self.folded(self.within(x, -np.inf), maximum)
+        return self.horizontal_reduce(self.masked(x, -np.inf), maximum)
 
     def total(self, x: Number) -> Number:
-        return self.folded(self.within(x, 0.0), add)
+        return self.horizontal_reduce(self.masked(x, 0.0), add)
 
-    def within(self, x: Number, beyond: float) -> Number:
-        """Returns the row with another value in all lanes beyond it."""
+    def masked(self, x: Number, beyond: float) -> Number:
+        """Returns the row with the value `beyond` in the lanes that the mask excludes."""
         inside: Number = x.like(self.mask)
         return where(inside, x, beyond)
 
-    def folded(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
-        """Reduces all lanes to one, whose value is then in all lanes."""
+    def horizontal_reduce(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
+        """Combines all lanes by `join`, and returns the result in all lanes."""
         value, count = x.value, self.width
         while count > 1:
             count //= 2
@@ -89,7 +89,7 @@ class VectorLanes:
 
 
 class RowLanes(VectorLanes):
-    """Rows in vector registers, of which the last may be less than full."""
+    """A row in several vector registers, the last of which may be partly filled."""
 
     def __init__(self, code: SimdBuilder, n: llvm.Value, vectors: int) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
@@ -99,10 +99,10 @@ class RowLanes(VectorLanes):
         self.last = code.mask(self.left, code.lanes)
 
     def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
-        """Loads a row, or returns a scalar in all lanes."""
+        """Loads row s of an array, or broadcasts a scalar to all lanes."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
-            return IRValue(code.builder, code.filled(operand, llvm.VectorType(code.real, self.width)))
+            return IRValue(code.builder, code.splat(operand, llvm.VectorType(code.real, self.width)))
         masks = [*[None] * (vectors - 1), self.last]
         slices = [
             code.load(code.at(operand, (s, self.n), start), mask=mask)
@@ -112,7 +112,7 @@ class RowLanes(VectorLanes):
         return IRValue(code.builder, code.joined([*slices, *nothing], code.lanes))
 
     def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
-        """Stores a row."""
+        """Stores row s of an array."""
         code, value = self.code, result.value
         *whole, last = [
             (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
@@ -135,11 +135,13 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
         with np.errstate(all="ignore"):
             out[...] = formula(_Rows(), *arguments)
 
-    return emitted_kernel(name, _writing(formula, numbers=numbers), python)
+    return emitted_function(name, _writing(formula, numbers=numbers), python)
 
 
-def emitted_kernel(name: str, write: Callable[..., None], python: Callable[..., None]) -> Callable[..., None]:
-    """Returns a function `(count, n, *arguments)` of arrays and scalars, whose LLVM `write` writes.
+def emitted_function(
+    name: str, write: Callable[..., None], python: Callable[..., None]
+) -> Callable[..., None]:
+    """Returns a function `(count, n, *arguments)` of arrays and scalars, whose LLVM code `write` emits.
 
     Where nothing is compiled it is `python`. The last argument is an array.
     """
@@ -213,7 +215,7 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
     rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
 
 
-sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums, _sums)
+sum_short_rows: Callable[..., None] = emitted_function("sums_of_rows", _write_sums, _sums)
 """`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
 another."""
 
@@ -221,7 +223,7 @@ another."""
 def by_row_length(
     code: SimdBuilder, n: llvm.Value, body: Callable[[RowLanes], None], most: int = SHORT_ROW_REGISTERS
 ) -> None:
-    """Writes a body for each number of vectors that a row may need; the function ends after it."""
+    """Writes a body for each number of vectors that a row may need; after it the function returns."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
             body(RowLanes(code, n, vectors))
@@ -273,12 +275,12 @@ def _writing(
 
 @inline
 def is_short_row(n: int, like: Vector[F]) -> bool:
-    """Whether rows of n elements are short."""
+    """Says whether rows of n elements fit in `SHORT_ROW_REGISTERS` vector registers."""
     return n * like.itemsize <= MAX_ROW_BYTES
 
 
 @inline
 def is_short_vector(n: int, like: Vector[F]) -> bool:
-    """Whether n elements fit in few vectors and are worth one."""
+    """Says whether n elements fit in `SHORT_VECTOR_REGISTERS` and are too many for scalar code."""
     is_vector: bool = n > SHORT_VECTOR_SCALAR_ELEMENTS
     return is_vector and SHORT_ROW_REGISTERS * n * like.itemsize <= SHORT_VECTOR_REGISTERS * MAX_ROW_BYTES

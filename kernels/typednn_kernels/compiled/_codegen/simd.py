@@ -39,13 +39,14 @@ class SimdBuilder:
     """Writes the body of a function on floats of one type."""
 
     def __init__(self, function: llvm.Function, real: llvm.Type) -> None:
-        self.builder, self.real = llvm.IRBuilder(function.append_basic_block("entry")), real
-        self.itemsize = 4 if real == FLOAT32 else 8
-        self.lanes = VECTOR_BYTES // self.itemsize
-        self.vector = llvm.VectorType(real, self.lanes)
+        self.builder: llvm.IRBuilder = llvm.IRBuilder(function.append_basic_block("entry"))
+        self.real: llvm.Type = real
+        self.itemsize: int = 4 if real == FLOAT32 else 8
+        self.lanes: int = VECTOR_BYTES // self.itemsize
+        self.vector: llvm.VectorType = llvm.VectorType(real, self.lanes)
 
     def at(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
-        """Returns the address that many elements further on; a pair is an index and its stride."""
+        """Returns pointer + offsets, in elements; a pair is an index and its stride."""
         for each in offsets:
             offset = self.product(*each) if isinstance(each, tuple) else self.index(each)
             pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
@@ -64,22 +65,22 @@ class SimdBuilder:
         y = self.index(y)
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
-    def whole(self, x: llvm.Value, block: int) -> llvm.Value:
-        """Returns the largest multiple of a power of two that is not above x."""
+    def round_down(self, x: llvm.Value, block: int) -> llvm.Value:
+        """Returns x rounded down to a multiple of `block`, a power of two."""
         return self.builder.and_(x, INDEX(-block))
 
     def blocks(self, x: llvm.Value, block: int) -> llvm.Value:
-        """Returns the number of blocks that cover x."""
+        """Returns x / block, rounded up."""
         return self.builder.sdiv(self.builder.add(x, INDEX(block - 1)), INDEX(block))
 
-    def filled(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
-        """Returns a vector with one value in all lanes."""
+    def splat(self, value: llvm.Value, kind: llvm.VectorType) -> llvm.Value:
+        """Broadcasts a scalar to all lanes of a vector."""
         nothing = llvm.Constant(kind, llvm.Undefined)
         single = self.builder.insert_element(nothing, value, INT32(0))
         return self.shuffled(single, nothing, [0] * kind.count)
 
     def shuffled(self, x: llvm.Value, y: llvm.Value, order: Sequence[int]) -> llvm.Value:
-        """Returns elements of two vectors, which are numbered through both."""
+        """Returns the elements of two vectors that `order` lists; y is numbered on from x."""
         places = llvm.Constant(llvm.VectorType(INT32, len(order)), list(order))
         return self.builder.shuffle_vector(x, y, places)
 
@@ -94,12 +95,10 @@ class SimdBuilder:
     def mask(self, count: llvm.Value, lanes: int) -> llvm.Value:
         """Returns the mask of the first `count` lanes."""
         kind = llvm.VectorType(INDEX, lanes)
-        return self.builder.icmp_signed(
-            "<", llvm.Constant(kind, list(range(lanes))), self.filled(count, kind)
-        )
+        return self.builder.icmp_signed("<", llvm.Constant(kind, list(range(lanes))), self.splat(count, kind))
 
-    def room(self, size: int) -> llvm.Value:
-        """Returns the address of stack memory for `size` elements."""
+    def alloca(self, size: int) -> llvm.Value:
+        """Allocates `size` elements on the stack, aligned to a vector."""
         buffer = self.builder.alloca(self.real, INDEX(size))
         buffer.align = VECTOR_BYTES
         return opaque(buffer)
@@ -114,7 +113,9 @@ class SimdBuilder:
         zero = llvm.Constant(kind, None)
         return self.call("llvm.masked.load", kind, ".p0", kind, pointer, INT32(self.itemsize), mask, zero)
 
-    def number(self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]) -> llvm.Value:
+    def load_scalar(
+        self, pointer: llvm.Value, *offsets: IndexLike | tuple[IndexLike, IndexLike]
+    ) -> llvm.Value:
         """Loads a single element."""
         return self.builder.load(self.at(pointer, *offsets), typ=self.real)
 
@@ -205,7 +206,7 @@ class SimdBuilder:
 
     def along(self, n: llvm.Value, body: Callable[[llvm.Value, llvm.Value | None], None]) -> None:
         """Writes `body(j, mask)` for each vector of n elements; the mask of a full one is None."""
-        whole = self.whole(n, self.lanes)
+        whole = self.round_down(n, self.lanes)
         rest = self.mask(self.builder.sub(n, whole), self.lanes)
 
         def last(j: llvm.Value) -> None:

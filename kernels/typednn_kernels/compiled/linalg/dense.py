@@ -110,7 +110,7 @@ def ger(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
 
 @noinline
 def affine_range(
-    thread: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
+    part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
 ) -> None:
     """Computes a of one sample for a range of blocks of units."""
     first, m = GEMV_ROWS * start, x.size
@@ -120,7 +120,7 @@ def affine_range(
 
 @noinline
 def outer_range(
-    thread: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
+    part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
 ) -> None:
     """Computes dLdW of one sample for a range of units."""
     n, m = stop - start, h_prev.size
@@ -158,7 +158,7 @@ def gemv_t(dLda: Vector[F], W: Vector[F], ldw: int, dLdh: Vector[F]) -> None:
 
 @noinline
 def backpropagate_range(
-    thread: int,
+    part: int,
     start: int,
     stop: int,
     dLda: Vector[F],

@@ -45,7 +45,7 @@ from typednn_kernels.compiled._codegen.tuning import (
     GEMM_PACK_MIN_BYTES,
     THREAD_TILE_ROWS,
 )
-from typednn_kernels.compiled.linalg.gemm_packing import pack_panels
+from typednn_kernels.compiled.linalg.gemm_packing import _pack_panels
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
 MR = GEMM_MR_ROWS[REGISTERS]
@@ -147,7 +147,7 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of MC rows and KC products."""
     builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
     mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
-    packed = code.room(mc * KC)
+    packed = code.alloca(mc * KC)
     zeros = llvm.GlobalVariable(
         module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
@@ -175,7 +175,7 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
             def pack_panel(r: llvm.Value) -> None:
                 height, source = code.smaller(builder.sub(m, r), panel_rows), code.at(a, (r, rs_a))
                 target, trans = code.at(packed, (r, k)), builder.not_(g.trans_a)
-                pack_panels(code, height, k, source, g.lda, trans, target, INDEX(panel_rows))
+                _pack_panels(code, height, k, source, g.lda, trans, target, INDEX(panel_rows))
 
             with builder.if_then(pack_a):
                 code.repeat(0, m, panel_rows, pack_panel)
@@ -212,7 +212,7 @@ def _panel_rows(code: SimdBuilder) -> int:
 def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of NC columns, and over the panels of each."""
     builder, g, nr = code.builder, _Macrokernel(*values), GEMM_NR_VECTORS * code.lanes
-    packed = code.room(GEMM_B_BLOCK_PANELS * nr * KC)
+    packed = code.alloca(GEMM_B_BLOCK_PANELS * nr * KC)
     microkernels = [
         module_function(
             builder.module, f"microkernel{vectors}", code.real, "iiipiiipirpipi", _microkernel_of(vectors)
@@ -223,10 +223,10 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     def columns_block(j: llvm.Value) -> None:
         n = code.smaller(builder.sub(g.n, j), GEMM_B_BLOCK_PANELS * nr)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
-        ragged = builder.icmp_signed("!=", n, code.whole(n, code.lanes))
+        ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
         pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
         with builder.if_then(pack):
-            pack_panels(code, n, g.k, b, g.ldb, g.trans_b, packed, INDEX(nr))
+            _pack_panels(code, n, g.k, b, g.ldb, g.trans_b, packed, INDEX(nr))
 
         def panel(first: llvm.Value) -> None:
             width, column = code.smaller(builder.sub(n, first), nr), builder.add(j, first)
@@ -263,17 +263,17 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
         builder, lanes, g, panel_rows = code.builder, code.lanes, _Microkernel(*values), _panel_rows(code)
         full = builder.icmp_signed("==", g.n, INDEX(vectors * lanes))
         tail = code.mask(builder.sub(g.n, INDEX((vectors - 1) * lanes)), lanes)
-        alpha = code.filled(g.alpha, code.vector)
+        alpha = code.splat(g.alpha, code.vector)
 
         def tile(mr: int, i: llvm.Value) -> None:
-            panel = code.whole(i, panel_rows)
+            panel = code.round_down(i, panel_rows)
             a = code.at(g.a, (panel, g.ps_a), (builder.sub(i, panel), g.rs_a))
             rows = [code.at(a, (r, g.rs_a)) for r in range(mr)]
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
                 b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes)) for v in range(vectors)]
                 column = [builder.load(code.at(row, (p, g.cs_a)), typ=code.real) for row in rows]
-                pairs = [(code.filled(x, code.vector), y) for x in column for y in b]
+                pairs = [(code.splat(x, code.vector), y) for x in column for y in b]
                 return [code.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
             for r in range(mr):
@@ -301,7 +301,7 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
 
         done: llvm.Value = INDEX(0)
         for mr in MR[vectors]:
-            whole = code.whole(g.m, mr)
+            whole = code.round_down(g.m, mr)
             code.repeat(done, whole, mr, partial(tile, mr))
             done = whole
 
@@ -329,7 +329,7 @@ gemm_serial: Callable[..., None] = function_of_fields("gemm", "iiipibpibprbpi", 
 
 
 @noinline
-def gemm_range(thread: int, start: int, stop: int, product: Gemm[F]) -> None:
+def gemm_range(part: int, start: int, stop: int, product: Gemm[F]) -> None:
     """Computes some blocks of `THREAD_TILE_ROWS` rows of C, or of columns if it has more of these."""
     m, n, k, A, B, bias, alpha, accumulate, C, ldc = product
     first, stop = start * THREAD_TILE_ROWS, min(stop * THREAD_TILE_ROWS, max(m, n))

@@ -28,7 +28,7 @@ class _Panels(NamedTuple):
     width: llvm.Value
 
 
-def pack_panels(
+def _pack_panels(
     code: SimdBuilder,
     columns: llvm.Value,
     k: llvm.Value,
@@ -92,7 +92,7 @@ def _write_transposition(code: SimdBuilder, *values: llvm.Value) -> None:
         def tail(p: llvm.Value) -> None:
             squares(p, code.mask(builder.sub(g.k, p), side))
 
-        whole = code.whole(g.k, side)
+        whole = code.round_down(g.k, side)
         code.repeat(0, whole, side, squares)
         code.repeat(whole, g.k, side, tail)
 

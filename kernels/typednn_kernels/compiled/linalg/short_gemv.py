@@ -19,7 +19,7 @@ from typednn_kernels.compiled._codegen.short_rows import (
     MAX_ROW_BYTES,
     RowLanes,
     by_row_length,
-    emitted_kernel,
+    emitted_function,
 )
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, SimdBuilder
 from typednn_kernels.compiled._codegen.tuning import SHORT_GEMV_REGISTERS, SHORT_ROW_REGISTERS
@@ -41,7 +41,7 @@ def _write_gemv_bias(code: SimdBuilder, n: llvm.Value, m: llvm.Value, *arrays: l
 
         def unit(i: llvm.Value) -> None:
             product: Number = lanes.argument(W, i) * inputs
-            _store(code, a, i, _element(code, bias, i) + lanes.first(lanes.folded(product, add)))
+            _store(code, a, i, _element(code, bias, i) + lanes.first(lanes.horizontal_reduce(product, add)))
 
         code.repeat(0, n, 1, unit)
 
@@ -83,7 +83,7 @@ def _write_update_and_gemv(code: SimdBuilder, n: llvm.Value, m: llvm.Value, *arg
             _store(code, bias, i, updated)
             row: Number = lanes.argument(W, i) - lanes.argument(step.value) * inputs
             lanes.store(row, W, i)
-            _store(code, a, i, updated + lanes.first(lanes.folded(row * next_inputs, add)))
+            _store(code, a, i, updated + lanes.first(lanes.horizontal_reduce(row * next_inputs, add)))
 
         code.repeat(0, n, 1, unit)
 
@@ -109,13 +109,13 @@ def _update_and_gemv(n: int, m: int, *arguments: Vector[F]) -> None:
     _gemv_bias(n, m, x_next, W, bias, a)
 
 
-short_gemv_bias: Callable[..., None] = emitted_kernel("short_gemv_bias", _write_gemv_bias, _gemv_bias)
+short_gemv_bias: Callable[..., None] = emitted_function("short_gemv_bias", _write_gemv_bias, _gemv_bias)
 """`(n, m, x, W, bias, a)`: computes a = W x + bias."""
-short_backward_and_update: Callable[..., None] = emitted_kernel(
+short_backward_and_update: Callable[..., None] = emitted_function(
     "short_backward_and_update", _write_backward_and_update, _backward_and_update
 )
 """`(n, m, W, bias, dLda, h_prev, rate, dLdh)`: computes dLdh = W^T dLda, and then a gradient step."""
-short_update_and_gemv: Callable[..., None] = emitted_kernel(
+short_update_and_gemv: Callable[..., None] = emitted_function(
     "short_update_and_gemv", _write_update_and_gemv, _update_and_gemv
 )
 """`(n, m, W, bias, dLda, rate, x, x_next, a)`: a step with the inputs x, and then a of the inputs x_next."""

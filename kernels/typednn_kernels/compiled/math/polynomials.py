@@ -186,7 +186,7 @@ _FLOAT64 = Format(
     erfc_limit=27.3,
 )
 
-FORMATS = {np.float32: _FLOAT32, np.float64: _FLOAT64}
+FORMATS: dict[type[np.floating], Format] = {np.float32: _FLOAT32, np.float64: _FLOAT64}
 
 ERF_SWITCH = 0.75
 """Below it erf has a polynomial, from it on erfc."""

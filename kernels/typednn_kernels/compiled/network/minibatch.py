@@ -25,11 +25,11 @@ from typednn_kernels.compiled.network.minibatch_step import (
     output_delta_thread,
 )
 from typednn_kernels.compiled.network.partition import (
+    batch_num_threads,
     is_divided_by_units,
     is_shared,
     thread_range,
     thread_rows,
-    threads_worth,
 )
 from typednn_kernels.compiled.network.passes import inputs, unit_count
 from typednn_kernels.compiled.ops.activation import total
@@ -41,7 +41,7 @@ from typednn_kernels.update_rules import CLIP_NORM, FIRST
 
 
 @noinline
-def train_thread(
+def batch_train_thread(
     thread: Thread,
     parameters: Vector[F],
     layout: Layout,
@@ -53,7 +53,7 @@ def train_thread(
     gradient: Vector[F],
     squares: Vector[F],
 ) -> None:
-    """Makes one thread's part of all steps.
+    """Runs one thread's part of all steps.
 
     `squares` has room for two elements per thread: the sums of squares of its activations and of its deltas.
     """
@@ -108,7 +108,7 @@ def train_thread(
         key += 1
 
 
-parallel_train: Callable[..., None] = parallel_region(train_thread)
+parallel_batch_train: Callable[..., None] = parallel_region(batch_train_thread)
 
 
 @exported
@@ -123,6 +123,8 @@ def train_batches(
     gradient: Vector[F],
 ) -> None:
     """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
-    num_threads = threads_worth(layout, gradient.size, epoch.batch_size, epoch.order.size)
+    num_threads = batch_num_threads(layout, gradient.size, epoch.batch_size, epoch.order.size)
     squares = scratch_row(gradient)
-    parallel_train(num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares)
+    parallel_batch_train(
+        num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares
+    )

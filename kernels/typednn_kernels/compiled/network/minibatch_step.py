@@ -30,7 +30,7 @@ from typednn_kernels.update_rules import FIRST
 
 @inline
 def gather(x: Vector[F], order: Order, first: int, n: int, result: Vector[F]) -> None:
-    """Copies the rows of n elements that `order` names from `first` on, until the result is full."""
+    """Copies to the result the rows of n elements of x that `order` lists from `first` on."""
     for i in range(result.size // n):
         copy(0, n, slice_of(x, order[first + i] * n, n), slice_of(result, i * n, n))
 
@@ -54,9 +54,9 @@ def forward_thread(
     rows: Rows,
     by_units: bool,
 ) -> F:
-    """Computes a thread's activations of a batch, and returns the sum of their squares, output excepted.
+    """Computes a thread's activations of a batch, and returns their sum of squares without the output layer.
 
-    They are those of its rows; of hidden layers, if these are divided by units, those of some units.
+    A thread computes its rows or, if hidden layers are divided `by_units`, a range of their units.
     """
     total, last = workspace.h.dtype.type(0), layout.shape[0] - 1
     for k in range(last + 1):
@@ -122,7 +122,7 @@ def backward_thread(
 ) -> F:
     """Computes a thread's deltas of hidden layers, divided as in `forward_thread`.
 
-    Returns the sum of squares of its deltas, those of the output layer included.
+    Returns the sum of squares of its deltas, including the output layer.
     """
     total, last = workspace.h.dtype.type(0), layout.shape[0] - 1
     for k in range(last, 0, -1):
@@ -140,7 +140,7 @@ def backward_thread(
 
 
 @inline
-def update_units(
+def batch_update_units(
     parameters: Vector[F],
     layout: Layout,
     k: int,
@@ -175,9 +175,9 @@ def gradient_thread(
     step: int,
     samples: int,
 ) -> None:
-    """Computes the gradients of a thread's units of all layers, and updates them where nothing is waited for.
+    """Computes the gradients of a thread's units of all layers, and updates them if `updates_by_unit`.
 
-    Where the update is a multiple of the gradient it is added to the weights, which then have no gradient.
+    If `updates_by_gemm`, the product is added to the weights at once, and dLdW is not stored.
     """
     alpha, result = gradient.dtype.type(1), gradient
     by_gemm = updates_by_gemm(optimizer, step, gradient.size)
@@ -190,4 +190,4 @@ def gradient_thread(
             bias_gradient_block(layout, k, workspace, gradient, block)
             weight_gradient_block(layout, k, workspace, result, alpha, by_gemm, block, False)
             if updates_by_unit(optimizer, step, gradient.size, thread):
-                update_units(parameters, layout, k, gradient, optimizer, step, block, not by_gemm)
+                batch_update_units(parameters, layout, k, gradient, optimizer, step, block, not by_gemm)

@@ -48,9 +48,9 @@ from typednn_kernels.operands import Epoch, Thread, Workspace
 def backward_and_update(
     W: Vector[F], bias: Vector[F], dLda: Vector[F], h_prev: Vector[F], rate: F, dLdh: Vector[F]
 ) -> None:
-    """Computes dLdh (m,) of the layer below and updates a layer, in one pass over rows with a delta, not 0.
+    """Computes dLdh (m,) and updates the layer, in one pass over the rows whose delta is not 0.
 
-    Short rows are all taken: a branch for each would cost more.
+    Short rows are not skipped: a branch for each would cost more.
     """
     m, zero, waiting = h_prev.size, W.dtype.type(0), 0
     if has_short_rows(m, W):
@@ -117,15 +117,15 @@ def update_and_forward(
 
 @inline
 def forward_units(W: Vector[F], bias: Vector[F], x: Vector[F], a: Vector[F]) -> None:
-    """Computes a = W x + bias, each unit by itself, unlike `gemv_bias`."""
+    """Computes a = W x + bias one unit at a time: its bits do not depend on the range, unlike `gemv_bias`."""
     m = x.size
     for i in range(a.size):
         a[i] = bias[i] + dot(slice_of(W, i * m, m), x, m)
 
 
 @inline
-def update_units(W: Vector[F], bias: Vector[F], dLda: Vector[F], rate: F, x: Vector[F]) -> None:
-    """Updates a layer."""
+def online_update_units(W: Vector[F], bias: Vector[F], dLda: Vector[F], rate: F, x: Vector[F]) -> None:
+    """Updates a layer by a gradient step with one sample."""
     m = x.size
     for i in range(dLda.size):
         step, row = rate * dLda[i], slice_of(W, i * m, m)
@@ -142,10 +142,10 @@ def is_wide(layout: Layout, k: int) -> bool:
 
 
 @inline
-def threads_worth(layout: Layout, samples: int) -> int:
+def online_num_threads(layout: Layout, samples: int) -> int:
     """Returns how many threads pay.
 
-    They share a first layer that takes samples as they are and computes each unit by itself.
+    More than one share layer 1, which must take samples as they are and have an elementwise activation.
     """
     weights, count = layout[1, LENGTH] * layout[1, PREVIOUS], 1
     for k in range(2, layout.shape[0]):
@@ -164,7 +164,7 @@ def threads_worth(layout: Layout, samples: int) -> int:
 def forward_upper_layers(
     thread: Thread, parameters: Vector[F], layout: Layout, workspace: Workspace[F]
 ) -> None:
-    """Computes the activations of all layers above the first, of which each thread has computed its units."""
+    """Computes the activations of layers 2 and above; each thread has computed its units of layer 1."""
     for k in range(2, layout.shape[0]):
         wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
         a, h = units(workspace.a, layout, k, 1), units(workspace.h, layout, k, 1)
@@ -200,9 +200,9 @@ def backward_and_update_layer(
     workspace: Workspace[F],
     second: Vector[F],
 ) -> None:
-    """Updates layer k and computes dLdh of the layer below, of a wide layer in two halves, to be added.
+    """Updates layer k and computes dLdh of the layer below.
 
-    The half that the upper units contribute goes to `second`.
+    With a wide layer dLdh gets the sum over the first half of the units, and `second` that over the others.
     """
     wide, n, m = is_wide(layout, k), layout[k, LENGTH], layout[k, PREVIOUS]
     if wide:
@@ -234,7 +234,7 @@ def backward_upper_layers(
     workspace: Workspace[F],
     second: Vector[F],
 ) -> None:
-    """Computes the deltas of all layers, of the first at least a thread's own, and updates those above it."""
+    """Computes all deltas (of layer 1 at least this thread's units) and updates layers 2 and above."""
     last = layout.shape[0] - 1
     for k in range(last, 0, -1):
         n, activation = layout[k, LENGTH], layout[k, ACTIVATION]
@@ -266,7 +266,7 @@ def backward_upper_layers(
 
 
 @noinline
-def train_thread(
+def online_train_thread(
     thread: Thread,
     parameters: Vector[F],
     layout: Layout,
@@ -276,7 +276,7 @@ def train_thread(
     workspace: Workspace[F],
     second: Vector[F],
 ) -> None:
-    """Makes one thread's part of all steps: some units of wide layers; the first thread has all others."""
+    """Runs a thread's part of all steps: a range of units of wide layers; the first thread has all others."""
     activation, m, n = layout[0, ACTIVATION], layout[0, LENGTH], epoch.t.shape[1]
     order, last = epoch.order, layout.shape[0] - 1
     first, count = thread_range(layout[1, LENGTH], thread)
@@ -306,15 +306,15 @@ def train_thread(
             epoch.losses[step] = sample_loss(loss, layout[last, ACTIVATION], a, y, t, n)
         backward_upper_layers(thread, parameters, layout, loss, t, learning_rate, workspace, second)
     if order.size > 0:
-        update_units(W1, bias1, dLda1, learning_rate, x)
+        online_update_units(W1, bias1, dLda1, learning_rate, x)
         if thread.thread_num == 0:
             copy(0, m, x, workspace.h)
             if activation != NONE:
                 copy(0, m, slice_of(epoch.x, order[order.size - 1] * m, m), workspace.a)
 
 
-parallel_train: Callable[..., None] = parallel_region(
-    train_thread, spins_before_sleep=ONLINE_SPINS_BEFORE_SLEEP
+parallel_online_train: Callable[..., None] = parallel_region(
+    online_train_thread, spins_before_sleep=ONLINE_SPINS_BEFORE_SLEEP
 )
 
 
@@ -328,5 +328,5 @@ def train_online(
     workspace: Workspace[F],
 ) -> None:
     """Makes a step of gradient descent for each sample of the epoch; see `Kernels.train_online`."""
-    num_threads, second = threads_worth(layout, epoch.order.size), scratch_row(parameters)
-    parallel_train(num_threads, parameters, layout, loss, epoch, learning_rate, workspace, second)
+    num_threads, second = online_num_threads(layout, epoch.order.size), scratch_row(parameters)
+    parallel_online_train(num_threads, parameters, layout, loss, epoch, learning_rate, workspace, second)

@@ -18,14 +18,14 @@ from typednn_kernels.operands import Rows, Thread
 
 @inline
 def thread_range(n: int, thread: Thread) -> tuple[int, int]:
-    """Returns where a thread's part of n begins, and its size: all threads have equal parts."""
+    """Returns start and size of a thread's part of n; the parts of all threads differ by at most 1."""
     first = n * thread.thread_num // thread.num_threads
     return first, n * (thread.thread_num + 1) // thread.num_threads - first
 
 
 @inline
 def thread_rows(samples: int, thread: Thread) -> Rows:
-    """Returns the samples of a batch that a thread has; the first thread has all of a batch that is small."""
+    """Returns the samples of a batch that a thread computes; the first computes all of a small batch."""
     first, count = thread_range(samples, thread)
     if not is_shared(samples, thread):
         first, count = 0, samples if thread.thread_num == 0 else 0
@@ -49,7 +49,7 @@ def needs_whole(layout: Layout) -> tuple[bool, bool]:
 
 
 @inline
-def threads_worth(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
+def batch_num_threads(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
     """Returns how many threads pay; one, if some layers need all samples and others all units."""
     all_samples, all_units = needs_whole(layout)
     count = batch_size // BATCH_MIN_THREAD_SAMPLES

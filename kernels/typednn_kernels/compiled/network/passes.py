@@ -124,7 +124,7 @@ def unit_count(layout: Layout) -> int:
 
 @inline
 def all_rows(samples: int) -> Rows:
-    """Names all samples of a batch."""
+    """Returns Rows covering the batch."""
     return Rows(samples, 0, samples)
 
 
@@ -191,14 +191,14 @@ def forward_block(
 
 @inline
 def contiguous(n: int, block: Block) -> tuple[int, int]:
-    """Counts the elements of a block that lie side by side in rows of n, and the elements to the next."""
+    """Returns the length of each contiguous run of a block, and the stride between runs."""
     whole, size = block.width == n, block.rows.height * n
     return size if whole else block.width, size if whole else n
 
 
 @inline
 def inputs(layout: Layout, workspace: Workspace[F], rows: Rows) -> Vector[F]:
-    """Returns where the samples are put that a pass begins with."""
+    """Returns the rows of the workspace that receive the samples."""
     return rows_range(workspace.h if layout[0, ACTIVATION] == NONE else workspace.a, layout, 0, rows)
 
 
@@ -238,9 +238,9 @@ def backward_block(
     block: Block,
     parallel: bool,
 ) -> None:
-    """Computes dLdh and dLda of hidden layer k for a block as in `forward_block`; dLdz, if it is normalised.
+    """Computes dLdh, dLda and, if it is normalised, dLdz of hidden layer k for a block as in `forward_block`.
 
-    With batch normalisation also the gradients with respect to its gains and biases, which dLdz depends on.
+    With batch normalisation it also computes dLdBias and dLdGain, which dLdz depends on.
     """
     n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
     backpropagate_rows(
@@ -288,7 +288,7 @@ def backward_block(
 def gain_gradient_block(
     layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
 ) -> None:
-    """Computes the gradients with respect to gains and biases of the units of a block, of all samples."""
+    """Computes dLdBias and dLdGain of the units of a block, over all samples of the batch."""
     samples = block.rows.samples
     gain_and_bias_gradients(
         units(workspace.dLda, layout, k, samples),
@@ -304,7 +304,7 @@ def gain_gradient_block(
 def bias_gradient_block(
     layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
 ) -> None:
-    """Computes the gradients that `backward_block` has not: of biases and gains of the units of a block."""
+    """Computes dLdBias and dLdGain of a block, unless batch normalisation already has."""
     if layout[k, NORMALIZATION] == UNNORMALIZED:
         deltas = units(workspace.dLda, layout, k, block.rows.samples)
         sum_rows(deltas, biases(gradient, layout, k), block.unit, block.width)
@@ -323,7 +323,7 @@ def weight_gradient_block(
     block: Block,
     parallel: bool,
 ) -> None:
-    """Computes alpha dLdW of the units of a block, in the result's layer k; it may `accumulate` there."""
+    """Computes alpha dLdW of the units of a block in layer k of `result`, or adds it there (`accumulate`)."""
     samples = block.rows.samples
     outer_rows(
         normalized(workspace.dLda, layout, k, samples, unit_count(layout)),
@@ -338,8 +338,8 @@ def weight_gradient_block(
 
 
 @inline
-def add_squares(total: F, x: Vector[F], n: int, block: Block) -> F:
-    """Adds the squares of a block, which begins where x does, in rows of n, to a total."""
+def add_squares_of_block(total: F, x: Vector[F], n: int, block: Block) -> F:
+    """Adds the squares of a block to a total; x begins with the block and has rows of n elements."""
     size, step = contiguous(n, block)
     for start in range(0, block.rows.height * n, step):
         part = slice_of(x, start, size)
@@ -350,17 +350,17 @@ def add_squares(total: F, x: Vector[F], n: int, block: Block) -> F:
 @noinline
 def add_squares_of_activations(total: F, layout: Layout, k: int, h: Vector[F], block: Block) -> F:
     """Adds the squares of the activations of a block of layer k to a total."""
-    return add_squares(total, block_range(h, layout, k, block), layout[k, LENGTH], block)
+    return add_squares_of_block(total, block_range(h, layout, k, block), layout[k, LENGTH], block)
 
 
 @noinline
 def add_squares_of_deltas(total: F, layout: Layout, k: int, dLda: Vector[F], block: Block) -> F:
     """Adds the squares of dLda of a block of layer k, and of dLdz if it is normalised, to a total."""
     n = layout[k, LENGTH]
-    total = add_squares(total, block_range(dLda, layout, k, block), n, block)
+    total = add_squares_of_block(total, block_range(dLda, layout, k, block), n, block)
     if layout[k, NORMALIZATION] != UNNORMALIZED:
         dLdz = normalized_range(dLda, layout, k, unit_count(layout), block)
-        total = add_squares(total, dLdz, n, block)
+        total = add_squares_of_block(total, dLdz, n, block)
     return total
 
 

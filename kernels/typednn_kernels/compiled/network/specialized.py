@@ -1,6 +1,6 @@
 """Trains tiny networks online by a loop that is written for each network.
 
-The kernels for all networks look up each layer for each sample, and pass activations through memory, which
+The kernel for all networks looks up each layer for each sample, and passes activations through memory, which
 takes longer than the arithmetic of a few units. The loop for one network is written for its layers and keeps
 its parameters in vector registers, or near them. It is compiled when such a network is first trained, within
 one or two tenths of a second, and kept on disk.
@@ -48,7 +48,7 @@ def vector_width(n: int) -> int:
 
 
 class _Units(VectorLanes):
-    """The units of a layer, side by side in a vector; in lanes beyond, parameters and deltas are 0."""
+    """The units of a layer as the lanes of a vector; unused lanes hold 0 in parameters and deltas."""
 
     def __init__(self, code: SimdBuilder, row: Sequence[int]) -> None:
         self.n, self.m, self.activation = row[LENGTH], row[PREVIOUS], row[ACTIVATION]
@@ -59,19 +59,19 @@ class _Units(VectorLanes):
         self.kind = llvm.VectorType(code.real, width)
 
     def value_of(self, vector: llvm.Value) -> IRValue:
-        """Returns what formulas take for a vector."""
+        """Wraps a vector in IRValue, for formulas."""
         return IRValue(self.code.builder, vector)
 
-    def filled(self, number: llvm.Value) -> IRValue:
+    def splat(self, number: llvm.Value) -> IRValue:
         """Broadcasts a scalar to all lanes."""
-        return self.value_of(self.code.filled(number, self.kind))
+        return self.value_of(self.code.splat(number, self.kind))
 
     def from_lane(self, x: Number, j: int) -> IRValue:
         """Broadcasts a lane of a vector of other units to all lanes."""
         return self.value_of(self.code.shuffled(x.value, x.value, [j] * self.width))
 
     def gathered(self, numbers: Sequence[llvm.Value]) -> IRValue:
-        """Makes a vector of scalars."""
+        """Returns a vector of the scalars."""
         vector: llvm.Value = llvm.Constant(self.kind, None)
         for i, number in enumerate(numbers):
             vector = self.code.builder.insert_element(vector, number, INT32(i))
@@ -90,7 +90,7 @@ class _Units(VectorLanes):
     def parameters(self, pointer: llvm.Value) -> list[Number]:
         """Loads the biases, and the weights of each unit of the layer below."""
         columns = [
-            [self.code.number(pointer, self.weights + i * self.m + j) for i in range(self.n)]
+            [self.code.load_scalar(pointer, self.weights + i * self.m + j) for i in range(self.n)]
             for j in range(self.m)
         ]
         return [self.load(self.code.at(pointer, self.biases)), *map(self.gathered, columns)]
@@ -111,7 +111,7 @@ class _Units(VectorLanes):
         """Computes dLda = dLdh * dh/da."""
         derivative = ACTIVATIONS[self.activation].derivative
         return (
-            self.within(softmax_backward(self, h, dLdh), 0.0)
+            self.masked(softmax_backward(self, h, dLdh), 0.0)
             if derivative is None
             else dLdh * derivative(a, h)
         )
@@ -142,11 +142,11 @@ class _Loss:
             delta = softmax_delta(self.output, y, t, self.terms)
         else:
             delta = (y - t) / self.terms
-        return self.output.within(delta, 0.0)
+        return self.output.masked(delta, 0.0)
 
 
 class _Arguments(NamedTuple):
-    """What the function that is written takes: arrays as pointers, and two scalars."""
+    """The arguments of the emitted function: arrays as pointers, and two scalars."""
 
     parameters: llvm.Value
     x: llvm.Value
@@ -170,15 +170,15 @@ class _Training:
         self.loss = _Loss(loss, self.layers[-1])
 
     def write(self, given: _Arguments) -> None:
-        """Writes the loop, and what is before and after it."""
+        """Writes the loop over samples, and what loads and stores the parameters before and after it."""
         code, builder, layers = self.code, self.code.builder, self.layers
         last, (first, *_), (*_, output) = builder.sub(given.steps, INDEX(1)), layers, layers
 
         def step(i: llvm.Value, *state: llvm.Value) -> Sequence[llvm.Value]:
             sample = builder.load(builder.gep(given.order, [i], source_etype=INDEX), typ=INDEX)
-            inputs = [code.number(given.x, (sample, self.n_inputs), j) for j in range(self.n_inputs)]
+            inputs = [code.load_scalar(given.x, (sample, self.n_inputs), j) for j in range(self.n_inputs)]
             t, parameters = output.load(code.at(given.t, (sample, output.n))), self.split(state)
-            below, a, h = self.forward(parameters, [first.filled(each) for each in inputs])
+            below, a, h = self.forward(parameters, [first.splat(each) for each in inputs])
             result = self.loss.value(a[-1], h[-1], t)
             builder.store(output.first(result).value, code.at(given.losses, i))
             dLdh, dLda = self.backward(parameters, a, h, self.loss.delta(a[-1], h[-1], t))
@@ -230,7 +230,7 @@ class _Training:
         dLda: list[Number] = [output_delta]
         for k in range(len(self.layers) - 2, -1, -1):
             layer, above, (_, *columns) = self.layers[k], self.layers[k + 1], parameters[k + 1]
-            sums = [above.first(above.folded(column * dLda[0], add)).value for column in columns]
+            sums = [above.first(above.horizontal_reduce(column * dLda[0], add)).value for column in columns]
             dLdh.insert(0, layer.gathered(sums))
             dLda.insert(0, layer.delta(a[k], h[k], dLdh[0]))
         return dLdh, dLda
@@ -245,14 +245,14 @@ class _Training:
         """Computes the parameters after a step."""
         result: list[Number] = []
         for layer, (bias, *columns), values, delta in zip(self.layers, parameters, below, dLda, strict=True):
-            step = delta * layer.filled(rate)
+            step = delta * layer.splat(rate)
             result += [bias - step]
             result += [column - step * value for column, value in zip(columns, values, strict=True)]
         return result
 
 
 def is_tiny(layout: Layout, loss: int, itemsize: int) -> bool:
-    """Says whether the parameters fit in few registers, and all formulas are the library's."""
+    """Says whether the parameters fit in few vector registers, and all formulas are the library's."""
     vectors = sum(
         (1 + int(row[PREVIOUS])) * max(1, vector_width(int(row[LENGTH])) * itemsize // VECTOR_BYTES)
         for row in layout[1:]
@@ -307,8 +307,8 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
     """
 
     @cache
-    def compiled(kernel: Callable[..., object]) -> Callable[..., object]:
-        entry = compiled_for(kernel, dtype)
+    def compiled(function: Callable[..., object]) -> Callable[..., object]:
+        entry = compiled_for(function, dtype)
         report()
         return entry
 
@@ -318,12 +318,12 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
         try:
             address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
-            kernel = compiled(train_tiny if address else train_online)
+            function = compiled(train_tiny if address else train_online)
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
-            kernel, address = in_numpy(error), 0
+            function, address = in_numpy(error), 0
         if address:
-            kernel(address, parameters, *others)
+            function(address, parameters, *others)
         else:
-            kernel(parameters, layout, loss, *others)
+            function(parameters, layout, loss, *others)
 
     return train

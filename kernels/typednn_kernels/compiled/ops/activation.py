@@ -1,7 +1,7 @@
 """Activation functions: y = f(a), derivatives dy/da, and the backward step dLda = dLdy * dy/da.
 
-A function named `_range` is what one thread does of a `parallel_` function; `_flat` works on flat arrays in
-one thread, `_rows` on matrices (B, n) in several.
+A function named `_range` computes one part of a `parallel_` function; `_flat` works on flat arrays in one
+thread, `_rows` on matrices (B, n) in several.
 """
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -56,7 +56,7 @@ def _softmax_backward(y: Values, dLdy: Values, mean: Values) -> Values:
 
 
 INLINED = 5
-"""The first activations are compiled into the kernels; the others are called by address."""
+"""Number of activations, the first, that are compiled into the kernels; the others are called by address."""
 CALLED = range(INLINED, BUILT_IN)
 
 VALUES = [row.value for row in ACTIVATIONS[:INLINED]]
@@ -153,16 +153,16 @@ def activation_backward_flat(
 
 @noinline
 def activate_range(
-    thread: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
+    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], n: int
 ) -> None:
-    """Computes y = f(a) for a range of rows of n elements; but for softmax n need not be that of a layer."""
+    """Computes y = f(a) for a range of rows; n is the row length; elementwise activations accept any n."""
     first, size = start * n, (stop - start) * n
     activate(activation, slice_of(a, first, size), slice_of(y, first, size), stop - start)
 
 
 @noinline
 def derivative_range(
-    thread: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], derivative: Vector[F]
+    part: int, start: int, stop: int, activation: int, a: Vector[F], y: Vector[F], derivative: Vector[F]
 ) -> None:
     """Computes dy/da for a range of elements."""
     n = stop - start
@@ -173,7 +173,7 @@ def derivative_range(
 
 @noinline
 def activation_backward_range(
-    thread: int,
+    part: int,
     start: int,
     stop: int,
     activation: int,
@@ -197,7 +197,7 @@ def activation_backward_range(
 
 @noinline
 def row_max_and_sum_exp_range(
-    thread: int, start: int, stop: int, a: Vector[F], maxima: Vector[F], sums: Vector[F]
+    part: int, start: int, stop: int, a: Vector[F], maxima: Vector[F], sums: Vector[F]
 ) -> None:
     """Computes max(a) and the sum of exp(a - max(a)) over a range of a row, in one pass.
 
@@ -212,12 +212,12 @@ def row_max_and_sum_exp_range(
             sum_exp = rescaled(sum_exp, largest - chunk_max)
             largest = chunk_max
         sum_exp += sum_shifted_exp(0, size, chunk, largest)
-    maxima[thread], sums[thread] = largest, sum_exp
+    maxima[part], sums[part] = largest, sum_exp
 
 
 @noinline
 def softmax_from_sum_exp_range(
-    thread: int, start: int, stop: int, a: Vector[F], largest: F, sum_exp: F, y: Vector[F]
+    part: int, start: int, stop: int, a: Vector[F], largest: F, sum_exp: F, y: Vector[F]
 ) -> None:
     """Computes softmax over a range of a row whose maximum and sum of exponentials are known."""
     n = stop - start
@@ -225,15 +225,15 @@ def softmax_from_sum_exp_range(
 
 
 @noinline
-def dot_range(thread: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
+def dot_range(part: int, start: int, stop: int, x: Vector[F], y: Vector[F], sums: Vector[F]) -> None:
     """Computes the inner product of a range of two vectors."""
     n = stop - start
-    sums[thread] = inner(0, n, slice_of(x, start, n), slice_of(y, start, n))
+    sums[part] = inner(0, n, slice_of(x, start, n), slice_of(y, start, n))
 
 
 @noinline
 def softmax_backward_range(
-    thread: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
+    part: int, start: int, stop: int, y: Vector[F], dLdy: Vector[F], mean: F, dLda: Vector[F]
 ) -> None:
     """Computes y (dLdy - mean), mean = <dLdy, y>, over a range of a row."""
     n = stop - start
@@ -255,10 +255,10 @@ parallel_softmax_backward: Callable[..., int] = parallel_for(softmax_backward_ra
 def row_max_and_sum_exp(a: Vector[F]) -> tuple[F, F]:
     """Computes max(a) and the sum of exp(a - max(a)) of a long row, for softmax and its loss."""
     maxima, sums = scratch(a), scratch(a)
-    num_threads = parallel_row_max_and_sum_exp(a.size, GRAIN_ELEMENTS, a, maxima, sums)
-    largest, sum_exp = row_max(0, num_threads, maxima), a.dtype.type(0)
-    for thread in range(num_threads):
-        sum_exp += rescaled(sums[thread], maxima[thread] - largest)
+    num_parts = parallel_row_max_and_sum_exp(a.size, GRAIN_ELEMENTS, a, maxima, sums)
+    largest, sum_exp = row_max(0, num_parts, maxima), a.dtype.type(0)
+    for part in range(num_parts):
+        sum_exp += rescaled(sums[part], maxima[part] - largest)
     return largest, sum_exp
 
 

@@ -18,11 +18,13 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.jit import exported, noinline
-from typednn_kernels.compiled.linalg.dense import axpy, copy, scal, sum_rows
+from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
 from typednn_kernels.normalizations import BATCH
 
 subtract: Loop = elementwise(lambda x, y: x - y)
+multiply: Loop = elementwise(lambda x, y: x * y)
+multiply_add: Loop = elementwise(lambda total, y, x: total + x * y)
 sum_differences: Formula = sum_reduction(lambda z, first: z - first)
 add_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
 add_squares: Loop = elementwise(lambda total, z: total + z * z)
@@ -79,7 +81,7 @@ def normalize_rows(
                 row = slice_of(z, start, width)
                 subtract(0, width, row, inv_std, row)
             row = slice_of(z, 0, width)
-            scal(0, width, row, row, inv_std)
+            multiply(0, width, row, row, inv_std)
             for start in range(n, z.size, n):
                 add_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
             scal(0, width, inv_std, inv_count, inv_std)
@@ -100,7 +102,7 @@ def normalize_rows(
     for s in range(samples):
         row = slice_of(z, s * n, width)
         if normalization == BATCH:
-            scal(0, width, row, inv_std, row)
+            multiply(0, width, row, inv_std, row)
         else:
             scal(0, width, row, inv_std[s], row)
         scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
@@ -113,9 +115,9 @@ def gain_and_bias_gradients(
     """Computes dLdBias and dLdGain of `count` units from `first` on, from flat dLda and z of all samples."""
     sum_rows(dLda, dLdBias, first, count)
     total = slice_of(dLdGain, first, count)
-    scal(0, count, slice_of(dLda, first, count), slice_of(z, first, count), total)
+    multiply(0, count, slice_of(dLda, first, count), slice_of(z, first, count), total)
     for start in range(dLdGain.size + first, z.size, dLdGain.size):
-        axpy(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
+        multiply_add(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
 
 
 @noinline
@@ -155,7 +157,7 @@ def normalization_backward_rows(
         inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row, g = slice_of(z, s * n, n), slice_of(dLdz, s * n, n)
-            scal(0, n, slice_of(dLda, s * n, n), gain, g)
+            multiply(0, n, slice_of(dLda, s * n, n), gain, g)
             mean, mean_product = inv_count * total(0, n, g), inv_count * inner(0, n, g, row)
             layer_backward(0, n, g, row, mean, mean_product, inv_std[s], g)
 

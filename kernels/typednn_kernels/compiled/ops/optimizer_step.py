@@ -35,7 +35,7 @@ from typednn_kernels.update_rules import (
 
 
 def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
-    """A rule that is given as many states and coefficients as any rule has, and uses its own."""
+    """Wraps a rule to accept MOST_STATES states and all coefficient columns; it ignores the surplus."""
     update = whole_update(row)
     return lambda w, g, l1, l2, scale, bound, decay, *rest: update(
         w, g, l1, l2, scale, bound, decay, *rest[: row.states], *rest[MOST_STATES:][: row.coefficients]
@@ -50,7 +50,7 @@ squares: Formula = sum_reduction(lambda w, g, l1, l2: penalized(w, g, l1, l2) * 
 
 @inline
 def is_multiple_of_gradient(optimizer: OptimizerSteps[F], step: int, i: int) -> bool:
-    """Says whether a step adds a multiple of the gradient to range i, if its norm is not clipped."""
+    """Says whether a step adds a multiple of the gradient to range i, unless the norm is clipped."""
     penalties, coefficients = optimizer.penalties, optimizer.coefficients
     bare: bool = optimizer.rule == SGD and penalties[i, L1] == 0 and penalties[i, L2] == 0
     return bare and coefficients[step, CLIP_VALUE] == np.inf and coefficients[step, DECAY] == 0
@@ -58,7 +58,7 @@ def is_multiple_of_gradient(optimizer: OptimizerSteps[F], step: int, i: int) -> 
 
 @inline
 def updates_by_gemm(optimizer: OptimizerSteps[F], step: int, size: int) -> bool:
-    """Says whether the product that computes dLdW can add the update to the weights, of `size` parameters."""
+    """Says whether the gemm that computes dLdW can update the weights of a network of `size` parameters."""
     ranges = optimizer.ranges
     bare: bool = ranges.shape[0] == 1 and ranges[0, STOP] - ranges[0, START] == size
     bare = bare and optimizer.coefficients[step, CLIP_NORM] == np.inf
@@ -90,7 +90,7 @@ def clip_norm_scale(
 
 @inline
 def states_range(states: Matrix[F], start: int, n: int) -> tuple[Vector[F], Vector[F], Vector[F]]:
-    """Returns n elements of MOST_STATES states; those that the rule has not are never read or written."""
+    """Returns n elements of MOST_STATES rows of states; rows beyond the rule's states are never accessed."""
     size = states.shape[1]
     return (
         slice_of(states, start, n),
@@ -101,7 +101,7 @@ def states_range(states: Matrix[F], start: int, n: int) -> tuple[Vector[F], Vect
 
 @inline
 def rule_coefficients(coefficients: Matrix[F], step: int) -> tuple[F, F, F, F, F]:
-    """Returns the coefficients of the rule in a step: as many as any rule has."""
+    """Returns all coefficient columns of a step; the rule ignores the surplus."""
     row = slice_of(coefficients, step * COEFFICIENTS + FIRST, COEFFICIENTS - FIRST)
     return row[0], row[1], row[2], row[3], row[4]
 
@@ -116,7 +116,7 @@ def apply_update(
     first: int,
     count: int,
 ) -> None:
-    """Updates the parameters that are trained of `count` from `first` on, with the coefficients of a step."""
+    """Updates the trained ones of `count` parameters from `first` on, with the coefficients of a step."""
     one, coefficients = parameters.dtype.type(1), optimizer.coefficients
     for i in range(optimizer.ranges.shape[0]):
         start = max(first, optimizer.ranges[i, START])

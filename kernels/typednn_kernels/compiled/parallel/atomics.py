@@ -13,19 +13,23 @@ from numba.core import cgutils
 
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP, SPINS_BEFORE_YIELD
-from typednn_kernels.compiled.parallel.pthreads import STATUS, call_c, provide
+from typednn_kernels.compiled.parallel.pthreads import STATUS, call_c, register_c_functions
 
 LINE_WORDS = 8
 """Words of 64 bits in a cache line: what one thread writes and others read lies on a line of its own."""
 ASLEEP, LOCK, SIGNAL, FIRST_FREE_LINE = 0, 1, 3, 5
-"""The first lines: the number of sleeping threads, a mutex and a condition variable, each with more room than
-any system needs; the line after them is the first that is free."""
+"""The first lines: the number of sleeping threads, a mutex and a condition variable, each on two lines, more
+than any system needs; the last is the first free line."""
 REAL_TIME = 0
 """CLOCK_REALTIME, by which pthread_cond_timedwait measures."""
 PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
-provide("pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy")
-provide("pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy")
-provide("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched_yield")
+register_c_functions(
+    "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy"
+)
+register_c_functions(
+    "pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_cond_destroy"
+)
+register_c_functions("pthread_cond_signal", "pthread_cond_timedwait", "clock_gettime", "sched_yield")
 
 
 class AtomicLines:
@@ -42,7 +46,7 @@ class AtomicLines:
         call_c(self.builder, "pthread_cond_init", self.place(SIGNAL), NULL)
 
     def close(self) -> None:
-        """Destroys both."""
+        """Destroys the mutex and the condition variable."""
         call_c(self.builder, "pthread_cond_destroy", self.place(SIGNAL))
         call_c(self.builder, "pthread_mutex_destroy", self.place(LOCK))
 
@@ -54,12 +58,12 @@ class AtomicLines:
         """Stores an integer, by an exchange: `store_atomic` of llvmlite 0.50 takes no opaque pointer."""
         self.builder.atomic_rmw("xchg", self.place(line), value, "seq_cst")
 
-    def add(self, line: int, value: int) -> llvm.Value:
-        """Adds to an integer; returns what it was."""
+    def fetch_add(self, line: int, value: int) -> llvm.Value:
+        """Adds to the integer of a line; returns its value before."""
         return self.builder.atomic_rmw("add", self.place(line), INDEX(value), "seq_cst")
 
-    def replace(self, line: int, old: llvm.Value, value: llvm.Value) -> llvm.Value:
-        """Stores an integer if the line still holds `old`; returns whether it did."""
+    def compare_exchange(self, line: int, old: llvm.Value, value: llvm.Value) -> llvm.Value:
+        """Stores an integer if the line holds `old`; returns whether it did."""
         outcome = self.builder.cmpxchg(self.place(line), old, value, "seq_cst")
         return self.builder.extract_value(outcome, 1)
 
@@ -128,7 +132,7 @@ class AtomicLines:
             call_c(builder, "clock_gettime", STATUS(REAL_TIME), time)
             builder.store(builder.add(builder.load(time, typ=INDEX), INDEX(seconds)), time)
         call_c(builder, "pthread_mutex_lock", lock)
-        self.add(ASLEEP, 1)
+        self.fetch_add(ASLEEP, 1)
         builder.branch(check)
 
         builder.position_at_end(check)
@@ -143,12 +147,12 @@ class AtomicLines:
             builder.cbranch(builder.icmp_signed("==", late, STATUS(0)), check, awake)
 
         builder.position_at_end(awake)
-        self.add(ASLEEP, -1)
+        self.fetch_add(ASLEEP, -1)
         call_c(builder, "pthread_mutex_unlock", lock)
         builder.branch(after)
         builder.position_at_end(after)
         return builder.icmp_signed("!=", self.load(line), old)
 
     def place(self, line: int) -> llvm.Value:
-        """The address of a line."""
+        """Returns the address of a line."""
         return self.builder.gep(self.memory, [INDEX(LINE_WORDS * line)], source_etype=INDEX)

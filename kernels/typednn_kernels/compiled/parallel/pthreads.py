@@ -27,11 +27,11 @@ from typednn_kernels.compiled._codegen.ir_types import (
 from typednn_kernels.thread_limit import THREADS
 
 _refused = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(lambda *_: errno.EAGAIN)
-"""Stands in for functions that the system lacks: it says that there is no thread to be had."""
+"""Stands in for functions that the system lacks: it returns EAGAIN, as if there were no thread to be had."""
 
 
-def provide(*names: str) -> None:
-    """Tells LLVM the addresses of functions of the C library."""
+def register_c_functions(*names: str) -> None:
+    """Registers functions of the C library, by which machine code may call them, with LLVM."""
     library = CDLL(None) if os.name == "posix" else object()
     for name in names:
         binding.add_symbol(name, cast(getattr(library, name, _refused), c_void_p).value)
@@ -39,11 +39,11 @@ def provide(*names: str) -> None:
 
 SYMBOL = "typednn_threads"
 binding.add_symbol(SYMBOL, addressof(THREADS))
-provide("pthread_create")
-provide("sched_getaffinity", "sched_getcpu", "pthread_setaffinity_np")
+register_c_functions("pthread_create")
+register_c_functions("sched_getaffinity", "sched_getcpu", "pthread_setaffinity_np")
 
 STATUS = INT32
-THREAD_FUNCTION = llvm.FunctionType(POINTER, [POINTER])
+THREAD_FUNCTION: llvm.FunctionType = llvm.FunctionType(POINTER, [POINTER])
 CORES, WORD = 1024, 64
 """Cores in a `cpu_set_t`, and the bits of each of its words."""
 
@@ -53,7 +53,7 @@ def thread_function(
     job: llvm.LiteralStructType,
     call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
 ) -> llvm.Function:
-    """Returns the function of a thread; `call` writes what it does with the fields of its argument, a job."""
+    """Returns the function that a thread runs; `call` writes its body from the fields of its job."""
     function = llvm.Function(module, THREAD_FUNCTION, module.get_unique_name("typednn_thread"))
     function.linkage = "internal"
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
@@ -64,19 +64,21 @@ def thread_function(
     return function
 
 
-def begin_thread(
+def start_thread(
     builder: llvm.IRBuilder, handle: llvm.Value, work: llvm.Function, job: llvm.Value
 ) -> llvm.Value:
-    """Starts a thread and stores its handle; returns 0, or the error for which there is none."""
+    """Starts a thread and stores its handle; returns 0, or the error if it cannot be started."""
     return call_c(builder, "pthread_create", handle, NULL, work, job)
 
 
 def move_thread(builder: llvm.IRBuilder, thread: llvm.Value, *, keep_away: bool) -> None:
-    """Moves a thread to another core than the caller's, for now, or for good if it is to keep away."""
+    """Moves a thread to another core than the caller's; `keep_away` forbids it to come back."""
     builder.call(_moving(builder.module), [thread, BIT(keep_away)])
 
 
 def _moving(module: llvm.Module) -> llvm.Function:
+    """Returns the LLVM function that moves a thread."""
+
     def write(builder: llvm.IRBuilder, thread: llvm.Value, keep_away: llvm.Value) -> None:
         cores, size = builder.alloca(INDEX, INDEX(CORES // WORD)), INDEX(CORES // 8)
         here = call_c(builder, "sched_getcpu")

@@ -23,20 +23,20 @@ from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
     STATUS,
-    begin_thread,
     call_c,
     move_thread,
     number_of_threads,
-    provide,
+    register_c_functions,
     smaller,
+    start_thread,
     thread_function,
 )
 from typednn_kernels.operands import Thread
 
 NUM_THREADS, ARRIVED, GENERATION, SPIN_LIMIT = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 4)
-"""Lines of a team: its number of threads, how many have arrived at the barrier, how often all have, and how
-many times a waiting thread looks before it sleeps."""
-provide("pthread_join")
+"""Lines of a team: its number of threads, how many of them have arrived at the barrier, how many times all
+have, and how many times a waiting thread spins before it sleeps."""
+register_c_functions("pthread_join")
 
 
 def parallel_region(
@@ -94,7 +94,7 @@ def parallel_region(
         made = cgutils.alloca_once_value(builder, INDEX(1))
         with cgutils.for_range(builder, most, start=INDEX(1)):
             next_place = builder.load(made, typ=INDEX)
-            refusal = begin_thread(builder, handle(next_place), work, fill(next_place))
+            refusal = start_thread(builder, handle(next_place), work, fill(next_place))
             accepted = builder.icmp_signed("==", refusal, STATUS(0))
             with builder.if_then(accepted):
                 move_thread(builder, builder.load(handle(next_place), typ=INDEX), keep_away=False)
@@ -112,9 +112,9 @@ def parallel_region(
 
     if JIT_DISABLED:
         return python
-    kernel = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[body]
-    return kernel
+    caller = intrinsic(typer)
+    NOINLINE_FUNCTIONS[caller] = NOINLINE_FUNCTIONS[body]
+    return caller
 
 
 def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
@@ -125,7 +125,9 @@ def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
         num_threads = lines.load(NUM_THREADS)
         with builder.if_then(builder.icmp_signed(">", num_threads, INDEX(1))):
             before = lines.load(GENERATION)
-            is_last = builder.icmp_signed("==", builder.add(lines.add(ARRIVED, 1), INDEX(1)), num_threads)
+            is_last = builder.icmp_signed(
+                "==", builder.add(lines.fetch_add(ARRIVED, 1), INDEX(1)), num_threads
+            )
             with builder.if_else(is_last) as (last, others):
                 with last:
                     lines.store(ARRIVED, INDEX(0))

@@ -37,45 +37,57 @@ from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORD
 from typednn_kernels.compiled.parallel.pthreads import (
     STATUS,
     THREAD_FUNCTION,
-    begin_thread,
     call_c,
     move_thread,
     number_of_threads,
     place_of,
-    provide,
+    register_c_functions,
     smaller,
+    start_thread,
     thread_function,
 )
 
-OWNER, BUSY, CORE, TICKET, WORK, JOBS, STRIDE, WORKERS, HANDLES = range(FIRST_FREE_LINE, FIRST_FREE_LINE + 9)
-"""Lines of the lines of workers.
-
-The process that they belong to, whether a caller has them, and on which core the last was; in one number how
-many rounds there have been, how many parts this one has, and how many are taken; the function that does one,
-where its arguments lie, and how far from those of the next; how many workers there are, and, from a line on,
-their handles. Only who has them writes the last two.
-"""
-PARTS_LEFT = FIRST_FREE_LINE
-"""The line of the caller: how many parts are not done."""
+# Lines of the pool. Only the thread that has set BUSY writes CORE, WORK, JOBS, STRIDE, WORKERS and HANDLES.
+OWNER = FIRST_FREE_LINE
+"""The pid of the process that owns the pool, or `ADOPTING`."""
+BUSY = FIRST_FREE_LINE + 1
+"""1 while a caller uses the pool, or a worker leaves it."""
+CORE = FIRST_FREE_LINE + 2
+"""The core of the last caller, which all workers avoid."""
+TICKET = FIRST_FREE_LINE + 3
+"""From the low bits up: how many parts are taken, the number of parts (`COUNT_BITS` each), and the round."""
+WORK = FIRST_FREE_LINE + 4
+"""The address of the function that does a part."""
+JOBS = FIRST_FREE_LINE + 5
+"""The address of the arguments of the first part."""
+STRIDE = FIRST_FREE_LINE + 6
+"""Bytes from the arguments of a part to those of the next."""
+WORKERS = FIRST_FREE_LINE + 7
+"""The number of workers."""
+HANDLES = FIRST_FREE_LINE + 8
+"""The first of the lines that hold the handles of the workers, side by side."""
 CALLER = HANDLES + THREAD_SLOTS // LINE_WORDS
-"""The line where that lines begins, apart, so that who finishes wakes the caller alone."""
-TAKING_OVER = -1
-"""The owner while a process takes the lines over from its parent."""
+"""First line of the caller's block; separate, so that the thread that finishes last wakes only the caller."""
+PARTS_LEFT = FIRST_FREE_LINE
+"""A line of the caller's block: the number of parts that are not done."""
+ADOPTING = -1
+"""Stands for the owner while a process makes the pool its own."""
 COUNT_BITS = 16
 SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
 LINES: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
-"""It begins with a cache line."""
+"""Memory of the pool, aligned to a cache line."""
 pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
 binding.add_symbol(SYMBOL, LINES.ctypes.data)
-provide("getpid", "pthread_self", "pthread_detach")
+register_c_functions("getpid", "pthread_self", "pthread_detach")
 
 
 def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
-    """Returns a loop `(count, grain, *arguments)` over `body(thread, start, stop, *arguments)`.
+    """Returns a loop `(count, grain, *arguments)` over `body(part, start, stop, *arguments)`.
 
-    The body is a `noinline` function. Each thread gets one range, of at least `grain` steps but for the last,
-    and its number from 0 on. The function returns the number of ranges.
+    It divides the steps into ranges of at least `grain` (the last may be shorter), at most one for each
+    allowed thread, and returns their number. Each is run once, by any free thread; the body, a `noinline`
+    function, gets the range's number, from 0 on.
     """
 
     def python(count: int, _grain: int, *arguments: object) -> int:
@@ -93,7 +105,7 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
             NOINLINE_FUNCTIONS[body].call(context, inner, kinds, fields)
 
-        function = _division(builder.module, f"{NOINLINE_FUNCTIONS[body].name} {job}", job, call)
+        function = _divide_function(builder.module, f"{NOINLINE_FUNCTIONS[body].name} {job}", job, call)
         return builder.call(function, [count, grain, *operands])
 
     def typer(
@@ -103,18 +115,18 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
 
     if JIT_DISABLED:
         return python
-    kernel = intrinsic(typer)
-    NOINLINE_FUNCTIONS[kernel] = NOINLINE_FUNCTIONS[body]
-    return kernel
+    caller = intrinsic(typer)
+    NOINLINE_FUNCTIONS[caller] = NOINLINE_FUNCTIONS[body]
+    return caller
 
 
-def _division(
+def _divide_function(
     module: llvm.Module,
     name: str,
     job: llvm.LiteralStructType,
     call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
 ) -> llvm.Function:
-    """A function of a module, written when it is first asked for: it divides work, and returns the parts."""
+    """Returns the LLVM function that divides work into parts, has all done, and returns their number."""
 
     def write(builder: llvm.IRBuilder, count: llvm.Value, grain: llvm.Value, *operands: llvm.Value) -> None:
         work = thread_function(module, job, call)
@@ -140,26 +152,26 @@ def _division(
                     for each in (jobs, builder.gep(jobs, [one], source_etype=job))
                 )
                 stride, function = builder.sub(following, place), builder.ptrtoint(work, INDEX)
-                builder.call(_sharing(module), [function, place, stride, parts])
+                builder.call(_run_parts_function(module), [function, place, stride, parts])
         builder.ret(parts)
 
-    return internal_function(module, f"division of {name}", INDEX, (INDEX, INDEX, *job.elements[3:]), write)
+    return internal_function(module, f"divide {name}", INDEX, (INDEX, INDEX, *job.elements[3:]), write)
 
 
-def _sharing(module: llvm.Module) -> llvm.Function:
-    """A function of a module that does all parts of some work, with the workers if they are free."""
+def _run_parts_function(module: llvm.Module) -> llvm.Function:
+    """Returns the LLVM function that runs all parts of some work, with the workers unless they are busy."""
 
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
         lines, (jobs, stride, parts) = _workers(builder), numbers
         process = builder.zext(call_c(builder, "getpid"), INDEX)
         owner = lines.load(OWNER)
         inherited = builder.and_(
-            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, INDEX(TAKING_OVER))
+            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, INDEX(ADOPTING))
         )
         with builder.if_then(inherited, likely=False):
-            builder.call(_taking_over(module), [owner, process])
+            builder.call(_adopt_after_fork(module), [owner, process])
         with builder.if_then(builder.icmp_signed("==", lines.load(OWNER), process)):
-            free = lines.replace(BUSY, INDEX(0), INDEX(1))
+            free = lines.compare_exchange(BUSY, INDEX(0), INDEX(1))
             with builder.if_then(free):
                 others = builder.sub(parts, INDEX(1))
                 _make_workers(builder, lines, others)
@@ -171,7 +183,7 @@ def _sharing(module: llvm.Module) -> llvm.Function:
                 lines.store_and_notify(
                     TICKET, builder.shl(builder.or_(ticket, parts), INDEX(COUNT_BITS)), others
                 )
-                builder.call(_taking(module), [])
+                builder.call(_take_parts(module), [])
                 _wait_for_all(builder)
                 lines.store(BUSY, INDEX(0))
                 builder.ret_void()
@@ -179,15 +191,15 @@ def _sharing(module: llvm.Module) -> llvm.Function:
             _do(builder, work, jobs, stride, loop.index)
         builder.ret_void()
 
-    return internal_function(module, "sharing", llvm.VoidType(), (INDEX,) * 4, write)
+    return internal_function(module, "run_parts", llvm.VoidType(), (INDEX,) * 4, write)
 
 
-def _taking_over(module: llvm.Module) -> llvm.Function:
-    """A function of a module that makes the lines one of this process, without workers yet."""
+def _adopt_after_fork(module: llvm.Module) -> llvm.Function:
+    """Returns the LLVM function that makes the pool this process's, at first and after a fork."""
 
     def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
         lines = _workers(builder)
-        with builder.if_then(lines.replace(OWNER, owner, INDEX(TAKING_OVER))):
+        with builder.if_then(lines.compare_exchange(OWNER, owner, INDEX(ADOPTING))):
             lines.open()
             _caller(builder).open()
             for line in BUSY, WORKERS:
@@ -195,11 +207,11 @@ def _taking_over(module: llvm.Module) -> llvm.Function:
             lines.store(OWNER, process)
         builder.ret_void()
 
-    return internal_function(module, "taking_over", llvm.VoidType(), (INDEX, INDEX), write)
+    return internal_function(module, "adopt_after_fork", llvm.VoidType(), (INDEX, INDEX), write)
 
 
 def _make_workers(builder: llvm.IRBuilder, lines: AtomicLines, wanted: llvm.Value) -> None:
-    """Makes as many workers as are wanted, and keeps all away from the core of the caller."""
+    """Starts workers until there are `wanted`, and keeps all away from the core of the caller."""
     known, core = lines.load(WORKERS), builder.zext(call_c(builder, "sched_getcpu"), INDEX)
     with builder.if_then(builder.icmp_signed("!=", core, lines.load(CORE))):
         lines.store(CORE, core)
@@ -207,14 +219,15 @@ def _make_workers(builder: llvm.IRBuilder, lines: AtomicLines, wanted: llvm.Valu
             move_thread(builder, builder.load(_handle(lines, loop.index), typ=INDEX), keep_away=True)
     with cgutils.for_range(builder, wanted, start=known):
         place = _handle(lines, lines.load(WORKERS))
-        refusal = begin_thread(builder, place, _working(builder.module), NULL)
+        refusal = start_thread(builder, place, _worker_main(builder.module), NULL)
         with builder.if_then(builder.icmp_signed("==", refusal, STATUS(0))):
             move_thread(builder, builder.load(place, typ=INDEX), keep_away=True)
             call_c(builder, "pthread_detach", builder.load(place, typ=INDEX))
-            lines.add(WORKERS, 1)
+            lines.fetch_add(WORKERS, 1)
 
 
 def _wait_for_all(builder: llvm.IRBuilder) -> None:
+    """Waits until no part of the caller's work is left."""
     caller = _caller(builder)
     look, wait, after = (builder.append_basic_block(name) for name in ("look", "wait", "after"))
     builder.branch(look)
@@ -227,8 +240,8 @@ def _wait_for_all(builder: llvm.IRBuilder) -> None:
     builder.position_at_end(after)
 
 
-def _working(module: llvm.Module) -> llvm.Function:
-    """The function of a module that a worker runs."""
+def _worker_main(module: llvm.Module) -> llvm.Function:
+    """Returns the LLVM function that a worker runs: it takes parts until it has been idle for a second."""
 
     def write(builder: llvm.IRBuilder, _nothing: llvm.Value) -> None:
         lines = _workers(builder)
@@ -236,7 +249,7 @@ def _working(module: llvm.Module) -> llvm.Function:
         take, idle, ask, leave = (builder.append_basic_block(name) for name in names)
         builder.branch(take)
         builder.position_at_end(take)
-        ticket = builder.call(_taking(module), [])
+        ticket = builder.call(_take_parts(module), [])
         builder.cbranch(
             lines.wait(TICKET, ticket, spins=INDEX(WORKER_SPINS_BEFORE_SLEEP), seconds=WORKER_IDLE_TIMEOUT_S),
             take,
@@ -245,7 +258,7 @@ def _working(module: llvm.Module) -> llvm.Function:
         builder.position_at_end(idle)
         builder.cbranch(builder.icmp_signed("==", lines.load(TICKET), ticket), ask, take)
         builder.position_at_end(ask)
-        builder.cbranch(lines.replace(BUSY, INDEX(0), INDEX(1)), leave, idle)
+        builder.cbranch(lines.compare_exchange(BUSY, INDEX(0), INDEX(1)), leave, idle)
         builder.position_at_end(leave)
         kind = llvm.FunctionType(INDEX, [])
         myself = builder.call(cgutils.get_or_insert_function(module, kind, "pthread_self"), [])
@@ -259,11 +272,11 @@ def _working(module: llvm.Module) -> llvm.Function:
         lines.store(BUSY, INDEX(0))
         builder.ret(NULL)
 
-    return internal_function(module, "working", POINTER, (POINTER,), write)
+    return internal_function(module, "worker_main", POINTER, (POINTER,), write)
 
 
-def _taking(module: llvm.Module) -> llvm.Function:
-    """A function of a module that does parts until all are taken; it returns the ticket that says so."""
+def _take_parts(module: llvm.Module) -> llvm.Function:
+    """Returns the LLVM function that takes and runs parts until none is left; it returns that last ticket."""
 
     def write(builder: llvm.IRBuilder) -> None:
         lines, most = _workers(builder), INDEX((1 << COUNT_BITS) - 1)
@@ -276,12 +289,12 @@ def _taking(module: llvm.Module) -> llvm.Function:
         parts = builder.and_(builder.lshr(ticket, INDEX(COUNT_BITS)), most)
         builder.cbranch(builder.icmp_signed("<", taken, parts), take, after)
         builder.position_at_end(take)
-        # These are of the round of the ticket if nobody has changed it, since a round ends when all is taken.
+        # They are of the ticket's round if the ticket is unchanged: a round ends when all parts are taken.
         work, jobs, stride = (lines.load(line) for line in (WORK, JOBS, STRIDE))
-        builder.cbranch(lines.replace(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
+        builder.cbranch(lines.compare_exchange(TICKET, ticket, builder.add(ticket, INDEX(1))), do, look)
         builder.position_at_end(do)
         _do(builder, work, jobs, stride, taken)
-        left = _caller(builder).add(PARTS_LEFT, -1)
+        left = _caller(builder).fetch_add(PARTS_LEFT, -1)
         builder.cbranch(builder.icmp_signed("==", left, INDEX(1)), finish, look)
         builder.position_at_end(finish)
         _caller(builder).notify()
@@ -289,7 +302,7 @@ def _taking(module: llvm.Module) -> llvm.Function:
         builder.position_at_end(after)
         builder.ret(ticket)
 
-    return internal_function(module, "taking", INDEX, (), write)
+    return internal_function(module, "take_parts", INDEX, (), write)
 
 
 def _do(

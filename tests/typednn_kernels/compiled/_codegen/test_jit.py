@@ -223,7 +223,8 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
     for name in (
         "train_online",
         "forward_thread",
-        "train_thread",
+        "online_train_thread",
+        "batch_train_thread",
         "gemm",
         "activate_range",
         "loss_range",

@@ -1,4 +1,4 @@
-"""Kernels that are translated once are right in every place, and LLVM vectorises what it optimises once."""
+"""Inlined functions are right wherever they are copied to, and LLVM vectorises what it optimises once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ compiler_machinery = import_module("numba.core.compiler_machinery")
 inline_closurecall = import_module("numba.core.inline_closurecall")
 
 Decorator = Callable[[Callable[..., Any]], Any]
-kernel: Decorator = jit.inline
+inline: Decorator = jit.inline
 reduction: Decorator = jit.reassociate
 compiled: Decorator = jit.compiled
 """As `jit.exported`, but nothing is kept on disk."""
 
 
-@kernel
+@inline
 def power(x: Any, n: int) -> Any:
     result = x.dtype.type(1)
     while n > 0:
@@ -34,7 +34,7 @@ def power(x: Any, n: int) -> Any:
     return result
 
 
-@kernel
+@inline
 def larger(x: Any, y: Any) -> Any:
     chosen = y
     if x[0] > y[0]:
@@ -42,7 +42,7 @@ def larger(x: Any, y: Any) -> Any:
     return chosen
 
 
-@kernel
+@inline
 def power_of_larger(x: Any, y: Any, n: int) -> Any:
     return power(larger(x, y), n)
 
@@ -59,7 +59,7 @@ def arrays(*numbers: float) -> list[Any]:
     return [np.array([number]) for number in numbers]
 
 
-def test_each_call_of_a_kernel_has_its_own_arguments_and_variables() -> None:
+def test_each_call_of_an_inlined_function_has_its_own_arguments_and_variables() -> None:
     @compiled
     def function(x: Any, y: Any) -> Any:
         n = 2
@@ -69,7 +69,7 @@ def test_each_call_of_a_kernel_has_its_own_arguments_and_variables() -> None:
     assert function(*arrays(2, 3)) == 4 + 270 + 2000
 
 
-def test_a_kernel_within_kernels_and_loops() -> None:
+def test_an_inlined_function_within_others_and_loops() -> None:
     @compiled
     def function(x: Any, y: Any, z: Any) -> Any:
         result = power_of_larger(x, y, 2)
@@ -77,7 +77,7 @@ def test_a_kernel_within_kernels_and_loops() -> None:
             result += power_of_larger(larger(y, z), power_of_arrays(x, i), i)
         return result
 
-    @kernel
+    @inline
     def power_of_arrays(x: Any, n: int) -> Any:
         x[0] = power(x, n)
         return x
@@ -86,7 +86,7 @@ def test_a_kernel_within_kernels_and_loops() -> None:
     assert function(*arrays(2, 3, 4)) == 9 + 1 + 4 + 16
 
 
-def test_two_functions_with_the_same_kernel() -> None:
+def test_two_functions_that_inline_the_same() -> None:
     results: list[object] = []
     for dtype in (np.float32, np.float64):
         for n in (2, 3):
@@ -100,7 +100,7 @@ def test_two_functions_with_the_same_kernel() -> None:
     assert results == [7, 24, 7, 24]
 
 
-def test_a_kernel_is_translated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inlined_function_is_translated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     translated: list[object] = []
     original = inline_closurecall.InlineWorker.run_untyped_passes
 
@@ -110,7 +110,7 @@ def test_a_kernel_is_translated_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(inline_closurecall.InlineWorker, "run_untyped_passes", counted)
 
-    @kernel
+    @inline
     def negative(x: Any) -> Any:
         return -x[0]
 

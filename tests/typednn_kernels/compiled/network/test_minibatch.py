@@ -238,7 +238,7 @@ def test_what_is_finite_depends_on_each_unit(what: str, unit: int, threads: int,
 
 
 def worth(layout: Any, batch_size: int, samples: int) -> int:
-    python = getattr(shares.threads_worth, "py_func", shares.threads_worth)
+    python = getattr(shares.batch_num_threads, "py_func", shares.batch_num_threads)
     found: int = python(layout, parameter_count(layout), batch_size, samples)
     return found
 

@@ -74,8 +74,8 @@ def trained(path: Any, name: str, dtype: Any, threads: int = 1) -> dict[str, NDA
 def test_threads_share_what_pays(name: str) -> None:
     layout, _, expected = NETWORKS[name]
 
-    assert min(online.threads_worth(layout, SAMPLES), 3) == expected
-    assert online.threads_worth(layout, 3) == 1
+    assert min(online.online_num_threads(layout, SAMPLES), 3) == expected
+    assert online.online_num_threads(layout, 3) == 1
 
 
 @pytest.mark.once_per("name")

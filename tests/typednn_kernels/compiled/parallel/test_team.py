@@ -98,7 +98,7 @@ def test_new_members_leave_the_core_of_their_maker_and_may_come_back(
             3, 1, np.zeros(MAX_THREADS), np.zeros(MAX_THREADS)
         )  # compiled against these functions
     finally:
-        threads.provide(*fakes)
+        threads.register_c_functions(*fakes)
 
     assert moves == [cores - {here}, cores] * (min(3, allowed) - 1)
 

@@ -362,7 +362,7 @@ def compiled_against(**fakes: Any) -> Generator[Callable[..., None], None, None]
             KEPT.append(jit.exported(count_parts))
             KEPT[-1](1, np.zeros(MAX_THREADS))
         finally:
-            threads.provide(*fakes)
+            threads.register_c_functions(*fakes)
     yield KEPT[-1]
     wait_until_workers_are_gone()
 
