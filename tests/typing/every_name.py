@@ -114,6 +114,7 @@ def trainable_layer(layer: TrainableLayer[np.float64]) -> None:
     assert_type(layer.l1, float)
     assert_type(layer.l2, float)
     assert_type(layer.trainable, bool)
+    layer.l1 = layer.l2 = 0.1
 
 
 def new_layers() -> None:
@@ -135,6 +136,8 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     assert_type(layer.dhda, Matrix64)
     assert_type(layer.normalization, NormalizationName)
     assert_type(layer.dropout, float)
+    layer.dropout = 0.5
+    assert_type(layer.copy(), HiddenLayer[np.float64])
     assert_type(layer.Gain, Matrix64)
     assert_type(layer.dLdGain, Matrix64)
     assert_type(layer.running_mean, Matrix64)
@@ -161,6 +164,7 @@ def first_of_any(first: Layer[np.float64]) -> None:
     assert_type(first.name, str)
     assert_type(first.normalization, NormalizationName)
     assert_type(first.dropout, float)
+    assert_type(first.copy(), Layer[np.float64])
     assert_type(first.training, bool)
     first.training = True
     first.put_values([1.0, 2.0])
@@ -213,6 +217,8 @@ def classifier(network: Classifier) -> None:
     assert_type(network.layers, tuple[Layer[np.float32], ...])
     assert_type(network.parameters, Vector32)
     assert_type(network.dtype, np.dtype[np.float32])
+    assert_type(network.copy(), Network[np.float32, ClassTargets])
+    assert_type(network.astype(np.float64), Network[np.float64, ClassTargets])
     assert_type(network.predict(x), Matrix32)
     assert_type(network.predict(x.astype(np.uint8)), Matrix32)
     assert_type(network.predictor(), Predictor[np.float32])
