@@ -164,7 +164,8 @@ def test_a_seed_or_a_generator(draw: Any) -> None:
     ],
 )
 def test_a_seed_of_every_kind(draw: Any, seed: Callable[[], Any]) -> None:
-    reference = np.random.default_rng(seed()).normal(0, 1, draw("normal_random", 7).shape)
+    rng: Any = np.random.default_rng(seed())
+    reference = rng.normal(0, 1, draw("normal_random", 7).shape)
 
     assert draw("normal_random", seed()).tobytes() == reference.tobytes()
 
@@ -180,7 +181,8 @@ def test_a_random_state_trains_a_network() -> None:
         layers: list[Any] = [InputLayer(2), HiddenLayer(4, "tanh", dropout=0.5), OutputLayer(1)]
         network: Network[Any] = Network(layers, seed=seed)
         network.fit(np.eye(2), np.ones((2, 1)), epochs=2, batch_size=1)
-        return pickle.loads(pickle.dumps(network)).parameters.tobytes()
+        parameters: bytes = pickle.loads(pickle.dumps(network)).parameters.tobytes()
+        return parameters
 
     assert trained(np.random.RandomState(7)) == trained(np.random.RandomState(7))
     assert trained(np.random.RandomState(7)) != trained(np.random.RandomState(8))

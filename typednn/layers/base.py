@@ -36,7 +36,7 @@ class Layer(Restored, Generic[F, Y_co]):
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
         self._length = int(length)
-        self._actname = actname
+        self._actname: OutputActivationName | CustomActivation = actname
         self._index = 0
         self._trainable = True
 

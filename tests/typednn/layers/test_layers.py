@@ -17,6 +17,7 @@ from tests.typednn.building import (
     ann_of,
     both_ways,
     gradient_of,
+    new_network,
     set_vector,
     vector_of,
 )
@@ -24,7 +25,6 @@ from typednn import (
     DataError,
     HiddenLayer,
     InputLayer,
-    Network,
     NotReadyError,
     OutputLayer,
     ShapeError,
@@ -330,7 +330,7 @@ def test_gradients_are_read_only(samples: int, output: str, dtype: Any) -> None:
         HiddenLayer(5, "relu"),
         OutputLayer(2, output_name),
     ]
-    network: Network[Any] = Network(layers, dtype=dtype, seed=0)
+    network = new_network(layers, dtype)
     rng = np.random.default_rng(0)
     both_ways(layers, rng.normal(size=(samples, 3)), rng.normal(size=(samples, 2)))
     names = {"dLda", "dLdW", "dLdBias"}

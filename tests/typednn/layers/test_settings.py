@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.oracles.problems import problem
-from tests.typednn.building import DTYPES, gradient_of
+from tests.typednn.building import DTYPES, gradient_of, new_network
 from typednn import (
     Callback,
     HiddenLayer,
@@ -109,8 +109,8 @@ def test_a_setting_takes_effect_in_a_running_training(
     """It gives the bits of two trainings, the second of which began with the setting."""
     x, t = CASE.x.astype(dtype), CASE.t.astype(dtype)
 
-    def trained(between: bool) -> tuple[Network[Any], bytes]:
-        network: Network[Any] = Network(layers(**first), dtype=dtype, seed=5)
+    def trained(between: bool) -> tuple[Any, bytes]:
+        network = new_network(layers(**first), dtype, 5)
         settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": 0.25, "shuffle": False}
         if between:
             network.fit(x, t, epochs=1, **settings)
@@ -133,7 +133,7 @@ def test_a_setting_takes_effect_in_a_running_training(
 @by_dtype
 @both_paths
 def test_dropout_takes_effect_at_the_next_forward_pass(dtype: Any) -> None:
-    network: Network[Any] = Network(layers(), dtype=dtype, seed=0)
+    network = new_network(layers(), dtype)
     first, hidden, last = network.layers
     first.training = True
     first.put_values(CASE.x.astype(dtype))
@@ -164,7 +164,7 @@ def test_dropout_takes_effect_at_the_next_forward_pass(dtype: Any) -> None:
 @both_paths
 def test_a_pass_keeps_the_settings_that_it_began_with(normalization: str, dtype: Any) -> None:
     x, t = CASE.x.astype(dtype), CASE.t.astype(dtype)
-    network: Network[Any] = Network(layers(dropout=0.5, normalization=normalization), dtype=dtype, seed=0)
+    network = new_network(layers(dropout=0.5, normalization=normalization), dtype)
     twin = network.copy()
     reference = twin.forward(x, training=True).backward(t)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import problem
-from tests.typednn.building import COPIES, DTYPES, both_ways, layers_of, network_of
+from tests.typednn.building import COPIES, DTYPES, both_ways, layers_of, network_of, new_network
 from typednn import (
     ArrayTypeError,
     DataError,
@@ -30,7 +30,7 @@ both_paths = pytest.mark.usefixtures("path")
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 7)
 
 
-def used_network(dtype: Any, rows: int = 2000) -> tuple[Network[Any], Any, Any]:
+def used_network(dtype: Any, rows: int = 2000) -> tuple[Any, Any, Any]:
     """A network that has been trained with many rows, and shows them."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 20)).astype(dtype)
@@ -40,7 +40,7 @@ def used_network(dtype: Any, rows: int = 2000) -> tuple[Network[Any], Any, Any]:
         HiddenLayer(64, "tanh", normalization="batch", dropout=0.1),
         OutputLayer(3),
     ]
-    network: Network[Any] = Network(layers, dtype=dtype, seed=0)
+    network = new_network(layers, dtype)
     network.fit(x, t, epochs=2, batch_size=rows)
     network.forward(x).backward(t)
     both_ways(list(network.layers), x, t)
@@ -138,7 +138,7 @@ def test_a_forward_pass_is_loaded_from_read_only_memory() -> None:
     assert forward.backward(CASE.t).vector.tobytes() == reference.tobytes()
 
 
-@pytest.mark.parametrize("duplicate", [*COPIES, lambda thing: thing.copy()])
+@pytest.mark.parametrize("duplicate", [*COPIES, Network.copy])
 def test_a_deep_network_is_copied(duplicate: Any) -> None:
     layers: list[Any] = [InputLayer(2), *(HiddenLayer(2, "tanh") for _ in range(1000)), OutputLayer(1)]
     network: Network[Any] = Network(layers, seed=0)
@@ -183,7 +183,7 @@ def test_a_network_of_another_dtype(source: Any, dtype: Any) -> None:
 
     assert other.dtype == other.parameters.dtype == other.predict(x.astype(dtype)).dtype == dtype
     assert other.parameters.tolist() == network.parameters.astype(dtype).tolist()
-    mean: Any = [layer.running_mean for layer in (network.layers[1], other.layers[1])]  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    mean = [layer.running_mean for layer in (network.layers[1], other.layers[1])]
     assert mean[1].tolist() == mean[0].astype(dtype).tolist()
     assert mean[0].any()
     assert [repr(layer) for layer in other.layers] == [repr(layer) for layer in network.layers]
@@ -216,7 +216,7 @@ def test_parameters_beyond_the_dtype_are_refused() -> None:
 def test_free_layers_belong_to_the_network(dtype: Any) -> None:
     """For float32 they were copied, and `layers[1].trainable = False` froze nothing."""
     layers: list[Any] = layers_of(CASE)
-    network: Network[Any] = Network(layers, dtype=dtype, seed=0)
+    network = new_network(layers, dtype)
 
     assert network.layers == tuple(layers)
     assert np.shares_memory(layers[1].W, network.parameters)
@@ -236,7 +236,7 @@ def test_layers_of_another_network_are_copied(old_dtype: Any, dtype: Any) -> Non
     before = old.parameters.tobytes()
 
     head = OutputLayer(5, "softmax", "crossentropy")
-    network: Network[Any] = Network([*old.layers[:-1], head], dtype=dtype, seed=1)
+    network = new_network([*old.layers[:-1], head], dtype, 1)
 
     assert network.layers[-1] is head
     for name in ("W", "Bias", "Gain", "running_mean", "running_variance"):

@@ -214,6 +214,7 @@ def test_a_predictor_gives_what_predict_gives(dtype: Any) -> None:
     out: Any = np.zeros(2, dtype)
     assert predict(case.x[1], out) is out
     assert out.tolist() == computed[1].tolist()
+    wrong: Any
     for wrong in (np.zeros(3, dtype), np.zeros((1, 2), dtype), np.zeros((2, 2), dtype)):
         with pytest.raises(ShapeError, match=r"Predictor: out must have the shape \(2,\), not \("):
             predict(case.x[0], wrong)
