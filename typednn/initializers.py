@@ -18,7 +18,7 @@ float64, so that a seed gives the same values for every dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -33,11 +33,23 @@ WeightInitializerName: TypeAlias = Literal[
 ]
 BiasInitializerName: TypeAlias = Literal["normal_random", "uniform_random", "zeros", "constant", ScaledName]
 
+GENERATORS = (*(np.random.SeedSequence, np.random.Generator, np.random.BitGenerator, np.random.RandomState),)
+
 Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """Draws an array, given a generator, its shape, fan_in and fan_out."""
 
-Seed: TypeAlias = "int | np.random.Generator | None"
-"""A seed, a generator to draw from, or None for a seed from the operating system."""
+Seed: TypeAlias = (
+    int
+    | Sequence[int]
+    | NDArray[np.integer]
+    | np.random.SeedSequence
+    | np.random.Generator
+    | np.random.BitGenerator
+    | np.random.RandomState
+    | None
+)
+"""A seed of any kind that `np.random.default_rng` takes: a seed, a generator to draw from, or None for a seed
+from the operating system."""
 
 
 class Initializer(NamedTuple):
@@ -129,12 +141,19 @@ def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initial
 def generator(seed: Seed) -> np.random.Generator:
     """Returns a generator to draw from; a `numpy.random.Generator` is returned as it is.
 
+    Bit generators and `RandomState` go on as it draws.
+
     Raises:
         SettingError: the seed is negative.
         ArrayTypeError: the seed is of another type.
     """
-    if isinstance(seed, int | np.integer) and seed < 0:
+    seeds = list(seed) if isinstance(seed, list | tuple | np.ndarray) else [seed]
+    if any(isinstance(each, int | np.integer) and each < 0 for each in seeds):
         raise SettingError(f"seed must not be negative: {seed}")
-    if seed is None or isinstance(seed, int | np.integer | np.random.Generator):
+    whole = all(isinstance(each, int | np.integer) for each in seeds)
+    if whole or seed is None or isinstance(seed, GENERATORS):
         return np.random.default_rng(seed)
-    raise ArrayTypeError(f"seed must be an int, a numpy.random.Generator or None, not {type(seed).__name__}")
+    raise ArrayTypeError(
+        "seed must be an int, a list of them, a numpy.random.SeedSequence, Generator, BitGenerator or "
+        f"RandomState, or None, not {type(seed).__name__}"
+    )

@@ -47,8 +47,11 @@ def layout_of(
     activations: Sequence[int],
     normalizations: Sequence[int] | None = None,
     dropouts: Sequence[int] | None = None,
+    fan_in: int = 0,
 ) -> Layout:
     """Computes the layout of attached layers, none of them frozen.
+
+    The first layer has parameters only if it has inputs, whose number is `fan_in`.
 
     >>> layout_of([2, 3, 1], [0, 1, 1], [0, 1, 0])
     array([[ 2,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0],
@@ -58,7 +61,8 @@ def layout_of(
     layout = np.zeros((len(lengths), FROZEN + 1), np.int64)
     zeros = [0] * len(lengths)
     settings = zip(lengths, activations, normalizations or zeros, dropouts or zeros, strict=True)
-    parameters = units = normalized = previous = 0
+    parameters = units = normalized = 0
+    previous = fan_in
     for row, (n, activation, normalization, dropout) in zip(layout, settings, strict=True):
         is_normalized = normalization != NONE
         biases = parameters + n * previous
@@ -81,7 +85,8 @@ def layout_of(
         units += n
         normalized += (n + 1) * is_normalized
         previous = n
-    layout[0, [BIASES, GAINS]] = 0
+    if not fan_in:
+        layout[0, [BIASES, GAINS]] = 0
     for row in layout:
         if row[NORMALIZATION] == BATCH:
             row[RUNNING] = parameters
@@ -91,7 +96,7 @@ def layout_of(
 
 def parameter_count(layout: Layout) -> int:
     """Counts the weights, biases and gains of the network."""
-    return int(layout[-1, GAINS] + gain_count(layout, len(layout) - 1)) if len(layout) > 1 else 0
+    return int(layout[-1, GAINS] + gain_count(layout, len(layout) - 1)) if layout[-1, PREVIOUS] else 0
 
 
 def vector_size(layout: Layout) -> int:

@@ -51,6 +51,11 @@ def network_of(case: Problem) -> Network[Any]:
     return network
 
 
+def new_network(layers: Any, dtype: Dtype, seed: int = 0) -> Any:
+    """A network of layers of any types."""
+    return Network(layers, dtype=dtype, seed=seed)
+
+
 def ann_of(case: Problem) -> list[Any]:
     """A plain list of attached layers with the parameters of the problem; those of a network for float32."""
     if case.x.dtype == np.float32:

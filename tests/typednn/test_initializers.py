@@ -7,6 +7,7 @@ narrower still. The seed is fixed.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from math import inf, sqrt
 from typing import Any, TypeAlias, get_args
@@ -16,7 +17,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.oracles.agreement import assert_close, assert_near
-from typednn import ArrayTypeError, HiddenLayer, InputLayer, NotReadyError, UnknownNameError
+from typednn import (
+    ArrayTypeError,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    NotReadyError,
+    OutputLayer,
+    SettingError,
+    UnknownNameError,
+)
 from typednn.initializers import (
     BIAS_INITIALIZERS,
     DEFAULT_WEIGHTS,
@@ -140,7 +150,45 @@ def test_a_seed_or_a_generator(draw: Any) -> None:
     assert draw("normal_random", None).tobytes() != draw("normal_random", None).tobytes()
 
 
-@pytest.mark.parametrize("seed", ["7", 7.0, [7], np.random.RandomState(7)])
+@pytest.mark.parametrize("draw", [weights, biases])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        lambda: [7],
+        lambda: (7, 8),
+        lambda: np.array([7, 8], np.uint8),
+        lambda: np.random.SeedSequence(7),
+        lambda: np.random.RandomState(7),
+        lambda: np.random.PCG64(7),
+        lambda: np.random.Generator(np.random.MT19937(7)),
+    ],
+)
+def test_a_seed_of_every_kind(draw: Any, seed: Callable[[], Any]) -> None:
+    rng: Any = np.random.default_rng(seed())
+    reference = rng.normal(0, 1, draw("normal_random", 7).shape)
+
+    assert draw("normal_random", seed()).tobytes() == reference.tobytes()
+
+
+@pytest.mark.parametrize("seed", [-1, [3, -1]])
+def test_negative_seeds_are_refused(seed: Any) -> None:
+    with pytest.raises(SettingError, match="seed must not be negative"):
+        weights("he", seed)
+
+
+def test_a_random_state_trains_a_network() -> None:
+    def trained(seed: Any) -> bytes:
+        layers: list[Any] = [InputLayer(2), HiddenLayer(4, "tanh", dropout=0.5), OutputLayer(1)]
+        network: Network[Any] = Network(layers, seed=seed)
+        network.fit(np.eye(2), np.ones((2, 1)), epochs=2, batch_size=1)
+        parameters: bytes = pickle.loads(pickle.dumps(network)).parameters.tobytes()
+        return parameters
+
+    assert trained(np.random.RandomState(7)) == trained(np.random.RandomState(7))
+    assert trained(np.random.RandomState(7)) != trained(np.random.RandomState(8))
+
+
+@pytest.mark.parametrize("seed", ["7", 7.0, [7.0], {7}])
 def test_other_seeds_are_refused(seed: Any) -> None:
     layer = layer_of(2, 3)
     layer.set_weights("one")

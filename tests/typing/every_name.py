@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Annotated, Literal, assert_type
 
 import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
@@ -89,6 +89,9 @@ Matrix64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Vector32 = np.ndarray[tuple[int], np.dtype[np.float32]]
 Vector64 = np.ndarray[tuple[int], np.dtype[np.float64]]
 Tensor64 = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+ReadOnlyMatrix32 = Annotated[Matrix32, "read-only"]
+ReadOnlyMatrix64 = Annotated[Matrix64, "read-only"]
+ReadOnlyTensor64 = Annotated[Tensor64, "read-only"]
 
 Classifier = Network[np.float32, ClassTargets]
 Regressor = Network[np.float64, Truths]
@@ -108,12 +111,13 @@ def trainable_layer(layer: TrainableLayer[np.float64]) -> None:
     layer.forward()
     assert_type(layer.W, Matrix64)
     assert_type(layer.Bias, Matrix64)
-    assert_type(layer.dLda, Matrix64)
-    assert_type(layer.dLdW, Matrix64)
-    assert_type(layer.dLdBias, Matrix64)
+    assert_type(layer.dLda, ReadOnlyMatrix64)
+    assert_type(layer.dLdW, ReadOnlyMatrix64)
+    assert_type(layer.dLdBias, ReadOnlyMatrix64)
     assert_type(layer.l1, float)
     assert_type(layer.l2, float)
     assert_type(layer.trainable, bool)
+    layer.l1 = layer.l2 = 0.1
 
 
 def new_layers() -> None:
@@ -131,12 +135,14 @@ def attached(layer: TrainableLayer[np.float64], before: InputLayer[np.float64]) 
 
 def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     layer.backward()
-    assert_type(layer.dLdh, Matrix64)
-    assert_type(layer.dhda, Matrix64)
+    assert_type(layer.dLdh, ReadOnlyMatrix64)
+    assert_type(layer.dhda, ReadOnlyMatrix64)
     assert_type(layer.normalization, NormalizationName)
     assert_type(layer.dropout, float)
+    layer.dropout = 0.5
+    assert_type(layer.copy(), HiddenLayer[np.float64])
     assert_type(layer.Gain, Matrix64)
-    assert_type(layer.dLdGain, Matrix64)
+    assert_type(layer.dLdGain, ReadOnlyMatrix64)
     assert_type(layer.running_mean, Matrix64)
     assert_type(layer.running_variance, Matrix64)
 
@@ -146,8 +152,8 @@ def output_layer(layer: OutputLayer[np.float64]) -> None:
     layer.backward()
     assert_type(layer.output(), Matrix64)
     assert_type(layer.loss(), float)
-    assert_type(layer.dLdy, Matrix64)
-    assert_type(layer.dyda, Tensor64)
+    assert_type(layer.dLdy, ReadOnlyMatrix64)
+    assert_type(layer.dyda, ReadOnlyTensor64)
     assert_type(layer.lossfnname, LossName | CustomLoss)
     assert_type(layer.last, bool)
 
@@ -161,6 +167,7 @@ def first_of_any(first: Layer[np.float64]) -> None:
     assert_type(first.name, str)
     assert_type(first.normalization, NormalizationName)
     assert_type(first.dropout, float)
+    assert_type(first.copy(), Layer[np.float64])
     assert_type(first.training, bool)
     first.training = True
     first.put_values([1.0, 2.0])
@@ -183,21 +190,21 @@ def last_of_any(last: Layer[np.float64]) -> None:
     last.backward()
     assert_type(last.output(), Matrix64)
     assert_type(last.loss(), float)
-    assert_type(last.dLdy, Matrix64)
-    assert_type(last.dyda, Tensor64)
+    assert_type(last.dLdy, ReadOnlyMatrix64)
+    assert_type(last.dyda, ReadOnlyTensor64)
 
 
 def gradients_of_any(middle: Layer[np.float64]) -> None:
     middle.backward()
     assert_type(middle.W, Matrix64)
     assert_type(middle.Bias, Matrix64)
-    assert_type(middle.dLda, Matrix64)
-    assert_type(middle.dLdW, Matrix64)
-    assert_type(middle.dLdBias, Matrix64)
-    assert_type(middle.dLdh, Matrix64)
-    assert_type(middle.dhda, Matrix64)
+    assert_type(middle.dLda, ReadOnlyMatrix64)
+    assert_type(middle.dLdW, ReadOnlyMatrix64)
+    assert_type(middle.dLdBias, ReadOnlyMatrix64)
+    assert_type(middle.dLdh, ReadOnlyMatrix64)
+    assert_type(middle.dhda, ReadOnlyMatrix64)
     assert_type(middle.Gain, Matrix64)
-    assert_type(middle.dLdGain, Matrix64)
+    assert_type(middle.dLdGain, ReadOnlyMatrix64)
 
 
 def classic_training(ann: list[Layer[np.float64]]) -> None:
@@ -213,6 +220,8 @@ def classifier(network: Classifier) -> None:
     assert_type(network.layers, tuple[Layer[np.float32], ...])
     assert_type(network.parameters, Vector32)
     assert_type(network.dtype, np.dtype[np.float32])
+    assert_type(network.copy(), Network[np.float32, ClassTargets])
+    assert_type(network.astype(np.float64), Network[np.float64, ClassTargets])
     assert_type(network.predict(x), Matrix32)
     assert_type(network.predict(x.astype(np.uint8)), Matrix32)
     assert_type(network.predictor(), Predictor[np.float32])
@@ -265,10 +274,10 @@ def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier
 
 
 def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
-    assert_type(gradients.dLda, Matrix32)
-    assert_type(gradients.dLdW, Matrix32)
-    assert_type(gradients.dLdBias, Matrix32)
-    assert_type(gradients.dLdGain, Matrix32)
+    assert_type(gradients.dLda, ReadOnlyMatrix32)
+    assert_type(gradients.dLdW, ReadOnlyMatrix32)
+    assert_type(gradients.dLdBias, ReadOnlyMatrix32)
+    assert_type(gradients.dLdGain, ReadOnlyMatrix32)
 
 
 def predictor(predict: Predictor[np.float32]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,13 @@ T = TypeVar("T")
 
 
 def assert_type(value: T, declared: Any) -> T:
-    """The value; raises AssertionError where it is not of the type."""
-    assert conforms(value, declared), f"{describe(value)} is not of type {declared}"
+    """The value; raises AssertionError where it is not of the type, read-only where it is annotated so."""
+    conforming: Any = value
+    if get_origin(declared) is Annotated:
+        assert get_args(declared)[1] == "read-only"
+        assert not conforming.flags.writeable, f"{describe(value)} is not read-only"
+        conforming, declared = conforming.copy(), get_args(declared)[0]
+    assert conforms(conforming, declared), f"{describe(value)} is not of type {declared}"
     return value
 
 

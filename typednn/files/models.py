@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
-from typednn.data.preprocessing import Numbers, Preprocessing
+from typednn.data.preprocessing import Classes, Numbers, Preprocessing
 from typednn.errors import FileFormatError, ShapeError
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -71,6 +71,21 @@ class Model(Generic[F]):
         """
         return self.network.predict(self.standardized(x))
 
+    def predict(self, x: Numbers) -> NDArray[np.floating]:
+        """Predicts from raw features `(n_samples, n_features)`.
+
+        Returns:
+            Numbers in the units of the target, or for classes the network's outputs, `(n_samples,
+            n_outputs)`.
+
+        Raises:
+            ShapeError, DataError: the features do not fit.
+        """
+        outputs = self.outputs(x)
+        if self.preprocessing is None or isinstance(self.preprocessing.target, Classes):
+            return outputs
+        return self.preprocessing.target.restore(outputs)
+
 
 def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
     """Writes a network to a safetensors file.
@@ -111,9 +126,16 @@ def load(
 
     Raises:
         FileFormatError: the file is missing, truncated, foreign, of another version or another dtype,
-            or its parts do not fit together.
+            its parts do not fit together, or it holds a preprocessing without which the network predicts
+            something else.
     """
-    network = load_model(path).network
+    model = load_model(path)
+    if model.preprocessing is not None:
+        raise FileFormatError(
+            f"{os.fspath(path)}: expected a network alone, found one that works on preprocessed data; "
+            "typednn.files.models.load_model(path).predict(x) takes raw features, and .network is the network"
+        )
+    network = model.network
     if dtype is None:
         return network
     if not _has_dtype(network, dtype):
@@ -177,6 +199,7 @@ def _filled(network: Network[F], content: bytes, starts: dict[str, int], path: P
     little = network.dtype.newbyteorder("<")
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
+            layer._weights_named = None  # zeros, before there were others
             for name, view in layer._tensors.items():
                 start = starts[f"layers.{k}.{name}"]
                 view[...] = np.frombuffer(content, little, view.size, start).reshape(view.shape)

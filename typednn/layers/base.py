@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, cast
+from copy import copy as shallow_copy
+from typing import Any, ClassVar, Generic, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.layout import PREVIOUS
 from typednn_kernels.normalizations import NormalizationName
 
-from typednn.errors import NotReadyError, SettingError, WiringError
+from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 from typednn.layers.storage import Restored, Storage
 from typednn.validation.arrays import Y_co
@@ -22,20 +24,9 @@ class Layer(Restored, Generic[F, Y_co]):
     In the layer API a network is a plain list, and a type checker cannot know which kind of layer `ANN[i]`
     is. Therefore every layer has every name, and one that its kind does not support raises WiringError.
 
-    Attributes:
-        length: the number of units, `n`.
-        actname: the name of the activation.
-        normalization: the name of the normalisation; only hidden layers can have another than `"none"`.
-        dropout: the fraction of the units that a training step drops; only hidden layers drop units.
-        previous, next: the neighbouring layers, or None.
+    What is computed is chosen when a layer is made: `length`, `actname` and `normalization` are read-only.
     """
 
-    length: int
-    actname: OutputActivationName | CustomActivation
-    normalization: NormalizationName = "none"
-    dropout: float = 0.0
-    previous: Layer[F] | None
-    next: Layer[F] | None
     last: ClassVar[bool] = False
     """Whether no layer can be attached after it."""
 
@@ -44,21 +35,71 @@ class Layer(Restored, Generic[F, Y_co]):
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
-        self.length = int(length)
-        self.actname = actname
-        self.previous = self.next = None
+        self._length = int(length)
+        self._actname: OutputActivationName | CustomActivation = actname
         self._index = 0
         self._trainable = True
-
-    def _follow(self, layer: Layer[F]) -> None:
-        layer.next, self.previous = self, layer
 
     def _allocate(self: Layer[np.float64]) -> None:
         self._storage = Storage([self], np.dtype(np.float64))
 
     def __repr__(self) -> str:
         """Returns the expression that constructs the layer."""
-        return f"{type(self).__name__}({self.length}, {self.actname!r})"
+        return f"{type(self).__name__}({', '.join(self._arguments)})"
+
+    @property
+    def _arguments(self) -> list[str]:
+        """The arguments that construct the layer, as they are written."""
+        return [str(self._length), repr(self._actname)]
+
+    @property
+    def length(self) -> int:
+        """The number of units, `n`."""
+        return self._length
+
+    @property
+    def actname(self) -> OutputActivationName | CustomActivation:
+        """The name of the activation."""
+        return self._actname
+
+    @property
+    def normalization(self) -> NormalizationName:
+        """The name of the normalisation; only hidden layers can have another than `"none"`."""
+        return "none"
+
+    @property
+    def dropout(self) -> float:
+        """The fraction of the units that a training step drops; see `HiddenLayer`."""
+        return 0.0
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        raise self._has_no("dropout; hidden layers have")
+
+    @property
+    def previous(self) -> Layer[F] | None:
+        """The layer before, or None."""
+        return self._attached[self._index - 1] if self._index else None
+
+    @property
+    def next(self) -> Layer[F] | None:
+        """The layer after, or None."""
+        layers = self._attached
+        return layers[self._index + 1] if self._index + 1 < len(layers) else None
+
+    def copy(self) -> Self:
+        """Returns a layer of its own with the same settings and parameters, attached to no other.
+
+        >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+        >>> network = Network([InputLayer(2), HiddenLayer(3), OutputLayer(1)], seed=0)
+        >>> layer = network.layers[1].copy()
+        >>> bool((layer.W == network.layers[1].W).all()), layer.previous
+        (True, None)
+        """
+        twin = shallow_copy(self)
+        storage = rebuild([cast("Layer[F]", twin)], self._storage.dtype)
+        storage.has_targets, storage.training = False, False
+        return twin
 
     @property
     def name(self) -> str:
@@ -223,6 +264,11 @@ class Layer(Restored, Generic[F, Y_co]):
     def _has_no(self, what: str) -> WiringError:
         return WiringError(f"{self.name}: has no {what}")
 
+    @property
+    def _inputs(self) -> int:
+        """The number of inputs of each unit; 0 where it is not known yet."""
+        return int(self._storage.layout[self._index, PREVIOUS])
+
     def _require_forward(self) -> None:
         if self._index >= self._storage.workspace.forward_reached:
             raise NotReadyError(f"{self.name}: call forward() first")
@@ -238,19 +284,43 @@ class Layer(Restored, Generic[F, Y_co]):
 
 
 def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Storage[F]:
-    """Moves layers, attached in this order, to one new storage; their parameters and targets are copied."""
-    storage = Storage(layers, dtype)
+    """Attaches layers in this order, in one new storage; their parameters and targets are copied.
+
+    Raises:
+        DataError: a parameter or target is beyond the dtype; nothing is changed.
+    """
+    storage = Storage(layers, dtype, layers[0]._inputs)
     storage.training = any(layer.training for layer in layers)
     for k, layer in enumerate(layers):
-        old, place = layer._storage, layer._index
-        if place > 0:
-            storage.weights[k][...] = old.weights[place]
-            storage.biases[k][...] = old.biases[place]
-            storage.gains[k][...] = old.gains[place]
-            storage.running_moments[k][...] = old.running_moments[place]
+        old, place, where = layer._storage, layer._index, f"layer {k}, {layer!r}"
+        if layer._inputs:
+            _cast(old.weights[place], storage.weights[k], where, "W")
+            _cast(old.biases[place], storage.biases[k], where, "Bias")
+            _cast(old.gains[place], storage.gains[k], where, "Gain")
+            _cast(old.running_moments[place], storage.running_moments[k], where, "running moments")
             storage.has_weights[k] = old.has_weights[place]
         if layer.last and old.has_targets:
-            storage.set_targets(old.targets.astype(dtype))
+            targets = np.empty(old.targets.shape, dtype)
+            _cast(old.targets, targets, where, "targets")
+            storage.set_targets(targets)
     for k, layer in enumerate(layers):
         layer._storage, layer._index = storage, k
     return storage
+
+
+def transposed(matrix: Matrix[F]) -> Matrix[F]:
+    """Returns a read-only view `(n, B)` of a matrix `(B, n)`, as the layers show gradients."""
+    view = matrix.T
+    view.setflags(write=False)
+    return view
+
+
+def _cast(
+    source: np.ndarray[Any, np.dtype[F]], target: np.ndarray[Any, np.dtype[F]], where: str, name: str
+) -> None:
+    """Copies elements to an array that may be of another dtype."""
+    with np.errstate(over="ignore"):
+        target[...] = source
+    if target.dtype != source.dtype and (np.isfinite(source) & ~np.isfinite(target)).any():
+        largest = abs(source[np.isfinite(source)]).max()
+        raise DataError(f"{where}: {name} holds {largest:g}, which is beyond what {target.dtype} can hold")

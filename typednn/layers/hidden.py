@@ -8,13 +8,14 @@ import numpy as np
 from typednn_kernels import normalizations
 from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
-from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import DROPOUT
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.errors import NotReadyError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.base import transposed
 from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.settings import check_nonnegative
@@ -52,9 +53,6 @@ class HiddenLayer(TrainableLayer[F, Never]):
         UnknownNameError: there is no such activation, normalisation or initialiser.
     """
 
-    normalization: NormalizationName
-    dropout: float
-
     def __init__(
         self: HiddenLayer[np.float64],
         length: int,
@@ -68,17 +66,44 @@ class HiddenLayer(TrainableLayer[F, Never]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
-        self.normalization = names.normalization(normalization)
+        self._normalization: NormalizationName = names.normalization(normalization)
         check_nonnegative("HiddenLayer: dropout", dropout, 1)
-        self.dropout = float(dropout)
-        self._dense = self.normalization == "none" and not self.dropout
+        self._dropout = float(dropout)
+        self._dense = self._normalization == "none" and not self._dropout
         self._allocate()
 
-    def __repr__(self) -> str:
-        """Returns the expression that constructs the layer; initialisers and penalties are left out."""
-        normalization = "" if self.normalization == "none" else f", normalization={self.normalization!r}"
-        dropout = f", dropout={self.dropout!r}" if self.dropout else ""
-        return f"HiddenLayer({self.length}, {self.actname!r}{normalization}{dropout})"
+    @property
+    def _arguments(self) -> list[str]:
+        length, actname, *others = super()._arguments
+        normalization = [f"normalization={self._normalization!r}"] * (self._normalization != "none")
+        return [
+            length,
+            actname,
+            *normalization,
+            *[f"dropout={self._dropout!r}"] * (self._dropout > 0),
+            *others,
+        ]
+
+    @property
+    def normalization(self) -> NormalizationName:
+        """The name of the normalisation."""
+        return self._normalization
+
+    @property
+    def dropout(self) -> float:
+        """The fraction of the units that a training step drops; an assignment takes effect at the next step.
+
+        Raises:
+            SettingError: assigned something other than a number from 0 to below 1.
+        """
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        check_nonnegative(f"{self.name}: dropout", value, 1)
+        self._dropout = float(value)
+        self._dense = self._normalization == "none" and not self._dropout
+        self._storage.change_layout(self._index, DROPOUT, threshold(self._dropout))
 
     @property
     def Gain(self) -> Matrix[F]:
@@ -127,11 +152,11 @@ class HiddenLayer(TrainableLayer[F, Never]):
         """
         self._require_forward()
         here = self._storage.workspace.blocks[self._index]
-        if not self.dropout:
-            return self._derivative(here.h).T
+        if not self._storage.workspace.layout[self._index, DROPOUT]:
+            return transposed(self._derivative(here.h))
         derivative = self._derivative(self._value_before_dropout(here))
         self._drop(derivative)
-        return derivative.T
+        return transposed(derivative)
 
     @property
     def dLdh(self) -> Matrix[F]:
@@ -143,7 +168,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
             NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        return self._storage.workspace.blocks[self._index].dLdh.T
+        return transposed(self._storage.workspace.blocks[self._index].dLdh)
 
     @property
     def dLdGain(self) -> Matrix[F]:
@@ -160,7 +185,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         here, sums = self._storage.workspace.blocks[self._index], self._storage.gain_gradients[self._index]
         with np.errstate(all="ignore"):
             np.sum(here.dLda * here.z, axis=0, out=sums)
-        return sums.reshape(1, self.length)
+        return self._storage.dLdGain[self._index]
 
     def backward(self) -> None:
         """Computes dLdh, dLda, dLdW, dLdBias, and if normalised dLdGain, from the next layer's deltas.
@@ -170,7 +195,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         """
         storage, k = self._storage, self._index
         workspace = storage.workspace
-        if self.next is None or workspace.backward_valid > k + 1:
+        if k + 1 == len(storage.layers) or workspace.backward_valid > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
         blocks, run, activation = workspace.blocks, storage.running.kernels, storage.activations[k]
         here, dLdz_next, W_next = blocks[k], blocks[k + 1].dLdz, storage.weights[k + 1]
@@ -188,13 +213,13 @@ class HiddenLayer(TrainableLayer[F, Never]):
             )
         else:
             run.backpropagate(dLdz_next, W_next, here.dLdh)
-            y = self._value_before_dropout(here) if self.dropout else here.h
+            y = self._value_before_dropout(here) if self._dropout else here.h
             run.activation_backward(activation, here.a, y, here.dLdh, here.dLda)
-            if self.dropout:
+            if self._dropout:
                 self._drop(here.dLda)
-            if self.normalization != "none":
+            if self._normalization != "none":
                 run.normalization_backward(
-                    normalizations.CODES[self.normalization],
+                    normalizations.CODES[self._normalization],
                     self._is_training,
                     here.z,
                     storage.gains[k],
@@ -213,12 +238,12 @@ class HiddenLayer(TrainableLayer[F, Never]):
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
         storage, k = self._storage, self._index
         run = storage.running.kernels
-        if self.normalization == "none":
+        if self._normalization == "none":
             run.affine(below, storage.weights[k], storage.biases[k], here.a)
         else:
             run.affine(below, storage.weights[k], np.zeros_like(storage.biases[k]), here.z)
             run.normalize(
-                normalizations.CODES[self.normalization],
+                normalizations.CODES[self._normalization],
                 self._is_training,
                 here.z,
                 storage.gains[k],
@@ -228,15 +253,15 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 here.a,
             )
         run.activation_value(storage.activations[k], here.a, here.h)
-        if self.dropout:
+        if self._dropout:
             self._drop(here.h)
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:
         tensors = super()._tensors
-        if self.normalization != "none":
+        if self._normalization != "none":
             tensors["Gain"] = self.Gain
-        if self.normalization == "batch":
+        if self._normalization == "batch":
             tensors |= {"moving_mean": self.running_mean, "moving_variance": self.running_variance}
         return tensors
 
@@ -250,7 +275,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         storage, k = self._storage, self._index
         if storage.workspace.key != INFERENCE:
             storage.running.kernels.apply_dropout(
-                storage.workspace.key, k, int(storage.layout[k, DROPOUT]), numbers
+                storage.workspace.key, k, int(storage.workspace.layout[k, DROPOUT]), numbers
             )
 
     def _value_before_dropout(self, here: Blocks[F]) -> Matrix[F]:
@@ -261,12 +286,12 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     def _running_moments(self, wanted: str) -> Matrix[F]:
         self._require_normalization(wanted)
-        if self.normalization != "batch":
+        if self._normalization != "batch":
             raise WiringError(f'{self.name}: has no {wanted}; normalization="batch" has')
         return self._storage.running_moments[self._index]
 
     def _require_normalization(self, wanted: str) -> None:
-        if self.normalization == "none":
+        if self._normalization == "none":
             raise WiringError(f'{self.name}: has no {wanted}; normalization="batch" or "layer" has')
-        if self.previous is None:
+        if self._index == 0:
             self._fan_in(wanted)

@@ -69,6 +69,7 @@ class InputLayer(Layer[F, Never]):
         if not workspace.has_samples:
             raise NotReadyError(f"{self.name}: call put_values(...) before forward()")
         workspace.key = storage.new_key() if storage.training else INFERENCE
+        workspace.layout = storage.layout
         if storage.activations[0] != NONE:
             here = workspace.blocks[0]
             storage.running.kernels.activation_value(storage.activations[0], here.a, here.h)

@@ -14,6 +14,7 @@ from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossN
 from typednn import names
 from typednn.errors import NotReadyError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
+from typednn.layers.base import transposed
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, as_targets, check_range
@@ -29,9 +30,6 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
         l1, l2: coefficients of the penalty l1·Σ|W| + l2·ΣW², which training adds to the loss, as Keras'
             kernel_regularizer does. Reported losses do not include it.
-
-    Attributes:
-        lossfnname: the name of the loss.
 
     Raises:
         SettingError: the length is not a positive integer, or a penalty is negative or not finite.
@@ -76,12 +74,18 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
-        self.lossfnname: LossName | CustomLoss = names.loss(lossfn)
+        self._lossfnname: LossName | CustomLoss = names.loss(lossfn)
         self._allocate()
 
-    def __repr__(self) -> str:
-        """Returns the expression that constructs the layer; initialisers and penalties are left out."""
-        return f"OutputLayer({self.length}, {self.actname!r}, {self.lossfnname!r})"
+    @property
+    def _arguments(self) -> list[str]:
+        length, actname, *others = super()._arguments
+        return [length, actname, repr(self._lossfnname), *others]
+
+    @property
+    def lossfnname(self) -> LossName | CustomLoss:
+        """The name of the loss."""
+        return self._lossfnname
 
     @property
     def _loss_code(self) -> int:
@@ -90,7 +94,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         Raises:
             NotReadyError: the loss was registered in another process, but not in this one.
         """
-        name = self.lossfnname
+        name = self._lossfnname
         code = LOSS_CODES.get(name)
         if code is None:
             raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
@@ -160,7 +164,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        return self._storage.workspace.blocks[self._index].dLdh.T
+        return transposed(self._storage.workspace.blocks[self._index].dLdh)
 
     @property
     def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
@@ -173,10 +177,11 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """
         self._require_forward()
         if self.actname != "softmax":
-            return self._derivative(self._storage.workspace.blocks[self._index].h).T
+            return transposed(self._derivative(self._storage.workspace.blocks[self._index].h))
         y = self._storage.workspace.blocks[self._index].h
         jacobians = np.empty((len(y), self.length, self.length), self._storage.dtype)
         self._storage.running.kernels.softmax_jacobian(y, jacobians)
+        jacobians.setflags(write=False)
         return jacobians[0] if len(y) == 1 else jacobians
 
     def backward(self) -> None:

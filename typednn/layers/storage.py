@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import ClassVar, Generic, NamedTuple, Protocol
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy import ndarray
@@ -20,6 +20,7 @@ from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import (
     ACTIVATION,
     FROZEN,
+    LENGTH,
     biases,
     block,
     gains,
@@ -37,6 +38,9 @@ from typednn_kernels.layout import (
 from typednn.backends import Running, running
 from typednn.errors import NotReadyError, WiringError
 from typednn.validation.arrays import read_only
+
+Settings: TypeAlias = "tuple[int, str, normalizations.NormalizationName, float, bool]"
+"""Length, activation, normalisation, dropout of a layer, and whether it is trainable."""
 
 CACHE_LINE_BYTES = 64
 """Also the width of the widest vector of a CPU."""
@@ -69,9 +73,14 @@ def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
 
 
 def aligned(vector: Vector[F]) -> Vector[F]:
-    """Returns the vector if it begins at a cache line, else a copy of it that does."""
-    if vector.ctypes.data % CACHE_LINE_BYTES == 0:
+    """Returns the vector if kernels can write to it and it begins at a cache line, else a copy of it."""
+    if vector.ctypes.data % CACHE_LINE_BYTES == 0 and vector.flags.writeable and type(vector) is ndarray:
         return vector
+    return copied(vector)
+
+
+def copied(vector: Vector[F]) -> Vector[F]:
+    """Returns a copy that begins at a cache line."""
     copied = new_vector(len(vector), vector.dtype)
     copied[...] = vector
     return copied
@@ -129,6 +138,7 @@ class Workspace(Memory, Generic[F]):
     """The activations and deltas of a forward and a backward pass over `B` samples.
 
     Attributes:
+        layout: the layout that the pass was made with.
         blocks: the blocks of each layer, the input layer first.
         vectors: the four vectors, as the kernels take them.
         inputs: the rows that samples are copied to, `(B, n_inputs)`: the activations of the input layer, or
@@ -212,8 +222,12 @@ class Workspace(Memory, Generic[F]):
 class Storage(Memory, Generic[F]):
     """The memory that a sequence of attached layers shares.
 
+    Copies and pickles have the parameters and the settings; samples, targets and gradients they have not.
+
     Attributes:
         layers: the layers, the input layer first.
+        fan_in: the number of inputs of the first layer: 0, unless it is a copy that is to be attached.
+        layout: where the elements of each layer lie, and its codes. A change of a setting replaces it.
         parameters: all parameters, then running means and variances.
         trainable: a view of the weights, biases and gains alone, `(n_parameters,)`.
         gradient: memory for the gradient with respect to `trainable`.
@@ -225,6 +239,7 @@ class Storage(Memory, Generic[F]):
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
         weight_gradients, bias_gradients, gain_gradients: for each layer, in the shapes of the parameters.
+        dLdW, dLdBias, dLdGain: read-only views of them, in the shapes that the layers show.
         closed: whether a `Network` owns the layers, so that none can be attached.
         training: whether `forward()` of the layers is part of a training step.
         random: the generator of the network that owns the layers.
@@ -234,51 +249,89 @@ class Storage(Memory, Generic[F]):
         [
             *("running", "targets_view", "trainable", "weights", "biases", "bias_rows", "gains", "gain_rows"),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
+            *("dLdW", "dLdBias", "dLdGain"),
         ]
     )
+    kept: ClassVar[tuple[str, ...]] = (
+        *("layers", "dtype", "fan_in", "parameters", "has_weights", "closed", "training", "random"),
+    )
+    """The names of the attributes that copies and pickles have, besides the settings of the layers."""
 
+    layers: list[StoredLayer]
+    dtype: np.dtype[F]
+    fan_in: int
+    parameters: Vector[F]
     targets_view: Matrix[F]
 
-    def __init__(self, layers: Sequence[StoredLayer], dtype: np.dtype[F]) -> None:
-        self.layers: list[StoredLayer] = list(layers)
-        self.dtype = dtype
-        self.actnames: list[str] = [each.actname for each in layers]
-        self.activations: list[int] = self._codes()
-        self.layout: Layout = layout_of(
-            [each.length for each in layers],
-            self.activations,
-            [normalizations.CODES[each.normalization] for each in layers],
-            [threshold(each.dropout) for each in layers],
-        )
-        self.layout[:, FROZEN] = [not each._trainable for each in layers]
-        self.parameters: Vector[F] = new_vector(vector_size(self.layout), dtype)
-        self.gradient: Vector[F] = new_vector(parameter_count(self.layout), dtype)
-        for k in range(len(layers)):
-            gains(self.parameters, self.layout, k)[...] = 1
-            running_moments(self.parameters, self.layout, k)[1] = 1
+    def __init__(self, layers: Sequence[StoredLayer], dtype: np.dtype[F], fan_in: int = 0) -> None:
+        self.layers, self.dtype, self.fan_in = list(layers), dtype, fan_in
         self.has_weights: list[bool] = [False] * len(self.layers)
-        self.has_gradient: list[bool] = [False] * len(self.layers)
-        self.has_targets: bool = False
-        self.targets: Matrix[F] = np.zeros((1, self.layers[-1].length), dtype)
         self.closed: bool = False
         self.training: bool = False
         self.random: np.random.Generator | None = None
-        self.workspace: Workspace[F] = self.new_workspace(1)
-        self.make_views()
+        self._set_layout(self._settings)
+        self.parameters = new_vector(vector_size(self.layout), dtype)
+        for k in range(len(layers)):
+            gains(self.parameters, self.layout, k)[...] = 1
+            running_moments(self.parameters, self.layout, k)[1] = 1
+        self._allocate()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Returns parameters and settings alone."""
+        return {**{name: getattr(self, name) for name in self.kept}, "settings": self._settings}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Looks up the codes of activations again: another process may have registered others."""
-        super().__setstate__(state)
-        self.activations = self._codes()
-        self.layout[:, ACTIVATION] = self.activations
+        """Copies the parameters, which may lie in read-only memory or in that of another network.
 
-    def _codes(self) -> list[int]:
-        for name in self.actnames:
+        The codes of activations are looked up again: another process may have registered others.
+        """
+        Restored.__setstate__(self, {name: state[name] for name in self.kept})
+        self._set_layout(cast("list[Settings]", state["settings"]))
+        self.parameters = copied(self.parameters)
+        self._allocate()
+
+    @property
+    def _settings(self) -> list[Settings]:
+        """What the layout is made of, by layer; copied layers may get theirs after the storage."""
+        return [
+            (each.length, each.actname, each.normalization, each.dropout, each._trainable)
+            for each in self.layers
+        ]
+
+    def _set_layout(self, settings: list[Settings]) -> None:
+        lengths, actnames, normalization, dropouts, trainable = zip(*settings, strict=True)
+        for name in actnames:
             if name not in CODES:
                 raise NotReadyError(
                     f"the activation {name!r} is unknown here: call register_activation({name!r}, ...) first"
                 )
-        return [CODES[name] for name in self.actnames]
+        self.activations: list[int] = [CODES[name] for name in actnames]
+        self.layout: Layout = layout_of(
+            lengths,
+            self.activations,
+            [normalizations.CODES[name] for name in normalization],
+            [threshold(dropout) for dropout in dropouts],
+            self.fan_in,
+        )
+        self.layout[:, FROZEN] = [not each for each in trainable]
+
+    def _allocate(self) -> None:
+        """Allocates the memory of samples, targets and gradients."""
+        self.gradient: Vector[F] = new_vector(parameter_count(self.layout), self.dtype)
+        self.has_gradient: list[bool] = [False] * len(self.layers)
+        self.has_targets: bool = False
+        self.targets: Matrix[F] = np.zeros((1, int(self.layout[-1, LENGTH])), self.dtype)
+        self.workspace: Workspace[F] = self.new_workspace(1)
+        self.make_views()
+
+    def change_layout(self, k: int, column: int, value: int) -> None:
+        """Sets a code of layer k; the results of the layout before belong to another network.
+
+        Passes that are under way keep the layout that they began with; a training takes the new one up.
+        """
+        self.layout = self.layout.copy()
+        self.layout[k, column] = value
+        self.workspace.forward_valid, self.workspace.backward_valid = 0, len(self.layers)
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """Allocates a workspace."""
@@ -331,7 +384,6 @@ class Storage(Memory, Generic[F]):
         self.has_targets = True
 
     def make_views(self) -> None:
-        self.parameters, self.gradient = aligned(self.parameters), aligned(self.gradient)
         layout, vector, gradient = self.layout, self.parameters, self.gradient
         places = range(len(layout))
         self.running: Running = running(self.dtype)
@@ -346,3 +398,6 @@ class Storage(Memory, Generic[F]):
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
         self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]
+        self.dLdW: list[Matrix[F]] = [read_only(each) for each in self.weight_gradients]
+        self.dLdBias: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.bias_gradients]
+        self.dLdGain: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.gain_gradients]

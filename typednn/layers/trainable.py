@@ -7,7 +7,7 @@ from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.layout import FROZEN
 
-from typednn.errors import NotReadyError, ShapeError, WiringError
+from typednn.errors import ArrayTypeError, NotReadyError, ShapeError, WiringError
 from typednn.initializers import (
     BIAS_INITIALIZERS,
     DEFAULT_WEIGHTS,
@@ -26,15 +26,7 @@ from typednn.validation.settings import check_bool, check_nonnegative
 
 
 class TrainableLayer(Layer[F, Y_co]):
-    """A layer with weights and biases.
-
-    Attributes:
-        l1, l2: coefficients of the penalties on the weights: training minimises the loss plus l1·Σ|W| plus
-            l2·ΣW².
-    """
-
-    l1: float
-    l2: float
+    """A layer with weights and biases."""
 
     _dense: bool = True
     """Whether the layer has neither normalisation nor dropout."""
@@ -51,7 +43,7 @@ class TrainableLayer(Layer[F, Y_co]):
         super().__init__(length, actname)
         for penalty, amount in (("l1", l1), ("l2", l2)):
             check_nonnegative(f"{type(self).__name__}: {penalty}", amount)
-        self.l1, self.l2 = float(l1), float(l2)
+        self._l1, self._l2 = float(l1), float(l2)
         for table, kind, name in (
             (WEIGHT_INITIALIZERS, "weight initialiser", weights),
             (BIAS_INITIALIZERS, "bias initialiser", biases),
@@ -66,7 +58,8 @@ class TrainableLayer(Layer[F, Y_co]):
 
         Raises:
             WiringError: `layer` is an output layer or this layer, or one of the two belongs to a `Network` or
-                is attached to another layer.
+                is attached to another layer, or this is a copy with weights for another number of inputs.
+            ArrayTypeError: this is a copy of another dtype.
         """
         if not isinstance(layer, Layer):
             raise WiringError(f"{self!r}: can be attached after a layer, not after {type(layer).__name__}")
@@ -77,13 +70,25 @@ class TrainableLayer(Layer[F, Y_co]):
         if layer._storage is self._storage:
             raise WiringError(f"{self!r}: cannot be attached after itself")
         if self._storage.closed or layer._storage.closed:
-            raise WiringError(f"{self!r}: layers of a Network cannot be attached again")
+            raise WiringError(
+                f"{self!r}: layers of a Network cannot be attached again; layer.copy() returns one that can"
+            )
         if self.previous is not None:
             raise WiringError(f"{self!r}: is attached after {self.previous!r} already")
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
-        self._follow(layer)
-        rebuild([*layer._attached, *self._attached], self._storage.dtype)
+        if self._inputs not in (0, layer.length):
+            raise WiringError(
+                f"{self!r}: has weights for {self._inputs} inputs, {layer!r} has {layer.length} units; "
+                "a new layer gets weights that fit"
+            )
+        dtype = self._storage.dtype
+        if layer._storage.dtype != dtype:
+            raise ArrayTypeError(
+                f"{self!r}: is of {dtype}, {layer!r} of {layer._storage.dtype}; "
+                f"Network(layers, dtype=np.{dtype}) makes all layers {dtype}"
+            )
+        rebuild([*layer._attached, *self._attached], dtype)
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
         """Draws new weights.
@@ -147,7 +152,7 @@ class TrainableLayer(Layer[F, Y_co]):
             NotReadyError: read before `attach_after`.
             ShapeError: assigned an array of another shape.
         """
-        if self.previous is None:
+        if self._index == 0:
             self._fan_in("Bias")
         return self._storage.bias_rows[self._index]
 
@@ -158,7 +163,7 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the parameters; an assignment takes effect at the next training.
+        """Whether training changes the parameters; an assignment takes effect at the next step.
 
         Where it is False, batch normalisation uses its running mean and variance in training too, and does
         not change them, as in Keras.
@@ -172,11 +177,44 @@ class TrainableLayer(Layer[F, Y_co]):
     def trainable(self, value: bool) -> None:
         check_bool(f"{self.name}: trainable", value)
         self._trainable = bool(value)
-        self._storage.layout[self._index, FROZEN] = not value
+        self._storage.change_layout(self._index, FROZEN, not value)
+
+    @property
+    def l1(self) -> float:
+        """The coefficient of the penalty l1·Σ|W|; an assignment takes effect at the next step.
+
+        Raises:
+            SettingError: assigned something other than a finite number of 0 or more.
+        """
+        return self._l1
+
+    @l1.setter
+    def l1(self, value: float) -> None:
+        self._l1 = self._penalty("l1", value)
+
+    @property
+    def l2(self) -> float:
+        """The coefficient of the penalty l2·ΣW²; an assignment takes effect at the next step.
+
+        Raises:
+            SettingError: assigned something other than a finite number of 0 or more.
+        """
+        return self._l2
+
+    @l2.setter
+    def l2(self, value: float) -> None:
+        self._l2 = self._penalty("l2", value)
+
+    def _penalty(self, name: str, value: float) -> float:
+        check_nonnegative(f"{self.name}: {name}", value)
+        self._storage.change_layout(self._index, FROZEN, not self._trainable)  # a training looks again
+        return float(value)
 
     @property
     def dLda(self) -> Matrix[F]:
         """The delta: gradient of the batch's mean loss with respect to the pre-activations, `(n, B)`.
+
+        Read-only, as all gradients are.
 
         Raises:
             NotReadyError: read before the first `backward`.
@@ -184,13 +222,15 @@ class TrainableLayer(Layer[F, Y_co]):
         workspace, k = self._storage.workspace, self._index
         if k < workspace.backward_reached:
             self._require_backward()
-        return workspace.blocks[k].dLda.T
+        view = workspace.blocks[k].dLda.T
+        view.setflags(write=False)
+        return view
 
     @property
     def dLdW(self) -> Matrix[F]:
         """The gradient of the batch's mean loss with respect to W, `(n, n_prev)`.
 
-        It is dLda · h_prevᵀ, in a normalised layer dLdz · h_prevᵀ.
+        It is dLda · h_prevᵀ, in a normalised layer dLdz · h_prevᵀ. Read-only, as all gradients are.
 
         Raises:
             NotReadyError: read before the first `backward`.
@@ -200,19 +240,21 @@ class TrainableLayer(Layer[F, Y_co]):
             self._require_backward()
         if not storage.has_gradient[k]:
             self._form_weight_gradient()
-        return storage.weight_gradients[k]
+        return storage.dLdW[k]
 
     @property
     def dLdBias(self) -> Matrix[F]:
         """The gradient of the batch's mean loss with respect to Bias, `(1, n)`: dLda summed over samples.
 
+        Read-only, as all gradients are.
+
         Raises:
             NotReadyError: read before the first `backward`.
         """
         self._require_backward()
-        sums = self._storage.bias_gradients[self._index]
-        self._storage.running.kernels.sum_samples(self._storage.workspace.blocks[self._index].dLda, sums)
-        return sums.reshape(1, self.length)
+        storage, k = self._storage, self._index
+        storage.running.kernels.sum_samples(storage.workspace.blocks[k].dLda, storage.bias_gradients[k])
+        return storage.dLdBias[k]
 
     def forward(self) -> None:
         """Computes the pre-activations and activations from the activations of the layer before.
@@ -222,8 +264,10 @@ class TrainableLayer(Layer[F, Y_co]):
         """
         storage, k = self._storage, self._index
         workspace = storage.workspace
-        if workspace.forward_valid < k or not storage.has_weights[k]:
+        if not (0 < k <= workspace.forward_valid and storage.has_weights[k]):
             self._require_weights()
+            if k == 0:
+                raise NotReadyError(f"{self!r}: is attached to no layer; call attach_after(...) first")
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forward_valid} first")
         below, here = workspace.blocks[k - 1].h, workspace.blocks[k]
         if self._dense:
@@ -247,8 +291,18 @@ class TrainableLayer(Layer[F, Y_co]):
         return {"W": self.W, "Bias": self.Bias}
 
     @property
+    def _arguments(self) -> list[str]:
+        keywords = {
+            "weights": self._weights_named,
+            "biases": self._biases_named,
+            "l1": self._l1,
+            "l2": self._l2,
+        }
+        return [*super()._arguments, *(f"{name}={value!r}" for name, value in keywords.items() if value)]
+
+    @property
     def _penalties(self) -> tuple[float, float]:
-        return self.l1, self.l2
+        return self._l1, self._l2
 
     def _draw(self, row: Initializer, seed: Seed, fan_in: int, parameters: Matrix[F]) -> None:
         parameters[...] = row.draw(generator(seed), parameters.shape, fan_in, self.length)
@@ -278,9 +332,9 @@ class TrainableLayer(Layer[F, Y_co]):
             raise NotReadyError(f"{self.name}: has no weights yet; call set_weights(...) first")
 
     def _fan_in(self, wanted: str) -> int:
-        if self.previous is None:
+        if not self._inputs:
             raise NotReadyError(f"{self!r}: {wanted} needs the layer before; call attach_after(...) first")
-        return self.previous.length
+        return self._inputs
 
 
 def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:

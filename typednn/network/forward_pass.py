@@ -12,8 +12,9 @@ from typednn_kernels.layout import biases, gains, weights
 from typednn.backends import kernels
 from typednn.errors import ShapeError, WiringError
 from typednn.layers import Layer, OutputLayer
+from typednn.layers.base import transposed
 from typednn.layers.storage import Storage, Workspace
-from typednn.validation.arrays import Targets, Y_co
+from typednn.validation.arrays import Targets, Y_co, read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Gradients(Generic[F]):
     """The gradients of the mean loss of some samples; `gradients[layer]` returns those of one layer.
 
     Attributes:
-        vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`.
+        vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`; it
+            is the caller's to change.
         loss: the mean loss.
     """
 
@@ -48,7 +50,7 @@ class Gradients(Generic[F]):
         self.loss = loss
 
     def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
-        """Returns views of the gradients of a layer that is not the input layer.
+        """Returns read-only views of the gradients of a layer that is not the input layer.
 
         Raises:
             WiringError: the layer belongs to another network, or is the input layer.
@@ -57,10 +59,10 @@ class Gradients(Generic[F]):
         if layer._storage is not storage or k == 0:
             raise WiringError(f"{layer!r} is not a layer with gradients in this network")
         return LayerGradients(
-            self._workspace.blocks[k].dLda.T,
-            weights(self.vector, storage.layout, k),
-            biases(self.vector, storage.layout, k).reshape(1, -1),
-            gains(self.vector, storage.layout, k).reshape(1, -1),
+            transposed(self._workspace.blocks[k].dLda),
+            read_only(weights(self.vector, storage.layout, k)),
+            read_only(biases(self.vector, storage.layout, k).reshape(1, -1)),
+            read_only(gains(self.vector, storage.layout, k).reshape(1, -1)),
         )
 
 
@@ -103,7 +105,7 @@ class ForwardPass(Generic[F, Y_co]):
         vector: Vector[F] = np.empty_like(storage.trainable)
         kernels(storage.dtype).backward(
             storage.parameters,
-            storage.layout,
+            workspace.layout,
             workspace.key,
             self._output._loss_code,
             t,

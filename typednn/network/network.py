@@ -14,8 +14,8 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
-from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
+from copy import copy, deepcopy
+from typing import Generic, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
@@ -33,7 +33,7 @@ from typednn.layers.trainable import initialize
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
-from typednn.network.wiring import attach, check_wiring
+from typednn.network.wiring import members_of, output_of
 from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
@@ -85,10 +85,12 @@ class Network(Generic[F, Y_co]):
 
     Args:
         layers: an input layer, hidden layers and an output layer, which the network attaches to each other.
-            Weights that are not set yet are drawn by the initialiser that the layer names, or by activation:
-            He for relu and its relatives, LeCun for selu, Glorot for the others. Biases are 0 unless the
-            layer names an initialiser. Layers, which are float64 at first, are copied for a network of
-            another dtype.
+            Layers that are free belong to the network from then on, and take its dtype: `network.layers` are
+            the same objects. Layers of another network are copied with their parameters, as np.asarray copies
+            where it must: `Network([*old.layers[:-1], OutputLayer(5)])` keeps what `old` has learnt and
+            leaves `old` as it is. Weights that are not set yet are drawn by the initialiser that the layer
+            names, or by activation: He for relu and its relatives, LeCun for selu, Glorot for the others.
+            Biases are 0 unless the layer names an initialiser.
         dtype: the dtype of all arrays, `np.float64` or `np.float32`.
         seed: a seed or generator, for the weights, the order of samples and dropout.
 
@@ -96,8 +98,9 @@ class Network(Generic[F, Y_co]):
         history: the history of the last training, also while it runs and after it was interrupted.
 
     Raises:
-        WiringError: the layers do not form a network, or one belongs to another network.
+        WiringError: the layers do not form a network, or the weights of one do not fit the layer before it.
         ArrayTypeError: the dtype is another.
+        DataError: a parameter that has been set is beyond the dtype.
     """
 
     history: History
@@ -136,21 +139,41 @@ class Network(Generic[F, Y_co]):
         dtype: type[np.float64 | np.float32] = np.float64,
         seed: Seed = None,
     ) -> None:
+        self._own(cast("list[Layer[F]]", list(layers)), cast("type[F]", dtype), generator(seed))
+        self.history = History()
+        for layer in self.layers[1:]:
+            if isinstance(layer, TrainableLayer):
+                initialize(layer, self._random)
+
+    def _own(self, layers: list[Layer[F]], dtype: type[F], rng: np.random.Generator) -> None:
         if dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
-        rng = generator(seed)
-        members = cast("list[Layer[F]]", list(layers))
-        check_wiring(members)
-        if any(layer._storage.dtype != dtype for layer in members):
-            members = deepcopy(members)
-        self._output = attach(members)
-        self._storage = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
+        members = members_of(layers)
+        self._storage = rebuild(members, np.dtype(dtype))
+        self._output = output_of(members)
         self._storage.closed, self._storage.random = True, rng
         self._random = rng
-        self.history = History()
-        for layer in members[1:]:
-            if isinstance(layer, TrainableLayer):
-                initialize(layer, rng)
+
+    def copy(self) -> Self:
+        """Returns a copy: layers, parameters, history, and the state of the random generator."""
+        return deepcopy(self)
+
+    def astype(self, dtype: type[D]) -> Network[D, Y_co]:
+        """Returns a copy of another dtype; parameters are rounded to it.
+
+        >>> from typednn import InputLayer, OutputLayer
+        >>> network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+        >>> network.astype(np.float32).parameters.dtype
+        dtype('float32')
+
+        Raises:
+            ArrayTypeError: the dtype is neither `np.float32` nor `np.float64`.
+            DataError: a parameter is beyond the dtype.
+        """
+        other = cast("Network[D, Y_co]", copy(self))
+        other._own(cast("list[Layer[D]]", list(self.layers)), dtype, deepcopy(self._random))
+        other.history = deepcopy(self.history)
+        return other
 
     @property
     def layers(self) -> tuple[Layer[F], ...]:
@@ -219,7 +242,7 @@ class Network(Generic[F, Y_co]):
         return outputs
 
     def predictor(self) -> Predictor[F]:
-        """Returns a `Predictor`, which predicts one sample at a time without allocating memory."""
+        """Returns a `Predictor`, which predicts one sample at a time with little overhead."""
         return Predictor(self._storage)
 
     def loss(self, x: Samples[F], y: Targets[F, Y_co]) -> float:

@@ -1,4 +1,4 @@
-"""Prediction of one sample at a time, without allocating memory."""
+"""Prediction of one sample at a time, with little overhead."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 
 from typednn.backends import kernels
-from typednn.errors import ShapeError
+from typednn.errors import ArrayTypeError, ShapeError
 from typednn.layers.storage import Storage
 from typednn.validation.arrays import read_only
 
 
 class Predictor(Generic[F]):
-    """Predicts one sample at a time without allocating memory; `Network.predictor` returns it.
+    """Predicts one sample at a time with little overhead; `Network.predictor` returns it.
 
     Each call uses the present weights of the network, on the backend that was active when the predictor was
     made. Samples are not checked for NaN and infinity. Each thread needs a predictor of its own.
@@ -43,18 +43,34 @@ class Predictor(Generic[F]):
         """Makes copies and pickles new predictors of the copied network."""
         return type(self), (self._storage,)
 
-    def __call__(self, sample: Vector[F]) -> Vector[F]:
+    def __call__(self, sample: Vector[F], out: Vector[F] | None = None) -> Vector[F]:
         """Computes the outputs for one sample `(n_features,)`.
 
+        Args:
+            sample: the sample.
+            out: an array `(n_outputs,)` of the network's dtype for the outputs, so that none is allocated.
+
         Returns:
-            The outputs `(n_outputs,)`, in an array that the next call overwrites.
+            The outputs `(n_outputs,)`: `out`, or a new array.
 
         Raises:
-            ShapeError: the sample has another shape.
+            ShapeError: the sample or `out` has another shape.
+            ArrayTypeError: `out` has another dtype.
             TypeError: NumPy does not cast the sample to the network's dtype.
         """
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
+        if out is not None:
+            self._check_out(out)
         self._row[:] = sample
         self._forward(self._parameters, self._layout, INFERENCE, self._x, self._vectors)
-        return self._output
+        if out is None:
+            return self._output.copy()
+        out[:] = self._output
+        return out
+
+    def _check_out(self, out: Vector[F]) -> None:
+        if out.shape != self._output.shape:
+            raise ShapeError(f"Predictor: out must have the shape {self._output.shape}, not {out.shape}")
+        if out.dtype != self._output.dtype:
+            raise ArrayTypeError(f"Predictor: out must be of {self._output.dtype}, not {out.dtype}")

@@ -1,8 +1,6 @@
-"""Checks that layers form a network, and makes them neighbours."""
+"""Checks that layers form a network, and attaches them to each other."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 from typednn_kernels.arrays import F
 
@@ -10,11 +8,11 @@ from typednn.errors import WiringError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 
 
-def check_wiring(layers: list[Layer[F]]) -> None:
-    """Checks kinds, owners and neighbours of the layers of a new network.
+def members_of(layers: list[Layer[F]]) -> list[Layer[F]]:
+    """Checks kinds and neighbours of the layers of a new network; copies those of other networks.
 
     Raises:
-        WiringError: the layers do not form a network, or one belongs to another network.
+        WiringError: the layers do not form a network.
     """
     if len(layers) < 2:
         raise WiringError(f"Network: needs an input layer and an output layer, not {len(layers)} layers")
@@ -22,21 +20,27 @@ def check_wiring(layers: list[Layer[F]]) -> None:
         wanted = InputLayer if k == 0 else OutputLayer if k == len(layers) - 1 else HiddenLayer
         if not isinstance(layer, wanted):
             raise WiringError(f"Network: layer {k} must be of {wanted.__name__}, not {layer!r}")
-        if layer._storage.closed:
-            raise WiringError(f"Network: layer {k}, {layer!r}, belongs to another network")
-    for k, layer in enumerate(layers):
-        before = layers[k - 1] if k > 0 else None
-        after = layers[k + 1] if k + 1 < len(layers) else None
         if layers.index(layer) != k:
             raise WiringError(f"Network: layer {k}, {layer!r}, is in the list twice")
+    members = [layer.copy() if layer._storage.closed else layer for layer in layers]
+    for k, layer in enumerate(members):
+        before = members[k - 1] if k > 0 else None
+        after = members[k + 1] if k + 1 < len(members) else None
         if layer.previous not in (None, before) or layer.next not in (None, after):
-            raise WiringError(f"Network: layer {k}, {layer!r}, is attached to a layer outside the list")
+            raise WiringError(
+                f"Network: layer {k}, {layer!r}, is attached to a layer outside the list; "
+                "layer.copy() returns one that is not"
+            )
+        if before is not None and layer._inputs not in (0, before.length):
+            raise WiringError(
+                f"Network: layer {k}, {layer!r}, has weights for {layer._inputs} inputs, and the layer "
+                f"before it has {before.length} units; a new layer gets weights that fit"
+            )
+    return members
 
 
-def attach(layers: list[Layer[F]]) -> OutputLayer[F]:
-    """Makes checked layers neighbours of each other and returns the output layer."""
-    for lower, upper in pairwise(layers):
-        upper._follow(lower)
+def output_of(layers: list[Layer[F]]) -> OutputLayer[F]:
+    """Returns the output layer of checked layers."""
     last = layers[-1]
     assert isinstance(last, OutputLayer)
     return last

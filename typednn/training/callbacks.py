@@ -67,7 +67,7 @@ class Run(ABC):
 
     @abstractmethod
     def state(self) -> RunState:
-        """Returns the state from which `restore` continues; to be called after an epoch."""
+        """Returns copies of the state from which `restore` continues; to be called after an epoch."""
 
     @abstractmethod
     def restore(self, state: RunState) -> None:

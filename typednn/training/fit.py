@@ -197,14 +197,14 @@ class Fit(Run, Generic[F]):
         return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs)
 
     def state(self) -> RunState:
-        """Returns the state of the training."""
+        """Returns copies of the state of the training."""
         from typednn.training.rng_state import state_as_json
 
-        arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters}
+        arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters.copy()}
         arrays |= _under(OPTIMIZER, self.trainer.optimizer_state.state())
         arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
         for name, callback in self._named_callbacks():
-            arrays |= _under(name, callback.state())
+            arrays |= _under(name, {each: array.copy() for each, array in callback.state().items()})
         return RunState(arrays, state_as_json(self.random))
 
     def restore(self, state: RunState) -> None:
@@ -232,7 +232,7 @@ class Fit(Run, Generic[F]):
         try:
             for name, callback in self._named_callbacks():
                 if arrays := _below(name, saved):
-                    callback.restore(arrays, self)
+                    callback.restore({each: array.copy() for each, array in arrays.items()}, self)
         except (KeyError, TypeError, ValueError) as error:
             self.history._assign(before)
             raise DataError(f"a callback cannot go on from it: {error!r}") from None

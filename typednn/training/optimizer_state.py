@@ -48,7 +48,6 @@ class OptimizerState(Generic[F]):
     def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
         self.dtype, self.optimizer = storage.dtype, optimizer
         self.rule = CODES[optimizer.rule]
-        self.trainable_ranges, self.penalties = trainable_ranges(storage)
         self.step = 0
         self._ahead: Matrix[F] = np.empty((0, 0), storage.dtype)
         self._ahead_from = 0
@@ -59,6 +58,12 @@ class OptimizerState(Generic[F]):
         self.states: Matrix[F] = np.empty((len(firsts), len(storage.trainable)), storage.dtype)
         for state, first in zip(self.states, firsts, strict=True):
             state[...] = first
+        self.take_settings(storage)
+
+    def take_settings(self, storage: Storage[F]) -> None:
+        """Takes up which layers are trainable, and their penalties."""
+        rate, optimizer = self.optimizer.learning_rate, self.optimizer
+        self.trainable_ranges, self.penalties = trainable_ranges(storage)
         whole = not self.penalties.any() and self.trainable_ranges.tolist() == [[0, len(storage.trainable)]]
         self.constant_sgd_rate = None
         if whole and not isinstance(rate, Schedule) and optimizer == SGD(rate):

@@ -80,15 +80,21 @@ class Trainer(Generic[F]):
     chunk: int
 
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
-        self.storage, self.loss, self.layout = storage, loss, storage.layout.copy()
+        self.storage, self.loss = storage, loss
         self.batch_size = batch_size
         self.optimizer_state = OptimizerState(storage, optimizer)
-        only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
-        self.online_rate = self.optimizer_state.constant_sgd_rate if only_dense else None
         self.workspace = storage.new_workspace(batch_size)
+        self._take_settings()
         self.gradient = storage.gradient  # layers compute theirs again when it is read
         storage.has_gradient = [False] * len(storage.layers)
         self.chunk = max(1, int(2e6 / (storage.parameters.size + 1000)))
+
+    def _take_settings(self) -> None:
+        """Takes up what layers are set to: dropout, penalties, and whether they are trainable."""
+        self.layout = self.workspace.layout = self.storage.layout
+        self.optimizer_state.take_settings(self.storage)
+        only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
+        self.online_rate = self.optimizer_state.constant_sgd_rate if only_dense else None
 
     def resize(self, batch_size: int) -> None:
         """Sets the number of samples per step."""
@@ -139,6 +145,8 @@ class Trainer(Generic[F]):
         self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int, key: int
     ) -> None:
         """Trains one chunk, given the number of samples trained `before` and the key of its first step."""
+        if self.layout is not self.storage.layout:  # a callback has changed a setting
+            self._take_settings()
         self.workspace.resize_batch((len(order) - 1) % self.batch_size + 1)
         self.workspace.key = key + (len(order) - 1) // self.batch_size
         x, t, sample_weights, indices = samples.take(order)

@@ -203,6 +203,27 @@ def test_preprocessing_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(known.target.restore(np.array([[2.0]])), [[18.0]])
 
 
+def test_a_network_with_preprocessing_is_not_loaded_alone(tmp_path: Path) -> None:
+    """It predicted standardised targets from features that had to be standardised: -0.07 for 257.9."""
+    network: Network[np.float64] = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    network.parameters[...] = 2.0, 0.5
+    scales = Scale(np.array([10.0]), np.array([4.0])), Scale(np.array([200.0]), np.array([50.0]))
+    save(network, tmp_path / "m", preprocessing=Preprocessing(*scales))
+
+    with pytest.raises(
+        FileFormatError, match=r"m: expected a network alone, .*load_model\(path\)\.predict\(x\)"
+    ):
+        load(tmp_path / "m")
+    with pytest.raises(FileFormatError, match="expected a network alone"):
+        load(tmp_path / "m", np.float64)
+
+    x = np.array([[10.0], [12.0]])  # standardised 0 and 0.5; outputs 0.5 and 1.5
+    assert load_model(tmp_path / "m").predict(x).tolist() == [[225.0], [275.0]]
+    assert load_model(tmp_path / "m").outputs(x).tolist() == [[0.5], [1.5]]
+    save(network, tmp_path / "n")
+    assert load_model(tmp_path / "n").predict(x).tolist() == [[20.5], [24.5]]
+
+
 @pytest.mark.parametrize(
     "target", [Classes(("rot", "grün")), Scale(np.array([0.1, 2.0]), np.array([1 / 3, 1e-300]))]
 )

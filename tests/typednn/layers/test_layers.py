@@ -17,6 +17,7 @@ from tests.typednn.building import (
     ann_of,
     both_ways,
     gradient_of,
+    new_network,
     set_vector,
     vector_of,
 )
@@ -316,6 +317,45 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
             refused(np.array([1e39, 1]))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("output", ["tanh", "softmax"])
+@by_batch
+@pytest.mark.usefixtures("path")
+def test_gradients_are_read_only(samples: int, output: str, dtype: Any) -> None:
+    """What was written into dLdW was kept, what was written into dLdBias and dhda was lost."""
+    output_name: Any = output
+    layers: list[Any] = [
+        InputLayer(3),
+        HiddenLayer(4, "tanh", normalization="layer", dropout=0.5),
+        HiddenLayer(5, "relu"),
+        OutputLayer(2, output_name),
+    ]
+    network = new_network(layers, dtype)
+    rng = np.random.default_rng(0)
+    both_ways(layers, rng.normal(size=(samples, 3)), rng.normal(size=(samples, 2)))
+    names = {"dLda", "dLdW", "dLdBias"}
+    shown = [
+        *((layers[1], name) for name in {*names, "dLdh", "dhda", "dLdGain"}),
+        *((layers[2], name) for name in {*names, "dLdh", "dhda"}),
+        *((layers[3], name) for name in {*names, "dLdy", "dyda"}),
+    ]
+    for layer, name in shown:
+        before = getattr(layer, name).copy()
+        assert not getattr(layer, name).flags.writeable, name
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(layer, name)[...] = 0
+        with pytest.raises(ValueError, match="read-only"):
+            exec(f"layer.{name} *= 0.5", {"layer": layer})
+        assert getattr(layer, name).tolist() == before.tolist()
+    x, t = rng.normal(size=(samples, 3)).astype(dtype), rng.normal(size=(samples, 2)).astype(dtype)
+    gradients = network.forward(x).backward(t)
+    for layer in layers[1:]:
+        for name in ("dLda", "dLdW", "dLdBias", "dLdGain"):
+            assert not getattr(gradients[layer], name).flags.writeable, name
+    gradients.vector *= 2
+    assert gradients[layers[1]].dLdW.ravel().tolist() == gradients.vector[:12].tolist()
+
+
 def test_deltas_stay_when_the_output_layer_runs_again() -> None:
     case = problem((2, 3, 1), ("none", "tanh", "none"), "MSE")
     ann = ann_of(case)
@@ -515,6 +555,7 @@ def test_copies_live_on_their_own(duplicate: Any) -> None:
     before, gradient = vector_of(ann), gradient_of(ann)
 
     other = duplicate(ann)
+    both_ways(other, case.x, case.t)  # a copy has nothing of the last pass
     assert gradient_of(other).tolist() == gradient.tolist()
     other[1].W -= 1
     other[1].Bias -= 1

@@ -37,6 +37,45 @@ class Script(Callback):
         run.parameters[...] = run.epoch
 
 
+@both_paths
+def test_a_state_is_that_of_its_epoch() -> None:
+    """It shared memory with the network."""
+
+    class States(Callback):
+        def __init__(self) -> None:
+            self.kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+        def on_epoch(self, run: Run) -> None:
+            state = run.state().arrays
+            self.kept.append((dict(state), {name: array.copy() for name, array in state.items()}))
+            run.state().arrays["parameters"][...] = 7
+            for array in run.state().arrays.values():
+                array.fill(7)
+
+    def trained(*callbacks: Callback) -> bytes:
+        network = network_of(CASE)
+        network.fit(
+            CASE.x,
+            CASE.t,
+            epochs=3,
+            optimizer="adam",
+            validation_data=(CASE.x, CASE.t),
+            callbacks=[EarlyStopping(patience=9), GradientNorms(), *callbacks],
+        )
+        return network.parameters.tobytes()
+
+    states = States()
+    assert trained(states) == trained()
+
+    assert len(states.kept) == 3
+    for state, copies in states.kept:
+        assert any(name.endswith("EarlyStopping.0.parameters") for name in state)
+        for name, array in state.items():
+            np.testing.assert_array_equal(array, copies[name], name)
+    first, last = states.kept[0][0], states.kept[2][0]
+    assert (first["parameters"] != last["parameters"]).all()
+
+
 SCRIPTS: dict[str, tuple[list[float], dict[str, Any], int, int]] = {
     "falls": ([4, 3, 2, 1], {}, 4, 4),
     "rises": ([1, 2, 0, 0], {}, 2, 1),

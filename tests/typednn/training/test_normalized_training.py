@@ -318,14 +318,16 @@ def test_a_frozen_layer_in_a_loop_by_hand() -> None:
 
 
 @both_paths
-def test_freezing_while_a_training_runs_waits_for_the_next() -> None:
+def test_freezing_while_a_training_runs_takes_effect_at_the_next_step() -> None:
     class Freeze(Callback):
         def on_epoch(self, run: Run) -> None:
             run.layers[1].trainable = False
 
     x, labels = data(16)
     reference, computed = (of_layers(np.float64) for _ in range(2))
-    reference.fit(x, labels, epochs=2, batch_size=8)
+    reference.fit(x, labels, epochs=1, batch_size=8)
+    reference.layers[1].trainable = False
+    reference.fit(x, labels, epochs=1, batch_size=8)
     computed.fit(x, labels, epochs=2, batch_size=8, callbacks=[Freeze()])
 
     assert everything(computed).tobytes() == everything(reference).tobytes()
