@@ -18,9 +18,10 @@ float64, so that a seed gives the same values for every dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Literal, NamedTuple, TypeAlias
+from operator import index
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,26 @@ BiasInitializerName: TypeAlias = Literal["normal_random", "uniform_random", "zer
 Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """Draws an array, given a generator, its shape, fan_in and fan_out."""
 
-Seed: TypeAlias = "int | np.random.Generator | None"
-"""A seed, a generator to draw from, or None for a seed from the operating system."""
+Seed: TypeAlias = (
+    int
+    | np.integer
+    | Sequence[int]
+    | NDArray[np.integer]
+    | np.random.SeedSequence
+    | np.random.BitGenerator
+    | np.random.Generator
+    | np.random.RandomState
+    | None
+)
+"""A seed as NumPy takes it, a generator to draw from, or None for a seed from the operating system."""
+
+
+_GENERATORS = (
+    np.random.SeedSequence,
+    np.random.BitGenerator,
+    np.random.Generator,
+    np.random.RandomState,
+)
 
 
 class Initializer(NamedTuple):
@@ -127,14 +146,25 @@ def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initial
 
 
 def generator(seed: Seed) -> np.random.Generator:
-    """Returns a generator to draw from; a `numpy.random.Generator` is returned as it is.
+    """Returns a generator to draw from.
+
+    A `numpy.random.Generator` is returned as it is, a `RandomState` or a `BitGenerator` goes on with what is
+    drawn, and integers give what `numpy.random.default_rng` gives.
 
     Raises:
         SettingError: the seed is negative.
         ArrayTypeError: the seed is of another type.
     """
-    if isinstance(seed, int | np.integer) and seed < 0:
-        raise SettingError(f"seed must not be negative: {seed}")
-    if seed is None or isinstance(seed, int | np.integer | np.random.Generator):
+    if seed is None or isinstance(seed, _GENERATORS):
         return np.random.default_rng(seed)
-    raise ArrayTypeError(f"seed must be an int, a numpy.random.Generator or None, not {type(seed).__name__}")
+    whole: object = seed.tolist() if isinstance(seed, np.ndarray) else seed
+    entropy = cast("Sequence[object]", whole) if isinstance(whole, Sequence) else [whole]
+    integers = [index(each) for each in entropy if isinstance(each, SupportsIndex)]
+    if not integers or len(integers) < len(entropy):
+        raise ArrayTypeError(
+            "seed must be an int, a sequence of ints, a generator of numpy.random or None, "
+            f"not {type(seed).__name__}"
+        )
+    if min(integers) < 0:
+        raise SettingError(f"seed must not be negative: {seed}")
+    return np.random.default_rng(integers)
