@@ -18,7 +18,7 @@ from copy import deepcopy
 from typing import Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
@@ -53,6 +53,7 @@ from typednn.training.schedules import Schedule
 from typednn.training.trainer import BATCH_SIZE
 from typednn.validation.arrays import (
     ClassTargets,
+    F_co,
     Samples,
     Targets,
     Truths,
@@ -80,7 +81,7 @@ class _WithOutput(Protocol[D, L_contra]):
 _Layers: TypeAlias = _WithOutput[np.float64, L_contra] | _WithOutput[np.float32, L_contra]
 
 
-class Network(Generic[F, Y_co]):
+class Network(Generic[F_co, Y_co]):
     """A feed-forward network.
 
     Args:
@@ -111,9 +112,9 @@ class Network(Generic[F, Y_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32, ClassTargets],
+        self: Network[D, ClassTargets],
         layers: _Layers[ClassTargets],
-        dtype: type[np.float32],
+        dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     @overload
@@ -125,26 +126,26 @@ class Network(Generic[F, Y_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32, Truths],
+        self: Network[D, Truths],
         layers: _Layers[Truths],
-        dtype: type[np.float32],
+        dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     def __init__(
         self,
         layers: _Layers[Truths] | _Layers[ClassTargets],
-        dtype: type[np.float64 | np.float32] = np.float64,
+        dtype: type[np.floating] = np.float64,
         seed: Seed = None,
     ) -> None:
         if dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         rng = generator(seed)
-        members = cast("list[Layer[F]]", list(layers))
+        members = cast("list[Layer[F_co]]", list(layers))
         check_wiring(members)
         if any(layer._storage.dtype != dtype for layer in members):
             members = deepcopy(members)
         self._output = attach(members)
-        self._storage = rebuild(members, cast("np.dtype[F]", np.dtype(dtype)))
+        self._storage = rebuild(members, cast("np.dtype[F_co]", np.dtype(dtype)))
         self._storage.closed, self._storage.random = True, rng
         self._random = rng
         self.history = History()
@@ -153,17 +154,17 @@ class Network(Generic[F, Y_co]):
                 initialize(layer, rng)
 
     @property
-    def layers(self) -> tuple[Layer[F], ...]:
+    def layers(self) -> tuple[Layer[F_co], ...]:
         """The layers, the input layer first."""
         return tuple(self._output._attached)
 
     @property
-    def parameters(self) -> Vector[F]:
+    def parameters(self) -> Vector[F_co]:
         """All weights, biases and gains, layer by layer, `(n_parameters,)`; the memory, not a copy."""
         return self._storage.trainable
 
     @property
-    def dtype(self) -> np.dtype[F]:
+    def dtype(self) -> np.dtype[F_co]:
         """The dtype of all arrays."""
         return self._storage.dtype
 
@@ -185,7 +186,7 @@ class Network(Generic[F, Y_co]):
         """Returns the expression that constructs the network, without the seed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Samples[F], *, training: bool = False) -> ForwardPass[F, Y_co]:
+    def forward(self, x: Samples[F_co], *, training: bool = False) -> ForwardPass[F_co, Y_co]:
         """Computes the activations of all layers, which the layers' attributes then show.
 
         Args:
@@ -206,23 +207,23 @@ class Network(Generic[F, Y_co]):
         storage.set_workspace(workspace)
         return ForwardPass(self._output, workspace)
 
-    def predict(self, x: Samples[F]) -> Matrix[F]:
+    def predict(self, x: Samples[F_co]) -> Matrix[F_co]:
         """Computes the outputs `(n_samples, n_outputs)` for samples x `(n_samples, n_features)`.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: the samples do not fit.
         """
         samples = self._as_samples(x)
-        outputs: Matrix[F] = np.empty((len(samples), self._output.length), self.dtype)
+        outputs: Matrix[F_co] = np.empty((len(samples), self._output.length), self.dtype)
         for chunk, workspace in self._chunks(samples):
             outputs[chunk] = workspace.output
         return outputs
 
-    def predictor(self) -> Predictor[F]:
+    def predictor(self) -> Predictor[F_co]:
         """Returns a `Predictor`, which predicts one sample at a time without allocating memory."""
         return Predictor(self._storage)
 
-    def loss(self, x: Samples[F], y: Targets[F, Y_co]) -> float:
+    def loss(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> float:
         """Computes the mean loss of samples x and targets y, in the forms that `fit` accepts.
 
         Raises:
@@ -230,7 +231,7 @@ class Network(Generic[F, Y_co]):
         """
         return self._mean_loss(*self._as_data(x, y))
 
-    def evaluate(self, x: Samples[F], y: Targets[F, Y_co]) -> Evaluation:
+    def evaluate(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> Evaluation:
         """Computes the mean loss and the accuracy or R² of samples x and targets y, as `fit` accepts them.
 
         Raises:
@@ -241,15 +242,15 @@ class Network(Generic[F, Y_co]):
 
     def fit(
         self,
-        x: Samples[F],
-        y: Targets[F, Y_co],
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
         *,
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
         optimizer: Optimizer | OptimizerName | None = None,
         shuffle: bool = True,
-        validation_data: ValidationData[F, Y_co] | None = None,
+        validation_data: ValidationData[F_co, Y_co] | None = None,
         validation_split: float = 0.0,
         metrics: Sequence[MetricName] = (),
         sample_weight: Weights | None = None,
@@ -310,8 +311,8 @@ class Network(Generic[F, Y_co]):
             MissingExtraError: metrics need scikit-learn, which is not installed.
         """
         sample_format = format_of(self._output, label_smoothing)
-        targets: Targets[F] = y
-        held_out: ValidationData[F] | None = validation_data
+        targets: Targets[F_co] = y
+        held_out: ValidationData[F_co] | None = validation_data
         if validation_split:
             if validation_data is not None:
                 raise SettingError("give validation_data or validation_split, not both")
@@ -333,14 +334,14 @@ class Network(Generic[F, Y_co]):
 
     def fit_batches(
         self,
-        batches: Iterable[Batch[F, Y_co]],
+        batches: Iterable[Batch[F_co, Y_co]],
         *,
         epochs: int = 10,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
         optimizer: Optimizer | OptimizerName | None = None,
-        validation_data: ValidationData[F, Y_co] | None = None,
+        validation_data: ValidationData[F_co, Y_co] | None = None,
         metrics: Sequence[MetricName] = (),
         class_weight: Mapping[int, float] | None = None,
         label_smoothing: float = 0.0,
@@ -397,7 +398,7 @@ class Network(Generic[F, Y_co]):
             progress,
         )
 
-    def _run(self, training: Fit[F], progress: bool) -> History:
+    def _run(self, training: Fit[F_co], progress: bool) -> History:
         self.history = training.history
         with Bar(training.epochs, training.source.length, progress) as bar:
             training.run(bar)
@@ -416,29 +417,33 @@ class Network(Generic[F, Y_co]):
         )
         return "\n".join([*aligned(rows, len(rows[0])), total])
 
-    def _as_samples(self, x: Samples[F]) -> Matrix[F]:
+    def _as_samples(self, x: Samples[F_co]) -> Matrix[F_co]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")
 
-    def _as_data(self, x: Samples[F], y: Targets[F, Y_co]) -> tuple[Matrix[F], Matrix[F]]:
+    def _as_data(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> tuple[Matrix[F_co], Matrix[F_co]]:
         samples, targets = self._as_samples(x), self._output._as_targets(y, "Network")
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = INFERENCE) -> None:
+    def _forward(self, samples: Matrix[F_co], workspace: Workspace[F_co], key: int = INFERENCE) -> None:
         storage = self._storage
         workspace.resize_batch(len(samples))
         workspace.key = key
         kernels(storage.dtype).forward(storage.parameters, storage.layout, key, samples, workspace.vectors)
 
-    def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
+    def _chunks(self, samples: Matrix[F_co]) -> Iterator[tuple[slice, Workspace[F_co]]]:
         workspace = self._storage.new_workspace(min(len(samples), EVALUATION_CHUNK))
         for start in range(0, len(samples), EVALUATION_CHUNK):
             chunk = slice(start, min(start + EVALUATION_CHUNK, len(samples)))
             self._forward(samples[chunk], workspace)
             yield chunk, workspace
 
-    def _mean_loss(self, samples: Matrix[F], t: Matrix[F]) -> float:
+    def _mean_loss(self, samples: Matrix[F_co], t: Matrix[F_co]) -> float:
         losses = np.empty(len(samples), self.dtype)
         for chunk, workspace in self._chunks(samples):
             self._output._sample_losses(workspace, t[chunk], losses[chunk])
         return float(losses.mean(dtype=np.float64))
+
+
+AnyNetwork: TypeAlias = Network[np.float32 | np.float64]
+"""A network of either dtype, such as `load` returns."""
