@@ -68,7 +68,7 @@ D = TypeVar("D", bound=np.float32 | np.float64)
 L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
 
 
-class _WithOutput(Protocol[D, L_contra]):
+class ListWithOutputLayer(Protocol[D, L_contra]):
     """An iterable of layers whose `index` accepts an output layer, as that of a list with one does."""
 
     def __iter__(self) -> Iterator[Layer[D]]: ...
@@ -78,7 +78,7 @@ class _WithOutput(Protocol[D, L_contra]):
         ...
 
 
-_Layers: TypeAlias = _WithOutput[np.float64, L_contra] | _WithOutput[np.float32, L_contra]
+Layers: TypeAlias = ListWithOutputLayer[np.float64, L_contra] | ListWithOutputLayer[np.float32, L_contra]
 
 
 class Network(Generic[F_co, Y_co]):
@@ -106,34 +106,34 @@ class Network(Generic[F_co, Y_co]):
     @overload
     def __init__(
         self: Network[np.float64, ClassTargets],
-        layers: _Layers[ClassTargets],
+        layers: Layers[ClassTargets],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
         self: Network[D, ClassTargets],
-        layers: _Layers[ClassTargets],
+        layers: Layers[ClassTargets],
         dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
         self: Network[np.float64, Truths],
-        layers: _Layers[Truths],
+        layers: Layers[Truths],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
         self: Network[D, Truths],
-        layers: _Layers[Truths],
+        layers: Layers[Truths],
         dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     def __init__(
         self,
-        layers: _Layers[Truths] | _Layers[ClassTargets],
+        layers: Layers[Truths] | Layers[ClassTargets],
         dtype: type[np.floating] = np.float64,
         seed: Seed = None,
     ) -> None:
