@@ -336,6 +336,17 @@ def seed_inline() -> None:
     wide.layers[1].set_weights("he", seed=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@mistake("layers without a list", WiringError)
+def layer_named() -> None:
+    layer = OutputLayer(2)
+    Network(layer)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+@mistake("layers without a list", WiringError)
+def layers_inline() -> None:
+    Network(InputLayer(4), OutputLayer(2))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
 @mistake("a layer list that does not end in an output layer", WiringError)
 def no_output_layer_named() -> None:
     layers = [InputLayer(4), HiddenLayer(3, "tanh")]

@@ -24,7 +24,7 @@ from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
-from typednn.errors import ArrayTypeError, SettingError
+from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
@@ -137,6 +137,8 @@ class Network(Generic[F_co, Y_co]):
         dtype: type[np.floating] = np.float64,
         seed: Seed = None,
     ) -> None:
+        if isinstance(layers, Layer):
+            raise WiringError(f"Network: layers must be a list, such as [{layers!r}, ...], not one layer")
         if dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         rng = generator(seed)
