@@ -6,12 +6,13 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 import typednn
-from typednn import errors
+from typednn import errors, names
 
 EXPECTED = {
     *("InputLayer", "HiddenLayer", "OutputLayer", "gradient_descent_epoch", "gradient_descent_threshold"),
@@ -25,9 +26,18 @@ EXPECTED = {
 }
 
 
+ALIASES = {
+    *("ActivationName", "OutputActivationName", "LossName", "NormalizationName", "CustomActivation"),
+    *("CustomLoss", "WeightInitializerName", "BiasInitializerName", "OptimizerName", "MetricName"),
+    *("CurveName", "MinimizerName", "BackendName", "Seed", "AnyNetwork"),
+}
+"""Types for annotations, which have neither a name nor a docstring at run time."""
+OBJECTS = [name for name in typednn.__all__ if name not in ALIASES]
+
+
 def members() -> Iterator[tuple[str, Any]]:
     """Every public name, and every public method and property of the classes among them."""
-    for name in typednn.__all__:
+    for name in OBJECTS:
         thing = getattr(typednn, name)
         yield name, thing
         if inspect.isclass(thing):
@@ -82,7 +92,14 @@ def test_other_names_are_none() -> None:
     assert (found.value.name, found.value.obj) == ("Netwerk", typednn)
 
 
-@pytest.mark.parametrize("name", typednn.__all__)
+def test_types_for_annotations_are_public() -> None:
+    assert ALIASES - set(typednn.__all__) == set()
+    assert get_args(typednn.AnyNetwork)[0] == np.float32 | np.float64
+    for name in get_args(typednn.LossName):
+        assert names.loss(name) == name
+
+
+@pytest.mark.parametrize("name", OBJECTS)
 def test_names_come_from_typednn(name: str) -> None:
     thing = getattr(typednn, name)
 

@@ -21,15 +21,30 @@ from typednn.errors import (
     UnknownNameError,
     WiringError,
 )
-from typednn.layers import HiddenLayer, InputLayer, OutputLayer
+from typednn.initializers import Seed
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.names import (
+    ActivationName,
+    BackendName,
+    BiasInitializerName,
+    CustomActivation,
+    CustomLoss,
+    LossName,
+    MetricName,
+    MinimizerName,
+    NormalizationName,
+    OptimizerName,
+    OutputActivationName,
+    WeightInitializerName,
+)
 from typednn.network.forward_pass import ForwardPass, Gradients, LayerGradients
-from typednn.network.network import Network
+from typednn.network.network import AnyNetwork, Network
 from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
 from typednn.training.callbacks import Callback, EarlyStopping, GradientNorms, Run
 from typednn.training.classic import gradient_descent_epoch, gradient_descent_threshold
 from typednn.training.history import History
-from typednn.training.metrics import Evaluation
+from typednn.training.metrics import CurveName, Evaluation
 from typednn.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop, Rprop
 from typednn.training.schedules import (
     CosineDecay,
@@ -81,14 +96,21 @@ else:
 
 __all__ = [
     "SGD",
+    "ActivationName",
     "Adagrad",
     "Adam",
     "AdamW",
+    "AnyNetwork",
     "ArrayTypeError",
+    "BackendName",
+    "BiasInitializerName",
     "Callback",
     "Checkpoint",
     "CosineDecay",
     "CosineDecayRestarts",
+    "CurveName",
+    "CustomActivation",
+    "CustomLoss",
     "DataError",
     "DivergenceError",
     "EarlyStopping",
@@ -104,15 +126,22 @@ __all__ = [
     "History",
     "InputLayer",
     "InverseTimeDecay",
+    "Layer",
     "LayerGradients",
     "Lion",
+    "LossName",
+    "MetricName",
+    "MinimizerName",
     "Minimum",
     "MissingExtraError",
     "Nadam",
     "Network",
+    "NormalizationName",
     "NotReadyError",
     "OneCycle",
     "Optimizer",
+    "OptimizerName",
+    "OutputActivationName",
     "OutputLayer",
     "PiecewiseConstantDecay",
     "Predictor",
@@ -121,11 +150,13 @@ __all__ = [
     "Rprop",
     "Run",
     "Schedule",
+    "Seed",
     "SettingError",
     "ShapeError",
     "StepDecay",
     "TypednnError",
     "UnknownNameError",
+    "WeightInitializerName",
     "WiringError",
     "backend",
     "gradcheck",

@@ -10,14 +10,20 @@ class TypednnError(Exception):
 
 
 class UnknownNameError(TypednnError, ValueError):
-    """A name is unknown; the message lists the valid names and the most similar one."""
+    """A name is unknown; the message lists the valid names and the one that is probably meant.
+
+    The names of Keras, PyTorch and scikit-learn, in any case, are known as synonyms.
+
+    >>> print(UnknownNameError("loss", "BCEWithLogitsLoss", ["MSE", "bincrossentropy"]))  # doctest: +ELLIPSIS
+    unknown loss 'BCEWithLogitsLoss': did you mean 'bincrossentropy' after the activation 'sigmoid'? ...
+    """
 
     def __init__(self, kind: str, name: object, valid: Iterable[str]) -> None:
-        import difflib
+        from typednn.synonyms import likely_name
 
         names = list(valid)
-        nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        likely = likely_name(kind, name, names)
+        hint = f"did you mean {likely[0]!r}{likely[1]}? " if likely else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}valid names are {', '.join(names)}")
         self._arguments = (kind, name, names)
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Literal, NamedTuple, TypeAlias
+from operator import index
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +34,29 @@ WeightInitializerName: TypeAlias = Literal[
 ]
 BiasInitializerName: TypeAlias = Literal["normal_random", "uniform_random", "zeros", "constant", ScaledName]
 
-GENERATORS = (*(np.random.SeedSequence, np.random.Generator, np.random.BitGenerator, np.random.RandomState),)
-
 Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """Draws an array, given a generator, its shape, fan_in and fan_out."""
 
 Seed: TypeAlias = (
     int
+    | np.integer
     | Sequence[int]
     | NDArray[np.integer]
     | np.random.SeedSequence
-    | np.random.Generator
     | np.random.BitGenerator
+    | np.random.Generator
     | np.random.RandomState
     | None
 )
-"""A seed of any kind that `np.random.default_rng` takes: a seed, a generator to draw from, or None for a seed
-from the operating system."""
+"""A seed as NumPy takes it, a generator to draw from, or None for a seed from the operating system."""
+
+
+_GENERATORS = (
+    np.random.SeedSequence,
+    np.random.BitGenerator,
+    np.random.Generator,
+    np.random.RandomState,
+)
 
 
 class Initializer(NamedTuple):
@@ -139,7 +146,10 @@ def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initial
 
 
 def generator(seed: Seed) -> np.random.Generator:
-    """Returns a generator to draw from; a `numpy.random.Generator` is returned as it is.
+    """Returns a generator to draw from.
+
+    A `numpy.random.Generator` is returned as it is, a `RandomState` or a `BitGenerator` goes on with what is
+    drawn, and integers give what `numpy.random.default_rng` gives.
 
     Bit generators and `RandomState` go on as it draws.
 
@@ -147,13 +157,16 @@ def generator(seed: Seed) -> np.random.Generator:
         SettingError: the seed is negative.
         ArrayTypeError: the seed is of another type.
     """
-    seeds = list(seed) if isinstance(seed, list | tuple | np.ndarray) else [seed]
-    if any(isinstance(each, int | np.integer) and each < 0 for each in seeds):
-        raise SettingError(f"seed must not be negative: {seed}")
-    whole = all(isinstance(each, int | np.integer) for each in seeds)
-    if whole or seed is None or isinstance(seed, GENERATORS):
+    if seed is None or isinstance(seed, _GENERATORS):
         return np.random.default_rng(seed)
-    raise ArrayTypeError(
-        "seed must be an int, a list of them, a numpy.random.SeedSequence, Generator, BitGenerator or "
-        f"RandomState, or None, not {type(seed).__name__}"
-    )
+    whole: object = seed.tolist() if isinstance(seed, np.ndarray) else seed
+    entropy = cast("Sequence[object]", whole) if isinstance(whole, Sequence) else [whole]
+    integers = [index(each) for each in entropy if isinstance(each, SupportsIndex)]
+    if not integers or len(integers) < len(entropy):
+        raise ArrayTypeError(
+            "seed must be an int, a sequence of ints, a generator of numpy.random or None, "
+            f"not {type(seed).__name__}"
+        )
+    if min(integers) < 0:
+        raise SettingError(f"seed must not be negative: {seed}")
+    return np.random.default_rng(integers)

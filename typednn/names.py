@@ -26,6 +26,35 @@ from typednn_kernels.normalizations import NormalizationName
 from typednn.errors import UnknownNameError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 
+__all__ = [
+    "ActivationName",
+    "BackendName",
+    "BiasInitializerName",
+    "CustomActivation",
+    "CustomLoss",
+    "GradientMethodName",
+    "LossName",
+    "MetricName",
+    "MinimizerName",
+    "Names",
+    "NormalizationName",
+    "OptimizerName",
+    "OutputActivationName",
+    "ValueMethodName",
+    "WeightInitializerName",
+    "activation",
+    "backend",
+    "bias_initializer",
+    "hidden_activation",
+    "loss",
+    "metric",
+    "minimizer",
+    "normalization",
+    "optimizer",
+    "output_activation",
+    "weight_initializer",
+]
+
 BackendName: TypeAlias = Literal["numba", "numpy"]
 
 MetricName: TypeAlias = Literal[

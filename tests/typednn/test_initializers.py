@@ -150,27 +150,44 @@ def test_a_seed_or_a_generator(draw: Any) -> None:
     assert draw("normal_random", None).tobytes() != draw("normal_random", None).tobytes()
 
 
+SEEDS: dict[str, Callable[[], Any]] = {
+    "int": lambda: 7,
+    "large": lambda: 2**100,
+    "integer": lambda: np.uint64(2**63),
+    "list": lambda: [7, 2**70],
+    "tuple": lambda: (7, np.int8(3)),
+    "range": lambda: range(3),
+    "array": lambda: np.array([7, 8]),
+    "SeedSequence": lambda: np.random.SeedSequence(7),
+    "BitGenerator": lambda: np.random.Philox(7),
+    "Generator": lambda: np.random.default_rng(7),
+    "RandomState": lambda: np.random.RandomState(7),
+}
+
+
+@pytest.mark.parametrize("kind", SEEDS)
 @pytest.mark.parametrize("draw", [weights, biases])
-@pytest.mark.parametrize(
-    "seed",
-    [
-        lambda: [7],
-        lambda: (7, 8),
-        lambda: np.array([7, 8], np.uint8),
-        lambda: np.random.SeedSequence(7),
-        lambda: np.random.RandomState(7),
-        lambda: np.random.PCG64(7),
-        lambda: np.random.Generator(np.random.MT19937(7)),
-    ],
-)
-def test_a_seed_of_every_kind(draw: Any, seed: Callable[[], Any]) -> None:
-    rng: Any = np.random.default_rng(seed())
-    reference = rng.normal(0, 1, draw("normal_random", 7).shape)
+def test_seeds_of_numpy(draw: Any, kind: str) -> None:
+    seed, shape = SEEDS[kind], (FAN_OUT, FAN_IN) if draw is weights else (1, FAN_OUT)
+    reference = np.random.default_rng(seed()).normal(size=shape)
 
     assert draw("normal_random", seed()).tobytes() == reference.tobytes()
+    network = Network([InputLayer(2), OutputLayer(3)], seed=seed())
+    assert (
+        network.layers[1].W.tobytes()
+        == Network([InputLayer(2), OutputLayer(3)], seed=seed()).layers[1].W.tobytes()
+    )
 
 
-@pytest.mark.parametrize("seed", [-1, [3, -1]])
+def test_a_random_state_goes_on() -> None:
+    state = np.random.RandomState(7)
+    rng = np.random.Generator(np.random.RandomState(7)._bit_generator)
+
+    for _ in range(2):
+        assert weights("normal_random", state).tobytes() == rng.normal(size=(FAN_OUT, FAN_IN)).tobytes()
+
+
+@pytest.mark.parametrize("seed", [-1, [3, -1], np.array([-1])])
 def test_negative_seeds_are_refused(seed: Any) -> None:
     with pytest.raises(SettingError, match="seed must not be negative"):
         weights("he", seed)
@@ -188,7 +205,7 @@ def test_a_random_state_trains_a_network() -> None:
     assert trained(np.random.RandomState(7)) != trained(np.random.RandomState(8))
 
 
-@pytest.mark.parametrize("seed", ["7", 7.0, [7.0], {7}])
+@pytest.mark.parametrize("seed", ["7", 7.0, [7.0], ["7"], [], [[7]], np.array([7.0]), {7}])
 def test_other_seeds_are_refused(seed: Any) -> None:
     layer = layer_of(2, 3)
     layer.set_weights("one")

@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import Annotated, Literal, assert_type
 
 import numpy as np
-from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
-from typednn_kernels.losses import CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
 from typednn_kernels.update_rules import RuleName
 
 from typednn import (
     SGD,
+    ActivationName,
     Adagrad,
     Adam,
     AdamW,
+    AnyNetwork,
     ArrayTypeError,
+    BackendName,
+    BiasInitializerName,
     Callback,
     Checkpoint,
     CosineDecay,
     CosineDecayRestarts,
+    CurveName,
+    CustomActivation,
+    CustomLoss,
     DataError,
     DivergenceError,
     EarlyStopping,
@@ -37,15 +41,22 @@ from typednn import (
     History,
     InputLayer,
     InverseTimeDecay,
+    Layer,
     LayerGradients,
     Lion,
+    LossName,
+    MetricName,
+    MinimizerName,
     Minimum,
     MissingExtraError,
     Nadam,
     Network,
+    NormalizationName,
     NotReadyError,
     OneCycle,
     Optimizer,
+    OptimizerName,
+    OutputActivationName,
     OutputLayer,
     PiecewiseConstantDecay,
     Predictor,
@@ -54,11 +65,13 @@ from typednn import (
     Rprop,
     Run,
     Schedule,
+    Seed,
     SettingError,
     ShapeError,
     StepDecay,
     TypednnError,
     UnknownNameError,
+    WeightInitializerName,
     WiringError,
     backend,
     gradcheck,
@@ -77,13 +90,12 @@ from typednn import (
 )
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
-from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers import Layer, TrainableLayer
-from typednn.names import MetricName, MinimizerName, Names, OptimizerName
+from typednn.layers import TrainableLayer
+from typednn.names import Names
 from typednn.training.callbacks import Arrays, RunState
-from typednn.training.metrics import CurveName
 from typednn.validation.arrays import ClassTargets, Truths
 
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32 | np.float64]]
 Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Matrix64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Vector32 = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -258,6 +270,29 @@ def new_networks() -> None:
     assert_type(Network(classes, dtype=np.float32), Network[np.float32, ClassTargets])
     assert_type(Network(values), Network[np.float64, Truths])
     assert_type(Network(classes), Network[np.float64, ClassTargets])
+
+
+def network_of_either_dtype(network: Regressor, path: Path) -> None:
+    x, y = np.zeros((3, 2)), np.ones((3, 1))
+    either: AnyNetwork = network
+    save(either, path)
+    either = load(path)
+    save(either, path)
+    assert_type(either.dtype, np.dtype[np.float32 | np.float64])
+    assert_type(either.predict(x), Matrix)
+    assert_type(either.fit(x, y, epochs=1), History)
+    assert_type(either.forward(x).backward(y), Gradients[np.float32 | np.float64])
+    assert_type(gradcheck(either, x, y), GradientReport)
+    assert_type(minimize(either, x, y, max_iterations=1), Minimum)
+
+
+def seeds_of_numpy(layer: TrainableLayer[np.float64]) -> None:
+    sequence = np.random.SeedSequence(1)
+    seeds: list[Seed] = [1, np.int64(1), [1, 2], (1, 2), range(3), np.arange(3), sequence, None]
+    seeds += [np.random.PCG64(1), np.random.default_rng(1), np.random.RandomState(1)]
+    for seed in seeds:
+        layer.set_weights("he", seed)
+        assert_type(Network([InputLayer(1), OutputLayer(1)], seed=seed), Network[np.float64, Truths])
 
 
 def forward_pass(forward: ForwardPass[np.float64]) -> None:
@@ -512,7 +547,7 @@ def gradient_report(report: GradientReport) -> None:
 
 def saving_and_loading(network: Regressor, path: Path) -> None:
     save(network, path)
-    assert_type(load(path), Network[np.float32] | Network[np.float64])
+    assert_type(load(path), AnyNetwork)
     assert_type(load(str(path), np.float64), Network[np.float64])
 
 
@@ -542,7 +577,7 @@ def parsed_names() -> None:
     assert_type(names.optimizer("adam"), OptimizerName)
     assert_type(names.metric("accuracy"), MetricName)
     assert_type(names.minimizer("BFGS"), MinimizerName)
-    assert_type(names.backend("numpy"), Literal["numba", "numpy"])
+    assert_type(names.backend("numpy"), BackendName)
 
 
 def table_of_names(table: Names[LossName | CustomLoss]) -> None:

@@ -14,6 +14,7 @@ import typednn
 from typednn import (
     ArrayTypeError,
     Callback,
+    EarlyStopping,
     HiddenLayer,
     History,
     InputLayer,
@@ -311,6 +312,39 @@ class Report(Callback):
 @mistake("a callback with the wrong signature", SettingError)
 def callback_class_inline() -> None:
     wide.fit(x, y, epochs=1, callbacks=[Report])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("one thing for a sequence", SettingError)
+def metric_alone_named() -> None:
+    name = "r2"
+    wide.fit(x, y, epochs=1, metrics=name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("one thing for a sequence", SettingError)
+def callback_alone_inline() -> None:
+    wide.fit(x, y, epochs=1, callbacks=EarlyStopping("loss"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("a seed that is none", ArrayTypeError)
+def seed_named() -> None:
+    seed = "0"
+    Network([InputLayer(4), OutputLayer(2)], seed=seed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+@mistake("a seed that is none", ArrayTypeError)
+def seed_inline() -> None:
+    wide.layers[1].set_weights("he", seed=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@mistake("layers without a list", WiringError)
+def layer_named() -> None:
+    layer = OutputLayer(2)
+    Network(layer)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+@mistake("layers without a list", WiringError)
+def layers_inline() -> None:
+    Network(InputLayer(4), OutputLayer(2))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 @mistake("a layer list that does not end in an output layer", WiringError)

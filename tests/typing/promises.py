@@ -45,7 +45,8 @@ def conforms(value: Any, declared: Any) -> bool:
         kinds = get_args(arguments[0]) or arguments
         return value.isnative and any(np.issubdtype(value, kind) for kind in kinds)
     if origin is Network:
-        return bool(value.dtype == value.parameters.dtype == arguments[0])
+        dtypes = get_args(arguments[0]) or arguments[:1]
+        return value.dtype in dtypes and value.parameters.dtype == value.dtype
     if origin is tuple:
         wanted = arguments[:1] * len(value) if arguments[-1] is ... else arguments
         return len(wanted) == len(value) and all(map(conforms, value, wanted))

@@ -175,7 +175,11 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "GradientNorms": norms,
     }
     places = {"first": 0, "middle": 1, "last": 2}
-    if function in (every_name.regressor, every_name.saving_and_loading):
+    if function in {
+        every_name.regressor,
+        every_name.saving_and_loading,
+        every_name.network_of_either_dtype,
+    }:
         made["Network"] = regressor
     if function is every_name.attached:
         made["InputLayer"], made["TrainableLayer"] = InputLayer(2), HiddenLayer(2)

@@ -24,6 +24,7 @@ KINDS = {
     "integer labels for a regression loss",
     "a validation tuple of the wrong shape",
     "a callback with the wrong signature",
+    *("one thing for a sequence", "a seed that is none", "layers without a list"),
     "a layer list that does not end in an output layer",
 }
 MESSAGES = {

@@ -19,6 +19,7 @@ from typednn_kernels.arrays import F, Matrix
 
 from typednn.data.preprocessing import Classes, Numbers, Preprocessing
 from typednn.errors import FileFormatError, ShapeError
+from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue
@@ -30,7 +31,7 @@ from typednn.formats.safetensors import (
     tensor_entries,
 )
 from typednn.layers import TrainableLayer
-from typednn.network.network import Network
+from typednn.network.network import AnyNetwork, Network
 from typednn.validation.arrays import check_finite
 
 KEY = "typednn"
@@ -87,7 +88,7 @@ class Model(Generic[F]):
         return self.preprocessing.target.restore(outputs)
 
 
-def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
+def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
     """Writes a network to a safetensors file.
 
     The file is written beside `path` and renamed when it is complete, so that an error leaves an existing
@@ -112,12 +113,10 @@ def save(network: Network[F], path: PathLike, *, preprocessing: Preprocessing | 
 
 
 @overload
-def load(path: PathLike) -> Network[np.float32] | Network[np.float64]: ...
+def load(path: PathLike) -> AnyNetwork: ...
 @overload
 def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
-def load(
-    path: PathLike, dtype: type[F] | None = None
-) -> Network[np.float32] | Network[np.float64] | Network[F]:
+def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
     """Reads a network that `save` has written.
 
     Args:
@@ -135,7 +134,7 @@ def load(
             f"{os.fspath(path)}: expected a network alone, found one that works on preprocessed data; "
             "typednn.files.models.load_model(path).predict(x) takes raw features, and .network is the network"
         )
-    network = model.network
+    network: AnyNetwork = model.network
     if dtype is None:
         return network
     if not _has_dtype(network, dtype):
@@ -145,7 +144,7 @@ def load(
     return network
 
 
-def _has_dtype(network: Network[np.float32] | Network[np.float64], dtype: type[F]) -> TypeGuard[Network[F]]:
+def _has_dtype(network: AnyNetwork, dtype: type[F]) -> TypeGuard[Network[F]]:
     return network.dtype == dtype
 
 
@@ -168,9 +167,16 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
 
 def _description(header: JsonValue) -> Description:
     metadata = header.as_object().get(METADATA)
-    if metadata is None or KEY not in metadata.as_object():
+    entries = {} if metadata is None else metadata.as_object()
+    if CHECKPOINT in entries:
+        raise FileFormatError(
+            f"{header.path}: expected a model of typednn, found the checkpoint of a training; "
+            f"network.fit(..., callbacks=[Checkpoint({os.fspath(header.path)!r}, resume=True)]) continues "
+            "from it, and save(network, path) writes a model"
+        )
+    if KEY not in entries:
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
-    return read_description(metadata[KEY].as_str(), header.path)
+    return read_description(entries[KEY].as_str(), header.path)
 
 
 def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:

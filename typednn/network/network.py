@@ -18,13 +18,13 @@ from copy import copy, deepcopy
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
-from typednn.errors import ArrayTypeError, SettingError
+from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
@@ -53,6 +53,7 @@ from typednn.training.schedules import Schedule
 from typednn.training.trainer import BATCH_SIZE
 from typednn.validation.arrays import (
     ClassTargets,
+    F_co,
     Samples,
     Targets,
     Truths,
@@ -67,7 +68,7 @@ D = TypeVar("D", bound=np.float32 | np.float64)
 L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
 
 
-class _WithOutput(Protocol[D, L_contra]):
+class ListWithOutputLayer(Protocol[D, L_contra]):
     """An iterable of layers whose `index` accepts an output layer, as that of a list with one does."""
 
     def __iter__(self) -> Iterator[Layer[D]]: ...
@@ -77,10 +78,10 @@ class _WithOutput(Protocol[D, L_contra]):
         ...
 
 
-_Layers: TypeAlias = _WithOutput[np.float64, L_contra] | _WithOutput[np.float32, L_contra]
+Layers: TypeAlias = ListWithOutputLayer[np.float64, L_contra] | ListWithOutputLayer[np.float32, L_contra]
 
 
-class Network(Generic[F, Y_co]):
+class Network(Generic[F_co, Y_co]):
     """A feed-forward network.
 
     Args:
@@ -108,44 +109,46 @@ class Network(Generic[F, Y_co]):
     @overload
     def __init__(
         self: Network[np.float64, ClassTargets],
-        layers: _Layers[ClassTargets],
+        layers: Layers[ClassTargets],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32, ClassTargets],
-        layers: _Layers[ClassTargets],
-        dtype: type[np.float32],
+        self: Network[D, ClassTargets],
+        layers: Layers[ClassTargets],
+        dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
         self: Network[np.float64, Truths],
-        layers: _Layers[Truths],
+        layers: Layers[Truths],
         dtype: type[np.float64] = ...,
         seed: Seed = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self: Network[np.float32, Truths],
-        layers: _Layers[Truths],
-        dtype: type[np.float32],
+        self: Network[D, Truths],
+        layers: Layers[Truths],
+        dtype: type[D],
         seed: Seed = ...,
     ) -> None: ...
     def __init__(
         self,
-        layers: _Layers[Truths] | _Layers[ClassTargets],
-        dtype: type[np.float64 | np.float32] = np.float64,
+        layers: Layers[Truths] | Layers[ClassTargets],
+        dtype: type[np.floating] = np.float64,
         seed: Seed = None,
     ) -> None:
-        self._own(cast("list[Layer[F]]", list(layers)), cast("type[F]", dtype), generator(seed))
+        if isinstance(layers, Layer):
+            raise WiringError(f"Network: layers must be a list, such as [{layers!r}, ...], not one layer")
+        self._own(cast("list[Layer[F_co]]", list(layers)), cast("type[F_co]", dtype), generator(seed))
         self.history = History()
         for layer in self.layers[1:]:
             if isinstance(layer, TrainableLayer):
                 initialize(layer, self._random)
 
-    def _own(self, layers: list[Layer[F]], dtype: type[F], rng: np.random.Generator) -> None:
+    def _own(self, layers: list[Layer[F_co]], dtype: type[F_co], rng: np.random.Generator) -> None:
         if dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         members = members_of(layers)
@@ -176,17 +179,17 @@ class Network(Generic[F, Y_co]):
         return other
 
     @property
-    def layers(self) -> tuple[Layer[F], ...]:
+    def layers(self) -> tuple[Layer[F_co], ...]:
         """The layers, the input layer first."""
         return tuple(self._output._attached)
 
     @property
-    def parameters(self) -> Vector[F]:
+    def parameters(self) -> Vector[F_co]:
         """All weights, biases and gains, layer by layer, `(n_parameters,)`; the memory, not a copy."""
         return self._storage.trainable
 
     @property
-    def dtype(self) -> np.dtype[F]:
+    def dtype(self) -> np.dtype[F_co]:
         """The dtype of all arrays."""
         return self._storage.dtype
 
@@ -208,7 +211,7 @@ class Network(Generic[F, Y_co]):
         """Returns the expression that constructs the network, without the seed."""
         return f"Network({list(self.layers)!r}, dtype=np.{self.dtype})"
 
-    def forward(self, x: Samples[F], *, training: bool = False) -> ForwardPass[F, Y_co]:
+    def forward(self, x: Samples[F_co], *, training: bool = False) -> ForwardPass[F_co, Y_co]:
         """Computes the activations of all layers, which the layers' attributes then show.
 
         Args:
@@ -229,23 +232,23 @@ class Network(Generic[F, Y_co]):
         storage.set_workspace(workspace)
         return ForwardPass(self._output, workspace)
 
-    def predict(self, x: Samples[F]) -> Matrix[F]:
+    def predict(self, x: Samples[F_co]) -> Matrix[F_co]:
         """Computes the outputs `(n_samples, n_outputs)` for samples x `(n_samples, n_features)`.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: the samples do not fit.
         """
         samples = self._as_samples(x)
-        outputs: Matrix[F] = np.empty((len(samples), self._output.length), self.dtype)
+        outputs: Matrix[F_co] = np.empty((len(samples), self._output.length), self.dtype)
         for chunk, workspace in self._chunks(samples):
             outputs[chunk] = workspace.output
         return outputs
 
-    def predictor(self) -> Predictor[F]:
+    def predictor(self) -> Predictor[F_co]:
         """Returns a `Predictor`, which predicts one sample at a time with little overhead."""
         return Predictor(self._storage)
 
-    def loss(self, x: Samples[F], y: Targets[F, Y_co]) -> float:
+    def loss(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> float:
         """Computes the mean loss of samples x and targets y, in the forms that `fit` accepts.
 
         Raises:
@@ -253,7 +256,7 @@ class Network(Generic[F, Y_co]):
         """
         return self._mean_loss(*self._as_data(x, y))
 
-    def evaluate(self, x: Samples[F], y: Targets[F, Y_co]) -> Evaluation:
+    def evaluate(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> Evaluation:
         """Computes the mean loss and the accuracy or R² of samples x and targets y, as `fit` accepts them.
 
         Raises:
@@ -264,15 +267,15 @@ class Network(Generic[F, Y_co]):
 
     def fit(
         self,
-        x: Samples[F],
-        y: Targets[F, Y_co],
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
         *,
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
         optimizer: Optimizer | OptimizerName | None = None,
         shuffle: bool = True,
-        validation_data: ValidationData[F, Y_co] | None = None,
+        validation_data: ValidationData[F_co, Y_co] | None = None,
         validation_split: float = 0.0,
         metrics: Sequence[MetricName] = (),
         sample_weight: Weights | None = None,
@@ -333,8 +336,8 @@ class Network(Generic[F, Y_co]):
             MissingExtraError: metrics need scikit-learn, which is not installed.
         """
         sample_format = format_of(self._output, label_smoothing)
-        targets: Targets[F] = y
-        held_out: ValidationData[F] | None = validation_data
+        targets: Targets[F_co] = y
+        held_out: ValidationData[F_co] | None = validation_data
         if validation_split:
             if validation_data is not None:
                 raise SettingError("give validation_data or validation_split, not both")
@@ -356,14 +359,14 @@ class Network(Generic[F, Y_co]):
 
     def fit_batches(
         self,
-        batches: Iterable[Batch[F, Y_co]],
+        batches: Iterable[Batch[F_co, Y_co]],
         *,
         epochs: int = 10,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
         optimizer: Optimizer | OptimizerName | None = None,
-        validation_data: ValidationData[F, Y_co] | None = None,
+        validation_data: ValidationData[F_co, Y_co] | None = None,
         metrics: Sequence[MetricName] = (),
         class_weight: Mapping[int, float] | None = None,
         label_smoothing: float = 0.0,
@@ -420,7 +423,7 @@ class Network(Generic[F, Y_co]):
             progress,
         )
 
-    def _run(self, training: Fit[F], progress: bool) -> History:
+    def _run(self, training: Fit[F_co], progress: bool) -> History:
         self.history = training.history
         with Bar(training.epochs, training.source.length, progress) as bar:
             training.run(bar)
@@ -439,29 +442,33 @@ class Network(Generic[F, Y_co]):
         )
         return "\n".join([*aligned(rows, len(rows[0])), total])
 
-    def _as_samples(self, x: Samples[F]) -> Matrix[F]:
+    def _as_samples(self, x: Samples[F_co]) -> Matrix[F_co]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")
 
-    def _as_data(self, x: Samples[F], y: Targets[F, Y_co]) -> tuple[Matrix[F], Matrix[F]]:
+    def _as_data(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> tuple[Matrix[F_co], Matrix[F_co]]:
         samples, targets = self._as_samples(x), self._output._as_targets(y, "Network")
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F], workspace: Workspace[F], key: int = INFERENCE) -> None:
+    def _forward(self, samples: Matrix[F_co], workspace: Workspace[F_co], key: int = INFERENCE) -> None:
         storage = self._storage
         workspace.resize_batch(len(samples))
         workspace.key = key
         kernels(storage.dtype).forward(storage.parameters, storage.layout, key, samples, workspace.vectors)
 
-    def _chunks(self, samples: Matrix[F]) -> Iterator[tuple[slice, Workspace[F]]]:
+    def _chunks(self, samples: Matrix[F_co]) -> Iterator[tuple[slice, Workspace[F_co]]]:
         workspace = self._storage.new_workspace(min(len(samples), EVALUATION_CHUNK))
         for start in range(0, len(samples), EVALUATION_CHUNK):
             chunk = slice(start, min(start + EVALUATION_CHUNK, len(samples)))
             self._forward(samples[chunk], workspace)
             yield chunk, workspace
 
-    def _mean_loss(self, samples: Matrix[F], t: Matrix[F]) -> float:
+    def _mean_loss(self, samples: Matrix[F_co], t: Matrix[F_co]) -> float:
         losses = np.empty(len(samples), self.dtype)
         for chunk, workspace in self._chunks(samples):
             self._output._sample_losses(workspace, t[chunk], losses[chunk])
         return float(losses.mean(dtype=np.float64))
+
+
+AnyNetwork: TypeAlias = Network[np.float32 | np.float64]
+"""A network of either dtype, such as `load` returns."""

@@ -24,7 +24,7 @@ from typednn.training.metrics import Measure
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_count, check_sequence
 
 EVALUATION_CHUNK = 1024
 """The number of samples that are evaluated at a time, so that activations take little memory."""
@@ -73,6 +73,8 @@ class Fit(Run, Generic[F]):
         on_epoch: Callable[[History], None] | None,
     ) -> None:
         check_count("epochs", epochs, 1)
+        check_sequence("metrics", metrics)
+        check_sequence("callbacks", callbacks)
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")

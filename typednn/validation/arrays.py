@@ -44,6 +44,10 @@ It is covariant although it is used in parameters: where the loss is unknown, as
 type checker accepts labels, and a run-time check refuses them if need be.
 """
 
+F_co = TypeVar("F_co", bound=np.float32 | np.float64, default=np.float64, covariant=True)
+"""The dtype of a network. It is covariant although it is used in parameters, so that every network is one of
+`Network[np.float32 | np.float64]`, whose dtype only the run-time check knows."""
+
 Samples: TypeAlias = Matrix[F] | Whole | Truths
 """Samples `(n_samples, n_features)` of the network's dtype, or integers, or booleans.
 
@@ -90,8 +94,10 @@ def checked_matrix(
     array = _numbers(values, dtype, name, owner)
     if array.ndim != 2 or array.shape[1] != width:
         hint = ""
-        if array.ndim == 1:
-            hint = "; x.reshape(1, -1) makes one sample of it, x.reshape(-1, 1) one column"
+        if array.ndim == 1 and len(array) == width:
+            hint = f"; {name}.reshape(1, -1) makes one sample of it"
+        elif array.ndim == 1 and width == 1:
+            hint = f"; {name}.reshape(-1, 1) makes one column of it"
         raise ShapeError(f"{owner}: {name} must have the shape (n_samples, {width}), not {array.shape}{hint}")
     if len(array) == 0:
         raise DataError(f"{owner}: {name} has no samples")
@@ -167,16 +173,30 @@ def checked_targets(
         if lowest < 0 or highest >= width:
             raise DataError(
                 f"{owner}: labels must be 0 … {width - 1}, for {width} outputs; y holds {lowest} … {highest}"
+                + ("; y - 1 begins at 0" if lowest == 1 and highest == width else "")
             )
         return values
     if isinstance(values, np.ndarray) and values.ndim == 1:
         raise ShapeError(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
             + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
-            + ("; labels must be integers" if classes else "")
+            + (_hint_for_labels(values) if classes else "")
             + (f"; labels are for {OF_CLASSES}" if not classes and values.dtype.kind in "iu" else "")
         )
+    if classes and isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1 < width:
+        raise ShapeError(
+            f"{owner}: y must have the shape (n_samples, {width}), or (n_samples,) for labels, not "
+            f"{values.shape}; y.ravel() makes labels of it"
+            + ("" if values.dtype.kind in "iu" else _hint_for_labels(values))
+        )
     return checked_matrix(values, width, dtype, "y", owner)
+
+
+def _hint_for_labels(values: NDArray[np.generic]) -> str:
+    """Says how an array becomes integer labels."""
+    if values.dtype.kind in "fb":
+        return "; labels must be integers, and y.astype(int) makes them"
+    return "; labels must be integers, and np.unique(y, return_inverse=True)[1] numbers the classes"
 
 
 def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matrix[F]:
@@ -272,13 +292,26 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
 def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
     if not isinstance(values, np.ndarray):
         raise ArrayTypeError(
-            f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}; np.array(...) makes one"
+            f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}"
+            f"{_hint_for_an_array(values, dtype)}"
         )
-    if values.dtype.kind in "iub" or values.dtype.newbyteorder("=") == dtype:
+    found = values.dtype.newbyteorder("=")
+    if found.kind in "iub" or found == dtype:
         return values
-    if values.dtype.kind == "f":
+    if found.kind == "f":
+        other = f", or give the network dtype=np.{found}" if found.name in {"float32", "float64"} else ""
         raise ArrayTypeError(
-            f"{owner}: {name} must be {dtype}, not {values.dtype}; {name}.astype(np.{dtype}) converts it, "
-            f"or give the network dtype=np.{values.dtype}"
+            f"{owner}: {name} must be {dtype}, not {found}; {name}.astype(np.{dtype}) converts it{other}"
         )
     return as_numbers(values, name, owner)
+
+
+def _hint_for_an_array(values: object, dtype: np.dtype[F]) -> str:
+    """Says how something else becomes an array that is accepted, if NumPy makes numbers of it."""
+    try:
+        found = np.asarray(values).dtype
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    if found.kind in "iub" or found == dtype:
+        return "; np.array(...) makes one"
+    return f"; np.array(..., np.{dtype}) makes one" if found.kind == "f" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf, isfinite
 
 import numpy as np
@@ -34,6 +35,17 @@ def check_bool(name: str, value: bool) -> None:
     """Raises SettingError unless the value is True or False."""
     if not isinstance(value, bool | np.bool):
         raise SettingError(f"{name} must be True or False, not {value!r}")
+
+
+def check_sequence(name: str, value: object) -> None:
+    """Raises SettingError if the value is one thing, such as a string, where a sequence is expected."""
+    if value is None:
+        raise SettingError(f"{name} must be a sequence, such as (), not None")
+    if isinstance(value, str):
+        raise SettingError(f"{name} must be a sequence, such as [{value!r}], not {value!r}")
+    if not isinstance(value, Iterable):
+        kind = type(value).__name__
+        raise SettingError(f"{name} must be a sequence, such as [{kind}(...)], not one {kind}")
 
 
 def is_number(value: float) -> bool:

@@ -286,8 +286,9 @@ def test_files_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "c"
     Trained(path).go(epochs=1)
     whole = path.read_bytes()
-    with pytest.raises(FileFormatError, match="expected a model of typednn"):
+    with pytest.raises(FileFormatError, match="expected a model of typednn, found the checkpoint") as caught:
         load(path)
+    assert f"callbacks=[Checkpoint({str(path)!r}, resume=True)]" in str(caught.value)
 
     for content, message in (
         (b"", "expected a safetensors file"),

@@ -381,6 +381,13 @@ def test_layers_that_form_no_network_are_refused(layers: Any, message: str) -> N
     Network([InputLayer(2), HiddenLayer(2), OutputLayer(1)])
 
 
+def test_layers_without_a_list_are_refused() -> None:
+    construct: Any = Network
+    for arguments in ((InputLayer(2),), (InputLayer(2), OutputLayer(1))):
+        with pytest.raises(WiringError, match=r"layers must be a list, such as \[InputLayer\(2, 'none'\), "):
+            construct(*arguments)
+
+
 def test_layers_of_another_list_are_refused() -> None:
     layers: list[Any] = [InputLayer(2), HiddenLayer(2), OutputLayer(1)]
     layers[1].attach_after(layers[0])

@@ -12,7 +12,7 @@ import pytest
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import LOSSES, problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Adam, Callback, DivergenceError, History, Network, Run, SettingError
+from typednn import Adam, Callback, DivergenceError, EarlyStopping, History, Network, Run, SettingError
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
@@ -349,6 +349,30 @@ def test_a_callback_can_stop() -> None:
     expected = reference.fit(CASE.x[:4], CASE.t[:4], epochs=1, **settings)
     assert within.fit(CASE.x, CASE.t, epochs=9, callbacks=[StopWithin()], **settings) == expected
     assert within.parameters.tobytes() == reference.parameters.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"callbacks": EarlyStopping()},
+            r"callbacks must be a sequence, such as \[EarlyStopping\(...\)\], not one EarlyStopping$",
+        ),
+        ({"metrics": "mse"}, r"metrics must be a sequence, such as \['mse'\], not 'mse'$"),
+        ({"metrics": "accuracy"}, r"such as \['accuracy'\], not 'accuracy'$"),
+        ({"metrics": None}, r"metrics must be a sequence, such as \(\), not None$"),
+        ({"callbacks": None}, r"callbacks must be a sequence, such as \(\), not None$"),
+    ],
+)
+def test_one_callback_or_metric_is_not_a_sequence(settings: Any, message: str) -> None:
+    network = network_of(CASE)
+    before = network.parameters.tobytes()
+
+    with pytest.raises(SettingError, match=message):
+        network.fit(CASE.x, CASE.t, validation_split=0.2, **settings)
+    with pytest.raises(SettingError, match=message):
+        network.fit_batches([(CASE.x, CASE.t)], epochs=1, validation_data=(CASE.x, CASE.t), **settings)
+    assert network.parameters.tobytes() == before
 
 
 @pytest.mark.parametrize("callback", [Note, print, None, "EarlyStopping"])

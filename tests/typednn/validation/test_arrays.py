@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +120,93 @@ def test_a_float32_network_refuses_float64() -> None:
         ArrayTypeError, match=r"must be float32, not float64; .*or give the network dtype=np.float64"
     ):
         matrix(np.ones((1, 2)), 2, np.float32)
+
+
+ADVICE = (
+    r"; (?:labels must be integers, and )?"
+    r"(np\.\S+\(.*?\)(?:\[1\])?|[xy]\.\S+\(.*?\)) (?:makes|converts|numbers)"
+)
+"""An expression that a message recommends."""
+
+
+def advised(values: Any, make: Callable[[Any], object]) -> Any:
+    """What the array becomes that the message of an error recommends."""
+    with pytest.raises((ArrayTypeError, ShapeError)) as caught:
+        make(values)
+    found = re.search(ADVICE, str(caught.value))
+    assert found, caught.value
+    expression = found[1].replace("np.array(...", "np.array(x")
+    return eval(expression, {"np": np, "x": values, "y": values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(
+            np.ones((2, 2), kind)
+            for kind in (np.float16, np.float32, np.float64, np.longdouble, ">f4", ">f8")
+        ),
+        *([[1.0, 2.0]], [[1, 2]], [[np.float16(1), 2.0]], ((True, False),), ((1.0, 2.0),)),
+        *(np.ones(2, np.float32), np.ones(2)),
+    ],
+    ids=str,
+)
+@by_dtype
+def test_samples_are_accepted_as_the_message_advises(values: Any, dtype: Any) -> None:
+    try:
+        matrix(values, 2, dtype)
+    except (ArrayTypeError, ShapeError):
+        for _ in range(2):  # the dtype, then the rank
+            values = advised(values, lambda each: matrix(each, 2, dtype))
+            if values.ndim == 2:
+                break
+    assert matrix(values, 2, dtype).dtype == dtype
+
+
+def test_a_column_is_made_of_numbers_where_there_is_one_feature() -> None:
+    with pytest.raises(ShapeError, match=r"not \(3,\); x.reshape\(-1, 1\) makes one column of it$"):
+        matrix(np.ones(3), 1)
+    with pytest.raises(ShapeError, match=r"must have the shape \(n_samples, 2\), not \(3,\)$"):
+        matrix(np.ones(3), 2)
+
+
+@by_dtype
+@pytest.mark.parametrize("kind", ["f2", "g"])
+def test_no_network_has_another_precision(kind: str, dtype: Any) -> None:
+    with pytest.raises(ArrayTypeError) as caught:
+        matrix(np.ones((1, 2), kind), 2, dtype)
+    assert "give the network" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [None, object(), [None, 1.0], [[1.0], [1.0, 2.0]]])
+def test_nothing_is_advised_where_there_are_no_numbers(values: Any) -> None:
+    with pytest.raises(ArrayTypeError, match=r"^layer 3: x must be a numpy.ndarray, not \w+$"):
+        matrix(values, 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "labels"),
+    [
+        (np.array([[0], [2], [1]]), [0, 2, 1]),
+        (np.array([[0], [2], [1]], np.uint8), [0, 2, 1]),
+        (np.array([0.0, 2.0, 1.0]), [0, 2, 1]),
+        (np.array([True, False, True]), [1, 0, 1]),
+        (np.array(["b", "c", "a"]), [1, 2, 0]),
+        (np.array(["b", "c", "a"], object), [1, 2, 0]),
+        ([0, 2, 1], [0, 2, 1]),
+    ],
+)
+@by_dtype
+def test_labels_are_accepted_as_the_message_advises(y: Any, labels: list[int], dtype: Any) -> None:
+    def targets(values: Any) -> Any:
+        return as_targets(values, 3, np.dtype(dtype), True, "Network")
+
+    assert targets(advised(y, targets)).tolist() == np.eye(3)[labels].tolist()
+
+
+def test_labels_from_one_begin_at_zero() -> None:
+    with pytest.raises(DataError, match=r"labels must be 0 … 2, .* y holds 1 … 3; y - 1 begins at 0"):
+        as_targets(np.array([1, 2, 3]), 3, np.dtype(np.float64), True, "Network")
 
 
 @by_dtype
