@@ -137,13 +137,18 @@ def _add(total: IRValue, term: IRValue) -> llvm.Value:
     return total.builder.fadd(total.value, term.value, flags=REASSOCIATE)
 
 
-def _add_exactly(total: IRValue, rest: IRValue, part: IRValue) -> tuple[llvm.Value, llvm.Value]:
+def add_exactly(total: Number, rest: Number, part: Number) -> tuple[Number, Number]:
     """Adds total + part, and its rounding error to rest (Knuth, TAOCP 2, 4.2.2, theorem B)."""
     result: Number = total + part
     from_part: Number = result - total
     from_total: Number = result - from_part
     lost: Number = (total - from_total) + (part - from_part)
-    return result.value, (rest + where(abs(lost) < np.inf, lost, 0 * rest)).value
+    return result, rest + where(abs(lost) < np.inf, lost, 0 * rest)
+
+
+def _add_exactly(total: IRValue, rest: IRValue, part: IRValue) -> tuple[llvm.Value, llvm.Value]:
+    result, remainder = add_exactly(total, rest, part)
+    return result.value, remainder.value
 
 
 def _larger(x: IRValue, y: IRValue) -> llvm.Value:

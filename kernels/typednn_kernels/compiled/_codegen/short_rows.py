@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
-from typednn_kernels.compiled._codegen.ir_loops import switch_cases, unpack_operands
+from typednn_kernels.compiled._codegen.ir_loops import add_exactly, switch_cases, unpack_operands
 from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
@@ -199,12 +199,13 @@ def _write_sums(
     code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
 ) -> None:
     def body(lanes: RowLanes) -> None:
-        def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
-            total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
-            return [total.value]
+        def add_row(s: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
+            total, rest = (IRValue(code.builder, each) for each in sums)
+            return [each.value for each in add_exactly(total, rest, lanes.argument(rows, s))]
 
-        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
-        lanes.store(IRValue(code.builder, sums), out)
+        first = lanes.argument(rows).value
+        total, rest = code.repeat(1, samples, 1, add_row, first, llvm.Constant(first.type, None))
+        lanes.store(IRValue(code.builder, total) + IRValue(code.builder, rest), out)
 
     by_row_length(code, n, body)
 
@@ -215,7 +216,7 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
 
 sum_short_rows: Callable[..., None] = emitted_kernel("sums_of_rows", _write_sums, _sums)
 """`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
-another."""
+another, with the rounding errors added at the end."""
 
 
 def by_row_length(
