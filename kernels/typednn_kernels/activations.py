@@ -92,6 +92,9 @@ INFINITY = float("inf")
 LEAKY_RELU_FACTOR = 0.2
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_MINIMUM, SILU_MINIMUM, MISH_MINIMUM = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
+SOFTPLUS_ROOT, SOFTPLUS_ROOT_REST = 0.5413248538970947, 7.158233824158563e-10
+"""log(e - 1), where softplus is 1: as float32 has it, and what that lacks."""
+EXP_MINUS_1 = 0.36787944117144233
 SATURATED = 1000.0
 """Beyond it all exponentials are 0 or infinite. Clipping to it replaces infinity times 0 by its limit."""
 EPSILON = 1e-7
@@ -131,7 +134,9 @@ def _softplus_logarithms(a: Values) -> Logarithms:
     u = maximum(e, TINY)  # below 0, y is log1p(u), which is u where u is small
     log_y = where(a < 0, minimum(a, 0) + log(log1p(u) / u), log(y))
     log_y_derivative = where(a < 0, u / (log1p(u) * (1 + u)), 1 / ((1 + e) * y))
-    return _unbounded_logarithms(y, 1 - y, log_y, log_y_derivative, _sigmoid(a))
+    # 1 - log(1 + exp(a)) with a = root + d, without cancellation near the root
+    z = -log1p(expm1((a - SOFTPLUS_ROOT) - SOFTPLUS_ROOT_REST) * (1 - EXP_MINUS_1))
+    return _unbounded_logarithms(y, z, log_y, log_y_derivative, _sigmoid(a))
 
 
 def _unbounded_logarithms(

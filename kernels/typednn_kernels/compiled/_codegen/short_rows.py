@@ -19,7 +19,12 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
-from typednn_kernels.compiled._codegen.ir_loops import add_exactly, switch_cases, unpack_operands
+from typednn_kernels.compiled._codegen.ir_loops import (
+    SUMMED_ROWS,
+    add_in_twice_the_precision,
+    switch_cases,
+    unpack_operands,
+)
 from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
@@ -199,13 +204,27 @@ def _write_sums(
     code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
 ) -> None:
     def body(lanes: RowLanes) -> None:
-        def add_row(s: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
-            total, rest = (IRValue(code.builder, each) for each in sums)
-            return [each.value for each in add_exactly(total, rest, lanes.argument(rows, s))]
+        def few_rows(start: IndexLike) -> llvm.Value:
+            def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
+                total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
+                return [total.value]
 
-        first = lanes.argument(rows).value
-        total, rest = code.repeat(1, samples, 1, add_row, first, llvm.Constant(first.type, None))
-        lanes.store(IRValue(code.builder, total) + IRValue(code.builder, rest), out)
+            begin = code.index(start)
+            stop = code.smaller(code.builder.add(begin, INDEX(SUMMED_ROWS)), samples)
+            second = code.builder.add(begin, INDEX(1))
+            (sums,) = code.repeat(second, stop, 1, add_row, lanes.argument(rows, start).value)
+            return sums
+
+        def add_rows(start: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
+            total, rest, part = (IRValue(code.builder, each) for each in (*sums, few_rows(start)))
+            return [each.value for each in add_in_twice_the_precision(total, rest, part)]
+
+        first = few_rows(0)
+        sums = code.repeat(
+            SUMMED_ROWS, samples, SUMMED_ROWS, add_rows, first, llvm.Constant(first.type, None)
+        )
+        total, rest = (IRValue(code.builder, each) for each in sums)
+        lanes.store(total + rest, out)
 
     by_row_length(code, n, body)
 

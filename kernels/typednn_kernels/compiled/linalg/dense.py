@@ -12,7 +12,12 @@ from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
-from typednn_kernels.compiled._codegen.ir_loops import Loop, add_exactly, elementwise
+from typednn_kernels.compiled._codegen.ir_loops import (
+    SUMMED_ROWS,
+    Loop,
+    add_in_twice_the_precision,
+    elementwise,
+)
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
 from typednn_kernels.compiled._codegen.tuning import (
@@ -44,10 +49,7 @@ gemv_t_and_update_2: Loop = elementwise(
 )
 """Adds what two rows of W contribute to dLdh, and updates them: each is loaded and stored once."""
 
-add_with_rest: Loop = elementwise(add_exactly, outs=2)
-SUMMED_ROWS = 16
-"""Number of rows that are summed without compensation; sums of as many are added with compensation of the
-rounding error. Another value changes the last bits of sums. Chosen for precision, not measured."""
+add_with_rest: Loop = elementwise(add_in_twice_the_precision, outs=2)
 
 
 @reassociate
@@ -273,12 +275,12 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
     sum_few_rows(dLda, n, first, min(dLda.size, SUMMED_ROWS * n), total)
     if dLda.size > SUMMED_ROWS * n:
         sums = scratch_row(dLda)
-        half = sums.size // 2
-        for column in range(0, count, half):
-            width = min(half, count - column)
+        size = sums.size // 2
+        for column in range(0, count, size):
+            width = min(size, count - column)
             columns, part = slice_of(total, column, width), slice_of(sums, 0, width)
-            rest = slice_of(sums, half, width)
-            scal(0, width, columns, dLda.dtype.type(0), rest)
+            rest = slice_of(sums, size, width)
+            copy(0, width, dLda.dtype.type(0), rest)
             for start in range(SUMMED_ROWS * n, dLda.size, SUMMED_ROWS * n):
                 stop = min(dLda.size, start + SUMMED_ROWS * n)
                 sum_few_rows(dLda, n, start + first + column, stop, part)
