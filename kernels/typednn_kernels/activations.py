@@ -24,6 +24,7 @@ from typednn_kernels.primitives import (
     erfc,
     exp,
     expm1,
+    log,
     log1p,
     maximum,
     minimum,
@@ -54,12 +55,28 @@ CustomActivation = NewType("CustomActivation", str)
 """The name of an activation that a user registered."""
 
 
+class Logarithms(NamedTuple):
+    """Outputs y of an activation in [0, 1], their complements z = 1 - y, and the logarithms of both.
+
+    All come from the pre-activations a, without cancellation: they are exact where y is rounded to 0 or 1.
+    """
+
+    y: Values
+    z: Values
+    log_y: Values
+    log_z: Values
+    log_y_derivative: Values
+    """d log(y) / da"""
+    log_z_derivative: Values
+    """d log(1 - y) / da"""
+
+
 class Activation(NamedTuple):
     """An activation function y = f(a), from `minimum` to `maximum`, and its derivative dy/da.
 
     `value` takes the pre-activation a, `derivative` a and y. Both are formulas of `primitives`: elementwise
     over arrays of any shape, or over scalars when compiled. Softmax, which couples the units of a layer, has
-    neither, but kernels of its own.
+    neither, but kernels of its own. `logarithms` takes a; most activations have no stable logarithm.
     """
 
     name: OutputActivationName | CustomActivation
@@ -68,14 +85,22 @@ class Activation(NamedTuple):
     minimum: float
     maximum: float
     description: str
+    logarithms: Callable[[Values], Logarithms] | None = None
 
 
 INFINITY = float("inf")
 LEAKY_RELU_FACTOR = 0.2
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_MINIMUM, SILU_MINIMUM, MISH_MINIMUM = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
+SOFTPLUS_ROOT, SOFTPLUS_ROOT_REST = 0.5413248538970947, 7.158233824158563e-10
+"""log(e - 1), where softplus is 1: as float32 has it, and what that lacks."""
+EXP_MINUS_1 = 0.36787944117144233
 SATURATED = 1000.0
 """Beyond it all exponentials are 0 or infinite. Clipping to it replaces infinity times 0 by its limit."""
+EPSILON = 1e-7
+"""Probabilities are clipped to [EPSILON, 1 - EPSILON] where their logarithm is taken of them, not of a."""
+TINY = 1e-30
+"""A number so small that 1 + TINY is 1 in any dtype."""
 HUGE = 1e30
 """A number so large that 1 + HUGE is HUGE in any dtype."""
 
@@ -88,6 +113,39 @@ def _sigmoid(a: Values) -> Values:
     e = exp(-abs(a))
     limit = where(a < 0, e, 1)
     return limit - limit * (e / (1 + e))  # limit / (1 + e), with a smaller rounding error
+
+
+def _sigmoid_logarithms(a: Values) -> Logarithms:
+    y, z, log_sum = _sigmoid(a), _sigmoid(-a), log1p(exp(-abs(a)))
+    return Logarithms(y, z, minimum(a, 0) - log_sum, minimum(-a, 0) - log_sum, z, -y)
+
+
+def _exponential_logarithms(a: Values) -> Logarithms:
+    y = exp(a)
+    return _unbounded_logarithms(y, -expm1(a), a, unless_nan(a, 1), y)
+
+
+def _softplus(a: Values) -> Values:
+    return maximum(a, 0) + log1p(exp(-abs(a)))
+
+
+def _softplus_logarithms(a: Values) -> Logarithms:
+    e, y = exp(-abs(a)), _softplus(a)
+    u = maximum(e, TINY)  # below 0, y is log1p(u), which is u where u is small
+    log_y = where(a < 0, minimum(a, 0) + log(log1p(u) / u), log(y))
+    log_y_derivative = where(a < 0, u / (log1p(u) * (1 + u)), 1 / ((1 + e) * y))
+    # 1 - log(1 + exp(a)) with a = root + d, without cancellation near the root
+    z = -log1p(expm1((a - SOFTPLUS_ROOT) - SOFTPLUS_ROOT_REST) * (1 - EXP_MINUS_1))
+    return _unbounded_logarithms(y, z, log_y, log_y_derivative, _sigmoid(a))
+
+
+def _unbounded_logarithms(
+    y: Values, z: Values, log_y: Values, log_y_derivative: Values, dyda: Values
+) -> Logarithms:
+    """Completes the logarithms of an activation that exceeds 1, where 1 - y has none and is clipped."""
+    z = maximum(z, EPSILON)
+    log_z_derivative = where(z > EPSILON, -dyda / z, unless_nan(y, 0))
+    return Logarithms(y, z, log_y, log(z), log_y_derivative, log_z_derivative)
 
 
 def _normal_distribution(a: Values) -> Values:
@@ -147,7 +205,13 @@ def _mish_derivative(a: Values, y: Values) -> Values:
 ACTIVATIONS: list[Activation] = [
     Activation("none", lambda a: a, lambda a, y: 1.0, -INFINITY, INFINITY, "the identity"),
     Activation(
-        "sigmoid", _sigmoid, lambda a, y: y * (1 - y), 0.0, 1.0, "1 / (1 + exp(-a)), the logistic function"
+        "sigmoid",
+        _sigmoid,
+        lambda a, y: y * (1 - y),
+        0.0,
+        1.0,
+        "1 / (1 + exp(-a)), the logistic function",
+        _sigmoid_logarithms,
     ),
     Activation(
         "relu",
@@ -187,11 +251,12 @@ ACTIVATIONS: list[Activation] = [
     Activation("silu", _silu, _silu_derivative, SILU_MINIMUM, INFINITY, "a / (1 + exp(-a))"),
     Activation(
         "softplus",
-        lambda a: maximum(a, 0) + log1p(exp(-abs(a))),
+        _softplus,
         lambda a, y: _sigmoid(a),
         0.0,
         INFINITY,
         "log(1 + exp(a))",
+        _softplus_logarithms,
     ),
     Activation("softsign", _softsign, _softsign_derivative, -1.0, 1.0, "a / (1 + |a|)"),
     Activation("mish", _mish, _mish_derivative, MISH_MINIMUM, INFINITY, "a tanh(log(1 + exp(a)))"),
@@ -211,13 +276,24 @@ ACTIVATIONS: list[Activation] = [
         1.0,
         "a, within -1 and 1; its derivative at -1 and 1 is 0",
     ),
-    Activation("exponential", exp, lambda a, y: y, 0.0, INFINITY, "exp(a)"),
+    Activation("exponential", exp, lambda a, y: y, 0.0, INFINITY, "exp(a)", _exponential_logarithms),
 ]
 """The place of a row is its code in kernels and layouts. Rows of users come after the library's."""
 
 CODES: dict[str, int] = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 BUILT_IN = len(ACTIVATIONS)
 NONE, SIGMOID, SOFTMAX = CODES["none"], CODES["sigmoid"], CODES["softmax"]
+
+
+def derivative_to_show(row: Activation) -> Callable[[Values, Values], Values | float] | None:
+    """Returns a formula of dy/da of (a, y) that is exact also where y is rounded to 1.
+
+    Training takes the derivative of the row, which is faster.
+    """
+    logarithms = row.logarithms
+    if logarithms is None or row.maximum > 1:
+        return row.derivative
+    return lambda a, y: y * logarithms(a).log_y_derivative
 
 
 def elementwise_names() -> tuple[ActivationName | CustomActivation, ...]:

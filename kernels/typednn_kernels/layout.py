@@ -176,3 +176,11 @@ def normalized_start(row: Any, samples: int, n_units: int) -> Values:
     """
     apart = samples * n_units + (samples + 1) * row[NORMALIZED]
     return where(row[NORMALIZATION] == NONE, samples * row[UNITS], apart)
+
+
+def square_scale(itemsize: int) -> float:
+    """Returns a power of two that makes the squares of all finite floats of a size finite.
+
+    It is for sums of squares that overflow otherwise, in which the squares of small elements are nothing.
+    """
+    return 2.0**-80 if itemsize == 4 else 2.0**-640

@@ -16,8 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, NewType, TypeAlias
 
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    EPSILON,
+    INFINITY,
+    SOFTMAX,
+    Logarithms,
+    OutputActivationName,
+)
+from typednn_kernels.activations import BUILT_IN as BUILT_IN_ACTIVATIONS
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
-from typednn_kernels.activations import INFINITY, OutputActivationName
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import exp, expm1, log, log1p, maximum, minimum, sign, tanh, unless_nan, where
 
@@ -38,8 +46,15 @@ for each output. classes: the probabilities of all classes for each sample, or i
 CustomLoss = NewType("CustomLoss", str)
 """The name of a loss that a user registered; its targets are numbers."""
 
-EPSILON = 1e-7
-"""Probabilities are clipped to [EPSILON, 1 - EPSILON] before their logarithm is taken."""
+
+class OfLogarithms(NamedTuple):
+    """A loss as a function of y, 1 - y and their logarithms, for activations that have stable ones.
+
+    `partials` are the derivatives with respect to y, log(y) and log(1 - y), as if each were independent.
+    """
+
+    value: Callable[[Logarithms, Values], Values]
+    partials: Callable[[Logarithms, Values], tuple[Values, Values, Values]]
 
 
 class Loss(NamedTuple):
@@ -63,6 +78,7 @@ class Loss(NamedTuple):
     target_minimum: float
     target_maximum: float
     description: str
+    of_logarithms: OfLogarithms | None = None
 
     @property
     def boundary(self) -> float:
@@ -146,6 +162,25 @@ def _focal_derivative(y: Values, t: Values) -> Values:
     return where(p == y, derivative, y * 0)
 
 
+def _binary_cross_entropy_partials(p: Logarithms, t: Values) -> tuple[Values, Values, Values]:
+    return 0 * t, -t, t - 1
+
+
+def _cross_entropy_partials(p: Logarithms, t: Values) -> tuple[Values, Values, Values]:
+    return 0 * t, -t, 0 * t
+
+
+def _focal_of_logarithms(p: Logarithms, t: Values) -> Values:
+    miss, entropy = t * p.z + (1 - t) * p.y, -(t * p.log_y + (1 - t) * p.log_z)
+    return miss * miss * entropy
+
+
+def _focal_partials(p: Logarithms, t: Values) -> tuple[Values, Values, Values]:
+    miss, entropy = t * p.z + (1 - t) * p.y, -(t * p.log_y + (1 - t) * p.log_z)
+    square = miss * miss
+    return 2 * (1 - 2 * t) * miss * entropy, -t * square, (t - 1) * square
+
+
 LOSSES: list[Loss] = [
     Loss(
         "MSE",
@@ -170,6 +205,7 @@ LOSSES: list[Loss] = [
         0.0,
         1.0,
         "mean over outputs of -(t log(y) + (1 - t) log(1 - y))",
+        OfLogarithms(lambda p, t: -(t * p.log_y + (1 - t) * p.log_z), _binary_cross_entropy_partials),
     ),
     Loss(
         "crossentropy",
@@ -182,6 +218,7 @@ LOSSES: list[Loss] = [
         0.0,
         INFINITY,
         "sum over classes of -t log(y)",
+        OfLogarithms(lambda p, t: -t * p.log_y, _cross_entropy_partials),
     ),
     Loss(
         "mae",
@@ -230,6 +267,7 @@ LOSSES: list[Loss] = [
         0.0,
         INFINITY,
         "mean over outputs of y - t log(y)",
+        OfLogarithms(lambda p, t: p.y - t * p.log_y, lambda p, t: (unless_nan(t, 1), -t, 0 * t)),
     ),
     Loss(
         "hinge",
@@ -254,6 +292,7 @@ LOSSES: list[Loss] = [
         0.0,
         1.0,
         "sum over classes of t log(t / y)",
+        OfLogarithms(lambda p, t: where(t == 0, t, t * (log(t) - p.log_y)), _cross_entropy_partials),
     ),
     Loss(
         "focal",
@@ -266,20 +305,121 @@ LOSSES: list[Loss] = [
         0.0,
         1.0,
         "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",
+        OfLogarithms(_focal_of_logarithms, _focal_partials),
     ),
 ]
 """The place of a row is its code in kernels. Rows of users come after the library's."""
 
 CODES: dict[str, int] = {row.name: code for code, row in enumerate(LOSSES)}
 BUILT_IN = len(LOSSES)
+POISSON = CODES["poisson"]
 CANONICAL = tuple(-1 if row.canonical is None else ACTIVATION_CODES[row.canonical] for row in LOSSES)
 MEAN_OVER_OUTPUTS = tuple(row.over_outputs == "mean" for row in LOSSES)
 """By code of the library's losses: the code of the canonical activation, or -1, and whether it is a mean."""
 
 
-def canonical(loss: int) -> int:
-    """Returns the code of a loss's canonical activation, or -1; losses of users have none."""
-    return CANONICAL[loss] if loss < BUILT_IN else -1
+OF_LOGARITHMS = tuple(code for code, row in enumerate(LOSSES) if row.of_logarithms is not None)
+LOGARITHMIC = (SOFTMAX, *(code for code, row in enumerate(ACTIVATIONS) if row.logarithms is not None))
+PAIRS = [(activation, loss) for activation in LOGARITHMIC for loss in OF_LOGARITHMS]
+"""The pairs of an output activation with stable logarithms and a loss of logarithms, softmax first."""
+PLACE_OF_LOSS = tuple(OF_LOGARITHMS.index(loss) if loss in OF_LOGARITHMS else -1 for loss in range(BUILT_IN))
+PLACE_OF_ACTIVATION = tuple(
+    len(OF_LOGARITHMS) * LOGARITHMIC.index(code) if code in LOGARITHMIC else -1
+    for code in range(BUILT_IN_ACTIVATIONS)
+)
+"""By code: what the loss and the activation add to the place of their pair in `PAIRS`, or -1."""
+COUPLED = len(OF_LOGARITHMS)
+"""The first pairs have softmax, whose outputs depend on one another; those from here on are elementwise."""
+
+
+def pair_of(loss: int, activation: int) -> int:
+    """Returns the place of a loss and an activation in `PAIRS`, or -1; those of users have none."""
+    loss_place = PLACE_OF_LOSS[loss] if loss < BUILT_IN else -1
+    activation_place = PLACE_OF_ACTIVATION[activation] if activation < BUILT_IN_ACTIVATIONS else -1
+    return loss_place + activation_place if loss_place >= 0 and activation_place >= 0 else -1
+
+
+def is_stable(loss: int, activation: int) -> bool:
+    """Says whether `Loss.stable_value` is for the activation, and dL/da is y - t, or y * sum(t) - t."""
+    is_canonical = loss < BUILT_IN and activation == CANONICAL[loss]
+    return is_canonical or (activation == SOFTMAX and loss == POISSON)
+
+
+def pair_value(pair: int) -> Callable[[Values, Values], Values]:
+    """Returns the formula of a term of an elementwise pair of (a, t)."""
+    logarithms, loss = _rows_of(pair)
+    return lambda a, t: loss.value(logarithms(a), t)
+
+
+def pair_delta(pair: int) -> Callable[[Values, Values], Values]:
+    """Returns the formula of dL/da of an elementwise pair of (a, t)."""
+    logarithms, loss = _rows_of(pair)
+
+    def delta(a: Values, t: Values) -> Values:
+        p = logarithms(a)
+        by_y, by_log_y, by_log_z = loss.partials(p, t)
+        return (by_y * p.y + by_log_y) * p.log_y_derivative + by_log_z * p.log_z_derivative
+
+    return delta
+
+
+SOFTMAX_DERIVATIVES: dict[str, Callable[[Values, Values, Values], Values]] = {
+    "crossentropy": lambda a, y, t: -_over(t, y),
+    "kl_divergence": lambda a, y, t: -_over(t, y),
+    "poisson": lambda a, y, t: 1 - _over(t, y),
+}
+"""dL/dy of softmax for the losses that do not need 1 - y, which is not exact."""
+
+
+def pair_derivative(pair: int) -> Callable[[Values, Values, Values], Values]:
+    """Returns the formula of dL/dy of a pair of (a, y, t), infinite only where it is beyond the dtype."""
+    activation, loss = PAIRS[pair]
+    if activation == SOFTMAX:
+        return SOFTMAX_DERIVATIVES.get(LOSSES[loss].name, lambda a, y, t: LOSSES[loss].derivative(y, t))
+    logarithms, of_logarithms = _rows_of(pair)
+
+    def derivative(a: Values, y: Values, t: Values) -> Values:
+        p = logarithms(a)
+        by_y, by_log_y, by_log_z = of_logarithms.partials(p, t)
+        result = by_y + _over(by_log_y, p.y) - _over(by_log_z, p.z)
+        return _below_cap(p, result) if _is_capped(pair) else result
+
+    return derivative
+
+
+def _over(x: Values, y: Values) -> Values:
+    """Computes x / y, and 0 for 0 / 0."""
+    return where(x == 0, 0 * y, x / y)
+
+
+def _rows_of(pair: int) -> tuple[Callable[[Values], Logarithms], OfLogarithms]:
+    activation, loss = PAIRS[pair]
+    logarithms, of_logarithms = ACTIVATIONS[activation].logarithms, LOSSES[loss].of_logarithms
+    assert logarithms is not None
+    assert of_logarithms is not None
+    return _capped(logarithms) if _is_capped(pair) else logarithms, of_logarithms
+
+
+def _is_capped(pair: int) -> bool:
+    """Says whether outputs above 1 count as 1 - EPSILON, as probabilities of a loss that needs 1 - y."""
+    activation, loss = PAIRS[pair]
+    return LOSSES[loss].targets == "probabilities" and ACTIVATIONS[activation].maximum > 1
+
+
+def _capped(logarithms: Callable[[Values], Logarithms]) -> Callable[[Values], Logarithms]:
+    def capped(a: Values) -> Logarithms:
+        p = logarithms(a)
+        return p._replace(
+            y=minimum(p.y, 1 - EPSILON),
+            log_y=minimum(p.log_y, -EPSILON),  # log(1 - EPSILON), to within its square
+            log_y_derivative=_below_cap(p, p.log_y_derivative),
+        )
+
+    return capped
+
+
+def _below_cap(p: Logarithms, derivative: Values) -> Values:
+    return where(p.z > EPSILON, derivative, unless_nan(p.y, 0))
 
 
 def is_mean(loss: int) -> bool:

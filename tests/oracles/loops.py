@@ -16,8 +16,9 @@ diagonal ones too, and the loss of a batch is the mean over its samples:
 - focal: the mean over outputs of (1 - p)^2 times bincrossentropy, p = t y + (1 - t)(1 - y).
 
 Logarithms are taken of y clipped to [1e-7, 1 - 1e-7], for poisson of y from 1e-7 on; the slope of what is
-clipped is 0. But the stable pairs are functions of the pre-activations, without clipping. Where a loss has
-a kink its slope is 0 there.
+clipped is 0. But the stable pairs are functions of the pre-activations, without clipping; only for
+bincrossentropy and focal, outputs of exponential and softplus above 1 - 1e-7 are clipped to it. Where a loss
+has a kink its slope is 0 there.
 """
 
 from __future__ import annotations
@@ -34,12 +35,18 @@ from tests.oracles.error_function import erfc
 Numbers: TypeAlias = NDArray[np.longdouble]
 Number: TypeAlias = np.longdouble
 
+LOGARITHMIC = ("bincrossentropy", "crossentropy", "kl_divergence", "focal", "poisson")
 STABLE_PAIRS = {
-    ("sigmoid", "bincrossentropy"),
-    ("softmax", "crossentropy"),
-    ("softmax", "kl_divergence"),
-    ("exponential", "poisson"),
+    *((output, loss) for output in ("sigmoid", "exponential", "softplus") for loss in LOGARITHMIC),
+    *(("softmax", loss) for loss in ("crossentropy", "kl_divergence", "poisson")),
 }
+USUAL = {
+    "bincrossentropy": "sigmoid",
+    "crossentropy": "softmax",
+    "kl_divergence": "softmax",
+    "poisson": "exponential",
+}
+"""The output activation that a loss of logits has, unless another is named."""
 
 
 def exact(values: ArrayLike) -> Numbers:
@@ -272,17 +279,67 @@ def magnitude_of_derivative(name: str, y: Numbers, t: Numbers) -> Numbers:
     return exact(abs(sample_loss_derivative(name, y, t)))
 
 
-def sample_loss_of_logits(name: str, a: Numbers, t: Numbers) -> Number:
+def sample_loss_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") -> Number:
     """The loss of a stable pair by the pre-activations."""
-    n, total = len(a), Number(0)
+    n, total, output = len(a), Number(0), output or USUAL[name]
     for i in range(n):
-        if name == "bincrossentropy":
+        if (output, name) == ("sigmoid", "bincrossentropy"):
             total += (t[i] * softplus(-a[i]) + (1 - t[i]) * softplus(a[i])) / n
-        elif name == "poisson":
+        elif (output, name) == ("exponential", "poisson"):
             total += (np.exp(a[i]) - t[i] * a[i]) / n
-        elif t[i] != 0:
-            total += -t[i] * log_softmax(a)[i] + (t[i] * np.log(t[i]) if name == "kl_divergence" else 0)
+        elif output == "softmax" and name == "poisson":
+            total += (np.exp(log_softmax(a)[i]) - t[i] * log_softmax(a)[i]) / n
+        elif output == "softmax":
+            if t[i] != 0:
+                total += -t[i] * log_softmax(a)[i] + (t[i] * np.log(t[i]) if name == "kl_divergence" else 0)
+        else:
+            y, z = output_and_complement(name, output, a[i])
+            total += term_of_logarithms(name, y, z, t[i]) / (1 if name in SUMS else n)
     return total
+
+
+SUMS = ("crossentropy", "kl_divergence")
+
+
+def output_and_complement(name: str, output: str, a: Number) -> tuple[Number, Number]:
+    """y and 1 - y, neither of them rounded to 0 or 1."""
+    y = activation(output, exact([a]))[0]
+    if output == "sigmoid":
+        return y, activation(output, exact([-a]))[0]
+    if name in {"bincrossentropy", "focal"}:
+        y = min(y, 1 - Number(1e-7))
+    return y, 1 - y
+
+
+def term_of_logarithms(name: str, y: Number, z: Number, t: Number) -> Number:
+    """The term of a loss for an output y and its complement."""
+    if name == "poisson":
+        return y - t * np.log(y)
+    if name in SUMS:
+        return -t * np.log(y) + (t * np.log(t) if name == "kl_divergence" and t > 0 else 0)
+    binary = -(t * np.log(y) + (1 - t) * np.log(z))
+    return (t * z + (1 - t) * y) ** 2 * binary if name == "focal" else binary
+
+
+def sample_derivative_of_logits(name: str, a: Numbers, t: Numbers, output: str) -> Numbers:
+    """The slope of the loss of a stable pair by the outputs, at outputs that are not rounded."""
+    n, g = len(a), np.zeros_like(a)
+    for i in range(n):
+        if output == "softmax":
+            y = np.exp(max(log_softmax(a)[i], Number(-11000)))  # no float at all is as small
+            z = 1 - y
+        else:
+            y, z = output_and_complement(name, output, a[i])
+        if name in SUMS:
+            g[i] = -t[i] / y
+        elif name == "poisson":
+            g[i] = (1 - t[i] / y) / n
+        elif output == "sigmoid" or y < 1 - Number(1e-7):
+            g[i] = (-t[i] / y + (1 - t[i]) / z) / n
+            if name == "focal":
+                q, b = t[i] * z + (1 - t[i]) * y, -(t[i] * np.log(y) + (1 - t[i]) * np.log(z))
+                g[i] = 2 * q * (1 - 2 * t[i]) * b / n + q * q * g[i]
+    return g
 
 
 def softplus(z: Number) -> Number:
@@ -290,19 +347,21 @@ def softplus(z: Number) -> Number:
     return Number(max(z, Number(0)) + np.log1p(np.exp(-abs(z))))
 
 
-def sample_error_of_logits(name: str, a: Numbers, t: Numbers) -> Numbers:
+def sample_error_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") -> Numbers:
     """The slope of a stable pair by the pre-activations."""
-    n = len(a)
+    n, output = len(a), output or USUAL[name]
     error = np.zeros_like(a)
-    y = activation(next(pair[0] for pair in STABLE_PAIRS if pair[1] == name), a)
+    y, g = activation(output, a), sample_derivative_of_logits(name, a, t, output)
     for i in range(n):
-        if name == "bincrossentropy":
+        if (output, name) == ("sigmoid", "bincrossentropy"):
             error[i] = (-t[i] * (1 - y[i]) + (1 - t[i]) * y[i]) / n
-        elif name == "poisson":
+        elif (output, name) == ("exponential", "poisson"):
             error[i] = (y[i] - t[i]) / n
-        else:
+        elif output == "softmax":
             for j in range(n):
-                error[i] += -t[j] * ((1 if i == j else 0) - y[i])
+                error[i] += -t[j] * ((1 if i == j else 0) - y[i]) / (n if name == "poisson" else 1)
+        else:
+            error[i] = g[i] * derivative(output, a[i])
     return error
 
 
@@ -400,7 +459,8 @@ class Net:
         """The forward and the backward pass for samples x (B, n_inputs) and targets t (B, n_outputs)."""
         samples, targets = exact(x), exact(t)
         a, h = self.forward(samples)
-        stable = (self.activations[-1], self.loss) in STABLE_PAIRS
+        output = self.activations[-1]
+        stable = (output, self.loss) in STABLE_PAIRS
         B, last = len(samples), len(self.activations) - 1
         nothing = np.zeros((0, 0), np.longdouble)
         dLdh, dLda, dLdW, jacobians = ([nothing] * (last + 1) for _ in range(4))
@@ -408,7 +468,7 @@ class Net:
         losses = np.zeros(B, np.longdouble)
         for s in range(B):
             losses[s] = (
-                sample_loss_of_logits(self.loss, a[last][s], targets[s])
+                sample_loss_of_logits(self.loss, a[last][s], targets[s], output)
                 if stable
                 else sample_loss(self.loss, h[last][s], targets[s], self.dtype)
             )
@@ -416,14 +476,19 @@ class Net:
             jacobians[k] = np.array([jacobian(self.activations[k], a[k][s]) for s in range(B)])
             if k == last:
                 dLdh[k] = exact(
-                    [sample_loss_derivative(self.loss, h[k][s], targets[s], self.dtype) / B for s in range(B)]
+                    [
+                        sample_derivative_of_logits(self.loss, a[k][s], targets[s], output) / B
+                        if stable
+                        else sample_loss_derivative(self.loss, h[k][s], targets[s], self.dtype) / B
+                        for s in range(B)
+                    ]
                 )
             else:
                 dLdh[k] = backpropagate(dLda[k + 1], self.weights[k])
             dLda[k] = exact([jacobian_product(dLdh[k][s], jacobians[k][s]) for s in range(B)])
             if k == last and stable:
                 dLda[k] = exact(
-                    [sample_error_of_logits(self.loss, a[k][s], targets[s]) / B for s in range(B)]
+                    [sample_error_of_logits(self.loss, a[k][s], targets[s], output) / B for s in range(B)]
                 )
             dLdW[k] = outer(dLda[k], h[k - 1])
             dLdBias[k] = sum_samples(dLda[k])

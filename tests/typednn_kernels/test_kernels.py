@@ -286,6 +286,19 @@ def test_layers_in_one_call(
         assert_close(dLdW[k - 1], reference.dLdW[k], 128, f"dLdW of layer {k}")
 
 
+@by_dtype
+@pytest.mark.parametrize("n", [1, 3, 100, 5000])
+def test_sums_over_many_samples_are_as_exact_as_pairwise_sums(kernels: Any, n: int, dtype: Any) -> None:
+    """All terms are -6 / B, rounded; a pairwise sum loses a rounding for each of log2(B) levels at most."""
+    samples = 1_000_000 // max(1, n // 3)
+    term = dtype(-6 / samples)
+    dLda, total = np.full((samples, n), term, dtype), unwritten(n, dtype)
+
+    kernels.sum_samples(dLda, total)
+
+    assert_agrees(total, loops.exact([term] * n) * samples, 4)
+
+
 # The output layer.
 
 
@@ -306,7 +319,7 @@ def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObje
 
     reference = loops.exact(
         [
-            loops.sample_loss_of_logits(loss, logits[s], targets[s])
+            loops.sample_loss_of_logits(loss, logits[s], targets[s], activation)
             if stable
             else loops.sample_loss(loss, outputs[s], targets[s], a.dtype)
             for s in range(len(a))
@@ -316,6 +329,8 @@ def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObje
 
     if loss == "poisson":
         logarithms = abs(logits) if stable else abs(np.log(np.maximum(outputs, 1e-7)))
+        if activation == "softmax":
+            logarithms = abs(logits) + abs(loops.exact([loops.log_softmax(each) for each in logits]))
         assert_agrees(losses, reference, 16, (logarithms * targets + abs(outputs) + 1).sum(axis=1))
         return
     spread = (logits.max(axis=1) - logits.min(axis=1) + abs(logits).max(axis=1) + 1) * (
@@ -371,15 +386,40 @@ def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataOb
         ]
     )
     if (activation, loss) in loops.STABLE_PAIRS:
-        inside = (y > 1e-6) & (y < 1 - 1e-6)  # dLdy of saturated outputs is only shown: dLda does not need it
-        magnitude = magnitudes_of_derivatives(loss, y, t)
-        assert_agrees(dLdy[inside], derivatives[inside], 16, magnitude[inside], "dLdy")
         logits = loops.exact(a)
+        derivatives = loops.exact(
+            [
+                loops.sample_derivative_of_logits(loss, logits[s], targets[s], activation) / samples
+                for s in range(samples)
+            ]
+        )
+        y_exact = loops.exact([loops.activation(activation, each) for each in logits])
+        z_exact = abs(1 - y_exact)
+        if activation == "sigmoid":
+            z_exact = loops.exact([loops.activation(activation, -each) for each in logits])
+        tiny = np.finfo(a.dtype).tiny  # 1 / y below it is beyond the dtype, or nearly
+        inside = (y_exact > tiny) & ((z_exact > tiny) | (activation != "sigmoid"))
+        magnitude_of_dLdy = 1 + targets / np.maximum(y_exact, tiny)
+        if loss in {"bincrossentropy", "focal"}:
+            magnitude_of_dLdy += abs(1 - targets) / np.maximum(
+                z_exact, tiny if activation == "sigmoid" else 1e-7
+            )
+        assert_agrees(dLdy[inside], derivatives[inside], 16, magnitude_of_dLdy[inside] / samples, "dLdy")
         reference = [
-            loops.sample_error_of_logits(loss, logits[s], targets[s]) / samples for s in range(samples)
+            loops.sample_error_of_logits(loss, logits[s], targets[s], activation) / samples
+            for s in range(samples)
         ]
         spread = 1 + logits.max(axis=1, keepdims=True) - logits.min(axis=1, keepdims=True)
         magnitude = spread * (1 + targets.sum(axis=1, keepdims=True)) * np.maximum(outputs, 1) / terms
+        if activation != "softmax" and (activation, loss) not in {
+            ("sigmoid", "bincrossentropy"),
+            ("exponential", "poisson"),
+        }:
+            derivatives = loops.exact(
+                [[loops.derivative(activation, each) for each in row] for row in logits]
+            )
+            terms_of_dLda = magnitude_of_dLdy * derivatives / samples
+            magnitude = np.maximum(magnitude, (1 + abs(logits)) * terms_of_dLda)
         assert_agrees(dLda, loops.exact(reference), 16, magnitude, "dLda")
     else:
         assert_agrees(dLdy, derivatives, 16, magnitudes_of_derivatives(loss, y, t), "dLdy")

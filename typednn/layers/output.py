@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import overload
 
 import numpy as np
@@ -12,7 +13,7 @@ from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
 
 from typednn import names
-from typednn.errors import NotReadyError, ShapeError
+from typednn.errors import NotReadyError, SettingError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.base import transposed
 from typednn.layers.storage import Workspace
@@ -32,8 +33,12 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             kernel_regularizer does. Reported losses do not include it.
 
     Raises:
-        SettingError: the length is not a positive integer, or a penalty is negative or not finite.
+        SettingError: the length is not a positive integer, or 1 for a loss of classes (crossentropy,
+            kl_divergence), or a penalty is negative or not finite.
         UnknownNameError: there is no such activation, loss or initialiser.
+
+    Warns:
+        UserWarning: the loss is of classes, and the activation is not softmax.
     """
 
     last = True
@@ -75,6 +80,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
         self._lossfnname: LossName | CustomLoss = names.loss(lossfn)
+        if LOSSES[LOSS_CODES[self.lossfnname]].targets == "classes":
+            self._check_classes()
         self._allocate()
 
     @property
@@ -86,6 +93,22 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     def lossfnname(self) -> LossName | CustomLoss:
         """The name of the loss."""
         return self._lossfnname
+
+    def _check_classes(self) -> None:
+        """Refuses a single output for a loss of classes, and warns where the outputs do not sum to 1."""
+        if self.length == 1:
+            raise SettingError(
+                f"OutputLayer: {self.lossfnname!r} compares the probabilities of classes and needs a length "
+                "of 2 or more, not 1; for one output that is 0 or 1, use OutputLayer(1, 'sigmoid', "
+                "'bincrossentropy')"
+            )
+        if self.actname != "softmax":
+            warnings.warn(
+                f"{self!r} cannot tell classes apart: {self.lossfnname} is of probabilities of classes, and "
+                f"outputs of {self.actname!r} do not sum to 1; use 'softmax', also where other libraries "
+                "have logits, or 'sigmoid' with 'bincrossentropy' for classes that occur together",
+                stacklevel=3,
+            )
 
     @property
     def _loss_code(self) -> int:

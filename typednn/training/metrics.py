@@ -59,11 +59,18 @@ def evaluation(outputs: Matrix[F], t: Matrix[F], loss: float, row: Loss) -> Eval
     if row.targets != "numbers":
         correct = (above(outputs, row.boundary) == above(t, row.boundary)).all(axis=1)
         return Evaluation(loss, float(correct.mean()), None)
-    residual = ((outputs - t) ** 2).sum(axis=0, dtype=np.float64)
-    total = ((t - t.mean(axis=0)) ** 2).sum(axis=0, dtype=np.float64)
+    predicted, true = _from_first_target(outputs, t)
+    residual = ((predicted - true) ** 2).sum(axis=0)
+    total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
     r2: Vector[np.float64] = (residual == 0).astype(np.float64)
     np.divide(total - residual, total, out=r2, where=total > 0)
     return Evaluation(loss, None, float(r2.mean()))
+
+
+def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns outputs and targets in float64, less the first target: constant targets become exactly 0."""
+    first: NDArray[np.float64] = t[:1].astype(np.float64)
+    return outputs - first, t - first
 
 
 Outputs: TypeAlias = NDArray[np.floating]
@@ -158,26 +165,27 @@ def _auc(results: Results) -> float:
 def _mse(results: Results) -> float:
     from sklearn.metrics import mean_squared_error
 
-    return float(mean_squared_error(_rows(results), results.outputs))
+    return float(mean_squared_error(_rows(results), results.outputs.astype(np.float64)))
 
 
 def _mae(results: Results) -> float:
     from sklearn.metrics import mean_absolute_error
 
-    return float(mean_absolute_error(_rows(results), results.outputs))
+    return float(mean_absolute_error(_rows(results), results.outputs.astype(np.float64)))
 
 
 def _r2(results: Results) -> float:
     from sklearn.metrics import r2_score
 
-    return float(r2_score(_rows(results), results.outputs))
+    outputs, targets = _from_first_target(results.outputs, _rows(results))
+    return float(r2_score(targets, outputs))
 
 
-def _rows(results: Results) -> Outputs:
-    """Returns the targets `(n_samples, n_outputs)`; labels become one-hot rows."""
+def _rows(results: Results) -> NDArray[np.float64]:
+    """Returns the targets `(n_samples, n_outputs)` in float64; labels become one-hot rows."""
     if results.targets.ndim == 1:
-        return one_hot(results.targets, results.outputs.shape[1], results.outputs.dtype)
-    return results.targets.astype(results.outputs.dtype)
+        return one_hot(results.targets, results.outputs.shape[1], np.dtype(np.float64))
+    return results.targets.astype(np.float64)
 
 
 METRICS = (

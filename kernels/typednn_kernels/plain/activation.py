@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, SOFTMAX, derivative_to_show
 from typednn_kernels.arrays import Cube, F, Matrix, Values
 
 CACHE_CHUNK_ELEMENTS = 16384
@@ -43,7 +43,7 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     Raises:
         ValueError: the activation is softmax, whose derivative is a Jacobian.
     """
-    formula = ACTIVATIONS[activation].derivative
+    formula = derivative_to_show(ACTIVATIONS[activation])
     if formula is None:
         raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise derivative, but a Jacobian")
     with np.errstate(all="ignore"):
@@ -60,7 +60,9 @@ def activation_backward(
             np.subtract(dLdy, dLda.sum(axis=1, keepdims=True), out=dLda)
             dLda *= y
         else:
-            activation_derivative(activation, a, y, dLda)
+            derivative = ACTIVATIONS[activation].derivative
+            assert derivative is not None
+            apply(derivative, a, y, dLda)
             dLda *= dLdy
 
 

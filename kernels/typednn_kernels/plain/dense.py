@@ -26,10 +26,21 @@ def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
             np.dot(dLda.T, h_prev, out=dLdW)
 
 
+SUMMED_ROWS = 32
+"""Number of rows that are summed one after another; sums of more are pairwise, for precision."""
+
+
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """Computes dLdBias, the sum of dLda (B, n) over samples, (n,)."""
+    rows = dLda
     with np.errstate(all="ignore"):
-        np.sum(dLda, axis=0, out=dLdBias)
+        if len(rows) > SUMMED_ROWS:
+            while len(rows) > 1:
+                half = (len(rows) + 1) // 2
+                folded = rows[:half].copy()
+                folded[: len(rows) - half] += rows[half:]
+                rows = folded
+        np.sum(rows, axis=0, out=dLdBias)
 
 
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:

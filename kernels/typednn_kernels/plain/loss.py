@@ -6,7 +6,16 @@ import numpy as np
 
 from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.losses import LOSSES, canonical, is_mean
+from typednn_kernels.losses import (
+    COUPLED,
+    LOSSES,
+    is_mean,
+    is_stable,
+    pair_delta,
+    pair_derivative,
+    pair_of,
+    pair_value,
+)
 from typednn_kernels.plain.activation import activation_backward, apply
 
 
@@ -14,11 +23,14 @@ def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
     """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
-    row = LOSSES[loss]
+    row, pair = LOSSES[loss], pair_of(loss, activation)
     terms = np.empty_like(y)
     with np.errstate(all="ignore"):
-        if activation != canonical(loss):
-            apply(row.value, y, t, terms)
+        if not is_stable(loss, activation):
+            if pair >= COUPLED:
+                apply(pair_value(pair), a, t, terms)
+            else:
+                apply(row.value, y, t, terms)
         elif activation == SOFTMAX:
             shifted = a - a.max(axis=1, keepdims=True)
             shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -47,11 +59,20 @@ def output_delta(
     dLda: Matrix[F],
 ) -> None:
     """Computes dLdy and dLda of the output layer, (B, n), dLda by the stable formula of canonical pairs."""
-    loss_derivative(loss, y, t, dLdy)
-    if activation != canonical(loss):
-        activation_backward(activation, a, y, dLdy, dLda)
-        return
+    pair = pair_of(loss, activation)
     with np.errstate(all="ignore"):
+        if pair < 0:
+            loss_derivative(loss, y, t, dLdy)
+        else:
+            apply(pair_derivative(pair), a, y, t, dLdy)
+            dLdy /= mean_divisor(loss, y)
+        if not is_stable(loss, activation):
+            if pair >= COUPLED:
+                apply(pair_delta(pair), a, t, dLda)
+                dLda /= mean_divisor(loss, y)
+            else:
+                activation_backward(activation, a, y, dLdy, dLda)
+            return
         weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
         np.multiply(y, weight, out=dLda)
         dLda -= t

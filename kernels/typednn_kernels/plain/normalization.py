@@ -15,6 +15,7 @@ from typednn_kernels.normalizations import (
     scaled_and_shifted,
     updated_running,
 )
+from typednn_kernels.plain.dense import sum_samples
 
 
 def normalize(
@@ -62,8 +63,8 @@ def normalization_backward(
     """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     axis = NORMALIZATIONS[normalization].axis
     with np.errstate(all="ignore"):
-        np.sum(dLda, axis=0, out=dLdBias)
-        np.sum(dLda * z, axis=0, out=dLdGain)
+        sum_samples(dLda, dLdBias)
+        sum_samples(dLda * z, dLdGain)
         g = gain * dLda
         if normalization == BATCH and not training:
             np.multiply(g, inv_std, out=dLdz)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from typednn_kernels import normalizations
@@ -20,6 +22,7 @@ from typednn_kernels.layout import (
     inv_std,
     normalized,
     running_moments,
+    square_scale,
     weights,
 )
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
@@ -135,19 +138,26 @@ def backward_from_output(
 
 def gradient_norm_bound(layout: Layout, h: Vector[F], dLda: Vector[F], samples: int) -> np.floating:
     """Computes a bound of the gradient's norm by Schwarz's inequality."""
-    kind = dLda.dtype.type
-    deltas: np.floating = kind(0)
-    inputs: np.floating = kind(samples * layout[:, LENGTH].sum())
-    for k in range(1, len(layout)):
-        below, delta, dLdz = (
-            block(h, layout, k - 1, samples),
-            block(dLda, layout, k, samples),
-            normalized(dLda, layout, k, samples),
-        )
-        inputs += np.vdot(below, below)
-        deltas += np.vdot(delta, delta) + np.vdot(dLdz, dLdz)
-    bound: np.floating = np.sqrt(deltas) * np.sqrt(inputs)
-    return bound
+    above, ones = range(1, len(layout)), samples * layout[:, LENGTH].sum()
+    inputs = [block(h, layout, k - 1, samples) for k in above]
+    deltas = [each(dLda, layout, k, samples) for k in above for each in (block, normalized)]
+    return _norm(deltas, 0) * _norm(inputs, ones)
+
+
+def _norm(arrays: Sequence[Matrix[F]], ones: int) -> np.floating:
+    """Computes the norm of all elements of some arrays, and of a number of ones.
+
+    Where the squares overflow, they are those of scaled elements.
+    """
+    kind = arrays[0].dtype.type
+    squares: np.floating = sum((np.vdot(each, each) for each in arrays), kind(ones))
+    if np.isinf(squares):
+        scale = kind(square_scale(arrays[0].itemsize))
+        squares = sum((np.vdot(each, each) for each in (array * scale for array in arrays)), kind(0))
+        norm: np.floating = np.sqrt(squares) / scale
+    else:
+        norm = np.sqrt(squares)
+    return norm
 
 
 def is_training(layout: Layout, k: int, key: int) -> bool:

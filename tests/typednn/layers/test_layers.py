@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typednn_kernels.activations import CODES as ACTIVATION_CODES
+from typednn_kernels.losses import CODES as LOSS_CODES
 
 from tests.oracles import differences, loops, torch_float64
 from tests.oracles.agreement import assert_agrees, assert_close, assert_near
@@ -25,12 +28,15 @@ from typednn import (
     DataError,
     HiddenLayer,
     InputLayer,
+    Network,
     NotReadyError,
     OutputLayer,
+    SettingError,
     ShapeError,
     WiringError,
     use_backend,
 )
+from typednn.backends import kernels as active_kernels
 from typednn.layers import Layer
 
 LENGTHS = (3, 5, 4, 3)
@@ -193,6 +199,130 @@ def test_names_and_neighbours() -> None:
         "HiddenLayer(3, 'relu')",
         "OutputLayer(1, 'sigmoid', 'bincrossentropy')",
     ]
+
+
+def passed(a: Any, t: Any, output: Any, loss: Any, dtype: Any) -> OutputLayer[Any, Any]:
+    """The output layer after both passes over a sample whose pre-activations are given."""
+    network: Network[Any] = Network([InputLayer(len(a)), OutputLayer(len(a), output, loss)], dtype=dtype)
+    network.parameters[...] = [*np.eye(len(a)).reshape(-1), *np.zeros(len(a))]
+    ann: list[Any] = list(network.layers)
+    both_ways(ann, np.array(a, dtype), np.array(t, dtype))
+    last: OutputLayer[Any, Any] = ann[-1]
+    return last
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("output", "loss", "a", "t", "value", "dLda", "dLdy"),
+    [
+        # The loss is log(1 + e^17); then the output, and the inverse of what it lacks from 1.
+        ("sigmoid", "bincrossentropy", 17.0, 0.0, 17.0000000413994, 0.9999999586006, 24154953.7535753),
+        ("sigmoid", "bincrossentropy", -30.0, 1.0, 30.0, -1.0, -10686474581525.5),
+        ("sigmoid", "focal", -30.0, 1.0, 30.0, -1.0, -10686474581525.5),
+        ("sigmoid", "focal", 30.0, 0.0, 30.0, 1.0, 10686474581525.5),
+        ("sigmoid", "poisson", -20.0, 2.0, 40.00000000618346, -1.999999997938846, 1 - 2 * 485165196.409790),
+        ("exponential", "poisson", -17.0, 2.0, 34.0000000413994, -1.9999999586006, 1 - 2 * 24154952.7535753),
+        ("exponential", "bincrossentropy", -30.0, 1.0, 30.0, -1.0, -10686474581524.5),
+        ("exponential", "focal", -30.0, 1.0, 30.0, -1.0, -10686474581524.5),
+        ("softplus", "poisson", -25.0, 2.0, 50.0, -2.0, 1 - 2 * 72004899337.8859),
+        ("softplus", "bincrossentropy", -25.0, 1.0, 25.0, -1.0, -72004899337.8859),
+    ],
+)
+def test_saturated_outputs_tell_one_story(
+    output: str, loss: str, a: float, t: float, value: float, dLda: float, dLdy: float, dtype: Any, path: str
+) -> None:
+    layer = passed([a], [t], output, loss, dtype)
+
+    eps = 16 * float(np.finfo(dtype).eps)
+    assert_near(layer.loss(), value, eps + 1e-10)
+    assert_near(float(layer.dLda[0, 0]), dLda, eps + 1e-10)
+    assert_near(float(layer.dLdy[0, 0]), dLdy, eps + 1e-10)
+    assert_near(float(layer.dLdy[0, 0] * layer.dyda[0, 0]), float(layer.dLda[0, 0]), eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
+@pytest.mark.parametrize("output", ["sigmoid", "exponential", "softplus"])
+def test_the_gradient_lives_where_the_network_is_most_wrong(
+    output: str, loss: str, dtype: Any, path: str
+) -> None:
+    """Output 8.5e-10, target 1: the loss is 20.889, and its gradient -1."""
+    layer = passed([-20.8858, 0.0], [1, 0], output, loss, dtype)
+
+    np.testing.assert_allclose(layer.loss(), 20.8858, rtol=1e-6)
+    np.testing.assert_allclose(layer.dLda[:, 0], [-1, 0], rtol=1e-6)
+    np.testing.assert_allclose(layer.dLdy[:, 0] * layer.dyda[:, 0], [-1, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("a", [-1e4, -700.0, 700.0, 1e4])
+@pytest.mark.parametrize(("loss", "sign"), [("bincrossentropy", 1), ("crossentropy", 0), ("focal", 1)])
+def test_no_finite_pre_activation_has_a_dead_gradient(
+    loss: str, sign: int, a: float, dtype: Any, path: str
+) -> None:
+    wrong = 1.0 if a < 0 else 0.0
+    layer = passed([a, a], [wrong, wrong], "sigmoid", loss, dtype)
+
+    expected = (abs(a), np.sign(a) / (2 if sign else 1)) if wrong or sign else (0.0, 0.0)
+    np.testing.assert_allclose(layer.loss(), expected[0] * (1 if sign else 2), rtol=1e-6)
+    np.testing.assert_allclose(layer.dLda[:, 0], expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence", "poisson"])
+def test_softmax_that_is_certain_shows_its_derivatives(loss: str, dtype: Any, path: str) -> None:
+    """At (17, 0), y = 1 / (1 + e^-17) and 1 / (1 + e^17); dLdy is -t / y, for poisson (1 - t / y) / 2."""
+    layer = passed([17.0, 0.0], [0, 1], "softmax", loss, dtype)
+
+    y = 1 / (1 + np.exp([-17.0, 17.0]))
+    expected = np.array([1, 1 - 1 / y[1]]) / 2 if loss == "poisson" else np.array([0, -1 / y[1]])
+    np.testing.assert_allclose(layer.dLdy[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        layer.dLda[:, 0], np.array([1, -1]) / (2 if loss == "poisson" else 1), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 100, 20_000])
+@pytest.mark.parametrize("size", [50, 1_000, 30_000])
+def test_cross_entropy_of_large_logits(size: float, n: int, dtype: Any, path: str) -> None:
+    """The logits differ by 1/4 at most, exactly: the loss is of the order of log(n)."""
+    a = size + np.arange(n) % 5 / 16
+    losses, y, t = np.zeros(1, dtype), np.zeros((1, n), dtype), np.eye(1, n, 1, dtype=dtype)
+    run: Any = active_kernels(np.dtype(dtype))
+    softmax, loss = ACTIVATION_CODES["softmax"], LOSS_CODES["crossentropy"]
+
+    run.activation_value(softmax, a[None].astype(dtype), y)
+    run.loss_value(loss, softmax, a[None].astype(dtype), y, t, losses)
+
+    exact = loops.exact(a - size)
+    assert_near(float(losses[0]), float(np.log(np.exp(exact).sum()) - exact[1]), 4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
+@pytest.mark.parametrize("output", ["softmax", "sigmoid", "none"])
+def test_one_output_is_refused_for_a_loss_of_classes(output: Any, loss: Any) -> None:
+    with pytest.raises(SettingError, match=f"{loss}.* 2 or more, not 1; .*'bincrossentropy'"):
+        OutputLayer(1, output, loss)
+
+
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
+@pytest.mark.parametrize("output", ELEMENTWISE)
+def test_outputs_that_do_not_sum_to_1_are_warned_of_once(output: Any, loss: Any) -> None:
+    with pytest.warns(UserWarning, match=f"'{output}', '{loss}'.* cannot tell .* use 'softmax'") as caught:
+        Network([InputLayer(1), OutputLayer(2, output, loss)], dtype=np.float32, seed=0)
+
+    [warning] = caught
+    assert warning.filename == __file__
+
+
+def test_outputs_that_fit_the_loss_are_not_warned_of() -> None:
+    fitting: tuple[Any, ...] = ("softmax", "crossentropy"), ("softmax", "kl_divergence"), ("none", "MSE")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for pair in fitting:
+            OutputLayer(2, *pair)
 
 
 def test_defaults() -> None:

@@ -63,3 +63,31 @@ def test_for_constant_targets_the_coefficient_of_determination_is_1_or_0() -> No
 
     assert network.evaluate(np.array([[7.0], [7.0]]), np.array([[7.0], [7.0]])).r2 == 1
     assert network.evaluate(np.array([[7.0], [8.0]]), np.array([[7.0], [7.0]])).r2 == 0
+
+
+@both_paths
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constant_targets_that_no_float_has_exactly_count_as_constant(dtype: Any) -> None:
+    """The mean of equal numbers need not be that number; documented: 0 where outputs are not exact."""
+    network: Network[Any] = Network([InputLayer(1), OutputLayer(1)], dtype=dtype)
+    network.parameters[...] = [1, 0]
+    x, t = np.linspace(0, 1, 1001, dtype=dtype).reshape(-1, 1), np.full((1001, 1), 0.1, dtype)
+
+    assert network.evaluate(x, t).r2 == 0
+    assert network.evaluate(t, t).r2 == 1
+
+
+@both_paths
+def test_coefficient_of_determination_of_a_million_rows_in_float32() -> None:
+    """Targets 100 and 102, whose variance is 1, and outputs that miss by 1/8: 1 - 1/64 for both."""
+    n = 1_000_000
+    t = np.tile(np.array([[100, 102], [102, 100]], np.float32), (n // 2, 1))
+    missed = np.array([[0.125], [-0.125]], np.float32)
+    x = t + np.tile(missed, (n // 2, 1))
+    network: Network[Any] = Network([InputLayer(2), OutputLayer(2)], dtype=np.float32)
+    network.parameters[...] = [1, 0, 0, 1, 0, 0]
+
+    r2 = network.evaluate(x, t).r2
+
+    assert r2 is not None
+    assert_near(r2, 1 - 0.125**2, 1e-12)

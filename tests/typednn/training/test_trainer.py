@@ -490,3 +490,31 @@ def test_an_error_of_a_callback_reaches_the_caller() -> None:
     with pytest.raises(StopIteration, match="enough"):
         network.fit(CASE.x, CASE.t, epochs=100, batch_size=4, learning_rate=0.1, on_epoch=on_epoch)
     assert usable(network, CASE.x, CASE.t)
+
+
+@both_paths
+@by_dtype
+def test_squares_that_overflow_stop_no_step_with_finite_gradients(dtype: Any) -> None:
+    """The gradient of the mean absolute error is minus the mean of the inputs."""
+    huge = 3e19 if dtype == np.float32 else 1e160
+    x, t = np.array([[huge], [1.0], [huge]], dtype), np.ones((3, 1), dtype)
+    network: Network[Any] = Network([InputLayer(1), OutputLayer(1, "none", "mae")], dtype=dtype)
+    network.parameters[...] = 0
+
+    network.fit(x, t, epochs=1, batch_size=3, learning_rate=1 / huge)
+
+    np.testing.assert_allclose(network.layers[1].W, [[2 / 3]], rtol=1e-6)
+
+
+@both_paths
+@by_dtype
+def test_deltas_whose_squares_overflow_stop_no_step_with_finite_gradients(dtype: Any) -> None:
+    """A sample weight multiplies the delta -1/3 of the mean absolute error."""
+    huge = 1e20 if dtype == np.float32 else 1e160
+    x, t, weights = np.zeros((3, 1), dtype), np.ones((3, 1), dtype), np.array([huge, 1, huge])
+    network: Network[Any] = Network([InputLayer(1), OutputLayer(1, "none", "mae")], dtype=dtype)
+    network.parameters[...] = 0
+
+    network.fit(x, t, epochs=1, batch_size=3, learning_rate=1 / huge, sample_weight=weights)
+
+    np.testing.assert_allclose(network.layers[1].Bias, [[2 / 3]], rtol=1e-6)

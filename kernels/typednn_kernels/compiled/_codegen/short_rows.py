@@ -19,7 +19,12 @@ from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
-from typednn_kernels.compiled._codegen.ir_loops import switch_cases, unpack_operands
+from typednn_kernels.compiled._codegen.ir_loops import (
+    SUMMED_ROWS,
+    add_in_twice_the_precision,
+    switch_cases,
+    unpack_operands,
+)
 from typednn_kernels.compiled._codegen.ir_types import INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import inline
@@ -201,12 +206,27 @@ def _write_sums(
     code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
 ) -> None:
     def body(lanes: RowLanes) -> None:
-        def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
-            total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
-            return [total.value]
+        def few_rows(start: IndexLike) -> llvm.Value:
+            def add_row(s: llvm.Value, sums: llvm.Value) -> Sequence[llvm.Value]:
+                total: Number = IRValue(code.builder, sums) + lanes.argument(rows, s)
+                return [total.value]
 
-        (sums,) = code.repeat(1, samples, 1, add_row, lanes.argument(rows).value)
-        lanes.store(IRValue(code.builder, sums), out)
+            begin = code.index(start)
+            stop = code.smaller(code.builder.add(begin, INDEX(SUMMED_ROWS)), samples)
+            second = code.builder.add(begin, INDEX(1))
+            (sums,) = code.repeat(second, stop, 1, add_row, lanes.argument(rows, start).value)
+            return sums
+
+        def add_rows(start: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
+            total, rest, part = (IRValue(code.builder, each) for each in (*sums, few_rows(start)))
+            return [each.value for each in add_in_twice_the_precision(total, rest, part)]
+
+        first = few_rows(0)
+        sums = code.repeat(
+            SUMMED_ROWS, samples, SUMMED_ROWS, add_rows, first, llvm.Constant(first.type, None)
+        )
+        total, rest = (IRValue(code.builder, each) for each in sums)
+        lanes.store(total + rest, out)
 
     by_row_length(code, n, body)
 
@@ -217,7 +237,7 @@ def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
 
 sum_short_rows: Callable[..., None] = emitted_function("sums_of_rows", _write_sums, _sums)
 """`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
-another."""
+another, with the rounding errors added at the end."""
 
 
 def by_row_length(

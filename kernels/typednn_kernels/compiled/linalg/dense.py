@@ -12,7 +12,12 @@ from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
-from typednn_kernels.compiled._codegen.ir_loops import Loop, elementwise
+from typednn_kernels.compiled._codegen.ir_loops import (
+    SUMMED_ROWS,
+    Loop,
+    add_in_twice_the_precision,
+    elementwise,
+)
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
 from typednn_kernels.compiled._codegen.tuning import (
@@ -43,6 +48,8 @@ gemv_t_and_update_2: Loop = elementwise(
     outs=3,
 )
 """Adds what two rows of W contribute to dLdh, and updates them: each is loaded and stored once."""
+
+add_with_rest: Loop = elementwise(add_in_twice_the_precision, outs=2)
 
 
 @reassociate
@@ -248,6 +255,15 @@ def outer_rows(
         gemm(Gemm(count, m, samples, A, B, empty, alpha, accumulate, result, m), parallel)
 
 
+@inline
+def sum_few_rows(rows: Vector[F], n: int, first: int, stop: int, total: Vector[F]) -> None:
+    """Computes the sum of rows of n elements from `first` on, which is in the first row, to below `stop`."""
+    count = total.size
+    copy(0, count, slice_of(rows, first, count), total)
+    for start in range(first + n, stop, n):
+        add(0, count, total, slice_of(rows, start, count), total)
+
+
 @noinline
 def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
     """Computes dLdBias, the sum of dLda, flat (B * n,), over samples, for `count` units from `first` on."""
@@ -255,9 +271,21 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
     if count == dLdBias.size and is_short_row(count, dLda):
         sum_short_rows(dLda.size // count, count, dLda, total)
         return
-    copy(0, count, slice_of(dLda, first, count), total)
-    for start in range(dLdBias.size + first, dLda.size, dLdBias.size):
-        add(0, count, total, slice_of(dLda, start, count), total)
+    n = dLdBias.size
+    sum_few_rows(dLda, n, first, min(dLda.size, SUMMED_ROWS * n), total)
+    if dLda.size > SUMMED_ROWS * n:
+        sums = scratch_row(dLda)
+        size = sums.size // 2
+        for column in range(0, count, size):
+            width = min(size, count - column)
+            columns, part = slice_of(total, column, width), slice_of(sums, 0, width)
+            rest = slice_of(sums, size, width)
+            copy(0, width, dLda.dtype.type(0), rest)
+            for start in range(SUMMED_ROWS * n, dLda.size, SUMMED_ROWS * n):
+                stop = min(dLda.size, start + SUMMED_ROWS * n)
+                sum_few_rows(dLda, n, start + first + column, stop, part)
+                add_with_rest(0, width, columns, rest, part, columns, rest)
+            add(0, width, columns, rest, columns)
 
 
 @exported

@@ -31,7 +31,11 @@ from typednn_kernels.compiled.network.partition import (
     thread_range,
     thread_rows,
 )
-from typednn_kernels.compiled.network.passes import inputs, unit_count
+from typednn_kernels.compiled.network.passes import (
+    gradient_norm_bound,
+    inputs,
+    unit_count,
+)
 from typednn_kernels.compiled.ops.activation import total
 from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, updates_by_unit
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
@@ -84,10 +88,12 @@ def batch_train_thread(
         )
         barrier(thread.team)
         ones = parameters.dtype.type(samples * unit_count(layout))
-        # By Schwarz's inequality the norm of the gradient is at most that of all deltas times all inputs.
-        bound = max(optimizer.coefficients[step, FIRST], one) * (
-            sqrt(total(0, thread.num_threads, delta_squares))
-            * sqrt(ones + total(0, thread.num_threads, activation_squares))
+        bound = max(optimizer.coefficients[step, FIRST], one) * gradient_norm_bound(
+            layout,
+            workspace,
+            samples,
+            sqrt(total(0, thread.num_threads, delta_squares)),
+            sqrt(ones + total(0, thread.num_threads, activation_squares)),
         )
         if not isfinite(bound):
             if thread.thread_num == 0:

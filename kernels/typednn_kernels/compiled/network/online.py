@@ -38,7 +38,7 @@ from typednn_kernels.compiled.linalg.short_gemv import (
 from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import biases, flat_weights, units
 from typednn_kernels.compiled.ops.activation import activate, activate_range, activation_backward_flat
-from typednn_kernels.compiled.ops.loss import canonical_delta, loss_gradient, sample_loss
+from typednn_kernels.compiled.ops.loss import Outputs, canonical_delta, loss_gradient, sample_loss
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 from typednn_kernels.operands import Epoch, Thread, Workspace
@@ -249,8 +249,9 @@ def backward_upper_layers(
                 total = slice_of(dLdh, first, count)
                 add(0, count, total, slice_of(second, first, count), total)
         elif thread.thread_num == 0:
-            loss_gradient(loss, h, t, dLdh, 1, 1)
-            if canonical_delta(loss, activation, h, t, dLda, 1, 1):
+            outputs = Outputs(a, h, t)
+            loss_gradient(loss, activation, outputs, dLdh, 1, 1)
+            if canonical_delta(loss, activation, outputs, dLda, 1, 1):
                 count = 0
         if count > 0:
             activation_backward_flat(

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isinf, sqrt
+
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
@@ -25,7 +28,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
-from typednn_kernels.compiled.ops.loss import Outputs, loss_derivative_range, mean_divisor, output_delta_range
+from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
     dropout_flat,
     gain_and_bias_gradients,
@@ -46,6 +49,7 @@ from typednn_kernels.layout import (
     UNITS,
     WEIGHTS,
     normalized_start,
+    square_scale,
 )
 from typednn_kernels.operands import Block, Rows, Workspace
 from typednn_kernels.primitives import where
@@ -212,14 +216,15 @@ def output_delta_rows(layout: Layout, loss: int, t: Vector[F], workspace: Worksp
     n, y = layout[last, LENGTH], rows_range(workspace.h, layout, last, rows)
     dLdy = rows_range(workspace.dLdh, layout, last, rows)
     divisor = y.dtype.type(mean_divisor(loss, n * rows.samples, rows.samples))
-    loss_derivative_range(0, 0, n * rows.height, loss, y, t, divisor, dLdy)
+    activation, outputs = layout[last, ACTIVATION], Outputs(rows_range(workspace.a, layout, last, rows), y, t)
+    loss_gradient_range(0, 0, n * rows.height, loss, activation, outputs, divisor, dLdy)
     output_delta_range(
         0,
         0,
         rows.height,
         loss,
-        layout[last, ACTIVATION],
-        Outputs(rows_range(workspace.a, layout, last, rows), y, t),
+        activation,
+        outputs,
         dLdy,
         rows_range(workspace.dLda, layout, last, rows),
         n,
@@ -362,6 +367,54 @@ def add_squares_of_deltas(total: F, layout: Layout, k: int, dLda: Vector[F], blo
         dLdz = normalized_range(dLda, layout, k, unit_count(layout), block)
         total = add_squares_of_block(total, dLdz, n, block)
     return total
+
+
+scale_of_squares: Callable[[int], float] = inline(square_scale)
+
+
+@inline
+def add_scaled_squares(total: F, x: Vector[F], scale: F) -> F:
+    """Adds the squares of scaled elements to a total."""
+    for i in range(x.size):
+        scaled = scale * x[i]
+        total += scaled * scaled
+    return total
+
+
+@noinline
+def norm_of_activations(layout: Layout, h: Vector[F], samples: int) -> F:
+    """Computes the norm of all activations, output excepted, where their squares overflow."""
+    total, scale = h.dtype.type(0), h.dtype.type(scale_of_squares(h.itemsize))
+    for k in range(layout.shape[0] - 1):
+        total = add_scaled_squares(total, units(h, layout, k, samples), scale)
+    return sqrt(total) / scale
+
+
+@noinline
+def norm_of_deltas(layout: Layout, dLda: Vector[F], samples: int) -> F:
+    """Computes the norm of dLda of all layers, and dLdz of normalised ones, where their squares overflow."""
+    total, scale = dLda.dtype.type(0), dLda.dtype.type(scale_of_squares(dLda.itemsize))
+    for k in range(1, layout.shape[0]):
+        total = add_scaled_squares(total, units(dLda, layout, k, samples), scale)
+        if layout[k, NORMALIZATION] != UNNORMALIZED:
+            dLdz = flat_normalized(dLda, layout, k, samples, unit_count(layout))
+            total = add_scaled_squares(total, dLdz, scale)
+    return sqrt(total) / scale
+
+
+@inline
+def gradient_norm_bound(
+    layout: Layout, workspace: Workspace[F], samples: int, delta_norm: F, input_norm: F
+) -> F:
+    """Computes a bound of the gradient's norm by Schwarz's inequality: all deltas times all inputs.
+
+    A norm that is infinite is computed again, without squares that overflow.
+    """
+    if isinf(delta_norm):
+        delta_norm = norm_of_deltas(layout, workspace.dLda, samples)
+    if isinf(input_norm):
+        input_norm = norm_of_activations(layout, workspace.h, samples)
+    return delta_norm * input_norm
 
 
 @exported

@@ -24,7 +24,7 @@ from typednn_kernels.compiled.ops.activation import (
 )
 from typednn_kernels.compiled.ops.loss import (
     Outputs,
-    loss_derivative_range,
+    loss_gradient_range,
     mean_divisor,
     output_delta_range,
     output_delta_rows,
@@ -130,7 +130,7 @@ def output_layer_backward(
         outputs = Outputs(slice_of(a, 0, n), slice_of(y, 0, n), slice_of(t, 0, n))
         upstream, delta = slice_of(dLdy, 0, n), slice_of(dLda, 0, n)
         divisor = a.dtype.type(mean_divisor(loss, n, 1))
-        loss_derivative_range(0, 0, n, loss, outputs.y, outputs.t, divisor, upstream)
+        loss_gradient_range(0, 0, n, loss, activation, outputs, divisor, upstream)
         output_delta_range(0, 0, 1, loss, activation, outputs, upstream, delta, n, 1)
         outer_range(0, 0, n, delta, slice_of(h_prev, 0, m), slice_of(dLdW, 0, n * m))
     else:

@@ -38,7 +38,15 @@ from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
-from typednn_kernels.losses import LOSSES, canonical, is_mean
+from typednn_kernels.losses import (
+    COUPLED,
+    LOSSES,
+    is_mean,
+    is_stable,
+    pair_delta,
+    pair_derivative,
+    pair_of,
+)
 from typednn_kernels.operands import Epoch, Workspace
 
 
@@ -123,21 +131,28 @@ class _Loss:
     def __init__(self, loss: int, output: _Units) -> None:
         self.loss, self.output = loss, output
         self.terms = output.n if is_mean(loss) else 1
+        self.pair = pair_of(loss, output.activation)
 
     def value(self, a: Number, y: Number, t: Number) -> Number:
         """Computes the loss of a sample, in all lanes."""
         terms: Number = row_terms(self.loss, self.output.activation)(self.output, a, y, t)
         return self.output.total(terms) / self.terms
 
-    def derivative(self, y: Number, t: Number) -> Number:
+    def derivative(self, a: Number, y: Number, t: Number) -> Number:
         """Computes dLdy."""
-        derivative: Number = LOSSES[self.loss].derivative(y, t)
+        derivative: Number = (
+            LOSSES[self.loss].derivative(y, t) if self.pair < 0 else pair_derivative(self.pair)(a, y, t)
+        )
         return derivative / self.terms
 
     def delta(self, a: Number, y: Number, t: Number) -> Number:
         """Computes dLda."""
-        if self.output.activation != canonical(self.loss):
-            delta = self.output.delta(a, y, self.derivative(y, t))
+        if not is_stable(self.loss, self.output.activation):
+            delta = (
+                pair_delta(self.pair)(a, t) / self.terms
+                if self.pair >= COUPLED
+                else self.output.delta(a, y, self.derivative(a, y, t))
+            )
         elif self.output.activation == SOFTMAX:
             delta = softmax_delta(self.output, y, t, self.terms)
         else:
@@ -185,7 +200,7 @@ class _Training:
             with builder.if_then(builder.icmp_signed("==", i, last), likely=False):
                 for j, number in enumerate(inputs):
                     builder.store(number, code.at(given.h, j))
-                dLdh.append(self.loss.derivative(h[-1], t))
+                dLdh.append(self.loss.derivative(a[-1], h[-1], t))
                 for pointer, vectors in (given.a, a), (given.h, h), (given.dLdh, dLdh), (given.dLda, dLda):
                     for layer, vector in zip(layers, vectors, strict=True):
                         layer.store(vector, code.at(pointer, layer.units))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX, derivative_to_show
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.function_tables import FunctionTable
@@ -60,7 +60,7 @@ INLINED = 5
 CALLED = range(INLINED, BUILT_IN)
 
 VALUES = [row.value for row in ACTIVATIONS[:INLINED]]
-DERIVATIVES = [row.derivative for row in ACTIVATIONS[:INLINED]]
+DERIVATIVES = [derivative_to_show(row) for row in ACTIVATIONS[:INLINED]]
 BACKWARDS = [_backward(row.derivative) for row in ACTIVATIONS[:INLINED]]
 CALLED_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, CALLED)
 CALLED_DERIVATIVES = FunctionTable("derivative", "vvv", lambda code: ACTIVATIONS[code].derivative, CALLED)

@@ -20,7 +20,6 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     Formula,
     Loop,
     elementwise,
-    scalar_function,
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
@@ -40,16 +39,32 @@ from typednn_kernels.compiled.ops.activation import (
     total,
 )
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
-from typednn_kernels.losses import BUILT_IN, CODES, LOSSES, canonical, is_mean
+from typednn_kernels.losses import (
+    BUILT_IN,
+    CODES,
+    COUPLED,
+    LOSSES,
+    PAIRS,
+    is_mean,
+    is_stable,
+    pair_delta,
+    pair_derivative,
+    pair_of,
+    pair_value,
+)
 from typednn_kernels.primitives import log
 
 
 def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
-    return lambda a, t, shift: term(a - shift, t)
+    return lambda a, t, largest, log_sum: term((a - largest) - log_sum, t)
 
 
 def _divided(derivative: Callable[[Values, Values], Values]) -> Callable[..., Values]:
     return lambda y, t, divisor: derivative(y, t) / divisor
+
+
+def _pair_divided(formula: Callable[..., Values]) -> Callable[..., Values]:
+    return lambda *arguments: formula(*arguments[:-1]) / arguments[-1]
 
 
 def _canonical_delta(y: Values, t: Values, weight: Values, divisor: Values) -> Values:
@@ -75,7 +90,7 @@ DERIVATIVES = [_divided(row.derivative) for row in LOSSES[:INLINED]]
 CALLED_TERMS = FunctionTable("loss", "vv", lambda loss: LOSSES[loss].value, CALLED, sums=True)
 CALLED_STABLE_TERMS = FunctionTable(
     "stable_loss",
-    "vvn",
+    "vvnn",
     lambda loss: LOSSES[loss].stable_value,
     [loss for loss in CALLED if LOSSES[loss].canonical],
     _shifted,
@@ -84,30 +99,41 @@ CALLED_STABLE_TERMS = FunctionTable(
 CALLED_DERIVATIVES = FunctionTable(
     "loss_derivative", "vvnv", lambda loss: LOSSES[loss].derivative, CALLED, _divided
 )
-"""By loss code: a term of (y, t), a stable term of (a, t, shift) at a - shift, dLdy of (y, t, divisor)."""
+"""By loss code: a term of (y, t), a stable term of (a, t, largest, log_sum) at a - largest - log_sum, dLdy of
+(y, t, divisor)."""
+ELEMENTWISE = range(COUPLED, len(PAIRS))
+PAIR_TERMS = FunctionTable("pair_loss", "vv", pair_value, ELEMENTWISE, sums=True)
+PAIR_DELTAS = FunctionTable("pair_delta", "vvnv", pair_delta, ELEMENTWISE, _pair_divided)
+PAIR_DERIVATIVES = FunctionTable(
+    "pair_derivative", "vvvnv", pair_derivative, range(len(PAIRS)), _pair_divided
+)
+"""By place of the pair: a term of (a, t), dLda of (a, t, divisor), dLdy of (a, y, t, divisor)."""
 
 sum_terms: Formula = sum_reduction(*TERMS, default_case=CALLED_TERMS)
 sum_stable_terms: Formula = sum_reduction(*STABLE_TERMS, default_case=CALLED_STABLE_TERMS)
 derivative_loop: Loop = elementwise(*DERIVATIVES, default_case=CALLED_DERIVATIVES)
+sum_pair_terms: Formula = sum_reduction(default_case=PAIR_TERMS)
+pair_delta_loop: Loop = elementwise(default_case=PAIR_DELTAS)
+pair_derivative_loop: Loop = elementwise(default_case=PAIR_DERIVATIVES)
 
-canonical_of: Callable[[int], int] = inline(canonical)
+stable: Callable[[int, int], bool] = inline(is_stable)
+place_of_pair: Callable[[int, int], int] = inline(pair_of)
 is_mean_loss: Callable[[int], bool] = inline(is_mean)
 log_loop: Loop = elementwise(log)
-log_sum_exp: Formula = scalar_function(lambda largest, sum_exp: largest + log(sum_exp))
 canonical_delta_loop: Loop = elementwise(_canonical_delta)
 
 
 def row_terms(loss: int, activation: int) -> Callable[[Row, Number, Number, Number], Number]:
     """Returns a formula of (row, a, y, t) for the terms of the loss of a sample."""
-    value, stable_value = LOSSES[loss].value, LOSSES[loss].stable_value
+    value, stable_value, pair = LOSSES[loss].value, LOSSES[loss].stable_value, pair_of(loss, activation)
 
     def terms(row: Row, a: Number, y: Number, t: Number) -> Number:
-        if activation != canonical(loss):
-            return value(y, t)
+        if not is_stable(loss, activation):
+            return pair_value(pair)(a, t) if pair >= COUPLED else value(y, t)
         if activation != SOFTMAX:
             return stable_value(a, t)
-        # log(sum(exp(a))), as in `sample_loss`.
-        return stable_value(a - (row.largest(a) - log(row.largest(y))), t)
+        # The largest y is 1 / sum(exp(a - max(a))).
+        return stable_value((a - row.largest(a)) + log(row.largest(y)), t)
 
     return terms
 
@@ -137,20 +163,23 @@ def mean_of(loss: int, total: Number, n: F) -> F:
 @inline
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """Computes the loss of a sample of n outputs."""
-    short, only = loss < INLINED and is_short_vector(n, a), scratch(a)
-    if short and activation != canonical_of(loss):
+    short, only, zero = loss < INLINED and is_short_vector(n, a), scratch(a), a.dtype.type(0)
+    is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
+    if not is_stable_pair and pair >= COUPLED:
+        result = sum_pair_terms(pair, n, a, t)
+    elif short and not is_stable_pair:
         short_sum_terms(loss, n, y, t, only)
         result = only[0]
     elif short and activation != SOFTMAX:
-        short_sum_stable_terms(loss, n, a, t, a.dtype.type(0), only)
+        short_sum_stable_terms(loss, n, a, t, zero, zero, only)
         result = only[0]
-    elif activation != canonical_of(loss):
+    elif not is_stable_pair:
         result = sum_terms(loss, n, y, t)
     elif activation == SOFTMAX:
-        # log(sum(exp(a))): the largest y is the exponential of the largest a, divided by the sum.
-        result = sum_stable_terms(loss, n, a, t, row_max(0, n, a) - log(row_max(0, n, y)))
+        # The largest y is 1 / sum(exp(a - max(a))).
+        result = sum_stable_terms(loss, n, a, t, row_max(0, n, a), -log(row_max(0, n, y)))
     else:
-        result = sum_stable_terms(loss, n, a, t, a.dtype.type(0))
+        result = sum_stable_terms(loss, n, a, t, zero, zero)
     mean: F = mean_of(loss, result, a.dtype.type(n))
     return mean
 
@@ -162,26 +191,42 @@ def mean_divisor(loss: int, size: int, samples: int) -> int:
 
 
 @inline
-def loss_gradient(loss: int, y: Vector[F], t: Vector[F], dLdy: Vector[F], count: int, samples: int) -> None:
+def loss_gradient(
+    loss: int, activation: int, outputs: Outputs[F], dLdy: Vector[F], count: int, samples: int
+) -> None:
     """Computes dLdy of `count` of the `samples` of a batch, flat (count * n,)."""
-    divisor = mean_divisor(loss, y.size // count * samples, samples)
-    derivative_loop(loss, y.size, y, t, y.dtype.type(divisor), dLdy)
+    size = outputs.y.size
+    divisor = outputs.y.dtype.type(mean_divisor(loss, size // count * samples, samples))
+    gradient_loop(loss, activation, size, outputs, divisor, dLdy)
+
+
+@inline
+def gradient_loop(
+    loss: int, activation: int, n: int, outputs: Outputs[F], divisor: F, dLdy: Vector[F]
+) -> None:
+    """Computes dLdy of n outputs: from pre-activations where these have stable logarithms."""
+    pair = place_of_pair(loss, activation)
+    if pair >= 0:
+        pair_derivative_loop(pair, n, outputs.a, outputs.y, outputs.t, divisor, dLdy)
+    else:
+        derivative_loop(loss, n, outputs.y, outputs.t, divisor, dLdy)
 
 
 @inline
 def canonical_delta(
-    loss: int, activation: int, y: Vector[F], t: Vector[F], dLda: Vector[F], count: int, samples: int
+    loss: int, activation: int, outputs: Outputs[F], dLda: Vector[F], count: int, samples: int
 ) -> bool:
-    """Computes dLda of `count` of the `samples` of a batch, flat (count * n,), from y and t alone.
+    """Computes dLda of `count` of the `samples` of a batch, flat (count * n,), without dLdy.
 
-    Returns whether the activation is the canonical one of the loss; otherwise nothing is written.
+    Returns whether the pair of loss and activation has a formula for it; otherwise nothing is written.
     """
-    stable = activation == canonical_of(loss)
+    a, y, t = outputs.a, outputs.y, outputs.t
+    is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
     n = y.size // count
     divisor = y.dtype.type(mean_divisor(loss, n * samples, samples))
-    if stable and activation == SOFTMAX and is_short_row(n, y):
+    if is_stable_pair and activation == SOFTMAX and is_short_row(n, y):
         softmax_deltas(count, n, y, t, divisor, dLda)
-    elif stable:
+    elif is_stable_pair:
         for s in range(count):
             t_row = slice_of(t, s * n, n)
             weight = y.dtype.type(1)
@@ -190,7 +235,9 @@ def canonical_delta(
             canonical_delta_loop(
                 0, n, slice_of(y, s * n, n), t_row, weight, divisor, slice_of(dLda, s * n, n)
             )
-    return stable
+    elif pair >= COUPLED:
+        pair_delta_loop(pair, y.size, a, t, divisor, dLda)
+    return is_stable_pair or pair >= COUPLED
 
 
 @inline
@@ -201,14 +248,13 @@ def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vecto
     if loss == CROSS_ENTROPY and activation == SOFTMAX and is_short_row(n, a):
         cross_entropies(samples, n, a, y, t, losses)
         return
-    if activation == SOFTMAX and activation == canonical_of(loss):
+    if activation == SOFTMAX and stable(loss, activation):
         for s in range(samples):
             losses[s] = row_max(0, n, slice_of(y, s * n, n))
         log_loop(0, samples, losses, losses)
         for s in range(samples):
             a_row = slice_of(a, s * n, n)
-            shift = row_max(0, n, a_row) - losses[s]
-            terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), shift)
+            terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
             losses[s] = mean_of(loss, terms, a.dtype.type(n))
         return
     for s in range(samples):
@@ -235,20 +281,54 @@ def sum_terms_range(
 
 @noinline
 def sum_stable_terms_range(
-    thread: int, start: int, stop: int, loss: int, a: Vector[F], t: Vector[F], shift: F, sums: Vector[F]
+    thread: int,
+    start: int,
+    stop: int,
+    loss: int,
+    a: Vector[F],
+    t: Vector[F],
+    largest: F,
+    log_sum: F,
+    sums: Vector[F],
 ) -> None:
-    """Computes the sum of the terms of a - shift over a range of outputs."""
+    """Computes the sum of the terms of a - largest - log_sum over a range of outputs."""
     n = stop - start
-    sums[thread] = sum_stable_terms(loss, n, slice_of(a, start, n), slice_of(t, start, n), shift)
+    sums[thread] = sum_stable_terms(loss, n, slice_of(a, start, n), slice_of(t, start, n), largest, log_sum)
+
+
+@noinline
+def sum_pair_terms_range(
+    thread: int, start: int, stop: int, pair: int, a: Vector[F], t: Vector[F], sums: Vector[F]
+) -> None:
+    """Computes the sum of the terms of an elementwise pair over a range of outputs."""
+    n = stop - start
+    sums[thread] = sum_pair_terms(pair, n, slice_of(a, start, n), slice_of(t, start, n))
 
 
 @noinline
 def loss_derivative_range(
     thread: int, start: int, stop: int, loss: int, y: Vector[F], t: Vector[F], divisor: F, dLdy: Vector[F]
 ) -> None:
-    """Computes dLdy over a range of outputs."""
+    """Computes dLdy over a range of outputs, from these alone."""
     n = stop - start
     derivative_loop(loss, n, slice_of(y, start, n), slice_of(t, start, n), divisor, slice_of(dLdy, start, n))
+
+
+@noinline
+def loss_gradient_range(
+    thread: int,
+    start: int,
+    stop: int,
+    loss: int,
+    activation: int,
+    outputs: Outputs[F],
+    divisor: F,
+    dLdy: Vector[F],
+) -> None:
+    """Computes dLdy over a range of outputs, from pre-activations where that is exact."""
+    n = stop - start
+    part = outputs_range(outputs, start, n)
+    gradient_loop(loss, activation, n, part, divisor, slice_of(dLdy, start, n))
 
 
 @noinline
@@ -284,14 +364,16 @@ def output_delta_range(
 ) -> None:
     """Computes dLda of a range of the `samples` of a batch, whose dLdy is known."""
     first, size, count = start * n, (stop - start) * n, stop - start
-    a, y, t = outputs_range(outputs, first, size)
+    part = outputs_range(outputs, first, size)
     delta = slice_of(dLda, first, size)
-    if not canonical_delta(loss, activation, y, t, delta, count, samples):
-        activation_backward_flat(activation, a, y, slice_of(dLdy, first, size), delta, count)
+    if not canonical_delta(loss, activation, part, delta, count, samples):
+        activation_backward_flat(activation, part.a, part.y, slice_of(dLdy, first, size), delta, count)
 
 
 parallel_sum_terms: Callable[..., int] = parallel_for(sum_terms_range)
 parallel_sum_stable_terms: Callable[..., int] = parallel_for(sum_stable_terms_range)
+parallel_sum_pair_terms: Callable[..., int] = parallel_for(sum_pair_terms_range)
+parallel_loss_gradient: Callable[..., int] = parallel_for(loss_gradient_range)
 parallel_loss_derivative: Callable[..., int] = parallel_for(loss_derivative_range)
 parallel_loss: Callable[..., int] = parallel_for(loss_range)
 parallel_output_delta: Callable[..., int] = parallel_for(output_delta_range)
@@ -301,14 +383,17 @@ parallel_output_delta: Callable[..., int] = parallel_for(output_delta_range)
 def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F]) -> F:
     """Computes the loss of a sample of many outputs, which threads share."""
     n, sums = a.size, scratch(a)
-    if activation != canonical_of(loss):
+    is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
+    if not is_stable_pair and pair >= COUPLED:
+        num_threads = parallel_sum_pair_terms(n, GRAIN_ELEMENTS, pair, a, t, sums)
+    elif not is_stable_pair:
         num_threads = parallel_sum_terms(n, GRAIN_ELEMENTS, loss, y, t, sums)
     else:
-        shift = a.dtype.type(0)
+        largest, log_sum = a.dtype.type(0), a.dtype.type(0)
         if activation == SOFTMAX:
             largest, sum_exp = row_max_and_sum_exp(a)
-            shift = log_sum_exp(largest, sum_exp)
-        num_threads = parallel_sum_stable_terms(n, GRAIN_ELEMENTS, loss, a, t, shift, sums)
+            log_sum = log(sum_exp)
+        num_threads = parallel_sum_stable_terms(n, GRAIN_ELEMENTS, loss, a, t, largest, log_sum, sums)
     mean: F = mean_of(loss, total(0, num_threads, sums), a.dtype.type(n))
     return mean
 
@@ -354,7 +439,7 @@ def output_delta_rows(
     outputs = Outputs(slice_of(a, 0, size), slice_of(y, 0, size), slice_of(t, 0, size))
     gradient, delta = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
     divisor = y.dtype.type(mean_divisor(loss, size, samples))
-    parallel_loss_derivative(size, GRAIN_ELEMENTS, loss, outputs.y, outputs.t, divisor, gradient)
+    parallel_loss_gradient(size, GRAIN_ELEMENTS, loss, activation, outputs, divisor, gradient)
     grain = max(1, GRAIN_ELEMENTS // n)
     parallel_output_delta(samples, grain, loss, activation, outputs, gradient, delta, n, samples)
 
