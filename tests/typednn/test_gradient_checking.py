@@ -187,3 +187,23 @@ def test_gradients_that_are_all_0_are_said_to_be() -> None:
     other = gradcheck(network, x, np.ones((4, 1)))
     assert not other.all_zero
     assert "all gradients are 0" not in str(other)
+
+
+def test_a_bias_that_the_next_layer_subtracts_raises_no_alarm() -> None:
+    """A normalised layer of one unit below another one: the true gradient of its bias is 0 beside rounding."""
+    for seed in (0, 29):
+        random = np.random.default_rng(seed)
+        labels = random.integers(0, 4, 9)
+        layers = [
+            InputLayer(1),
+            HiddenLayer(5, "tanh"),
+            HiddenLayer(1, "tanh", normalization="batch"),
+            HiddenLayer(7, "tanh", normalization="batch"),
+            OutputLayer(4, "softmax", "crossentropy"),
+        ]
+        network = Network(layers, dtype=np.float32, seed=seed)
+        x = random.normal(size=(9, 1)).astype(np.float32)
+
+        report = gradcheck(network, x, labels, training=True)
+
+        assert report.passed, report
