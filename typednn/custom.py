@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,22 @@ from typednn.errors import FormulaError, SettingError
 MAX_ROWS = 1000
 """The largest number of rows of a table."""
 
-STEP = 2.0**-17
-TOLERANCE = 1e-6
-"""The largest error of a derivative, relative, or absolute for derivatives below 1."""
+STEPS = (2.0**-12, 2.0**-17)
+"""The steps of the differences: the large one has less rounding, the small one comes closer to kinks."""
+
+TOLERANCE = 2e-7
+"""The largest relative error of a derivative, beside what rounding and the step make uncertain."""
+
+ROUNDING = 16
+"""The rounding error of a value, in units of eps (|value| + 1)."""
 
 KINK = 0.75
 """The ratio of second differences above which there is a kink; see `gradient_checking.KINK`."""
 
 GRID: NDArray[np.float64] = np.concatenate(
-    [np.linspace(-10, 10, 401) + 0.0123, [-1000, -300, -80, -30, 30, 80, 300, 1000]]
+    [np.arange(-10, 10, 0.0009), [-1000, -300, -80, -30, 30, 80, 300, 1000]]
 )
-"""The points at which derivatives are checked."""
+"""The points at which derivatives are checked: some in every interval of 0.001 from -10 to 10."""
 
 Numbers: TypeAlias = NDArray[np.float64]
 _lock = Lock()
@@ -115,8 +120,8 @@ def register_loss(
     what = f"register_loss({name!r})"
     _check_name(what, name)
     f, df = _traced(what, "value", value, 2), _traced(what, "derivative", derivative, 2)
-    y = _points_within(outputs, len(GRID), what, "outputs")
-    for number in _points_within(targets, 7, what, "targets").tolist():
+    y = _points_within(outputs, len(GRID), 10.0, what, "outputs")
+    for number in _points_within(targets, 7, 3.0, what, "targets").tolist():
         t = np.full_like(y, number)
         _check_derivative(
             what, partial(_swapped, f, t), partial(_swapped, df, t), y, f"y = {{0:.6g}}, t = {number:.6g}"
@@ -155,12 +160,13 @@ def _traced(what: str, part: str, formula: Callable[..., object], arity: int) ->
         raise FormulaError(f"{what}: the {part} cannot be used: {error}") from error
 
 
-def _points_within(limits: tuple[float, float], count: int, what: str, name: str) -> Numbers:
-    """Returns evenly spaced points strictly between limits; infinite and distant limits are moved closer."""
+def _points_within(limits: tuple[float, float], count: int, reach: float, what: str, name: str) -> Numbers:
+    """Returns evenly spaced points strictly between limits; those beyond `reach` are moved closer."""
     lowest, highest = limits
     if not lowest < highest:
         raise SettingError(f"{what}: {name} must be a range (lowest, highest), not {limits!r}")
-    low, high = max(lowest, min(-3.0, highest - 6)), min(highest, max(3.0, lowest + 6))
+    low = max(lowest, min(-reach, highest - 2 * reach))
+    high = min(highest, max(reach, lowest + 2 * reach))
     points: Numbers = np.arange(count, dtype=np.float64)
     points += 0.5137
     points *= (high - low) / (count + 0.0411)
@@ -181,27 +187,51 @@ def _check_derivative(
         FormulaError: they disagree, or the value is nowhere finite.
     """
     with np.errstate(all="ignore"):
-        step = STEP * np.maximum(1, abs(at))
-        far_left, left, here, right, far_right = (
-            np.broadcast_to(np.asarray(value(at + distance * step), np.float64), at.shape)
-            for distance in (-2, -1, 0, 1, 2)
-        )
         formula = np.broadcast_to(np.asarray(derivative(at), np.float64), at.shape)
-        near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
-        difference = (4 * near - far) / 3
-        gap, far_gap = left + right - 2 * here, (far_left + far_right - 2 * here) / 2
-        rounding = 64 * np.finfo(np.float64).eps * (abs(here) + 1)
-        kink = (abs(gap) > KINK * abs(far_gap)) & (abs(gap) > rounding)
-        finite = np.isfinite(far_left) & np.isfinite(far_right) & np.isfinite(here)
-        off = abs(formula - difference)
-        allowed = TOLERANCE * np.maximum(1, abs(difference)) + abs(near - far) + rounding / step
-        wrong = finite & ~kink & ~(off <= allowed)
-    if not finite.any():
+        comparisons = [_compare(value, formula, at, size * np.maximum(1, abs(at) / 10)) for size in STEPS]
+    if not any(comparison.finite.any() for comparison in comparisons):
         raise FormulaError(f"{what}: the value is nowhere finite")
-    if wrong.any():
-        worst = int(np.argmax(np.where(wrong, np.nan_to_num(off / allowed, nan=np.inf), 0)))
+    for comparison in comparisons:
+        comparison.check(what, formula, at, place)
+
+
+class _Comparison(NamedTuple):
+    """Differences of a value, where they are finite, how far a derivative is off, and how far it may be."""
+
+    difference: Numbers
+    finite: NDArray[np.bool_]
+    off: Numbers
+    allowed: Numbers
+
+    def check(self, what: str, formula: Numbers, at: Numbers, place: str) -> None:
+        """Raises FormulaError if a derivative is wrong."""
+        difference, finite, off, allowed = self
+        wrong = finite & ~(off <= allowed)
+        if not wrong.any():
+            return
+        worst = int(np.argmax(np.where(wrong, np.nan_to_num(off, nan=np.inf), 0)))
         raise FormulaError(
             f"{what}: the derivative is wrong at {wrong.sum()} of {len(at)} points, most at "
             f"{place.format(at[worst])}: it is {formula[worst]:.6g}, but by differences of the value "
             f"{difference[worst]:.6g}, so it is off by {off[worst]:.3g}"
         )
+
+
+def _compare(value: Callable[[Numbers], Values], formula: Numbers, at: Numbers, step: Numbers) -> _Comparison:
+    """Compares a derivative with differences of the value; at a kink anything is right."""
+    far_left, left, here, right, far_right = (
+        np.broadcast_to(np.asarray(value(at + distance * step), np.float64), at.shape)
+        for distance in (-2, -1, 0, 1, 2)
+    )
+    near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
+    difference = (4 * near - far) / 3
+    gap, far_gap = left + right - 2 * here, (far_left + far_right - 2 * here) / 2
+    rounding = ROUNDING * np.finfo(np.float64).eps * (abs(here) + 1)
+    kink = (abs(gap) > KINK * abs(far_gap)) & (abs(gap) > 4 * rounding)
+    finite = np.isfinite(far_left) & np.isfinite(far_right) & np.isfinite(here)
+    sides = (3 * here - 4 * left + far_left) / (2 * step), (4 * right - far_right - 3 * here) / (2 * step)
+    offs = [abs(formula - each) for each in (difference, *sides)]  # near a kink one side is smooth
+    off = np.where(kink, 0, np.minimum(np.minimum(offs[0], offs[1]), offs[2]))
+    return _Comparison(
+        difference, finite, off, TOLERANCE * abs(difference) + abs(near - far) + rounding / step
+    )

@@ -10,7 +10,24 @@ from typednn_kernels import plain
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.interface import Kernels
-from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, WEIGHTS, gain_count, parameter_count
+from typednn_kernels.layout import (
+    ACTIVATION,
+    BIASES,
+    DROPOUT,
+    FROZEN,
+    GAINS,
+    NORMALIZATION,
+    WEIGHTS,
+    biases,
+    block,
+    gain_count,
+    gains,
+    inv_std,
+    normalized,
+    parameter_count,
+    weights,
+)
+from typednn_kernels.normalizations import BATCH, NONE
 
 from typednn.backends import implementations
 from typednn.layers.storage import Workspace
@@ -27,7 +44,8 @@ MAX_CHECKED = 64
 
 ROUNDING = 16
 """The tolerance for rounding: a multiple of how much the gradient changes when parameters and activations
-change by a relative eps, and of eps times the largest element."""
+change by a relative eps, and of eps times the largest element. To it comes eps times the sum of the absolute
+values of the terms of an element, the largest of these sums."""
 
 DIFFERENCES = 1e-9
 """The further tolerance of a central difference, relative to the largest element and to the loss. Its own
@@ -71,10 +89,12 @@ class GradientReport:
     Attributes:
         checks: one check for W, Bias and, if it is normalised, Gain of each layer.
         dtype: the dtype of the network.
+        all_zero: whether all gradients are 0, as where no unit of a relu layer is active.
     """
 
     checks: tuple[GradientCheck, ...]
     dtype: str
+    all_zero: bool = False
 
     @property
     def passed(self) -> bool:
@@ -101,7 +121,8 @@ class GradientReport:
             f"{verdict} ({self.dtype}): largest deviation of each path from central differences, and of the "
             "paths from each other; 1 is the tolerance"
         )
-        return "\n".join([*aligned(rows, 2), explanation])
+        warning = "all gradients are 0, so that this says little: other samples or weights say more"
+        return "\n".join([*aligned(rows, 2), explanation, *([warning] if self.all_zero else [])])
 
 
 def gradcheck(
@@ -137,16 +158,17 @@ def gradcheck(
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
-        weights, biases, gains = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
-        parts = [("W", weights, biases), ("Bias", biases, gains)]
+        first, middle, last = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+        parts = [("W", first, middle), ("Bias", middle, last)]
         if layer.normalization != "none":
-            parts.append(("Gain", gains, gains + gain_count(storage.layout, k)))
+            parts.append(("Gain", last, last + gain_count(storage.layout, k)))
         for parameter, start, stop in parts:
             checked = np.arange(start, stop)
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
             checks.append(_check(layer.name, parameter, gradients, slice(start, stop), checked, reference))
-    return GradientReport(tuple(checks), str(network.dtype))
+    all_zero = not any(gradient.any() for gradient in gradients.values())
+    return GradientReport(tuple(checks), str(network.dtype), all_zero)
 
 
 class _Problem(Generic[F]):
@@ -212,6 +234,7 @@ class _Reference:
         self.eps = float(np.finfo(parameters.dtype).eps)
         self.noise = self._noise()
         self.sensitivity = self._sensitivity()
+        self.magnitudes = self._magnitudes()
 
     def _noise(self) -> float:
         """Estimates the rounding error of the loss in float64."""
@@ -235,6 +258,47 @@ class _Reference:
             problem.shake(random, self.eps)
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
         return change
+
+    def _magnitudes(self) -> Vector[np.float64]:
+        """Computes the sum of the absolute values of the terms of each element of the gradient.
+
+        Terms may cancel, and what is left of their rounding is not small beside a gradient that is almost 0.
+        Absolute values are passed back through the layers as deltas are.
+        """
+        problem, layout, samples = self.problem, self.problem.layout, len(self.problem.x)
+        result: Vector[np.float64] = np.zeros_like(problem.gradient(plain, self.parameters))
+        a, h, _, dLda = problem.workspace.vectors
+        last = len(layout) - 1
+        terms: Matrix[np.float64] = np.abs(block(dLda, layout, last, samples))
+        for k in range(last, 0, -1):
+            biases(result, layout, k)[...] = terms.sum(axis=0)
+            normalization = int(layout[k, NORMALIZATION])
+            if normalization != NONE:
+                z = np.abs(normalized(a, layout, k, samples))
+                gains(result, layout, k)[...] = (terms * z).sum(axis=0)
+                terms = terms * np.abs(gains(self.parameters, layout, k))
+                axis = 0 if normalization == BATCH else 1
+                if normalization != BATCH or (problem.key != INFERENCE and not layout[k, FROZEN]):
+                    means = terms.mean(axis=axis, keepdims=True), (terms * z).mean(axis=axis, keepdims=True)
+                    terms = terms + means[0] + z * means[1]
+                terms = terms * np.expand_dims(inv_std(a, layout, k, samples), axis)
+            weights(result, layout, k)[...] = terms.T @ np.abs(block(h, layout, k - 1, samples))
+            if k > 1:
+                terms = terms @ np.abs(weights(self.parameters, layout, k))
+                terms = terms * np.abs(self._activation_derivative(k - 1))
+        return result
+
+    def _activation_derivative(self, k: int) -> Matrix[np.float64]:
+        """Computes dh/da of layer k, 0 where a unit is dropped."""
+        problem, layout, samples = self.problem, self.problem.layout, len(self.problem.x)
+        activation, dropped = int(layout[k, ACTIVATION]), int(layout[k, DROPOUT])
+        a = block(problem.workspace.a, layout, k, samples)
+        y, derivative = np.empty_like(a), np.empty_like(a)
+        plain.activation_value(activation, a, y)
+        plain.activation_derivative(activation, a, y, derivative)
+        if dropped and problem.key != INFERENCE:
+            plain.apply_dropout(problem.key, k, dropped, derivative)
+        return derivative
 
     def derivative(self, index: int) -> _Derivative:
         """Computes the derivative with respect to one parameter, from one and two steps to either side."""
@@ -286,7 +350,9 @@ def _check(
     plain_gradient = gradients["numpy"][part].astype(np.float64)
     largest = float(np.abs(plain_gradient).max())
     shaken = float(reference.sensitivity[part].max())
-    rounding = ROUNDING * (shaken + reference.eps * largest) + float(np.finfo(gradients["numpy"].dtype).tiny)
+    terms = reference.eps * float(reference.magnitudes[part].max())
+    rounding = ROUNDING * (shaken + reference.eps * largest) + terms
+    rounding += float(np.finfo(gradients["numpy"].dtype).tiny)
     tolerance = rounding + DIFFERENCES * (largest + max(1.0, abs(reference.value)))
     derivatives = [reference.derivative(int(index)) for index in checked]
 

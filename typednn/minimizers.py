@@ -19,15 +19,19 @@ from typing import Generic, get_args
 import numpy as np
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.layout import NORMALIZATION, biases, gains, weights
+from typednn_kernels.normalizations import NONE
 
 from typednn import names
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
+from typednn.layers.storage import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network
 from typednn.parallel import check_interrupt
+from typednn.training.batches import ClassWeights
 from typednn.training.optimizer_state import trainable_ranges
-from typednn.validation.arrays import Samples, Targets, Y_co
+from typednn.validation.arrays import Samples, Targets, Weights, Y_co
 from typednn.validation.settings import check_count, check_positive
 
 GRADIENT_METHODS: tuple[str, ...] = get_args(GradientMethodName)
@@ -63,6 +67,8 @@ def minimize(
     max_iterations: int = 1000,
     tolerance: float | None = None,
     options: Mapping[str, object] | None = None,
+    sample_weight: Weights | None = None,
+    class_weight: ClassWeights | None = None,
 ) -> Minimum:
     """Trains a network with `scipy.optimize.minimize`, on all samples at once.
 
@@ -79,6 +85,8 @@ def minimize(
         max_iterations: the largest number of iterations.
         tolerance: the tolerance for convergence; its meaning and default depend on the method.
         options: further options of the method, such as `{"maxcor": 30}`.
+        sample_weight: weights `(n_samples,)`, by which the samples' losses are multiplied, as in `fit`.
+        class_weight: weights by label, as in `fit`.
 
     Raises:
         ShapeError, ArrayTypeError, DataError: the data do not fit.
@@ -90,7 +98,7 @@ def minimize(
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
         check_positive("tolerance", tolerance)
-    objective = Objective(network, x, y)
+    objective = Objective(network, x, y, sample_weight, class_weight)
     start = objective.vector
     if not start.size:
         raise SettingError("minimize: no layer of the network is trainable, so there is nothing to change")
@@ -139,9 +147,17 @@ class Objective(Generic[F]):
     best: Vector[np.float64]
     lowest: float
 
-    def __init__(self, network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co]) -> None:
+    def __init__(
+        self,
+        network: Network[F, Y_co],
+        x: Samples[F],
+        y: Targets[F, Y_co],
+        sample_weight: Weights | None = None,
+        class_weight: ClassWeights | None = None,
+    ) -> None:
         self._network, self._storage = network, network._storage
         self._x, self._t = network._as_data(x, y)
+        self._weights = network._weights(self._t, sample_weight, class_weight)
         self._ranges, self._penalties = trainable_ranges(self._storage)
         self._gradient: Vector[F] = np.empty_like(self._storage.trainable)
         self.evaluations = 0
@@ -203,6 +219,9 @@ class Objective(Generic[F]):
             t = self._t[chunk]
             losses: Vector[F] = np.empty(len(t), storage.dtype)
             network._output._sample_losses(workspace, t, losses)
+            factors = self._weights[chunk] if len(self._weights) else None
+            if factors is not None:
+                losses *= factors
             if total is not None:
                 run.backward(
                     storage.parameters,
@@ -213,5 +232,38 @@ class Objective(Generic[F]):
                     workspace.vectors,
                     self._gradient,
                 )
+                if factors is not None:
+                    self._weigh(workspace, factors)
                 total += self._gradient * (len(t) / len(self._x))
             yield float(losses.sum(dtype=np.float64))
+
+    def _weigh(self, workspace: Workspace[F], factors: Vector[F]) -> None:
+        """Computes the gradient again, from the deltas of each sample times its weight.
+
+        In a pass as for predictions the deltas of a sample depend on no other sample, and are proportional to
+        those of its output.
+        """
+        run, storage, layout, gradient = (
+            kernels(self._storage.dtype),
+            self._storage,
+            self._storage.layout,
+            self._gradient,
+        )
+        for k in range(1, len(layout)):
+            here, bias, code = workspace.blocks[k], biases(gradient, layout, k), int(layout[k, NORMALIZATION])
+            here.dLda[...] *= factors.reshape(-1, 1)
+            if code == NONE:  # dLdz is dLda
+                run.sum_samples(here.dLda, bias)
+            else:
+                run.normalization_backward(
+                    code,
+                    False,
+                    here.z,
+                    storage.gains[k],
+                    here.inv_std,
+                    here.dLda,
+                    bias,
+                    gains(gradient, layout, k),
+                    here.dLdz,
+                )
+            run.outer(here.dLdz, workspace.blocks[k - 1].h, weights(gradient, layout, k))

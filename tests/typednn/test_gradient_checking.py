@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tests.conftest import PATHS, kernels_of
 from tests.oracles.problems import ELEMENTWISE, PAIRS, problem
-from tests.typednn.building import DTYPES, network_of
-from typednn import DataError, GradientReport, gradcheck
+from tests.typednn.building import DTYPES, Dtype, network_of
+from typednn import DataError, GradientReport, HiddenLayer, InputLayer, Network, OutputLayer, gradcheck
 
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 
@@ -125,3 +125,85 @@ def test_large_layers_are_sampled() -> None:
 def test_bad_data_are_refused() -> None:
     with pytest.raises(DataError, match="x has no samples"):
         gradcheck(network_of(CASE), CASE.x[:0], CASE.t)
+
+
+def normalized_network(dtype: Dtype, seed: int, normalization: Any, hidden: Any) -> Network[Any]:
+    """A linear layer below one that is normalised: its bias is subtracted again, its gradient is 0."""
+    layers = [
+        InputLayer(4),
+        HiddenLayer(6),
+        HiddenLayer(5, hidden, normalization=normalization),
+        OutputLayer(3, "softmax", "crossentropy"),
+    ]
+    network: Network[Any] = Network(layers, dtype=dtype, seed=seed)
+    return network
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "relu", "none"])
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+def test_gradients_that_cancel_raise_no_alarm(hidden: str, normalization: str, dtype: Any) -> None:
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        samples = 2 + 3 * seed
+        x = random.normal(size=(samples, 4)).astype(dtype)
+        network = normalized_network(dtype, seed, normalization, hidden)
+
+        report = gradcheck(network, x, random.integers(0, 3, samples), training=True)
+
+        assert report.passed, report
+        if normalization == "batch":
+            largest = np.abs(network.forward(x, training=True).backward(np.zeros(samples, int)).vector[24:30])
+            assert largest.max() < 100 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_wrong_gradients_below_a_normalised_layer_fail(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tolerance for what cancels hides nothing that matters."""
+    kernels = kernels_of(path)
+    backward = kernels.backward
+
+    def wrong(*arguments: Any) -> None:
+        backward(*arguments)
+        arguments[-1][24:30] += 1e-4
+
+    monkeypatch.setattr(kernels, "backward", wrong)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(8, 4)).astype(np.float32)
+    report = gradcheck(normalized_network(np.float32, 0, "batch", "tanh"), x, np.arange(8) % 3, training=True)
+
+    assert [check.parameter for check in report.checks if not check.passed] == ["Bias"]
+
+
+def test_gradients_that_are_all_0_are_said_to_be() -> None:
+    network: Any = Network([InputLayer(2), HiddenLayer(3, "relu"), OutputLayer(1)], seed=0)
+    network.parameters[...] = 0
+    x = np.ones((4, 2))
+
+    report = gradcheck(network, x, np.zeros((4, 1)))
+
+    assert report.all_zero
+    assert str(report).splitlines()[-1].startswith("all gradients are 0, so that this says little")
+    other = gradcheck(network, x, np.ones((4, 1)))
+    assert not other.all_zero
+    assert "all gradients are 0" not in str(other)
+
+
+def test_a_bias_that_the_next_layer_subtracts_raises_no_alarm() -> None:
+    """A normalised layer of one unit below another: the true gradient of its bias is 0."""
+    for seed in (0, 29):
+        random = np.random.default_rng(seed)
+        labels = random.integers(0, 4, 9)
+        layers = [
+            InputLayer(1),
+            HiddenLayer(5, "tanh"),
+            HiddenLayer(1, "tanh", normalization="batch"),
+            HiddenLayer(7, "tanh", normalization="batch"),
+            OutputLayer(4, "softmax", "crossentropy"),
+        ]
+        network = Network(layers, dtype=np.float32, seed=seed)
+        x = random.normal(size=(9, 1)).astype(np.float32)
+
+        report = gradcheck(network, x, labels, training=True)
+
+        assert report.passed, report

@@ -205,3 +205,44 @@ def test_methods_with_gradients_are_given_them(method: Any, monkeypatch: pytest.
     minimum = minimize(network, CASE.x, CASE.t, method, max_iterations=3)
 
     assert minimum.evaluations < len(CASE.vector)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+@both_paths
+def test_weights_are_those_of_samples_that_occur_so_many_times(
+    normalization: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Σ w L / n is Σ over the repeated samples, times their number, by n; so are the gradients."""
+    monkeypatch.setattr("typednn.network.network.EVALUATION_CHUNK", 5)
+    random, w = np.random.default_rng(0), np.arange(13) % 4
+    hidden: Any = HiddenLayer(4, "tanh", normalization=normalization)
+    network = Network([InputLayer(3), hidden, OutputLayer(2, "softmax", "crossentropy")], seed=0)
+    network.parameters[...] = random.normal(size=network.parameters.shape)
+    labels = np.arange(13) % 2
+    twice, factor = np.repeat(np.arange(13), w), w.sum() / 13
+
+    value, gradient = Objective(network, CASE.x, labels, w).value_and_gradient(network.parameters.copy())
+    plain = Objective(network, CASE.x[twice], labels[twice])
+    expected, slope = plain.value_and_gradient(network.parameters.copy())
+
+    np.testing.assert_allclose(value, factor * expected, rtol=1e-13)
+    np.testing.assert_allclose(gradient, factor * slope, rtol=1e-11, atol=1e-14)
+
+
+@both_paths
+def test_weighted_minima() -> None:
+    """Weighted least squares, by the normal equations; class weights decide where the outputs lie."""
+    random = np.random.default_rng(1)
+    x, t, w = random.normal(size=(20, 2)), random.normal(size=(20, 1)), random.uniform(size=20)
+    network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+    minimum = minimize(network, x, t, sample_weight=w, tolerance=1e-15)
+    rows = np.hstack([x, np.ones((20, 1))])
+    expected = np.linalg.solve(rows.T @ (w.reshape(-1, 1) * rows), rows.T @ (w.reshape(-1, 1) * t))
+
+    np.testing.assert_allclose(network.parameters, expected[:, 0], rtol=1e-5)
+    assert minimum.loss == pytest.approx(network.loss(x, t, sample_weight=w), rel=1e-12)
+    for weights, likely in ((None, 0.25), ("balanced", 0.5), ({0: 1.0, 1: 6.0}, 2 / 3)):
+        given: Any = weights
+        constant = Network([InputLayer(1), OutputLayer(1, "sigmoid", "bincrossentropy")], seed=0)
+        minimize(constant, np.zeros((8, 1)), np.arange(8) % 4 == 0, class_weight=given, tolerance=1e-14)
+        assert constant.predict(np.zeros((1, 1)))[0, 0] == pytest.approx(likely, rel=1e-4)

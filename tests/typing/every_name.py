@@ -483,6 +483,11 @@ def run_of_a_training(run: Run) -> None:
     assert_type(run.epoch, int)
     assert_type(run.epochs, int)
     assert_type(run.step, int)
+    assert_type(run.curves, tuple[str, ...])
+    assert_type(run.global_step, int)
+    assert_type(run.step_loss, float)
+    assert_type(run.learning_rate, float)
+    run.learning_rate = 0.1
     assert_type(run.state(), RunState)
     run.restore(run.state())
     run.stop()
@@ -494,6 +499,7 @@ def callback(watcher: Callback, run: Run) -> None:
     watcher.on_batch(run)
     watcher.on_epoch(run)
     watcher.on_end(run)
+    watcher.on_exception(run, KeyboardInterrupt())
     assert_type(watcher.state(), Arrays)
     watcher.restore({}, run)
 

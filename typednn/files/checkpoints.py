@@ -7,7 +7,9 @@ state of the optimiser, the curves of the history, and the states of other callb
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +58,10 @@ class Checkpoint(Callback):
         """Restores the state in the file.
 
         Raises:
+            OSError: there is no such folder, or the file cannot be written to it.
             FileFormatError: the file cannot be read, or is of another training; nothing is changed.
         """
+        _check_place(self.path)
         if self.resume and self.path.exists():
             try:
                 run.restore(read_checkpoint(self.path, run))
@@ -82,6 +86,19 @@ class Checkpoint(Callback):
     def _write(self, run: Run) -> None:
         write_checkpoint(self.path, run)
         self._last_written = run.epoch
+
+
+def _check_place(path: Path) -> None:
+    """Raises OSError if the folder does not exist, the path is a folder, or files cannot be written there."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        reason = f"there is no folder {folder} for the checkpoint; create it first"
+        raise FileNotFoundError(errno.ENOENT, reason, str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file for the checkpoint, found a folder", str(path))
+    if not os.access(folder, os.W_OK):
+        reason = f"the folder {folder} of the checkpoint cannot be written to"
+        raise PermissionError(errno.EACCES, reason, str(path))
 
 
 def write_checkpoint(path: PathLike, run: Run) -> None:

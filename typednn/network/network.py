@@ -13,7 +13,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy, deepcopy
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar, cast, overload
 
@@ -39,11 +39,12 @@ from typednn.training.batches import (
     ArraySource,
     Batch,
     BatchSource,
+    ClassWeights,
     ValidationData,
     format_of,
     split_index,
 )
-from typednn.training.callbacks import Callback
+from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, evaluation
@@ -62,7 +63,7 @@ from typednn.validation.arrays import (
     as_matrix,
     check_same_length,
 )
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_bool, check_count
 
 D = TypeVar("D", bound=np.float32 | np.float64)
 L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
@@ -248,22 +249,46 @@ class Network(Generic[F_co, Y_co]):
         """Returns a `Predictor`, which predicts one sample at a time with little overhead."""
         return Predictor(self._storage)
 
-    def loss(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> float:
+    def loss(
+        self,
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
+        *,
+        sample_weight: Weights | None = None,
+        class_weight: ClassWeights | None = None,
+    ) -> float:
         """Computes the mean loss of samples x and targets y, in the forms that `fit` accepts.
 
-        Raises:
-            ShapeError, ArrayTypeError, DataError: the data do not fit.
-        """
-        return self._mean_loss(*self._as_data(x, y))
-
-    def evaluate(self, x: Samples[F_co], y: Targets[F_co, Y_co]) -> Evaluation:
-        """Computes the mean loss and the accuracy or R² of samples x and targets y, as `fit` accepts them.
+        With weights, it is the mean of the samples' losses, each multiplied by its weight, as in `fit`.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: the data do not fit.
+            SettingError: class weights are invalid, or the network does not predict classes.
         """
         samples, t = self._as_data(x, y)
-        return evaluation(self.predict(x), t, self._mean_loss(samples, t), LOSSES[self._loss])
+        return self._mean_loss(samples, t, self._weights(t, sample_weight, class_weight))
+
+    def evaluate(
+        self,
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
+        *,
+        sample_weight: Weights | None = None,
+        class_weight: ClassWeights | None = None,
+    ) -> Evaluation:
+        """Computes the mean loss and the accuracy or R² of samples x and targets y, as `fit` accepts them.
+
+        With weights, the loss is that of `loss`, and accuracy and R² are those of scikit-learn.
+
+        Raises:
+            ShapeError, ArrayTypeError, DataError: the data do not fit.
+            SettingError: class weights are invalid, or the network does not predict classes.
+        """
+        samples, t = self._as_data(x, y)
+        weights = self._weights(t, sample_weight, class_weight)
+        return evaluation(
+            self.predict(x), t, self._mean_loss(samples, t, weights), LOSSES[self._loss], weights
+        )
 
     def fit(
         self,
@@ -279,9 +304,9 @@ class Network(Generic[F_co, Y_co]):
         validation_split: float = 0.0,
         metrics: Sequence[MetricName] = (),
         sample_weight: Weights | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeights | None = None,
         label_smoothing: float = 0.0,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[CallbackLike] = (),
         on_epoch: Callable[[History], None] | None = None,
         progress: bool = True,
     ) -> History:
@@ -295,15 +320,16 @@ class Network(Generic[F_co, Y_co]):
         array([-1.,  3.])
 
         Ctrl-C raises KeyboardInterrupt within a fraction of a second. After it, and after any other
-        exception, the network is as after the last step, and `history` has the epochs that had ended.
+        exception, the network is as after the last step, or has the best weights that `EarlyStopping`
+        restores, and `history` has the epochs that had ended.
 
         Args:
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
                 larger than memory.
-            y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` for losses of classes:
-                crossentropy and kl_divergence.
+            y: targets `(n_samples, n_outputs)`, also `(n_samples,)` for one output, or integer labels
+                `(n_samples,)` for losses of classes: crossentropy and kl_divergence.
             epochs: the number of passes over the samples.
-            batch_size: samples per step; by default 32, or all where there are fewer.
+            batch_size: samples per step, by default 32; all where there are fewer.
             learning_rate: the factor of the gradient of the batch's mean loss in a step, or a schedule of it;
                 only for plain gradient descent (0.01 by default) and optimisers that are given by name.
             optimizer: an optimiser such as `Adam(learning_rate=1e-3)`, or its name, such as "adam", for its
@@ -313,14 +339,17 @@ class Network(Generic[F_co, Y_co]):
             validation_data: samples, targets and optional weights, whose loss and metrics are recorded after
                 each epoch.
             validation_split: the fraction of the samples, taken from the end, that is held out for
-                validation.
+                validation, with its weights.
             metrics: the metrics that are recorded after each epoch, for training and validation samples.
             sample_weight: weights `(n_samples,)`; the loss of a batch is the mean of its samples' losses,
                 each multiplied by its weight.
-            class_weight: weights by label, 1 for labels that are missing; multiplied with `sample_weight`.
+            class_weight: weights by label, multiplied with `sample_weight`: a mapping, in which labels that
+                are missing have 1; one number for each class; or "balanced", which gives every class that
+                occurs the same total, n_samples / (classes that occur · samples of the class).
             label_smoothing: s in the targets t (1 - s) + s / n_outputs of crossentropy and kl_divergence, and
                 t (1 - s) + s / 2 of bincrossentropy and focal, which replace t.
-            callbacks: callbacks such as `EarlyStopping`, `Checkpoint`, `GradientNorms` or your own.
+            callbacks: callbacks such as `EarlyStopping`, `Checkpoint`, `GradientNorms` or your own: objects
+                with the methods on_begin, on_batch, on_epoch and on_end.
             on_epoch: a function that is called with the history after each epoch.
             progress: whether a training of some seconds shows a bar on a terminal.
 
@@ -335,23 +364,19 @@ class Network(Generic[F_co, Y_co]):
             DivergenceError: a step is not finite; the network is as it was before this step.
             MissingExtraError: metrics need scikit-learn, which is not installed.
         """
+        if batch_size is not None:
+            check_count("batch_size", batch_size, 1)
+        check_bool("shuffle", shuffle)
         sample_format = format_of(self._output, label_smoothing)
-        targets: Targets[F_co] = y
-        held_out: ValidationData[F_co] | None = validation_data
+        samples = sample_format.samples(x, y, sample_weight, class_weight)
+        held = None if validation_data is None else sample_format.validation(validation_data)
         if validation_split:
             if validation_data is not None:
                 raise SettingError("give validation_data or validation_split, not both")
-            check_same_length(x, y, "Network")
-            split = split_index(len(x), validation_split)
-            held_out = x[split:], y[split:]
-            x, targets = x[:split], y[:split]
-            sample_weight = None if sample_weight is None else sample_weight[:split]
-        samples = sample_format.samples(x, targets, sample_weight, class_weight)
-        size = min(BATCH_SIZE, len(samples)) if batch_size is None else batch_size
-        check_count("batch_size", size, 1, len(samples))
-        source, size = ArraySource(samples, self._random if shuffle else None), int(size)
+            samples, held = samples.split(split_index(len(samples), validation_split))
+        size = min(BATCH_SIZE if batch_size is None else int(batch_size), len(samples))
+        source = ArraySource(samples, self._random if shuffle else None)
         rule = resolve_optimizer(optimizer, learning_rate)
-        held = None if held_out is None else sample_format.validation(held_out)
         return self._run(
             Fit(self._output, source, size, samples, held, metrics, epochs, rule, callbacks, on_epoch),
             progress,
@@ -368,9 +393,9 @@ class Network(Generic[F_co, Y_co]):
         optimizer: Optimizer | OptimizerName | None = None,
         validation_data: ValidationData[F_co, Y_co] | None = None,
         metrics: Sequence[MetricName] = (),
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeights | None = None,
         label_smoothing: float = 0.0,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[CallbackLike] = (),
         on_epoch: Callable[[History], None] | None = None,
         progress: bool = True,
     ) -> History:
@@ -394,7 +419,7 @@ class Network(Generic[F_co, Y_co]):
             optimizer: as in `fit`.
             validation_data: as in `fit`.
             metrics: the metrics of the validation data that are recorded after each epoch.
-            class_weight: as in `fit`.
+            class_weight: as in `fit`, but not "balanced", which needs all labels.
             label_smoothing: as in `fit`.
             callbacks: as in `fit`.
             on_epoch: as in `fit`.
@@ -424,6 +449,8 @@ class Network(Generic[F_co, Y_co]):
         )
 
     def _run(self, training: Fit[F_co], progress: bool) -> History:
+        check_bool("progress", progress)
+        training.begin()
         self.history = training.history
         with Bar(training.epochs, training.source.length, progress) as bar:
             training.run(bar)
@@ -463,10 +490,17 @@ class Network(Generic[F_co, Y_co]):
             self._forward(samples[chunk], workspace)
             yield chunk, workspace
 
-    def _mean_loss(self, samples: Matrix[F_co], t: Matrix[F_co]) -> float:
-        losses = np.empty(len(samples), self.dtype)
+    def _weights(
+        self, t: Matrix[F_co], sample_weight: Weights | None, class_weight: ClassWeights | None
+    ) -> Vector[F_co]:
+        return format_of(self._output).weights(t, sample_weight, class_weight)
+
+    def _mean_loss(self, samples: Matrix[F_co], t: Matrix[F_co], weights: Vector[F_co]) -> float:
+        losses: Vector[F_co] = np.empty(len(samples), self.dtype)
         for chunk, workspace in self._chunks(samples):
             self._output._sample_losses(workspace, t[chunk], losses[chunk])
+        if len(weights):
+            losses *= weights
         return float(losses.mean(dtype=np.float64))
 
 

@@ -7,9 +7,10 @@ epoch when it is trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
-from typing import Generic, NamedTuple, TypeAlias
+from typing import Generic, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from typednn.validation.arrays import (
     converted,
     one_hot,
     read_only,
+    refuse_masked,
 )
 from typednn.validation.settings import is_number
 
@@ -41,6 +43,8 @@ MAX_COPY_BYTES = 2**26
 MAX_CHUNK_BYTES = 2**24
 """The largest copy of the rows of a chunk, samples and targets together."""
 
+CLASS_WEIGHT = 'class_weight must be "balanced", a mapping from labels to weights or a weight for each class'
+
 SMOOTHED: tuple[TargetKind, ...] = ("classes", "probabilities")
 """The kinds of targets that label smoothing applies to."""
 
@@ -49,6 +53,11 @@ Batch: TypeAlias = tuple[Samples[F], Targets[F, Y_co]] | tuple[Samples[F], Targe
 
 ValidationData: TypeAlias = Batch[F, Y_co]
 """Held-out samples, targets and optional sample weights."""
+
+ClassWeights: TypeAlias = Literal["balanced"] | Mapping[int, float] | Sequence[float] | Weights
+"""Weights of classes by label: a mapping, in which labels that are missing have 1; one number for each class;
+or "balanced", n_samples / (classes that occur · samples of the class), as in scikit-learn.
+"""
 
 Index: TypeAlias = Order | slice
 
@@ -84,6 +93,13 @@ class Rows(Generic[F]):
     def take(self, index: Index) -> Matrix[F]:
         """Returns some of the rows, `(n, width)`."""
         return self.make(self.array[index]) if self.whole is None else read_only(self.whole[index])
+
+    def part(self, rows: slice) -> Rows[F]:
+        """Returns a slice of the rows, without a copy."""
+        part = copy(self)
+        part.array = self.array[rows]
+        part.whole = None if self.whole is None else read_only(self.whole[rows])
+        return part
 
 
 class CheckedSamples(Generic[F]):
@@ -123,6 +139,14 @@ class CheckedSamples(Generic[F]):
         weights = read_only(self.weights[order]) if len(self.weights) else self.weights
         return self.x.take(order), self.t.take(order), weights, self._indices[: len(order)]
 
+    def split(self, index: int) -> tuple[CheckedSamples[F], CheckedSamples[F]]:
+        """Returns the samples before an index and those from it on, with their weights."""
+        parts = [
+            CheckedSamples(self.x.part(rows), self.t.part(rows), self.weights[rows])
+            for rows in (slice(index), slice(index, None))
+        ]
+        return parts[0], parts[1]
+
     def chunks(self, size: int) -> Iterator[tuple[Matrix[F], Matrix[F], slice]]:
         """Yields all samples and targets, `size` at a time, and the slice that they come from."""
         for start in range(0, len(self), size):
@@ -152,7 +176,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         x: NDArray[np.generic],
         y: NDArray[np.generic],
         sample_weight: Weights | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeights | None = None,
         owner: str = "Network",
     ) -> CheckedSamples[F]:
         """Checks samples `(n_samples, inputs)`, targets `(n_samples, outputs)` or labels, and weights.
@@ -166,7 +190,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         if targets.ndim == 2:
             check_range(targets, self.loss.target_minimum, self.loss.target_maximum, "y", owner)
         check_same_length(features, targets, owner)
-        weights = self._weights(targets, sample_weight, class_weight, owner)
+        weights = self.weights(targets, sample_weight, class_weight, owner)
         rows = Rows(targets, self.outputs, self.dtype, self._target_rows(targets.ndim == 1))
         return CheckedSamples(Rows(features, self.inputs, self.dtype), rows, weights)
 
@@ -201,26 +225,38 @@ class SampleFormat(NamedTuple, Generic[F]):
 
         return make
 
-    def _weights(
+    def weights(
         self,
         targets: NDArray[np.generic],
         sample_weight: Weights | None,
-        class_weight: Mapping[int, float] | None,
-        owner: str,
+        class_weight: ClassWeights | None,
+        owner: str = "Network",
     ) -> Vector[F]:
+        """Checks weights for checked targets; returns their product `(n_samples,)`, or `(0,)` without any.
+
+        Raises:
+            ShapeError, ArrayTypeError, DataError: the sample weights do not fit the targets.
+            SettingError: class weights are invalid, or the network does not predict classes.
+        """
         weights: Vector[F] = np.empty(0, self.dtype)
         if sample_weight is not None:
             weights = _checked_weights(sample_weight, len(targets), self.dtype, owner)
         if class_weight is not None:
-            factors = self._class_factors(targets, class_weight, owner)
+            labels = class_indices(targets, self.loss.boundary)
+            factors: Vector[F] = self.class_factors(class_weight, labels, owner).astype(self.dtype)[labels]
             if len(weights):
                 factors *= weights
             weights = factors
         return read_only(weights)
 
-    def _class_factors(
-        self, targets: NDArray[np.generic], class_weight: Mapping[int, float], owner: str
-    ) -> Vector[F]:
+    def class_factors(
+        self, class_weight: ClassWeights, labels: NDArray[np.intp], owner: str = "Network"
+    ) -> Vector[np.float64]:
+        """Computes the weight of each class `(n_classes,)`, given the labels of all samples.
+
+        Raises:
+            SettingError: the weights are invalid, or the network does not predict classes.
+        """
         binary = self.outputs == 1 and self.loss.targets in {"signs", "probabilities"}
         count = self.outputs if self.classes else 2
         if not binary and not self.classes:
@@ -228,8 +264,15 @@ class SampleFormat(NamedTuple, Generic[F]):
                 f"{owner}: class_weight needs classes, but the loss is {self.loss.name}"
                 + " of several outputs" * (self.loss.targets != "numbers")
             )
-        factors: Vector[F] = np.ones(count, self.dtype)
-        for label, weight in class_weight.items():
+        factors: Vector[np.float64] = np.ones(count)
+        if isinstance(class_weight, str):
+            if class_weight != "balanced":
+                raise SettingError(f"{owner}: {CLASS_WEIGHT}, not {class_weight!r}")
+            counts = np.bincount(labels, minlength=count)
+            present = counts > 0
+            factors[present] = len(labels) / (present.sum() * counts[present])
+            return factors
+        for label, weight in _by_label(class_weight, count, owner).items():
             if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < count:
                 raise SettingError(f"{owner}: class_weight must have keys of 0 … {count - 1}, not {label!r}")
             if not is_number(weight) or weight < 0:
@@ -237,7 +280,7 @@ class SampleFormat(NamedTuple, Generic[F]):
                     f"{owner}: class_weight[{label}] must be a finite number of 0 or more, not {weight!r}"
                 )
             factors[label] = weight
-        return factors[class_indices(targets, self.loss.boundary)]
+        return factors
 
 
 def format_of(output: OutputLayer[F], label_smoothing: float = 0.0) -> SampleFormat[F]:
@@ -300,7 +343,7 @@ class BatchSource(Generic[F]):
     batches: Iterable[Batch[F]]
     steps: int | None
     format: SampleFormat[F]
-    class_weight: Mapping[int, float] | None
+    class_weight: ClassWeights | None
     consumed: int
 
     def __init__(
@@ -308,12 +351,19 @@ class BatchSource(Generic[F]):
         batches: Iterable[Batch[F]],
         steps: int | None,
         sample_format: SampleFormat[F],
-        class_weight: Mapping[int, float] | None,
+        class_weight: ClassWeights | None,
     ) -> None:
         if not isinstance(batches, Iterable):
             raise ArrayTypeError(
                 f"Network: batches must be an iterable of batches, not {type(batches).__name__}"
             )
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            raise SettingError(
+                'Network: class_weight="balanced" needs all labels, and batches come one after the other; '
+                "give a mapping from labels to weights"
+            )
+        if class_weight is not None:
+            sample_format.class_factors(class_weight, np.zeros(0, np.intp))
         self.batches, self.steps = batches, steps
         self.format, self.class_weight = sample_format, class_weight
         self.length: int | None = None
@@ -334,19 +384,19 @@ class BatchSource(Generic[F]):
         step = 0
         while self.steps is None or step < self.steps:
             batch = self._next(number, step)
-            if batch is None:
+            if not batch:
                 break
             step += 1
-            yield self._samples(batch, f"batch {step} of epoch {number + 1}")
+            yield self._samples(batch[0], f"batch {step} of epoch {number + 1}")
 
-    def _next(self, number: int, step: int) -> Batch[F] | None:
-        """Returns the next batch, or None at the end of an epoch that is one iteration."""
+    def _next(self, number: int, step: int) -> list[Batch[F]]:
+        """Returns a list of the next batch, which is empty at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
                 self.iterator = iter(self.batches)
             for batch in self.iterator:
                 self.consumed += 1
-                return batch
+                return [batch]
             again = self.iterator is not self.batches and self.steps is not None and self.consumed > 0
             if not again:
                 break
@@ -358,7 +408,7 @@ class BatchSource(Generic[F]):
         if step == 0:
             hint = "; an iterator gives its batches once, a list or a class with __iter__ again and again"
             raise DataError(f"Network: there are no batches in epoch {number + 1}" + hint * (number > 0))
-        return None
+        return []
 
     def _samples(self, batch: Batch[F], owner: str) -> tuple[CheckedSamples[F], Order]:
         if not isinstance(batch, tuple) or len(batch) not in {2, 3}:
@@ -370,6 +420,24 @@ class BatchSource(Generic[F]):
         return samples, np.arange(len(samples))
 
 
+def _by_label(
+    class_weight: Mapping[int, float] | Sequence[float] | Weights, count: int, owner: str
+) -> Mapping[int, float]:
+    """Returns the weights of `count` classes by label."""
+    if isinstance(class_weight, Mapping):
+        return class_weight
+    if isinstance(class_weight, np.ndarray):
+        class_weight = class_weight.tolist()
+    if not isinstance(class_weight, Sequence):
+        raise SettingError(f"{owner}: {CLASS_WEIGHT}, not {class_weight!r}")
+    if len(class_weight) != count:
+        raise SettingError(
+            f"{owner}: class_weight must have a weight for each of {count} classes, "
+            f"not {len(class_weight)} weights; a mapping can leave classes out"
+        )
+    return dict(enumerate(class_weight))
+
+
 def _weights_of(batch: Batch[F]) -> Weights | None:
     return batch[2] if len(batch) == 3 else None
 
@@ -377,6 +445,7 @@ def _weights_of(batch: Batch[F]) -> Weights | None:
 def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str) -> Vector[F]:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         raise ArrayTypeError(f"{owner}: sample_weight must be a numpy.ndarray of real numbers")
+    refuse_masked(values, "sample_weight", owner)
     if values.shape != (count,):
         raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {values.shape}")
     check_finite(values, "sample_weight", owner)

@@ -1,16 +1,49 @@
-"""Callbacks: objects that a training calls while it runs, to watch it, stop it or save its state."""
+"""Callbacks: objects that a training calls while it runs, to watch it, stop it or save its state.
+
+A logger of learning rates:
+
+>>> from typednn import CosineDecay, InputLayer, Network, OutputLayer
+>>> class Rates(Callback):
+...     def on_begin(self, run: Run) -> None:
+...         self.rates = [run.learning_rate]
+...     def on_batch(self, run: Run) -> None:
+...         self.rates.append(run.learning_rate)
+>>> x, rates = np.linspace(-1, 1, 64).reshape(-1, 1), Rates()
+>>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+>>> history = network.fit(x, 2 * x, epochs=1, learning_rate=CosineDecay(0.1, 2), callbacks=[rates])
+>>> [round(rate, 6) for rate in rates.rates]
+[0.1, 0.05, 0.0]
+
+A learning-rate finder, which raises the rate at each step until the loss grows (Smith 2017,
+"Cyclical learning rates for training neural networks", section 3.3):
+
+>>> class RateFinder(Callback):
+...     def on_begin(self, run: Run) -> None:
+...         self.losses: dict[float, float] = {}
+...         run.learning_rate = 1e-3
+...     def on_batch(self, run: Run) -> None:
+...         self.losses[run.learning_rate] = run.step_loss
+...         run.learning_rate *= 1.5
+...         if run.step_loss > 4 * min(self.losses.values()):
+...             run.stop()
+>>> finder = RateFinder()
+>>> history = network.fit(x, 2 * x, epochs=100, callbacks=[finder])
+>>> 0.1 < min(finder.losses, key=finder.losses.__getitem__) < 10
+True
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import inf
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
+from typednn.errors import UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer
 from typednn.records import Record
@@ -40,11 +73,13 @@ class Run(ABC):
         history: the history of the epochs that have ended.
         epochs: the number of epochs that were asked for.
         step: the number of steps made in this epoch.
+        curves: the names of the curves that the history gets.
     """
 
     history: History
     epochs: int
     step: int
+    curves: tuple[str, ...]
 
     @property
     @abstractmethod
@@ -61,6 +96,31 @@ class Run(ABC):
         """The number of epochs that have ended."""
         return len(self.history.loss)
 
+    @property
+    @abstractmethod
+    def global_step(self) -> int:
+        """The number of steps made since the beginning, also in the training that a checkpoint resumes."""
+
+    @property
+    @abstractmethod
+    def step_loss(self) -> float:
+        """The mean loss of the last step's samples before it, with their weights; NaN before the first."""
+
+    @property
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """The learning rate of the next step; assignment sets that of all further steps.
+
+        A schedule ends with the assignment. The learning rate of `Rprop` cannot be set.
+
+        Raises:
+            SettingError: the number is not positive, or beyond what the dtype can hold.
+        """
+
+    @learning_rate.setter
+    @abstractmethod
+    def learning_rate(self, value: float) -> None: ...
+
     @abstractmethod
     def stop(self) -> None:
         """Ends the training after this epoch, or after this step if `on_batch` calls it."""
@@ -76,6 +136,22 @@ class Run(ABC):
         Raises:
             ValueError: the state is that of another training; nothing is changed.
         """
+
+
+class CallbackLike(Protocol):
+    """What `fit` takes as a callback: any object with the methods that `Callback` describes."""
+
+    def on_begin(self, run: Run, /) -> None:
+        """Called before the first step."""
+
+    def on_batch(self, run: Run, /) -> None:
+        """Called after each step."""
+
+    def on_epoch(self, run: Run, /) -> None:
+        """Called after each epoch."""
+
+    def on_end(self, run: Run, /) -> None:
+        """Called after the last epoch."""
 
 
 class Callback:
@@ -102,6 +178,9 @@ class Callback:
     def on_end(self, run: Run) -> None:
         """Called after the last epoch, unless an exception ended the training."""
 
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """Called when an exception, such as KeyboardInterrupt, ends the training; it is raised afterwards."""
+
     def state(self) -> Arrays:
         """Returns the arrays that a checkpoint stores of this callback, by name."""
         return {}
@@ -118,7 +197,8 @@ class EarlyStopping(Callback):
         min_delta: the least change that counts as an improvement.
         patience: the number of epochs without an improvement after which the training ends.
         restore_best_weights: whether the network gets the parameters, running means and variances of the best
-            epoch at the end. (In Keras the default is False.)
+            epoch at the end, also where an exception such as KeyboardInterrupt ends the training. (In Keras
+            the default is False.)
 
     Attributes:
         best_epoch: the epoch of the best value, counted from 1; 0 before the first.
@@ -151,15 +231,17 @@ class EarlyStopping(Callback):
         self._parameters: NDArray[np.generic] | None = None
 
     def on_begin(self, run: Run) -> None:
-        """Resets the state."""
+        """Resets the state.
+
+        Raises:
+            UnknownNameError: the history will have no such curve.
+        """
+        if self.monitor not in run.curves:
+            raise UnknownNameError("curve of this history", self.monitor, run.curves)
         self.best_epoch, self.best, self._parameters = 0, -inf if self._rising else inf, None
 
     def on_epoch(self, run: Run) -> None:
-        """Compares the last value with the best; NaN is never better.
-
-        Raises:
-            UnknownNameError: the history has no such curve.
-        """
+        """Compares the last value with the best; NaN is never better."""
         value = run.history.curve(self.monitor)[-1]
         gain = value - self.best if self._rising else self.best - value
         if gain > self.min_delta:
@@ -172,6 +254,12 @@ class EarlyStopping(Callback):
         """Restores the parameters of the best epoch."""
         if self._parameters is not None:
             run.parameters[...] = self._parameters
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """Restores the parameters of the best epoch, and adds a note about it to the exception."""
+        if self._parameters is not None:
+            run.parameters[...] = self._parameters
+            error.add_note(f"EarlyStopping has given the network the parameters of epoch {self.best_epoch}")
 
     def state(self) -> Arrays:
         """Returns the best epoch, its value and its parameters."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from math import nan
 from typing import Generic, cast
 
 import numpy as np
@@ -18,9 +19,10 @@ from typednn.layers import Layer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
-from typednn.training.callbacks import Arrays, Callback, Run, RunState
-from typednn.training.history import History
+from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
+from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure
+from typednn.training.optimizer_state import ASSIGNED_RATE
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
@@ -55,6 +57,7 @@ class Fit(Run, Generic[F]):
     callbacks: list[Callback]
     on_epoch: Callable[[History], None] | None
     each_step: list[Callback]
+    step_losses: Vector[F]
     stopped: bool
     total: float
     count: int
@@ -69,26 +72,30 @@ class Fit(Run, Generic[F]):
         metrics: Sequence[MetricName],
         epochs: int,
         optimizer: Optimizer,
-        callbacks: Sequence[Callback],
+        callbacks: Sequence[CallbackLike],
         on_epoch: Callable[[History], None] | None,
     ) -> None:
         check_count("epochs", epochs, 1)
         check_sequence("metrics", metrics)
         check_sequence("callbacks", callbacks)
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise SettingError(f"callbacks must be objects of Callback, not {callback!r}")
+        if on_epoch is not None and not callable(on_epoch):
+            raise SettingError(f"on_epoch must be a function that takes the history, not {on_epoch!r}")
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
         self.trained, self.held_out, self.epochs = trained, held_out, epochs
         self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
-        self.callbacks = sorted(callbacks, key=lambda callback: callback.comes_last)
+        self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
+        names = ("loss", *self.measure.names)
+        self.curves = (*(names if trained is not None else names[:1]),)
+        if held_out is not None:
+            self.curves += tuple(f"{VALIDATION}{name}" for name in names)
         self.step = 0
         self.stopped = False
         self.losses: Vector[F] = np.empty(0, storage.dtype)
+        self.step_losses = self.losses
         self.total, self.count = 0.0, 0
 
     @property
@@ -112,14 +119,36 @@ class Fit(Run, Generic[F]):
         """All parameters, then running means and variances; the memory, not a copy."""
         return self.storage.parameters
 
+    @property
+    def global_step(self) -> int:
+        """The number of steps made since the beginning."""
+        return self.trainer.optimizer_state.step
+
+    @property
+    def step_loss(self) -> float:
+        """The mean loss of the samples of the last step."""
+        return float(self.step_losses.mean(dtype=np.float64)) if len(self.step_losses) else nan
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.trainer.optimizer_state.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.trainer.optimizer_state.learning_rate = value
+
     def stop(self) -> None:
         """Ends the training after this epoch or step."""
         self.stopped = True
 
-    def run(self, bar: Bar) -> None:
-        """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
+    def begin(self) -> None:
+        """Calls the callbacks before the first step."""
         for callback in self.callbacks:
             callback.on_begin(self)
+
+    def run(self, bar: Bar) -> None:
+        """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
         epoch = self.epoch
         try:
             while epoch < self.epochs and not self.stopped:
@@ -127,13 +156,15 @@ class Fit(Run, Generic[F]):
                 self._record()
                 epoch = self.epoch
                 self._call_after_epoch(bar)
-        except BaseException:
+            for callback in self.callbacks:
+                callback.on_end(self)
+        except BaseException as error:
             self.history._truncate(epoch)
             if self.step:
                 self.trainer.show()
+            for callback in self.callbacks:
+                callback.on_exception(self, error)
             raise
-        for callback in self.callbacks:
-            callback.on_end(self)
 
     def _train_epoch(self, epoch: int, bar: Bar) -> None:
         self.step, self.total, self.count = 0, 0.0, 0
@@ -147,6 +178,7 @@ class Fit(Run, Generic[F]):
             try:
                 for done in self.trainer.run(samples, order, losses, max_steps):
                     self.step = before - (-done // size)
+                    self.step_losses = losses[done - (done - 1) % size - 1 : done]
                     bar.show(epoch, self.count + done)
                     for callback in self.each_step:
                         self.trainer.show()
@@ -196,7 +228,7 @@ class Fit(Run, Generic[F]):
                 outputs[chunk] = workspace.output
         if len(samples.weights):
             losses *= samples.weights
-        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs)
+        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
 
     def state(self) -> RunState:
         """Returns copies of the state of the training."""
@@ -223,7 +255,7 @@ class Fit(Run, Generic[F]):
             **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
         }
         theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
-        for name in sorted(mine.keys() | theirs):
+        for name in sorted((mine.keys() | theirs) - {f"{OPTIMIZER}.{ASSIGNED_RATE}"}):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")
@@ -249,6 +281,45 @@ class Fit(Run, Generic[F]):
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
             for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
         ]
+
+
+class _Adapted(Callback):
+    """An object that has the methods of a callback but is not of the class."""
+
+    def __init__(self, callback: CallbackLike) -> None:
+        self.callback = callback
+
+    def on_begin(self, run: Run) -> None:
+        self.callback.on_begin(run)
+
+    def on_batch(self, run: Run) -> None:
+        self.callback.on_batch(run)
+
+    def on_epoch(self, run: Run) -> None:
+        self.callback.on_epoch(run)
+
+    def on_end(self, run: Run) -> None:
+        self.callback.on_end(run)
+
+
+METHODS = ("on_begin", "on_batch", "on_epoch", "on_end")
+
+
+def _checked(callbacks: Sequence[CallbackLike]) -> Iterator[Callback]:
+    if not isinstance(callbacks, Iterable):
+        raise SettingError(f"callbacks must be a list of callbacks, not {callbacks!r}: callbacks=[...]")
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            yield callback
+        elif isinstance(callback, type) or not all(
+            callable(getattr(callback, each, None)) for each in METHODS
+        ):
+            raise SettingError(
+                f"callbacks must be objects of Callback, not {callback!r}, or have its methods "
+                f"{', '.join(METHODS)}"
+            )
+        else:
+            yield _Adapted(callback)
 
 
 OPTIMIZER = "optimizer"

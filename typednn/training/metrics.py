@@ -51,14 +51,22 @@ class Evaluation(Record):
     r2: float | None
 
 
-def evaluation(outputs: Matrix[F], t: Matrix[F], loss: float, row: Loss) -> Evaluation:
-    """Evaluates outputs, given targets t, both `(n_samples, n_outputs)`, and their mean loss."""
+def evaluation(
+    outputs: Matrix[F], t: Matrix[F], loss: float, row: Loss, weights: Vector[F] | None = None
+) -> Evaluation:
+    """Evaluates outputs, given targets t, both `(n_samples, n_outputs)`, and their mean loss.
+
+    The weights are those of the samples, `(n_samples,)`, or `(0,)` or None without weights.
+    """
+    w = None if weights is None or not len(weights) else weights.astype(np.float64)
     if row.targets == "classes":
         correct = outputs.argmax(axis=1) == t.argmax(axis=1)
-        return Evaluation(loss, float(correct.mean()), None)
+        return Evaluation(loss, _mean(correct, w), None)
     if row.targets != "numbers":
         correct = (above(outputs, row.boundary) == above(t, row.boundary)).all(axis=1)
-        return Evaluation(loss, float(correct.mean()), None)
+        return Evaluation(loss, _mean(correct, w), None)
+    if w is not None:
+        return Evaluation(loss, None, _weighted_r2(outputs, t, w))
     predicted, true = _from_first_target(outputs, t)
     residual = ((predicted - true) ** 2).sum(axis=0)
     total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
@@ -71,6 +79,23 @@ def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64
     """Returns outputs and targets in float64, less the first target: constant targets become exactly 0."""
     first: NDArray[np.float64] = t[:1].astype(np.float64)
     return outputs - first, t - first
+
+
+def _mean(correct: NDArray[np.bool_], w: Vector[np.float64] | None) -> float:
+    """Computes the fraction that is correct; NaN where all weights are 0."""
+    return float(correct.mean() if w is None else np.average(correct, weights=w) if w.any() else np.nan)
+
+
+def _weighted_r2(outputs: Matrix[F], t: Matrix[F], w: Vector[np.float64]) -> float:
+    """Computes R² as scikit-learn does with weights; NaN where all weights are 0."""
+    if not w.any():
+        return np.nan
+    residual: Vector[np.float64] = w @ (outputs.astype(np.float64) - t) ** 2
+    total: Vector[np.float64] = w @ (t - np.average(t.astype(np.float64), axis=0, weights=w)) ** 2
+    constant = (t[w > 0] == t[w > 0][0]).all(axis=0)
+    r2: Vector[np.float64] = (residual == 0).astype(np.float64)
+    np.divide(total - residual, total, out=r2, where=~constant)
+    return float(r2.mean())
 
 
 Outputs: TypeAlias = NDArray[np.floating]
@@ -87,6 +112,7 @@ class Results(NamedTuple):
             `(n_samples, n_outputs)`.
         predicted_classes: the classes that the outputs predict, in the same shape.
         exclusive: whether each sample belongs to one of three classes or more.
+        weights: the weights of the samples `(n_samples,)`, or None without weights.
     """
 
     targets: NDArray[np.generic]
@@ -94,6 +120,7 @@ class Results(NamedTuple):
     true_classes: Classes
     predicted_classes: Classes
     exclusive: bool
+    weights: Vector[np.float64] | None
 
     @property
     def average(self) -> Literal["macro", "binary"]:
@@ -127,14 +154,24 @@ class Metric(NamedTuple):
 def _accuracy(results: Results) -> float:
     from sklearn.metrics import accuracy_score
 
-    return float(accuracy_score(results.true_classes, results.predicted_classes))
+    return float(
+        accuracy_score(results.true_classes, results.predicted_classes, sample_weight=results.weights)
+    )
 
 
 def _top_accuracy(k: int) -> Callable[[Results], float]:
     def value(results: Results) -> float:
         from sklearn.metrics import top_k_accuracy_score
 
-        return float(top_k_accuracy_score(results.true_classes, results.outputs, k=k, labels=results.labels))
+        return float(
+            top_k_accuracy_score(
+                results.true_classes,
+                results.outputs,
+                k=k,
+                labels=results.labels,
+                sample_weight=results.weights,
+            )
+        )
 
     return value
 
@@ -149,6 +186,7 @@ def _f1(results: Results) -> float:
             average=results.average,
             labels=results.labels,
             zero_division=0.0,
+            sample_weight=results.weights,
         )
     )
 
@@ -159,26 +197,36 @@ def _auc(results: Results) -> float:
     scores = results.outputs
     if results.true_classes.ndim == 1 and not results.exclusive:
         scores = scores[:, -1]
-    return float(roc_auc_score(results.true_classes, scores, multi_class="ovr", labels=results.labels))
+    return float(
+        roc_auc_score(
+            results.true_classes,
+            scores,
+            multi_class="ovr",
+            labels=results.labels,
+            sample_weight=results.weights,
+        )
+    )
 
 
 def _mse(results: Results) -> float:
     from sklearn.metrics import mean_squared_error
 
-    return float(mean_squared_error(_rows(results), results.outputs.astype(np.float64)))
+    outputs = results.outputs.astype(np.float64)
+    return float(mean_squared_error(_rows(results), outputs, sample_weight=results.weights))
 
 
 def _mae(results: Results) -> float:
     from sklearn.metrics import mean_absolute_error
 
-    return float(mean_absolute_error(_rows(results), results.outputs.astype(np.float64)))
+    outputs = results.outputs.astype(np.float64)
+    return float(mean_absolute_error(_rows(results), outputs, sample_weight=results.weights))
 
 
 def _r2(results: Results) -> float:
     from sklearn.metrics import r2_score
 
     outputs, targets = _from_first_target(results.outputs, _rows(results))
-    return float(r2_score(targets, outputs))
+    return float(r2_score(targets, outputs, sample_weight=results.weights))
 
 
 def _rows(results: Results) -> NDArray[np.float64]:
@@ -218,7 +266,8 @@ class Measure:
 
     Raises:
         UnknownNameError: there is no such metric.
-        SettingError: a metric needs classes, and the network does not predict classes.
+        SettingError: a metric needs classes, and the network does not predict classes, or AUC needs outputs
+            that sum to 1.
         MissingExtraError: scikit-learn is not installed.
     """
 
@@ -241,22 +290,33 @@ class Measure:
                     f"the metric {name!r} is of {of}, which a network with {outputs} outputs, {activation} "
                     f"and {loss.name} does not tell apart"
                 )
+        if "auc" in self.names and self.exclusive and activation != "softmax":
+            raise SettingError(
+                f"the metric 'auc' of {outputs} classes needs outputs that sum to 1, unlike those of "
+                f"{activation}: give the output layer softmax"
+            )
         if self.names:
             try:
                 import_module("sklearn.metrics")
             except ImportError:
                 raise MissingExtraError("scikit-learn", "measuring metrics", "metrics") from None
 
-    def __call__(self, targets: NDArray[np.generic], outputs: Outputs) -> dict[MetricName, float]:
+    def __call__(
+        self, targets: NDArray[np.generic], outputs: Outputs, weights: Vector[F] | None = None
+    ) -> dict[MetricName, float]:
         """Computes the metrics, given targets `(n_samples, n_outputs)` or labels `(n_samples,)`, and outputs.
 
-        A metric that is not defined for the targets, such as AUC for samples of a single class, is NaN.
+        The weights are those of the samples, `(n_samples,)`, or `(0,)` or None without weights. A metric that
+        is not defined for the targets, such as AUC for samples of a single class, is NaN.
         """
         if not self.names:
             return {}
+        w = None if weights is None or not len(weights) else weights.astype(np.float64)
+        if w is not None and not w.any():
+            return dict.fromkeys(self.names, np.nan)
         classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
         true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
-        results = Results(targets, outputs, true, predicted, self.exclusive)
+        results = Results(targets, outputs, true, predicted, self.exclusive, w)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns of metrics that are not defined
             return {name: BY_NAME[name].value(results) for name in self.names}

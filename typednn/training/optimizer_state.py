@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from typing import Generic
@@ -14,8 +15,12 @@ from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
 from typednn.layers.storage import Storage
-from typednn.training.optimizers import SGD, Optimizer
+from typednn.training.optimizers import SGD, Optimizer, Rprop
 from typednn.training.schedules import Rates, Schedule
+from typednn.validation.settings import check_positive
+
+ASSIGNED_RATE = "learning_rate"
+"""The name of the learning rate in the state of a training that assigned it."""
 
 MAX_STEPS_AHEAD = 256
 """The number of steps for which coefficients are computed in advance, where the learning rate is constant."""
@@ -30,8 +35,7 @@ class OptimizerState(Generic[F]):
             coefficients, both `(n_ranges, 2)`.
         states: the vectors that the rule keeps, such as moments, `(n_states, n_parameters)`.
         step: the number of updates that have been made.
-        constant_sgd_rate: the learning rate of plain gradient descent on all parameters with a constant
-            learning rate and no penalty, else None.
+        may_divide_by_zero: whether epsilon is so small that a step from finite gradients may not be finite.
 
     Raises:
         SettingError: the dtype cannot hold the learning rate, or the weight decay would erase the parameters.
@@ -43,7 +47,7 @@ class OptimizerState(Generic[F]):
     trainable_ranges: Ranges
     penalties: Matrix[F]
     step: int
-    constant_sgd_rate: F | None
+    may_divide_by_zero: bool
 
     def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
         self.dtype, self.optimizer = storage.dtype, optimizer
@@ -53,6 +57,9 @@ class OptimizerState(Generic[F]):
         self._ahead_from = 0
         rate = optimizer.learning_rate
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
+        self._assigned = False
+        info = np.finfo(storage.dtype)
+        self.may_divide_by_zero = optimizer.divisor_floor < float(info.tiny) / float(info.eps)
         self._check_first_step()
         firsts = optimizer.first_states
         self.states: Matrix[F] = np.empty((len(firsts), len(storage.trainable)), storage.dtype)
@@ -62,12 +69,40 @@ class OptimizerState(Generic[F]):
 
     def take_settings(self, storage: Storage[F]) -> None:
         """Takes up which layers are trainable, and their penalties."""
-        rate, optimizer = self.optimizer.learning_rate, self.optimizer
         self.trainable_ranges, self.penalties = trainable_ranges(storage)
-        whole = not self.penalties.any() and self.trainable_ranges.tolist() == [[0, len(storage.trainable)]]
-        self.constant_sgd_rate = None
-        if whole and not isinstance(rate, Schedule) and optimizer == SGD(rate):
-            self.constant_sgd_rate = storage.dtype.type(rate)
+        whole = [[0, len(storage.trainable)]]
+        self._whole = not self.penalties.any() and self.trainable_ranges.tolist() == whole
+
+    @property
+    def constant_sgd_rate(self) -> F | None:
+        """The learning rate of plain gradient descent on all parameters without penalties, else None."""
+        rate = self.optimizer.learning_rate
+        if self._whole and not isinstance(rate, Schedule) and self.optimizer == SGD(rate):
+            return self.dtype.type(rate)
+        return None
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step; assignment sets that of all further steps.
+
+        Raises:
+            SettingError: the number is not positive, the dtype cannot hold it, or it would have no effect.
+        """
+        return float(self._rates(1)[0])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if isinstance(self.optimizer, Rprop):
+            raise SettingError("learning_rate of Rprop is its first step, so that it cannot be set later")
+        check_positive("learning_rate", value)
+        before = self.optimizer
+        self.optimizer = replace(before, learning_rate=float(value))
+        try:
+            self._check_first_step()
+        except SettingError:
+            self.optimizer = before
+            raise
+        self._assigned, self._ahead = True, self._ahead[:0]
 
     def coefficients(self, steps: int) -> Matrix[F]:
         """Returns the coefficients of the next steps, `(steps, n_coefficients)`."""
@@ -87,11 +122,14 @@ class OptimizerState(Generic[F]):
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Returns copies of all arrays that a continuation needs besides the parameters, by name."""
-        return {
+        arrays: dict[str, NDArray[np.generic]] = {
             "step": np.array(self.step),
             "states": self.states.copy(),
             "schedule": np.array(self.schedule_state, np.float64),
         }
+        if self._assigned:
+            arrays[ASSIGNED_RATE] = np.array(self.learning_rate)
+        return arrays
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Restores the state of a training with the same settings.
@@ -99,8 +137,9 @@ class OptimizerState(Generic[F]):
         Raises:
             ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
         """
-        mine = self.state()
-        for name, array in mine.items():
+        for name, array in self.state().items():
+            if name == ASSIGNED_RATE:
+                continue
             found = state.get(name)
             if found is None or found.shape != array.shape or found.dtype != array.dtype:
                 what = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
@@ -111,6 +150,8 @@ class OptimizerState(Generic[F]):
         self.step = int(state["step"])
         self.states[...] = state["states"]
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
+        if ASSIGNED_RATE in state:
+            self.learning_rate = float(state[ASSIGNED_RATE])
 
     def _coefficients(self, steps: int) -> Matrix[F]:
         with np.errstate(over="ignore", under="ignore"):

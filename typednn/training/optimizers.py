@@ -79,6 +79,11 @@ class Optimizer(Record, ABC, kw_only=True):
         """The values of the rule's state vectors before the first step."""
         return ()
 
+    @property
+    def divisor_floor(self) -> float:
+        """What a step adds to its divisors at least, so that they are not 0; infinity where it has none."""
+        return inf
+
     def coefficients(self, first: int, rates: Rates, dtype: np.dtype[F]) -> Matrix[F]:
         """Computes the coefficients that the kernels read, for the steps from `first` on, counted from 1."""
         columns = self._columns(np.arange(first, first + len(rates), dtype=np.float64), rates)
@@ -171,6 +176,10 @@ class RMSprop(Optimizer):
     def first_states(self) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0) if self.centered or self.momentum else (0.0,)
 
+    @property
+    def divisor_floor(self) -> float:
+        return 0.0 if self.centered else self.epsilon  # rounding can make a variance negative
+
     def _check(self) -> None:
         check_nonnegative("rho", self.rho, 1)
         check_nonnegative("momentum", self.momentum, 1)
@@ -208,6 +217,10 @@ class Adagrad(Optimizer):
     @property
     def first_states(self) -> tuple[float, ...]:
         return (self.initial_accumulator_value,)
+
+    @property
+    def divisor_floor(self) -> float:
+        return self.initial_accumulator_value + self.epsilon
 
     def _check(self) -> None:
         check_nonnegative("initial_accumulator_value", self.initial_accumulator_value)
@@ -248,6 +261,10 @@ class Adam(Optimizer):
     @property
     def first_states(self) -> tuple[float, ...]:
         return 0.0, 0.0
+
+    @property
+    def divisor_floor(self) -> float:
+        return self.epsilon * float(np.sqrt(1 - self.beta_2))
 
     def _check(self) -> None:
         check_nonnegative("beta_1", self.beta_1, 1)

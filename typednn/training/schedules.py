@@ -185,8 +185,9 @@ class CosineDecayRestarts(Record, Schedule):
     """Repeats `CosineDecay` with warm restarts.
 
     Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", equation 5. The first
-    decay takes `first_decay_steps` steps; each further one is `t_mul` times as long as the one before and
-    starts at `m_mul` times its learning rate. The warm-up is that of `CosineDecay`.
+    decay takes `first_decay_steps` steps; each further one is `t_mul` times as long as the one before. With a
+    fraction p of decay k done, the learning rate is initial_learning_rate · ((1 - alpha) · m_mulᵏ ·
+    (1 + cos π p) / 2 + alpha), as in Keras. The warm-up is that of `CosineDecay`.
 
     Raises:
         SettingError: a number is outside its range, or only one of the two warm-up settings is given.
@@ -221,7 +222,8 @@ class CosineDecayRestarts(Record, Schedule):
             restarts += time >= self._time_of(restarts + 1)  # corrects rounding, by one either way
             restarts -= time < self._time_of(restarts)
         done = (time - self._time_of(restarts)) / self.t_mul**restarts
-        return _warmed_up(self, steps, _cosine(self.m_mul**restarts, self.alpha, done))
+        heights = (1 - self.alpha) * self.m_mul**restarts
+        return _warmed_up(self, steps, _cosine(heights, 0.0, done) + self.alpha)
 
     def _time_of(self, restarts: Steps) -> Steps:
         """Computes when the decay after `restarts` restarts begins, in lengths of the first decay."""

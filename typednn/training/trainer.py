@@ -6,7 +6,7 @@ chunks and leaves the network as it was after the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isfinite
 from time import perf_counter
 from typing import Generic
@@ -74,7 +74,6 @@ class Trainer(Generic[F]):
     layout: Layout
     batch_size: int
     optimizer_state: OptimizerState[F]
-    online_rate: F | None
     workspace: Workspace[F]
     gradient: Vector[F]
     chunk: int
@@ -93,8 +92,7 @@ class Trainer(Generic[F]):
         """Takes up what layers are set to: dropout, penalties, and whether they are trainable."""
         self.layout = self.workspace.layout = self.storage.layout
         self.optimizer_state.take_settings(self.storage)
-        only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
-        self.online_rate = self.optimizer_state.constant_sgd_rate if only_dense else None
+        self._only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
 
     def resize(self, batch_size: int) -> None:
         """Sets the number of samples per step."""
@@ -151,8 +149,12 @@ class Trainer(Generic[F]):
         self.workspace.key = key + (len(order) - 1) // self.batch_size
         x, t, sample_weights, indices = samples.take(order)
         epoch = Epoch(x, t, sample_weights, read_only(indices), self.batch_size, losses)
-        if self.batch_size == 1 and self.online_rate is not None and not len(sample_weights):
-            done = self._train_online(epoch, self.online_rate)
+        online = self.batch_size == 1 and self._only_dense and not len(sample_weights)
+        online_rate = self.optimizer_state.constant_sgd_rate if online else None
+        if online_rate is not None:
+            done = self._train_online(epoch, online_rate)
+        elif self.optimizer_state.may_divide_by_zero:
+            done = self._train_checked(epoch, key)
         else:
             done = self._train_batches(epoch, key)
         self.optimizer_state.step += -(-done // self.batch_size)
@@ -182,16 +184,31 @@ class Trainer(Generic[F]):
             parameters[...] = saved
             return False
 
-        if good(0, len(epoch.order)):
-            return len(epoch.order)
-        done, bad = 0, len(epoch.order)
-        while done + 1 < bad:
-            middle = (done + bad) // 2
-            if good(done, middle):
-                done = middle
-            else:
-                bad = middle
-        return done
+        return _count_good(good, len(epoch.order))
+
+    def _train_checked(self, epoch: Epoch[F], key: int) -> int:
+        """Trains as `_train_batches` with an optimiser that may divide by 0.
+
+        The kernel finds that a loss or gradient is not finite before it makes a step, but not that the step
+        itself is not. Therefore a chunk after which a parameter is not finite is trained again, in halves, up
+        to the last good step.
+        """
+        parameters, state, size = self.storage.parameters, self.optimizer_state, self.batch_size
+        before = state.step
+
+        def good(first: int, last: int) -> bool:
+            saved = parameters.copy(), state.states.copy()
+            rows = slice(first * size, last * size)
+            part = epoch._replace(order=epoch.order[rows], losses=epoch.losses[rows])
+            state.step = before + first
+            if self._train_batches(part, key + first) == len(part.order) and _all_finite(parameters):
+                return True
+            parameters[...], state.states[...] = saved
+            return False
+
+        done = _count_good(good, -(-len(epoch.order) // size))
+        state.step = before
+        return min(done * size, len(epoch.order))
 
     def _train_batches(self, epoch: Epoch[F], key: int) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
@@ -247,6 +264,23 @@ class Trainer(Generic[F]):
             (squares.index(max(squares)), "steps", False),
         ]
         return next((k, what) for k, what, finite in suspects if not finite)
+
+
+def _count_good(good: Callable[[int, int], bool], count: int) -> int:
+    """Counts the steps before the first that is not finite.
+
+    `good(first, last)` makes the steps from `first` to below `last`, or none; it returns whether it did.
+    """
+    if good(0, count):
+        return count
+    done, bad = 0, count
+    while done + 1 < bad:
+        middle = (done + bad) // 2
+        if good(done, middle):
+            done = middle
+        else:
+            bad = middle
+    return done
 
 
 def _count_finite(losses: Vector[F]) -> int:

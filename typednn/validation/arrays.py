@@ -134,6 +134,7 @@ def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDA
     Raises:
         ArrayTypeError: NumPy cannot make an array of the values.
     """
+    refuse_masked(values, name, owner)
     try:
         array: NDArray[np.generic] = np.asarray(values)
     except (TypeError, ValueError) as error:
@@ -149,7 +150,8 @@ def as_targets(
 ) -> Matrix[F]:
     """Checks targets and converts them for the kernels, `(n_samples, width)`.
 
-    If `classes` is True, integer labels `(n_samples,)` are accepted and become one-hot rows.
+    If `classes` is True, integer labels `(n_samples,)` are accepted and become one-hot rows. Otherwise
+    numbers `(n_samples,)` are accepted where the width is 1.
 
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`, and for labels outside 0 … width - 1.
@@ -163,9 +165,13 @@ def checked_targets(
 ) -> NDArray[np.generic]:
     """Checks targets as `as_targets` does and returns them unchanged, labels as a vector.
 
+    Numbers `(n_samples,)` are a column where there is one output.
+
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_targets`.
     """
+    if isinstance(values, np.ndarray):
+        refuse_masked(values, "y", owner)
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
         if len(values) == 0:
             raise DataError(f"{owner}: y has no samples")
@@ -176,10 +182,11 @@ def checked_targets(
                 + ("; y - 1 begins at 0" if lowest == 1 and highest == width else "")
             )
         return values
+    if isinstance(values, np.ndarray) and values.ndim == 1 and width == 1 and not classes:
+        return checked_matrix(values.reshape(-1, 1), width, dtype, "y", owner)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         raise ShapeError(
             f"{owner}: y must have the shape (n_samples, {width}), not {values.shape}"
-            + ("; y.reshape(-1, 1) makes it one" if width == 1 else "")
             + (_hint_for_labels(values) if classes else "")
             + (f"; labels are for {OF_CLASSES}" if not classes and values.dtype.kind in "iu" else "")
         )
@@ -271,6 +278,15 @@ def check_range(array: NDArray[np.generic], lowest: float, highest: float, name:
         )
 
 
+def refuse_masked(values: object, name: str, owner: str) -> None:
+    """Raises ArrayTypeError for a masked array, whose mask the library would ignore."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ArrayTypeError(
+            f"{owner}: {name} is a masked array, and its mask would be ignored; {name}.filled(...) gives "
+            "masked elements a value, or leave out the rows that have some"
+        )
+
+
 def check_same_length(x: Sized, y: Sized, owner: str) -> None:
     """Raises ShapeError if the numbers of samples and targets differ."""
     if len(x) != len(y):
@@ -283,6 +299,7 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
     Raises:
         ArrayTypeError: the values are not real numbers.
     """
+    refuse_masked(values, name, owner)
     array: NDArray[np.generic] = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}")
@@ -295,6 +312,7 @@ def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: 
             f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}"
             f"{_hint_for_an_array(values, dtype)}"
         )
+    refuse_masked(values, name, owner)
     found = values.dtype.newbyteorder("=")
     if found.kind in "iub" or found == dtype:
         return values

@@ -10,12 +10,11 @@ import numpy as np
 from typednn.errors import SettingError
 
 
-def check_count(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raises SettingError unless the value is an integer from `lowest` to `highest`."""
+def check_count(name: str, value: int, lowest: int) -> None:
+    """Raises SettingError unless the value is an integer of `lowest` or more."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < lowest or (highest is not None and value > highest):
-        limit = f"of {lowest} or more" if highest is None else f"from {lowest} to {highest}, the samples"
-        raise SettingError(f"{name} must be an integer {limit}, not {value!r}")
+    if not whole or value < lowest:
+        raise SettingError(f"{name} must be an integer of {lowest} or more, not {value!r}")
 
 
 def check_positive(name: str, value: float) -> None:

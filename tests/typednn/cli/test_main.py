@@ -321,9 +321,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "unknown column": (["train", "flowers.csv", "--target", "knid"], "did you mean 'kind'?"),
     "text feature": (["train", "flowers.csv", "--target", "long"], "column 'kind': expected a number, found"),
     "text regression": (["train", "flowers.csv", "--task", "regression"], "the target is text"),
-    "large batch": (
-        ["train", "flowers.csv", "--batch-size", "99"],
-        "batch_size must be an integer from 1 to 24",
+    "no batch": (
+        ["train", "flowers.csv", "--batch-size", "0"],
+        "batch_size must be an integer of 1 or more",
     ),
     "divergence": (["train", "slope.csv", "--learning-rate", "1e9"], "diverged"),
     "few samples": (["train", "data.csv"], "two held-out samples or more"),

@@ -126,9 +126,10 @@ def test_several_targets() -> None:
 def test_small_data_get_a_small_batch() -> None:
     data = rings(10)
 
-    assert train(data, replace(QUICK, batch_size=None)).samples == 8
-    with pytest.raises(SettingError, match="batch_size must be an integer from 1 to 8"):
-        train(data, replace(QUICK, batch_size=9))
+    for size in (None, 8, 9):
+        assert train(data, replace(QUICK, batch_size=size)).samples == 8
+    with pytest.raises(SettingError, match="batch_size must be an integer of 1 or more"):
+        train(data, replace(QUICK, batch_size=0))
 
 
 def test_what_cannot_be_trained() -> None:

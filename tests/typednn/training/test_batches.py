@@ -117,10 +117,102 @@ def test_what_is_not_finite_is_found_in_any_chunk(monkeypatch: pytest.MonkeyPatc
 def test_validation_split_holds_out_the_last() -> None:
     weights = np.linspace(0.5, 1.5, 11)
     t = np.eye(2)[LABELS]
-    reference = trained(CASE.x[:8], t[:8], sample_weight=weights[:8], validation_data=(CASE.x[8:], t[8:]))
+    held = (CASE.x[8:], t[8:], weights[8:])
+    reference = trained(CASE.x[:8], t[:8], sample_weight=weights[:8], validation_data=held)
 
     assert trained(CASE.x, t, sample_weight=weights, validation_split=0.2) == reference
     assert trained(CASE.x, LABELS, sample_weight=weights, validation_split=0.2) == reference
+
+
+@by_dtype
+@both_paths
+def test_validation_split_keeps_weights(dtype: Any) -> None:
+    """The loss of y = 0 for targets t is the mean of w t²; classes weigh in the held-out part, too."""
+    network: Any = Network([InputLayer(1), OutputLayer(1)], dtype=dtype)
+    x, t = np.zeros((4, 1), dtype), np.array([[0], [0], [1], [3]], dtype)
+    network.parameters[...] = 0
+
+    history = network.fit(
+        *(x, t),
+        sample_weight=np.array([1, 1, 0.5, 0.001]),
+        validation_split=0.5,
+        epochs=1,
+        learning_rate=1e-30,
+        shuffle=False,
+    )
+
+    assert history.validation_loss == [pytest.approx((0.5 * 1 + 0.001 * 9) / 2, rel=1e-6)]
+    case = problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 11, dtype)
+    weighted, labels = network_of(case), case.t.argmax(axis=1)
+    each = [weighted.loss(case.x[[i]], labels[[i]]) for i in range(8, 11)]
+    settings: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-30, "validation_split": 0.2}
+    history = weighted.fit(case.x, labels, class_weight={0: 3.0, 1: 0.25}, **settings)
+    expected = (
+        sum(3 * loss if label == 0 else loss / 4 for loss, label in zip(each, labels[8:], strict=True)) / 3
+    )
+    assert history.validation_loss == [pytest.approx(expected, rel=1e-5)]
+
+
+def test_a_weight_for_each_sample_is_asked_for_before_they_are_split() -> None:
+    with pytest.raises(ShapeError, match=r"sample_weight must have the shape \(11,\), not \(12,\)"):
+        trained(CASE.x, CASE.t, sample_weight=np.ones(12), validation_split=0.2)
+
+
+@both_paths
+def test_a_batch_larger_than_the_data_is_all_of_them() -> None:
+    """As in Keras and scikit-learn."""
+    reference, network = network_of(CASE), network_of(CASE)
+
+    expected = reference.fit(CASE.x, CASE.t, batch_size=11, **SETTINGS)
+    assert network.fit(CASE.x, CASE.t, batch_size=4096, **SETTINGS) == expected
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+    for size in (0, -1, 1.5, True, "8"):
+        wrong: Any = size
+        with pytest.raises(SettingError, match="batch_size must be an integer of 1 or more"):
+            network.fit(CASE.x, CASE.t, batch_size=wrong)
+
+
+ONE_OUTPUT: dict[str, tuple[Any, Any, Any]] = {
+    "numbers": ("none", "MSE", np.linspace(-1, 1, 11)),
+    "integers": ("none", "MSE", np.arange(11)),
+    "yes or no": ("sigmoid", "bincrossentropy", np.arange(11) % 2),
+    "booleans": ("sigmoid", "bincrossentropy", np.arange(11) % 2 == 1),
+    "every other": ("none", "mae", np.arange(22.0)[::2]),
+}
+"""Output, loss, targets; type checkers do not know how many outputs there are."""
+
+
+@pytest.mark.parametrize("name", ONE_OUTPUT)
+@both_paths
+def test_targets_of_one_output_may_be_a_vector(name: str) -> None:
+    output, loss, y = ONE_OUTPUT[name]
+    case: Any = problem((3, 4, 1), ("none", "tanh", output), loss, 11)
+    column, network, reference = y.reshape(-1, 1), network_of(case), network_of(case)
+    if y.dtype.kind == "f":
+        y = y.astype(case.x.dtype)
+
+    assert network.loss(case.x, y) == reference.loss(case.x, column)
+    assert network.evaluate(case.x, y) == reference.evaluate(case.x, column)
+    assert (
+        network.forward(case.x).backward(y).vector.tobytes()
+        == reference.forward(case.x).backward(column).vector.tobytes()
+    )
+    held: list[dict[str, Any]] = [{"validation_split": 0.2}, {"validation_data": (case.x, y)}]
+    for more in held:
+        more |= SETTINGS
+        assert network.fit(case.x, y, **more) == reference.fit(case.x, column, **more)
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
+    history = network.fit_batches([(case.x, y)], **SETTINGS)
+    assert history == reference.fit_batches([(case.x, column)], **SETTINGS)
+
+
+def test_targets_of_several_outputs_may_not() -> None:
+    case = problem((3, 4, 2), ("none", "tanh", "none"), "MSE", 11)
+
+    given: list[Any] = [np.zeros(11), np.zeros(22), np.arange(11)]
+    for y in given:
+        with pytest.raises(ShapeError, match=r"y must have the shape \(n_samples, 2\)"):
+            network_of(case).fit(case.x, y)
 
 
 @pytest.mark.parametrize("share", [1.0, -0.1, np.nan, 0.999, 2, "0.5"])
@@ -181,6 +273,81 @@ def test_bad_weights(name: str) -> None:
 def test_bad_class_weights(weights: Any) -> None:
     with pytest.raises(SettingError, match="class_weight"):
         trained(CASE.x, CASE.t, class_weight=weights)
+
+
+WRONG_CLASS_WEIGHTS: dict[str, tuple[Any, str]] = {
+    "a name": ("balancd", "must be \"balanced\", a mapping from labels to weights or .*, not 'balancd'"),
+    "a number": (2.0, 'must be "balanced", a mapping .*, not 2.0'),
+    "too few": ([1.0], "a weight for each of 2 classes, not 1 weights"),
+    "too many": (np.ones(3), "a weight for each of 2 classes, not 3 weights"),
+    "two ranks": (np.ones((2, 1)), r"class_weight\[0\] must be a finite number of 0 or more, not \[1.0\]"),
+    "negative": ([1.0, -1.0], r"class_weight\[1\] must be a finite number of 0 or more"),
+    "nan": (np.array([1.0, np.nan]), r"class_weight\[1\] must be a finite number of 0 or more"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CLASS_WEIGHTS)
+def test_class_weights_of_no_kind(name: str) -> None:
+    weights, message = WRONG_CLASS_WEIGHTS[name]
+    network = network_of(CASE)
+
+    with pytest.raises(SettingError, match=message):
+        network.fit(CASE.x, LABELS, class_weight=weights)
+    with pytest.raises(SettingError, match=message):
+        network.evaluate(CASE.x, LABELS, class_weight=weights)
+    with pytest.raises(SettingError, match=message):
+        network.fit_batches([(CASE.x, LABELS)], class_weight=weights)
+    with pytest.raises(SettingError, match='"balanced" needs all labels'):
+        network.fit_batches([(CASE.x, LABELS)], class_weight="balanced")
+
+
+@both_paths
+def test_every_form_of_class_weights_is_that_of_sample_weights() -> None:
+    """Of 11 labels 3 are 0; "balanced" is n_samples / (n_classes * count), as scikit-learn defines it."""
+    labels = np.array([0, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1])
+    balanced = {0: 11 / (2 * 3), 1: 11 / (2 * 8)}
+    forms: list[tuple[Any, dict[int, float]]] = [
+        ("balanced", balanced),
+        ([0.5, 2.0], {0: 0.5, 1: 2.0}),
+        ((0.5, 2), {0: 0.5, 1: 2.0}),
+        (np.array([0.5, 2.0], np.float32), {0: 0.5, 1: 2.0}),
+    ]
+    for given, mapping in forms:
+        factors = np.array([mapping[int(label)] for label in labels])
+        for y in (labels, np.eye(2)[labels]):
+            assert trained(CASE.x, y, class_weight=given) == trained(CASE.x, y, sample_weight=factors)
+    three = problem((3, 4, 3), ("none", "tanh", "softmax"), "crossentropy", 11)
+    two_of_three = network_of(three).loss(three.x, labels, class_weight="balanced")
+    factors = np.array([balanced[int(label)] for label in labels])
+    assert two_of_three == network_of(three).loss(three.x, labels, sample_weight=factors)
+
+
+MASKED: Any = np.ma.masked_equal(np.where(np.arange(33) == 5, -999.0, 1.0).reshape(11, 3), -999.0)
+
+
+def test_masked_arrays_are_refused() -> None:
+    network, predicted = network_of(CASE), np.ma.masked_equal(LABELS, 0)
+    before = network.parameters.copy()
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("x", lambda: network.predict(MASKED)),
+        ("x", lambda: network.forward(MASKED)),
+        ("x", lambda: network.fit(MASKED, LABELS)),
+        ("x", lambda: network.evaluate(MASKED, LABELS)),
+        ("y", lambda: network.fit(CASE.x, predicted)),
+        ("y", lambda: network.loss(CASE.x, np.ma.masked_less(CASE.t, 0.5))),
+        (
+            "sample_weight",
+            lambda: network.fit(CASE.x, LABELS, sample_weight=np.ma.masked_equal(np.ones(11), 0)),
+        ),
+        ("x", lambda: network.fit(CASE.x, LABELS, validation_data=(MASKED, LABELS))),
+        ("x", lambda: network.fit_batches([(MASKED, LABELS)])),
+        ("W", lambda: setattr(network.layers[1], "W", np.ma.masked_equal(np.ones((4, 3)), 0))),
+        ("values", lambda: network.layers[0].put_values(MASKED)),
+    ]
+    for name, call in calls:
+        with pytest.raises(ArrayTypeError, match=rf"{name} is a masked array.*{name}\.filled"):
+            call()
+    assert network.parameters.tobytes() == before.tobytes()
 
 
 def test_classes_to_weigh_where_there_are_none() -> None:
@@ -295,6 +462,23 @@ def test_a_faulty_iterable_leaves_the_network_as_after_the_last_step(fault: str)
     assert network.parameters.tobytes() == reference.parameters.tobytes()
     assert network.layers[1].activations.tobytes() == reference.layers[1].activations.tobytes()
     assert not network.history.loss
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "xy", [CASE.x, CASE.t], (CASE.x,), (1, 2, 3, 4)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_no_batch_is_refused_with_its_place(wrong: Any, place: int) -> None:
+    """None is not the end of the batches."""
+    given: list[Any] = [(CASE.x, CASE.t)] * 2
+    given.insert(place, wrong)
+
+    for steps in (None, 3):
+        network, reference = network_of(CASE), network_of(CASE)
+        with pytest.raises(ArrayTypeError, match=rf"batch {place + 1} of epoch 1: must be a tuple \(x, y\)"):
+            network.fit_batches(given, steps_per_epoch=steps, learning_rate=0.25)
+        if place:
+            reference.fit_batches(given[:place], epochs=1, learning_rate=0.25)
+        assert network.parameters.tobytes() == reference.parameters.tobytes()
+        assert not network.history.loss
 
 
 NOTHING: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {

@@ -12,7 +12,10 @@ from tests.oracles.problems import problem
 from tests.typednn.building import network_of
 from typednn import (
     Callback,
+    Checkpoint,
+    DivergenceError,
     EarlyStopping,
+    ExponentialDecay,
     GradientNorms,
     History,
     NotReadyError,
@@ -149,6 +152,226 @@ def test_bad_settings() -> None:
     wrong: Any = "validation_los"
     with pytest.raises(UnknownNameError, match="did you mean 'validation_loss'"):
         network_of(CASE).fit(CASE.x, CASE.t, validation_split=0.2, callbacks=[EarlyStopping(wrong)])
+
+
+class Raise(Callback):
+    """Raises an error at a step or after an epoch."""
+
+    def __init__(self, error: BaseException, epoch: int, *, within: bool) -> None:
+        self.error, self.epoch, self.within = error, epoch, within
+
+    def on_batch(self, run: Run) -> None:
+        if self.within and (run.epoch, run.step) == (self.epoch, 2):
+            raise self.error
+
+    def on_epoch(self, run: Run) -> None:
+        if not self.within and run.epoch == self.epoch:
+            raise self.error
+
+
+ENDS: dict[str, Callback] = {
+    "Ctrl-C": Raise(KeyboardInterrupt(), 3, within=True),
+    "an error": Raise(RuntimeError("mine"), 3, within=True),
+    "after an epoch": Raise(SystemExit(), 3, within=False),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@both_paths
+def test_the_best_weights_are_restored_however_the_training_ends(name: str) -> None:
+    """The parameters are the number of the epoch; that of the second is best."""
+    network, stopping, end = network_of(CASE), EarlyStopping(patience=9), ENDS[name]
+    assert isinstance(end, Raise)
+
+    with pytest.raises(type(end.error)) as caught:
+        network.fit(
+            *(CASE.x, CASE.t),
+            epochs=9,
+            batch_size=4,
+            learning_rate=1e-300,
+            validation_data=(CASE.x, CASE.t),
+            callbacks=[Script([3, 1, 2, 2, 2]), stopping, end],
+        )
+
+    assert (network.parameters == 2).all()
+    assert stopping.best_epoch == 2
+    assert "EarlyStopping has given the network the parameters of epoch 2" in caught.value.__notes__
+
+
+@both_paths
+def test_the_best_weights_are_restored_after_divergence() -> None:
+    class Blow(Callback):
+        def on_epoch(self, run: Run) -> None:
+            if run.epoch == 3:
+                run.parameters[...] = 1e200
+
+    network, stopping = network_of(CASE), EarlyStopping(patience=9)
+    with pytest.raises(DivergenceError) as caught:
+        network.fit(
+            *(CASE.x, CASE.t),
+            epochs=9,
+            learning_rate=1e-3,
+            validation_data=(CASE.x, CASE.t),
+            callbacks=[stopping, Blow()],
+        )
+
+    assert network.loss(CASE.x, CASE.t) == stopping.best == min(network.history.validation_loss)
+    assert any("EarlyStopping has given" in note for note in caught.value.__notes__)
+
+
+def test_weights_of_another_training_are_not_restored() -> None:
+    """An error before the first step leaves the network as it was."""
+
+    class Fail(Callback):
+        def on_begin(self, run: Run) -> None:
+            raise RuntimeError("mine" * (run.epoch + 1))
+
+    stopping, other = EarlyStopping(), network_of(CASE)
+    network_of(CASE).fit(CASE.x, CASE.t + 1, validation_split=0.2, callbacks=[stopping])
+    before, history = other.parameters.copy(), other.history
+    with pytest.raises(RuntimeError, match="mine"):
+        other.fit(CASE.x, CASE.t, validation_split=0.2, callbacks=[Fail(), stopping])
+
+    assert other.parameters.tobytes() == before.tobytes()
+    assert other.history is history
+
+
+REFUSED_FIRST: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no validation data": ({"callbacks": [EarlyStopping()]}, UnknownNameError, "'validation_loss'"),
+    "no such metric": (
+        {"callbacks": [EarlyStopping("validation_r2")], "validation_split": 0.2},
+        UnknownNameError,
+        "unknown curve of this history 'validation_r2'",
+    ),
+    "no folder": ({"callbacks": [Checkpoint("no such folder/c")]}, FileNotFoundError, "create it first"),
+    "a folder": ({"callbacks": [Checkpoint(".")]}, IsADirectoryError, "expected a file"),
+    "on_epoch": ({"on_epoch": 3}, SettingError, "on_epoch must be a function that takes the history, not 3"),
+    "no list": ({"callbacks": EarlyStopping()}, SettingError, r"callbacks=\[\.\.\.\]"),
+    "shuffle": ({"shuffle": "no"}, SettingError, "shuffle must be True or False, not 'no'"),
+    "progress": ({"progress": "no"}, SettingError, "progress must be True or False, not 'no'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_FIRST)
+def test_settings_are_checked_before_the_first_step(name: str) -> None:
+    settings, kind, message = REFUSED_FIRST[name]
+    network = network_of(CASE)
+    history = network.history
+
+    with pytest.raises(kind, match=message):
+        network.fit(CASE.x, CASE.t, **settings)
+
+    assert network.parameters.tobytes() == CASE.vector.tobytes()
+    assert network.history is history
+
+
+@both_paths
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_what_a_run_tells_of_a_step(batch_size: int) -> None:
+    """The loss of each step is that of the triple loops; rates are those of the schedule, or assigned."""
+    net, losses, rates = CASE.net, list[float](), list[float]()
+    seen = list[tuple[float, float, int]]()
+    for step, start in enumerate([*range(0, 11, batch_size)] * 2):
+        chosen = range(start, min(11, start + batch_size))
+        losses.append(float(net.mean_loss(CASE.x[chosen], CASE.t[chosen])))
+        rates.append(0.25 * 0.5**step if step < 2 else 0.01)
+        net = net.with_vector(net.vector - rates[-1] * net.trace(CASE.x[chosen], CASE.t[chosen]).vector)
+
+    class Look(Callback):
+        def on_begin(self, run: Run) -> None:
+            assert (run.learning_rate, run.global_step) == (0.25, 0)
+            assert np.isnan(run.step_loss)
+
+        def on_batch(self, run: Run) -> None:
+            if run.global_step == 2:
+                run.learning_rate = 0.01
+            seen.append((run.step_loss, run.learning_rate, run.global_step))
+
+    network = network_of(CASE)
+    network.fit(
+        *(CASE.x, CASE.t),
+        epochs=2,
+        batch_size=batch_size,
+        learning_rate=ExponentialDecay(0.25, 1, 0.5),
+        shuffle=False,
+        callbacks=[Look()],
+    )
+
+    np.testing.assert_allclose([loss for loss, _, _ in seen], losses, rtol=1e-12)
+    assert [rate for _, rate, _ in seen] == [*rates[1:], 0.01]
+    assert [step for _, _, step in seen] == list(range(1, len(losses) + 1))
+    np.testing.assert_allclose(network.parameters, net.vector, rtol=1e-11)
+
+
+def test_learning_rates_that_cannot_be_assigned() -> None:
+    class Assign(Callback):
+        def __init__(self, rate: Any) -> None:
+            self.rate = rate
+
+        def on_begin(self, run: Run) -> None:
+            run.learning_rate = self.rate
+
+    rates: tuple[Any, ...] = (0, -1.0, np.nan, "0.1", None)
+    for rate in rates:
+        with pytest.raises(SettingError, match="learning_rate must be a positive finite number"):
+            network_of(CASE).fit(CASE.x, CASE.t, callbacks=[Assign(rate)])
+    with pytest.raises(SettingError, match="learning_rate of Rprop"):
+        network_of(CASE).fit(CASE.x, CASE.t, optimizer="rprop", callbacks=[Assign(0.1)])
+
+
+def test_an_assigned_learning_rate_is_in_the_checkpoint(tmp_path: Path) -> None:
+    class Assign(Callback):
+        def on_epoch(self, run: Run) -> None:
+            if run.epoch == 1:
+                run.learning_rate = 0.07
+
+    class Rate(Callback):
+        def on_epoch(self, run: Run) -> None:
+            self.rate = run.learning_rate
+
+    path, reference, network, resumed, rate = (
+        tmp_path / "c",
+        *(network_of(CASE), network_of(CASE), network_of(CASE)),
+        Rate(),
+    )
+    settings: dict[str, Any] = {"optimizer": "adam", "shuffle": False}
+    expected = reference.fit(CASE.x, CASE.t, epochs=5, callbacks=[Assign()], **settings)
+    network.fit(CASE.x, CASE.t, epochs=2, callbacks=[Assign(), Checkpoint(path)], **settings)
+    more = [rate, Checkpoint(path, resume=True)]
+    assert resumed.fit(CASE.x, CASE.t, epochs=5, callbacks=more, **settings) == expected
+
+    assert rate.rate == 0.07
+    assert resumed.parameters.tobytes() == reference.parameters.tobytes()
+
+
+class Plain:
+    """An object with the methods of a callback."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_begin(self, run: Run) -> None:
+        self.calls.append(f"begin {run.epoch}")
+
+    def on_batch(self, run: Run) -> None:
+        self.calls.append(f"step {run.step}")
+
+    def on_epoch(self, run: Run) -> None:
+        self.calls.append(f"epoch {run.epoch}")
+
+    def on_end(self, run: Run) -> None:
+        self.calls.append(f"end {run.epoch}")
+
+
+def test_any_object_with_the_methods_is_a_callback() -> None:
+    plain = Plain()
+
+    network_of(CASE).fit(CASE.x, CASE.t, epochs=1, batch_size=6, callbacks=[plain])
+
+    assert plain.calls == ["begin 0", "step 1", "step 2", "epoch 1", "end 1"]
+    wrong: Any = [Plain]
+    with pytest.raises(SettingError, match="callbacks must be objects of Callback"):
+        network_of(CASE).fit(CASE.x, CASE.t, callbacks=wrong)
 
 
 @both_paths

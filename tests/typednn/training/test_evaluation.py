@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.oracles.agreement import assert_near
+from tests.typednn.building import Dtype
 from typednn import Evaluation, InputLayer, Network, OutputLayer
 
 both_paths = pytest.mark.usefixtures("path")
@@ -91,3 +92,36 @@ def test_coefficient_of_determination_of_a_million_rows_in_float32() -> None:
 
     assert r2 is not None
     assert_near(r2, 1 - 0.125**2, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@both_paths
+def test_weights_reach_loss_accuracy_and_r2(dtype: Dtype) -> None:
+    """Weighted accuracy is Σ w correct / Σ w; R² has the weighted mean in it, as in scikit-learn."""
+    w = np.array([0.5, 2, 0, 3])
+    x = np.array([[3, 1, 0], [0, 1, 0], [0, 0, 9], [2, 1, 0]], dtype)
+    labels = np.array([0, 1, 1, 0])
+    network: Network[Any] = Network([InputLayer(3), OutputLayer(3, "softmax", "crossentropy")], dtype=dtype)
+    network.parameters[...] = [*np.eye(3).reshape(-1), *np.zeros(3)]
+    each = [network.loss(x[[i]], labels[[i]]) for i in range(4)]
+
+    computed = network.evaluate(x, labels, sample_weight=w)
+
+    assert computed.loss == pytest.approx(np.mean(w * each), rel=1e-6)
+    assert computed.loss == network.loss(x, labels, sample_weight=w)
+    assert computed.accuracy == pytest.approx(5.5 / 5.5)
+    w[2] = 4.5
+    assert network.evaluate(x, labels, sample_weight=w).accuracy == pytest.approx(5.5 / 10)
+    of_classes = network.evaluate(x, labels, sample_weight=w, class_weight={0: 2.0, 1: 0.5})
+    assert of_classes.accuracy == pytest.approx((1 + 1 + 6) / (1 + 1 + 2.25 + 6))
+    assert of_classes.loss == pytest.approx(np.mean([1, 1, 2.25, 6] * np.array(each)), rel=1e-6)
+    balanced = network.evaluate(x, np.array([0, 1, 1, 1]), class_weight="balanced")
+    assert balanced.accuracy == pytest.approx((2 + 2 / 3) / 4)
+
+    line: Any = Network([InputLayer(1), OutputLayer(1)], dtype=dtype)
+    line.parameters[...] = [1, 0]
+    x, t, w = np.array([[1], [2], [4]], dtype), np.array([[1.5], [2], [3]], dtype), np.array([1.0, 2, 5])
+    mean = (1.5 + 4 + 15) / 8
+    total = (1.5 - mean) ** 2 + 2 * (2 - mean) ** 2 + 5 * (3 - mean) ** 2
+    assert line.evaluate(x, t, sample_weight=w).r2 == pytest.approx(1 - (0.25 + 5) / total, rel=1e-6)
+    assert np.isnan(line.evaluate(x, t, sample_weight=np.zeros(3)).r2)

@@ -200,3 +200,51 @@ def test_which_way_is_better() -> None:
 
     for name in get_args(CurveName):
         assert higher_is_better(name) == (name.removeprefix("validation_") not in falling)
+
+
+WEIGHTED: dict[str, tuple[Any, Any, Any, Any]] = {
+    "classes": ("softmax", "crossentropy", LABELS, SEVERAL),
+    "one": ("sigmoid", "bincrossentropy", TRUE, LIKELY),
+    "independent": (
+        "sigmoid",
+        "bincrossentropy",
+        np.hstack([TRUE, TRUE[::-1]]),
+        np.hstack([LIKELY, LIKELY[::-1] ** 2]),
+    ),
+    "numbers": ("none", "MSE", *RANDOM.normal(size=(2, N, 3))),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_weight_of_two_is_a_sample_twice(name: str) -> None:
+    """Every metric of samples with whole weights is that of samples that occur so many times."""
+    activation, loss, targets, outputs = WEIGHTED[name]
+    row, weights = LOSSES[CODES[loss]], np.arange(N) % 4
+    chosen: list[MetricName] = ["accuracy", "f1", "auc"]
+    if name == "classes":
+        chosen = [*chosen, "top_3_accuracy", "top_5_accuracy"]
+    if name == "numbers":
+        chosen = ["mse", "mae", "r2"]
+    measure = Measure(chosen, activation, row, outputs.shape[1])
+
+    reference = measure(np.repeat(targets, weights, axis=0), np.repeat(outputs, weights, axis=0))
+    computed = measure(targets, outputs, weights.astype(np.float64))
+
+    assert computed == pytest.approx(reference, rel=1e-12)
+    assert computed != pytest.approx(measure(targets, outputs), rel=1e-3)
+    nothing = measure(targets, outputs, np.zeros(N))
+    assert list(nothing) == chosen
+    assert np.isnan(list(nothing.values())).all()
+
+
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid", "exponential"])
+def test_auc_of_outputs_that_do_not_sum_to_1_is_refused_before_the_first_step(
+    activation: Any, loss: Any
+) -> None:
+    case = problem((3, 4, 3), ("none", "tanh", activation), loss, 11)
+    network = network_of(case)
+
+    with pytest.raises(SettingError, match=r"'auc' of 3 classes needs outputs that sum to 1.*softmax"):
+        network.fit(case.x, case.t, metrics=["auc"])
+    assert network.parameters.tobytes() == case.vector.tobytes()

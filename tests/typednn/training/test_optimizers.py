@@ -17,7 +17,21 @@ from tests.oracles import differences, loops, torch_float64, updates
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import Problem, problem
 from tests.typednn.building import DTYPES, network_of
-from typednn import SGD, Adam, CosineDecay, DivergenceError, Network, Optimizer, SettingError, names
+from typednn import (
+    SGD,
+    Adagrad,
+    Adam,
+    CosineDecay,
+    DivergenceError,
+    InputLayer,
+    Nadam,
+    Network,
+    Optimizer,
+    OutputLayer,
+    RMSprop,
+    SettingError,
+    names,
+)
 from typednn.training.batches import format_of
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.trainer import Trainer
@@ -369,6 +383,53 @@ def test_a_network_that_is_frozen_learns_nothing() -> None:
     assert network.parameters.tobytes() == case.vector.tobytes()
     assert all(before == after for before, after in pairwise(losses))
     assert not network.trainable
+
+
+ZERO_DIVISORS: dict[str, tuple[Any, Any]] = {
+    "Adam, 0": (Adam(epsilon=0.0), np.float64),
+    "Adam, 0 in float32": (Adam(epsilon=0.0), np.float32),
+    "Adam, less than float32 has": (Adam(epsilon=1e-50), np.float32),
+    "Nadam": (Nadam(epsilon=0.0), np.float32),
+    "RMSprop": (RMSprop(epsilon=1e-50), np.float32),
+    "RMSprop with momentum": (RMSprop(epsilon=0.0, momentum=0.5), np.float64),
+    "Adagrad": (Adagrad(epsilon=0.0, initial_accumulator_value=0.0), np.float32),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+@pytest.mark.parametrize("name", ZERO_DIVISORS)
+@both_paths
+def test_a_step_of_0_by_0_is_not_made(name: str, batch_size: int) -> None:
+    """The gradient of the first weight is 0, and its step 0 / 0."""
+    optimizer, dtype = ZERO_DIVISORS[name]
+    network: Any = Network([InputLayer(2), OutputLayer(1)], dtype=dtype, seed=0)
+    x = np.ones((8, 2), dtype)
+    x[:, 0] = 0
+    before = network.parameters.copy()
+
+    with pytest.raises(DivergenceError, match="steps that are not finite; the network is as") as caught:
+        network.fit(x, np.full((8, 1), 3, dtype), optimizer=optimizer, batch_size=batch_size, epochs=2)
+
+    assert (caught.value.epoch, caught.value.step) == (1, 1)
+    assert network.parameters.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@both_paths
+def test_steps_before_one_of_0_by_0_are_made(batch_size: int) -> None:
+    """From the fifth sample on the gradient of the weight is 0; RMSprop forgets all of the past."""
+    optimizer = RMSprop(learning_rate=0.01, rho=0.0, epsilon=0.0)
+    x, y = np.ones((8, 1)), np.linspace(3, 4, 8).reshape(-1, 1)
+    x[4:] = 0
+    network, reference = (Network([InputLayer(1), OutputLayer(1)], seed=0) for _ in range(2))
+    settings: dict[str, Any] = {"optimizer": optimizer, "batch_size": batch_size, "shuffle": False}
+    reference.fit(x[:4], y[:4], epochs=1, **settings)
+
+    with pytest.raises(DivergenceError) as caught:
+        network.fit(x, y, epochs=1, **settings)
+
+    assert caught.value.step == 4 // batch_size + 1
+    assert network.parameters.tobytes() == reference.parameters.tobytes()
 
 
 @both_paths

@@ -34,12 +34,12 @@ def cosine(done: float, alpha: float) -> float:
 
 
 def restarts(step: int, first: int, t_mul: float, m_mul: float, alpha: float) -> float:
-    """Decay after decay, counted one by one."""
+    """Decay after decay, counted one by one; the formula is that of Keras."""
     length, highest = float(first), 1.0
     since = float(step)
     while since >= length:
         since, length, highest = since - length, length * t_mul, highest * m_mul
-    return (highest - alpha) * 0.5 * (1 + cos(pi * since / length)) + alpha
+    return (1 - alpha) * highest * 0.5 * (1 + cos(pi * since / length)) + alpha
 
 
 CASES: dict[str, tuple[Schedule, Callable[[int], float]]] = {
@@ -60,6 +60,10 @@ CASES: dict[str, tuple[Schedule, Callable[[int], float]]] = {
         CosineDecayRestarts(0.1, 9, t_mul=1, m_mul=0.5),
         lambda step: 0.1 * restarts(step, 9, 1, 0.5, 0),
     ),
+    "restarts, alpha": (
+        CosineDecayRestarts(0.1, 9, m_mul=0.25, alpha=0.5),
+        lambda step: 0.1 * restarts(step, 9, 2, 0.25, 0.5),
+    ),
     "restarts, warm-up": (
         CosineDecayRestarts(0.0, 6, t_mul=1.5, m_mul=0.9, alpha=0.1, warmup_target=0.1, warmup_steps=5),
         lambda step: 0.1 * step / 5 if step < 5 else 0.1 * restarts(step - 5, 6, 1.5, 0.9, 0.1),
@@ -78,6 +82,16 @@ def test_formulas(name: str) -> None:
     np.testing.assert_allclose(computed, reference, rtol=1e-12, atol=1e-15)
     assert [schedule(step) for step in (0, 50, 99)] == computed[[0, 50, 99]].tolist()
     assert schedule.observe(schedule.start, 1.0) == schedule.start
+
+
+def test_restarts_never_fall_below_alpha() -> None:
+    """Values by hand: 0.5 · 0.25ᵏ + 0.5 where a decay begins, 0.5 · 0.25ᵏ / 2 + 0.5 in its middle."""
+    schedule = CosineDecayRestarts(1.0, 10, t_mul=1.0, m_mul=0.25, alpha=0.5)
+
+    assert [schedule(step) for step in (0, 5, 10, 15, 20)] == pytest.approx(
+        [1.0, 0.75, 0.625, 0.5625, 0.53125], rel=1e-12
+    )
+    assert min(schedule(step) for step in range(100)) >= 0.5
 
 
 def test_restarts_begin_at_their_step_exactly() -> None:
