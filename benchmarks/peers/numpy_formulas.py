@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import erfc
-from typednn_kernels.losses import EPSILON
+from typednn_kernels.activations import EPSILON
 
 from benchmarks.networks import Array
 

@@ -314,11 +314,11 @@ def output_and_complement(name: str, output: str, a: Number) -> tuple[Number, Nu
 def term_of_logarithms(name: str, y: Number, z: Number, t: Number) -> Number:
     """The term of a loss for an output y and its complement."""
     if name == "poisson":
-        return y - t * np.log(y)
+        return Number(y - t * np.log(y))
     if name in SUMS:
-        return -t * np.log(y) + (t * np.log(t) if name == "kl_divergence" and t > 0 else 0)
+        return Number(-t * np.log(y) + (t * np.log(t) if name == "kl_divergence" and t > 0 else 0))
     binary = -(t * np.log(y) + (1 - t) * np.log(z))
-    return (t * z + (1 - t) * y) ** 2 * binary if name == "focal" else binary
+    return Number((t * z + (1 - t) * y) ** 2 * binary if name == "focal" else binary)
 
 
 def sample_derivative_of_logits(name: str, a: Numbers, t: Numbers, output: str) -> Numbers:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES as ACTIVATION_CODES
+from typednn_kernels.activations import EPSILON
 from typednn_kernels.losses import (
     BUILT_IN,
     CANONICAL,
     CODES,
-    EPSILON,
     LOSSES,
     MEAN_OVER_OUTPUTS,
     Loss,

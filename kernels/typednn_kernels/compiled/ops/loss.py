@@ -20,6 +20,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     Formula,
     Loop,
     elementwise,
+    scalar_function,
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
@@ -120,6 +121,7 @@ stable: Callable[[int, int], bool] = inline(is_stable)
 place_of_pair: Callable[[int, int], int] = inline(pair_of)
 is_mean_loss: Callable[[int], bool] = inline(is_mean)
 log_loop: Loop = elementwise(log)
+log_of: Formula = scalar_function(log)
 canonical_delta_loop: Loop = elementwise(_canonical_delta)
 
 
@@ -392,7 +394,7 @@ def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: 
         largest, log_sum = a.dtype.type(0), a.dtype.type(0)
         if activation == SOFTMAX:
             largest, sum_exp = row_max_and_sum_exp(a)
-            log_sum = log(sum_exp)
+            log_sum = log_of(sum_exp)
         num_threads = parallel_sum_stable_terms(n, GRAIN_ELEMENTS, loss, a, t, largest, log_sum, sums)
     mean: F = mean_of(loss, total(0, num_threads, sums), a.dtype.type(n))
     return mean
