@@ -173,7 +173,7 @@ class Workspace(Memory, Generic[F]):
 
     def make_views(self) -> None:
         self.a, self.h, self.dLdh, self.dLda = map(aligned, (self.a, self.h, self.dLdh, self.dLda))
-        self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
+        self.vectors: operands.Workspace[F] = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
         layout, samples = self.layout, self.samples
         self.blocks: list[Blocks[F]] = [
             Blocks(
