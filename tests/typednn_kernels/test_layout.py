@@ -40,6 +40,18 @@ def test_by_hand() -> None:
     assert unit_count(computed) == 2 + 3 + 1
 
 
+def test_a_layer_with_inputs_alone_has_parameters() -> None:
+    """3 units of 2 inputs: 6 weights, 3 biases, 3 gains, 6 running moments; without inputs none but these."""
+    layout = layout_of([3], [1], [1], fan_in=2)
+    vector = np.arange(vector_size(layout), dtype=np.float64)
+
+    assert (parameter_count(layout), len(vector), parameter_count(layout_of([3], [1], [1]))) == (12, 18, 0)
+    assert weights(vector, layout, 0).tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert biases(vector, layout, 0).tolist() == [6, 7, 8]
+    assert gains(vector, layout, 0).tolist() == [9, 10, 11]
+    assert running_moments(vector, layout, 0).tolist() == [[12, 13, 14], [15, 16, 17]]
+
+
 def test_normalised_layers_by_hand() -> None:
     """2-3-2-1, batch and layer normalisation: 6 + 3 + 3, 6 + 2 + 2, 2 + 1 parameters, then 2 * 3 averages."""
     layout = layout_of([2, 3, 2, 1], [0] * 4, [0, 1, 2, 0], [0, 7, 0, 0])

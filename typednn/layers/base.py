@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy as shallow_copy
-from typing import Any, ClassVar, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,20 @@ from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 from typednn.layers.storage import Restored, Storage
 from typednn.validation.arrays import Y_co
+
+if TYPE_CHECKING:
+    fixed = property
+else:
+
+    class fixed(property):
+        """A read-only property whose error says what to do instead."""
+
+        def __set__(self, layer: Layer, value: object) -> None:
+            name = self.fget.__name__
+            raise AttributeError(
+                f"{layer.name}: {name} is read-only, for it says what the layer computes; "
+                f"a new layer can have {name}={value!r}"
+            )
 
 
 class Layer(Restored, Generic[F, Y_co]):
@@ -52,17 +66,17 @@ class Layer(Restored, Generic[F, Y_co]):
         """The arguments that construct the layer, as they are written."""
         return [str(self._length), repr(self._actname)]
 
-    @property
+    @fixed
     def length(self) -> int:
         """The number of units, `n`."""
         return self._length
 
-    @property
+    @fixed
     def actname(self) -> OutputActivationName | CustomActivation:
         """The name of the activation."""
         return self._actname
 
-    @property
+    @fixed
     def normalization(self) -> NormalizationName:
         """The name of the normalisation; only hidden layers can have another than `"none"`."""
         return "none"

@@ -15,7 +15,7 @@ from typednn_kernels.normalizations import NormalizationName
 from typednn import names
 from typednn.errors import NotReadyError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.base import transposed
+from typednn.layers.base import fixed, transposed
 from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.settings import check_nonnegative
@@ -84,7 +84,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
             *others,
         ]
 
-    @property
+    @fixed
     def normalization(self) -> NormalizationName:
         """The name of the normalisation."""
         return self._normalization

@@ -15,7 +15,7 @@ from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossN
 from typednn import names
 from typednn.errors import NotReadyError, SettingError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
-from typednn.layers.base import transposed
+from typednn.layers.base import fixed, transposed
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, as_targets, check_range
@@ -89,7 +89,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         length, actname, *others = super()._arguments
         return [length, actname, repr(self._lossfnname), *others]
 
-    @property
+    @fixed
     def lossfnname(self) -> LossName | CustomLoss:
         """The name of the loss."""
         return self._lossfnname

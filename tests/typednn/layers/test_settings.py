@@ -44,10 +44,16 @@ def test_what_was_chosen_when_a_layer_was_made_is_read_only(attached: bool) -> N
     shown = [repr(layer) for layer in made]
 
     for layer in made:
-        for name in ("length", "actname", "normalization", "previous", "next"):
+        for name, value in {"length": 5, "actname": "relu", "normalization": "layer"}.items():
+            message = (
+                rf"^layer \d, \w+Layer\(.*: {name} is read-only, .* a new layer can have {name}={value!r}"
+            )
+            with pytest.raises(AttributeError, match=message):
+                setattr(layer, name, value)
+        for name in ("previous", "next"):
             with pytest.raises(AttributeError):
-                setattr(layer, name, getattr(layer, name))
-    with pytest.raises(AttributeError):
+                setattr(layer, name, None)
+    with pytest.raises(AttributeError, match=r"OutputLayer\(.*: lossfnname is read-only"):
         made[-1].lossfnname = "MSE"
 
     assert [repr(layer) for layer in made] == shown

@@ -1,13 +1,14 @@
 """The classic door: a plain list of layers, the loop by hand, and whole epochs."""
 
 from itertools import pairwise
-from typing import assert_type
+from typing import Annotated, assert_type
 
 import numpy as np
 
 from typednn import HiddenLayer, InputLayer, OutputLayer, gradient_descent_epoch, gradient_descent_threshold
 
 Matrix64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Gradient = Annotated[Matrix64, "read-only"]
 
 x, y = np.eye(2), np.ones((2, 1))
 ann = [InputLayer(2), HiddenLayer(4, "tanh"), OutputLayer(1, "sigmoid", "bincrossentropy")]
@@ -25,21 +26,21 @@ for k in range(len(x)):
     for layer in ann[:0:-1]:
         layer.backward()
     for layer in ann[1:]:
-        assert_type(layer.dLda, Matrix64)
-        assert_type(layer.dLdW, Matrix64)
-        assert_type(layer.dLdBias, Matrix64)
+        assert_type(layer.dLda, Gradient)
+        assert_type(layer.dLdW, Gradient)
+        assert_type(layer.dLdBias, Gradient)
         layer.W -= eta * layer.dLdW
         layer.Bias -= eta * layer.dLda.reshape(1, -1)
 
 hidden, output = ann[1], ann[2]
 assert_type(hidden.W, Matrix64)
 assert_type(hidden.Bias, Matrix64)
-assert_type(hidden.dLdh, Matrix64)
-assert_type(hidden.dhda, Matrix64)
+assert_type(hidden.dLdh, Gradient)
+assert_type(hidden.dhda, Gradient)
 assert_type(hidden.activations, Matrix64)
 assert_type(hidden.pre_activations, Matrix64)
-assert_type(output.dLdy, Matrix64)
-assert_type(output.dyda, np.ndarray[tuple[int, ...], np.dtype[np.float64]])
+assert_type(output.dLdy, Gradient)
+assert_type(output.dyda, Annotated[np.ndarray[tuple[int, ...], np.dtype[np.float64]], "read-only"])
 assert_type(output.output(), Matrix64)
 assert_type(output.loss(), float)
 

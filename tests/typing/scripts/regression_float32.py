@@ -1,6 +1,6 @@
 """Regression through the typed door, in float32: predictions, and every gradient."""
 
-from typing import assert_type
+from typing import Annotated, assert_type
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from typednn import (
 from typednn.validation.arrays import Truths
 
 MatrixOf32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+Gradient = Annotated[MatrixOf32, "read-only"]
 VectorOf32 = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 generator = np.random.default_rng(0)
@@ -40,7 +41,7 @@ assert_type(gradients.vector, VectorOf32)
 assert_type(gradients.loss, float)
 for layer in network.layers[1:]:
     assert_type(gradients[layer], LayerGradients[np.float32])
-    assert_type(gradients[layer].dLda, MatrixOf32)
-    assert_type(gradients[layer].dLdW, MatrixOf32)
-    assert_type(gradients[layer].dLdBias, MatrixOf32)
+    assert_type(gradients[layer].dLda, Gradient)
+    assert_type(gradients[layer].dLdW, Gradient)
+    assert_type(gradients[layer].dLdBias, Gradient)
 assert_type(gradcheck(network, x, y).passed, bool)

@@ -1,6 +1,6 @@
 """Regression through the typed door, in float64: predictions, and every gradient."""
 
-from typing import assert_type
+from typing import Annotated, assert_type
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from typednn import (
 from typednn.validation.arrays import Truths
 
 MatrixOf64 = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Gradient = Annotated[MatrixOf64, "read-only"]
 VectorOf64 = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 generator = np.random.default_rng(0)
@@ -40,7 +41,7 @@ assert_type(gradients.vector, VectorOf64)
 assert_type(gradients.loss, float)
 for layer in network.layers[1:]:
     assert_type(gradients[layer], LayerGradients[np.float64])
-    assert_type(gradients[layer].dLda, MatrixOf64)
-    assert_type(gradients[layer].dLdW, MatrixOf64)
-    assert_type(gradients[layer].dLdBias, MatrixOf64)
+    assert_type(gradients[layer].dLda, Gradient)
+    assert_type(gradients[layer].dLdW, Gradient)
+    assert_type(gradients[layer].dLdBias, Gradient)
 assert_type(gradcheck(network, x, y).passed, bool)
