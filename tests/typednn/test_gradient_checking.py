@@ -190,7 +190,7 @@ def test_gradients_that_are_all_0_are_said_to_be() -> None:
 
 
 def test_a_bias_that_the_next_layer_subtracts_raises_no_alarm() -> None:
-    """A normalised layer of one unit below another: the true gradient of its bias is 0."""
+    """A normalised layer of one unit below another one: the gradient of its bias is 0."""
     for seed in (0, 29):
         random = np.random.default_rng(seed)
         labels = random.integers(0, 4, 9)

@@ -35,6 +35,8 @@ class OptimizerState(Generic[F]):
             coefficients, both `(n_ranges, 2)`.
         states: the vectors that the rule keeps, such as moments, `(n_states, n_parameters)`.
         step: the number of updates that have been made.
+        constant_sgd_rate: the learning rate of plain gradient descent on all parameters with a constant
+            learning rate and no penalty, else None.
         may_divide_by_zero: whether epsilon is so small that a step from finite gradients may not be finite.
 
     Raises:
@@ -47,6 +49,7 @@ class OptimizerState(Generic[F]):
     trainable_ranges: Ranges
     penalties: Matrix[F]
     step: int
+    constant_sgd_rate: F | None
     may_divide_by_zero: bool
 
     def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
@@ -73,13 +76,7 @@ class OptimizerState(Generic[F]):
         whole = [[0, len(storage.trainable)]]
         self._whole = not self.penalties.any() and self.trainable_ranges.tolist() == whole
 
-    @property
-    def constant_sgd_rate(self) -> F | None:
-        """The learning rate of plain gradient descent on all parameters without penalties, else None."""
-        rate = self.optimizer.learning_rate
-        if self._whole and not isinstance(rate, Schedule) and self.optimizer == SGD(rate):
-            return self.dtype.type(rate)
-        return None
+        self.constant_sgd_rate = self._constant_sgd_rate()
 
     @property
     def learning_rate(self) -> float:
@@ -103,6 +100,7 @@ class OptimizerState(Generic[F]):
             self.optimizer = before
             raise
         self._assigned, self._ahead = True, self._ahead[:0]
+        self.constant_sgd_rate = self._constant_sgd_rate()
 
     def coefficients(self, steps: int) -> Matrix[F]:
         """Returns the coefficients of the next steps, `(steps, n_coefficients)`."""
@@ -152,6 +150,12 @@ class OptimizerState(Generic[F]):
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
         if ASSIGNED_RATE in state:
             self.learning_rate = float(state[ASSIGNED_RATE])
+
+    def _constant_sgd_rate(self) -> F | None:
+        rate = self.optimizer.learning_rate
+        if self._whole and not isinstance(rate, Schedule) and self.optimizer == SGD(rate):
+            return self.dtype.type(rate)
+        return None
 
     def _coefficients(self, steps: int) -> Matrix[F]:
         with np.errstate(over="ignore", under="ignore"):

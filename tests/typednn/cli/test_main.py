@@ -323,7 +323,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "text regression": (["train", "flowers.csv", "--task", "regression"], "the target is text"),
     "no batch": (
         ["train", "flowers.csv", "--batch-size", "0"],
-        "batch_size must be an integer of 1 or more",
+        "argument --batch-size: must be a whole number of 1 or more, not '0'",
     ),
     "divergence": (["train", "slope.csv", "--learning-rate", "1e9"], "diverged"),
     "few samples": (["train", "data.csv"], "two held-out samples or more"),
