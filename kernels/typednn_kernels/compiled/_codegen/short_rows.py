@@ -222,9 +222,8 @@ def _write_sums(
             return [each.value for each in add_in_twice_the_precision(total, rest, part)]
 
         first = few_rows(0)
-        sums = code.repeat(
-            SUMMED_ROWS, samples, SUMMED_ROWS, add_rows, first, llvm.Constant(first.type, None)
-        )
+        nothing = llvm.Constant(first.type, [-0.0] * lanes.width)  # x + -0.0 is x, also where x is -0.0
+        sums = code.repeat(SUMMED_ROWS, samples, SUMMED_ROWS, add_rows, first, nothing)
         total, rest = (IRValue(code.builder, each) for each in sums)
         lanes.store(total + rest, out)
 

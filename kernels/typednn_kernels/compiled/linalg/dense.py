@@ -280,7 +280,7 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
             width = min(size, count - column)
             columns, part = slice_of(total, column, width), slice_of(sums, 0, width)
             rest = slice_of(sums, size, width)
-            copy(0, width, dLda.dtype.type(0), rest)
+            copy(0, width, dLda.dtype.type(-0.0), rest)
             for start in range(SUMMED_ROWS * n, dLda.size, SUMMED_ROWS * n):
                 stop = min(dLda.size, start + SUMMED_ROWS * n)
                 sum_few_rows(dLda, n, start + first + column, stop, part)
