@@ -387,12 +387,7 @@ def norm_of_activations(layout: Layout, h: Vector[F], samples: int) -> F:
     total, scale = h.dtype.type(0), h.dtype.type(scale_of_squares(h.itemsize))
     for k in range(layout.shape[0] - 1):
         total = add_scaled_squares(total, units(h, layout, k, samples), scale)
-<<<<<<< HEAD
-    norm: F = h.dtype.type(sqrt(total) / scale)
-    return norm
-=======
     return h.dtype.type(sqrt(total) / scale)
->>>>>>> h-w1
 
 
 @noinline
@@ -404,12 +399,7 @@ def norm_of_deltas(layout: Layout, dLda: Vector[F], samples: int) -> F:
         if layout[k, NORMALIZATION] != UNNORMALIZED:
             dLdz = flat_normalized(dLda, layout, k, samples, unit_count(layout))
             total = add_scaled_squares(total, dLdz, scale)
-<<<<<<< HEAD
-    norm: F = dLda.dtype.type(sqrt(total) / scale)
-    return norm
-=======
     return dLda.dtype.type(sqrt(total) / scale)
->>>>>>> h-w1
 
 
 @inline
@@ -424,12 +414,7 @@ def gradient_norm_bound(
         delta_norm = norm_of_deltas(layout, workspace.dLda, samples)
     if isinf(input_norm):
         input_norm = norm_of_activations(layout, workspace.h, samples)
-<<<<<<< HEAD
-    bound: F = workspace.h.dtype.type(delta_norm * input_norm)
-    return bound
-=======
     return workspace.h.dtype.type(delta_norm * input_norm)
->>>>>>> h-w1
 
 
 @exported
