@@ -25,6 +25,7 @@ from typednn_kernels.layout import (
     inv_std,
     normalized,
     parameter_count,
+    running_moments,
     weights,
 )
 from typednn_kernels.normalizations import BATCH, NONE
@@ -194,6 +195,30 @@ class _Problem(Generic[F]):
         for numbers in (self.workspace.a, self.workspace.h):
             numbers *= 1 + eps * random.choice([-1.0, 1.0], numbers.shape)
 
+    def rounded_forward(self, parameters: Vector[F], random: np.random.Generator, eps: float) -> None:
+        """Computes the activations in the workspace, each layer with the rounding errors of those below."""
+        layout, samples, work = self.layout, len(self.x), self.workspace
+        self.forward(plain, parameters)
+        for k in range(1, len(layout)):
+            below, here = work.blocks[k - 1], work.blocks[k]
+            below.h[...] *= 1 + eps * random.choice([-1.0, 1.0], below.h.shape)
+            W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
+            normalization, dropped = int(layout[k, NORMALIZATION]), int(layout[k, DROPOUT])
+            plain.affine(below.h, W, bias if normalization == NONE else np.zeros_like(bias), here.z)
+            here.z[...] *= 1 + eps * random.choice([-1.0, 1.0], (samples, len(W)))
+            if normalization != NONE:
+                training = self.key != INFERENCE and not layout[k, FROZEN]
+                moments = running_moments(parameters, layout, k).copy()
+                gain, axis = gains(parameters, layout, k), 0 if normalization == BATCH else 1
+                mean = here.z.mean(axis=axis, keepdims=True)  # its rounding moves all that it is taken from
+                plain.normalize(normalization, training, here.z, gain, bias, moments, here.inv_std, here.a)
+                moved = eps * mean * random.choice([-1.0, 1.0], mean.shape)
+                here.z[...] += moved * np.expand_dims(here.inv_std, axis)
+                here.a[...] = gain * here.z + bias
+            plain.activation_value(int(layout[k, ACTIVATION]), here.a, here.h)
+            if dropped and self.key != INFERENCE:
+                plain.apply_dropout(self.key, k, dropped, here.h)
+
     def gradient(self, run: Kernels, parameters: Vector[F]) -> Vector[F]:
         """Computes the gradient on one of the paths."""
         self.forward(run, parameters)
@@ -254,7 +279,7 @@ class _Reference:
         change: Vector[np.float64] = np.zeros_like(gradient)
         for _ in range(4):
             parameters = self.parameters * (1 + self.eps * random.choice([-1.0, 1.0], self.parameters.shape))
-            problem.forward(plain, parameters)
+            problem.rounded_forward(parameters, random, self.eps)
             problem.shake(random, self.eps)
             np.maximum(change, np.abs(problem.backward(plain, parameters) - gradient), out=change)
         return change

@@ -509,6 +509,7 @@ def early_stopping(stopping: EarlyStopping, run: Run) -> None:
     stopping.on_begin(run)
     stopping.on_epoch(run)
     stopping.on_end(run)
+    stopping.on_exception(run, KeyboardInterrupt())
     assert_type(stopping.best, float)
     assert_type(stopping.best_epoch, int)
     assert_type(stopping.monitor, CurveName)
@@ -548,6 +549,7 @@ def minimum(found: Minimum) -> None:
 def gradient_report(report: GradientReport) -> None:
     assert_type(report.checks, tuple[GradientCheck, ...])
     assert_type(report.dtype, str)
+    assert_type(report.all_zero, bool)
     assert_type(report.passed, bool)
 
 

@@ -62,7 +62,7 @@ class OptimizerState(Generic[F]):
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._assigned = False
         info = np.finfo(storage.dtype)
-        self.may_divide_by_zero = optimizer.divisor_floor < float(info.tiny) / float(info.eps)
+        self.may_divide_by_zero = optimizer._divisor_floor < float(info.tiny) / float(info.eps)
         self._check_first_step()
         firsts = optimizer.first_states
         self.states: Matrix[F] = np.empty((len(firsts), len(storage.trainable)), storage.dtype)

@@ -80,7 +80,7 @@ class Optimizer(Record, ABC, kw_only=True):
         return ()
 
     @property
-    def divisor_floor(self) -> float:
+    def _divisor_floor(self) -> float:
         """What a step adds to its divisors at least, so that they are not 0; infinity where it has none."""
         return inf
 
@@ -177,7 +177,7 @@ class RMSprop(Optimizer):
         return (0.0, 0.0, 0.0) if self.centered or self.momentum else (0.0,)
 
     @property
-    def divisor_floor(self) -> float:
+    def _divisor_floor(self) -> float:
         return 0.0 if self.centered else self.epsilon  # rounding can make a variance negative
 
     def _check(self) -> None:
@@ -219,7 +219,7 @@ class Adagrad(Optimizer):
         return (self.initial_accumulator_value,)
 
     @property
-    def divisor_floor(self) -> float:
+    def _divisor_floor(self) -> float:
         return self.initial_accumulator_value + self.epsilon
 
     def _check(self) -> None:
@@ -263,7 +263,7 @@ class Adam(Optimizer):
         return 0.0, 0.0
 
     @property
-    def divisor_floor(self) -> float:
+    def _divisor_floor(self) -> float:
         return self.epsilon * float(np.sqrt(1 - self.beta_2))
 
     def _check(self) -> None:
