@@ -8,7 +8,7 @@
 The derivative at a kink is 0.
 """
 
-# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # Formulas written as lambdas have no types.
 
 from __future__ import annotations

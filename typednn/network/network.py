@@ -149,7 +149,12 @@ class Network(Generic[F_co, Y_co]):
             if isinstance(layer, TrainableLayer):
                 initialize(layer, self._random)
 
-    def _own(self, layers: list[Layer[F_co]], dtype: type[F_co], rng: np.random.Generator) -> None:
+    def _own(
+        self,
+        layers: list[Layer[F_co]],
+        dtype: type[F_co],  # pyright: ignore[reportGeneralTypeIssues]  (part of construction)
+        rng: np.random.Generator,
+    ) -> None:
         if dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         members = members_of(layers)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.oracles.agreement import assert_near
 from tests.typednn.building import Dtype
@@ -72,7 +73,8 @@ def test_constant_targets_that_no_float_has_exactly_count_as_constant(dtype: Any
     """The mean of equal numbers need not be that number; documented: 0 where outputs are not exact."""
     network: Network[Any] = Network([InputLayer(1), OutputLayer(1)], dtype=dtype)
     network.parameters[...] = [1, 0]
-    x, t = np.linspace(0, 1, 1001, dtype=dtype).reshape(-1, 1), np.full((1001, 1), 0.1, dtype)
+    x: NDArray[Any] = np.linspace(0, 1, 1001).astype(dtype).reshape(-1, 1)
+    t: NDArray[Any] = np.full((1001, 1), 0.1, dtype)
 
     assert network.evaluate(x, t).r2 == 0
     assert network.evaluate(t, t).r2 == 1

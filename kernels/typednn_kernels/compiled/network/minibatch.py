@@ -92,8 +92,8 @@ def batch_train_thread(
             layout,
             workspace,
             samples,
-            sqrt(total(0, thread.num_threads, delta_squares)),
-            sqrt(ones + total(0, thread.num_threads, activation_squares)),
+            parameters.dtype.type(sqrt(total(0, thread.num_threads, delta_squares))),
+            parameters.dtype.type(sqrt(ones + total(0, thread.num_threads, activation_squares))),
         )
         if not isfinite(bound):
             if thread.thread_num == 0:
