@@ -1,5 +1,8 @@
 """Packing of gemm's operands: copies a matrix, or its transpose, into panels that are read in one go."""
 
+# pyright: reportUnusedFunction=false
+# gemm calls the function; its underscore says that its types are those of llvmlite, which has none.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
