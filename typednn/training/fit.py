@@ -89,7 +89,7 @@ class Fit(Run, Generic[F]):
         self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
         names = ("loss", *self.measure.names)
-        self.curves = (*(names if trained is not None else names[:1]),)
+        self.curves: tuple[str, ...] = (*(names if trained is not None else names[:1]),)
         if held_out is not None:
             self.curves += tuple(f"{VALIDATION}{name}" for name in names)
         self.step = 0
