@@ -246,7 +246,11 @@ REFUSED_FIRST: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no folder": ({"callbacks": [Checkpoint("no such folder/c")]}, FileNotFoundError, "create it first"),
     "a folder": ({"callbacks": [Checkpoint(".")]}, IsADirectoryError, "expected a file"),
     "on_epoch": ({"on_epoch": 3}, SettingError, "on_epoch must be a function that takes the history, not 3"),
-    "no list": ({"callbacks": EarlyStopping()}, SettingError, r"callbacks=\[\.\.\.\]"),
+    "no list": (
+        {"callbacks": EarlyStopping()},
+        SettingError,
+        r"a sequence, such as \[EarlyStopping\(\.\.\.\)\], not",
+    ),
     "shuffle": ({"shuffle": "no"}, SettingError, "shuffle must be True or False, not 'no'"),
     "progress": ({"progress": "no"}, SettingError, "progress must be True or False, not 'no'"),
 }
