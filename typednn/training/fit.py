@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from math import nan
 from typing import Generic, cast
@@ -306,8 +306,6 @@ METHODS = ("on_begin", "on_batch", "on_epoch", "on_end")
 
 
 def _checked(callbacks: Sequence[CallbackLike]) -> Iterator[Callback]:
-    if not isinstance(callbacks, Iterable):
-        raise SettingError(f"callbacks must be a list of callbacks, not {callbacks!r}: callbacks=[...]")
     for callback in callbacks:
         if isinstance(callback, Callback):
             yield callback
