@@ -6,6 +6,7 @@ The Network API is `Network` with `forward` and `fit`. Both run the same kernels
 
 from typing import TYPE_CHECKING
 
+from typednn.activations import CELU, ELU, HardSigmoid, HardTanh, LeakyReLU, ParametricActivation, Softplus
 from typednn.backends import backend, use_backend
 from typednn.errors import (
     ArrayTypeError,
@@ -59,7 +60,7 @@ from typednn.training.schedules import (
 )
 
 if TYPE_CHECKING:
-    from typednn.custom import register_activation, register_loss
+    from typednn.custom import register_activation, register_activation_family, register_loss
     from typednn.files.checkpoints import Checkpoint
     from typednn.files.models import load, save
     from typednn.gradient_checking import GradientReport, gradcheck
@@ -74,6 +75,7 @@ else:
         "load": "files.models",
         "save": "files.models",
         "register_activation": "custom",
+        "register_activation_family": "custom",
         "register_loss": "custom",
     }
     """Rarely used names and their modules, which are imported when one of the two is accessed."""
@@ -95,6 +97,8 @@ else:
 
 
 __all__ = [
+    "CELU",
+    "ELU",
     "SGD",
     "ActivationName",
     "Adagrad",
@@ -122,12 +126,15 @@ __all__ = [
     "GradientNorms",
     "GradientReport",
     "Gradients",
+    "HardSigmoid",
+    "HardTanh",
     "HiddenLayer",
     "History",
     "InputLayer",
     "InverseTimeDecay",
     "Layer",
     "LayerGradients",
+    "LeakyReLU",
     "Lion",
     "LossName",
     "MetricName",
@@ -143,6 +150,7 @@ __all__ = [
     "OptimizerName",
     "OutputActivationName",
     "OutputLayer",
+    "ParametricActivation",
     "PiecewiseConstantDecay",
     "Predictor",
     "RMSprop",
@@ -153,6 +161,7 @@ __all__ = [
     "Seed",
     "SettingError",
     "ShapeError",
+    "Softplus",
     "StepDecay",
     "TypednnError",
     "UnknownNameError",
@@ -166,6 +175,7 @@ __all__ = [
     "load",
     "minimize",
     "register_activation",
+    "register_activation_family",
     "register_loss",
     "save",
     "threads",
