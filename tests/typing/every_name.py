@@ -344,9 +344,10 @@ def history(history: History) -> None:
     assert_type(history.of({"loss": [0.5]}), History)
 
 
-def plots(history: History, norms: GradientNorms, path: Path) -> None:
+def plots(history: History, norms: GradientNorms, gradients: Gradients[np.float64], path: Path) -> None:
     history.plot(path.with_suffix(".svg"))
     norms.plot(str(path.with_suffix(".png")))
+    gradients.plot(path.with_suffix(".svg"))
 
 
 def optimizer(any_optimizer: Optimizer) -> None:
