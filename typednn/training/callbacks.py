@@ -45,7 +45,7 @@ from typednn_kernels.arrays import Vector
 
 from typednn.errors import UnknownNameError
 from typednn.formats.atomic import PathLike
-from typednn.layers import Layer
+from typednn.layers import AnyLayer
 from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
@@ -83,7 +83,7 @@ class Run(ABC):
 
     @property
     @abstractmethod
-    def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
+    def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
         """The layers, whose attributes show the activations and gradients of the last step."""
 
     @property

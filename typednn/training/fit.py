@@ -15,13 +15,13 @@ from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
-from typednn.layers import Layer, OutputLayer
+from typednn.layers import AnyLayer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
 from typednn.training.history import VALIDATION, History
-from typednn.training.metrics import Measure
+from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
@@ -69,7 +69,7 @@ class Fit(Run, Generic[F]):
         batch_size: int | None,
         trained: CheckedSamples[F] | None,
         held_out: CheckedSamples[F] | None,
-        metrics: Sequence[MetricName],
+        metrics: Sequence[MetricName | MetricFunction],
         epochs: int,
         optimizer: Optimizer,
         callbacks: Sequence[CallbackLike],
@@ -85,6 +85,9 @@ class Fit(Run, Generic[F]):
         self.trained, self.held_out, self.epochs = trained, held_out, epochs
         self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
+        for samples in (trained, held_out):
+            if samples is not None:
+                self.measure.check(samples.y)
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
@@ -110,9 +113,9 @@ class Fit(Run, Generic[F]):
         return self.storage.new_workspace(EVALUATION_CHUNK)
 
     @property
-    def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
+    def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
         """The layers, whose attributes show the last step."""
-        return cast("tuple[Layer[np.float32] | Layer[np.float64], ...]", tuple(self.output._attached))
+        return cast("tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]", tuple(self.output._attached))
 
     @property
     def parameters(self) -> Vector[np.float32 | np.float64]:
@@ -194,8 +197,8 @@ class Fit(Run, Generic[F]):
         self.trainer.show()
 
     def _record(self) -> None:
-        metrics: dict[MetricName, float] = {}
-        held_metrics: dict[MetricName, float] = {}
+        metrics: dict[str, float] = {}
+        held_metrics: dict[str, float] = {}
         held_loss = None
         if self.trained is not None and self.measure.names:
             _, metrics = self._evaluate(self.trained)
@@ -212,7 +215,7 @@ class Fit(Run, Generic[F]):
         for callback in self.callbacks:
             callback.on_epoch(self)
 
-    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
+    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
         storage, workspace = self.storage, self.evaluation_workspace
         losses: Vector[F] = np.empty(len(samples), storage.dtype)
@@ -259,7 +262,9 @@ class Fit(Run, Generic[F]):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")
-        history = History.of({name: array.tolist() for name, array in _below("history", saved).items()})
+        history = History.of(
+            {name: array.tolist() for name, array in _below("history", saved).items()}, self.measure.functions
+        )
         random = state_from_json(self.random, state.random)
         before = History.of(self.history.curves())
         self.history._assign(history)
