@@ -346,8 +346,8 @@ def evaluation(evaluation: Evaluation) -> None:
 def history(history: History) -> None:
     assert_type(history.loss, list[float])
     assert_type(history.validation_loss, list[float])
-    assert_type(history.metrics, dict[MetricName, list[float]])
-    assert_type(history.validation_metrics, dict[MetricName, list[float]])
+    assert_type(history.metrics, dict[str, list[float]])
+    assert_type(history.validation_metrics, dict[str, list[float]])
     assert_type(history.curves(), dict[str, list[float]])
     assert_type(history.curve("loss"), list[float])
     assert_type(history.last(), str)

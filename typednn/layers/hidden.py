@@ -184,7 +184,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._require_backward()
         here, sums = self._storage.workspace.blocks[self._index], self._storage.gain_gradients[self._index]
         with np.errstate(all="ignore"):
-            np.sum(here.dLda * here.z, axis=0, out=sums)
+            terms: Matrix[F] = here.dLda * here.z
+        self._storage.running.kernels.sum_samples(terms, sums)
         return self._storage.dLdGain[self._index]
 
     def backward(self) -> None:

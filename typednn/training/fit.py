@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from math import nan
@@ -26,7 +27,14 @@ from typednn.training.optimizer_state import ASSIGNED_RATE
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
+from typednn.validation.arrays import CHUNK_ELEMENTS
 from typednn.validation.settings import check_count, check_sequence
+
+LARGE_FEATURE = 1e4
+"""Features of this size or more earn a warning: gradients grow with them, and steps overshoot."""
+
+GROWN_LOSS = 1e6
+"""A loss of this many times that of the first step earns a warning."""
 
 EVALUATION_CHUNK = 1024
 """The number of samples that are evaluated at a time, so that activations take little memory."""
@@ -100,6 +108,7 @@ class Fit(Run, Generic[F]):
         self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
+        self.first_loss: float | None = None
 
     @property
     def random(self) -> np.random.Generator:
@@ -146,7 +155,9 @@ class Fit(Run, Generic[F]):
         self.stopped = True
 
     def begin(self) -> None:
-        """Calls the callbacks before the first step."""
+        """Warns of large features, and calls the callbacks before the first step."""
+        if self.trained is not None:
+            _warn_of_large_features(self.trained)
         for callback in self.callbacks:
             callback.on_begin(self)
 
@@ -180,6 +191,8 @@ class Fit(Run, Generic[F]):
             losses, before, done = self.losses[: len(order)], self.step, 0
             try:
                 for done in self.trainer.run(samples, order, losses, max_steps):
+                    if self.first_loss is None:
+                        self.first_loss = float(losses[: min(size, done)].mean(dtype=np.float64))
                     self.step = before - (-done // size)
                     self.step_losses = losses[done - (done - 1) % size - 1 : done]
                     bar.show(epoch, self.count + done)
@@ -205,8 +218,19 @@ class Fit(Run, Generic[F]):
         if self.held_out is not None:
             held_loss, held_metrics = self._evaluate(self.held_out)
         loss = self.total / self.count
+        self._warn_of_growth(loss)
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
+
+    def _warn_of_growth(self, loss: float) -> None:
+        """Warns once where the loss of an epoch is a million times that of the first step."""
+        if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss:
+            warnings.warn(
+                f"the loss has grown from {self.first_loss:.3g} to {loss:.3g}: training diverges; a smaller "
+                "learning rate helps, or clip_norm of the optimiser, or features scaled to about -1 … 1",
+                stacklevel=6,
+            )
+            self.first_loss = 0.0
 
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.show_epoch(self.epoch, self.history.last)
@@ -286,6 +310,23 @@ class Fit(Run, Generic[F]):
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
             for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
         ]
+
+
+def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
+    """Warns where one of the first features is large; all of them may be more than memory holds."""
+    x = samples.x.array
+    first = x[: max(1, CHUNK_ELEMENTS // x.shape[1])]
+    largest = (
+        max(first.max(), -first.min())
+        if first.dtype.kind == "f"
+        else float(np.abs(first.astype(np.float64)).max())
+    )
+    if largest >= LARGE_FEATURE:
+        warnings.warn(
+            f"x holds features of {largest:.3g}: gradients grow with them, and training may diverge; scale "
+            "them, as (x - x.mean(axis=0)) / x.std(axis=0) does",
+            stacklevel=5,
+        )
 
 
 class _Adapted(Callback):

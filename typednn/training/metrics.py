@@ -353,7 +353,7 @@ class Measure:
             SettingError: a function returns something other than a number.
         """
         w = None if weights is None or not len(weights) else weights.astype(np.float64)
-        measured: dict[str, float] = dict(self._measured(targets, outputs, w))
+        measured: dict[str, float] = {**self._measured(targets, outputs, w)}
         for name, function in self.functions.items():
             arguments = {"sample_weight": w} if "sample_weight" in signature(function).parameters else {}
             value = function(targets, outputs, **arguments)

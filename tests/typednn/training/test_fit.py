@@ -12,9 +12,21 @@ import pytest
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import LOSSES, problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Adam, Callback, DivergenceError, EarlyStopping, History, Network, Run, SettingError
+from typednn import (
+    Adam,
+    Callback,
+    DivergenceError,
+    EarlyStopping,
+    History,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+)
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+LARGE = pytest.mark.filterwarnings("ignore:x holds features of")
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
 both_paths = pytest.mark.usefixtures("path")
 
@@ -444,6 +456,7 @@ def test_an_interrupt_while_history_is_written_leaves_it_even(monkeypatch: pytes
 @by_batch
 @pytest.mark.parametrize("at", [0, 1, 5, 9, 10])
 @both_paths
+@LARGE
 def test_divergence_leaves_the_network_as_after_the_last_good_step(
     at: int, batch_size: int, dtype: Any
 ) -> None:
@@ -477,6 +490,7 @@ ORIGINS: dict[str, tuple[tuple[str, ...], Any, tuple[int, str]]] = {
 @by_batch
 @pytest.mark.parametrize("name", ORIGINS)
 @both_paths
+@LARGE
 def test_divergence_names_the_layer(name: str, batch_size: int) -> None:
     """Weights of such sizes that the first infinity arises where it should."""
     names, scales, (layer, what) = ORIGINS[name]
@@ -496,6 +510,8 @@ def test_divergence_names_the_layer(name: str, batch_size: int) -> None:
         assert np.isinf(network.layers[layer].activations).all()  # the layers show the step that failed
 
 
+@LARGE
+@pytest.mark.filterwarnings("ignore:the loss has grown")
 def test_history_and_parameters_are_finite_after_divergence() -> None:
     network = network_of(CASE)
     with pytest.raises(DivergenceError):
@@ -504,3 +520,24 @@ def test_history_and_parameters_are_finite_after_divergence() -> None:
     assert np.isfinite(network.history.loss).all()
     assert np.isfinite(network.parameters).all()
     both_ways(list(network.layers), CASE.x, CASE.t)
+
+
+def test_features_that_are_large_earn_one_warning() -> None:
+    x, y = np.linspace(-1e4, 3e4, 8).reshape(-1, 1), np.ones((8, 1))
+    network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+
+    with pytest.warns(UserWarning, match=r"x holds features of 3e\+04: .*; scale them, as") as caught:
+        network.fit(x, y, epochs=3, learning_rate=1e-12)
+    assert [each.filename for each in caught] == [__file__]
+    network.fit(x / 1e4, y, epochs=1)
+
+
+def test_a_loss_that_has_grown_a_million_times_earns_one_warning() -> None:
+    x, y = np.linspace(-1, 1, 8).reshape(-1, 1), np.linspace(-1, 1, 8).reshape(-1, 1)
+    network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+
+    with pytest.warns(
+        UserWarning, match="the loss has grown from .* a smaller learning rate helps"
+    ) as caught:
+        network.fit(x, y, epochs=30, batch_size=8, learning_rate=30.0)
+    assert [each.filename for each in caught] == [__file__]
