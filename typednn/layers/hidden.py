@@ -53,6 +53,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
         UnknownNameError: there is no such activation, normalisation or initialiser.
     """
 
+    _normalization: NormalizationName = "none"
+    _dropout: float = 0.0
+
     def __init__(
         self: HiddenLayer[np.float64],
         length: int,
@@ -66,7 +69,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
-        self._normalization: NormalizationName = names.normalization(normalization)
+        self._normalization = names.normalization(normalization)
         check_nonnegative("HiddenLayer: dropout", dropout, 1)
         self._dropout = float(dropout)
         self._dense = self._normalization == "none" and not self._dropout

@@ -224,11 +224,16 @@ class EarlyStopping(Callback):
     ) -> None:
         check_count("patience", patience, 0)
         check_nonnegative("min_delta", min_delta)
-        self.monitor: CurveName = monitor
+        self._monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)
         self.best_epoch, self.best = 0, -inf if self._rising else inf
         self._parameters: NDArray[np.generic] | None = None
+
+    @property
+    def monitor(self) -> CurveName:
+        """The name of the curve, which is read-only, as is whether it should rise."""
+        return self._monitor
 
     def on_begin(self, run: Run) -> None:
         """Resets the state.
