@@ -170,6 +170,7 @@ class Fit(Run, Generic[F]):
                 self._record()
                 epoch = self.epoch
                 self._call_after_epoch(bar)
+            self._warn_of_overflow()
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
@@ -231,6 +232,17 @@ class Fit(Run, Generic[F]):
                 stacklevel=6,
             )
             self.first_loss = 0.0
+
+    def _warn_of_overflow(self) -> None:
+        """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
+        frozen = int((~np.isfinite(self.trainer.optimizer_state.states)).any(axis=0).sum())
+        if frozen:
+            warnings.warn(
+                f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "
+                f"what {self.storage.dtype} can hold; clip_norm of the optimiser helps, or features scaled "
+                "to about -1 … 1",
+                stacklevel=5,
+            )
 
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.show_epoch(self.epoch, self.history.last)
