@@ -16,7 +16,7 @@ TABLES = [
     [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     for table in re.findall(r"(?:^\|.*\n)+", PAGE, flags=re.MULTILINE)
 ]
-NAMES = [row.name for row in LOSSES[:BUILT_IN]]
+NAMES: list[str] = [row.name for row in LOSSES[:BUILT_IN]]
 
 
 def test_each_loss_has_a_row_with_its_output_and_targets() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import frexp
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from typednn_kernels.arrays import F, Layout, Matrix, Ranges, Vector
@@ -95,7 +95,7 @@ def gradients_of_steps(
             yield step.of_sample(x, t, k)
 
 
-class _Step:
+class _Step(Generic[F]):
     """Makes a step from the same parameters each time."""
 
     def __init__(self, run: Kernels, storage: Storage[F], loss: int, key: int, largest: float) -> None:

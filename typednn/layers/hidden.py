@@ -186,8 +186,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._require_normalization("dLdGain")
         self._require_backward()
         here, sums = self._storage.workspace.blocks[self._index], self._storage.gain_gradients[self._index]
+        terms: Matrix[F] = np.empty_like(here.dLda)
         with np.errstate(all="ignore"):
-            terms: Matrix[F] = here.dLda * here.z
+            np.multiply(here.dLda, here.z, out=terms)
         self._storage.running.kernels.sum_samples(terms, sums)
         return self._storage.dLdGain[self._index]
 

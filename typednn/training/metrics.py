@@ -289,23 +289,25 @@ class Measure:
         MissingExtraError: scikit-learn is not installed.
     """
 
+    names: tuple[str, ...]
+    functions: dict[str, Callable[..., float]]
     several: bool
     boundary: float
-    classes: bool
+    one_hot_numbers: bool
     exclusive: bool
 
     def __init__(
         self, metrics: Iterable[MetricName | MetricFunction], activation: str, loss: Loss, outputs: int
     ) -> None:
         named: dict[MetricName, None] = {}
-        self.functions: dict[str, Callable[..., float]] = {}
+        self.functions = {}
         for metric in metrics:
             if callable(metric):
                 self.functions[_name_of(metric, self.functions)] = metric
             else:
                 named[names.metric(metric)] = None
         self._named: tuple[MetricName, ...] = tuple(named)
-        self.names: tuple[str, ...] = (*named, *self.functions)
+        self.names = (*named, *self.functions)
         self.boundary = loss.boundary
         self.one_hot_numbers = loss.targets == "numbers" and activation != "softmax"
         self.several = loss.targets == "classes" or activation == "softmax"
@@ -353,7 +355,7 @@ class Measure:
             SettingError: a function returns something other than a number.
         """
         w = None if weights is None or not len(weights) else weights.astype(np.float64)
-        measured: dict[str, float] = {**self._measured(targets, outputs, w)}
+        measured = self._measured(targets, outputs, w)
         for name, function in self.functions.items():
             arguments = {"sample_weight": w} if "sample_weight" in signature(function).parameters else {}
             value = function(targets, outputs, **arguments)
@@ -364,11 +366,11 @@ class Measure:
 
     def _measured(
         self, targets: NDArray[np.generic], outputs: Outputs, w: Vector[np.float64] | None
-    ) -> dict[MetricName, float]:
+    ) -> dict[str, float]:
         if not self._named:
             return {}
         if w is not None and not w.any():
-            return dict.fromkeys(self._named, np.nan)
+            return dict.fromkeys(map(str, self._named), np.nan)
         classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
         true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
         results = Results(targets, outputs, true, predicted, self.exclusive, w)
