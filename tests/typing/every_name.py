@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, assert_type
 
@@ -341,6 +341,7 @@ def evaluation(evaluation: Evaluation) -> None:
     assert_type(evaluation.loss, float)
     assert_type(evaluation.accuracy, float | None)
     assert_type(evaluation.r2, float | None)
+    assert_type(evaluation.metrics, Mapping[str, float])
 
 
 def history(history: History) -> None:
@@ -569,6 +570,7 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.checks, tuple[GradientCheck, ...])
     assert_type(report.dtype, str)
     assert_type(report.all_zero, bool)
+    assert_type(report.remarks, list[str])
     assert_type(report.passed, bool)
 
 
