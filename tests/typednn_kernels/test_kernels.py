@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels import plain
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
 from typednn_kernels.operands import Epoch, Workspace

@@ -26,7 +26,6 @@ from typednn import (
 )
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
-LARGE = pytest.mark.filterwarnings("ignore:x holds features of")
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
 both_paths = pytest.mark.usefixtures("path")
 
@@ -456,7 +455,6 @@ def test_an_interrupt_while_history_is_written_leaves_it_even(monkeypatch: pytes
 @by_batch
 @pytest.mark.parametrize("at", [0, 1, 5, 9, 10])
 @both_paths
-@LARGE
 def test_divergence_leaves_the_network_as_after_the_last_good_step(
     at: int, batch_size: int, dtype: Any
 ) -> None:
@@ -490,7 +488,6 @@ ORIGINS: dict[str, tuple[tuple[str, ...], Any, tuple[int, str]]] = {
 @by_batch
 @pytest.mark.parametrize("name", ORIGINS)
 @both_paths
-@LARGE
 def test_divergence_names_the_layer(name: str, batch_size: int) -> None:
     """Weights of such sizes that the first infinity arises where it should."""
     names, scales, (layer, what) = ORIGINS[name]
@@ -510,8 +507,6 @@ def test_divergence_names_the_layer(name: str, batch_size: int) -> None:
         assert np.isinf(network.layers[layer].activations).all()  # the layers show the step that failed
 
 
-@LARGE
-@pytest.mark.filterwarnings("ignore:the loss has grown")
 def test_history_and_parameters_are_finite_after_divergence() -> None:
     network = network_of(CASE)
     with pytest.raises(DivergenceError):
