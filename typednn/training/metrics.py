@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from inspect import signature
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -63,6 +62,10 @@ class Evaluation(Record):
     r2: float | None
     metrics: Mapping[str, float]
 
+    def __hash__(self) -> int:
+        """Returns the hash of the fields but the metrics, for a mapping has none."""
+        return hash((self.loss, self.accuracy, self.r2))
+
 
 def evaluation(
     outputs: Matrix[F],
@@ -70,13 +73,14 @@ def evaluation(
     loss: float,
     row: Loss,
     weights: Vector[F] | None = None,
-    metrics: Mapping[str, float] = MappingProxyType({}),
+    metrics: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Evaluates outputs, given targets t, both `(n_samples, n_outputs)`, and their mean loss.
 
     The weights are those of the samples, `(n_samples,)`, or `(0,)` or None without weights.
     """
     w = None if weights is None or not len(weights) else weights.astype(np.float64)
+    metrics = {} if metrics is None else metrics
     if row.targets == "classes":
         correct = outputs.argmax(axis=1) == t.argmax(axis=1)
         return Evaluation(loss, _mean(correct, w), None, metrics)
