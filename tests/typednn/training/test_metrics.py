@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -292,7 +293,7 @@ def test_functions_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        (np.vectorize(float), "a function with a name that no other curve has"),
+        (partial(accuracy), "a function with a name that no other curve has"),
         (len, r"'len' must take \(targets, outputs\)"),
         (accuracy, "a function with a name that no other curve has"),
     ],
