@@ -235,8 +235,9 @@ class Fit(Run, Generic[F]):
 
     def _warn_of_overflow(self) -> None:
         """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
-        frozen = int((~np.isfinite(self.trainer.optimizer_state.states)).any(axis=0).sum())
-        if frozen:
+        states = self.trainer.optimizer_state.states
+        if not np.isfinite(states).all():
+            frozen = int((~np.isfinite(states)).any(axis=0).sum())
             warnings.warn(
                 f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "
                 f"what {self.storage.dtype} can hold; clip_norm of the optimiser helps, or features scaled "
