@@ -628,7 +628,7 @@ def activations_with_parameters(leaky: ParametricActivation) -> None:
     for name in (LeakyReLU(), ELU(0.5), CELU(2), Softplus(2.0), HardTanh(-1, 2), HardSigmoid(beta=0.5)):
         assert_type(HiddenLayer(3, name), HiddenLayer[np.float64])
     assert_type(leaky.parameters, dict[str, float])
-    assert_type(OutputLayer(1, LeakyReLU(0.01)), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, LeakyReLU(0.01)), OutputLayer[np.float64, AnyTargets])
     family = register_activation_family(
         "scaled", lambda a, factor: a * factor, lambda a, y, factor: factor, parameters=("factor",)
     )
