@@ -26,7 +26,7 @@ def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
             _sum_products(dLda, h_prev, dLdW)
 
 
-SUMMED_PRODUCTS = 256
+SUMMED_PRODUCTS = 1024
 """Number of samples whose products a matrix product sums; sums of more are pairwise, for precision."""
 
 
