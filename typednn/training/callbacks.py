@@ -193,7 +193,8 @@ class EarlyStopping(Callback):
     """A callback that ends the training when a curve stops improving.
 
     Args:
-        monitor: the name of the curve; losses and errors should fall, other metrics rise.
+        monitor: the name of the curve; losses, errors and functions of your own should fall, other metrics
+            rise.
         min_delta: the least change that counts as an improvement.
         patience: the number of epochs without an improvement after which the training ends.
         restore_best_weights: whether the network gets the parameters, running means and variances of the best
