@@ -258,7 +258,9 @@ def failing() -> None:
 
 def executors() -> dict[str, Callable[[], Any]]:
     methods = [each for each in ("spawn", "forkserver") if each in get_all_start_methods()]
-    pools = {each: partial(ProcessPoolExecutor, 2, mp_context=get_context(each)) for each in methods}
+    pools: dict[str, Callable[[], Any]] = {
+        each: partial(ProcessPoolExecutor, 2, mp_context=get_context(each)) for each in methods
+    }
     return {**pools, "threads": partial(ThreadPoolExecutor, 2)}
 
 
