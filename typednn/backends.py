@@ -124,7 +124,7 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
 
 def _say_that_it_compiles(_kernel: str) -> None:
     """On a terminal somebody wonders what takes so long."""
-    from typednn_kernels.compiled._codegen.cache import on_compile
+    from typednn_kernels.compiled._codegen.cache.files import on_compile
 
     on_compile.clear()
     if sys.stderr.isatty():
@@ -154,7 +154,7 @@ def _compiled() -> KernelsFor | Exception:
     """Returns the kernels that numba compiles, or what importing or compiling them raised."""
     if not _failures:
         try:
-            from typednn_kernels.compiled._codegen.cache import on_compile
+            from typednn_kernels.compiled._codegen.cache.files import on_compile
             from typednn_kernels.compiled._codegen.private_parts import on_failure
             from typednn_kernels.compiled.entry_points import kernels_for
         except Exception as error:  # noqa: BLE001 (a release of numba may raise anything)

@@ -7,14 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 def compiler_versions() -> str:
     """Names the installed versions of numba and llvmlite."""
+    return f"{package_version('numba')}, {package_version('llvmlite')}"
 
-    def of(package: str) -> str:
-        try:
-            return f"{package} {version(package)}"
-        except PackageNotFoundError:
-            return f"no {package}"
 
-    return f"{of('numba')}, {of('llvmlite')}"
+def package_version(package: str) -> str:
+    """Names a package and its installed version."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
 
 
 def first_line(error: Exception) -> str:

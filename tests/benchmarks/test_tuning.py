@@ -64,9 +64,9 @@ def test_names_that_are_not_measured() -> None:
 CHANGED = """
 from benchmarks.tuning.values import change_values
 change_values({changed})
-from typednn_kernels.compiled._codegen import cache
+from typednn_kernels.compiled._codegen.cache import digest
 from typednn_kernels.compiled.ops import activation
-print(activation.GRAIN_ELEMENTS, cache.source_digest())
+print(activation.GRAIN_ELEMENTS, digest.source_digest())
 """
 
 

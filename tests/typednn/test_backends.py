@@ -274,7 +274,7 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
     kernels_of("numba")
     import_module("typednn_kernels.compiled.entry_points").prepare(np.dtype(dtype))
     asked: list[str] = []
-    cache = import_module("typednn_kernels.compiled._codegen.cache")
+    cache = import_module("typednn_kernels.compiled._codegen.cache.files")
 
     def load(self: Any, sig: object, _context: object) -> None:
         asked.append(f"{self.name}{sig}")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic
-from typednn_kernels.compiled._codegen.cache import CacheFile
+from typednn_kernels.compiled._codegen.cache.files import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_operands, write_loop
 from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
 from typednn_kernels.compiled._codegen.jit import CACHE
@@ -52,6 +52,9 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
 EXPORTED_NAME = "written"
 """The name of a function that is called by address, in its library."""
 
+MAX_FILES = 128
+"""Number of files that are kept for tiny networks, and for each table: the last used."""
+
 LIBRARIES: list[object] = []
 """What keeps machine code in memory."""
 
@@ -62,18 +65,54 @@ def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], N
     Its name there is `EXPORTED_NAME`. The address is 0 where the function cannot be compiled.
     """
     with CALLED_LOOPS, global_compiler_lock:
-        library = _read_library(name, key) or _write_library(name, key, write)
+        library = _library(name, key, write, cpu_target.target_context.codegen)
         LIBRARIES.append(library)
         return library.get_pointer_to_function(EXPORTED_NAME)
     return 0
 
 
-def _read_library(name: str, key: object) -> JITCodeLibrary | None:
-    codegen = cpu_target.target_context.codegen()
-    with DISK_CACHE:
-        kept = CacheFile(CACHE, name, key, codegen).read()
-        return None if kept is None else codegen.unserialize_library(kept)
-    return None
+class CalledFunction:
+    """A function written in LLVM, as `address_of_compiled` returns, whose memory is freed with this object.
+
+    Attributes:
+        address: where it is.
+    """
+
+    def __init__(self, name: str, key: object, write: Callable[[llvm.Module], None]) -> None:
+        from numba.core.codegen import JITCPUCodegen
+
+        self.library: JITCodeLibrary = _library(name, key, write, lambda: JITCPUCodegen(name))
+        self.address: int = self.library.get_pointer_to_function(EXPORTED_NAME)
+
+    @classmethod
+    def compiled(cls, name: str, key: object, write: Callable[[llvm.Module], None]) -> CalledFunction | None:
+        """Returns the function, or None where it cannot be compiled."""
+        with CALLED_LOOPS, global_compiler_lock:
+            return cls(name, key, write)
+        return None
+
+
+def _library(
+    name: str,
+    key: object,
+    write: Callable[[llvm.Module], None],
+    codegen: Callable[[], JITCPUCodegen],
+) -> JITCodeLibrary:
+    """Returns the machine code in memory of what `codegen` returns."""
+    common = cpu_target.target_context.codegen()
+    file = CacheFile(CACHE, name, key, common, kept=MAX_FILES)
+    with file.claimed():
+        with DISK_CACHE:
+            if (kept := file.read()) is not None:
+                return codegen().unserialize_library(kept)
+        library = _compiled_library(name, write, codegen())
+        with DISK_CACHE:
+            if DISK_CACHE.works:
+                kept = library.serialize_using_object_code()
+                file.write(kept)
+                if library._codegen is not common:  # machine code alone takes a tenth of the memory
+                    library = codegen().unserialize_library(kept)
+    return library
 
 
 def _new_library(codegen: JITCPUCodegen, name: str) -> JITCodeLibrary:
@@ -85,17 +124,15 @@ def _new_library(codegen: JITCPUCodegen, name: str) -> JITCodeLibrary:
     return codegen.create_library(name)
 
 
-def _write_library(name: str, key: object, write: Callable[[llvm.Module], None]) -> JITCodeLibrary:
-    codegen = cpu_target.target_context.codegen()
+def _compiled_library(
+    name: str, write: Callable[[llvm.Module], None], codegen: JITCPUCodegen
+) -> JITCodeLibrary:
     library = _new_library(codegen, name)
     with DISK_CACHE:
         library.enable_object_caching()
     module = library.create_ir_module(name)
     write(module)
     library.add_ir_module(module)
-    with DISK_CACHE:
-        if DISK_CACHE.works:
-            CacheFile(CACHE, name, key, codegen).write(library.serialize_using_object_code())
     return library
 
 

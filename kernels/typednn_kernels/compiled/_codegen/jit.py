@@ -15,7 +15,8 @@ import numba
 from numba import types
 from numba.core.dispatcher import Dispatcher
 
-from typednn_kernels.compiled._codegen.cache import attach_cache, cache_folder
+from typednn_kernels.compiled._codegen.cache.files import attach_cache
+from typednn_kernels.compiled._codegen.cache.folder import cache_folder
 from typednn_kernels.compiled._codegen.noinline import (
     DISPATCHERS,
     callable_by_address,

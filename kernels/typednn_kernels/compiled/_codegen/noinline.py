@@ -25,6 +25,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
+from typednn_kernels.compiled._codegen.cache.files import claim_of
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
 from typednn_kernels.compiled._codegen.references import Reference
 
@@ -184,7 +185,8 @@ def compile_for(dispatcher: Dispatcher, signature: tuple[types.Type, ...]) -> Co
     """
     while True:
         try:
-            dispatcher.compile(signature)
+            with claim_of(dispatcher, signature):
+                dispatcher.compile(signature)
             return dispatcher.overloads[signature]
         except Exception as error:
             feature = next((each for each in (PIPELINE, DISK_CACHE, HINTS) if each.works), None)

@@ -131,6 +131,7 @@ HINTS = Feature(
 CALLED_LOOPS = Feature(
     "rarely used formulas run in NumPy, and tiny networks have no loop of their own",
     """
+    codegen JITCPUCodegen(module_name)
     codegen JITCPUCodegen.create_library(self, name)
     codegen JITCodeLibrary.create_ir_module(self, name)
     codegen JITCodeLibrary.add_ir_module(self, ir_module)

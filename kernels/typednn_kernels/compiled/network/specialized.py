@@ -9,7 +9,7 @@ one or two tenths of a second, and kept on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from operator import add
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED
 from typednn_kernels.compiled._codegen.function_tables import (
     EXPORTED_NAME,
     SCALAR_TYPES,
-    address_of_compiled,
+    CalledFunction,
     call_address,
 )
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
@@ -285,24 +285,25 @@ def write_training(module: llvm.Module, layout: Layout, loss: int, real: llvm.Ty
     code.builder.ret_void()
 
 
-ADDRESSES: dict[tuple[bytes, int, np.dtype[np.floating]], int] = {}
-"""The results of `address_for`, by layout, loss and dtype."""
+MAX_LOOPS = 64
+"""Number of loops that a process keeps in memory: those of the networks that it trained last."""
 
 
-def address_for(layout: Layout, loss: int, dtype: np.dtype[np.floating]) -> int:
-    """Returns the address of the function for a tiny network, which is compiled if need be; 0 for others."""
-    key = layout.tobytes(), loss, dtype
-    if key not in ADDRESSES:
-        _, real = SCALAR_TYPES[dtype]
+def loop_for(layout: Layout, loss: int, dtype: np.dtype[np.floating]) -> CalledFunction | None:
+    """Returns the loop of a tiny network, which is compiled if need be; None for other networks."""
+    return _loop_for(layout.tobytes(), layout.shape[1], loss, dtype)
 
-        def write(module: llvm.Module) -> None:
-            write_training(module, layout, loss, real)
 
-        tiny = is_tiny(layout, loss, dtype.itemsize)
-        ADDRESSES[key] = (
-            address_of_compiled("tiny_network", (layout.tolist(), loss, dtype), write) if tiny else 0
-        )
-    return ADDRESSES[key]
+@lru_cache(MAX_LOOPS)
+def _loop_for(rows: bytes, columns: int, loss: int, dtype: np.dtype[np.floating]) -> CalledFunction | None:
+    layout, (_, real) = np.frombuffer(rows, np.int64).reshape(-1, columns), SCALAR_TYPES[dtype]
+    if not is_tiny(layout, loss, dtype.itemsize):
+        return None
+
+    def write(module: llvm.Module) -> None:
+        write_training(module, layout, loss, real)
+
+    return CalledFunction.compiled("tiny_network", (layout.tolist(), loss, dtype), write)
 
 
 @exported
@@ -332,12 +333,12 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
 
     def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
         try:
-            address = 0 if JIT_DISABLED else address_for(layout, loss, dtype)
-            function = compiled(train_tiny if address else train_online)
+            loop = None if JIT_DISABLED else loop_for(layout, loss, dtype)
+            function = compiled(train_online if loop is None else train_tiny)
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
-            function, address = in_numpy(error), 0
-        if address:
-            function(address, parameters, *others)
+            function, loop = in_numpy(error), None
+        if loop is not None:
+            function(loop.address, parameters, *others)  # `loop` keeps its machine code until this returns
         else:
             function(parameters, layout, loss, *others)
 

@@ -19,11 +19,12 @@ from typednn_kernels.arrays import F, Vector
 numba = pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
-cache = import_module("typednn_kernels.compiled._codegen.cache")
+cache = import_module("typednn_kernels.compiled._codegen.cache.files")
+digest = import_module("typednn_kernels.compiled._codegen.cache.digest")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 routines = import_module("typednn_kernels.compiled._codegen.noinline")
 
-SOURCES: Path = cache.SOURCES
+SOURCES: Path = digest.SOURCES
 PROGRAM = """
 import numpy as np
 from typednn_kernels.compiled.ops.activation import activation_value
@@ -158,20 +159,48 @@ def test_a_changed_option_compiles_again(folder: Path) -> None:
     assert hits(folder, NUMBA_BOUNDSCHECK="1") == 0
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.full("two meet as well"))])
-def test_processes_at_once(count: int, tmp_path: Path) -> None:
+SHARED = """
+import numpy as np
+from typednn_kernels.compiled._codegen.cache import files as cache
+from typednn_kernels.compiled.entry_points import kernels_for
+names = []
+cache.on_compile.append(names.append)
+a = np.array([[-1, 0, 2.0]])
+y = np.empty_like(a)
+kernels_for(a.dtype).activation_value(2, a, y)
+assert (y == [[0, 0, 2]]).all()
+print(*names)
+"""
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.full("as two"))])
+def test_of_processes_at_once_one_compiles_and_the_others_wait(count: int, tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
-            command(), env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [*command()[:2], command()[2].replace(PROGRAM, SHARED)],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(count)
     ]
+    compiled: list[str] = []
     for process in processes:
-        _, error = process.communicate()
+        output, error = process.communicate()
         assert not process.returncode, error
+        compiled += output.split()
 
-    assert hits(tmp_path) == 2
-    assert sorted(files(tmp_path)) == sorted(each for each in tmp_path.rglob("*") if each.is_file())
+    assert len(compiled) == len(set(compiled)) == 5
+    assert {each.name for each in tmp_path.rglob("*") if each.is_file()} == {
+        "lock",
+        *(each.name for each in files(tmp_path)),
+    }
+
+
+def test_workers_of_joblib_find_what_is_compiled(folder: Path) -> None:
+    """joblib sets the number of numba's threads in its workers, which changes no machine code."""
+    assert hits(folder, NUMBA_NUM_THREADS="1", NUMBA_CACHE_DIR=str(folder)) == 2
 
 
 ENTRIES = (
@@ -238,42 +267,6 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
             name,
             doubles,
         )
-
-
-def test_same_sources_same_digest() -> None:
-    assert cache.source_digest() == cache.source_digest()
-
-
-def test_no_home_folder_is_no_folder_called_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_home(_: Path) -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("TYPEDNN_CACHE_DIR", raising=False)
-    monkeypatch.setattr(Path, "expanduser", no_home)
-
-    assert cache.cache_folder() is None
-    assert not Path("~").exists()
-
-
-@pytest.mark.parametrize(
-    ("system", "variable", "expected"),
-    [
-        ("linux", "XDG_CACHE_HOME", "/there/typednn"),
-        ("linux", "", "~/.cache/typednn"),
-        ("darwin", "", "~/Library/Caches/typednn"),
-        ("win32", "LOCALAPPDATA", "/there/typednn/Cache"),
-    ],
-)
-def test_the_cache_folder_of_each_platform(
-    system: str, variable: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    if variable:
-        monkeypatch.setenv(variable, "/there")
-    monkeypatch.setattr(sys, "platform", system)
-
-    assert cache.user_cache_folder() == expected
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -35,6 +35,7 @@ KEPT = ("_rebuild", "unserialize_library")
 UNCALLED = {
     "caching NullCache.load_overload",
     "caching NullCache.save_overload",
+    "codegen JITCPUCodegen",
     "codegen JITCPUCodegen.create_library",
     "codegen JITCodeLibrary._optimize_final_module",
     "codegen JITCodeLibrary._optimize_functions",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -152,7 +154,7 @@ def test_which_networks_are_tiny(change: str) -> None:
     loss = BUILT_IN_LOSSES if change == "loss" else 0
 
     assert tiny.is_tiny(network, loss, 4) == (change == "nothing")
-    assert bool(tiny.address_for(network, loss, np.dtype(np.float32))) == (change == "nothing")
+    assert (tiny.loop_for(network, loss, np.dtype(np.float32)) is not None) == (change == "nothing")
 
 
 @by_dtype
@@ -185,15 +187,37 @@ def test_the_largest_tiny_networks() -> None:
 
 
 def test_the_library_trains_them_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny, "ADDRESSES", {})
+    found: list[object] = []
+    loop_for = tiny.loop_for
+
+    def noted(*arguments: object) -> object:
+        found.append(loop_for(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(tiny, "loop_for", noted)
     layers = InputLayer(3), HiddenLayer(4, "tanh"), OutputLayer(2)
     network = Network(layers, dtype=np.float32, seed=0)
     x, t = np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)
 
     network.fit(x, t, epochs=1, batch_size=1, learning_rate=0.01)
 
-    assert len(tiny.ADDRESSES) == 1
-    assert all(tiny.ADDRESSES.values())
+    assert len(found) == 1
+    assert found[0] is not None
+
+
+def test_loops_of_networks_that_are_no_longer_trained_take_no_memory() -> None:
+    network = layout((3, 4, 2), ("none", "tanh", "none"))
+    tiny._loop_for.cache_clear()
+    first = tiny.loop_for(network, 0, np.dtype(np.float32))
+    assert tiny.loop_for(network.copy(), 0, np.dtype(np.float32)) is first
+    library = weakref.ref(first.library)
+
+    del first
+    tiny._loop_for.cache_clear()  # as `MAX_LOOPS` others do
+    gc.collect()
+
+    assert library() is None
+    assert tiny._loop_for.cache_parameters()["maxsize"] == tiny.MAX_LOOPS == 64
 
 
 def test_only_what_a_network_needs_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,7 @@
-"""Machine code on disk.
+"""Machine code on disk: a file for each function, signature and CPU, in the folder for what it depends on.
 
-It is kept in a folder named after a digest of every source file of this package, the versions of what
-compiles it, and the compile options in force: a change to any of them starts an empty folder, so old code is
-never run.
-The folder holds a file for each function, signature and CPU. numba's own cache keeps an index file, which
-concurrent compilations corrupt, and has no checksum.
+A change to a source, a version or an option starts an empty folder (`digest`, `cache_folder`), so old code is
+never run. numba's own cache keeps an index file, which concurrent compilations corrupt, and has no checksum.
 """
 
 from __future__ import annotations
@@ -12,21 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import platform
-import sys
-import tempfile
+import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import llvmlite
-import numba
-import numpy as np
 from numba import types
+from numba.core.registry import cpu_target
 
-from typednn_kernels.compiled._codegen import tuning
+from typednn_kernels.compiled._codegen.cache.folder import claimed, is_private
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE
 
 if TYPE_CHECKING:
@@ -34,45 +27,7 @@ if TYPE_CHECKING:
     from numba.core.codegen import JITCPUCodegen
     from numba.core.compiler import CompileResult
     from numba.core.cpu import CPUContext
-
-SOURCES = Path(__file__).resolve().parents[2]
-
-
-def source_digest() -> str:
-    """Returns a digest of what machine code depends on beside the CPU, in 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for source in sorted(SOURCES.rglob("*.py")):
-        digest.update(source.relative_to(SOURCES).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
-    options = sorted((name, value) for name, value in os.environ.items() if name.startswith("NUMBA_"))
-    versions = numba.__version__, llvmlite.__version__, np.__version__, platform.python_version()
-    thresholds = sorted((name, value) for name, value in vars(tuning).items() if name.isupper())
-    digest.update(repr((versions, options, thresholds)).encode())
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path | None:
-    """Makes the folder for machine code and returns it; None where nothing can be written.
-
-    `TYPEDNN_CACHE_DIR` sets its parent; by default it is the user's cache folder of the platform.
-    """
-    try:
-        parent = Path(os.environ.get("TYPEDNN_CACHE_DIR") or user_cache_folder()).expanduser()
-        folder = parent / source_digest()
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
-        return None
-    return folder
-
-
-def user_cache_folder() -> str:
-    """Returns the user's cache folder."""
-    if sys.platform == "win32":
-        return f"{os.environ.get('LOCALAPPDATA', '~')}/typednn/Cache"
-    if sys.platform == "darwin":
-        return "~/Library/Caches/typednn"
-    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/typednn"
-
+    from numba.core.dispatcher import Dispatcher
 
 on_compile: list[Callable[[str], None]] = []
 """Called with the name of a function that is not in the cache, before it is compiled."""
@@ -81,24 +36,50 @@ on_compile: list[Callable[[str], None]] = []
 class CacheFile:
     """Keeps the machine code of a function for some types of arguments, on this CPU.
 
-    The file holds a SHA-256 checksum and then what is kept. It appears under its name when it is complete. A
-    file that is absent or damaged is written again; where nothing can be written, nothing is kept.
+    The file holds a SHA-256 checksum and then what is kept. The checksum covers the digest, the name and the
+    types, too: the content of another file is never taken. It appears under its name when it is complete. A
+    file that is absent or damaged, or that others may write to, is written again; where nothing can be
+    written, nothing is kept.
+
+    Args:
+        folder: where it is; None: nothing is kept.
+        name: of the function.
+        signature: the types of its arguments.
+        codegen: knows the CPU.
+        kept: number of files that are kept, the last used, of functions of this name up to a hyphen.
     """
 
-    def __init__(self, folder: Path | None, name: str, signature: object, codegen: JITCPUCodegen) -> None:
-        key = repr((signature, codegen.magic_tuple()))
+    def __init__(
+        self,
+        folder: Path | None,
+        name: str,
+        signature: object,
+        codegen: JITCPUCodegen,
+        *,
+        kept: int | None = None,
+    ) -> None:
+        key = repr((signature, codegen.magic_tuple())).encode()
         self.name: str = name
-        self.path: Path | None = folder and folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        self.path: Path | None = folder and folder / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
+        self.kept: int | None = kept
+        self._key: bytes = b"" if folder is None else repr((folder.name, name)).encode() + key
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Has other processes that enter this block for the same file wait until it is written."""
+        path = self.path
+        return nullcontext() if path is None or path.exists() else claimed(path)
 
     def read(self) -> tuple[object, ...] | None:
         """Returns the content, or None if there is none: then `on_compile` is called."""
         with suppress(OSError):
-            content = self.path.read_bytes() if self.path else b""
+            content = b"" if self.path is None else _private_content(self.path)
             checksum, code = content[:32], content[32:]
-            if hashlib.sha256(code).digest() == checksum:
+            if self._checksum(code) == checksum:
                 kept: tuple[object, ...] = pickle.loads(code)  # noqa: S301 (the user's own file)
+                if self.kept is not None and self.path is not None:
+                    os.utime(self.path)
                 return kept
-        for call in on_compile:
+        for call in on_compile.copy():
             call(self.name)
         return None
 
@@ -111,11 +92,37 @@ class CacheFile:
         code = dumps(kept)
         part = self.path.with_name(f"{self.path.name}.{uuid4().hex}")
         try:
-            part.write_bytes(hashlib.sha256(code).digest() + code)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(self._checksum(code) + code)
             part.replace(self.path)
+            self._remove_old_ones()
         except OSError:
             with suppress(OSError):
                 part.unlink()
+
+    def _checksum(self, code: bytes) -> bytes:
+        return hashlib.sha256(self._key + code).digest()
+
+    def _remove_old_ones(self) -> None:
+        if self.kept is not None and self.path is not None:
+            alike = self.path.parent.glob(f"{self.name.partition('-')[0]}-*")
+            for each in sorted(alike, key=_last_use)[: -self.kept]:
+                each.unlink(missing_ok=True)
+
+
+def _private_content(path: Path) -> bytes:
+    """Reads a regular file of the user's own to which nobody else may write; it is empty otherwise."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe would block
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        return file.read() if stat.S_ISREG(status.st_mode) and is_private(status) else b""
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def attach_cache(
@@ -130,6 +137,15 @@ def attach_cache(
             if "_cache" not in vars(function):
                 raise AttributeError("numba's dispatchers have no attribute _cache")
             vars(function)["_cache"] = MachineCode(vars(function)["_cache"], folder, name, before)
+
+
+def claim_of(dispatcher: Dispatcher, signature: Sequence[types.Type]) -> AbstractContextManager[None]:
+    """Has one process compile a function while others that need it wait."""
+    with DISK_CACHE:
+        kept = vars(dispatcher).get("_cache")
+        if DISK_CACHE.works and isinstance(kept, MachineCode):
+            return kept.file(signature, cpu_target.target_context).claimed()
+    return nullcontext()
 
 
 class MachineCode:

@@ -1,0 +1,1 @@
+"""Machine code on disk: in which folder, by what digest, and in which files."""
