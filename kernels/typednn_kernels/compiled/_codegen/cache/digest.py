@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
+from typing import cast
 
 import llvmlite
 import numba
@@ -82,7 +83,7 @@ def _modules(folder: Path) -> Iterator[tuple[str, str]]:
 def _described(constant: object) -> object:
     """Describes a constant of a code object; marshal and sets differ from process to process."""
     if isinstance(constant, frozenset):
-        return sorted(map(repr, constant))
+        return sorted(map(repr, cast("frozenset[object]", constant)))
     if not isinstance(constant, CodeType):
         return repr(constant)
     names = (
