@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from threading import RLock
+from threading import RLock, Thread, current_thread, main_thread
+from time import monotonic
 from types import TracebackType
 from typing import TypeAlias
 
@@ -122,15 +124,35 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
     return plain
 
 
-def _say_that_it_compiles(_kernel: str) -> None:
-    """On a terminal somebody wonders what takes so long."""
-    from typednn_kernels.compiled._codegen.cache.files import on_compile
+SAY_AFTER_S = 1.0
+"""Seconds of compiling after which the user is told."""
 
-    on_compile.clear()
-    if sys.stderr.isatty():
-        print(
-            "typednn compiles for this machine, once; that takes some seconds …", file=sys.stderr, flush=True
-        )
+
+class _CompileTime:
+    """How long this process has compiled; who waits for a second is told, once, and a log each time."""
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+        self.spent = 0.0
+        self.said = False
+
+    def begin(self, _function: str) -> None:
+        """Notes that a function will be compiled."""
+        now = monotonic()
+        self.began = now if self.began is None else self.began
+        if not self.said and self.spent + now - self.began >= SAY_AFTER_S:
+            self.said = True
+            logging.getLogger("typednn").info("compiling for this machine, once; that takes some seconds")
+            if sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel"):  # or a notebook
+                message = "typednn compiles for this machine, once; that takes some seconds …"
+                print(message, file=sys.stderr, flush=True)
+
+    def end(self, kernel: str) -> None:
+        """Notes that a kernel and all that it calls is compiled."""
+        if self.began is not None:
+            seconds, self.began = monotonic() - self.began, None
+            self.spent += seconds
+            logging.getLogger("typednn").info("compiled %s in %.1f s", kernel, seconds)
 
 
 def _activate(name: BackendName) -> KernelsFor:
@@ -154,15 +176,52 @@ def _compiled() -> KernelsFor | Exception:
     """Returns the kernels that numba compiles, or what importing or compiling them raised."""
     if not _failures:
         try:
-            from typednn_kernels.compiled._codegen.cache.files import on_compile
-            from typednn_kernels.compiled._codegen.private_parts import on_failure
-            from typednn_kernels.compiled.entry_points import kernels_for
+            return _imported()
         except Exception as error:  # noqa: BLE001 (a release of numba may raise anything)
             _failures.append(error)
-        else:
-            on_compile[:], on_failure[:] = [_say_that_it_compiles], [_after_failure]
-            return kernels_for
     return _failures[0]
+
+
+_found: list[KernelsFor] = []
+
+
+def _imported() -> KernelsFor:
+    """Returns the kernels that numba compiles; they are imported in a thread, to the end.
+
+    Ctrl-C interrupts the main thread, which raises KeyboardInterrupt when the import has ended: one that ends
+    in the middle cannot be repeated.
+    """
+    if not _found:
+        errors: list[BaseException] = []
+
+        def load() -> None:
+            try:
+                _found.append(_import())
+            except BaseException as error:  # noqa: BLE001 (raised again below)
+                errors.append(error)
+
+        if current_thread() is main_thread():
+            thread = Thread(target=load, name="typednn imports numba")
+            thread.start()
+            try:
+                thread.join()
+            finally:
+                thread.join()
+        else:
+            load()
+        if errors:
+            raise errors[0]
+    return _found[0]
+
+
+def _import() -> KernelsFor:
+    from typednn_kernels.compiled._codegen.cache.files import on_compile
+    from typednn_kernels.compiled._codegen.private_parts import on_compiled, on_failure
+    from typednn_kernels.compiled.entry_points import kernels_for
+
+    time = _CompileTime()
+    on_compile[:], on_compiled[:], on_failure[:] = [time.begin], [time.end], [_after_failure]
+    return kernels_for
 
 
 def _after_failure(error: Exception) -> Kernels:

@@ -303,28 +303,148 @@ def test_warm_up_compiles_what_runs(dtype: Any, monkeypatch: pytest.MonkeyPatch)
     assert asked == []
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys, time
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.core.typing":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+sys.meta_path.insert(0, Interrupting())
+from typednn import backend
+try:
+    backend()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows interrupts no import")
 @compiling_only
-@pytest.mark.parametrize("terminal", [True, False])
-def test_on_a_terminal_a_line_says_that_something_is_compiled(tmp_path: Path, terminal: bool) -> None:
+def test_ctrl_c_while_numba_is_imported_is_one_and_the_next_fit_works() -> None:
     kernels_of("numba")
-    program = """if True:
-        import sys
+    assert output(INTERRUPTED_IMPORT + STEP).split() == ["interrupted", "numba", "True"]
+
+
+INTERRUPTED_COMPILER = """
+import os
+from importlib import import_module
+os.environ["TYPEDNN_CACHE_DIR"] = {cache!r}
+import numpy as np
+import typednn
+assert typednn.backend() == "numba"
+points = [
+    ("numba.core.byteflow", "Flow", "run"),
+    ("numba.core.typeinfer", "TypeInferer", "propagate"),
+    ("numba.core.lowering", "Lower", "lower_inst"),
+    ("llvmlite.binding.newpassmanagers", "NewPassManager", "run"),
+    ("numba.core.codegen", "JITCodeLibrary", "_finalize_specific"),
+    ("numba.core.compiler", "CompileResult", "_reduce"),
+]
+for module, owner, name in points:
+    kind = getattr(import_module(module), owner)
+    known = getattr(kind, name)
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+    setattr(kind, name, interrupted)
+    try:
+        typednn.backends.kernels(np.dtype(float)).sum_samples
+    except KeyboardInterrupt:
+        print(name)
+    setattr(kind, name, known)
+x, total = np.arange(6.0).reshape(3, 2), np.zeros(2)
+typednn.backends.kernels(x.dtype).sum_samples(x, total)
+print(*total, typednn.backend())
+"""
+
+
+@compiling_only
+def test_ctrl_c_while_numba_compiles_is_one_and_the_next_call_works(tmp_path: Path) -> None:
+    kernels_of("numba")
+    *points, result = output(INTERRUPTED_COMPILER.format(cache=str(tmp_path))).splitlines()
+
+    assert len(points) == 6
+    assert result == "6.0 9.0 numba"
+
+
+class Screen:
+    """A stderr that may be a terminal or that of a notebook."""
+
+    def __init__(self, terminal: bool) -> None:
+        self.terminal = terminal
+        self.text = ""
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+class NotebookScreen(Screen):
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("screen", [Screen(terminal=True), NotebookScreen(terminal=False)])
+def test_who_waits_for_the_compiler_for_a_second_is_told_once(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    caplog.set_level("INFO", "typednn")
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(typednn.backends, "monotonic", lambda: now[0])
+    time = typednn.backends._CompileTime()
+
+    for kernel, seconds in ("forward", 0.8), ("backward", 0.0), ("affine", 2.0):
+        assert not screen.text
+        time.begin("a function")
+        now[0] += seconds
+        time.begin("another function")
+        now[0] += 0.125
+        time.end(kernel)
+        now[0] += 1000
+    time.begin("the last function")
+    time.end("outer")
+    time.end("read from disk")
+
+    assert screen.text == "typednn compiles for this machine, once; that takes some seconds …\n"
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiled forward in 0.9 s",
+        "compiled backward in 0.1 s",
+        "compiling for this machine, once; that takes some seconds",
+        "compiled affine in 2.1 s",
+        "compiled outer in 0.0 s",
+    ]
+
+
+def test_a_file_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(terminal=False)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(typednn.backends, "SAY_AFTER_S", 0.0)
+
+    typednn.backends._CompileTime().begin("a function")
+
+    assert not screen.text
+
+
+@compiling_only
+def test_the_compiler_tells_how_long_it_takes(tmp_path: Path) -> None:
+    kernels_of("numba")
+    program = f"""if True:
+        import logging, os, sys
+        os.environ["TYPEDNN_CACHE_DIR"] = {str(tmp_path)!r}
         import numpy as np
         import typednn.backends
-        sys.stderr.isatty = lambda: sys.argv[1] == "True"
-        for dtype in (np.float32, np.float64):
-            typednn.backends.kernels(np.dtype(dtype)).sum_samples
+        typednn.backends.SAY_AFTER_S = 0.0
+        logging.basicConfig(level="INFO", stream=sys.stdout)
+        typednn.backends.kernels(np.dtype(float)).sum_samples
+        typednn.backends.kernels(np.dtype(float)).sum_samples
     """
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(terminal)],
-        env={
-            **os.environ,
-            "TYPEDNN_CACHE_DIR": str(tmp_path),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    first, second = output(program).splitlines()
 
-    assert run.stderr == "typednn compiles for this machine, once; that takes some seconds …\n" * terminal
+    assert first == "INFO:typednn:compiling for this machine, once; that takes some seconds"
+    assert second.startswith("INFO:typednn:compiled sum_samples in ")

@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from typednn_kernels import compiled
+from typednn_kernels.compiled._codegen.helpers import helped
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
@@ -31,9 +32,12 @@ class EntryPoints:
             raise AttributeError(name)
         kernel = getattr(compiled, name)
         try:
-            entry = (
-                train_online_for(self._dtype) if name == "train_online" else compiled_for(kernel, self._dtype)
-            )
+            with helped(kernel, self._dtype):
+                entry = (
+                    train_online_for(self._dtype)
+                    if name == "train_online"
+                    else compiled_for(kernel, self._dtype)
+                )
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
             instead: Callable[..., object] = getattr(kernels_after(error), name)
             return instead

@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
 from typednn_kernels.compiled._codegen.cache.files import claim_of
-from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
+from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE, on_compiled
 from typednn_kernels.compiled._codegen.references import Reference
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class NoinlineFunction:
         if dtype not in self.ready:
             code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
             address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-            add_symbol(self._symbol(dtype), address)
+            add_symbol(self.symbol(dtype), address)
             self.ready.add(dtype)
 
     def call(
@@ -78,13 +78,14 @@ class NoinlineFunction:
             for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
         ]
         kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-        function = cgutils.get_or_insert_function(builder.module, kind, self._symbol(dtype))
+        function = cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
         _, result = context.call_conv.call_function(
             builder, function, signature.return_type, signature.args, operands
         )
         return result
 
-    def _symbol(self, dtype: np.dtype[np.floating]) -> str:
+    def symbol(self, dtype: np.dtype[np.floating]) -> str:
+        """Returns the symbol by which machine code calls the function."""
         return f"typednn_{self.name}_{dtype}"
 
 
@@ -173,8 +174,12 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
     """Compiles a function for a dtype, and returns its entry point, which checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
-    with _without_collection():
-        return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+    try:
+        with _without_collection():
+            return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+    finally:
+        for call in on_compiled:
+            call(entry.py_func.__name__)
 
 
 def compile_for(dispatcher: Dispatcher, signature: tuple[types.Type, ...]) -> CompileResult:

@@ -195,6 +195,9 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
+on_compiled: list[Callable[[str], None]] = []
+"""Called with the name of a kernel when it is there, with all that it calls."""
+
 on_failure: list[Callable[[Exception], Kernels]] = [_raise]
 """The last is called with the error when a kernel cannot be compiled; it returns kernels to run instead."""
 

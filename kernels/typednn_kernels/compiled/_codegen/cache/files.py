@@ -64,7 +64,7 @@ class CacheFile:
         self.kept: int | None = kept
         self._key: bytes = b"" if folder is None else repr((folder.name, name)).encode() + key
 
-    def claimed(self) -> AbstractContextManager[None]:
+    def claimed(self) -> AbstractContextManager[object]:
         """Has other processes that enter this block for the same file wait until it is written."""
         path = self.path
         return nullcontext() if path is None or path.exists() else claimed(path)
@@ -139,13 +139,23 @@ def attach_cache(
             vars(function)["_cache"] = MachineCode(vars(function)["_cache"], folder, name, before)
 
 
-def claim_of(dispatcher: Dispatcher, signature: Sequence[types.Type]) -> AbstractContextManager[None]:
-    """Has one process compile a function while others that need it wait."""
+def file_of(dispatcher: Dispatcher, signature: Sequence[types.Type]) -> CacheFile | None:
+    """Returns the file for the machine code of a function."""
     with DISK_CACHE:
         kept = vars(dispatcher).get("_cache")
         if DISK_CACHE.works and isinstance(kept, MachineCode):
-            return kept.file(signature, cpu_target.target_context).claimed()
-    return nullcontext()
+            return kept.file(signature, cpu_target.target_context)
+    return None
+
+
+def claim_of(dispatcher: Dispatcher, signature: Sequence[types.Type]) -> AbstractContextManager[object]:
+    """Has one process compile a function while others that need it wait; what it calls is there before."""
+    file = file_of(dispatcher, signature)
+    if file is None:
+        return nullcontext()
+    kept = vars(dispatcher)["_cache"]
+    kept.before(signature)
+    return file.claimed()
 
 
 class MachineCode:

@@ -33,7 +33,7 @@ IN_USE = 0
 PLACES = 1 << 30
 LONGEST_WAIT_S = 120.0
 """Seconds after which a process compiles what another one, which may be stopped, has begun to compile."""
-POLL_S = 0.02
+POLL_S = 0.005
 
 KEPT_FOLDERS = 5
 KEPT_DAYS = 60
@@ -157,15 +157,18 @@ LOCKS: dict[Path, Locks] = {}
 
 
 @contextmanager
-def claimed(path: Path) -> Generator[None]:
-    """Has one process make a file, while others wait until the file is there or the process ends."""
+def claimed(path: Path, *, wait: bool = True) -> Generator[bool]:
+    """Has one process make a file, while others wait until the file is there or the process ends.
+
+    Yields whether it is this process that makes the file. With `wait=False` others need not wait.
+    """
     locks = LOCKS.setdefault(path.parent, Locks(path.parent / LOCK_NAME))
     place = 1 + crc32(path.name.encode()) % PLACES
-    latest = time.monotonic() + LONGEST_WAIT_S
+    latest = time.monotonic() + (LONGEST_WAIT_S if wait else 0)
     while not (has_lock := locks.lock(place)) and not path.exists() and time.monotonic() < latest:
         time.sleep(POLL_S)
     try:
-        yield
+        yield has_lock
     finally:
         if has_lock:
             locks.unlock(place)
