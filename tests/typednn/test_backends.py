@@ -307,7 +307,7 @@ INTERRUPTED_IMPORT = """
 import os, signal, sys, time
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
-        if name == "numba.core.typing":
+        if name == "numba.core.types.iterators":
             sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.1)
