@@ -129,7 +129,7 @@ SAY_AFTER_S = 1.0
 
 
 class _CompileTime:
-    """How long this process has compiled; who waits for a second is told, once, and a log each time."""
+    """Measures how long this process compiles; says so once, after a second, and logs each kernel."""
 
     def __init__(self) -> None:
         self.began: float | None = None
