@@ -79,6 +79,7 @@ def helped(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Genera
                     str(CACHE),
                 ]
                 environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+                environment["TYPEDNN_CACHE_DIR"] = str(CACHE.parent)
                 nothing = subprocess.DEVNULL
                 for _ in range(number):
                     helper = subprocess.Popen(  # noqa: S603 (no input)
