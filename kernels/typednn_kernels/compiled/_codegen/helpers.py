@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -62,36 +62,41 @@ def missing(entry: Dispatcher, dtype: np.dtype[np.floating]) -> list[tuple[Dispa
 
 @contextmanager
 def helped(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Generator[None]:
-    """Has other processes help to compile a kernel in this block, if they pay and can write to the cache."""
+    """Has other processes help to compile a kernel in this block, if they pay and can write to the cache.
+
+    Of several processes that compile at once, one has helpers.
+    """
     helpers: list[subprocess.Popen[bytes]] = []
     number = min(available_cores() - 1, MAX_HELPERS)
     is_python = not getattr(sys, "frozen", False) and Path(sys.executable or "").name.startswith("python")
-    if isinstance(entry, Dispatcher) and CACHE is not None and number > 0 and is_python:
-        with claimed(CACHE / "helpers", wait=False) as is_first, suppress(OSError):
+    with ExitStack() as claim:
+        if isinstance(entry, Dispatcher) and CACHE is not None and number > 0 and is_python:
+            is_first = claim.enter_context(claimed(CACHE / "helpers", wait=False))
             if is_first and os.access(CACHE, os.W_OK) and len(missing(entry, dtype)) >= MIN_FUNCTIONS:
-                program = [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    __name__,
-                    entry.py_func.__name__,
-                    str(dtype),
-                    str(CACHE),
-                ]
-                environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-                environment["TYPEDNN_CACHE_DIR"] = str(CACHE.parent)
-                nothing = subprocess.DEVNULL
-                for _ in range(number):
-                    helper = subprocess.Popen(  # noqa: S603 (no input)
-                        program, env=environment, stdin=nothing, stdout=nothing, stderr=nothing
-                    )
-                    helpers.append(helper)
-    try:
-        yield
-    finally:
-        for helper in helpers:
-            helper.terminate()
-            helper.wait()
+                with suppress(OSError):
+                    for _ in range(number):
+                        helpers.append(_helper(entry.py_func.__name__, dtype, CACHE))  # noqa: PERF401 (some may fail)
+        try:
+            yield
+        finally:
+            for helper in helpers:
+                helper.terminate()
+                helper.wait()
+
+
+def _helper(kernel: str, dtype: np.dtype[np.floating], folder: Path) -> subprocess.Popen[bytes]:
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(  # noqa: S603 (no input)
+        [sys.executable, "-P", "-m", __name__, kernel, str(dtype), str(folder)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "TYPEDNN_CACHE_DIR": str(folder.parent),
+        },
+        stdin=nothing,
+        stdout=nothing,
+        stderr=nothing,
+    )
 
 
 def help_compile(kernel: str, dtype: np.dtype[np.floating]) -> None:
