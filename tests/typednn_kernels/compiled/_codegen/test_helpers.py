@@ -85,7 +85,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(helpers, "CACHE", tmp_path)
     monkeypatch.setattr(helpers, "available_cores", lambda: 4)
     monkeypatch.setattr(helpers.subprocess, "Popen", Process)
-    monkeypatch.setattr(helpers, "missing", lambda *_: [None] * helpers.MIN_FUNCTIONS)
+    monkeypatch.setattr(helpers, "MIN_FUNCTIONS", 0)
     monkeypatch.setattr(folder, "LOCKS", {})
     return commands
 
@@ -104,7 +104,7 @@ def test_where_helpers_do_not_pay(why: str, started: list[Any], monkeypatch: pyt
     if why == "one core":
         monkeypatch.setattr(helpers, "available_cores", lambda: 1)
     elif why == "little to compile":
-        monkeypatch.setattr(helpers, "missing", lambda *_: [])
+        monkeypatch.setattr(helpers, "MIN_FUNCTIONS", 1000)
     elif why == "no cache":
         monkeypatch.setattr(helpers, "CACHE", None)
     elif why == "not Python":
