@@ -5,7 +5,7 @@ float32 or float64; all arrays but `Strided` ones are C-contiguous. Each docstri
 may not overlap what is read. `activation` and `loss` are codes, that is, places in the tables of
 `activations` and `losses`.
 
-The last four work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
+The last five work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
 each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in `dLdh` holds
 dLdy. The input layer's block of `a` is written only if the input layer has an activation.
 
@@ -207,3 +207,12 @@ class Kernels(Protocol):
         before the last step, and `gradient` holds that of biases and gains; that of weights only if the
         update needed it.
         """
+
+    def apply_gradient(
+        self, parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]
+    ) -> bool:
+        """Makes one step with a gradient, if its norm, and that times the learning rate, is finite.
+
+        Writes `parameters` and the states of the optimizer, or nothing. Returns whether the step was made.
+        """
+        ...

@@ -23,8 +23,7 @@ from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
 from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure, MetricFunction
-from typednn.training.optimizer_state import ASSIGNED_RATE
-from typednn.training.optimizers import Optimizer
+from typednn.training.optimizer_state import OPTIONAL
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import CHUNK_ELEMENTS
@@ -44,6 +43,7 @@ class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
 
     Attributes:
+        trainer: what makes the steps.
         batch_size: the samples per step, or None where each batch of the source is a step.
         trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
@@ -79,7 +79,7 @@ class Fit(Run, Generic[F]):
         held_out: CheckedSamples[F] | None,
         metrics: Sequence[MetricName | MetricFunction],
         epochs: int,
-        optimizer: Optimizer,
+        trainer: Trainer[F],
         callbacks: Sequence[CallbackLike],
         on_epoch: Callable[[History], None] | None,
     ) -> None:
@@ -91,7 +91,7 @@ class Fit(Run, Generic[F]):
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
         self.trained, self.held_out, self.epochs = trained, held_out, epochs
-        self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
+        self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
             if samples is not None:
@@ -295,7 +295,7 @@ class Fit(Run, Generic[F]):
             **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
         }
         theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
-        for name in sorted((mine.keys() | theirs) - {f"{OPTIMIZER}.{ASSIGNED_RATE}"}):
+        for name in sorted((mine.keys() | theirs) - {f"{OPTIMIZER}.{name}" for name in OPTIONAL}):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")

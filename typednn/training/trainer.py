@@ -50,8 +50,9 @@ class NonFiniteStepError(Exception):
         super().__init__(sample, layer, what)
         self.sample, self.layer, self.what = sample, layer, what
 
-    def divergence(self, storage: Storage[F], epoch: int, step: int) -> DivergenceError:
-        """Returns the error for the user, with `epoch` and `step` counted from 1."""
+    def divergence(self, storage: Storage[F], epoch: int | None, step: int) -> DivergenceError:
+        """Returns the error for the user, with `step` and, if there are epochs, `epoch` counted from 1."""
+        place = f"step {step}" if epoch is None else f"step {step} of epoch {epoch}"
         state = "the network is as it was before this step. A smaller learning rate helps"
         if not _all_finite(storage.parameters):
             state = (
@@ -59,7 +60,7 @@ class NonFiniteStepError(Exception):
                 "cannot hold. clip_norm of the optimiser helps, or features scaled to about -1 … 1"
             )
         return DivergenceError(
-            f"training diverged at step {step} of epoch {epoch}: {storage.layers[self.layer].name}, has "
+            f"training diverged at {place}: {storage.layers[self.layer].name}, has "
             f"{self.what} that are not finite; {state}",
             epoch,
             step,
@@ -69,6 +70,11 @@ class NonFiniteStepError(Exception):
 
 class Trainer(Generic[F]):
     """Makes the steps of an optimiser, chunk by chunk.
+
+    Attributes:
+        batch_size: the samples per step.
+        workspace: has room for at least as many.
+        chunk: the number of samples of a compiled call.
 
     Raises:
         SettingError: the dtype cannot hold a setting of the optimiser.
@@ -85,24 +91,36 @@ class Trainer(Generic[F]):
 
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.storage, self.loss = storage, loss
-        self.batch_size = batch_size
+        self.batch_size = self._room = batch_size
         self.optimizer_state = OptimizerState(storage, optimizer)
         self.workspace = storage.new_workspace(batch_size)
         self._take_settings()
-        self.gradient = storage.gradient  # layers compute theirs again when it is read
-        storage.has_gradient = [False] * len(storage.layers)
+        self.gradient = storage.gradient
         self.chunk = max(1, int(2e6 / (storage.parameters.size + 1000)))
 
     def _take_settings(self) -> None:
         """Takes up what layers are set to: dropout, penalties, and whether they are trainable."""
         self.layout = self.workspace.layout = self.storage.layout
         self.optimizer_state.take_settings(self.storage)
-        self._only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
+        self._drops = bool(self.layout[:, DROPOUT].any())
+        self._only_dense = not self._drops and not self.layout[:, NORMALIZATION].any()
+
+    @property
+    def key(self) -> int:
+        """The random key that dropout follows from, drawn when it is first needed.
+
+        Raises:
+            WiringError: a layer drops units, and no network gives the layers a generator.
+        """
+        state, random = self.optimizer_state, self.storage.random
+        if state.key is None:
+            state.key = self.storage.new_key() if random is None else int(random.integers(1 << 62))
+        return state.key
 
     def resize(self, batch_size: int) -> None:
         """Sets the number of samples per step."""
-        if batch_size > self.batch_size:
-            self.workspace = self.storage.new_workspace(batch_size)
+        if batch_size > self._room:
+            self.workspace, self._room = self.storage.new_workspace(batch_size), batch_size
         self.batch_size = batch_size
 
     def run(
@@ -123,14 +141,15 @@ class Trainer(Generic[F]):
             NonFiniteStepError: a step is not finite; the network is as it was before this step.
             WiringError: a layer drops units and has no generator to draw from.
         """
-        start, key = 0, self.storage.new_key()
+        start = 0
+        self.storage.has_gradient = [False] * len(self.storage.layers)  # computed again when they are read
         while start < len(order):
             steps = -(-min(self.chunk, samples.max_chunk) // self.batch_size)
             if max_steps is not None:
                 steps = min(steps, max_steps)
             chunk = slice(start, min(start + steps * self.batch_size, len(order)))
             began = perf_counter()
-            self._train(samples, order[chunk], losses[chunk], start, key + start // self.batch_size)
+            self._train(samples, order[chunk], losses[chunk], start)
             elapsed = perf_counter() - began
             if chunk.stop - start >= self.chunk:
                 self.chunk = max(1, int((chunk.stop - start) * min(8.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
@@ -138,18 +157,41 @@ class Trainer(Generic[F]):
             yield start
             check_interrupt()
 
+    def train(self, samples: CheckedSamples[F], losses: Vector[F]) -> None:
+        """Makes one step with all samples, and shows it; otherwise as `run`.
+
+        Raises:
+            NonFiniteStepError, WiringError: as `run`.
+        """
+        for _ in self.run(samples, np.arange(len(samples)), losses, 1):
+            pass
+        self.show()
+
+    def apply(self, gradient: Vector[F]) -> bool:
+        """Makes the step of a gradient `(n_parameters,)`, unless it is not finite; returns whether it did."""
+        if self.layout is not self.storage.layout:
+            self._take_settings()
+        parameters, state = self.storage.parameters, self.optimizer_state
+        checked = state.may_divide_by_zero
+        saved = (parameters.copy(), state.states.copy()) if checked else None
+        made = kernels(self.storage.dtype).apply_gradient(parameters, gradient, self._optimizer_steps(1))
+        if saved is not None and made and not _all_finite(parameters):
+            parameters[...], state.states[...] = saved
+            made = False
+        state.step += made
+        return made
+
     def show(self) -> None:
         """Makes the layers' attributes show the last step."""
         self.workspace.complete_forward()
         self.workspace.complete_backward()
         self.storage.set_workspace(self.workspace)
 
-    def _train(
-        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int, key: int
-    ) -> None:
-        """Trains one chunk, given the number of samples trained `before` and the key of its first step."""
-        if self.layout is not self.storage.layout:  # a callback has changed a setting
+    def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
+        """Trains one chunk, given the number of samples trained `before`."""
+        if self.layout is not self.storage.layout:  # somebody has changed a setting
             self._take_settings()
+        key = self.key + self.optimizer_state.step if self._drops else 0
         self.workspace.resize_batch((len(order) - 1) % self.batch_size + 1)
         self.workspace.key = key + (len(order) - 1) // self.batch_size
         x, t, sample_weights, indices = samples.take(order)
@@ -217,14 +259,8 @@ class Trainer(Generic[F]):
 
     def _train_batches(self, epoch: Epoch[F], key: int) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
-        storage, state = self.storage, self.optimizer_state
-        optimizer = OptimizerSteps(
-            state.rule,
-            state.coefficients(-(-len(epoch.order) // self.batch_size)),
-            state.trainable_ranges,
-            state.penalties,
-            state.states,
-        )
+        storage = self.storage
+        optimizer = self._optimizer_steps(-(-len(epoch.order) // self.batch_size))
         kernels(storage.dtype).train_batches(
             storage.parameters,
             self.layout,
@@ -236,6 +272,12 @@ class Trainer(Generic[F]):
             self.gradient,
         )
         return _count_finite(epoch.losses)
+
+    def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
+        """Returns what the kernels need for the next steps."""
+        state = self.optimizer_state
+        ranges, penalties = state.trainable_ranges, state.penalties
+        return OptimizerSteps(state.rule, state.coefficients(steps), ranges, penalties, state.states)
 
     def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """Repeats a step that is not finite; returns the layer and the quantity where that begins.

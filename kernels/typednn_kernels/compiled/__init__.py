@@ -2,7 +2,7 @@
 
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call
-from typednn_kernels.compiled.network.minibatch import train_batches
+from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.network.passes import backward, forward
 from typednn_kernels.compiled.network.single_layer import (
@@ -26,6 +26,7 @@ __all__ = [
     "activation_value",
     "affine",
     "apply_dropout",
+    "apply_gradient",
     "backpropagate",
     "backward",
     "forward",

@@ -9,6 +9,7 @@ from typednn_kernels.plain.activation import (
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
+from typednn_kernels.plain.optimizer_step import apply_gradient
 from typednn_kernels.plain.passes import backward, forward, train_batches, train_online
 from typednn_kernels.plain.single_layer import (
     hidden_layer_backward,
@@ -23,6 +24,7 @@ __all__ = [
     "activation_value",
     "affine",
     "apply_dropout",
+    "apply_gradient",
     "backpropagate",
     "backward",
     "forward",
