@@ -394,7 +394,8 @@ class Network(Generic[F_co, Y_co]):
             optimizer: an optimiser such as `Adam(learning_rate=1e-3)`, or its name, such as "adam", for its
                 default settings; see `typednn.training.optimizers`. Plain gradient descent by default. Its
                 state starts at its initial values. `Steps` go on from the state of the steps made before.
-            shuffle: whether each epoch draws a new order of samples from the network's generator.
+            shuffle: whether each epoch has an order of samples of its own. The orders follow from a key that
+                the training draws from the network's generator.
             validation_data: samples, targets and optional weights, whose loss and metrics are recorded after
                 each epoch.
             validation_split: the fraction of the samples, taken from the end, that is held out for
@@ -437,7 +438,7 @@ class Network(Generic[F_co, Y_co]):
                 raise SettingError("give validation_data or validation_split, not both")
             samples, held = samples.split(split_index(len(samples), validation_split))
         size = min(BATCH_SIZE if batch_size is None else int(batch_size), len(samples))
-        source = ArraySource(samples, self._random if shuffle else None)
+        source = ArraySource(samples, bool(shuffle))
         trainer = trainer_of(self._output, size, optimizer, learning_rate)
         return self._run(
             Fit(self._output, source, size, samples, held, metrics, epochs, trainer, callbacks, on_epoch),

@@ -44,7 +44,7 @@ class OptimizerState(Generic[F]):
             coefficients, both `(n_ranges, 2)`.
         states: the vectors that the rule keeps, such as moments, `(n_states, n_parameters)`.
         step: the number of updates that have been made.
-        key: the random key that dropout follows from, if it has been drawn: that of a step is `key + step`.
+        key: the random key that dropout and the order of samples follow from, if it has been drawn.
         constant_sgd_rate: the learning rate of plain gradient descent on all parameters with a constant
             learning rate and no penalty, else None.
         may_divide_by_zero: whether epsilon is so small that a step from finite gradients may not be finite.
@@ -124,6 +124,12 @@ class OptimizerState(Generic[F]):
             self._ahead, self._ahead_from, start = self._coefficients(count), self.step, 0
         return self._ahead[start : start + steps]
 
+    @property
+    def observes(self) -> bool:
+        """Whether the learning rate depends on the losses of epochs."""
+        rate = self.optimizer.learning_rate
+        return isinstance(rate, Schedule) and type(rate).observe is not Schedule.observe
+
     def observe(self, loss: float) -> None:
         """Passes the loss of an epoch to the schedule of the learning rate."""
         rate = self.optimizer.learning_rate
@@ -170,10 +176,10 @@ class OptimizerState(Generic[F]):
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
 
     def _constant_sgd_rate(self) -> F | None:
-        rate = self.optimizer.learning_rate
-        if self._whole and not isinstance(rate, Schedule) and self.optimizer == SGD(rate):
-            return self.dtype.type(rate)
-        return None
+        rate, optimizer = self.optimizer.learning_rate, self.optimizer
+        if type(optimizer) is not SGD or isinstance(rate, Schedule) or not self._whole:
+            return None
+        return self.dtype.type(rate) if optimizer == SGD(rate) else None
 
     def _coefficients(self, steps: int) -> Matrix[F]:
         with np.errstate(over="ignore", under="ignore"):

@@ -22,11 +22,14 @@ Gradients from anywhere, such as the mean of those of several machines:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Generic, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.losses import LOSSES
+from typednn_kernels.operands import Epoch
 
 from typednn.errors import ArrayTypeError, DataError, DivergenceError, SettingError, ShapeError
 from typednn.layers import OutputLayer
@@ -38,6 +41,9 @@ from typednn.training.schedules import Schedule
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import F_co, Samples, Targets, Weights, Y_co, check_finite, refuse_masked
 from typednn.validation.settings import is_number
+
+MAX_COPIED_ELEMENTS = 1 << 18
+"""The number of elements of the largest batch that is copied on its way to the kernels."""
 
 
 class HasOutputLayer(Protocol[F, Y_co]):
@@ -54,6 +60,57 @@ class HasVector(Protocol[F_co]):
     def vector(self) -> Vector[F_co]:
         """The gradient with respect to `Network.parameters`, `(n_parameters,)`."""
         ...
+
+
+class _Buffers(Generic[F]):
+    """Memory that a batch of a size is copied to, in the form that the kernels take.
+
+    Attributes:
+        epoch: the batch as an epoch of one step.
+    """
+
+    epoch: Epoch[F]
+
+    def __init__(self, output: OutputLayer[F], count: int) -> None:
+        storage = self._storage = output._storage
+        inputs, outputs, dtype = storage.layers[0].length, output.length, storage.dtype
+        self._loss = LOSSES[output._loss_code]
+        self._x: Matrix[F] = np.empty((1, count * inputs), dtype)
+        self._t: Matrix[F] = np.empty((1, count * outputs), dtype)
+        self._shapes = ((count, inputs), (count, outputs)), ((inputs,), (outputs,))
+        self._targets = self._t.reshape(count, outputs)
+        self._labels = np.arange(outputs)
+        losses: Vector[F] = np.empty(count, dtype)
+        weights: Vector[F] = np.empty(0, dtype)
+        x = self._x.reshape(count, inputs)
+        self.epoch = Epoch(x, self._targets, weights, np.arange(count), count, losses)
+
+    def try_copy(self, x: NDArray[np.generic], y: NDArray[np.generic] | float) -> bool:
+        """Copies samples and targets if they are of this form; returns whether they are."""
+        storage, dtype = self._storage, self._storage.dtype
+        of_samples, of_targets = self._shapes[2 - x.ndim] if 1 <= x.ndim <= 2 else ((), ())
+        if x.dtype != dtype or x.shape != of_samples:
+            return False
+        copy = storage.running.kernels.try_copy_sample
+        if not copy(cast("Vector[F]", x.reshape(-1)), -inf, inf, self._x):
+            return False
+        if type(y) is np.ndarray and y.dtype == dtype and y.shape == of_targets:
+            flat, loss = cast("Vector[F]", y.reshape(-1)), self._loss
+            return copy(flat, loss.target_minimum, loss.target_maximum, self._t)
+        return self._loss.targets == "classes" and self._try_encode(y, x.ndim)
+
+    def _try_encode(self, y: NDArray[np.generic] | float, ndim: int) -> bool:
+        """Encodes valid labels, or one label, as one-hot rows; returns whether they are."""
+        if ndim == 1 and type(y) is int:
+            labels = np.array([y])
+        elif (
+            ndim == 2 and type(y) is np.ndarray and y.dtype.kind in "iu" and y.shape == (len(self._targets),)
+        ):
+            labels = y
+        else:
+            return False
+        np.equal(labels.reshape(-1, 1), self._labels, out=self._targets)
+        return bool(np.add.reduce(self._targets, axis=None) == len(labels))
 
 
 class Steps(Generic[F_co, Y_co]):
@@ -77,6 +134,7 @@ class Steps(Generic[F_co, Y_co]):
     def _begin(self, output: OutputLayer[F_co, Y_co], optimizer: Optimizer) -> None:
         self._output = output
         self._trainer = Trainer(output._storage, output._loss_code, 1, optimizer)
+        self._buffers = _Buffers(output, 1)
 
     def __getstate__(self) -> tuple[OutputLayer[F_co, Y_co], Optimizer, dict[str, NDArray[np.generic]]]:
         """Returns the network's output layer, the optimiser and its state, without data."""
@@ -141,7 +199,11 @@ class Steps(Generic[F_co, Y_co]):
             WiringError: a layer drops units, and the network has no generator.
             DivergenceError: the step is not finite and was not made.
         """
-        samples, trainer = self._samples(x, y, sample_weight), self._trainer
+        trainer = self._trainer
+        batch = self._prepared(x, y) if sample_weight is None else None
+        if batch is not None and trainer.try_step(batch):
+            return float(np.add.reduce(batch.losses, dtype=np.float64)) / batch.batch_size
+        samples = self._samples(x, y, sample_weight)
         count = len(samples)
         losses: Vector[F_co] = np.empty(count, self._output._storage.dtype)
         trainer.resize(count)
@@ -190,6 +252,15 @@ class Steps(Generic[F_co, Y_co]):
         if surplus := state.keys() - mine.state().keys() - OPTIONAL:
             raise DataError(f"Steps: a state has no {', '.join(map(repr, sorted(surplus)))}")
         mine.restore(state)
+
+    def _prepared(self, x: NDArray[np.generic], y: NDArray[np.generic] | float) -> Epoch[F_co] | None:
+        """Copies a batch or sample that needs no conversion for the kernels; None for others."""
+        if type(x) is not np.ndarray or not 0 < x.size <= MAX_COPIED_ELEMENTS:
+            return None
+        count = len(x) if x.ndim == 2 else 1
+        if count != self._buffers.epoch.batch_size:
+            self._buffers = _Buffers(self._output, count)
+        return self._buffers.epoch if self._buffers.try_copy(x, y) else None
 
     def _samples(
         self,

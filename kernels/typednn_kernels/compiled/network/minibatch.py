@@ -71,8 +71,9 @@ def batch_train_thread(
     count = parameters.size - gradient.size if thread.thread_num == 0 else 0
     running = slice_of(parameters, gradient.size, count)
     saved = slice_of(workspace.dLda, workspace.dLda.size - count, count)
-    for start in range(0, size, epoch.batch_size):
-        step, samples = start // epoch.batch_size, min(epoch.batch_size, size - start)
+    step, start, stop = 0, 0, min(epoch.length, size)
+    while start < size:
+        samples = min(epoch.batch_size, stop - start)
         rows, by_units = thread_rows(samples, thread), divided_by_units and is_shared(samples, thread)
         losses = slice_of(epoch.losses, start + rows.first, rows.height)
         copy(0, count, running, saved)
@@ -113,7 +114,9 @@ def batch_train_thread(
             first, n = thread_range(gradient.size, thread)
             apply_update(parameters, gradient, optimizer, step, scale, first, n)
         barrier(thread.team)
-        key += 1
+        key, step, start = key + 1, step + 1, start + samples
+        if start == stop:
+            stop = min(stop + epoch.length, size)
 
 
 parallel_batch_train: Callable[..., None] = parallel_region(batch_train_thread)
