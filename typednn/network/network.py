@@ -26,7 +26,7 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
-from typednn.layers import AnyLayer, Layer, TrainableLayer
+from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import initialize
@@ -316,7 +316,7 @@ class Network(Generic[F_co, Y_co]):
         *,
         epochs: int = ...,
         batch_size: int | None = ...,
-        optimizer: Optimizer | OptimizerName | None = ...,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = ...,
         shuffle: bool = ...,
         validation_data: ValidationData[F_co, Y_co] | None = ...,
         validation_split: float = ...,
@@ -453,7 +453,7 @@ class Network(Generic[F_co, Y_co]):
         epochs: int = ...,
         steps_per_epoch: int | None = ...,
         batch_size: int | None = ...,
-        optimizer: Optimizer | OptimizerName | None = ...,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = ...,
         validation_data: ValidationData[F_co, Y_co] | None = ...,
         metrics: Sequence[MetricName | MetricFunction] = ...,
         class_weight: ClassWeights | None = ...,

@@ -242,9 +242,12 @@ class Fit(Run, Generic[F]):
         """Appends the losses of the epochs that ended to the history, if there was more than one to train."""
         ended = len(losses) // n
         if epochs > 1 and ended:
-            sums = losses[: ended * n].reshape(ended, n).sum(axis=1, dtype=np.float64)
-            self.history.loss.extend((sums / n).tolist())
+            means = losses[: ended * n].reshape(ended, n).sum(axis=1, dtype=np.float64) / n
+            self.history.loss.extend(means.tolist())
             self.ended = self.epoch
+            if self.first_loss is None:
+                self.first_loss = float(losses[: min(self.batch_size or n, n)].mean(dtype=np.float64))
+            self._warn_of_growth(float(means[(means > GROWN_LOSS * self.first_loss).argmax()]), 7)
 
     def _record(self) -> None:
         metrics: dict[str, float] = {}
@@ -259,13 +262,13 @@ class Fit(Run, Generic[F]):
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
-    def _warn_of_growth(self, loss: float) -> None:
+    def _warn_of_growth(self, loss: float, stacklevel: int = 6) -> None:
         """Warns once where the loss of an epoch is a million times that of the first step."""
         if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss:
             warnings.warn(
                 f"the loss has grown from {self.first_loss:.3g} to {loss:.3g}: training diverges; a smaller "
                 "learning rate helps, or clip_norm of the optimiser, or features scaled to about -1 … 1",
-                stacklevel=6,
+                stacklevel=stacklevel,
             )
             self.first_loss = 0.0
 

@@ -350,11 +350,12 @@ def test_fit_takes_steps_of_its_network_alone() -> None:
     x, labels, _ = data(4)
     net = network()
     steps = Steps(net, SGD(ReduceOnPlateau(0.1)))
+    wrong: Any = {"optimizer": steps, "learning_rate": 0.1}
 
     with pytest.raises(SettingError, match="Steps of another"):
         network().fit(x, labels, optimizer=steps)
     with pytest.raises(SettingError, match=r"assign steps\.learning_rate"):
-        net.fit(x, labels, optimizer=steps, learning_rate=0.1)
+        net.fit(x, labels, **wrong)
     net.fit_batches([(x, labels), (x, labels)], epochs=3, optimizer=steps)
 
     assert steps.count == 6
