@@ -58,6 +58,7 @@ from typednn.training.schedules import (
     Schedule,
     StepDecay,
 )
+from typednn.training.steps import Steps
 
 if TYPE_CHECKING:
     from typednn.custom import register_activation, register_activation_family, register_loss
@@ -164,6 +165,7 @@ __all__ = [
     "ShapeError",
     "Softplus",
     "StepDecay",
+    "Steps",
     "TypednnError",
     "UnknownNameError",
     "WeightInitializerName",

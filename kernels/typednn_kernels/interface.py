@@ -5,9 +5,9 @@ float32 or float64; all arrays but `Strided` ones are C-contiguous. Each docstri
 may not overlap what is read. `activation` and `loss` are codes, that is, places in the tables of
 `activations` and `losses`.
 
-The last four work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
-each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in `dLdh` holds
-dLdy. The input layer's block of `a` is written only if the input layer has an activation.
+The five before the last work on a whole network: `parameters` is its flat vector, `layout` says where the
+elements of each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in
+`dLdh` holds dLdy. The input layer's block of `a` is written only if the input layer has an activation.
 
 `key` is that of a training step and decides which units are dropped, or `dropout.INFERENCE`. With another
 key, batches are normalised by their own mean and variance, and the running mean and variance are updated,
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from typednn_kernels.arrays import Cube, F, Layout, Matrix, Strided, Vector
+from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Strided, Vector
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 
@@ -206,4 +206,20 @@ class Kernels(Protocol):
         times that of all inputs. Afterwards the last elements of `dLda` are the running means and variances
         before the last step, and `gradient` holds that of biases and gains; that of weights only if the
         update needed it.
+        """
+
+    def apply_gradient(
+        self, parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]
+    ) -> bool:
+        """Makes one step with a gradient, if its norm, and that times the learning rate, is finite.
+
+        Writes `parameters` and the states of the optimizer, or nothing. Returns whether the step was made.
+        """
+        ...
+
+    def shuffle(self, key: int, first: int, increment: int, length: int, order: Order) -> None:
+        """Writes to `order` a permutation of 0 … length - 1 for each epoch that it has room for.
+
+        Each follows from the key of the training and the number of the epoch's first step: `first`, and
+        `increment` more for each further epoch.
         """

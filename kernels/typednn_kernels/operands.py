@@ -10,6 +10,9 @@ from typing import Generic, NamedTuple
 
 from typednn_kernels.arrays import F, Matrix, Order, Ranges, Vector
 
+ENDLESS = 2**62
+"""The length of an epoch of which all samples are trained at once, or of which a part ends nowhere else."""
+
 
 class Workspace(NamedTuple, Generic[F]):
     """Holds what a forward and a backward pass compute, all layers in one vector each.
@@ -37,6 +40,8 @@ class Epoch(NamedTuple, Generic[F]):
         order: the rows of x that are trained, `(n_trained,)`.
         batch_size: samples per step; the last step takes what is left.
         losses: where the loss of each trained sample before its step is written, `(n_trained,)`.
+        length: samples after which an epoch ends, and with it a batch that is not full; several epochs may
+            be trained at once.
     """
 
     x: Matrix[F]
@@ -45,6 +50,7 @@ class Epoch(NamedTuple, Generic[F]):
     order: Order
     batch_size: int
     losses: Vector[F]
+    length: int = ENDLESS
 
 
 class OptimizerSteps(NamedTuple, Generic[F]):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, assert_type
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.update_rules import RuleName
 
 from typednn import (
@@ -78,6 +79,7 @@ from typednn import (
     ShapeError,
     Softplus,
     StepDecay,
+    Steps,
     TypednnError,
     UnknownNameError,
     WeightInitializerName,
@@ -336,6 +338,25 @@ def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
 
 def predictor(predict: Predictor[np.float32]) -> None:
     assert_type(predict(np.zeros(2, np.float32)), Vector32)
+
+
+def steps(network: Classifier, steps: Steps[np.float32, ClassTargets]) -> None:
+    x, labels = np.zeros((3, 2), np.float32), np.array([0, 1, 1])
+    assert_type(Steps(network, Adam(1e-3)), Steps[np.float32, ClassTargets])
+    assert_type(Steps(network, "adam"), Steps[np.float32, ClassTargets])
+    assert_type(steps.train(x, labels), float)
+    assert_type(steps.train(x, labels, np.ones(3)), float)
+    assert_type(steps.train(np.zeros(2, np.float32), 1, 0.5), float)
+    assert_type(network.fit(x, labels, epochs=1, optimizer=steps, progress=False), History)
+    steps.step(network.forward(x).backward(labels))
+    steps.step(np.zeros(17, np.float32))
+    state = steps.state()
+    assert_type(state, dict[str, NDArray[np.generic]])
+    steps.restore(state)
+    steps.learning_rate = 0.1
+    assert_type(steps.learning_rate, float)
+    assert_type(steps.optimizer, Optimizer)
+    assert_type(steps.count, int)
 
 
 def evaluation(evaluation: Evaluation) -> None:

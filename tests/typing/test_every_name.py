@@ -149,6 +149,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "Gradients": forward.backward(labels),
         "LayerGradients": forward.backward(labels)[network.layers[1]],
         "Predictor": network.predictor(),
+        "Steps": typednn.Steps(network, typednn.Adam()),
         "Evaluation": network.evaluate(x, labels),
         "History": network.fit(x, labels, epochs=1, metrics=["accuracy"], validation_data=(x, labels)),
         "GradientReport": typednn.gradcheck(network, x, labels),

@@ -26,7 +26,7 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
-from typednn.layers import AnyLayer, Layer, TrainableLayer
+from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import initialize
@@ -48,9 +48,10 @@ from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, Measure, MetricFunction, evaluation
-from typednn.training.optimizers import Optimizer, resolve_optimizer
+from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.schedules import Schedule
+from typednn.training.steps import Steps, trainer_of
 from typednn.training.trainer import BATCH_SIZE
 from typednn.validation.arrays import (
     AnyTargets,
@@ -158,7 +159,7 @@ class Network(Generic[F_co, Y_co]):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         members = members_of(layers)
         self._storage = rebuild(members, np.dtype(dtype))
-        self._output = output_of(members)
+        self._output: OutputLayer[F_co, Y_co] = cast("OutputLayer[F_co, Y_co]", output_of(members))
         self._storage.closed, self._storage.random = True, rng
         self._random = rng
 
@@ -315,7 +316,7 @@ class Network(Generic[F_co, Y_co]):
         *,
         epochs: int = ...,
         batch_size: int | None = ...,
-        optimizer: Optimizer | OptimizerName | None = ...,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = ...,
         shuffle: bool = ...,
         validation_data: ValidationData[F_co, Y_co] | None = ...,
         validation_split: float = ...,
@@ -356,7 +357,7 @@ class Network(Generic[F_co, Y_co]):
         epochs: int = 10,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
-        optimizer: Optimizer | OptimizerName | None = None,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = None,
         shuffle: bool = True,
         validation_data: ValidationData[F_co, Y_co] | None = None,
         validation_split: float = 0.0,
@@ -392,8 +393,9 @@ class Network(Generic[F_co, Y_co]):
                 only for plain gradient descent (0.01 by default) and optimisers that are given by name.
             optimizer: an optimiser such as `Adam(learning_rate=1e-3)`, or its name, such as "adam", for its
                 default settings; see `typednn.training.optimizers`. Plain gradient descent by default. Its
-                state starts at its initial values.
-            shuffle: whether each epoch draws a new order of samples from the network's generator.
+                state starts at its initial values. `Steps` go on from the state of the steps made before.
+            shuffle: whether each epoch has an order of samples of its own. The orders follow from a key that
+                the training draws from the network's generator.
             validation_data: samples, targets and optional weights, whose loss and metrics are recorded after
                 each epoch.
             validation_split: the fraction of the samples, taken from the end, that is held out for
@@ -436,10 +438,10 @@ class Network(Generic[F_co, Y_co]):
                 raise SettingError("give validation_data or validation_split, not both")
             samples, held = samples.split(split_index(len(samples), validation_split))
         size = min(BATCH_SIZE if batch_size is None else int(batch_size), len(samples))
-        source = ArraySource(samples, self._random if shuffle else None)
-        rule = resolve_optimizer(optimizer, learning_rate)
+        source = ArraySource(samples, bool(shuffle))
+        trainer = trainer_of(self._output, size, optimizer, learning_rate)
         return self._run(
-            Fit(self._output, source, size, samples, held, metrics, epochs, rule, callbacks, on_epoch),
+            Fit(self._output, source, size, samples, held, metrics, epochs, trainer, callbacks, on_epoch),
             progress,
         )
 
@@ -451,7 +453,7 @@ class Network(Generic[F_co, Y_co]):
         epochs: int = ...,
         steps_per_epoch: int | None = ...,
         batch_size: int | None = ...,
-        optimizer: Optimizer | OptimizerName | None = ...,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = ...,
         validation_data: ValidationData[F_co, Y_co] | None = ...,
         metrics: Sequence[MetricName | MetricFunction] = ...,
         class_weight: ClassWeights | None = ...,
@@ -486,7 +488,7 @@ class Network(Generic[F_co, Y_co]):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | Schedule | None = None,
-        optimizer: Optimizer | OptimizerName | None = None,
+        optimizer: Optimizer | OptimizerName | Steps[F_co, Y_co] | None = None,
         validation_data: ValidationData[F_co, Y_co] | None = None,
         metrics: Sequence[MetricName | MetricFunction] = (),
         class_weight: ClassWeights | None = None,
@@ -537,10 +539,13 @@ class Network(Generic[F_co, Y_co]):
             raise SettingError("metrics of batches need validation_data, of which they are measured")
         sample_format = format_of(self._output, label_smoothing)
         source = BatchSource(batches, steps_per_epoch, sample_format, class_weight)
-        rule = resolve_optimizer(optimizer, learning_rate)
+        trainer = trainer_of(self._output, batch_size or 1, optimizer, learning_rate)
         held = None if validation_data is None else sample_format.validation(validation_data)
         return self._run(
-            Fit(self._output, source, batch_size, None, held, metrics, epochs, rule, callbacks, on_epoch),
+            Fit(
+                *(self._output, source, batch_size, None, held, metrics, epochs),
+                *(trainer, callbacks, on_epoch),
+            ),
             progress,
         )
 

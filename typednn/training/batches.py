@@ -7,6 +7,7 @@ epoch when it is trained.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -109,7 +110,8 @@ class CheckedSamples(Generic[F]):
         x, t: the rows of samples and of targets.
         y: the targets that the user gave.
         weights: the sample weights `(n_samples,)`, or `(0,)` without weights.
-        max_chunk: the number of samples that `take` may be asked for.
+        max_chunk: the number of samples that `take` may be asked for; those of several epochs where all rows
+            are converted.
     """
 
     x: Rows[F]
@@ -121,7 +123,7 @@ class CheckedSamples(Generic[F]):
     def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F]) -> None:
         self.x, self.t, self.weights = x, t, weights
         self.y = t.array
-        self.max_chunk = len(x.array)
+        self.max_chunk = sys.maxsize
         self._indices: Order = read_only(np.arange(0))
         if x.whole is None or t.whole is None:
             self.max_chunk = max(1, MAX_CHUNK_BYTES // (x.row_bytes + t.row_bytes))
@@ -314,23 +316,22 @@ def split_index(count: int, fraction: float) -> int:
 
 
 class ArraySource(Generic[F]):
-    """Yields all samples in each epoch, in an order that `random` draws, if it is given."""
+    """Yields all samples in each epoch.
+
+    Attributes:
+        shuffled: whether each epoch has an order of its own.
+    """
 
     samples: CheckedSamples[F]
-    random: np.random.Generator | None
+    shuffled: bool
 
-    def __init__(self, samples: CheckedSamples[F], random: np.random.Generator | None) -> None:
-        self.samples, self.random = samples, random
+    def __init__(self, samples: CheckedSamples[F], shuffled: bool) -> None:
+        self.samples, self.shuffled = samples, shuffled
         self.length: int | None = len(samples)
-        self.order: Order = np.arange(len(samples))
 
-    def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
-        """Yields the samples and their order, which depends on the state of the generator alone."""
-        if self.random is not None:
-            self.order[0], self.order[1:] = 0, 1
-            np.cumsum(self.order, out=self.order)  # 0, 1, 2, …, without an allocation
-            self.random.shuffle(self.order)
-        yield self.samples, self.order
+    def epoch(self, number: int) -> Iterator[CheckedSamples[F]]:
+        """Yields the samples."""
+        yield self.samples
 
 
 class BatchSource(Generic[F]):
@@ -340,6 +341,7 @@ class BatchSource(Generic[F]):
     the next epoch continues with those that follow, and a resumed training skips those it has had.
     """
 
+    shuffled = False
     batches: Iterable[Batch[F]]
     steps: int | None
     format: SampleFormat[F]
@@ -370,8 +372,8 @@ class BatchSource(Generic[F]):
         self.iterator: Iterator[Batch[F]] | None = None
         self.consumed = 0
 
-    def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[F], Order]]:
-        """Yields the batches of an epoch, in their order.
+    def epoch(self, number: int) -> Iterator[CheckedSamples[F]]:
+        """Yields the batches of an epoch.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches.
@@ -410,14 +412,13 @@ class BatchSource(Generic[F]):
             raise DataError(f"Network: there are no batches in epoch {number + 1}" + hint * (number > 0))
         return []
 
-    def _samples(self, batch: Batch[F], owner: str) -> tuple[CheckedSamples[F], Order]:
+    def _samples(self, batch: Batch[F], owner: str) -> CheckedSamples[F]:
         if not isinstance(batch, tuple) or len(batch) not in {2, 3}:
             raise ArrayTypeError(
                 f"{owner}: must be a tuple (x, y) or (x, y, sample_weight), not {type(batch).__name__}"
                 + (f" of {len(batch)}" if isinstance(batch, tuple) else "")
             )
-        samples = self.format.samples(batch[0], batch[1], _weights_of(batch), self.class_weight, owner)
-        return samples, np.arange(len(samples))
+        return self.format.samples(batch[0], batch[1], _weights_of(batch), self.class_weight, owner)
 
 
 def _by_label(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.arrays import F
+from typednn_kernels.arrays import F, Vector
 
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
@@ -22,9 +22,6 @@ from typednn.validation.settings import check_count, check_positive
 Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
 A = TypeVar("A", bound=Layers)
 """The type of the user's list of layers."""
-
-MAX_STEPS_AT_ONCE = 65536
-"""Several epochs of few samples are trained in one call, up to this number of steps."""
 
 
 def gradient_descent_epoch(
@@ -50,7 +47,7 @@ def gradient_descent_epoch(
         DivergenceError: a step is not finite; the network is as it was before this step.
     """
     check_count("epochs", epochs, 1)
-    return ANN, list(_epochs(ANN, x, y, eta, epochs, MAX_STEPS_AT_ONCE))
+    return ANN, _train(ANN, x, y, eta, epochs)
 
 
 def gradient_descent_threshold(
@@ -75,35 +72,66 @@ def gradient_descent_threshold(
     check_count("max_epochs", max_epochs, 1)
     if not isfinite(thresh):
         raise SettingError(f"thresh must be a finite number, not {thresh!r}")
-    losses: list[float] = []
-    for loss in _epochs(ANN, x, y, eta, max_epochs, 1):
-        losses.append(loss)
-        if loss <= thresh or (len(losses) > 1 and loss > losses[-2]):
-            break
-    return ANN, losses
+    return ANN, _train(ANN, x, y, eta, max_epochs, thresh)
 
 
-def _epochs(
-    ANN: Layers, x: ArrayLike, y: ArrayLike, eta: float, epochs: int, steps_at_once: int
-) -> Iterator[float]:
-    """Trains one epoch per call, or several small ones, and yields their mean losses."""
+def _train(
+    ANN: Layers, x: ArrayLike, y: ArrayLike, eta: float, epochs: int, thresh: float | None = None
+) -> list[float]:
+    """Trains, several epochs at once where they are short, and returns their mean losses.
+
+    Whether a threshold ends the training is known when the epochs of a call have been trained. If it does,
+    their steps are undone, and made again up to the epoch that is the last.
+    """
     storage, output = _network(cast("Sequence[Layer[np.float64]]", ANN))  # either dtype
     check_positive("eta", eta)
     samples = _samples(output, x, y)
     trainer = Trainer(storage, output._loss_code, 1, SGD(eta))
-    n, done = len(samples), 0
-    while done < epochs:
-        count = min(epochs - done, max(1, steps_at_once // n))
-        losses = np.empty(count * n, storage.dtype)
-        try:
-            for _ in trainer.run(samples, np.tile(np.arange(n), count), losses):
-                pass
-        except NonFiniteStepError as bad:
-            epoch, step = divmod(bad.sample, n)
-            raise bad.divergence(storage, done + epoch + 1, step + 1) from None
-        trainer.show()
-        done += count
-        yield from losses.reshape(count, n).mean(axis=1, dtype=np.float64).tolist()
+    means: list[float] = []
+    at_once = epochs if thresh is None else 1
+    while len(means) < epochs:
+        count = min(epochs - len(means), at_once, trainer.epochs_at_once(samples))
+        saved = storage.parameters.copy() if count > 1 and thresh is not None else None
+        step = trainer.optimizer_state.step
+        more, bad = _train_epochs(trainer, samples, count)
+        last = None if thresh is None else _last_epoch(means[-1:] + more, thresh)
+        if last is not None:
+            last -= len(means[-1:])
+            if saved is not None and (last < count or bad):
+                storage.parameters[...], trainer.optimizer_state.step = saved, step
+                more, bad = _train_epochs(trainer, samples, last)
+        if bad is not None:
+            epoch, sample = divmod(bad.sample, len(samples))
+            raise bad.divergence(storage, len(means) + epoch + 1, sample + 1) from None
+        means += more
+        if last is not None:
+            break
+        at_once *= 2
+    trainer.show()
+    return means
+
+
+def _train_epochs(
+    trainer: Trainer[F], samples: CheckedSamples[F], epochs: int
+) -> tuple[list[float], NonFiniteStepError | None]:
+    """Trains some epochs; returns the mean losses of those that ended, and what ended one early."""
+    n, bad = len(samples), None
+    losses: Vector[F] = np.empty(epochs * n, trainer.storage.dtype)
+    try:
+        for _ in trainer.run(samples, trainer.order(n, epochs, False), losses):
+            pass
+    except NonFiniteStepError as error:
+        bad = error
+    ended = trainer.done // n
+    return losses[: ended * n].reshape(ended, n).mean(axis=1, dtype=np.float64).tolist(), bad
+
+
+def _last_epoch(losses: Sequence[float], thresh: float) -> int | None:
+    """Counts the losses up to the first that reaches the threshold or is above the one before it."""
+    for k, loss in enumerate(losses):
+        if loss <= thresh or (k > 0 and loss > losses[k - 1]):
+            return k + 1
+    return None
 
 
 def _network(ANN: Sequence[Layer[F]]) -> tuple[Storage[F], OutputLayer[F]]:

@@ -23,8 +23,7 @@ from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
 from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure, MetricFunction
-from typednn.training.optimizer_state import ASSIGNED_RATE
-from typednn.training.optimizers import Optimizer
+from typednn.training.optimizer_state import OPTIONAL
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import CHUNK_ELEMENTS
@@ -44,11 +43,13 @@ class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
 
     Attributes:
+        trainer: what makes the steps.
         batch_size: the samples per step, or None where each batch of the source is a step.
         trained: the training samples, where metrics of them are to be computed.
         held_out: the validation samples.
         callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
         on_epoch: a function that is called with the history before the callbacks.
+        ended: the number of epochs that have ended, with all that follows an epoch.
     """
 
     epochs: int
@@ -65,6 +66,8 @@ class Fit(Run, Generic[F]):
     callbacks: list[Callback]
     on_epoch: Callable[[History], None] | None
     each_step: list[Callback]
+    each_epoch: list[Callback]
+    ended: int
     step_losses: Vector[F]
     stopped: bool
     total: float
@@ -79,7 +82,7 @@ class Fit(Run, Generic[F]):
         held_out: CheckedSamples[F] | None,
         metrics: Sequence[MetricName | MetricFunction],
         epochs: int,
-        optimizer: Optimizer,
+        trainer: Trainer[F],
         callbacks: Sequence[CallbackLike],
         on_epoch: Callable[[History], None] | None,
     ) -> None:
@@ -91,7 +94,7 @@ class Fit(Run, Generic[F]):
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
         self.trained, self.held_out, self.epochs = trained, held_out, epochs
-        self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
+        self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
             if samples is not None:
@@ -99,12 +102,13 @@ class Fit(Run, Generic[F]):
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
+        self.each_epoch = [one for one in self.callbacks if type(one).on_epoch is not Callback.on_epoch]
         names = ("loss", *self.measure.names)
         self.curves: tuple[str, ...] = (*(names if trained is not None else names[:1]),)
         if held_out is not None:
             self.curves += tuple(f"{VALIDATION}{name}" for name in names)
         self.step = 0
-        self.stopped = False
+        self.stopped, self.ended = False, 0
         self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
@@ -163,52 +167,87 @@ class Fit(Run, Generic[F]):
 
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
-        epoch = self.epoch
+        self.ended, first_step = self.epoch, self.global_step
         try:
-            while epoch < self.epochs and not self.stopped:
-                self._train_epoch(epoch, bar)
-                self._record()
-                epoch = self.epoch
+            while self.ended < self.epochs and not self.stopped:
+                epochs = 1 if self.is_watched else self._epochs_at_once()
+                self._train_epochs(epochs, bar)
+                if epochs == 1:
+                    self._record()
+                self.ended = self.epoch
                 self._call_after_epoch(bar)
             self._warn_of_overflow()
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
-            self.history._truncate(epoch)
-            if self.step:
+            self.history._truncate(self.ended)
+            if self.global_step > first_step:
                 self.trainer.show()
             for callback in self.callbacks:
                 callback.on_exception(self, error)
             raise
 
-    def _train_epoch(self, epoch: int, bar: Bar) -> None:
+    @property
+    def is_watched(self) -> bool:
+        """Whether something happens between epochs, so that each is a call of its own."""
+        metrics = self.trained is not None and bool(self.measure.names)
+        looks = self.held_out is not None or self.on_epoch is not None or metrics
+        return looks or bool(self.each_epoch or self.each_step) or self.trainer.optimizer_state.observes
+
+    def _epochs_at_once(self) -> int:
+        if isinstance(self.source, BatchSource):
+            return 1
+        return min(self.trainer.epochs_at_once(self.source.samples), self.epochs - self.ended)
+
+    def _train_epochs(self, epochs: int, bar: Bar) -> None:
+        """Trains some epochs; of several, the losses are recorded at once."""
         self.step, self.total, self.count = 0, 0.0, 0
-        max_steps = 1 if self.each_step else None
-        for samples, order in self.source.epoch(epoch):
-            size = self.batch_size or len(samples)
-            self.trainer.resize(size)
+        trainer, max_steps = self.trainer, 1 if self.each_step else None
+        for samples in self.source.epoch(self.ended):
+            n = len(samples)
+            size, before, done = self.batch_size or n, self.step, 0
+            trainer.resize(size)
+            order = trainer.order(n, epochs, self.source.shuffled)
             if len(self.losses) < len(order):
                 self.losses = np.empty(len(order), self.storage.dtype)
-            losses, before, done = self.losses[: len(order)], self.step, 0
+            losses = self.losses[: len(order)]
             try:
-                for done in self.trainer.run(samples, order, losses, max_steps):
+                for done in trainer.run(samples, order, losses, max_steps):
                     if self.first_loss is None:
                         self.first_loss = float(losses[: min(size, done)].mean(dtype=np.float64))
-                    self.step = before - (-done // size)
-                    self.step_losses = losses[done - (done - 1) % size - 1 : done]
-                    bar.show(epoch, self.count + done)
+                    in_epoch = (done - 1) % n + 1
+                    self.step = before - (-in_epoch // size)
+                    self.step_losses = losses[done - (in_epoch - 1) % size - 1 : done]
+                    bar.show(self.ended + (done - 1) // n, self.count + in_epoch)
                     for callback in self.each_step:
-                        self.trainer.show()
+                        trainer.show()
                         callback.on_batch(self)
                     if self.stopped:
                         break
             except NonFiniteStepError as bad:
-                raise bad.divergence(self.storage, epoch + 1, before + bad.sample // size + 1) from None
+                self._record_losses(losses[: bad.sample], n, epochs)
+                step = before + bad.sample % n // size + 1
+                raise bad.divergence(self.storage, self.ended + 1, step) from None
+            except KeyboardInterrupt:
+                self._record_losses(losses[: trainer.done], n, epochs)
+                raise
+            self._record_losses(losses, n, epochs)
             self.total += float(losses[:done].sum(dtype=np.float64))
             self.count += done
             if self.stopped:
                 break
-        self.trainer.show()
+        trainer.show()
+
+    def _record_losses(self, losses: Vector[F], n: int, epochs: int) -> None:
+        """Appends the losses of the epochs that ended to the history, if there was more than one to train."""
+        ended = len(losses) // n
+        if epochs > 1 and ended:
+            means = losses[: ended * n].reshape(ended, n).sum(axis=1, dtype=np.float64) / n
+            self.history.loss.extend(means.tolist())
+            self.ended = self.epoch
+            if self.first_loss is None:
+                self.first_loss = float(losses[: min(self.batch_size or n, n)].mean(dtype=np.float64))
+            self._warn_of_growth(float(means[(means > GROWN_LOSS * self.first_loss).argmax()]), 7)
 
     def _record(self) -> None:
         metrics: dict[str, float] = {}
@@ -223,13 +262,13 @@ class Fit(Run, Generic[F]):
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
-    def _warn_of_growth(self, loss: float) -> None:
+    def _warn_of_growth(self, loss: float, stacklevel: int = 6) -> None:
         """Warns once where the loss of an epoch is a million times that of the first step."""
         if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss:
             warnings.warn(
                 f"the loss has grown from {self.first_loss:.3g} to {loss:.3g}: training diverges; a smaller "
                 "learning rate helps, or clip_norm of the optimiser, or features scaled to about -1 … 1",
-                stacklevel=6,
+                stacklevel=stacklevel,
             )
             self.first_loss = 0.0
 
@@ -249,7 +288,7 @@ class Fit(Run, Generic[F]):
         bar.show_epoch(self.epoch, self.history.last)
         if self.on_epoch is not None:
             self.on_epoch(self.history)
-        for callback in self.callbacks:
+        for callback in self.each_epoch:
             callback.on_epoch(self)
 
     def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
@@ -295,7 +334,7 @@ class Fit(Run, Generic[F]):
             **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
         }
         theirs = {name for name in saved if name == "parameters" or name.startswith(f"{OPTIMIZER}.")}
-        for name in sorted((mine.keys() | theirs) - {f"{OPTIMIZER}.{ASSIGNED_RATE}"}):
+        for name in sorted((mine.keys() | theirs) - {f"{OPTIMIZER}.{name}" for name in OPTIONAL}):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
@@ -22,6 +23,12 @@ from typednn.validation.settings import check_positive
 ASSIGNED_RATE = "learning_rate"
 """The name of the learning rate in the state of a training that assigned it."""
 
+KEY = "key"
+"""The name of the key in the state of a training that has drawn one."""
+
+OPTIONAL = frozenset({ASSIGNED_RATE, KEY})
+"""The names that only some states have."""
+
 MAX_STEPS_AHEAD = 256
 """The number of steps for which coefficients are computed in advance, where the learning rate is constant."""
 
@@ -30,11 +37,14 @@ class OptimizerState(Generic[F]):
     """The state of an optimiser, in the form that the kernels read.
 
     Attributes:
+        optimizer: the optimiser, with the learning rate that was assigned, if any.
+        given: the optimiser as it was given.
         rule: the code of the update rule.
         trainable_ranges, penalties: the ranges of parameters that are trained, and their L1 and L2
             coefficients, both `(n_ranges, 2)`.
         states: the vectors that the rule keeps, such as moments, `(n_states, n_parameters)`.
         step: the number of updates that have been made.
+        key: the random key that dropout and the order of samples follow from, if it has been drawn.
         constant_sgd_rate: the learning rate of plain gradient descent on all parameters with a constant
             learning rate and no penalty, else None.
         may_divide_by_zero: whether epsilon is so small that a step from finite gradients may not be finite.
@@ -45,17 +55,19 @@ class OptimizerState(Generic[F]):
 
     dtype: np.dtype[F]
     optimizer: Optimizer
+    given: Optimizer
     rule: int
     trainable_ranges: Ranges
     penalties: Matrix[F]
     step: int
+    key: int | None
     constant_sgd_rate: F | None
     may_divide_by_zero: bool
 
     def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
-        self.dtype, self.optimizer = storage.dtype, optimizer
+        self.dtype, self.optimizer, self.given = storage.dtype, optimizer, optimizer
         self.rule = CODES[optimizer.rule]
-        self.step = 0
+        self.step, self.key = 0, None
         self._ahead: Matrix[F] = np.empty((0, 0), storage.dtype)
         self._ahead_from = 0
         rate = optimizer.learning_rate
@@ -112,6 +124,12 @@ class OptimizerState(Generic[F]):
             self._ahead, self._ahead_from, start = self._coefficients(count), self.step, 0
         return self._ahead[start : start + steps]
 
+    @property
+    def observes(self) -> bool:
+        """Whether the learning rate depends on the losses of epochs."""
+        rate = self.optimizer.learning_rate
+        return isinstance(rate, Schedule) and type(rate).observe is not Schedule.observe
+
     def observe(self, loss: float) -> None:
         """Passes the loss of an epoch to the schedule of the learning rate."""
         rate = self.optimizer.learning_rate
@@ -127,16 +145,18 @@ class OptimizerState(Generic[F]):
         }
         if self._assigned:
             arrays[ASSIGNED_RATE] = np.array(self.learning_rate)
+        if self.key is not None:
+            arrays[KEY] = np.array(self.key)
         return arrays
 
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Restores the state of a training with the same settings.
 
         Raises:
             ShapeError: the state is of another network, optimiser or schedule; nothing is changed.
         """
         for name, array in self.state().items():
-            if name == ASSIGNED_RATE:
+            if name in OPTIONAL:
                 continue
             found = state.get(name)
             if found is None or found.shape != array.shape or found.dtype != array.dtype:
@@ -145,17 +165,21 @@ class OptimizerState(Generic[F]):
                     f"the state of a training with {self.optimizer} has {name!r}, {array.dtype} of shape "
                     f"{array.shape}; this one has {what}: it is of another network or optimizer"
                 )
-        self.step = int(state["step"])
-        self.states[...] = state["states"]
-        self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
         if ASSIGNED_RATE in state:
             self.learning_rate = float(state[ASSIGNED_RATE])
+        elif self._assigned:
+            self.optimizer, self._assigned, self._ahead = self.given, False, self._ahead[:0]
+            self.constant_sgd_rate = self._constant_sgd_rate()
+        self.step = int(state["step"])
+        self.key = int(state[KEY]) if KEY in state else None
+        self.states[...] = state["states"]
+        self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
 
     def _constant_sgd_rate(self) -> F | None:
-        rate = self.optimizer.learning_rate
-        if self._whole and not isinstance(rate, Schedule) and self.optimizer == SGD(rate):
-            return self.dtype.type(rate)
-        return None
+        rate, optimizer = self.optimizer.learning_rate, self.optimizer
+        if type(optimizer) is not SGD or isinstance(rate, Schedule) or not self._whole:
+            return None
+        return self.dtype.type(rate) if optimizer == SGD(rate) else None
 
     def _coefficients(self, steps: int) -> Matrix[F]:
         with np.errstate(over="ignore", under="ignore"):

@@ -34,7 +34,7 @@ from typednn import names
 from typednn.errors import SettingError
 from typednn.names import OptimizerName
 from typednn.records import Record
-from typednn.training.schedules import Rates, Schedule, Steps
+from typednn.training.schedules import Rates, Schedule, StepNumbers
 from typednn.validation.settings import check_bool, check_nonnegative, check_positive
 
 Column: TypeAlias = float | Vector[np.float64]
@@ -103,7 +103,7 @@ class Optimizer(Record, ABC, kw_only=True):
         """Checks the settings that only this optimiser has."""
 
     @abstractmethod
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         """Computes the coefficients of the rule at steps t `(n,)`, given their learning rates."""
 
 
@@ -139,7 +139,7 @@ class SGD(Optimizer):
         check_nonnegative("momentum", self.momentum, 1)
         check_bool("nesterov", self.nesterov)
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         return (rates,) if self.momentum == 0 else (rates, self.momentum)
 
 
@@ -186,7 +186,7 @@ class RMSprop(Optimizer):
         check_nonnegative("epsilon", self.epsilon)
         check_bool("centered", self.centered)
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         columns: tuple[Column, ...] = (rates, 1 - self.rho, self.epsilon)
         return (*columns, self.momentum, float(self.centered)) if len(self.first_states) > 1 else columns
 
@@ -226,7 +226,7 @@ class Adagrad(Optimizer):
         check_nonnegative("initial_accumulator_value", self.initial_accumulator_value)
         check_nonnegative("epsilon", self.epsilon)
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         return rates, self.epsilon
 
 
@@ -271,7 +271,7 @@ class Adam(Optimizer):
         check_nonnegative("beta_2", self.beta_2, 1)
         check_nonnegative("epsilon", self.epsilon)
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         # α m̂/(√v̂ + ε) = α√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε√(1−β₂ᵗ))
         root = np.sqrt(1 - self.beta_2**t)
         rate = rates * root / (1 - self.beta_1**t)
@@ -306,7 +306,7 @@ class Nadam(Adam):
     def rule(self) -> RuleName:
         return "nadam"
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         momentum, next_momentum = self._momentum(t), self._momentum(t + 1)
         product = self.beta_1**t * _product_of_warm_up(t)
         root = np.sqrt(1 - self.beta_2**t)
@@ -314,7 +314,7 @@ class Nadam(Adam):
         rate_of_gradient = rates * root * (1 - momentum) / (1 - product)
         return rate_of_mean, rate_of_gradient, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
 
-    def _momentum(self, t: Steps) -> Steps:
+    def _momentum(self, t: StepNumbers) -> StepNumbers:
         return self.beta_1 * (1 - 0.5 * 0.96**t)
 
 
@@ -360,7 +360,7 @@ class Rprop(Optimizer):
         if smallest > largest:
             raise SettingError(f"step_sizes must be the smallest and the largest, not {self.step_sizes}")
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         return *self.etas, *self.step_sizes
 
 
@@ -395,7 +395,7 @@ class Lion(Optimizer):
         check_nonnegative("beta_1", self.beta_1, 1)
         check_nonnegative("beta_2", self.beta_2, 1)
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         return rates, 1 - self.beta_1, 1 - self.beta_2
 
 
@@ -438,7 +438,7 @@ WARM_UP_STEPS = 1024
 """The number of steps after which 1 - 0.96ᵗ / 2 is 1 in float64."""
 
 
-def _product_of_warm_up(t: Steps) -> Steps:
+def _product_of_warm_up(t: StepNumbers) -> StepNumbers:
     """Computes the product of 1 - 0.96ⁱ / 2 over i from 1 to t."""
     products: Vector[np.float64] = np.empty(WARM_UP_STEPS)
     np.cumprod(1 - 0.5 * 0.96 ** np.arange(1, WARM_UP_STEPS + 1, dtype=np.float64), out=products)

@@ -25,7 +25,7 @@ from typednn.errors import SettingError
 from typednn.records import Record
 from typednn.validation.settings import check_count, check_nonnegative, check_positive
 
-Steps: TypeAlias = Vector[np.float64]
+StepNumbers: TypeAlias = Vector[np.float64]
 """Numbers of updates made before, `(n,)`."""
 
 Rates: TypeAlias = Vector[np.float64]
@@ -48,7 +48,7 @@ class Schedule(ABC):
         return ()
 
     @abstractmethod
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         """Computes the learning rates of some steps, `(n,)`."""
 
     def observe(self, state: State, loss: float) -> State:
@@ -83,7 +83,7 @@ class StepDecay(_Decay):
     0.025
     """
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         return self.initial_learning_rate * self.decay_rate ** np.floor(steps / self.decay_steps)
 
 
@@ -97,7 +97,7 @@ class ExponentialDecay(_Decay):
     0.05
     """
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         return self.initial_learning_rate * self.decay_rate ** (steps / self.decay_steps)
 
 
@@ -111,7 +111,7 @@ class InverseTimeDecay(_Decay):
     0.025
     """
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         return self.initial_learning_rate / (1 + self.decay_rate * steps / self.decay_steps)
 
 
@@ -146,7 +146,7 @@ class PiecewiseConstantDecay(Record, Schedule):
                 f"not {len(self.values)}"
             )
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         places = np.searchsorted(np.array(self.boundaries, np.float64), steps)
         return np.array(self.values, np.float64)[places]
 
@@ -176,7 +176,7 @@ class CosineDecay(Record, Schedule):
         check_count("decay_steps", self.decay_steps, 1)
         _check_warm_up(self)
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         done = np.minimum((steps - self.warmup_steps) / self.decay_steps, 1)
         return _warmed_up(self, steps, _cosine(1.0, self.alpha, done))
 
@@ -213,7 +213,7 @@ class CosineDecayRestarts(Record, Schedule):
             raise SettingError(f"t_mul must be 1 or more, not {self.t_mul!r}")
         _check_warm_up(self)
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         time = np.maximum((steps - self.warmup_steps) / self.first_decay_steps, 0)
         if self.t_mul == 1:
             restarts = np.floor(time)
@@ -225,7 +225,7 @@ class CosineDecayRestarts(Record, Schedule):
         heights = (1 - self.alpha) * self.m_mul**restarts
         return _warmed_up(self, steps, _cosine(heights, 0.0, done) + self.alpha)
 
-    def _time_of(self, restarts: Steps) -> Steps:
+    def _time_of(self, restarts: StepNumbers) -> StepNumbers:
         """Computes when the decay after `restarts` restarts begins, in lengths of the first decay."""
         return restarts if self.t_mul == 1 else (self.t_mul**restarts - 1) / (self.t_mul - 1)
 
@@ -262,7 +262,7 @@ class OneCycle(Record, Schedule):
                 f"pct_start {self.pct_start!r} of {self.total_steps} total_steps must be more than one step"
             )
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         last, top = self.total_steps - 1, self.pct_start * self.total_steps - 1
         first_rate = self.max_learning_rate / self.div_factor
         last_rate = first_rate / self.final_div_factor
@@ -312,7 +312,7 @@ class ReduceOnPlateau(Record, Schedule):
     def start(self) -> State:
         return self.initial_learning_rate, inf, 0.0, 0.0
 
-    def rates(self, steps: Steps, state: State) -> Rates:
+    def rates(self, steps: StepNumbers, state: State) -> Rates:
         return np.full(len(steps), state[0])
 
     def observe(self, state: State, loss: float) -> State:
@@ -329,12 +329,12 @@ class ReduceOnPlateau(Record, Schedule):
         return rate, best, waited, cooling
 
 
-def _cosine(highest: Rates | float, lowest: float, done: Steps) -> Rates:
+def _cosine(highest: Rates | float, lowest: float, done: StepNumbers) -> Rates:
     """Computes half a cosine that falls from `highest` at `done` = 0 to `lowest` at `done` = 1."""
     return (highest - lowest) * (0.5 * (1 + np.cos(np.pi * done))) + lowest
 
 
-def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: Steps, decay: Rates) -> Rates:
+def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: StepNumbers, decay: Rates) -> Rates:
     """Computes the linear warm-up, followed by the decay of the learning rate that it ends at."""
     first, target = schedule.initial_learning_rate, schedule.warmup_target
     if target is None:

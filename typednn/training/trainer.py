@@ -7,7 +7,7 @@ chunks and leaves the network as it was after the last one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite
+from math import inf, isfinite, nan
 from time import perf_counter
 from typing import Generic
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, weights
+from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, unit_count, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
@@ -25,12 +25,14 @@ from typednn.parallel import check_interrupt
 from typednn.training.batches import CheckedSamples
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import Optimizer
-from typednn.validation.arrays import read_only
 
 BATCH_SIZE = 32
 """The default number of samples per step."""
 
 CHUNK_SECONDS = 0.05
+
+MAX_SAMPLES_AT_ONCE = 1 << 16
+"""Several epochs are trained in one call up to this number of samples, whose order and losses take memory."""
 
 
 class NonFiniteStepError(Exception):
@@ -50,8 +52,9 @@ class NonFiniteStepError(Exception):
         super().__init__(sample, layer, what)
         self.sample, self.layer, self.what = sample, layer, what
 
-    def divergence(self, storage: Storage[F], epoch: int, step: int) -> DivergenceError:
-        """Returns the error for the user, with `epoch` and `step` counted from 1."""
+    def divergence(self, storage: Storage[F], epoch: int | None, step: int) -> DivergenceError:
+        """Returns the error for the user, with `step` and, if there are epochs, `epoch` counted from 1."""
+        place = f"step {step}" if epoch is None else f"step {step} of epoch {epoch}"
         state = "the network is as it was before this step. A smaller learning rate helps"
         if not _all_finite(storage.parameters):
             state = (
@@ -59,7 +62,7 @@ class NonFiniteStepError(Exception):
                 "cannot hold. clip_norm of the optimiser helps, or features scaled to about -1 … 1"
             )
         return DivergenceError(
-            f"training diverged at step {step} of epoch {epoch}: {storage.layers[self.layer].name}, has "
+            f"training diverged at {place}: {storage.layers[self.layer].name}, has "
             f"{self.what} that are not finite; {state}",
             epoch,
             step,
@@ -69,6 +72,12 @@ class NonFiniteStepError(Exception):
 
 class Trainer(Generic[F]):
     """Makes the steps of an optimiser, chunk by chunk.
+
+    Attributes:
+        batch_size: the samples per step.
+        workspace: has room for at least as many.
+        chunk: the number of samples of a compiled call.
+        done: the number of samples that the last `run` has trained.
 
     Raises:
         SettingError: the dtype cannot hold a setting of the optimiser.
@@ -82,39 +91,88 @@ class Trainer(Generic[F]):
     workspace: Workspace[F]
     gradient: Vector[F]
     chunk: int
+    done: int
 
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.storage, self.loss = storage, loss
-        self.batch_size = batch_size
+        self.batch_size = self._last_batch = batch_size
         self.optimizer_state = OptimizerState(storage, optimizer)
         self.workspace = storage.new_workspace(batch_size)
-        self._take_settings()
-        self.gradient = storage.gradient  # layers compute theirs again when it is read
-        storage.has_gradient = [False] * len(storage.layers)
-        self.chunk = max(1, int(2e6 / (storage.parameters.size + 1000)))
+        self._take_layout()
+        self.gradient = storage.gradient
+        self._checked: Matrix[F] = np.empty((1, len(storage.parameters)), storage.dtype)
+        self._order: Order = np.empty(0, np.int64)
+        self._ordered = 0
+        self.chunk, self.done = max(1, int(2e6 / (storage.parameters.size + 1000))), 0
 
     def _take_settings(self) -> None:
         """Takes up what layers are set to: dropout, penalties, and whether they are trainable."""
-        self.layout = self.workspace.layout = self.storage.layout
         self.optimizer_state.take_settings(self.storage)
-        self._only_dense = not self.layout[:, [NORMALIZATION, DROPOUT]].any()
+        self._take_layout()
+
+    def _take_layout(self) -> None:
+        self.layout = self.workspace.layout = self.storage.layout
+        self._drops = bool(self.layout[:, DROPOUT].any())
+        self._only_dense = not self._drops and not self.layout[:, NORMALIZATION].any()
+
+    @property
+    def key(self) -> int:
+        """The random key that dropout and orders follow from, drawn when it is first needed.
+
+        Raises:
+            WiringError: a layer drops units, and no network gives the layers a generator.
+        """
+        state, random = self.optimizer_state, self.storage.random
+        if state.key is None:
+            state.key = self.storage.new_key() if random is None else int(random.integers(1 << 62))
+        return state.key
 
     def resize(self, batch_size: int) -> None:
         """Sets the number of samples per step."""
-        if batch_size > self.batch_size:
+        if batch_size > self.batch_size and batch_size > self._room:
             self.workspace = self.storage.new_workspace(batch_size)
         self.batch_size = batch_size
 
+    @property
+    def _room(self) -> int:
+        """The number of samples that the workspace has memory for."""
+        return self.workspace.h.size // unit_count(self.storage.layout)
+
+    def epochs_at_once(self, samples: CheckedSamples[F]) -> int:
+        """Returns how many epochs one call can train, at least 1."""
+        if self.optimizer_state.may_divide_by_zero:
+            return 1
+        return max(1, min(self.chunk, samples.max_chunk, MAX_SAMPLES_AT_ONCE) // len(samples))
+
+    def order(self, samples: int, epochs: int, shuffled: bool) -> Order:
+        """Returns the order of the samples in the next epochs, `(epochs * samples,)`, until the next call."""
+        count = epochs * samples
+        if shuffled:
+            if len(self._order) < count or self._ordered:
+                self._order, self._ordered = np.empty(count, np.int64), 0
+            order, increment = self._order[:count], -(-samples // self.batch_size)
+            kernels(self.storage.dtype).shuffle(
+                self.key, self.optimizer_state.step, increment, samples, order
+            )
+            return order
+        if len(self._order) < count or self._ordered != samples:
+            self._order, self._ordered = np.tile(np.arange(samples), epochs), samples
+        return self._order[:count]
+
     def run(
-        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], max_steps: int | None = None
+        self,
+        samples: CheckedSamples[F],
+        order: Order,
+        losses: Vector[F],
+        max_steps: int | None = None,
     ) -> Iterator[int]:
-        """Trains with samples in a given order.
+        """Trains with samples in a given order: that of one epoch, or of several that one call can train.
 
         Args:
             samples: the samples.
             order: their indices, `(n,)`.
             losses: receives the loss of each sample before the step that uses it, times its weight, `(n,)`.
-            max_steps: the largest number of steps in a chunk.
+            max_steps: the largest number of steps in a chunk of one epoch.
 
         Yields:
             The number of samples trained so far, after each chunk.
@@ -123,51 +181,118 @@ class Trainer(Generic[F]):
             NonFiniteStepError: a step is not finite; the network is as it was before this step.
             WiringError: a layer drops units and has no generator to draw from.
         """
-        start, key = 0, self.storage.new_key()
+        start, size, self.done = 0, self.batch_size, 0
+        self.storage.has_gradient = [False] * len(self.storage.layers)  # computed again when they are read
         while start < len(order):
-            steps = -(-min(self.chunk, samples.max_chunk) // self.batch_size)
+            steps = -(-min(self.chunk, samples.max_chunk) // size)
             if max_steps is not None:
                 steps = min(steps, max_steps)
-            chunk = slice(start, min(start + steps * self.batch_size, len(order)))
+            stop = len(order) if len(order) > len(samples) else min(start + steps * size, len(order))
             began = perf_counter()
-            self._train(samples, order[chunk], losses[chunk], start, key + start // self.batch_size)
+            self._train(samples, order[start:stop], losses[start:stop], start)
             elapsed = perf_counter() - began
-            if chunk.stop - start >= self.chunk:
-                self.chunk = max(1, int((chunk.stop - start) * min(8.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
-            start = chunk.stop
+            if 2 * (stop - start) >= self.chunk:
+                self.chunk = max(1, int((stop - start) * min(8.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
+            start = stop
             yield start
             check_interrupt()
 
+    def train(self, samples: CheckedSamples[F], losses: Vector[F]) -> None:
+        """Makes one step with all samples, and shows it; otherwise as `run`.
+
+        Raises:
+            NonFiniteStepError, WiringError: as `run`.
+        """
+        for _ in self.run(samples, self.order(len(samples), 1, False), losses, 1):
+            pass
+        self.show()
+
+    def try_step(self, batch: Epoch[F]) -> bool:
+        """Makes one step with a checked batch, and shows it; returns whether it is finite, and so was made.
+
+        It is `train` with less around it. A step that is not finite is to be repeated by `train`, which finds
+        out why; so is each of an optimiser that may divide by 0.
+        """
+        storage, state, size = self.storage, self.optimizer_state, batch.batch_size
+        if self.layout is not storage.layout:
+            self._take_settings()
+        self.resize(size)
+        run, parameters, made = storage.running.kernels, storage.parameters, False
+        key = self.key + state.step if self._drops else 0
+        rate = (
+            state.constant_sgd_rate
+            if size == 1 and self._only_dense and not len(batch.sample_weights)
+            else None
+        )
+        if rate is not None:
+            saved = self.gradient
+            saved[...] = parameters
+            run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
+            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, self._checked)
+            if not made:
+                parameters[...] = saved
+        elif not state.may_divide_by_zero:
+            vectors, steps = self.workspace.vectors, self._optimizer_steps(1)
+            run.train_batches(parameters, self.layout, key, self.loss, batch, steps, vectors, self.gradient)
+            made = isfinite(batch.losses[-1])
+        if made:
+            state.step += 1
+            self._last_batch, self.workspace.key = size, key
+            self.show()
+        return made
+
+    def apply(self, gradient: Vector[F]) -> bool:
+        """Makes the step of a gradient `(n_parameters,)`, unless it is not finite; returns whether it did."""
+        if self.layout is not self.storage.layout:
+            self._take_settings()
+        parameters, state = self.storage.parameters, self.optimizer_state
+        checked = state.may_divide_by_zero
+        saved = (parameters.copy(), state.states.copy()) if checked else None
+        made = kernels(self.storage.dtype).apply_gradient(parameters, gradient, self._optimizer_steps(1))
+        if saved is not None and made and not _all_finite(parameters):
+            parameters[...], state.states[...] = saved
+            made = False
+        state.step += made
+        return made
+
     def show(self) -> None:
         """Makes the layers' attributes show the last step."""
+        self.workspace.resize_batch(self._last_batch)
         self.workspace.complete_forward()
         self.workspace.complete_backward()
         self.storage.set_workspace(self.workspace)
 
-    def _train(
-        self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int, key: int
-    ) -> None:
-        """Trains one chunk, given the number of samples trained `before` and the key of its first step."""
-        if self.layout is not self.storage.layout:  # a callback has changed a setting
+    def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
+        """Trains one chunk, given the number of samples trained `before`."""
+        if self.layout is not self.storage.layout:  # somebody has changed a setting
             self._take_settings()
-        self.workspace.resize_batch((len(order) - 1) % self.batch_size + 1)
-        self.workspace.key = key + (len(order) - 1) // self.batch_size
+        key = self.key + self.optimizer_state.step if self._drops else 0
+        n, size = len(samples), self.batch_size
+        self._last_batch = (len(order) - 1) % n % size + 1
+        self.workspace.key = key + _count_steps(len(order), n, size) - 1
         x, t, sample_weights, indices = samples.take(order)
-        epoch = Epoch(x, t, sample_weights, read_only(indices), self.batch_size, losses)
-        online = self.batch_size == 1 and self._only_dense and not len(sample_weights)
+        epoch = Epoch(x, t, sample_weights, indices, size, losses, n)
+        online = size == 1 and self._only_dense and not len(sample_weights)
         online_rate = self.optimizer_state.constant_sgd_rate if online else None
-        if online_rate is not None:
-            done = self._train_online(epoch, online_rate)
-        elif self.optimizer_state.may_divide_by_zero:
-            done = self._train_checked(epoch, key)
-        else:
-            done = self._train_batches(epoch, key)
-        self.optimizer_state.step += -(-done // self.batch_size)
+        first_step, done = self.optimizer_state.step, 0
+        losses.fill(nan)
+        try:
+            if online_rate is not None:
+                done = self._train_online(epoch, online_rate)
+            elif self.optimizer_state.may_divide_by_zero:
+                done = self._train_checked(epoch, key)
+            else:
+                done = self._train_batches(epoch, key)
+        except KeyboardInterrupt:  # which compiled code lets wait until it has ended
+            done = _count_finite(losses)
+            raise
+        finally:
+            steps, self.done = _count_steps(done, n, size), before + done
+            self.optimizer_state.step = first_step + steps
         if done < len(losses):
-            step = done - done % self.batch_size
-            batch = indices[step : step + self.batch_size]
-            self.workspace.key = key + step // self.batch_size
-            raise NonFiniteStepError(before + step, *self._locate_nonfinite(x[batch], t[batch]))
+            batch = indices[done : min(done + size, done - done % n + n)]
+            self.workspace.key = key + steps
+            raise NonFiniteStepError(before + done, *self._locate_nonfinite(x[batch], t[batch]))
 
     def _train_online(self, epoch: Epoch[F], learning_rate: F) -> int:
         """Trains sample by sample; returns the number of steps before the first that is not finite.
@@ -217,14 +342,8 @@ class Trainer(Generic[F]):
 
     def _train_batches(self, epoch: Epoch[F], key: int) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
-        storage, state = self.storage, self.optimizer_state
-        optimizer = OptimizerSteps(
-            state.rule,
-            state.coefficients(-(-len(epoch.order) // self.batch_size)),
-            state.trainable_ranges,
-            state.penalties,
-            state.states,
-        )
+        storage = self.storage
+        optimizer = self._optimizer_steps(_count_steps(len(epoch.order), epoch.length, epoch.batch_size))
         kernels(storage.dtype).train_batches(
             storage.parameters,
             self.layout,
@@ -237,6 +356,12 @@ class Trainer(Generic[F]):
         )
         return _count_finite(epoch.losses)
 
+    def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
+        """Returns what the kernels need for the next steps."""
+        state = self.optimizer_state
+        ranges, penalties = state.trainable_ranges, state.penalties
+        return OptimizerSteps(state.rule, state.coefficients(steps), ranges, penalties, state.states)
+
     def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """Repeats a step that is not finite; returns the layer and the quantity where that begins.
 
@@ -246,6 +371,7 @@ class Trainer(Generic[F]):
         layers, gradient = storage.layers, self.gradient
         parameters = storage.parameters.copy()  # a forward pass changes running moments
         losses: Vector[F] = np.empty(len(x), storage.dtype)
+        self._last_batch = len(x)
         work.resize_batch(len(x))
         blocks, last = work.blocks, len(layers) - 1
         with np.errstate(all="ignore"):
@@ -269,6 +395,12 @@ class Trainer(Generic[F]):
             (squares.index(max(squares)), "steps", False),
         ]
         return next((k, what) for k, what, finite in suspects if not finite)
+
+
+def _count_steps(samples: int, length: int, batch_size: int) -> int:
+    """Counts the steps with some samples, of epochs of a length."""
+    epochs, rest = divmod(samples, length)
+    return epochs * -(-length // batch_size) + -(-rest // batch_size)
 
 
 def _count_good(good: Callable[[int, int], bool], count: int) -> int:

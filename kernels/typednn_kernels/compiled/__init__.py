@@ -2,8 +2,9 @@
 
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call
-from typednn_kernels.compiled.network.minibatch import train_batches
+from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
 from typednn_kernels.compiled.network.online import train_online
+from typednn_kernels.compiled.network.order import shuffle
 from typednn_kernels.compiled.network.passes import backward, forward
 from typednn_kernels.compiled.network.single_layer import (
     hidden_layer_backward,
@@ -26,6 +27,7 @@ __all__ = [
     "activation_value",
     "affine",
     "apply_dropout",
+    "apply_gradient",
     "backpropagate",
     "backward",
     "forward",
@@ -38,6 +40,7 @@ __all__ = [
     "outer",
     "output_delta",
     "output_layer_backward",
+    "shuffle",
     "softmax_jacobian",
     "sum_samples",
     "train_batches",

@@ -9,6 +9,8 @@ from typednn_kernels.plain.activation import (
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
+from typednn_kernels.plain.optimizer_step import apply_gradient
+from typednn_kernels.plain.order import shuffle
 from typednn_kernels.plain.passes import backward, forward, train_batches, train_online
 from typednn_kernels.plain.single_layer import (
     hidden_layer_backward,
@@ -23,6 +25,7 @@ __all__ = [
     "activation_value",
     "affine",
     "apply_dropout",
+    "apply_gradient",
     "backpropagate",
     "backward",
     "forward",
@@ -35,6 +38,7 @@ __all__ = [
     "outer",
     "output_delta",
     "output_layer_backward",
+    "shuffle",
     "softmax_jacobian",
     "sum_samples",
     "train_batches",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.arrays import F, Vector
+from typednn_kernels.layout import square_scale
 from typednn_kernels.operands import OptimizerSteps
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS
 from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
@@ -33,3 +34,17 @@ def apply_update(parameters: Vector[F], gradient: Vector[F], optimizer: Optimize
         w[...], *new = formula(w, g, l1, l2, scale, bound, decay, *state, *rule_coefficients)
         for old, values in zip(state, new, strict=True):
             old[...] = values
+
+
+def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> bool:
+    """Makes one step with a gradient, unless it is not finite; see `Kernels.apply_gradient`."""
+    with np.errstate(all="ignore"):
+        norm = np.sqrt(np.vdot(gradient, gradient))
+        if not np.isfinite(norm):
+            scale = gradient.dtype.type(square_scale(gradient.itemsize))
+            scaled = gradient * scale
+            norm = np.sqrt(np.vdot(scaled, scaled)) / scale
+        if not np.isfinite(norm * max(optimizer.coefficients[0, FIRST], gradient.dtype.type(1))):
+            return False
+        apply_update(parameters[: len(gradient)], gradient, optimizer, 0)
+    return True

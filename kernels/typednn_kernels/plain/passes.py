@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -185,6 +185,15 @@ def train_online(
     train_batches(parameters, layout, 0, loss, epoch, optimizer, workspace, np.empty_like(parameters))
 
 
+def _batches(epoch: Epoch[F]) -> Iterator[tuple[int, int]]:
+    """Yields where each batch starts and stops: it is full, or ends with its epoch."""
+    count = len(epoch.order)
+    for first in range(0, count, epoch.length):
+        last = min(first + epoch.length, count)
+        for start in range(first, last, epoch.batch_size):
+            yield start, min(start + epoch.batch_size, last)
+
+
 def train_batches(
     parameters: Vector[F],
     layout: Layout,
@@ -201,8 +210,8 @@ def train_batches(
     trainable, running = parameters[: len(gradient)], parameters[len(gradient) :]
     saved = dLda[len(dLda) - len(running) :]
     with np.errstate(all="ignore"):
-        for step, start in enumerate(range(0, len(epoch.order), epoch.batch_size)):
-            batch = slice(start, start + epoch.batch_size)
+        for step, (start, stop) in enumerate(_batches(epoch)):
+            batch = slice(start, stop)
             chosen, losses = epoch.order[batch], epoch.losses[batch]
             samples, x, t = len(chosen), epoch.x[chosen], epoch.t[chosen]
             saved[...] = running

@@ -390,5 +390,5 @@ def test_no_pickle_and_all_described(tmp_path: Path) -> None:
         *(f"history.{name}" for name in ("loss", "accuracy", "validation_loss", "validation_accuracy")),
         *(f"callbacks.EarlyStopping.0.{name}" for name in ("best", "parameters")),
         "callbacks.GradientNorms.0.norms",
-        *(f"optimizer.{name}" for name in ("step", "states", "schedule")),
+        *(f"optimizer.{name}" for name in ("step", "states", "schedule", "key")),
     }

@@ -27,6 +27,7 @@ from typednn import (
     Optimizer,
     OutputLayer,
     Run,
+    Steps,
     gradcheck,
     minimize,
 )
@@ -325,9 +326,10 @@ def test_freezing_while_a_training_runs_takes_effect_at_the_next_step() -> None:
 
     x, labels = data(16)
     reference, computed = (of_layers(np.float64) for _ in range(2))
-    reference.fit(x, labels, epochs=1, batch_size=8)
+    steps = Steps(reference, SGD())
+    reference.fit(x, labels, epochs=1, batch_size=8, optimizer=steps)
     reference.layers[1].trainable = False
-    reference.fit(x, labels, epochs=1, batch_size=8)
+    reference.fit(x, labels, epochs=1, batch_size=8, optimizer=steps)
     computed.fit(x, labels, epochs=2, batch_size=8, callbacks=[Freeze()])
 
     assert everything(computed).tobytes() == everything(reference).tobytes()

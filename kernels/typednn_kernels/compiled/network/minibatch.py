@@ -16,7 +16,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline
-from typednn_kernels.compiled.linalg.dense import copy
+from typednn_kernels.compiled.linalg.dense import copy, dot
 from typednn_kernels.compiled.network.minibatch_step import (
     backward_thread,
     forward_thread,
@@ -32,8 +32,10 @@ from typednn_kernels.compiled.network.partition import (
     thread_rows,
 )
 from typednn_kernels.compiled.network.passes import (
+    add_scaled_squares,
     gradient_norm_bound,
     inputs,
+    scale_of_squares,
     unit_count,
 )
 from typednn_kernels.compiled.ops.activation import total
@@ -69,8 +71,9 @@ def batch_train_thread(
     count = parameters.size - gradient.size if thread.thread_num == 0 else 0
     running = slice_of(parameters, gradient.size, count)
     saved = slice_of(workspace.dLda, workspace.dLda.size - count, count)
-    for start in range(0, size, epoch.batch_size):
-        step, samples = start // epoch.batch_size, min(epoch.batch_size, size - start)
+    step, start, stop = 0, 0, min(epoch.length, size)
+    while start < size:
+        samples = min(epoch.batch_size, stop - start)
         rows, by_units = thread_rows(samples, thread), divided_by_units and is_shared(samples, thread)
         losses = slice_of(epoch.losses, start + rows.first, rows.height)
         copy(0, count, running, saved)
@@ -111,7 +114,9 @@ def batch_train_thread(
             first, n = thread_range(gradient.size, thread)
             apply_update(parameters, gradient, optimizer, step, scale, first, n)
         barrier(thread.team)
-        key += 1
+        key, step, start = key + 1, step + 1, start + samples
+        if start == stop:
+            stop = min(stop + epoch.length, size)
 
 
 parallel_batch_train: Callable[..., None] = parallel_region(batch_train_thread)
@@ -134,3 +139,20 @@ def train_batches(
     parallel_batch_train(
         num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares
     )
+
+
+@exported
+def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> bool:
+    """Makes one step with a gradient, unless it is not finite; see `Kernels.apply_gradient`."""
+    zero, one, coefficients = parameters.dtype.type(0), parameters.dtype.type(1), optimizer.coefficients
+    norm = parameters.dtype.type(sqrt(dot(gradient, gradient, gradient.size)))
+    if not isfinite(norm):
+        scale = parameters.dtype.type(scale_of_squares(gradient.itemsize))
+        norm = parameters.dtype.type(sqrt(add_scaled_squares(zero, gradient, scale)) / scale)
+    if not isfinite(max(coefficients[0, FIRST], one) * norm):
+        return False
+    scale, clip_norm = one, coefficients[0, CLIP_NORM]
+    if clip_norm < np.inf:
+        scale = clip_norm_scale(parameters, gradient, optimizer, clip_norm)
+    apply_update(parameters, gradient, optimizer, 0, scale, 0, gradient.size)
+    return True
