@@ -159,7 +159,7 @@ class Objective(Generic[F]):
         self._x, self._t = network._as_data(x, y)
         self._weights = network._weights(self._t, sample_weight, class_weight)
         self._ranges, self._penalties = trainable_ranges(self._storage)
-        self._gradient: Vector[F] = np.empty_like(self._storage.trainable)
+        self._gradient: Vector[F] = np.empty_like(self._storage.gradient)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
 

@@ -216,6 +216,16 @@ def _limited(jobs: int) -> Generator[None]:
             _apply()
 
 
+def _unlock() -> None:
+    """Makes a new lock in a forked child: another thread of its parent may have held the old one."""
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 def _choose(count: int) -> None:
     with _lock:
         _limits[0] = min(count, available_cores())

@@ -29,6 +29,14 @@ def field_pointer(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Typ
     return builder.gep(pointer, [INT32(0), INT32(field)], inbounds=True, source_etype=struct)
 
 
+def struct_fields(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Type) -> list[llvm.Value]:
+    """Loads all fields of a struct."""
+    return [
+        builder.load(field_pointer(builder, pointer, struct, field), typ=kind)
+        for field, kind in enumerate(struct.elements)
+    ]
+
+
 def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:

@@ -27,6 +27,7 @@ from numba.extending import intrinsic
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE
 from typednn_kernels.compiled._codegen.references import Reference
+from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
 
 if TYPE_CHECKING:
     from numba.core.compiler import CompileResult
@@ -172,8 +173,12 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
     """Compiles a function for a dtype, and returns its entry point, which checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
-    with _without_collection():
-        return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+
+    def compiled() -> Callable[..., object]:
+        with _without_collection():
+            return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+
+    return with_large_stack(compiled)
 
 
 def compile_for(dispatcher: Dispatcher, signature: tuple[types.Type, ...]) -> CompileResult:
