@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.data.preprocessing import Classes, Numbers, Preprocessing
-from typednn.errors import FileFormatError, ShapeError
+from typednn.errors import DataError, FileFormatError, ShapeError
 from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -26,6 +26,7 @@ from typednn.formats.json_values import JsonValue
 from typednn.formats.safetensors import (
     CODES,
     METADATA,
+    TensorFile,
     open_tensors,
     tensor_bytes,
     tensor_entries,
@@ -100,7 +101,8 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
         preprocessing: the preprocessing that `load_model` returns with the network.
 
     Raises:
-        DataError: a parameter is NaN or infinite.
+        DataError: a parameter is NaN or infinite, or a running variance is negative.
+        FileFormatError: `load` would refuse the file, such as one of more than 10,000 layers.
         OSError: the file cannot be written.
     """
     tensors: dict[str, NDArray[np.generic]] = {}
@@ -108,8 +110,13 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
         if isinstance(layer, TrainableLayer):
             for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
+                if name == "moving_variance" and (tensor < 0).any():
+                    raise DataError(f"{layer.name}: {name} holds {tensor.min():g}, and must be 0 or more")
                 tensors[f"layers.{k}.{name}"] = tensor
-    write_file(path, tensor_bytes(tensors, {KEY: describe(network, preprocessing)}))
+    description = describe(network, preprocessing)
+    content = tensor_bytes(tensors, {KEY: description}, path)
+    read_description(description, Path(path), sum(tensor.nbytes for tensor in tensors.values()))
+    write_file(path, content)
 
 
 @overload
@@ -155,17 +162,16 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
         FileFormatError: as `load`.
     """
     with open_tensors(path) as file:
-        description = _description(file.header)
+        description = _description(file)
         starts = _starts(file.header, description, file.size)
-        content = file.read_tensors()
-    path = Path(path)
-    layers, preprocessing = description.new_layers(), description.preprocessing
-    if description.dtype == "float32":
-        return Model(_filled(Network(layers, np.float32), content, starts, path), preprocessing)
-    return Model(_filled(Network(layers, np.float64), content, starts, path), preprocessing)
+        layers, preprocessing = description.new_layers(), description.preprocessing
+        if description.dtype == "float32":
+            return Model(_filled(Network(layers, np.float32), file, starts), preprocessing)
+        return Model(_filled(Network(layers, np.float64), file, starts), preprocessing)
 
 
-def _description(header: JsonValue) -> Description:
+def _description(file: TensorFile) -> Description:
+    header = file.header
     metadata = header.as_object().get(METADATA)
     entries = {} if metadata is None else metadata.as_object()
     if CHECKPOINT in entries:
@@ -176,7 +182,7 @@ def _description(header: JsonValue) -> Description:
         )
     if KEY not in entries:
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
-    return read_description(entries[KEY].as_str(), header.path)
+    return read_description(entries[KEY].as_str(), header.path, file.size)
 
 
 def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:
@@ -200,15 +206,14 @@ def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 
-def _filled(network: Network[F], content: bytes, starts: dict[str, int], path: Path) -> Network[F]:
-    """Copies the tensors in `content` into a network, and returns it."""
-    little = network.dtype.newbyteorder("<")
+def _filled(network: Network[F], file: TensorFile, starts: dict[str, int]) -> Network[F]:
+    """Reads the tensors of a file into a network, and returns it."""
+    path = file.header.path
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             layer._weights_named = None  # zeros, before there were others
             for name, view in layer._tensors.items():
-                start = starts[f"layers.{k}.{name}"]
-                view[...] = np.frombuffer(content, little, view.size, start).reshape(view.shape)
+                file.read_into(starts[f"layers.{k}.{name}"], view)
                 if not np.isfinite(view).all():
                     raise FileFormatError(
                         f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"

@@ -16,6 +16,12 @@ from typednn.errors import FileFormatError
 
 N = TypeVar("N", bound=str)
 
+LARGEST = 1 << 48
+"""A number that no length and no offset in a file reaches."""
+MAX_VALUES = 1_000_000
+MAX_BRACKETS = 250_000
+"""The largest numbers of values, and of lists and objects, in a text, whatever else a file holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
@@ -57,7 +63,7 @@ class JsonValue:
 
     def as_str(self) -> str:
         """Returns a string."""
-        if not isinstance(self.value, str):
+        if not isinstance(self.value, str) or not _is_unicode(self.value):
             raise self.error("text")
         return self.value
 
@@ -68,9 +74,11 @@ class JsonValue:
         return self.value
 
     def as_int(self, lowest: int) -> int:
-        """Returns an integer of at least `lowest`."""
+        """Returns an integer of at least `lowest` and below `LARGEST`."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
             raise self.error(f"a whole number of {lowest} or more")
+        if self.value >= LARGEST:
+            raise self.error(f"a whole number below {LARGEST}")
         return self.value
 
     def as_fraction(self) -> float:
@@ -115,16 +123,52 @@ class JsonValue:
         return vector
 
 
-def parse_json(text: str | bytes, place: str, path: Path) -> JsonValue:
-    """Parses JSON that was found in a file.
+def parse_json(text: str | bytes, place: str, path: Path, max_values: int = MAX_VALUES) -> JsonValue:
+    """Parses JSON that was found in a file: bytes in UTF-8, no name twice in an object.
+
+    Args:
+        text: the text.
+        place: the place in the file, for messages.
+        path: the file.
+        max_values: the largest number of values, which is compared before Python objects are made of them.
 
     Raises:
-        FileFormatError: the text is not JSON.
+        FileFormatError: the text is not such JSON, or holds too many values.
     """
+    comma, brackets = (",", "[{") if isinstance(text, str) else (b",", (b"[", b"{"))
+    for what, count, limit in (
+        ("values", text.count(comma), max_values),
+        ("lists and objects", sum(text.count(each) for each in brackets), MAX_BRACKETS),
+    ):
+        if count > limit:
+            raise FileFormatError(f"{path}: {place}: expected at most {limit} {what}, found {count}")
     try:
-        return JsonValue(json.loads(text), place, path)
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: {place}: expected JSON, found something else") from None
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(decoded, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        what = str(error) if isinstance(error, _Repeated) else "something else"
+        raise FileFormatError(f"{path}: {place}: expected JSON, found {what}") from None
+    return JsonValue(value, place, path)
+
+
+class _Repeated(ValueError):
+    """A name occurs twice in an object."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen = set[str]()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise _Repeated(f"the name {reprlib.repr(twice)} twice in an object")
+    if not _is_unicode("".join(members)):
+        raise ValueError
+    return members
+
+
+def _is_unicode(text: str) -> bool:
+    """Tells whether a text has no half of a surrogate pair, which JSON can write and nothing can print."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
