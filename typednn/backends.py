@@ -29,7 +29,7 @@ _warned: list[bool] = []
 
 def _unlock() -> None:
     """Makes a new lock in a forked child: another thread of its parent may have held the old one."""
-    global _switching
+    global _switching  # noqa: PLW0603 (a lock cannot be reset)
     _switching = RLock()
 
 

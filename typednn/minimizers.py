@@ -27,7 +27,7 @@ from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
 from typednn.layers.storage import Workspace
 from typednn.names import GradientMethodName, MinimizerName
-from typednn.network.network import Network
+from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
 from typednn.training.batches import ClassWeights
 from typednn.training.optimizer_state import trainable_ranges
@@ -94,7 +94,10 @@ def minimize(
         SettingError: a setting is outside its range, or no layer is trainable.
         DivergenceError: no finite loss was found; the network is as it was before.
     """
+    check_network(network, "minimize")
     method = names.minimizer(method)
+    if options is not None and not isinstance(options, Mapping):
+        raise SettingError(f"options must be a mapping, not {type(options).__name__}")
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
         check_positive("tolerance", tolerance)

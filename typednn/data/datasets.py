@@ -215,43 +215,46 @@ def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
     try:
         _check_directory(path)
         with zipfile.ZipFile(path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            member = members.get(f"{name}.npy")
-            if member is None:
-                found = _listed([key.removesuffix(".npy") for key in members]) or "none"
-                raise FileFormatError(f"{path}: expected the arrays 'x' and 'y', found {found}")
-            if member.compress_type not in PACKED:
-                raise FileFormatError(
-                    f"{path}: expected {name!r} as numpy.savez packs it, found another compression"
-                )
-            with archive.open(member) as file:
-                version = npy.read_magic(file)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read(file)
-                if dtype.kind not in "fiubU":
-                    raise FileFormatError(
-                        f"{path}: expected numbers or text in {name!r}, found {dtype}; arrays of objects are "
-                        "not read, since they can run code"
-                    )
-                size = file.tell() + prod(shape) * dtype.itemsize
-                if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
-                    raise FileFormatError(
-                        f"{path}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
-                        f"{member.compress_size}"
-                    )
-                if len(shape) > MAX_DIMENSIONS or prod(length or 1 for length in shape) >= MAX_ELEMENTS:
-                    raise FileFormatError(
-                        f"{path}: expected {name!r} to have at most {MAX_DIMENSIONS} dimensions and fewer "
-                        f"than {MAX_ELEMENTS} elements, found the shape {reprlib.repr(shape)}"
-                    )
-            with archive.open(member) as file:
-                return npy.read_array(file, allow_pickle=False)
+            return _npy_array(archive, name, path)
     except (FileFormatError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 (zipfile and NumPy raise many kinds for what is damaged or foreign)
         raise FileFormatError(
             f"{path}: expected an .npz file of numpy.savez, found a truncated, damaged or foreign archive"
         ) from None
+
+
+def _npy_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.generic]:
+    """Reads a member of an archive, whose sizes are compared before memory is allocated."""
+    members = {member.filename: member for member in archive.infolist()}
+    member = members.get(f"{name}.npy")
+    if member is None:
+        found = _listed([key.removesuffix(".npy") for key in members]) or "none"
+        raise FileFormatError(f"{path}: expected the arrays 'x' and 'y', found {found}")
+    if member.compress_type not in PACKED:
+        raise FileFormatError(f"{path}: expected {name!r} as numpy.savez packs it, found another compression")
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype.kind not in "fiubU":
+            raise FileFormatError(
+                f"{path}: expected numbers or text in {name!r}, found {dtype}; arrays of objects are "
+                "not read, since they can run code"
+            )
+        size = file.tell() + prod(shape) * dtype.itemsize
+        if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
+            raise FileFormatError(
+                f"{path}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
+                f"{member.compress_size}"
+            )
+        if len(shape) > MAX_DIMENSIONS or prod(length or 1 for length in shape) >= MAX_ELEMENTS:
+            raise FileFormatError(
+                f"{path}: expected {name!r} to have at most {MAX_DIMENSIONS} dimensions and fewer "
+                f"than {MAX_ELEMENTS} elements, found the shape {reprlib.repr(shape)}"
+            )
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 def _check_directory(path: Path) -> None:
@@ -284,8 +287,9 @@ def _idx_array(path: Path) -> NDArray[np.generic]:
         shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == 4 * magic[3] else ()
         size = prod(shape) * np.dtype(dtype).itemsize
         room = path.stat().st_size * (MAX_COMPRESSION if isinstance(file, gzip.GzipFile) else 1)
-        numbers = _read(file, size + 1) if shape and size <= room else b""
-        if not shape or len(numbers) != size:
+        possible = size <= room and prod(length or 1 for length in shape) < MAX_ELEMENTS
+        numbers = _read(file, size + 1) if shape and possible else b""
+        if not shape or not possible or len(numbers) != size:
             found = "more" if len(numbers) > size else "fewer"
             raise FileFormatError(
                 f"{path}: expected {size} bytes of numbers for the shape {shape}, found {found}"

@@ -18,7 +18,7 @@ from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue, parse_json
 from typednn.formats.safetensors import METADATA, open_tensors, tensor_bytes, tensor_entries
 from typednn.training.callbacks import Callback, Run, RunState, check_state
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_count, check_path
 
 KEY = "typednn_checkpoint"
 VERSION = 2
@@ -37,7 +37,7 @@ class Checkpoint(Callback):
         resume: whether to continue from the file, if it exists.
 
     Raises:
-        SettingError: `every` is not a positive integer.
+        SettingError: `every` is not a positive integer, or the path is none.
     """
 
     path: Path
@@ -47,6 +47,7 @@ class Checkpoint(Callback):
     comes_last = True
 
     def __init__(self, path: PathLike, every: int = 1, *, resume: bool = False) -> None:
+        check_path("Checkpoint: path", path)
         check_count("every", every, 1)
         self.path, self.every, self.resume = Path(path), every, resume
         self._last_written = 0

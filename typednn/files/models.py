@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.data.preprocessing import Classes, Numbers, Preprocessing
-from typednn.errors import DataError, FileFormatError, ShapeError
+from typednn.errors import ArrayTypeError, DataError, FileFormatError, SettingError, ShapeError
 from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -32,8 +32,9 @@ from typednn.formats.safetensors import (
     tensor_entries,
 )
 from typednn.layers import TrainableLayer
-from typednn.network.network import AnyNetwork, Network
+from typednn.network.network import AnyNetwork, Network, check_network
 from typednn.validation.arrays import check_finite
+from typednn.validation.settings import check_path
 
 KEY = "typednn"
 
@@ -105,6 +106,10 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
         FileFormatError: `load` would refuse the file, such as one of more than 10,000 layers.
         OSError: the file cannot be written.
     """
+    check_network(network, "save")
+    check_path("path", path)
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+        raise SettingError(f"preprocessing must be a Preprocessing, not {type(preprocessing).__name__}")
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
@@ -135,6 +140,8 @@ def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
             its parts do not fit together, or it holds a preprocessing without which the network predicts
             something else.
     """
+    if dtype is not None and (not isinstance(dtype, type) or dtype not in (np.float32, np.float64)):
+        raise ArrayTypeError(f"dtype must be np.float32, np.float64 or None, not {dtype!r}")
     model = load_model(path)
     if model.preprocessing is not None:
         raise FileFormatError(

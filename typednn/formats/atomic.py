@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TypeAlias
 
+from typednn.validation.settings import check_path
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,11 +32,13 @@ def write_file(path: PathLike, content: bytes) -> None:
 
     Raises:
         OSError: the file cannot be written; a file that was there is unchanged.
+        SettingError: the path is something else.
     """
     from pathlib import (
         Path,  # takes longer to import than all else that `import typednn` needs of this module
     )
 
+    check_path("path", path)
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise OSError(f"{os.fspath(path)}: is not a file, and would have to be replaced")
@@ -45,7 +49,7 @@ def write_file(path: PathLike, content: bytes) -> None:
     with _folder(target.parent) as sync:
         draft, descriptor = _new_draft(target, 0o666 if mode is None else mode & 0o600)
         try:
-            with open(descriptor, "wb") as file:
+            with Path(descriptor).open("wb") as file:
                 file.write(content)
                 file.flush()
                 if mode is not None:
@@ -117,11 +121,10 @@ def _remove_drafts(target: Path) -> None:
     """Removes the drafts of writers that were killed; what cannot be removed stays."""
     start, end = _draft_start(target), ".tmp"
     with contextlib.suppress(OSError):
-        for name in os.listdir(target.parent):
-            middle = name.removeprefix(start).removesuffix(end)
-            if name != f"{start}{middle}{end}" or len(middle) != DRAFT_DIGITS:
+        for draft in target.parent.iterdir():
+            middle = draft.name.removeprefix(start).removesuffix(end)
+            if draft.name != f"{start}{middle}{end}" or len(middle) != DRAFT_DIGITS:
                 continue
-            draft = target.with_name(name)
             with contextlib.suppress(OSError):
                 if os.name != "posix":  # an open file cannot be removed there
                     draft.unlink()

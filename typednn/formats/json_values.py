@@ -146,12 +146,12 @@ def parse_json(text: str | bytes, place: str, path: Path, max_values: int = MAX_
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(decoded, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        what = str(error) if isinstance(error, _Repeated) else "something else"
+        what = str(error) if isinstance(error, _RepeatedNameError) else "something else"
         raise FileFormatError(f"{path}: {place}: expected JSON, found {what}") from None
     return JsonValue(value, place, path)
 
 
-class _Repeated(ValueError):
+class _RepeatedNameError(ValueError):
     """A name occurs twice in an object."""
 
 
@@ -160,7 +160,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) < len(pairs):
         seen = set[str]()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise _Repeated(f"the name {reprlib.repr(twice)} twice in an object")
+        raise _RepeatedNameError(f"the name {reprlib.repr(twice)} twice in an object")
     if not _is_unicode("".join(members)):
         raise ValueError
     return members

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from typednn.errors import FileFormatError
 from typednn.formats.atomic import PathLike
 from typednn.formats.json_values import LARGEST, MAX_VALUES, JsonValue, parse_json
+from typednn.validation.settings import check_path
 
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_DIMENSIONS = 8
@@ -119,6 +120,7 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
     Raises:
         FileFormatError: the file is missing, truncated or not a safetensors file, or cannot be read.
     """
+    check_path("path", path)
     path = Path(path)
     try:
         if not path.is_file():

@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
-from typednn.errors import DataError, UnknownNameError
+from typednn.errors import DataError, SettingError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.layers import AnyLayer
 from typednn.records import Record
@@ -243,6 +243,8 @@ class EarlyStopping(Callback):
     ) -> None:
         check_count("patience", patience, 0)
         check_nonnegative("min_delta", min_delta)
+        if not isinstance(monitor, str):
+            raise SettingError(f"monitor must be the name of a curve, not {monitor!r}")
         self._monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)

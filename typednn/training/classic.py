@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizers import SGD
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import as_real
-from typednn.validation.settings import check_count, check_positive
+from typednn.validation.settings import check_count, check_positive, is_number
 
 Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
 A = TypeVar("A", bound=Layers)
@@ -73,7 +72,7 @@ def gradient_descent_threshold(
         As `gradient_descent_epoch`.
     """
     check_count("max_epochs", max_epochs, 1)
-    if not isfinite(thresh):
+    if not is_number(thresh):
         raise SettingError(f"thresh must be a finite number, not {thresh!r}")
     losses: list[float] = []
     for loss in _epochs(ANN, x, y, eta, max_epochs, 1):
@@ -107,6 +106,8 @@ def _epochs(
 
 
 def _network(ANN: Sequence[Layer[F]]) -> tuple[Storage[F], OutputLayer[F]]:
+    if isinstance(ANN, str | np.ndarray) or not isinstance(ANN, Sequence):
+        raise WiringError(f"ANN must be a list of layers, the input layer first, not {type(ANN).__name__}")
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     storage, output = ANN[0]._storage, ANN[-1]

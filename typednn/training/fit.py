@@ -90,7 +90,7 @@ class Fit(Run, Generic[F]):
             raise SettingError(f"on_epoch must be a function that takes the history, not {on_epoch!r}")
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
-        self.trained, self.held_out, self.epochs = trained, held_out, epochs
+        self.trained, self.held_out, self.epochs = trained, held_out, int(epochs)
         self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):

@@ -99,23 +99,23 @@ def test_a_draft_that_another_writer_removes_at_once_is_made_again(
 
     def remove_before(descriptor: int) -> bool:
         if not removed:
-            (name,) = os.listdir(tmp_path)
-            (tmp_path / name).unlink()
-            removed.append(name)
+            (draft,) = tmp_path.iterdir()
+            draft.unlink()
+            removed.append(draft.name)
         return lock(descriptor)
 
     monkeypatch.setattr(atomic, "_lock", remove_before)
     write_file(tmp_path / "model", b"content")
 
     assert removed
-    assert os.listdir(tmp_path) == ["model"]
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize("name", ["m" * 255, "ü" * 127, "😀" * 63])
 def test_names_of_any_length(name: str, tmp_path: Path) -> None:
     write_file(tmp_path / name, b"content")
 
-    assert os.listdir(tmp_path) == [name]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 @posix
@@ -132,14 +132,15 @@ def test_no_descriptors(tmp_path: Path) -> None:
         try:
             write_file(file, b"after")
         except OSError as error:
-            assert error.errno == errno.EMFILE
+            found = error.errno
             expected = b"before"
         else:
-            expected = b"after"
+            found, expected = errno.EMFILE, b"after"
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert found == errno.EMFILE
         assert file.read_bytes() == expected
-        assert os.listdir(tmp_path) == ["model"]
+        assert [each.name for each in tmp_path.iterdir()] == ["model"]
     assert expected == b"after"
 
 
@@ -176,4 +177,4 @@ def test_kills_at_random_moments(kills: int, tmp_path: Path) -> None:
 
     write_file(file, b"last")
 
-    assert os.listdir(tmp_path) == ["model"]
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]

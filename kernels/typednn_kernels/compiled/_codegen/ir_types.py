@@ -37,6 +37,17 @@ def struct_fields(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Typ
     ]
 
 
+def stored(
+    builder: llvm.IRBuilder, values: Sequence[llvm.Value]
+) -> tuple[llvm.LiteralStructType, llvm.Value]:
+    """Stores values in a struct on the stack; returns its type and its address."""
+    struct = llvm.LiteralStructType([each.type for each in values])
+    address = opaque(builder.alloca(struct))
+    for field, value in enumerate(values):
+        builder.store(value, field_pointer(builder, address, struct, field))
+    return struct, address
+
+
 def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of, stack_row
-from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.ir_loops import (
     SUMMED_ROWS,
     Loop,
@@ -21,6 +20,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
 )
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
     GEMV_GRAIN_WEIGHTS,
     GEMV_ROWS,

@@ -23,7 +23,6 @@ from llvmlite import ir as llvm
 
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
-from typednn_kernels.compiled._codegen.small_stacks import allocate, release
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
@@ -34,6 +33,7 @@ from typednn_kernels.compiled._codegen.simd import (
     function_of_fields,
     module_function,
 )
+from typednn_kernels.compiled._codegen.small_stacks import allocate, release
 from typednn_kernels.compiled._codegen.tuning import (
     GEMM_A_BLOCK_BYTES,
     GEMM_B_BLOCK_PANELS,
@@ -103,8 +103,8 @@ class _Gemm(NamedTuple):
 class _Macrokernel(NamedTuple):
     """The arguments of C (m, n) = base + alpha A (m, k) op(B) (k, n), where k <= KC.
 
-    BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements. `packed` has room
-    for `nc` columns of B.
+    BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements. `packed` has
+    room for `nc` columns of B.
     """
 
     m: llvm.Value

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
-from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
+from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
     GEMV_ROWS,
     ONLINE_GRAIN_WEIGHTS,

@@ -23,6 +23,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
     POINTER,
     field_pointer,
     opaque,
+    stored,
     struct_fields,
 )
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
@@ -73,11 +74,8 @@ def parallel_region(
         for line in (NUM_THREADS, ARRIVED, GENERATION):
             lines.store(line, INDEX(0))
         lines.store(SPIN_LIMIT, INDEX(spins_before_sleep))
-        common = llvm.LiteralStructType([each.type for each in operands])
+        common, shared_operands = stored(builder, operands)
         job = llvm.LiteralStructType([INDEX, POINTER, POINTER])
-        shared_operands = opaque(cgutils.alloca_once(builder, common))
-        for field, value in enumerate(operands):
-            builder.store(value, field_pointer(builder, shared_operands, common, field))
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
 

@@ -32,6 +32,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
     field_pointer,
     internal_function,
     opaque,
+    stored,
     struct_fields,
 )
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
@@ -75,7 +76,7 @@ PARTS_LEFT = FIRST_FREE_LINE
 """A line of the caller's block: the number of parts that are not done."""
 COUNT_BITS = 16
 PART: llvm.LiteralStructType = llvm.LiteralStructType([INDEX, INDEX, INDEX, POINTER])
-"""What a part is given: its number, its first step, that behind its last, and the address of what all have."""
+"""What a part is given: its number, its first step, the one behind its last, the address of the operands."""
 SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
 LINES: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
@@ -86,7 +87,7 @@ register_c_functions("getpid", "pthread_self", "pthread_detach")
 
 
 def _disown() -> None:
-    """Leaves the pool without an owner in a forked child, which may have the pid of a process that is over."""
+    """Leaves the pool without an owner in a forked child, whose pid may be that of an earlier owner."""
     global_compiler_lock.release()
     LINES[LINE_WORDS * OWNER] = 0
 
@@ -151,9 +152,7 @@ def _divide_function(
 
     def write(builder: llvm.IRBuilder, count: llvm.Value, grain: llvm.Value, *operands: llvm.Value) -> None:
         work, one = thread_function(module, PART, call), INDEX(1)
-        shared_operands = opaque(cgutils.alloca_once(builder, common))
-        for field, value in enumerate(operands):
-            builder.store(value, field_pointer(builder, shared_operands, common, field))
+        _, shared_operands = stored(builder, operands)
         jobs = opaque(cgutils.alloca_once(builder, PART, INDEX(THREAD_SLOTS)))
         most = _between(builder, one, builder.sdiv(count, grain), number_of_threads(builder))
         size = _quotient(builder, count, most)
