@@ -4,6 +4,10 @@ A call returns, or raises an error of this library, TypeError or ValueError with
 argument, and then nothing is changed. A training that fails leaves the network as after its last step.
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false
+# Lambdas have no types, and what is called is anything.
+
 from __future__ import annotations
 
 import contextlib

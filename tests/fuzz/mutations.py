@@ -45,9 +45,9 @@ def mutated(content: bytes, changes: list[list[Any]]) -> bytes:
         elif kind == "cut":
             del data[at:]
         elif kind == "move":
-            piece = data[at : at + 8]
+            chunk = data[at : at + 8]
             other = value % (len(data) + 1)
-            data[other : other + 8] = piece
+            data[other : other + 8] = chunk
         elif kind == "number":
             data[at : at + 8] = (value & (1 << 64) - 1).to_bytes(8, "little")
     return bytes(data)

@@ -1,7 +1,7 @@
 """Reads data files: CSV, NumPy's .npz, and the IDX files of MNIST; CSV and IDX also compressed by gzip.
 
 The first bytes of a file determine its format, not its name. Sizes that a file claims are compared with its
-number of bytes before memory is allocated, and arrays are read a piece at a time.
+number of bytes before memory is allocated, and arrays are read a chunk at a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The compressions that numpy.savez and numpy.savez_compressed use."""
 MAX_DIRECTORY_BYTES = 2**20
 """The largest table of contents of an .npz file."""
-PIECE_BYTES = 2**20
+CHUNK_BYTES = 2**20
 """Bytes that are read at a time."""
 MAX_CHARACTER = 0x10FFFF
 
@@ -301,10 +301,10 @@ def _read(file: io.BufferedReader | gzip.GzipFile, size: int) -> bytearray:
     """Reads up to `size` bytes, and allocates no more than there are."""
     content = bytearray()
     while len(content) < size:
-        piece = file.read(min(PIECE_BYTES, size - len(content)))
-        if not piece:
+        chunk = file.read(min(CHUNK_BYTES, size - len(content)))
+        if not chunk:
             break
-        content += piece
+        content += chunk
     return content
 
 

@@ -2,7 +2,7 @@
 
 The format is that of https://huggingface.co/docs/safetensors, whose readers open the files. A header has at
 most 64 MiB, and one value for each byte of numbers beyond a million: what claims more is refused before it is
-parsed. Tensors are read a piece at a time into the arrays that are to hold them.
+parsed. Tensors are read a chunk at a time into the arrays that are to hold them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typednn.validation.settings import check_path
 
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_DIMENSIONS = 8
-PIECE_BYTES = 2**20
+CHUNK_BYTES = 2**20
 """Bytes that are read at a time."""
 METADATA = "__metadata__"
 CODES = {"float32": "F32", "float64": "F64", "int64": "I64", "uint64": "U64"}
@@ -66,16 +66,16 @@ class TensorFile:
         """
         self.file.seek(self.begin + start)
         flat = array.reshape(-1)
-        step = PIECE_BYTES // flat.itemsize
+        step = CHUNK_BYTES // flat.itemsize
         for first in range(0, flat.size, step):
-            piece = flat[first : first + step]
-            content = self.file.read(piece.nbytes)
-            if len(content) != piece.nbytes:
+            chunk = flat[first : first + step]
+            content = self.file.read(chunk.nbytes)
+            if len(content) != chunk.nbytes:
                 raise FileFormatError(
                     f"{self.header.path}: expected {self.size} bytes of numbers, found fewer: "
                     "the file was changed"
                 )
-            piece[...] = np.frombuffer(content, flat.dtype.newbyteorder("<"))
+            chunk[...] = np.frombuffer(content, flat.dtype.newbyteorder("<"))
 
     def read_tensors(self, entries: Mapping[str, TensorEntry]) -> dict[str, NDArray[np.generic]]:
         """Reads all tensors into new arrays.
