@@ -16,7 +16,7 @@ import os
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from typednn.errors import MissingExtraError, UnknownNameError
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz"))
 X, Y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6) % 2
-LEFT_OUT = {"Callback", "Evaluation", "ForwardPass", "GradientReport", "Gradients", "Layer", "LayerGradients"}
-LEFT_OUT |= {"Minimum", "Optimizer", "Predictor", "Run", "Schedule", "MissingExtraError", "UnknownNameError"}
-LEFT_OUT |= {"History", "DivergenceError", "CustomActivation", "CustomLoss", "register_activation"}
-LEFT_OUT |= {"register_loss"}
+LEFT_OUT = {
+    *("Callback", "Evaluation", "ForwardPass", "GradientReport", "Gradients", "Layer", "LayerGradients"),
+    *("Minimum", "Optimizer", "Predictor", "Run", "Schedule", "MissingExtraError", "UnknownNameError"),
+    *("History", "DivergenceError", "CustomActivation", "CustomLoss", "register_activation", "register_loss"),
+}
 """What users do not construct, and what changes the tables of the process."""
 TRAINING = {"fit", "fit_batches", "minimize", "gradient_descent_epoch", "gradient_descent_threshold"}
 FILES = {"save", "load", "Checkpoint", "fit"}
@@ -49,6 +50,22 @@ def subclass() -> Any:
         return np.matrix(X)
 
 
+def same(value: Any) -> Any:
+    return value
+
+
+def method(name: str, mine: Network[Any]) -> Any:
+    return getattr(mine, name)
+
+
+def method_of_layer(k: int, name: str, mine: Network[Any]) -> Any:
+    return getattr(mine.layers[k], name)
+
+
+def function(what: Any, _network: Network[Any]) -> Any:
+    return what
+
+
 def read_only() -> Any:
     array = X.copy()
     array.setflags(write=False)
@@ -56,9 +73,9 @@ def read_only() -> Any:
 
 
 HOSTILE: list[Callable[[], Any]] = [
-    *(partial(lambda each: each, each) for each in (None, True, -1, 0, 1, 3, 1 << 31, 1 << 63, 1 << 70)),
-    *(partial(lambda each: each, each) for each in (0.5, 1.0, -0.0, -1e-300, 1e308, float("nan"))),
-    *(partial(lambda each: each, each) for each in (float("inf"), 1j, "", "relu", "\ud800", "a" * 300, b"x")),
+    *(partial(same, each) for each in (None, True, -1, 0, 1, 3, 1 << 31, 1 << 63, 1 << 70)),
+    *(partial(same, each) for each in (0.5, 1.0, -0.0, -1e-300, 1e308, float("nan"))),
+    *(partial(same, each) for each in (float("inf"), 1j, "", "relu", "\ud800", "a" * 300, b"x")),
     *(list, dict, set, object, lambda: [None], lambda: {"a": 1}, lambda: {0: -1.0}, lambda: iter(())),
     *(lambda: int, lambda: np.float32, lambda: print, lambda: range(3), lambda: [[1, 2], [3]], lambda: "mse"),
     *(lambda: np.float64(np.nan), lambda: np.int8(3), lambda: np.array(3), lambda: np.zeros(0)),
@@ -133,11 +150,11 @@ def callables() -> list[tuple[str, Callable[[Network[Any]], Callable[..., Any]],
         what = getattr(typednn, name)
         public = inspect.isfunction(what) or inspect.isclass(what)
         if public and name not in LEFT_OUT and not (inspect.isclass(what) and issubclass(what, Exception)):
-            found.append((name, partial(lambda what, _network: what, what)))
-    found += [(name, partial(lambda name, network: getattr(network, name), name)) for name in METHODS]
+            found.append((name, partial(function, what)))
+    found += [(name, partial(method, name)) for name in METHODS]
     for k in range(3):
         for name in LAYER_METHODS:
-            found.append((name, partial(lambda k, name, net: getattr(net.layers[k], name), k, name)))
+            found.append((name, partial(method_of_layer, k, name)))
         for name in SETTINGS:
 
             def setter(k: int, name: str, network: Network[Any]) -> Callable[[Any], None]:
@@ -175,7 +192,7 @@ def arguments(parameters: list[inspect.Parameter], choices: list[list[Any]]) -> 
 
 
 @contextlib.contextmanager
-def limits() -> Iterator[None]:
+def limits() -> Generator[None]:
     """Restores the number of threads and the backend."""
     threads, backend = typednn.threads(), typednn.backend()
     try:
@@ -186,7 +203,7 @@ def limits() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupted(name: str) -> Iterator[None]:
+def interrupted(name: str) -> Generator[None]:
     """Interrupts what may be asked to take for ever, as Ctrl-C does."""
     if name not in {*TRAINING, "gradcheck"} or not hasattr(signal, "setitimer"):
         yield
@@ -207,7 +224,8 @@ if hasattr(signal, "SIGALRM"):
 
 
 def check(value: list[Any]) -> str:
-    which, choices = value
+    which: int = value[0]
+    choices: list[list[Any]] = value[1]
     name, of, parameters = callables()[which % len(callables())]
     given = arguments(parameters, choices)
     mine = network()
@@ -217,7 +235,7 @@ def check(value: list[Any]) -> str:
         warnings.simplefilter("ignore", UserWarning)
         try:
             with interrupted(name):
-                result = call(**given)
+                result: Any = call(**given)
             if inspect.isgenerator(result):
                 result.close()
         except MissingExtraError:

@@ -65,7 +65,12 @@ def run(target: Target, first_seed: int, seconds: float, count: int | None = Non
             derandomize=False,
             phases=[Phase.generate, Phase.shrink],
             report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.data_too_large,
+                HealthCheck.filter_too_much,
+                HealthCheck.large_base_example,
+            ],
         )
         @given(target.inputs)
         def batch(value: Any) -> None:

@@ -153,7 +153,8 @@ def target(
     """Makes a target of files: an input is the number of a file, the way it is changed, and the changes."""
 
     def check(value: list[Any]) -> str:
-        which, how, what = value
+        which, how = int(value[0]), int(value[1])
+        what: list[list[Any]] = value[2]
         good = contents()
         path = FOLDER / f"{name} images"
         path.write_bytes(changes[how % len(changes)](good[which % len(good)], what))
@@ -175,7 +176,8 @@ def read_model(path: Path) -> None:
     twin = load_model(again)
     assert twin.network.parameters.tobytes() == model.network.parameters.tobytes()
     assert np.isfinite(model.network.parameters).all()
-    shape = model.network.predict(np.zeros((1, model.network.layers[0].length), model.network.dtype)).shape
+    any_network: Any = model.network
+    shape = any_network.predict(np.zeros((1, any_network.layers[0].length), any_network.dtype)).shape
     assert shape == (1, model.network.layers[-1].length)
 
 

@@ -40,7 +40,7 @@ def mutated(content: bytes, changes: list[list[Any]]) -> bytes:
         elif kind == "repeat":
             data[at:at] = data[at : at + value]
         elif kind in {"token", "insert"}:
-            token = TOKENS[value]
+            token: bytes = TOKENS[int(value)]
             data[at : at + (len(token) if kind == "token" else 0)] = token
         elif kind == "cut":
             del data[at:]

@@ -49,7 +49,7 @@ def write_file(path: PathLike, content: bytes) -> None:
     with _folder(target.parent) as sync:
         draft, descriptor = _new_draft(target, 0o666 if mode is None else mode & 0o600)
         try:
-            with Path(descriptor).open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 if mode is not None:

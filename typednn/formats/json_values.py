@@ -135,10 +135,14 @@ def parse_json(text: str | bytes, place: str, path: Path, max_values: int = MAX_
     Raises:
         FileFormatError: the text is not such JSON, or holds too many values.
     """
-    comma, brackets = (",", "[{") if isinstance(text, str) else (b",", (b"[", b"{"))
+    values, brackets = (
+        (text.count(","), text.count("[") + text.count("{"))
+        if isinstance(text, str)
+        else (text.count(b","), text.count(b"[") + text.count(b"{"))
+    )
     for what, count, limit in (
-        ("values", text.count(comma), max_values),
-        ("lists and objects", sum(text.count(each) for each in brackets), MAX_BRACKETS),
+        ("values", values, max_values),
+        ("lists and objects", brackets, MAX_BRACKETS),
     ):
         if count > limit:
             raise FileFormatError(f"{path}: {place}: expected at most {limit} {what}, found {count}")

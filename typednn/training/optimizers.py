@@ -352,8 +352,7 @@ class Rprop(Optimizer):
             raise SettingError(
                 "learning_rate of Rprop is its first step and must be a number, not a schedule"
             )
-        for name in ("etas", "step_sizes"):
-            pair = getattr(self, name)
+        for name, pair in (("etas", self.etas), ("step_sizes", self.step_sizes)):
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise SettingError(f"{name} must be a tuple of two numbers, not {pair!r}")
         (decrease, increase), (smallest, largest) = self.etas, self.step_sizes

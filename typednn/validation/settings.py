@@ -33,8 +33,9 @@ def check_nonnegative(name: str, value: float, highest: float = inf) -> None:
 
 def check_path(name: str, value: object) -> None:
     """Raises SettingError unless the value is a path, in text or as `os.PathLike`."""
+    kind = type(value).__name__
     if not isinstance(value, str | os.PathLike):
-        raise SettingError(f"{name} must be a path, not {type(value).__name__}")
+        raise SettingError(f"{name} must be a path, not {kind}")
 
 
 def check_bool(name: str, value: bool) -> None:

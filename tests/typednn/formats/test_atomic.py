@@ -125,6 +125,7 @@ def test_no_descriptors(tmp_path: Path) -> None:
     file = tmp_path / "model"
     write_file(file, b"before")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    expected = b"before"
     for count in range(4):
         lowest = os.dup(0)
         os.close(lowest)

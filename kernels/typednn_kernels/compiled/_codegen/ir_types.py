@@ -29,7 +29,9 @@ def field_pointer(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Typ
     return builder.gep(pointer, [INT32(0), INT32(field)], inbounds=True, source_etype=struct)
 
 
-def struct_fields(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Type) -> list[llvm.Value]:
+def struct_fields(
+    builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.LiteralStructType
+) -> list[llvm.Value]:
     """Loads all fields of a struct."""
     return [
         builder.load(field_pointer(builder, pointer, struct, field), typ=kind)

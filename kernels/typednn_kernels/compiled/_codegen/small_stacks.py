@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from ctypes import CDLL, c_void_p, cast
 from threading import Lock, Thread, current_thread, main_thread, stack_size
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from llvmlite import ir as llvm
@@ -78,7 +78,7 @@ def with_large_stack(function: Callable[[], R]) -> R:
     return thread.results[0]
 
 
-def register(malloc: Callable[..., object], free: Callable[..., object]) -> None:
+def register(malloc: Any, free: Any) -> None:
     """Tells LLVM which functions allocate and free memory."""
     for name, function in ((MALLOC, malloc), (FREE, free)):
         add_symbol(name, cast(function, c_void_p).value)

@@ -184,7 +184,7 @@ def _run_parts_function(module: llvm.Module) -> llvm.Function:
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
         lines, (jobs, stride, parts) = _workers(builder), numbers
         process = builder.zext(call_c(builder, "getpid"), INDEX)
-        owner, adopting = lines.load(OWNER), builder.neg(process)
+        owner, adopting = lines.load(OWNER), builder.sub(INDEX(0), process)
         inherited = builder.and_(
             builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, adopting)
         )
@@ -222,7 +222,7 @@ def _adopt_after_fork(module: llvm.Module) -> llvm.Function:
 
     def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
         lines = _workers(builder)
-        with builder.if_then(lines.compare_exchange(OWNER, owner, builder.neg(process))):
+        with builder.if_then(lines.compare_exchange(OWNER, owner, builder.sub(INDEX(0), process))):
             lines.open()
             _caller(builder).open()
             rounds = builder.lshr(lines.load(TICKET), INDEX(2 * COUNT_BITS))
