@@ -307,9 +307,7 @@ class Fit(Run, Generic[F]):
         rate = saved.get(f"{OPTIMIZER}.{ASSIGNED_RATE}")
         if rate is not None and (rate.shape or rate.dtype != np.float64):
             raise DataError(f"expected {OPTIMIZER}.{ASSIGNED_RATE} to be float64 (), found {_kind(rate)}")
-        history = History.of(
-            {name: array.tolist() for name, array in curves.items()}, self.measure.functions
-        )
+        history = History.of({name: array.tolist() for name, array in curves.items()}, self.measure.functions)
         random = state_from_json(self.random, state.random)
         before = History.of(self.history.curves())
         self.history._assign(history)
