@@ -238,7 +238,7 @@ def check(value: list[Any]) -> str:
     mine = network()
     call = of(mine)
     before = state_of(mine)
-    with limits(), warnings.catch_warnings():
+    with limits(), contextlib.chdir(FOLDER), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
             with interrupted(name):
