@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -162,8 +163,8 @@ class _RepeatedNameError(ValueError):
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        seen = set[str]()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise _RepeatedNameError(f"the name {reprlib.repr(twice)} twice in an object")
     if not _is_unicode("".join(members)):
         raise ValueError

@@ -106,8 +106,9 @@ def _epochs(
 
 
 def _network(ANN: Sequence[Layer[F]]) -> tuple[Storage[F], OutputLayer[F]]:
-    if isinstance(ANN, str | np.ndarray) or not isinstance(ANN, Sequence):
-        raise WiringError(f"ANN must be a list of layers, the input layer first, not {type(ANN).__name__}")
+    given: object = ANN
+    if not isinstance(given, Sequence):
+        raise WiringError(f"ANN must be a list of layers, the input layer first, not {type(given).__name__}")
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     storage, output = ANN[0]._storage, ANN[-1]

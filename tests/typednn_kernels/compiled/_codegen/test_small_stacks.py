@@ -58,7 +58,8 @@ def test_the_compiler_gets_a_thread_of_its_own() -> None:
 
     def compile_something() -> int:
         names.append(threading.current_thread().name)
-        return small_stacks.with_large_stack(lambda: len(names))
+        count: int = small_stacks.with_large_stack(lambda: len(names))
+        return count
 
     assert small_stacks.with_large_stack(compile_something) == 1
     thread = threading.Thread(
