@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo smoke test test-all check matrix oldest types docs bench clean
+.PHONY: demo smoke test test-all fuzz promises bounds generic check matrix oldest types docs bench clean
 
 demo: .venv/ready
 	$(BIN)/typednn demo
@@ -16,6 +16,18 @@ test: .venv/ready
 
 test-all: .venv/ready
 	$(BIN)/python -m pytest -n 2 --full
+
+fuzz: .venv/ready
+	$(BIN)/python -m tests.fuzz --seconds 60
+
+promises: .venv/ready
+	$(BIN)/python -m tests.promises
+
+bounds: .venv/ready
+	NUMBA_BOUNDSCHECK=1 TYPEDNN_CACHE_DIR=.pytest_cache/bounds $(BIN)/python -m pytest tests/typednn_kernels/test_kernels.py tests/typednn/training
+
+generic: .venv/ready
+	NUMBA_CPU_NAME=generic TYPEDNN_CACHE_DIR=.pytest_cache/generic $(BIN)/python -m pytest tests/typednn_kernels/test_kernels.py tests/typednn/training
 
 check: .venv/ready
 	$(BIN)/ruff check .

@@ -29,6 +29,16 @@ _failures: list[Exception] = []
 _warned: list[bool] = []
 
 
+def _unlock() -> None:
+    """Makes a new lock in a forked child: another thread of its parent may have held the old one."""
+    global _switching  # noqa: PLW0603 (a lock cannot be reset)
+    _switching = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class Running:
     """What runs for arrays of a dtype.
 

@@ -33,10 +33,11 @@ from typednn_kernels.normalizations import BATCH, NONE
 from typednn.backends import implementations
 from typednn.layers.storage import Workspace
 from typednn.names import BackendName
-from typednn.network.network import Network
+from typednn.network.network import Network, check_network
 from typednn.step_gradients import gradients_of_layers, gradients_of_steps
 from typednn.tables import aligned
 from typednn.validation.arrays import Samples, Targets, Y_co
+from typednn.validation.settings import check_bool
 
 STEP = 2.0**-17
 """The step of the differences, times max(1, |parameter|); near the cube root of float64's precision."""
@@ -183,6 +184,8 @@ def gradcheck(
     >>> gradcheck(Network(layers, seed=0), np.eye(2), np.array([0, 1])).passed
     True
     """
+    check_network(network, "gradcheck")
+    check_bool("training", training)
     samples, targets = network._as_data(x, y)
     storage = network._storage
     problem = _Problem(storage.layout, network._loss, samples, targets, 0 if training else INFERENCE)

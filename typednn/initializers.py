@@ -19,6 +19,7 @@ float64, so that a seed gives the same values for every dtype.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import sqrt
 from operator import index
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, cast
@@ -144,7 +145,7 @@ def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initial
         UnknownNameError: there is no such row.
     """
     for row in table:
-        if row.name == name:
+        if isinstance(name, str) and row.name == name:
             return row
     raise UnknownNameError(kind, name, (row.name for row in table))
 
@@ -165,7 +166,9 @@ def generator(seed: Seed) -> np.random.Generator:
         return np.random.default_rng(seed)
     whole: object = seed.tolist() if isinstance(seed, np.ndarray) else seed
     entropy = cast("Sequence[object]", whole) if isinstance(whole, Sequence) else [whole]
-    integers = [index(each) for each in entropy if isinstance(each, SupportsIndex)]
+    integers = list[int]()
+    with suppress(TypeError):  # types, and arrays of more than one element, only look like integers
+        integers = [index(each) for each in entropy if isinstance(each, SupportsIndex)]
     if not integers or len(integers) < len(entropy):
         raise ArrayTypeError(
             "seed must be an int, a sequence of ints, a generator of numpy.random or None, "

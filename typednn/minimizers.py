@@ -27,7 +27,7 @@ from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
 from typednn.layers.storage import Workspace
 from typednn.names import GradientMethodName, MinimizerName
-from typednn.network.network import Network
+from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
 from typednn.training.batches import ClassWeights
 from typednn.training.optimizer_state import trainable_ranges
@@ -94,7 +94,10 @@ def minimize(
         SettingError: a setting is outside its range, or no layer is trainable.
         DivergenceError: no finite loss was found; the network is as it was before.
     """
+    check_network(network, "minimize")
     method = names.minimizer(method)
+    if options is not None and not isinstance(options, Mapping):
+        raise SettingError(f"options must be a mapping, not {type(options).__name__}")
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
         check_positive("tolerance", tolerance)
@@ -159,7 +162,7 @@ class Objective(Generic[F]):
         self._x, self._t = network._as_data(x, y)
         self._weights = network._weights(self._t, sample_weight, class_weight)
         self._ranges, self._penalties = trainable_ranges(self._storage)
-        self._gradient: Vector[F] = np.empty_like(self._storage.trainable)
+        self._gradient: Vector[F] = np.empty_like(self._storage.gradient)
         self.evaluations = 0
         self.best, self.lowest = self.vector, inf
 

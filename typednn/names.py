@@ -104,8 +104,10 @@ class Names(Generic[N]):
 
     def find(self, name: object) -> N | None:
         """Returns the name, or None if there is no such name."""
+        if not isinstance(name, str):
+            return None
         known = (valid for valid in self.known if name == valid)
-        return next(known, self._made(name) if isinstance(name, str) else None)
+        return next(known, self._made(name))
 
     def __iter__(self) -> Iterator[N]:
         """Iterates over all names."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typednn_kernels.thread_limit import THREADS, available_cores
 
 from typednn.errors import SettingError
-from typednn.validation.settings import check_count
+from typednn.validation.settings import check_count, check_sequence
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -114,6 +114,7 @@ def in_parallel(
 
     if threads is not None:
         check_count("threads", threads, 1)
+    check_sequence("in_parallel: jobs", jobs)
     work = list(jobs)
     for job in work:
         if not callable(job):
@@ -214,6 +215,16 @@ def _limited(jobs: int) -> Generator[None]:
         with _lock:
             del _limits[_limits.index(limit, 1)]  # the first is the user's
             _apply()
+
+
+def _unlock() -> None:
+    """Makes a new lock in a forked child: another thread of its parent may have held the old one."""
+    global _lock  # noqa: PLW0603 (a lock cannot be reset)
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def _choose(count: int) -> None:

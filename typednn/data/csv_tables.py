@@ -123,10 +123,13 @@ class Table:
                 raise DataError(
                     f"{self._here()}: column {name!r} has no value ({text!r}); fill it in or drop the line"
                 )
-            if not _is_number(text):
+            if not _is_number(field):
                 comma = self.delimiter == ";" and _is_number(text.replace(",", "."))
+                shown = field if _is_number(text) else text  # beside a control character
                 hint = "decimal commas must be points" if comma else "text cannot be a feature"
-                raise DataError(f"{self._here()}: column {name!r}: expected a number, found {text!r}; {hint}")
+                raise DataError(
+                    f"{self._here()}: column {name!r}: expected a number, found {shown!r}; {hint}"
+                )
             if not isfinite(float(text)):
                 raise DataError(f"{self._here()}: column {name!r}: expected a finite number, found {text!r}")
 

@@ -1,15 +1,15 @@
 """Reads data files: CSV, NumPy's .npz, and the IDX files of MNIST; CSV and IDX also compressed by gzip.
 
 The first bytes of a file determine its format, not its name. Sizes that a file claims are compared with its
-number of bytes before memory is allocated.
+number of bytes before memory is allocated, and arrays are read a chunk at a time.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import struct
-import tokenize
+import os
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Generator
@@ -37,14 +37,17 @@ MAX_COMPRESSION = 1032
 
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8
+MAX_ELEMENTS = 1 << 48
 MAX_NAMES = 8
 """The number of names that a message lists."""
 
-DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, struct.error),
-    *(EOFError, OSError, RuntimeError, ValueError),
-)
-"""The exceptions of zipfile and NumPy for archives and arrays that are damaged or foreign."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The compressions that numpy.savez and numpy.savez_compressed use."""
+MAX_DIRECTORY_BYTES = 2**20
+"""The largest table of contents of an .npz file."""
+CHUNK_BYTES = 2**20
+"""Bytes that are read at a time."""
+MAX_CHARACTER = 0x10FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,35 +213,65 @@ def _csv_samples(path: Path, width: int, names: tuple[str, ...] | None, target: 
 def _npz_array(path: Path, name: str) -> NDArray[np.generic]:
     """Reads an array of numbers or text from an .npz file."""
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            member = members.get(f"{name}.npy")
-            if member is None:
-                found = _listed([key.removesuffix(".npy") for key in members]) or "none"
-                raise FileFormatError(f"{path}: expected the arrays 'x' and 'y', found {found}")
-            with archive.open(member) as file:
-                version = npy.read_magic(file)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read(file)
-                if dtype.kind not in "fiubU":
-                    raise FileFormatError(
-                        f"{path}: expected numbers or text in {name!r}, found {dtype}; arrays of objects are "
-                        "not read, since they can run code"
-                    )
-                size = file.tell() + prod(shape) * dtype.itemsize
-                if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
-                    raise FileFormatError(
-                        f"{path}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
-                        f"{member.compress_size}"
-                    )
-            with archive.open(member) as file:
-                return npy.read_array(file, allow_pickle=False)
-    except DAMAGE as error:
-        if isinstance(error, FileFormatError):
-            raise
+            return _npy_array(archive, name, path)
+    except (FileFormatError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 (zipfile and NumPy raise many kinds for what is damaged or foreign)
         raise FileFormatError(
             f"{path}: expected an .npz file of numpy.savez, found a truncated, damaged or foreign archive"
         ) from None
+
+
+def _npy_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.generic]:
+    """Reads a member of an archive, whose sizes are compared before memory is allocated."""
+    members = {member.filename: member for member in archive.infolist()}
+    member = members.get(f"{name}.npy")
+    if member is None:
+        found = _listed([key.removesuffix(".npy") for key in members]) or "none"
+        raise FileFormatError(f"{path}: expected the arrays 'x' and 'y', found {found}")
+    if member.compress_type not in PACKED:
+        raise FileFormatError(f"{path}: expected {name!r} as numpy.savez packs it, found another compression")
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype.kind not in "fiubU":
+            raise FileFormatError(
+                f"{path}: expected numbers or text in {name!r}, found {dtype}; arrays of objects are "
+                "not read, since they can run code"
+            )
+        size = file.tell() + prod(shape) * dtype.itemsize
+        if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
+            raise FileFormatError(
+                f"{path}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
+                f"{member.compress_size}"
+            )
+        if len(shape) > MAX_DIMENSIONS or prod(length or 1 for length in shape) >= MAX_ELEMENTS:
+            raise FileFormatError(
+                f"{path}: expected {name!r} to have at most {MAX_DIMENSIONS} dimensions and fewer "
+                f"than {MAX_ELEMENTS} elements, found the shape {reprlib.repr(shape)}"
+            )
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
+
+
+def _check_directory(path: Path) -> None:
+    """Refuses an archive whose table of contents is large; zipfile makes objects of all that is in it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 2**16 - 100))
+        end = file.read()
+    place = end.rfind(b"PK\5\6")
+    directory = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
+    large = end.rfind(b"PK\6\6", 0, max(0, place))
+    if large >= 0:  # the 64-bit record, which zipfile prefers
+        directory = max(directory % 0xFFFFFFFF, int.from_bytes(end[large + 40 : large + 48], "little"))
+    if directory > MAX_DIRECTORY_BYTES:
+        raise FileFormatError(
+            f"{path}: expected the arrays 'x' and 'y', found a table of contents of {directory} bytes"
+        )
 
 
 def _idx_array(path: Path) -> NDArray[np.generic]:
@@ -254,13 +287,25 @@ def _idx_array(path: Path) -> NDArray[np.generic]:
         shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == 4 * magic[3] else ()
         size = prod(shape) * np.dtype(dtype).itemsize
         room = path.stat().st_size * (MAX_COMPRESSION if isinstance(file, gzip.GzipFile) else 1)
-        numbers = file.read(size + 1) if shape and size <= room else b""
-        if not shape or len(numbers) != size:
+        possible = size <= room and prod(length or 1 for length in shape) < MAX_ELEMENTS
+        numbers = _read(file, size + 1) if shape and possible else b""
+        if not shape or not possible or len(numbers) != size:
             found = "more" if len(numbers) > size else "fewer"
             raise FileFormatError(
                 f"{path}: expected {size} bytes of numbers for the shape {shape}, found {found}"
             )
     return np.frombuffer(numbers, dtype).reshape(shape)
+
+
+def _read(file: io.BufferedReader | gzip.GzipFile, size: int) -> bytearray:
+    """Reads up to `size` bytes, and allocates no more than there are."""
+    content = bytearray()
+    while len(content) < size:
+        chunk = file.read(min(CHUNK_BYTES, size - len(content)))
+        if not chunk:
+            break
+        content += chunk
+    return content
 
 
 def _labels_path(images: Path) -> Path:
@@ -289,6 +334,9 @@ def _as_features(x: NDArray[np.generic], path: Path) -> Numbers:
 
 def _as_targets(y: NDArray[np.generic], shown: str) -> TargetValues:
     if y.dtype.kind == "U" and y.ndim == 1:
+        codes = y.astype(y.dtype.newbyteorder("=")).view(np.uint32)
+        if ((codes > MAX_CHARACTER) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+            raise FileFormatError(f"{shown}: expected text, found numbers of no character")
         return y.astype(np.str_)
     if not _is_numeric(y) or y.ndim not in {1, 2} or y.size == 0:
         raise ShapeError(

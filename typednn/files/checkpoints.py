@@ -12,16 +12,13 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from typednn.errors import DataError, FileFormatError
 from typednn.files.model_json import layer_json
 from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue, parse_json
 from typednn.formats.safetensors import METADATA, open_tensors, tensor_bytes, tensor_entries
-from typednn.training.callbacks import Callback, Run, RunState
-from typednn.validation.settings import check_count
+from typednn.training.callbacks import Callback, Run, RunState, check_state
+from typednn.validation.settings import check_count, check_path
 
 KEY = "typednn_checkpoint"
 VERSION = 2
@@ -40,7 +37,7 @@ class Checkpoint(Callback):
         resume: whether to continue from the file, if it exists.
 
     Raises:
-        SettingError: `every` is not a positive integer.
+        SettingError: `every` is not a positive integer, or the path is none.
     """
 
     path: Path
@@ -50,6 +47,7 @@ class Checkpoint(Callback):
     comes_last = True
 
     def __init__(self, path: PathLike, every: int = 1, *, resume: bool = False) -> None:
+        check_path("Checkpoint: path", path)
         check_count("every", every, 1)
         self.path, self.every, self.resume = Path(path), every, resume
         self._last_written = 0
@@ -106,11 +104,13 @@ def write_checkpoint(path: PathLike, run: Run) -> None:
 
     Raises:
         OSError: the file cannot be written; a file that was there is unchanged.
+        DataError: the state holds NaN where a training cannot resume from it.
     """
     state = run.state()
+    check_state(state)
     description = {"version": VERSION, **_network_json(run), "random": state.random}
     try:
-        write_file(path, tensor_bytes(state.arrays, {KEY: json.dumps(description)}))
+        write_file(path, tensor_bytes(state.arrays, {KEY: json.dumps(description)}, path))
     except OSError as error:
         reason = f"{error.strerror or error}: the checkpoint of epoch {run.epoch} could not be written"
         raise OSError(error.errno, reason, str(path)) from None
@@ -125,13 +125,7 @@ def read_checkpoint(path: PathLike, run: Run) -> RunState:
     with open_tensors(path) as file:
         description = _description(file.header)
         _check_network(description, parse_json(json.dumps(_network_json(run)), "network", description.path))
-        entries = tensor_entries(file.header, file.size)
-        content = file.read_tensors()
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for name, entry in entries.items():
-        count = int(np.prod(entry.shape, dtype=np.int64))
-        tensor = np.frombuffer(content, entry.dtype, count, entry.start).reshape(entry.shape)
-        arrays[name] = tensor.astype(entry.dtype.newbyteorder("="))
+        arrays = file.read_tensors(tensor_entries(file.header, file.size))
     return RunState(arrays, description["random"].value)
 
 

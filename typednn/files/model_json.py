@@ -15,7 +15,7 @@ from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
 from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.formats.json_values import JsonValue, parse_json
+from typednn.formats.json_values import MAX_VALUES, JsonValue, parse_json
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import Network
 
@@ -111,13 +111,13 @@ def describe(network: Network[F], preprocessing: Preprocessing | None) -> str:
     )
 
 
-def read_description(text: str, path: Path) -> Description:
-    """Reads the description in a model file.
+def read_description(text: str, path: Path, size: int) -> Description:
+    """Reads the description in a model file, whose tensors have `size` bytes.
 
     Raises:
         FileFormatError: the text is not JSON or of another version, or a value in it is invalid.
     """
-    entry = parse_json(text, "description", path)
+    entry = parse_json(text, "description", path, MAX_VALUES + size)
     version = entry["version"].value
     if version not in range(1, VERSION + 1):
         raise entry["version"].error(f"1 to {VERSION}, the versions that this typednn reads")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
 from typednn.data.preprocessing import Classes, Numbers, Preprocessing
-from typednn.errors import FileFormatError, ShapeError
+from typednn.errors import ArrayTypeError, DataError, FileFormatError, SettingError, ShapeError
 from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -26,13 +26,15 @@ from typednn.formats.json_values import JsonValue
 from typednn.formats.safetensors import (
     CODES,
     METADATA,
+    TensorFile,
     open_tensors,
     tensor_bytes,
     tensor_entries,
 )
 from typednn.layers import TrainableLayer
-from typednn.network.network import AnyNetwork, Network
+from typednn.network.network import AnyNetwork, Network, check_network
 from typednn.validation.arrays import check_finite
+from typednn.validation.settings import check_path
 
 KEY = "typednn"
 
@@ -100,16 +102,26 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
         preprocessing: the preprocessing that `load_model` returns with the network.
 
     Raises:
-        DataError: a parameter is NaN or infinite.
+        DataError: a parameter is NaN or infinite, or a running variance is negative.
+        FileFormatError: `load` would refuse the file, such as one of more than 10,000 layers.
         OSError: the file cannot be written.
     """
+    check_network(network, "save")
+    check_path("path", path)
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+        raise SettingError(f"preprocessing must be a Preprocessing, not {type(preprocessing).__name__}")
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
+                if name == "moving_variance" and (tensor < 0).any():
+                    raise DataError(f"{layer.name}: {name} holds {tensor.min():g}, and must be 0 or more")
                 tensors[f"layers.{k}.{name}"] = tensor
-    write_file(path, tensor_bytes(tensors, {KEY: describe(network, preprocessing)}))
+    description = describe(network, preprocessing)
+    content = tensor_bytes(tensors, {KEY: description}, path)
+    read_description(description, Path(path), sum(tensor.nbytes for tensor in tensors.values()))
+    write_file(path, content)
 
 
 @overload
@@ -128,6 +140,8 @@ def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
             its parts do not fit together, or it holds a preprocessing without which the network predicts
             something else.
     """
+    if dtype is not None and (not isinstance(dtype, type) or dtype not in (np.float32, np.float64)):
+        raise ArrayTypeError(f"dtype must be np.float32, np.float64 or None, not {dtype!r}")
     model = load_model(path)
     if model.preprocessing is not None:
         raise FileFormatError(
@@ -155,17 +169,16 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
         FileFormatError: as `load`.
     """
     with open_tensors(path) as file:
-        description = _description(file.header)
+        description = _description(file)
         starts = _starts(file.header, description, file.size)
-        content = file.read_tensors()
-    path = Path(path)
-    layers, preprocessing = description.new_layers(), description.preprocessing
-    if description.dtype == "float32":
-        return Model(_filled(Network(layers, np.float32), content, starts, path), preprocessing)
-    return Model(_filled(Network(layers, np.float64), content, starts, path), preprocessing)
+        layers, preprocessing = description.new_layers(), description.preprocessing
+        if description.dtype == "float32":
+            return Model(_filled(Network(layers, np.float32), file, starts), preprocessing)
+        return Model(_filled(Network(layers, np.float64), file, starts), preprocessing)
 
 
-def _description(header: JsonValue) -> Description:
+def _description(file: TensorFile) -> Description:
+    header = file.header
     metadata = header.as_object().get(METADATA)
     entries = {} if metadata is None else metadata.as_object()
     if CHECKPOINT in entries:
@@ -176,7 +189,7 @@ def _description(header: JsonValue) -> Description:
         )
     if KEY not in entries:
         raise FileFormatError(f"{header.path}: expected a model of typednn, found tensors of something else")
-    return read_description(entries[KEY].as_str(), header.path)
+    return read_description(entries[KEY].as_str(), header.path, file.size)
 
 
 def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:
@@ -200,15 +213,14 @@ def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 
-def _filled(network: Network[F], content: bytes, starts: dict[str, int], path: Path) -> Network[F]:
-    """Copies the tensors in `content` into a network, and returns it."""
-    little = network.dtype.newbyteorder("<")
+def _filled(network: Network[F], file: TensorFile, starts: dict[str, int]) -> Network[F]:
+    """Reads the tensors of a file into a network, and returns it."""
+    path = file.header.path
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             layer._weights_named = None  # zeros, before there were others
             for name, view in layer._tensors.items():
-                start = starts[f"layers.{k}.{name}"]
-                view[...] = np.frombuffer(content, little, view.size, start).reshape(view.shape)
+                file.read_into(starts[f"layers.{k}.{name}"], view)
                 if not np.isfinite(view).all():
                     raise FileFormatError(
                         f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"

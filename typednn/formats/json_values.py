@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -15,6 +16,12 @@ from typednn_kernels.arrays import Vector
 from typednn.errors import FileFormatError
 
 N = TypeVar("N", bound=str)
+
+LARGEST = 1 << 48
+"""A number that no length and no offset in a file reaches."""
+MAX_VALUES = 1_000_000
+MAX_BRACKETS = 250_000
+"""The largest numbers of values, and of lists and objects, in a text, whatever else a file holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class JsonValue:
 
     def as_str(self) -> str:
         """Returns a string."""
-        if not isinstance(self.value, str):
+        if not isinstance(self.value, str) or not _is_unicode(self.value):
             raise self.error("text")
         return self.value
 
@@ -68,9 +75,11 @@ class JsonValue:
         return self.value
 
     def as_int(self, lowest: int) -> int:
-        """Returns an integer of at least `lowest`."""
+        """Returns an integer of at least `lowest` and below `LARGEST`."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < lowest:
             raise self.error(f"a whole number of {lowest} or more")
+        if self.value >= LARGEST:
+            raise self.error(f"a whole number below {LARGEST}")
         return self.value
 
     def as_fraction(self) -> float:
@@ -115,16 +124,56 @@ class JsonValue:
         return vector
 
 
-def parse_json(text: str | bytes, place: str, path: Path) -> JsonValue:
-    """Parses JSON that was found in a file.
+def parse_json(text: str | bytes, place: str, path: Path, max_values: int = MAX_VALUES) -> JsonValue:
+    """Parses JSON that was found in a file: bytes in UTF-8, no name twice in an object.
+
+    Args:
+        text: the text.
+        place: the place in the file, for messages.
+        path: the file.
+        max_values: the largest number of values, which is compared before Python objects are made of them.
 
     Raises:
-        FileFormatError: the text is not JSON.
+        FileFormatError: the text is not such JSON, or holds too many values.
     """
+    values, brackets = (
+        (text.count(","), text.count("[") + text.count("{"))
+        if isinstance(text, str)
+        else (text.count(b","), text.count(b"[") + text.count(b"{"))
+    )
+    for what, count, limit in (
+        ("values", values, max_values),
+        ("lists and objects", brackets, MAX_BRACKETS),
+    ):
+        if count > limit:
+            raise FileFormatError(f"{path}: {place}: expected at most {limit} {what}, found {count}")
     try:
-        return JsonValue(json.loads(text), place, path)
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: {place}: expected JSON, found something else") from None
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(decoded, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        what = str(error) if isinstance(error, _RepeatedNameError) else "something else"
+        raise FileFormatError(f"{path}: {place}: expected JSON, found {what}") from None
+    return JsonValue(value, place, path)
+
+
+class _RepeatedNameError(ValueError):
+    """A name occurs twice in an object."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise _RepeatedNameError(f"the name {reprlib.repr(twice)} twice in an object")
+    if not _is_unicode("".join(members)):
+        raise ValueError
+    return members
+
+
+def _is_unicode(text: str) -> bool:
+    """Tells whether a text has no half of a surrogate pair, which JSON can write and nothing can print."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:

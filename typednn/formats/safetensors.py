@@ -1,7 +1,8 @@
 """The safetensors container: 8 bytes with the length of a JSON header, the header, the tensors. No pickle.
 
-The format is that of https://huggingface.co/docs/safetensors, whose readers open the files. Reading allocates
-no more memory than the file has bytes, whatever its header claims.
+The format is that of https://huggingface.co/docs/safetensors, whose readers open the files. A header has at
+most 64 MiB, and one value for each byte of numbers beyond a million: what claims more is refused before it is
+parsed. Tensors are read a chunk at a time into the arrays that are to hold them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from numpy.typing import NDArray
 
 from typednn.errors import FileFormatError
 from typednn.formats.atomic import PathLike
-from typednn.formats.json_values import JsonValue, parse_json
+from typednn.formats.json_values import LARGEST, MAX_VALUES, JsonValue, parse_json
+from typednn.validation.settings import check_path
 
 MAX_HEADER_BYTES = 64 * 2**20
+MAX_DIMENSIONS = 8
+CHUNK_BYTES = 2**20
+"""Bytes that are read at a time."""
 METADATA = "__metadata__"
 CODES = {"float32": "F32", "float64": "F64", "int64": "I64", "uint64": "U64"}
 """The names of the dtypes in the header."""
@@ -44,30 +49,55 @@ class TensorFile:
     Attributes:
         header: the JSON of the header.
         size: the number of bytes that follow it.
-        file: the file, positioned after the header.
+        file: the file.
+        begin: the position after the header.
     """
 
     header: JsonValue
     size: int
     file: BinaryIO
+    begin: int
 
-    def read_tensors(self) -> bytes:
-        """Reads the bytes of all tensors.
+    def read_into(self, start: int, array: NDArray[np.generic]) -> None:
+        """Reads the tensor that begins at byte `start` behind the header into a C-contiguous array.
 
         Raises:
             FileFormatError: the file has become shorter since it was opened.
         """
-        tensors = self.file.read(self.size)
-        if len(tensors) != self.size:
-            raise FileFormatError(
-                f"{self.header.path}: expected {self.size} bytes of numbers, found {len(tensors)}: "
-                "the file was changed"
-            )
+        self.file.seek(self.begin + start)
+        flat = array.reshape(-1)
+        step = CHUNK_BYTES // flat.itemsize
+        for first in range(0, flat.size, step):
+            chunk = flat[first : first + step]
+            content = self.file.read(chunk.nbytes)
+            if len(content) != chunk.nbytes:
+                raise FileFormatError(
+                    f"{self.header.path}: expected {self.size} bytes of numbers, found fewer: "
+                    "the file was changed"
+                )
+            chunk[...] = np.frombuffer(content, flat.dtype.newbyteorder("<"))
+
+    def read_tensors(self, entries: Mapping[str, TensorEntry]) -> dict[str, NDArray[np.generic]]:
+        """Reads all tensors into new arrays.
+
+        Raises:
+            FileFormatError: the file has become shorter since it was opened.
+        """
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for name, entry in entries.items():
+            tensors[name] = np.empty(entry.shape, entry.dtype.newbyteorder("="))
+            self.read_into(entry.start, tensors[name])
         return tensors
 
 
-def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str]) -> bytes:
-    """Returns the content of a file of these tensors, in this order."""
+def tensor_bytes(
+    tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str], path: PathLike
+) -> bytes:
+    """Returns the content of a file of these tensors, in this order.
+
+    Raises:
+        FileFormatError: the header is too large for a reader, so that the file could not be read.
+    """
     header: dict[str, object] = {METADATA: dict(metadata)}
     parts: list[bytes] = []
     end = 0
@@ -78,6 +108,8 @@ def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[s
         parts.append(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes())
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
+    _check_length(len(head), Path(path))
+    parse_json(head, "header", Path(path), MAX_VALUES + end)
     return b"".join([len(head).to_bytes(8, "little"), head, *parts])
 
 
@@ -88,6 +120,7 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
     Raises:
         FileFormatError: the file is missing, truncated or not a safetensors file, or cannot be read.
     """
+    check_path("path", path)
     path = Path(path)
     try:
         if not path.is_file():
@@ -95,7 +128,7 @@ def open_tensors(path: PathLike) -> Generator[TensorFile]:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             header = _header(file, size, path)
-            yield TensorFile(header, size - file.tell(), file)
+            yield TensorFile(header, size - file.tell(), file, file.tell())
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -118,6 +151,8 @@ def tensor_entries(header: JsonValue, size: int) -> dict[str, TensorEntry]:
         tensor = tensors[name]
         dtype = dtypes[tensor["dtype"].as_one_of(tuple(dtypes))]
         shape = tuple(length.as_int(0) for length in tensor["shape"].as_list())
+        if len(shape) > MAX_DIMENSIONS or prod(length or 1 for length in shape) >= LARGEST:
+            raise tensor["shape"].error(f"at most {MAX_DIMENSIONS} numbers, whose product is below {LARGEST}")
         start, end = end, end + prod(shape) * dtype.itemsize
         if [each.value for each in tensor["data_offsets"].as_list()] != [start, end]:
             raise tensor["data_offsets"].error(f"[{start}, {end}], as the shape says")
@@ -134,11 +169,15 @@ def _header(file: BinaryIO, size: int, path: Path) -> JsonValue:
         raise FileFormatError(
             f"{path}: expected a safetensors file, found {size} bytes that are truncated or something else"
         )
+    _check_length(length, path)
+    return parse_json(file.read(length), "header", path, MAX_VALUES + size - 8 - length)
+
+
+def _check_length(length: int, path: Path) -> None:
     if length > MAX_HEADER_BYTES:
         raise FileFormatError(
             f"{path}: expected a header of at most {MAX_HEADER_BYTES} bytes, found one of {length}"
         )
-    return parse_json(file.read(length), "header", path)
 
 
 def _start(offsets: JsonValue) -> int:

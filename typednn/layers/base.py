@@ -16,6 +16,10 @@ from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 from typednn.layers.storage import Restored, Storage
 from typednn.validation.arrays import Y_co
+from typednn.validation.settings import check_bool
+
+MAX_LENGTH = (1 << 31) - 1
+"""The largest number of units, so that no number of weights of a layer is beyond 64 bits."""
 
 if TYPE_CHECKING:
     fixed = property
@@ -51,6 +55,8 @@ class Layer(Restored, Generic[F, Y_co]):
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
+        if length > MAX_LENGTH:
+            raise SettingError(f"{type(self).__name__}: length must be {MAX_LENGTH} or less, not {length!r}")
         self._length = int(length)
         self._actname: OutputActivationName | CustomActivation = actname
 
@@ -141,6 +147,7 @@ class Layer(Restored, Generic[F, Y_co]):
 
     @training.setter
     def training(self, wanted: bool) -> None:
+        check_bool(f"{self.name}: training", wanted)
         self._storage.training = bool(wanted)
 
     @property

@@ -255,6 +255,7 @@ class Storage(Memory, Generic[F]):
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
+        W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
@@ -267,7 +268,17 @@ class Storage(Memory, Generic[F]):
 
     views: ClassVar[frozenset[str]] = frozenset(
         [
-            *("running", "targets_view", "trainable", "weights", "biases", "bias_rows", "gains", "gain_rows"),
+            *(
+                "running",
+                "targets_view",
+                "trainable",
+                "weights",
+                "W",
+                "biases",
+                "bias_rows",
+                "gains",
+                "gain_rows",
+            ),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
             *("dLdW", "dLdBias", "dLdGain"),
         ]
@@ -409,6 +420,7 @@ class Storage(Memory, Generic[F]):
         self.targets_view = read_only(self.targets)
         self.trainable: Vector[F] = vector[: gradient.size]
         self.weights: list[Matrix[F]] = [weights(vector, layout, k) for k in places]
+        self.W: list[Matrix[F]] = [each.view() for each in self.weights]
         self.biases: list[Vector[F]] = [biases(vector, layout, k) for k in places]
         self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
         self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]

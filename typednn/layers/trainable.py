@@ -136,11 +136,11 @@ class TrainableLayer(Layer[F, Y_co]):
         """
         if not self._storage.has_weights[self._index]:
             self._require_weights()
-        return self._storage.weights[self._index]
+        return self._storage.W[self._index]
 
     @W.setter
     def W(self, values: Matrix[F]) -> None:
-        if values is self._storage.weights[self._index]:
+        if values is self._storage.W[self._index]:
             return
         shape = (self.length, self._fan_in("W"))
         numbers = as_numbers(values, "W", self.name)

@@ -106,7 +106,7 @@ class ForwardPass(Generic[F, Y_co]):
     @property
     def output(self) -> Matrix[F]:
         """The outputs, `(n_samples, n_outputs)`."""
-        return self._workspace.output
+        return self._workspace.output.view()
 
     def loss(self, y: Targets[F, Y_co]) -> float:
         """Computes the mean loss, given targets `(n_samples, n_outputs)` or labels `(n_samples,)`.
@@ -132,7 +132,7 @@ class ForwardPass(Generic[F, Y_co]):
         storage = self._output._storage
         workspace = self._workspace.with_new_deltas()
         loss = self._output._mean_loss(workspace, t)
-        vector: Vector[F] = np.empty_like(storage.trainable)
+        vector: Vector[F] = np.empty_like(storage.gradient)
         kernels(storage.dtype).backward(
             storage.parameters,
             workspace.layout,

@@ -143,6 +143,8 @@ class Network(Generic[F_co, Y_co]):
     ) -> None:
         if isinstance(layers, Layer):
             raise WiringError(f"Network: layers must be a list, such as [{layers!r}, ...], not one layer")
+        if not isinstance(layers, Iterable) or isinstance(layers, str | np.ndarray):
+            raise WiringError(f"Network: layers must be a list of layers, not {type(layers).__name__}")
         self._own(cast("list[Layer[F_co]]", list(layers)), cast("type[F_co]", dtype), generator(seed))
         self.history = History()
         for layer in self.layers[1:]:
@@ -155,7 +157,7 @@ class Network(Generic[F_co, Y_co]):
         dtype: type[F_co],  # pyright: ignore[reportGeneralTypeIssues]  (part of construction)
         rng: np.random.Generator,
     ) -> None:
-        if dtype not in (np.float32, np.float64):
+        if not isinstance(dtype, type) or dtype not in (np.float32, np.float64):
             raise ArrayTypeError(f"Network: dtype must be np.float32 or np.float64, not {dtype!r}")
         members = members_of(layers)
         self._storage = rebuild(members, np.dtype(dtype))
@@ -229,6 +231,7 @@ class Network(Generic[F_co, Y_co]):
         Raises:
             ShapeError, ArrayTypeError, DataError: the samples do not fit.
         """
+        check_bool("training", training)
         samples = self._as_samples(x)
         storage = self._storage
         workspace = storage.new_workspace(len(samples))
@@ -535,15 +538,19 @@ class Network(Generic[F_co, Y_co]):
             check_count("steps_per_epoch", steps_per_epoch, 1)
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
+        check_sequence("metrics", metrics)
+        metrics = tuple(metrics)
         if metrics and validation_data is None:
             raise SettingError("metrics of batches need validation_data, of which they are measured")
         sample_format = format_of(self._output, label_smoothing)
-        source = BatchSource(batches, steps_per_epoch, sample_format, class_weight)
-        trainer = trainer_of(self._output, batch_size or 1, optimizer, learning_rate)
+        steps = None if steps_per_epoch is None else int(steps_per_epoch)
+        size = None if batch_size is None else int(batch_size)
+        source = BatchSource(batches, steps, sample_format, class_weight)
+        trainer = trainer_of(self._output, size or 1, optimizer, learning_rate)
         held = None if validation_data is None else sample_format.validation(validation_data)
         return self._run(
             Fit(
-                *(self._output, source, batch_size, None, held, metrics, epochs),
+                *(self._output, source, size, None, held, metrics, epochs),
                 *(trainer, callbacks, on_epoch),
             ),
             progress,
@@ -607,3 +614,9 @@ class Network(Generic[F_co, Y_co]):
 
 AnyNetwork: TypeAlias = Network[np.float32 | np.float64]
 """A network of either dtype, such as `load` returns."""
+
+
+def check_network(network: object, owner: str) -> None:
+    """Raises WiringError unless an object is a network."""
+    if not isinstance(network, Network):
+        raise WiringError(f"{owner}: network must be a Network, not {type(network).__name__}")

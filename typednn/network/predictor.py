@@ -60,6 +60,10 @@ class Predictor(Generic[F]):
         """
         if type(sample) is not np.ndarray:
             refuse_masked(sample, "sample", "Predictor")
+            if not isinstance(sample, np.ndarray):
+                raise ArrayTypeError(
+                    f"Predictor: the sample must be a numpy.ndarray, not {type(sample).__name__}"
+                )
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         if out is not None:
@@ -72,6 +76,8 @@ class Predictor(Generic[F]):
         return out
 
     def _check_out(self, out: Vector[F]) -> None:
+        if not isinstance(out, np.ndarray):
+            raise ArrayTypeError(f"Predictor: out must be a numpy.ndarray, not {type(out).__name__}")
         if out.shape != self._output.shape:
             raise ShapeError(f"Predictor: out must have the shape {self._output.shape}, not {out.shape}")
         if out.dtype != self._output.dtype:

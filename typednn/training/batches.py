@@ -355,7 +355,7 @@ class BatchSource(Generic[F]):
         sample_format: SampleFormat[F],
         class_weight: ClassWeights | None,
     ) -> None:
-        if not isinstance(batches, Iterable):
+        if not isinstance(batches, Iterable) or getattr(batches, "ndim", 1) == 0:
             raise ArrayTypeError(
                 f"Network: batches must be an iterable of batches, not {type(batches).__name__}"
             )
@@ -447,6 +447,7 @@ def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         raise ArrayTypeError(f"{owner}: sample_weight must be a numpy.ndarray of real numbers")
     refuse_masked(values, "sample_weight", owner)
+    values = values.copy()  # what is checked is what is used
     if values.shape != (count,):
         raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {values.shape}")
     check_finite(values, "sample_weight", owner)

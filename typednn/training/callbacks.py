@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
-from typednn.errors import UnknownNameError
+from typednn.errors import DataError, SettingError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.layers import AnyLayer
 from typednn.records import Record
@@ -64,6 +64,24 @@ class RunState(Record):
 
     arrays: dict[str, NDArray[np.generic]]
     random: object
+
+
+def check_state(state: RunState) -> None:
+    """Checks that a training can continue from a state: that it has no NaN where a training has none.
+
+    Metrics and validation losses may be NaN: some are not defined for some samples.
+
+    Raises:
+        DataError: the parameters or the training losses are not finite, or a state of the optimiser is NaN.
+    """
+    for name, array in state.arrays.items():
+        if array.dtype.kind != "f":
+            continue
+        if name in {"parameters", "history.loss"}:
+            if not np.isfinite(array).all():
+                raise DataError(f"expected finite numbers in {name}, found NaN or infinity")
+        elif name.startswith("optimizer.") and np.isnan(array).any():
+            raise DataError(f"expected numbers in {name}, found NaN")
 
 
 class Run(ABC):
@@ -225,6 +243,8 @@ class EarlyStopping(Callback):
     ) -> None:
         check_count("patience", patience, 0)
         check_nonnegative("min_delta", min_delta)
+        if not isinstance(monitor, str):
+            raise SettingError(f"monitor must be the name of a curve, not {monitor!r}")
         self._monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)
@@ -279,7 +299,10 @@ class EarlyStopping(Callback):
         epoch, self.best = map(float, state["best"])
         self.best_epoch = int(epoch)
         if self.restore_best_weights and self.best_epoch:
-            self._parameters = state["parameters"].reshape(run.parameters.shape)
+            parameters = state["parameters"].reshape(run.parameters.shape)
+            if not np.isfinite(parameters).all():
+                raise ValueError("the best parameters are not finite")
+            self._parameters = parameters
         self._stop_if_late(run)
 
     def _stop_if_late(self, run: Run) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizers import SGD
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import as_real
-from typednn.validation.settings import check_count, check_positive
+from typednn.validation.settings import check_count, check_positive, is_number
 
 Layers: TypeAlias = Sequence[Layer[np.float64]] | Sequence[Layer[np.float32]]
 A = TypeVar("A", bound=Layers)
@@ -70,7 +69,7 @@ def gradient_descent_threshold(
         As `gradient_descent_epoch`.
     """
     check_count("max_epochs", max_epochs, 1)
-    if not isfinite(thresh):
+    if not is_number(thresh):
         raise SettingError(f"thresh must be a finite number, not {thresh!r}")
     return ANN, _train(ANN, x, y, eta, max_epochs, thresh)
 
@@ -135,6 +134,9 @@ def _last_epoch(losses: Sequence[float], thresh: float) -> int | None:
 
 
 def _network(ANN: Sequence[Layer[F]]) -> tuple[Storage[F], OutputLayer[F]]:
+    given: object = ANN
+    if not isinstance(given, Sequence):
+        raise WiringError(f"ANN must be a list of layers, the input layer first, not {type(given).__name__}")
     if not ANN or not all(isinstance(layer, Layer) for layer in ANN):
         raise WiringError("ANN must be a list of layers, the input layer first")
     storage, output = ANN[0]._storage, ANN[-1]

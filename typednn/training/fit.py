@@ -20,7 +20,7 @@ from typednn.layers import AnyLayer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
-from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
+from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state
 from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import OPTIONAL
@@ -93,7 +93,7 @@ class Fit(Run, Generic[F]):
             raise SettingError(f"on_epoch must be a function that takes the history, not {on_epoch!r}")
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
-        self.trained, self.held_out, self.epochs = trained, held_out, epochs
+        self.trained, self.held_out, self.epochs = trained, held_out, int(epochs)
         self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
@@ -133,7 +133,7 @@ class Fit(Run, Generic[F]):
     @property
     def parameters(self) -> Vector[np.float32 | np.float64]:
         """All parameters, then running means and variances; the memory, not a copy."""
-        return self.storage.parameters
+        return self.storage.parameters.view()
 
     @property
     def global_step(self) -> int:
@@ -329,6 +329,7 @@ class Fit(Run, Generic[F]):
         from typednn.training.rng_state import state_from_json
 
         saved = state.arrays
+        check_state(state)
         mine = {
             "parameters": self.storage.parameters,
             **_under(OPTIMIZER, self.trainer.optimizer_state.state()),
@@ -338,22 +339,33 @@ class Fit(Run, Generic[F]):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")
-        history = History.of(
-            {name: array.tolist() for name, array in _below("history", saved).items()}, self.measure.functions
-        )
+        curves = _below("history", saved)
+        for name, array in curves.items():
+            if array.ndim != 1 or array.dtype != np.float64:
+                raise DataError(f"expected history.{name} to be float64 (n_epochs,), found {_kind(array)}")
+        rate = saved.get(f"{OPTIMIZER}.{ASSIGNED_RATE}")
+        if rate is not None and (rate.shape or rate.dtype != np.float64):
+            raise DataError(f"expected {OPTIMIZER}.{ASSIGNED_RATE} to be float64 (), found {_kind(rate)}")
+        history = History.of({name: array.tolist() for name, array in curves.items()}, self.measure.functions)
         random = state_from_json(self.random, state.random)
         before = History.of(self.history.curves())
         self.history._assign(history)
+        changed: list[tuple[Callback, dict[str, object]]] = []
         try:
             for name, callback in self._named_callbacks():
                 if arrays := _below(name, saved):
+                    changed.append((callback, dict(vars(callback))))
                     callback.restore({each: array.copy() for each, array in arrays.items()}, self)
-        except (KeyError, TypeError, ValueError) as error:
+            self.trainer.optimizer_state.restore(_below(OPTIMIZER, saved))
+        except Exception as error:  # noqa: BLE001 (whatever a callback raises)
             self.history._assign(before)
-            raise DataError(f"a callback cannot go on from it: {error!r}") from None
+            self.stopped = False
+            for callback, attributes in changed:
+                vars(callback).clear()
+                vars(callback).update(attributes)
+            raise DataError(f"the training cannot go on from it: {error!r}") from None
         self.random.bit_generator.state = random
         self.storage.parameters[...] = saved["parameters"]
-        self.trainer.optimizer_state.restore(_below(OPTIMIZER, saved))
 
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """Returns the callbacks with names made of their class and their number within it."""

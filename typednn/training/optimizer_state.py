@@ -28,6 +28,8 @@ KEY = "key"
 
 OPTIONAL = frozenset({ASSIGNED_RATE, KEY})
 """The names that only some states have."""
+MAX_STEP = 1 << 53
+"""A number of steps that no training makes, up to which floats count."""
 
 MAX_STEPS_AHEAD = 256
 """The number of steps for which coefficients are computed in advance, where the learning rate is constant."""
@@ -77,7 +79,7 @@ class OptimizerState(Generic[F]):
         self.may_divide_by_zero = optimizer._divisor_floor < float(info.tiny) / float(info.eps)
         self._check_first_step()
         firsts = optimizer.first_states
-        self.states: Matrix[F] = np.empty((len(firsts), len(storage.trainable)), storage.dtype)
+        self.states: Matrix[F] = np.empty((len(firsts), storage.gradient.size), storage.dtype)
         for state, first in zip(self.states, firsts, strict=True):
             state[...] = first
         self.take_settings(storage)
@@ -85,7 +87,7 @@ class OptimizerState(Generic[F]):
     def take_settings(self, storage: Storage[F]) -> None:
         """Takes up which layers are trainable, and their penalties."""
         self.trainable_ranges, self.penalties = trainable_ranges(storage)
-        whole = [[0, len(storage.trainable)]]
+        whole = [[0, storage.gradient.size]]
         self._whole = not self.penalties.any() and self.trainable_ranges.tolist() == whole
 
         self.constant_sgd_rate = self._constant_sgd_rate()
@@ -165,12 +167,15 @@ class OptimizerState(Generic[F]):
                     f"the state of a training with {self.optimizer} has {name!r}, {array.dtype} of shape "
                     f"{array.shape}; this one has {what}: it is of another network or optimizer"
                 )
+        step = int(state["step"])
+        if not 0 <= step < MAX_STEP:
+            raise ShapeError(f"the number of steps that were made is 0 to {MAX_STEP - 1}, not {step}")
         if ASSIGNED_RATE in state:
             self.learning_rate = float(state[ASSIGNED_RATE])
         elif self._assigned:
             self.optimizer, self._assigned, self._ahead = self.given, False, self._ahead[:0]
             self.constant_sgd_rate = self._constant_sgd_rate()
-        self.step = int(state["step"])
+        self.step = step
         self.key = int(state[KEY]) if KEY in state else None
         self.states[...] = state["states"]
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
@@ -209,7 +214,7 @@ def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
 
     Biases and gains have no penalties. Neighbouring ranges with equal penalties are merged.
     """
-    bounds = [*storage.layout[1:, WEIGHTS].tolist(), len(storage.trainable)]
+    bounds = [*storage.layout[1:, WEIGHTS].tolist(), storage.gradient.size]
     ranges: list[tuple[int, int, float, float]] = []
     for (start, stop), layout, layer in zip(
         pairwise(bounds), storage.layout[1:], storage.layers[1:], strict=True

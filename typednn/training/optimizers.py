@@ -352,6 +352,9 @@ class Rprop(Optimizer):
             raise SettingError(
                 "learning_rate of Rprop is its first step and must be a number, not a schedule"
             )
+        for name, pair in (("etas", self.etas), ("step_sizes", self.step_sizes)):
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise SettingError(f"{name} must be a tuple of two numbers, not {pair!r}")
         (decrease, increase), (smallest, largest) = self.etas, self.step_sizes
         for value in (*self.etas, *self.step_sizes):
             check_positive("each number of etas and step_sizes", value)

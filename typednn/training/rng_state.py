@@ -26,6 +26,10 @@ def state_from_json(random: np.random.Generator, value: object) -> dict[str, obj
     state = _like(random.bit_generator.state, value, "random")
     if not is_object(state):
         raise DataError("expected the state of a generator")
+    try:
+        type(random.bit_generator)().state = state
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise DataError(f"expected the state of a generator, but {error}") from None
     return state
 
 

@@ -23,7 +23,7 @@ from typednn_kernels.arrays import Vector
 
 from typednn.errors import SettingError
 from typednn.records import Record
-from typednn.validation.settings import check_count, check_nonnegative, check_positive
+from typednn.validation.settings import check_count, check_nonnegative, check_positive, check_sequence
 
 StepNumbers: TypeAlias = Vector[np.float64]
 """Numbers of updates made before, `(n,)`."""
@@ -133,6 +133,7 @@ class PiecewiseConstantDecay(Record, Schedule):
     def __post_init__(self) -> None:
         """Checks the settings and stores them as tuples."""
         for name in ("boundaries", "values"):
+            check_sequence(f"{name} of PiecewiseConstantDecay", getattr(self, name))
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for boundary in self.boundaries:
             check_count("boundaries of PiecewiseConstantDecay", boundary, 0)
@@ -345,6 +346,7 @@ def _warmed_up(schedule: CosineDecay | CosineDecayRestarts, steps: StepNumbers, 
 
 def _check_warm_up(schedule: CosineDecay | CosineDecayRestarts) -> None:
     check_nonnegative("alpha", schedule.alpha)
+    check_count("warmup_steps", schedule.warmup_steps, 0)
     if schedule.warmup_target is None:
         check_positive("initial_learning_rate", schedule.initial_learning_rate)
         if schedule.warmup_steps != 0:

@@ -213,9 +213,19 @@ def _hint_for_labels(values: NDArray[np.generic]) -> str:
 
 
 def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matrix[F]:
-    """Encodes checked labels `(n_samples,)` as one-hot rows `(n_samples, width)`."""
-    rows: Matrix[F] = np.zeros((len(labels), width), dtype)
-    rows[np.arange(len(labels)), labels.astype(np.intp)] = 1
+    """Encodes checked labels `(n_samples,)` as one-hot rows `(n_samples, width)`.
+
+    Raises:
+        DataError: a label is out of range: another thread has changed the array since it was checked.
+    """
+    indices = np.array(labels, np.intp, subok=False)  # a copy, which nobody changes
+    if len(indices) and (indices.min() < 0 or indices.max() >= width):
+        raise DataError(
+            f"labels must be 0 … {width - 1}; y was changed while it was read, and holds "
+            f"{indices.min()} … {indices.max()}"
+        )
+    rows: Matrix[F] = np.zeros((len(indices), width), dtype)
+    rows[np.arange(len(indices)), indices] = 1
     return read_only(rows)
 
 
@@ -306,7 +316,10 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
         ArrayTypeError: the values are not real numbers.
     """
     refuse_masked(values, name, owner)
-    array: NDArray[np.generic] = np.asarray(values)
+    try:
+        array: NDArray[np.generic] = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ArrayTypeError(f"{owner}: {name} must be an array of real numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}")
     return array

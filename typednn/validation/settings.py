@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from math import inf, isfinite
 
@@ -30,6 +31,13 @@ def check_nonnegative(name: str, value: float, highest: float = inf) -> None:
         raise SettingError(f"{name} must be a {limit}, not {value!r}")
 
 
+def check_path(name: str, value: object) -> None:
+    """Raises SettingError unless the value is a path, in text or as `os.PathLike`."""
+    kind = type(value).__name__
+    if not isinstance(value, str | os.PathLike):
+        raise SettingError(f"{name} must be a path, not {kind}")
+
+
 def check_bool(name: str, value: bool) -> None:
     """Raises SettingError unless the value is True or False."""
     if not isinstance(value, bool | np.bool):
@@ -42,7 +50,7 @@ def check_sequence(name: str, value: object) -> None:
         raise SettingError(f"{name} must be a sequence, such as (), not None")
     if isinstance(value, str):
         raise SettingError(f"{name} must be a sequence, such as [{value!r}], not {value!r}")
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         kind = type(value).__name__
         raise SettingError(f"{name} must be a sequence, such as [{kind}(...)], not one {kind}")
 

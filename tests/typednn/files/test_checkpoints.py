@@ -354,17 +354,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(
     elif call == "replace":
         monkeypatch.setattr(Path, "replace", full)
     else:
-        opened: Any = Path.open
+        opened: Any = os.open
 
-        def open_full(self: Path, mode: str = "r", **more: Any) -> Any:
-            if mode != "xb":
-                return opened(self, mode, **more)
-            opened(self, mode, **more).close()
-            return opened(Path("/dev/full"), "wb", buffering=0)
+        def open_full(path: Any, flags: int, *more: Any) -> Any:
+            if not flags & os.O_EXCL:
+                return opened(path, flags, *more)
+            os.close(opened(path, flags, *more))
+            return opened("/dev/full", os.O_WRONLY)
 
         if not Path("/dev/full").exists():
             pytest.skip("no /dev/full here")
-        monkeypatch.setattr(Path, "open", open_full)
+        monkeypatch.setattr(os, "open", open_full)
     with pytest.raises(OSError, match="the checkpoint of epoch 3 could not be written") as caught:
         network.fit(CASE.x, LABELS, epochs=9, callbacks=[Checkpoint(path, resume=True)])
 

@@ -574,3 +574,36 @@ def test_training_takes_no_more_memory_than_it_says(optimizer: Any) -> None:
     tracemalloc.stop()
 
     assert peak < 3 * network.parameters.nbytes + 4 * activations + order_and_losses + 100_000
+
+
+# Arrays that another thread changes.
+
+
+@pytest.mark.parametrize("wrong", [-3, 2, 1 << 40])
+def test_labels_that_change_after_they_were_checked(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read chunk by chunk: no chunk is trained with labels that are out of range."""
+    monkeypatch.setattr(batches, "MAX_COPY_BYTES", 0)
+    network = network_of(problem((3, 4, 2), ("none", "tanh", "softmax"), "crossentropy", 8))
+    x, y = np.random.default_rng(0).random((8, 3)), np.arange(8) % 2
+    before = network.parameters.copy()
+
+    class Change(Callback):
+        def on_begin(self, run: Run) -> None:
+            assert run.epoch == 0
+            y[5] = wrong
+
+    with pytest.raises(DataError, match="y was changed while it was read"):
+        network.fit(x, y, epochs=1, callbacks=[Change()])
+    np.testing.assert_array_equal(network.parameters, before)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("wrong", [None, 3, (None, None), (np.zeros((2, 3)), None), [np.zeros((2, 3))] * 2])
+def test_something_else_among_batches(wrong: Any, place: int) -> None:
+    network = network_of(problem((3, 4, 2), ("none", "tanh", "none"), "MSE", 8))
+    good = np.zeros((2, 3)), np.zeros((2, 2))
+    given: Any = [good, good, good]
+    given[place] = wrong
+
+    with pytest.raises(ArrayTypeError, match=f"batch {place + 1} of epoch 1"):
+        network.fit_batches(given, epochs=1)

@@ -23,7 +23,7 @@ from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.private_parts import HINTS
-from typednn_kernels.compiled._codegen.tuning import SCRATCH_ROW_ELEMENTS
+from typednn_kernels.compiled._codegen.tuning import STACK_ROW_ELEMENTS
 from typednn_kernels.layout import FROZEN
 from typednn_kernels.operands import Block, Rows
 from typednn_kernels.thread_limit import MAX_THREADS
@@ -38,7 +38,7 @@ TypedIntrinsic: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
 """Whether NUMBA_DISABLE_JIT has numba compile nothing: Python runs the kernels then."""
 THREAD_SLOTS = MAX_THREADS
-"""Number of elements of `scratch`: one for each part of a parallel loop."""
+"""Maximum number of parts of a parallel loop, and of threads of a team."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
 WIDEST = '"prefer-vector-width"="512"' if CPU_FEATURES.get("avx512f", False) else ""
 """By default LLVM prefers vectors of 256 bits, lest the clock drop; those of 512 are 1.5 times faster."""
@@ -65,13 +65,14 @@ def elements(
     return opaque(field(context, builder, kind, array, "data"))
 
 
-def _view(
+def view(
     context: BaseContext,
     builder: llvm.IRBuilder,
     kind: types.Array,
     data: llvm.Value,
     shape: Sequence[llvm.Value],
 ) -> llvm.Value:
+    """Returns a C-contiguous array of elements at an address."""
     place = context.data_model_manager[kind].get_field_position
     size = context.get_constant(types.intp, np.dtype(str(kind.dtype)).itemsize)
     strides = [*(builder.mul(size, each) for each in shape[1:]), size]
@@ -97,7 +98,7 @@ def _part(array: types.Array, start: types.Type, *shape: types.Type) -> TypedInt
             context.get_data_type(part.dtype),
         )
         first = builder.gep(data, [start], inbounds=True, source_etype=element)
-        return _view(context, builder, part, first, shape)
+        return view(context, builder, part, first, shape)
 
     return part(array, start, *shape), generate
 
@@ -114,17 +115,17 @@ def _stack_vector(n: int, like: types.Array) -> TypedIntrinsic:
     ) -> llvm.Value:
         size = context.get_constant(types.intp, n)
         data = cgutils.alloca_once(builder, context.get_data_type(like.dtype), size)
-        return _view(context, builder, vector, data, [size])
+        return view(context, builder, vector, data, [size])
 
     return vector(like), generate
 
 
 def _scratch(_context: object, like: types.Array) -> TypedIntrinsic:
-    return _stack_vector(THREAD_SLOTS, like)
+    return _stack_vector(2 * THREAD_SLOTS, like)
 
 
-def _scratch_row(_context: object, like: types.Array) -> TypedIntrinsic:
-    return _stack_vector(SCRATCH_ROW_ELEMENTS, like)
+def _stack_row(_context: object, like: types.Array) -> TypedIntrinsic:
+    return _stack_vector(STACK_ROW_ELEMENTS, like)
 
 
 if TYPE_CHECKING or JIT_DISABLED:
@@ -133,16 +134,16 @@ if TYPE_CHECKING or JIT_DISABLED:
         return array.reshape(-1)[start : start + n]
 
     def scratch(like: Vector[F]) -> Vector[F]:
-        return np.empty(THREAD_SLOTS, like.dtype)
+        return np.empty(2 * THREAD_SLOTS, like.dtype)
 
-    def scratch_row(like: Vector[F]) -> Vector[F]:
-        return np.empty(SCRATCH_ROW_ELEMENTS, like.dtype)
+    def stack_row(like: Vector[F]) -> Vector[F]:
+        return np.empty(STACK_ROW_ELEMENTS, like.dtype)
 
 else:
-    slice_of, scratch, scratch_row = intrinsic(_slice_of), intrinsic(_scratch), intrinsic(_scratch_row)
+    slice_of, scratch, stack_row = intrinsic(_slice_of), intrinsic(_scratch), intrinsic(_stack_row)
 """`slice_of(array, start, n)`: view of n elements from `start` on, `(n,)`.
-`scratch(like)`: `THREAD_SLOTS` elements of an array's dtype, until the function returns.
-`scratch_row(like)`: `SCRATCH_ROW_ELEMENTS` of them."""
+`scratch(like)`: two elements per thread slot of an array's dtype, until the function returns.
+`stack_row(like)`: `STACK_ROW_ELEMENTS` of them."""
 
 
 class VectorView(Protocol):
@@ -223,7 +224,7 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
             )
             data = elements(context, builder, signature.args[0], vector)
             first = builder.gep(data, [start], source_etype=context.get_data_type(result.dtype))
-            return _view(context, builder, result, first, shape)
+            return view(context, builder, result, first, shape)
 
         integers = types.StarArgTuple(
             [each if isinstance(each, types.BaseNamedTuple) else types.intp for each in numbers]

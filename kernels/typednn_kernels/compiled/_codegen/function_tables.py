@@ -33,6 +33,7 @@ from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_
 from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.private_parts import CALLED_LOOPS, DISK_CACHE, PIPELINE, report
+from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
 from typednn_kernels.tracing import TracedFormula
 
 if TYPE_CHECKING:
@@ -64,11 +65,15 @@ def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], N
 
     Its name there is `EXPORTED_NAME`. The address is 0 where the function cannot be compiled.
     """
-    with CALLED_LOOPS, global_compiler_lock:
-        library = _library(name, key, write, cpu_target.target_context.codegen)
-        LIBRARIES.append(library)
-        return library.get_pointer_to_function(EXPORTED_NAME)
-    return 0
+
+    def compiled() -> int:
+        with CALLED_LOOPS, global_compiler_lock:
+            library = _library(name, key, write, cpu_target.target_context.codegen)
+            LIBRARIES.append(library)
+            return library.get_pointer_to_function(EXPORTED_NAME)
+        return 0
+
+    return with_large_stack(compiled)
 
 
 class CalledFunction:
@@ -87,9 +92,13 @@ class CalledFunction:
     @classmethod
     def compiled(cls, name: str, key: object, write: Callable[[llvm.Module], None]) -> CalledFunction | None:
         """Returns the function, or None where it cannot be compiled."""
-        with CALLED_LOOPS, global_compiler_lock:
-            return cls(name, key, write)
-        return None
+
+        def made() -> CalledFunction | None:
+            with CALLED_LOOPS, global_compiler_lock:
+                return cls(name, key, write)
+            return None
+
+        return with_large_stack(made)
 
 
 def _library(

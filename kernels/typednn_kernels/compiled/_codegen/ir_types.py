@@ -29,6 +29,27 @@ def field_pointer(builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.Typ
     return builder.gep(pointer, [INT32(0), INT32(field)], inbounds=True, source_etype=struct)
 
 
+def struct_fields(
+    builder: llvm.IRBuilder, pointer: llvm.Value, struct: llvm.LiteralStructType
+) -> list[llvm.Value]:
+    """Loads all fields of a struct."""
+    return [
+        builder.load(field_pointer(builder, pointer, struct, field), typ=kind)
+        for field, kind in enumerate(struct.elements)
+    ]
+
+
+def stored(
+    builder: llvm.IRBuilder, values: Sequence[llvm.Value]
+) -> tuple[llvm.LiteralStructType, llvm.Value]:
+    """Stores values in a struct on the stack; returns its type and its address."""
+    struct = llvm.LiteralStructType([each.type for each in values])
+    address = opaque(builder.alloca(struct))
+    for field, value in enumerate(values):
+        builder.store(value, field_pointer(builder, address, struct, field))
+    return struct, address
+
+
 def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:

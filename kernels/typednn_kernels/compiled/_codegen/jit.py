@@ -105,3 +105,17 @@ def _keep(dispatcher: Dispatcher) -> None:
             each.prepare(dtype_among(signature))
 
     attach_cache(dispatcher, CACHE, function.__name__, prepare)
+
+
+@inline
+def require(fits: bool) -> None:
+    """Refuses arrays that do not fit together, before any of them is read or written.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if not fits:
+        raise ValueError(
+            "the arrays of a kernel do not fit together: the shape of one was changed from outside, or an "
+            "argument is wrong"
+        )

@@ -28,6 +28,7 @@ from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
 from typednn_kernels.compiled._codegen.cache.files import claim_of
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE, on_compiled
 from typednn_kernels.compiled._codegen.references import Reference
+from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
 
 if TYPE_CHECKING:
     from numba.core.compiler import CompileResult
@@ -174,9 +175,13 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
     """Compiles a function for a dtype, and returns its entry point, which checks no types."""
     if not isinstance(entry, Dispatcher):
         return entry
-    try:
+
+    def compiled() -> Callable[..., object]:
         with _without_collection():
             return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
+
+    try:
+        return with_large_stack(compiled)
     finally:
         for call in on_compiled:
             call(entry.py_func.__name__)

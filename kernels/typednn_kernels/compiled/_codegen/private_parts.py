@@ -159,6 +159,7 @@ ESSENTIAL = Feature(
     cpu CPUContext.call_conv
     cpu CPUContext.codegen(self)
     dispatcher Dispatcher.compile(self, sig)
+    imputils impl_ret_borrowed(ctx, builder, retty, ret)
     funcdesc FunctionDescriptor.llvm_func_name
     registry CPUTarget.target_context
     registry cpu_target

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
@@ -56,7 +57,9 @@ def _load_field(
     struct = context.get_value_type(reference.fields)
     index = reference.fields.fields.index(name)
     place = field_pointer(builder, builder.bitcast(address, POINTER), struct, index)
-    return builder.load(place, typ=context.get_value_type(reference.fields.types[index]))
+    kind = reference.fields.types[index]
+    value = builder.load(place, typ=context.get_value_type(kind))
+    return impl_ret_borrowed(context, builder, kind, value)
 
 
 @lower_cast(types.BaseNamedTuple, Reference)

@@ -179,7 +179,7 @@ class SimdBuilder:
         self,
         start: IndexLike,
         stop: IndexLike,
-        step: int,
+        step: IndexLike,
         body: Callable[..., Sequence[llvm.Value] | None],
         *state: llvm.Value,
     ) -> list[llvm.Value]:
@@ -193,7 +193,7 @@ class SimdBuilder:
         builder.cbranch(builder.icmp_signed("<", variables[0], self.index(stop)), inside, after)
         builder.position_at_end(inside)
         results = body(*variables) or ()
-        following = (builder.add(variables[0], INDEX(step)), *results)
+        following = (builder.add(variables[0], self.index(step)), *results)
         for variable, value, later in zip(variables, first, following, strict=True):
             variable.add_incoming(value, before)
             variable.add_incoming(later, builder.block)

@@ -34,8 +34,12 @@ threads. Another value changes the last bits of softmax. Measured: softmax of on
 length."""
 
 SCRATCH_ROW_ELEMENTS = 8192
-"""Elements, length of the scratch row of a call, and maximum number of inputs of a layer whose upstream
-gradient two threads compute in halves. It bounds the memory on the stack; not measured."""
+"""Elements, maximum number of inputs of a layer whose upstream gradient two threads compute in halves, the
+second in a row of its own. Another value changes the last bits of these gradients. Not measured."""
+
+STACK_ROW_ELEMENTS = 1024
+"""Elements of a row on the stack, by which longer rows are computed where there is no other memory. It bounds
+the memory on the stack; not measured."""
 
 GRAIN_ELEMENTS = 1 << 16
 """Elements, grain of elementwise kernels. Measured: tanh with one thread and with two, by size."""

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import slice_of, stack_row
 from typednn_kernels.compiled._codegen.ir_loops import (
     SUMMED_ROWS,
     Loop,
     add_in_twice_the_precision,
     elementwise,
 )
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
     GEMV_GRAIN_WEIGHTS,
     GEMV_ROWS,
@@ -191,6 +192,19 @@ def backpropagate_range(
         gemv_t(slice_of(dLda, n, dLda.size - n), columns, m, slice_of(second, first, end - first))
 
 
+@noinline
+def backpropagate_without_memory(dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int) -> None:
+    """Computes dLdh of one sample in halves, as two threads do, a few inputs at a time."""
+    half, row = dLda.size // 2, stack_row(dLdh)
+    for first in range(0, m, row.size):
+        size = min(row.size, m - first)
+        second, result = slice_of(row, 0, size), slice_of(dLdh, first, size)
+        above, below = slice_of(dLda, 0, half), slice_of(dLda, half, dLda.size - half)
+        gemv_t(above, slice_of(W, first, W.size - first), m, result)
+        gemv_t(below, slice_of(W, half * m + first, W.size - half * m - first), m, second)
+        add(0, size, result, second, result)
+
+
 parallel_affine: Callable[..., int] = parallel_for(affine_range)
 parallel_backpropagate: Callable[..., int] = parallel_for(backpropagate_range)
 parallel_outer: Callable[..., int] = parallel_for(outer_range)
@@ -220,10 +234,14 @@ def backpropagate_rows(
     result, empty = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
     if samples == 1 and n * m >= 2 * GEMV_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
         # Two threads then read whole rows, which come faster from memory than halves of all rows.
-        second = slice_of(scratch_row(dLdh), 0, m)
-        grain = max(1, 2 * GEMV_GRAIN_WEIGHTS // n) if parallel else 2 * m
-        parallel_backpropagate(2 * m, grain, deltas, columns, result, second, m)
-        add(0, m, result, second, result)
+        second = heap_row(m, dLdh)
+        if second.size > 0:
+            grain = max(1, 2 * GEMV_GRAIN_WEIGHTS // n) if parallel else 2 * m
+            parallel_backpropagate(2 * m, grain, deltas, columns, result, second, m)
+            add(0, m, result, second, result)
+            free_row(second)
+        else:
+            backpropagate_without_memory(deltas, columns, result, m)
     elif samples == 1:
         grain = max(1, GEMV_GRAIN_WEIGHTS // n) if parallel else count
         parallel_backpropagate(count, grain, deltas, columns, result, empty, m)
@@ -274,7 +292,7 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
     n = dLdBias.size
     sum_few_rows(dLda, n, first, min(dLda.size, SUMMED_ROWS * n), total)
     if dLda.size > SUMMED_ROWS * n:
-        sums = scratch_row(dLda)
+        sums = stack_row(dLda)
         size = sums.size // 2
         for column in range(0, count, size):
             width = min(size, count - column)
@@ -291,22 +309,26 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
 @exported
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,)."""
+    require(W.shape[1] == x.shape[1] and bias.size == W.shape[0] and a.shape == (x.shape[0], W.shape[0]))
     affine_rows(x, W, bias, slice_of(a, 0, a.size), W.shape[0], True)
 
 
 @exported
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev)."""
+    require(dLda.shape[0] == h_prev.shape[0] and dLdW.shape == (dLda.shape[1], h_prev.shape[1]))
     outer_rows(dLda, h_prev, dLdW.dtype.type(1), False, dLdW, 0, dLdW.shape[0], True)
 
 
 @exported
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """Computes dLdBias, the sum of dLda (B, n) over samples, (n,)."""
+    require(dLda.shape[1] == dLdBias.size)
     sum_rows(slice_of(dLda, 0, dLda.size), dLdBias, 0, dLdBias.size)
 
 
 @exported
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """Computes dLdh = dLda W, (B, n_prev), for the layer below from dLda (B, n) and W (n, n_prev)."""
+    require(W.shape[0] == dLda.shape[1] and dLdh.shape == (dLda.shape[0], W.shape[1]))
     backpropagate_rows(dLda, W, slice_of(dLdh, 0, dLdh.size), 0, W.shape[1], True)

@@ -24,7 +24,7 @@ from llvmlite import ir as llvm
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS
-from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER
+from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER
 from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.compiled._codegen.simd import (
     REGISTERS,
@@ -33,6 +33,7 @@ from typednn_kernels.compiled._codegen.simd import (
     function_of_fields,
     module_function,
 )
+from typednn_kernels.compiled._codegen.small_stacks import allocate, release
 from typednn_kernels.compiled._codegen.tuning import (
     GEMM_A_BLOCK_BYTES,
     GEMM_B_BLOCK_PANELS,
@@ -102,7 +103,8 @@ class _Gemm(NamedTuple):
 class _Macrokernel(NamedTuple):
     """The arguments of C (m, n) = base + alpha A (m, k) op(B) (k, n), where k <= KC.
 
-    BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements.
+    BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements. `packed` has
+    room for `nc` columns of B.
     """
 
     m: llvm.Value
@@ -122,6 +124,8 @@ class _Macrokernel(NamedTuple):
     cs_base: llvm.Value
     c: llvm.Value
     ldc: llvm.Value
+    packed: llvm.Value
+    nc: llvm.Value
 
 
 class _Microkernel(NamedTuple):
@@ -147,13 +151,14 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of MC rows and KC products."""
     builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
     mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
-    packed = code.alloca(mc * KC)
+    nr = GEMM_NR_VECTORS * code.lanes
+    panel = code.alloca(nr * KC)
     zeros = llvm.GlobalVariable(
         module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
     zeros.linkage, zeros.initializer = "internal", llvm.Constant(zeros.value_type, None)
     zeros.global_constant = True
-    macrokernel = module_function(module, "macrokernel", code.real, "iiipiiipibbrpiipi", _write_macrokernel)
+    macrokernel = module_function(module, "macrokernel", code.real, "iiipiiipibbrpiipipi", _write_macrokernel)
     has_bias = builder.icmp_unsigned("!=", g.bias, llvm.Constant(POINTER, None))
     bias, cs_bias = builder.select(has_bias, g.bias, zeros), builder.zext(has_bias, INDEX)
     rs_a, cs_a = builder.select(g.trans_a, one, g.lda), builder.select(g.trans_a, g.lda, one)
@@ -164,6 +169,18 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
         return builder.and_(large, builder.icmp_signed(">=", uses, INDEX(min_uses)))
 
     pack_a, pack_b = pays(g.m, g.n, GEMM_PACK_A_MIN_COLUMNS), pays(g.n, g.m, GEMM_PACK_B_MIN_ROWS)
+    # Without memory for more, A stays where it is, and B is packed panel by panel: the results are the same.
+    before = builder.block
+    with builder.if_then(builder.or_(pack_a, pack_b)):
+        memory = allocate(builder, INDEX((mc * KC + GEMM_B_BLOCK_PANELS * nr * KC) * code.itemsize))
+        inside = builder.block
+    packed = builder.phi(POINTER)
+    packed.add_incoming(NULL, before)
+    packed.add_incoming(memory, inside)
+    has_memory = builder.icmp_unsigned("!=", packed, NULL)
+    pack_a = builder.and_(pack_a, has_memory)
+    packed_b = builder.select(has_memory, code.at(packed, mc * KC), panel)
+    nc = builder.select(has_memory, INDEX(GEMM_B_BLOCK_PANELS * nr), INDEX(nr))
 
     def rows_block(i: llvm.Value) -> None:
         m = code.smaller(builder.sub(g.m, i), mc)
@@ -196,12 +213,15 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
                 cs_base=builder.select(first, cs_bias, one),
                 c=c,
                 ldc=g.ldc,
+                packed=packed_b,
+                nc=nc,
             )
             builder.call(macrokernel, arguments)
 
         code.repeat(0, g.k, KC, products_block)
 
     code.repeat(0, g.m, mc, rows_block)
+    release(builder, packed)
 
 
 def _panel_rows(code: SimdBuilder) -> int:
@@ -212,7 +232,6 @@ def _panel_rows(code: SimdBuilder) -> int:
 def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of NC columns, and over the panels of each."""
     builder, g, nr = code.builder, _Macrokernel(*values), GEMM_NR_VECTORS * code.lanes
-    packed = code.alloca(GEMM_B_BLOCK_PANELS * nr * KC)
     microkernels = [
         module_function(
             builder.module, f"microkernel{vectors}", code.real, "iiipiiipirpipi", _microkernel_of(vectors)
@@ -221,19 +240,19 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     ]
 
     def columns_block(j: llvm.Value) -> None:
-        n = code.smaller(builder.sub(g.n, j), GEMM_B_BLOCK_PANELS * nr)
+        n = code.smaller(builder.sub(g.n, j), g.nc)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
         ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
         pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
         with builder.if_then(pack):
-            _pack_panels(code, n, g.k, b, g.ldb, g.trans_b, packed, INDEX(nr))
+            _pack_panels(code, n, g.k, b, g.ldb, g.trans_b, g.packed, INDEX(nr))
 
         def panel(first: llvm.Value) -> None:
             width, column = code.smaller(builder.sub(n, first), nr), builder.add(j, first)
             arguments = _Microkernel(
                 *(g.m, width, g.k),
                 *(g.a, g.ps_a, g.rs_a, g.cs_a),
-                b=builder.select(pack, code.at(packed, (first, g.k)), code.at(b, first)),
+                b=builder.select(pack, code.at(g.packed, (first, g.k)), code.at(b, first)),
                 rs_b=builder.select(pack, INDEX(nr), g.ldb),
                 alpha=g.alpha,
                 base=code.at(g.base, (column, g.cs_base)),
@@ -253,7 +272,7 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
 
         code.repeat(0, n, nr, panel)
 
-    code.repeat(0, g.n, GEMM_B_BLOCK_PANELS * nr, columns_block)
+    code.repeat(0, g.n, g.nc, columns_block)
 
 
 def _microkernel_of(vectors: int) -> Callable[..., None]:

@@ -15,8 +15,14 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
-from typednn_kernels.compiled._codegen.jit import exported, noinline
+from typednn_kernels.compiled._codegen.jit import exported, noinline, require
 from typednn_kernels.compiled.linalg.dense import copy, dot
+from typednn_kernels.compiled.network.fitting import (
+    epoch_fits,
+    gradient_fits,
+    network_fits,
+    optimizer_fits,
+)
 from typednn_kernels.compiled.network.minibatch_step import (
     backward_thread,
     forward_thread,
@@ -134,8 +140,14 @@ def train_batches(
     gradient: Vector[F],
 ) -> None:
     """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
+    require(
+        network_fits(parameters, layout, min(epoch.batch_size, epoch.order.size), workspace)
+        and gradient_fits(parameters, layout, gradient)
+        and epoch_fits(layout, epoch)
+        and optimizer_fits(gradient, epoch, optimizer)
+    )
     num_threads = batch_num_threads(layout, gradient.size, epoch.batch_size, epoch.order.size)
-    squares = scratch_row(gradient)
+    squares = scratch(gradient)
     parallel_batch_train(
         num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares
     )

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from typednn_kernels.activations import NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
+from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
+from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
     GEMV_ROWS,
     ONLINE_GRAIN_WEIGHTS,
@@ -35,6 +36,7 @@ from typednn_kernels.compiled.linalg.short_gemv import (
     short_backward_and_update,
     short_update_and_gemv,
 )
+from typednn_kernels.compiled.network.fitting import epoch_fits, network_fits
 from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import biases, flat_weights, units
 from typednn_kernels.compiled.ops.activation import activate, activate_range, activation_backward_flat
@@ -328,6 +330,17 @@ def train_online(
     learning_rate: F,
     workspace: Workspace[F],
 ) -> None:
-    """Makes a step of gradient descent for each sample of the epoch; see `Kernels.train_online`."""
-    num_threads, second = online_num_threads(layout, epoch.order.size), scratch_row(parameters)
+    """Makes a step of gradient descent for each sample of the epoch; see `Kernels.train_online`.
+
+    Raises:
+        MemoryError: there is no memory for half of an upstream gradient.
+    """
+    require(network_fits(parameters, layout, 1, workspace) and epoch_fits(layout, epoch))
+    num_threads, second = (
+        online_num_threads(layout, epoch.order.size),
+        heap_row(SCRATCH_ROW_ELEMENTS, parameters),
+    )
+    if second.size == 0:
+        raise MemoryError("a training step needs 64 KiB")
     parallel_online_train(num_threads, parameters, layout, loss, epoch, learning_rate, workspace, second)
+    free_row(second)

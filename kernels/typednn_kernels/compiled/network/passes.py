@@ -19,7 +19,7 @@ from typednn_kernels.compiled._codegen.array_views import (
     slice_of,
     vector_view,
 )
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
     backpropagate_rows,
@@ -27,6 +27,7 @@ from typednn_kernels.compiled.linalg.dense import (
     outer_rows,
     sum_rows,
 )
+from typednn_kernels.compiled.network.fitting import gradient_fits, network_fits
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
 from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
@@ -420,6 +421,7 @@ def gradient_norm_bound(
 @exported
 def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
     """Computes all activations of a network for the samples x (B, n_inputs)."""
+    require(network_fits(parameters, layout, x.shape[0], workspace) and x.shape[1] == layout[0, LENGTH])
     rows = all_rows(x.shape[0])
     copy(0, x.size, x, inputs(layout, workspace, rows))
     for k in range(layout.shape[0]):
@@ -437,6 +439,11 @@ def backward(
     gradient: Vector[F],
 ) -> None:
     """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
+    require(
+        network_fits(parameters, layout, t.shape[0], workspace)
+        and gradient_fits(parameters, layout, gradient)
+        and t.shape[1] == layout[layout.shape[0] - 1, LENGTH]
+    )
     rows, last, one = all_rows(t.shape[0]), layout.shape[0] - 1, gradient.dtype.type(1)
     output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, rows)
     for k in range(last - 1, 0, -1):

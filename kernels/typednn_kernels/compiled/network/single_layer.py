@@ -5,7 +5,7 @@ from __future__ import annotations
 from typednn_kernels.activations import INFINITY
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
-from typednn_kernels.compiled._codegen.jit import exported, inline, reassociate
+from typednn_kernels.compiled._codegen.jit import exported, inline, reassociate, require
 from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import (
     affine_range,
@@ -75,6 +75,7 @@ def layer_forward(
 ) -> None:
     """Computes a = x W^T + bias and h = f(a)."""
     n, m = W.shape
+    require(x.shape[1] == m and bias.size == n and a.shape == h.shape == (x.shape[0], n))
     if is_small(x.shape[0], W):
         a_flat, W_flat = slice_of(a, 0, n), slice_of(W, 0, n * m)
         affine_range(0, 0, row_blocks(n), slice_of(x, 0, m), W_flat, bias, a_flat)
@@ -98,6 +99,9 @@ def hidden_layer_backward(
 ) -> None:
     """Computes dLdh, dLda and dLdW of a hidden layer."""
     n, m = dLdW.shape
+    samples = a.shape[0]
+    require(h_prev.shape == (samples, m) and dLda_next.shape == (samples, W_next.shape[0]))
+    require(W_next.shape[1] == n and a.shape == h.shape == dLdh.shape == dLda.shape == (samples, n))
     if is_small(a.shape[0], W_next) and is_small(a.shape[0], dLdW):
         upstream, delta = slice_of(dLdh, 0, n), slice_of(dLda, 0, n)
         delta_next, W_flat = slice_of(dLda_next, 0, dLda_next.size), slice_of(W_next, 0, W_next.size)
@@ -126,6 +130,9 @@ def output_layer_backward(
 ) -> None:
     """Computes dLdy, dLda and dLdW of the output layer."""
     n, m = dLdW.shape
+    samples = a.shape[0]
+    require(h_prev.shape == (samples, m) and a.shape == y.shape == t.shape == (samples, n))
+    require(dLdy.shape == dLda.shape == (samples, n))
     if is_small(a.shape[0], dLdW):
         outputs = Outputs(slice_of(a, 0, n), slice_of(y, 0, n), slice_of(t, 0, n))
         upstream, delta = slice_of(dLdy, 0, n), slice_of(dLda, 0, n)

@@ -28,12 +28,13 @@ from typednn_kernels.compiled._codegen.function_tables import (
 )
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
-from typednn_kernels.compiled._codegen.jit import exported
+from typednn_kernels.compiled._codegen.jit import exported, require
 from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled._codegen.short_rows import VectorLanes
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES, SimdBuilder
 from typednn_kernels.compiled._codegen.tuning import SPECIALIZED_PARAMETER_REGISTERS
+from typednn_kernels.compiled.network.fitting import epoch_fits, network_fits
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
 from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
@@ -308,9 +309,15 @@ def _loop_for(rows: bytes, columns: int, loss: int, dtype: np.dtype[np.floating]
 
 @exported
 def train_tiny(
-    address: int, parameters: Vector[F], epoch: Epoch[F], learning_rate: F, workspace: Workspace[F]
+    address: int,
+    parameters: Vector[F],
+    layout: Layout,
+    epoch: Epoch[F],
+    learning_rate: F,
+    workspace: Workspace[F],
 ) -> None:
     """Calls the function that is written for a network."""
+    require(network_fits(parameters, layout, 1, workspace) and epoch_fits(layout, epoch))
     data = (epoch.x, epoch.t, epoch.order, epoch.order.size)
     vectors = (workspace.a, workspace.h, workspace.dLdh, workspace.dLda)
     call_address(address, parameters, data, learning_rate, vectors, epoch.losses)
@@ -338,7 +345,8 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
             function, loop = in_numpy(error), None
         if loop is not None:
-            function(loop.address, parameters, *others)  # `loop` keeps its machine code until this returns
+            # `loop` keeps its machine code until this returns
+            function(loop.address, parameters, layout, *others)
         else:
             function(parameters, layout, loss, *others)
 

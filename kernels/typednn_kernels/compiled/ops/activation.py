@@ -24,7 +24,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
 from typednn_kernels.compiled._codegen.short_rows import (
     Row,
     by_short_row,
@@ -281,6 +281,7 @@ def activate_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
 @exported
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """Computes y = f(a), (B, n)."""
+    require(a.shape == y.shape)
     activate_rows(activation, a, y)
 
 
@@ -293,6 +294,7 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     """
     if activation == SOFTMAX:
         raise ValueError("softmax has no elementwise derivative, but a Jacobian")
+    require(a.shape == y.shape == derivative.shape)
     size = a.size
     parallel_derivative(
         size,
@@ -330,12 +332,14 @@ def activation_backward(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
     """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
+    require(a.shape == y.shape == dLdy.shape == dLda.shape)
     activation_backward_rows(activation, a, y, dLdy, dLda)
 
 
 @exported
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
     """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n)."""
+    require(dyda.shape == (y.shape[0], y.shape[1], y.shape[1]))
     for s in range(y.shape[0]):
         for i in range(y.shape[1]):
             for j in range(y.shape[1]):

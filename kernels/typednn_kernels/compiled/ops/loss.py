@@ -24,7 +24,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
 from typednn_kernels.compiled._codegen.short_rows import (
     Row,
     by_short_row,
@@ -405,6 +405,7 @@ def loss_value(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
     """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
+    require(a.shape == y.shape == t.shape and losses.size == a.shape[0])
     size, n = a.size, a.shape[1]
     if n < LONG_ROW_ELEMENTS:
         outputs = Outputs(slice_of(a, 0, size), slice_of(y, 0, size), slice_of(t, 0, size))
@@ -420,6 +421,7 @@ def loss_value(
 @exported
 def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """Computes dLdy, the gradient (B, n) of the batch's mean loss with respect to the outputs."""
+    require(y.shape == t.shape == dLdy.shape)
     size = y.size
     divisor = y.dtype.type(mean_divisor(loss, size, y.shape[0]))
     y_flat, t_flat, out = slice_of(y, 0, size), slice_of(t, 0, size), slice_of(dLdy, 0, size)
@@ -457,4 +459,5 @@ def output_delta(
     dLda: Matrix[F],
 ) -> None:
     """Computes dLdy and dLda of the output layer, (B, n), dLda by the stable formula of canonical pairs."""
+    require(a.shape == y.shape == t.shape == dLdy.shape == dLda.shape)
     output_delta_rows(loss, activation, a, y, t, dLdy, dLda)

@@ -17,7 +17,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     scalar_function,
     sum_reduction,
 )
-from typednn_kernels.compiled._codegen.jit import exported, noinline
+from typednn_kernels.compiled._codegen.jit import exported, noinline, require
 from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
 from typednn_kernels.normalizations import BATCH
@@ -189,6 +189,9 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     size, n = z.size, gain.size
+    by_batch = normalization == BATCH
+    require(z.shape == a.shape and z.shape[1] == n == bias.size)
+    require(inv_std.size == (n if by_batch else z.shape[0]) and (running.size == 2 * n or not by_batch))
     normalize_rows(
         normalization,
         training,
@@ -217,6 +220,8 @@ def normalization_backward(
 ) -> None:
     """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     size, n = z.size, gain.size
+    require(z.shape == dLda.shape == dLdz.shape and z.shape[1] == n == dLdBias.size == dLdGain.size)
+    require(inv_std.size == (n if normalization == BATCH else z.shape[0]))
     gain_and_bias_gradients(slice_of(dLda, 0, size), slice_of(z, 0, size), dLdBias, dLdGain, 0, n)
     normalization_backward_rows(
         normalization,

@@ -21,10 +21,10 @@ from typednn_kernels.compiled._codegen.ir_types import (
     INT32,
     NULL,
     POINTER,
-    field_pointer,
     internal_function,
+    struct_fields,
 )
-from typednn_kernels.thread_limit import THREADS
+from typednn_kernels.thread_limit import MAX_THREADS, THREADS
 
 _refused = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_void_p)(lambda *_: errno.EAGAIN)
 """Stands in for functions that the system lacks: it returns EAGAIN, as if there were no thread to be had."""
@@ -57,9 +57,7 @@ def thread_function(
     function = llvm.Function(module, THREAD_FUNCTION, module.get_unique_name("typednn_thread"))
     function.linkage = "internal"
     builder = llvm.IRBuilder(function.append_basic_block("entry"))
-    (place,) = function.args
-    fields = enumerate(job.elements)
-    call(builder, [builder.load(field_pointer(builder, place, job, k), typ=kind) for k, kind in fields])
+    call(builder, struct_fields(builder, function.args[0], job))
     builder.ret(NULL)
     return function
 
@@ -110,9 +108,9 @@ def call_c(builder: llvm.IRBuilder, name: str, *values: llvm.Value) -> llvm.Valu
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
-def number_of_threads(module: llvm.Module) -> llvm.Value:
-    """Returns the address at which machine code reads how many threads may work at a time."""
-    return place_of(module, SYMBOL)
+def number_of_threads(builder: llvm.IRBuilder) -> llvm.Value:
+    """Reads how many threads may work at a time, at most `MAX_THREADS`."""
+    return smaller(builder, builder.load(place_of(builder.module, SYMBOL), typ=INDEX), INDEX(MAX_THREADS))
 
 
 def place_of(module: llvm.Module, symbol: str) -> llvm.Value:

@@ -17,7 +17,15 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
-from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, field_pointer, opaque
+from typednn_kernels.compiled._codegen.ir_types import (
+    INDEX,
+    NULL,
+    POINTER,
+    field_pointer,
+    opaque,
+    stored,
+    struct_fields,
+)
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
@@ -66,23 +74,26 @@ def parallel_region(
         for line in (NUM_THREADS, ARRIVED, GENERATION):
             lines.store(line, INDEX(0))
         lines.store(SPIN_LIMIT, INDEX(spins_before_sleep))
-        job = llvm.LiteralStructType([INDEX, POINTER, *(each.type for each in operands)])
+        common, shared_operands = stored(builder, operands)
+        job = llvm.LiteralStructType([INDEX, POINTER, POINTER])
         jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
         handles = cgutils.alloca_once(builder, INDEX, INDEX(THREAD_SLOTS))
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
-            place, common, *rest = fields
-            shared = AtomicLines(inner, common)
+            place, memory, rest = fields
+            shared = AtomicLines(inner, memory)
             shared.wait(NUM_THREADS, INDEX(0))
             num_threads = shared.load(NUM_THREADS)
-            address = inner.ptrtoint(common, INDEX)
+            address = inner.ptrtoint(memory, INDEX)
             thread = context.make_tuple(inner, thread_kind, [place, num_threads, address])
             kinds = (thread_kind, *signature.args[1])
-            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, [thread, *rest])
+            NOINLINE_FUNCTIONS[body].call(
+                context, inner, kinds, [thread, *struct_fields(inner, rest, common)]
+            )
 
         def fill(place: llvm.Value) -> llvm.Value:
             target = builder.gep(jobs, [place], source_etype=job)
-            for field, value in enumerate([place, team, *operands]):
+            for field, value in enumerate([place, team, shared_operands]):
                 builder.store(value, field_pointer(builder, target, job, field))
             return target
 
@@ -90,7 +101,7 @@ def parallel_region(
             return builder.gep(handles, [place], source_etype=INDEX)
 
         work = thread_function(builder.module, job, call)
-        most = smaller(builder, wanted, builder.load(number_of_threads(builder.module), typ=INDEX))
+        most = smaller(builder, wanted, number_of_threads(builder))
         made = cgutils.alloca_once_value(builder, INDEX(1))
         with cgutils.for_range(builder, most, start=INDEX(1)):
             next_place = builder.load(made, typ=INDEX)
@@ -101,7 +112,7 @@ def parallel_region(
             builder.store(builder.add(builder.load(made, typ=INDEX), builder.zext(accepted, INDEX)), made)
         num_threads = builder.load(made, typ=INDEX)
         lines.store_and_notify(NUM_THREADS, num_threads)
-        call(builder, [INDEX(0), team, *operands])
+        call(builder, [INDEX(0), team, shared_operands])
         with cgutils.for_range(builder, num_threads, start=INDEX(1)) as loop:
             call_c(builder, "pthread_join", builder.load(handle(loop.index), typ=INDEX), NULL)
         lines.close()

@@ -8,6 +8,7 @@ none of its parent's workers, starts its own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from ctypes import py_object, pythonapi
 
@@ -16,6 +17,7 @@ from llvmlite import binding
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
@@ -30,6 +32,8 @@ from typednn_kernels.compiled._codegen.ir_types import (
     field_pointer,
     internal_function,
     opaque,
+    stored,
+    struct_fields,
 )
 from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
 from typednn_kernels.compiled._codegen.tuning import WORKER_IDLE_TIMEOUT_S, WORKER_SPINS_BEFORE_SLEEP
@@ -49,7 +53,7 @@ from typednn_kernels.compiled.parallel.pthreads import (
 
 # Lines of the pool. Only the thread that has set BUSY writes CORE, WORK, JOBS, STRIDE, WORKERS and HANDLES.
 OWNER = FIRST_FREE_LINE
-"""The pid of the process that owns the pool, or `ADOPTING`."""
+"""The pid of the process that owns the pool; negative while this process makes it its own."""
 BUSY = FIRST_FREE_LINE + 1
 """1 while a caller uses the pool, or a worker leaves it."""
 CORE = FIRST_FREE_LINE + 2
@@ -70,9 +74,9 @@ CALLER = HANDLES + THREAD_SLOTS // LINE_WORDS
 """First line of the caller's block; separate, so that the thread that finishes last wakes only the caller."""
 PARTS_LEFT = FIRST_FREE_LINE
 """A line of the caller's block: the number of parts that are not done."""
-ADOPTING = -1
-"""Stands for the owner while a process makes the pool its own."""
 COUNT_BITS = 16
+PART: llvm.LiteralStructType = llvm.LiteralStructType([INDEX, INDEX, INDEX, POINTER])
+"""What a part is given: its number, its first step, the one behind its last, the address of the operands."""
 SYMBOL = "typednn_workers"
 _memory = np.zeros(LINE_WORDS * (CALLER + PARTS_LEFT + 2), np.int64)
 LINES: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
@@ -80,6 +84,20 @@ LINES: NDArray[np.int64] = _memory[-_memory.ctypes.data // 8 % LINE_WORDS :]
 pythonapi.Py_IncRef(py_object(_memory))  # never freed: workers may outlive the modules of Python
 binding.add_symbol(SYMBOL, LINES.ctypes.data)
 register_c_functions("getpid", "pthread_self", "pthread_detach")
+
+
+def _disown() -> None:
+    """Leaves the pool without an owner in a forked child, whose pid may be that of an earlier owner."""
+    global_compiler_lock.release()
+    LINES[LINE_WORDS * OWNER] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,  # LLVM cannot be left in the middle of its work
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_disown,
+    )
 
 
 def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
@@ -99,13 +117,17 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
     ) -> llvm.Value:
         count, grain, packed = values
         operands = cgutils.unpack_tuple(builder, packed)
-        job = llvm.LiteralStructType([INDEX, INDEX, INDEX, *(each.type for each in operands)])
+        common = llvm.LiteralStructType([each.type for each in operands])
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
 
         def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
-            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, fields)
+            *numbers, place = fields
+            NOINLINE_FUNCTIONS[body].call(
+                context, inner, kinds, [*numbers, *struct_fields(inner, place, common)]
+            )
 
-        function = _divide_function(builder.module, f"{NOINLINE_FUNCTIONS[body].name} {job}", job, call)
+        name = f"{NOINLINE_FUNCTIONS[body].name} {common}"
+        function = _divide_function(builder.module, name, common, call)
         return builder.call(function, [count, grain, *operands])
 
     def typer(
@@ -123,39 +145,37 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
 def _divide_function(
     module: llvm.Module,
     name: str,
-    job: llvm.LiteralStructType,
+    common: llvm.LiteralStructType,
     call: Callable[[llvm.IRBuilder, Sequence[llvm.Value]], None],
 ) -> llvm.Function:
     """Returns the LLVM function that divides work into parts, has all done, and returns their number."""
 
     def write(builder: llvm.IRBuilder, count: llvm.Value, grain: llvm.Value, *operands: llvm.Value) -> None:
-        work = thread_function(module, job, call)
-        one = INDEX(1)
-        jobs = opaque(cgutils.alloca_once(builder, job, INDEX(THREAD_SLOTS)))
-        most = _between(
-            builder, one, builder.sdiv(count, grain), builder.load(number_of_threads(module), typ=INDEX)
-        )
+        work, one = thread_function(module, PART, call), INDEX(1)
+        _, shared_operands = stored(builder, operands)
+        jobs = opaque(cgutils.alloca_once(builder, PART, INDEX(THREAD_SLOTS)))
+        most = _between(builder, one, builder.sdiv(count, grain), number_of_threads(builder))
         size = _quotient(builder, count, most)
         parts = _quotient(builder, count, size)
         with cgutils.for_range(builder, parts) as loop:
             start = builder.mul(loop.index, size)
             stop = smaller(builder, builder.add(start, size), count)
-            for field, value in enumerate([loop.index, start, stop, *operands]):
-                target = builder.gep(jobs, [loop.index], source_etype=job)
-                builder.store(value, field_pointer(builder, target, job, field))
+            for field, value in enumerate([loop.index, start, stop, shared_operands]):
+                target = builder.gep(jobs, [loop.index], source_etype=PART)
+                builder.store(value, field_pointer(builder, target, PART, field))
         with builder.if_else(builder.icmp_signed("==", parts, one)) as (alone, together):
             with alone:
                 builder.call(work, [jobs])
             with together:
                 place, following = (
                     builder.ptrtoint(each, INDEX)
-                    for each in (jobs, builder.gep(jobs, [one], source_etype=job))
+                    for each in (jobs, builder.gep(jobs, [one], source_etype=PART))
                 )
                 stride, function = builder.sub(following, place), builder.ptrtoint(work, INDEX)
                 builder.call(_run_parts_function(module), [function, place, stride, parts])
         builder.ret(parts)
 
-    return internal_function(module, f"divide {name}", INDEX, (INDEX, INDEX, *job.elements[3:]), write)
+    return internal_function(module, f"divide {name}", INDEX, (INDEX, INDEX, *common.elements), write)
 
 
 def _run_parts_function(module: llvm.Module) -> llvm.Function:
@@ -164,9 +184,9 @@ def _run_parts_function(module: llvm.Module) -> llvm.Function:
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
         lines, (jobs, stride, parts) = _workers(builder), numbers
         process = builder.zext(call_c(builder, "getpid"), INDEX)
-        owner = lines.load(OWNER)
+        owner, adopting = lines.load(OWNER), builder.sub(INDEX(0), process)
         inherited = builder.and_(
-            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, INDEX(ADOPTING))
+            builder.icmp_signed("!=", owner, process), builder.icmp_signed("!=", owner, adopting)
         )
         with builder.if_then(inherited, likely=False):
             builder.call(_adopt_after_fork(module), [owner, process])
@@ -195,13 +215,19 @@ def _run_parts_function(module: llvm.Module) -> llvm.Function:
 
 
 def _adopt_after_fork(module: llvm.Module) -> llvm.Function:
-    """Returns the LLVM function that makes the pool this process's, at first and after a fork."""
+    """Returns the LLVM function that makes the pool this process's, at first and after a fork.
+
+    A round that was open at the fork belongs to the parent alone: here no part of it is left.
+    """
 
     def write(builder: llvm.IRBuilder, owner: llvm.Value, process: llvm.Value) -> None:
         lines = _workers(builder)
-        with builder.if_then(lines.compare_exchange(OWNER, owner, INDEX(ADOPTING))):
+        with builder.if_then(lines.compare_exchange(OWNER, owner, builder.sub(INDEX(0), process))):
             lines.open()
             _caller(builder).open()
+            rounds = builder.lshr(lines.load(TICKET), INDEX(2 * COUNT_BITS))
+            lines.store(TICKET, builder.shl(rounds, INDEX(2 * COUNT_BITS)))
+            _caller(builder).store(PARTS_LEFT, INDEX(0))
             for line in BUSY, WORKERS:
                 lines.store(line, INDEX(0))
             lines.store(OWNER, process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from ctypes import CFUNCTYPE, c_int, c_size_t, c_void_p, cast
 from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -253,6 +254,7 @@ def agrees_in_forked_child(a: Any, y: Any, threads: int) -> bool:
     if child == 0:
         status = 1
         try:
+            signal.alarm(60)  # a child that waits for ever is an error
             agrees = np.array_equal(values_of(a), y) and (threads == 1 or number_of_workers() == threads - 1)
             status = 0 if agrees else 1
         finally:
@@ -284,6 +286,55 @@ def test_child_forked_while_workers_are_busy(allowed: int) -> None:
             assert all(agrees_in_forked_child(a, y, allowed) for _ in range(20))
         finally:
             stop.set()
+
+
+@forks
+def test_a_round_that_was_open_at_the_fork_belongs_to_the_parent(allowed: int) -> None:
+    """The child finds a round of three parts, of which another thread of its parent has taken one."""
+    a = numbers((1, LARGE), np.float64)
+    y = values_of(a)
+    wait_until_workers_are_gone()
+    ticket, caller = workers.LINE_WORDS * workers.TICKET, workers.CALLER + workers.PARTS_LEFT
+    before = workers.LINES.copy()
+    rounds = int(before[ticket]) >> 2 * workers.COUNT_BITS
+    try:
+        workers.LINES[ticket] = ((rounds + 1) << workers.COUNT_BITS | 3) << workers.COUNT_BITS | 1
+        workers.LINES[workers.LINE_WORDS * workers.BUSY] = 1
+        workers.LINES[workers.LINE_WORDS * caller] = 3
+        assert agrees_in_forked_child(a, y, allowed)
+    finally:
+        workers.LINES[:] = before
+    assert np.array_equal(values_of(a), y)
+
+
+@forks
+def test_a_fork_waits_for_the_compiler() -> None:
+    """LLVM in the middle of its work cannot go on in a child."""
+    lock = import_module("numba.core.compiler_lock").global_compiler_lock
+    order: list[str] = []
+    held = Event()
+
+    def compile_for_a_while() -> None:
+        with lock:
+            held.set()
+            time.sleep(0.2)
+            order.append("compiled")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(compile_for_a_while)
+        held.wait()
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            child = os.fork()
+        if child == 0:
+            free: list[bool] = []
+            other = Thread(target=lambda: free.append(lock._lock.acquire(timeout=10)))
+            other.start()
+            other.join()
+            os._exit(0 if free == [True] else 1)
+        order.append("forked")
+        assert os.waitpid(child, 0)[1] == 0
+
+    assert order == ["compiled", "forked"]
 
 
 def test_callers_in_threads(allowed: int) -> None:

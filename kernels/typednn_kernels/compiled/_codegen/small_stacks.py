@@ -1,0 +1,157 @@
+"""What does not fit the stack of a small thread: large buffers, which come from the heap, and the compiler.
+
+A thread may have a stack of 64 KiB, of which a kernel takes half at most. Memory from the heap can be
+refused: then there is a slower way that needs none. The compiler gets a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from ctypes import CDLL, c_void_p, cast
+from threading import Lock, Thread, current_thread, main_thread, stack_size
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from llvmlite import ir as llvm
+from llvmlite.binding import add_symbol
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from typednn_kernels.arrays import F, Vector
+from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic, elements, view
+from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, internal_function
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numba.core.base import BaseContext
+    from numba.core.typing.templates import Signature
+
+R = TypeVar("R")
+
+MALLOC, FREE = "typednn_malloc", "typednn_free"
+"""The symbols by which machine code knows the functions of the C library."""
+ALIGNMENT = 64
+"""Bytes of a cache line, where all memory begins."""
+
+
+COMPILER_STACK_BYTES = 16 << 20
+_setting_stack_size = Lock()
+
+
+class _Large(Thread, Generic[R]):
+    """A thread with the stack that a compiler takes; it keeps what a function returned or raised."""
+
+    def __init__(self, function: Callable[[], R]) -> None:
+        super().__init__(name="typednn compiles", daemon=True)
+        self.function: Callable[[], R] = function
+        self.results: list[R] = []
+        self.errors: list[BaseException] = []
+
+    def run(self) -> None:
+        """Calls the function."""
+        try:
+            self.results.append(self.function())
+        except BaseException as error:  # noqa: BLE001 (the thread that waits raises it)
+            self.errors.append(error)
+
+
+def with_large_stack(function: Callable[[], R]) -> R:
+    """Calls a function, in a thread with a large stack unless this one is the main thread.
+
+    Raises what the function raises.
+    """
+    if current_thread() is main_thread() or isinstance(current_thread(), _Large):
+        return function()
+    thread = _Large(function)
+    with _setting_stack_size:
+        before = stack_size(COMPILER_STACK_BYTES)
+        try:
+            thread.start()
+        finally:
+            stack_size(before)
+    thread.join()
+    for error in thread.errors:
+        raise error
+    return thread.results[0]
+
+
+def register(malloc: Any, free: Any) -> None:
+    """Tells LLVM which functions allocate and free memory."""
+    for name, function in ((MALLOC, malloc), (FREE, free)):
+        add_symbol(name, cast(function, c_void_p).value)
+
+
+C_LIBRARY: CDLL = CDLL(None) if os.name == "posix" else CDLL("msvcrt")
+register(C_LIBRARY.malloc, C_LIBRARY.free)
+
+
+def allocate(builder: llvm.IRBuilder, size: llvm.Value) -> llvm.Value:
+    """Allocates bytes that begin at a cache line; returns their address, or null."""
+
+    def write(inner: llvm.IRBuilder, size: llvm.Value) -> None:
+        kind = llvm.FunctionType(POINTER, [INDEX])
+        malloc = cgutils.get_or_insert_function(inner.module, kind, MALLOC)
+        memory = inner.call(malloc, [inner.add(size, INDEX(2 * ALIGNMENT))])
+        with inner.if_then(inner.icmp_unsigned("==", memory, NULL), likely=False):
+            inner.ret(NULL)
+        address = inner.add(inner.ptrtoint(memory, INDEX), INDEX(2 * ALIGNMENT - 1))
+        aligned = inner.inttoptr(inner.and_(address, INDEX(-ALIGNMENT)), POINTER)
+        inner.store(memory, inner.gep(aligned, [INDEX(-1)], source_etype=INDEX))  # what is to be freed
+        inner.ret(aligned)
+
+    return builder.call(internal_function(builder.module, "allocate", POINTER, (INDEX,), write), [size])
+
+
+def release(builder: llvm.IRBuilder, address: llvm.Value) -> None:
+    """Frees what `allocate` returned."""
+
+    def write(inner: llvm.IRBuilder, address: llvm.Value) -> None:
+        with inner.if_then(inner.icmp_unsigned("!=", address, NULL)):
+            free = cgutils.get_or_insert_function(
+                inner.module, llvm.FunctionType(llvm.VoidType(), [POINTER]), FREE
+            )
+            inner.call(free, [inner.load(inner.gep(address, [INDEX(-1)], source_etype=INDEX), typ=POINTER)])
+        inner.ret_void()
+
+    builder.call(internal_function(builder.module, "release", llvm.VoidType(), (POINTER,), write), [address])
+
+
+def _heap_row(_context: object, n: types.Type, like: types.Array) -> TypedIntrinsic:
+    vector = types.Array(like.dtype, 1, "C")
+
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        size = context.get_constant(types.intp, np.dtype(str(like.dtype)).itemsize)
+        address = allocate(builder, builder.mul(values[0], size))
+        there = builder.icmp_unsigned("!=", address, NULL)
+        return view(context, builder, vector, address, [builder.select(there, values[0], INDEX(0))])
+
+    return vector(types.intp, like), generate
+
+
+def _free_row(_context: object, row: types.Array) -> TypedIntrinsic:
+    def generate(
+        context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        release(builder, elements(context, builder, signature.args[0], values[0]))
+        return context.get_dummy_value()
+
+    return types.none(row), generate
+
+
+if TYPE_CHECKING or JIT_DISABLED:
+
+    def heap_row(n: int, like: Vector[F]) -> Vector[F]:
+        return np.empty(n, like.dtype)
+
+    def free_row(row: Vector[F]) -> None:
+        pass
+
+else:
+    heap_row, free_row = intrinsic(_heap_row), intrinsic(_free_row)
+"""`heap_row(n, like)`: n elements of an array's dtype, or none if there is no memory.
+`free_row(row)`: frees them."""

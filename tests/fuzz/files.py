@@ -1,0 +1,217 @@
+"""Mutated files: models, checkpoints, CSV, IDX and .npz.
+
+A reader returns what is in order, or raises an error of this library that names the file; nothing else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.fuzz.campaign import Target
+from tests.fuzz.mutations import mutated, mutations
+from typednn import (
+    Adam,
+    Checkpoint,
+    EarlyStopping,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    ReduceOnPlateau,
+    save,
+)
+from typednn.data.datasets import read_dataset
+from typednn.data.preprocessing import Preprocessing, Scale
+from typednn.errors import TypednnError
+from typednn.files.models import load_model
+
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+X, Y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6) % 2
+
+
+def network(dtype: Any = np.float64) -> Network[Any]:
+    layers: list[Any] = [InputLayer(2), HiddenLayer(3, "tanh", normalization="batch")]
+    return Network([*layers, OutputLayer(2, "softmax", "crossentropy")], dtype=dtype, seed=0)
+
+
+def resume(trained: Network[Any], path: Path) -> None:
+    """Continues the training of a checkpoint for no more epochs than it has."""
+    callbacks = [EarlyStopping("loss", patience=9), Checkpoint(path, resume=True)]
+    trained.fit(X, Y, epochs=2, optimizer=Adam(ReduceOnPlateau(0.1)), callbacks=callbacks, progress=False)
+
+
+@cache
+def models() -> list[bytes]:
+    path, found = FOLDER / "good", list[bytes]()
+    scale = Scale(np.array([0.5, 1.0]), np.array([1.0, 2.0]))
+    for dtype, preprocessing in (
+        (np.float64, None),
+        (np.float32, Preprocessing(scale, scale, ("a", "b"), "y")),
+    ):
+        save(network(dtype), path, preprocessing=preprocessing)
+        found.append(path.read_bytes())
+    return found
+
+
+@cache
+def checkpoints() -> list[bytes]:
+    path = FOLDER / "good checkpoint"
+    resume(network(), path)
+    return [path.read_bytes()]
+
+
+@cache
+def tables() -> list[bytes]:
+    rows = "\n".join(f"{a:.3f},{b:.3f},{'yes' if y else 'no'}" for (a, b), y in zip(X, Y, strict=True))
+    text = f'a,"b, c",target\n{rows}\n'.encode()
+    return [text, text.replace(b",", b";"), gzip.compress(text), b"1,2,3\n4,5,6\n"]
+
+
+@cache
+def archives() -> list[bytes]:
+    buffer, packed = io.BytesIO(), io.BytesIO()
+    np.savez(buffer, x=X, y=Y)
+    np.savez_compressed(packed, x=X.astype(np.float32), y=np.array(["no", "yes"] * 3))
+    return [buffer.getvalue(), packed.getvalue()]
+
+
+@cache
+def images() -> list[bytes]:
+    content = b"\0\0\x08\x03" + struct.pack(">3I", 4, 2, 2) + bytes(range(16))
+    doubles = b"\0\0\x0e\x02" + struct.pack(">2I", 4, 2) + np.arange(8.0).astype(">f8").tobytes()
+    return [content, gzip.compress(content), doubles]
+
+
+LABELS = b"\0\0\x08\x01" + struct.pack(">I", 4) + bytes([0, 1, 2, 1])
+
+
+def raw(content: bytes, changes: list[list[Any]]) -> bytes:
+    return mutated(content, changes)
+
+
+def in_the_header(content: bytes, changes: list[list[Any]]) -> bytes:
+    """Mutates the JSON of a safetensors file, whose length then is right."""
+    length = int.from_bytes(content[:8], "little")
+    header = mutated(content[8 : 8 + length], changes)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+def in_the_description(content: bytes, changes: list[list[Any]]) -> bytes:
+    """Mutates the JSON within the JSON."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    metadata = header["__metadata__"]
+    for key, text in metadata.items():
+        metadata[key] = mutated(text.encode(), changes).decode(errors="replace")
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
+def in_the_arrays(content: bytes, changes: list[list[Any]]) -> bytes:
+    """Mutates the members of an archive, whose checksums then are right."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for k, name in enumerate(old.namelist()):
+            new.writestr(name, mutated(old.read(name), changes) if k == 0 else old.read(name))
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes, changes: list[list[Any]]) -> bytes:
+    """Mutates what gzip has packed."""
+    if content[:2] != b"\x1f\x8b":
+        return mutated(content, changes)
+    return gzip.compress(mutated(gzip.decompress(content), changes), 1)
+
+
+Change = Callable[[bytes, list[list[Any]]], bytes]
+
+
+def refused(error: TypednnError, path: Path) -> str:
+    """Demands a short message that can be printed and names the file."""
+    message = str(error)
+    message.encode()
+    assert path.name in message, message
+    assert len(message) < 3000, len(message)
+    return "refused"
+
+
+def target(
+    name: str, contents: Callable[[], list[bytes]], changes: list[Change], read: Callable[[Path], None]
+) -> Target:
+    """Makes a target of files: an input is the number of a file, the way it is changed, and the changes."""
+
+    def check(value: list[Any]) -> str:
+        which, how = int(value[0]), int(value[1])
+        what: list[list[Any]] = value[2]
+        good = contents()
+        path = FOLDER / f"{name} images"
+        path.write_bytes(changes[how % len(changes)](good[which % len(good)], what))
+        try:
+            read(path)
+        except TypednnError as error:
+            return refused(error, path)
+        return "read"
+
+    inputs = st.tuples(st.integers(0, 3), st.integers(0, 2), mutations).map(list)
+    return Target(name, inputs, check)
+
+
+def read_model(path: Path) -> None:
+    """Reads a model; one that is read predicts, and can be saved again."""
+    model = load_model(path)
+    again = FOLDER / "again"
+    save(model.network, again, preprocessing=model.preprocessing)
+    twin = load_model(again)
+    assert twin.network.parameters.tobytes() == model.network.parameters.tobytes()
+    assert np.isfinite(model.network.parameters).all()
+    any_network: Any = model.network
+    shape = any_network.predict(np.zeros((1, any_network.layers[0].length), any_network.dtype)).shape
+    assert shape == (1, model.network.layers[-1].length)
+
+
+def read_checkpoint(path: Path) -> None:
+    """Resumes from a checkpoint; one that is refused changes nothing."""
+    trained = network()
+    before, random = trained.parameters.copy(), trained._random.bit_generator.state
+    try:
+        resume(trained, path)
+    except TypednnError:
+        assert trained.parameters.tobytes() == before.tobytes()
+        assert trained._random.bit_generator.state == random
+        trained.fit(X, Y, epochs=1, progress=False)
+        raise
+    assert np.isfinite(trained.parameters).all()
+    assert np.isfinite(trained.history.loss).all()
+
+
+def read_data(path: Path) -> None:
+    data = read_dataset(path)
+    assert len(data.x) == len(data.y)
+    if data.x.dtype.kind == "f":
+        assert np.isfinite(data.x).all()
+
+
+def read_images(path: Path) -> None:
+    path.with_name(path.name.replace("images", "labels")).write_bytes(LABELS)
+    read_data(path)
+
+
+FILES: list[Target] = [
+    target("models", models, [raw, in_the_header, in_the_description], read_model),
+    target("checkpoints", checkpoints, [raw, in_the_header, in_the_description], read_checkpoint),
+    target("csv", tables, [raw, unpacked], read_data),
+    target("idx", images, [raw, unpacked], read_images),
+    target("npz", archives, [raw, in_the_arrays], read_data),
+]
