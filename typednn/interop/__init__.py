@@ -1,0 +1,1 @@
+"""Weights from and to PyTorch, Keras and scikit-learn, exactly or not at all; networks as C."""
