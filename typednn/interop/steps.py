@@ -32,6 +32,7 @@ class Affine:
     where: str
     W: Floats
     bias: Floats | None
+    trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Normalization:
     momentum: float | None = None
     mean: Floats | None = None
     variance: Floats | None = None
+    trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,24 @@ def steps_of(network: AnyNetwork) -> list[Step]:
         if isinstance(layer, TrainableLayer):
             tensors = {name: values.reshape(-1) for name, values in layer._tensors.items() if name != "W"}
             plain = layer.normalization == "none"
-            steps.append(Affine(where, layer.W, tensors["Bias"] if plain else None))
+            steps.append(Affine(where, layer.W, tensors["Bias"] if plain else None, layer.trainable))
             if layer.normalization == "batch":
                 moments = tensors["moving_mean"], tensors["moving_variance"]
                 constants = normalizations.EPSILON, normalizations.MOMENTUM
+            else:
+                moments, constants = (None, None), (normalizations.EPSILON, None)
+            if not plain:
                 steps.append(
-                    Normalization(where, "batch", tensors["Gain"], tensors["Bias"], *constants, *moments)
+                    Normalization(
+                        where,
+                        layer.normalization,
+                        tensors["Gain"],
+                        tensors["Bias"],
+                        *constants,
+                        *moments,
+                        layer.trainable,
+                    )
                 )
-            elif not plain:
-                gain, bias = tensors["Gain"], tensors["Bias"]
-                steps.append(Normalization(where, "layer", gain, bias, normalizations.EPSILON))
         if layer.actname != "none":
             steps.append(Activation(where, layer.actname))
         if layer.dropout:
@@ -139,6 +149,7 @@ def network_of(
             if not np.isfinite(values).all():
                 raise WiringError(f"{group.where}: {name} holds NaN or infinity")
             view[...] = values.reshape(view.shape)
+        layer.trainable = group.affine is None or group.affine.trainable
     return network
 
 
@@ -246,6 +257,11 @@ def _require_bias(affine: Affine) -> None:
 
 
 def _check_normalization(norm: Normalization, affine: Affine) -> None:
+    if norm.trainable != affine.trainable:
+        raise WiringError(
+            f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; a "
+            "layer here trains all of its parameters or none"
+        )
     if norm.epsilon != normalizations.EPSILON:
         raise WiringError(
             f"{norm.where}: adds {norm.epsilon:g} to variances; layers here add {normalizations.EPSILON:g}"
