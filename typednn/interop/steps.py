@@ -27,12 +27,22 @@ Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """The affine map W·h + bias, W `(n, n_prev)`; a bias `(n,)`, or None for an affine map that has none."""
+    """The affine map W·h + bias.
+
+    Attributes:
+        where: what messages call it.
+        W: the weights, `(n, n_prev)`.
+        bias: the bias, `(n,)`, or None for an affine map that has none.
+        trainable: whether training changes them.
+        l1, l2: the penalties on W, as `HiddenLayer` has them.
+    """
 
     where: str
     W: Floats
     bias: Floats | None
     trainable: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Normalization:
         epsilon: the constant that is added to variances.
         momentum: what a training step keeps of the running moments; None for layer normalisation.
         mean, variance: the running moments; None for layer normalisation.
+        trainable: whether training changes gains and biases.
     """
 
     where: str
@@ -93,7 +104,8 @@ def steps_of(network: AnyNetwork) -> list[Step]:
         if isinstance(layer, TrainableLayer):
             tensors = {name: values.reshape(-1) for name, values in layer._tensors.items() if name != "W"}
             plain = layer.normalization == "none"
-            steps.append(Affine(where, layer.W, tensors["Bias"] if plain else None, layer.trainable))
+            bias = tensors["Bias"] if plain else None
+            steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
             if layer.normalization == "batch":
                 moments = tensors["moving_mean"], tensors["moving_variance"]
                 constants = normalizations.EPSILON, normalizations.MOMENTUM
@@ -233,7 +245,15 @@ def _hidden_layer(group: _Group) -> Layer:
         _check_normalization(norm, affine)
         kind = norm.name
     dropout = group.dropout.rate if group.dropout else 0.0
-    return HiddenLayer(len(affine.W), name, normalization=kind, dropout=dropout, weights="zeros")
+    return HiddenLayer(
+        len(affine.W),
+        name,
+        normalization=kind,
+        dropout=dropout,
+        weights="zeros",
+        l1=affine.l1,
+        l2=affine.l2,
+    )
 
 
 def _output_layer(group: _Group, loss: LossName | CustomLoss | None) -> Layer:
@@ -245,7 +265,7 @@ def _output_layer(group: _Group, loss: LossName | CustomLoss | None) -> Layer:
     _require_bias(affine)
     length, name = len(affine.W), group.actname
     chosen = loss or (LOSSES.get(name, "MSE") if length > 1 or name != "softmax" else "MSE")
-    return OutputLayer(length, name, chosen, weights="zeros")
+    return OutputLayer(length, name, chosen, weights="zeros", l1=affine.l1, l2=affine.l2)
 
 
 def _require_bias(affine: Affine) -> None:
