@@ -13,17 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from typednn_kernels import normalizations
 from typednn_kernels.activations import (
-    ACTIVATIONS,
-    CODES,
     LEAKY_RELU_FACTOR,
     SELU_ALPHA,
     SELU_SCALE,
-    CustomActivation,
-    OutputActivationName,
 )
 from typednn_kernels.tracing import Place, TracedFormula
 
-from typednn.errors import NotReadyError, SettingError
+from typednn.errors import SettingError
+from typednn.interop.activation_formulas import formula_of
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import AnyNetwork
 from typednn.onnx.graph import GraphBuilder
@@ -227,17 +224,3 @@ def _activation(graph: GraphBuilder, layer: Layer | Layer[np.float32], a: str) -
         )
     return write_formula(graph, formula, a)
 
-
-def formula_of(name: OutputActivationName | CustomActivation, where: str) -> TracedFormula:
-    """Returns the operations of the formula of an activation of single units.
-
-    Raises:
-        NotReadyError: it was registered in another process, but not in this one.
-    """
-    code = CODES.get(name)
-    value = None if code is None else ACTIVATIONS[code].value
-    if value is None:
-        raise NotReadyError(
-            f"{where}: the activation {name!r} is unknown here: call register_activation({name!r}, ...) first"
-        )
-    return TracedFormula.of(value, 1)
