@@ -6,6 +6,7 @@ The Network API is `Network` with `forward` and `fit`. Both run the same kernels
 
 from typing import TYPE_CHECKING
 
+from typednn.activations import CELU, ELU, HardSigmoid, HardTanh, LeakyReLU, ParametricActivation, Softplus
 from typednn.backends import backend, use_backend
 from typednn.errors import (
     ArrayTypeError,
@@ -61,7 +62,7 @@ from typednn.training.schedules import (
 if TYPE_CHECKING:
     from typednn import interop as interop
     from typednn import onnx as onnx
-    from typednn.custom import register_activation, register_loss
+    from typednn.custom import register_activation, register_activation_family, register_loss
     from typednn.files.checkpoints import Checkpoint
     from typednn.files.models import load, save
     from typednn.gradient_checking import GradientReport, gradcheck
@@ -76,6 +77,7 @@ else:
         "load": "files.models",
         "save": "files.models",
         "register_activation": "custom",
+        "register_activation_family": "custom",
         "register_loss": "custom",
     }
     """Rarely used names and their modules, which are imported when one of the two is accessed."""
@@ -97,6 +99,8 @@ else:
 
 
 __all__ = [
+    "CELU",
+    "ELU",
     "SGD",
     "ActivationName",
     "Adagrad",
@@ -124,12 +128,15 @@ __all__ = [
     "GradientNorms",
     "GradientReport",
     "Gradients",
+    "HardSigmoid",
+    "HardTanh",
     "HiddenLayer",
     "History",
     "InputLayer",
     "InverseTimeDecay",
     "Layer",
     "LayerGradients",
+    "LeakyReLU",
     "Lion",
     "LossName",
     "MetricName",
@@ -145,6 +152,7 @@ __all__ = [
     "OptimizerName",
     "OutputActivationName",
     "OutputLayer",
+    "ParametricActivation",
     "PiecewiseConstantDecay",
     "Predictor",
     "RMSprop",
@@ -155,6 +163,7 @@ __all__ = [
     "Seed",
     "SettingError",
     "ShapeError",
+    "Softplus",
     "StepDecay",
     "TypednnError",
     "UnknownNameError",
@@ -168,6 +177,7 @@ __all__ = [
     "load",
     "minimize",
     "register_activation",
+    "register_activation_family",
     "register_loss",
     "save",
     "threads",

@@ -7,23 +7,30 @@ therefore constants from then on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from threading import Lock
-from typing import NamedTuple, TypeAlias
+from inspect import Parameter, Signature
+from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels import activations, losses
-from typednn_kernels.activations import ACTIVATIONS, INFINITY, Activation, CustomActivation
+from typednn_kernels.activation_families import FAMILIES, ActivationFamily, ParametricActivation
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    INFINITY,
+    MAX_ROWS,
+    ROWS_LOCK,
+    Activation,
+    CustomActivation,
+)
 from typednn_kernels.arrays import Values
 from typednn_kernels.losses import LOSSES, CustomLoss, Loss
 from typednn_kernels.tracing import TracedFormula, TracingError
 
+from typednn.activations import named_with
 from typednn.errors import FormulaError, SettingError
-
-MAX_ROWS = 1000
-"""The largest number of rows of a table."""
+from typednn.validation.settings import check_sequence
 
 STEPS = (2.0**-12, 2.0**-17)
 """The steps of the differences: the large one has less rounding, the small one comes closer to kinks."""
@@ -43,7 +50,6 @@ GRID: NDArray[np.float64] = np.concatenate(
 """The points at which derivatives are checked: some in every interval of 0.001 from -10 to 10."""
 
 Numbers: TypeAlias = NDArray[np.float64]
-_lock = Lock()
 
 
 def register_activation(
@@ -76,13 +82,117 @@ def register_activation(
     f, df = _traced(what, "value", value, 1), _traced(what, "derivative", derivative, 2)
     _check_derivative(what, f, lambda a: df(a, f(a)), GRID, "a = {0:.6g}")
     row = Activation(CustomActivation(name), f, df, -INFINITY, INFINITY, "registered by a user")
-    with _lock:
+    with ROWS_LOCK:
         code = activations.CODES.get(name)
         _check_free(what, len(ACTIVATIONS), None if code is None else ACTIVATIONS[code], row)
         if code is None:
-            ACTIVATIONS.append(row)
-            activations.CODES[name] = len(ACTIVATIONS) - 1
+            activations.add_row(row)
     return CustomActivation(name)
+
+
+@overload
+def register_activation_family(
+    name: str,
+    value: Callable[[Values, float], Values],
+    derivative: Callable[[Values, Values, float], Values | float],
+    *,
+    parameters: Sequence[str],
+) -> Callable[..., CustomActivation]: ...
+@overload
+def register_activation_family(
+    name: str,
+    value: Callable[[Values, float, float], Values],
+    derivative: Callable[[Values, Values, float, float], Values | float],
+    *,
+    parameters: Sequence[str],
+) -> Callable[..., CustomActivation]: ...
+@overload
+def register_activation_family(
+    name: str,
+    value: Callable[..., Values],
+    derivative: Callable[..., Values | float],
+    *,
+    parameters: Sequence[str],
+) -> Callable[..., CustomActivation]: ...
+def register_activation_family(
+    name: str,
+    value: Callable[..., Values],
+    derivative: Callable[..., Values | float],
+    *,
+    parameters: Sequence[str],
+) -> Callable[..., CustomActivation]:
+    """Registers activations y = f(a) that have parameters.
+
+    Args:
+        name: as in `register_activation`, without brackets.
+        value: computes y from the pre-activations a and the parameters.
+        derivative: computes dy/da from a, y and the parameters.
+        parameters: the names of the parameters, which are finite numbers.
+
+    Returns:
+        A function of the parameters, by position or by name, that checks the formulas for them and returns
+        the name of the activation, such as "swish(1.5)".
+
+    Raises:
+        FormulaError, SettingError: as `register_activation`; the formulas are checked when the function is
+            called with parameters.
+
+    >>> from typednn import HiddenLayer
+    >>> from typednn.formulas import exp
+    >>> swish = register_activation_family(
+    ...     "swish",
+    ...     lambda a, beta: a / (1 + exp(-beta * a)),
+    ...     lambda a, y, beta: (1 + beta * (a - y)) / (1 + exp(-beta * a)),
+    ...     parameters=["beta"],
+    ... )
+    >>> HiddenLayer(3, swish(beta=1.5))
+    HiddenLayer(3, 'swish(1.5)')
+    """
+    what = f"register_activation_family({name!r})"
+    _check_name(what, name)
+    check_sequence(f"{what}: parameters", parameters)
+    if "(" in name or ")" in name or not parameters:
+        raise SettingError(f"{what}: the name must have no brackets, and parameters at least one name")
+    family = ActivationFamily(name, tuple(parameters), value, derivative)
+    signature = Signature([Parameter(each, Parameter.POSITIONAL_OR_KEYWORD) for each in family.parameters])
+
+    def with_parameters(*arguments: float, **by_name: float) -> CustomActivation:
+        try:
+            bound = signature.bind(*arguments, **by_name).arguments
+        except TypeError as error:
+            raise SettingError(
+                f"{name}: {error}; its parameters are {', '.join(family.parameters)}"
+            ) from None
+        return _checked_name(family, bound)
+
+    some = (0.25,) * len(family.parameters)  # any numbers show whether formulas can be traced, and are equal
+    row = _family_row(what, family, some)
+    with ROWS_LOCK:
+        present = FAMILIES.get(name)
+        if present and (present.parameters, *_family_row(what, present, some)) != (family.parameters, *row):
+            raise SettingError(f"{what}: the name is taken by other formulas; choose another name")
+        if name in activations.CODES and present is None:
+            raise SettingError(f"{what}: the name is that of an activation; choose another name")
+        FAMILIES.setdefault(name, family)
+    return with_parameters
+
+
+def _checked_name(family: ActivationFamily, parameters: Mapping[str, float]) -> ParametricActivation:
+    """Returns the name of an activation of a user's family, whose derivative is checked."""
+    name = named_with(family, parameters)
+    row = _family_row(str(name), family, tuple(parameters.values()))
+    value, derivative = row.value, row.derivative
+    assert value is not None
+    assert derivative is not None
+    _check_derivative(str(name), value, lambda a: np.asarray(derivative(a, value(a))), GRID, "a = {0:.6g}")
+    return name
+
+
+def _family_row(what: str, family: ActivationFamily, numbers: tuple[float, ...]) -> Activation:
+    try:
+        return family.row(CustomActivation(what), numbers)
+    except TracingError as error:
+        raise FormulaError(f"{what}: a formula cannot be used: {error}") from error
 
 
 def register_loss(
@@ -127,7 +237,7 @@ def register_loss(
             what, partial(_swapped, f, t), partial(_swapped, df, t), y, f"y = {{0:.6g}}, t = {number:.6g}"
         )
     row = Loss(CustomLoss(name), f, df, "mean", None, f, "numbers", *targets, "registered by a user")
-    with _lock:
+    with ROWS_LOCK:
         code = losses.CODES.get(name)
         _check_free(what, len(LOSSES), None if code is None else LOSSES[code], row)
         if code is None:

@@ -128,9 +128,13 @@ DEFAULT_WEIGHTS: dict[str, WeightInitializerName] = {
     "gelu": "he",
     "silu": "he",
     "mish": "he",
+    "celu": "he",
+    "relu6": "he",
+    "hard_swish": "he",
+    "gelu_tanh": "he",
     "selu": "lecun",
 }
-"""The initialiser of a layer's weights in a `Network`, by the layer's activation; xavier for all others."""
+"""The initialiser of a layer's weights in a `Network`, by the activation or its family; xavier for others."""
 
 
 def initializer(table: tuple[Initializer, ...], kind: str, name: str) -> Initializer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
+from typednn_kernels.activation_families import ParametricActivation, name_of
 from typednn_kernels.activations import (
     ACTIVATIONS,
     ActivationName,
@@ -80,8 +81,10 @@ class Names(Generic[N]):
 
     kind: str
 
-    def __init__(self, kind: str, valid: Callable[[], tuple[N, ...]]) -> None:
-        self.kind, self._valid = kind, valid
+    def __init__(
+        self, kind: str, valid: Callable[[], tuple[N, ...]], made: Callable[[str], N | None] = lambda _: None
+    ) -> None:
+        self.kind, self._valid, self._made = kind, valid, made
 
     @property
     def known(self) -> tuple[N, ...]:
@@ -94,10 +97,15 @@ class Names(Generic[N]):
         Raises:
             UnknownNameError: there is no such name; the message lists those there are.
         """
-        for valid in self.known:
-            if name == valid:
-                return valid
-        raise UnknownNameError(self.kind, name, self.known)
+        found = self.find(name)
+        if found is None:
+            raise UnknownNameError(self.kind, name, self.known)
+        return found
+
+    def find(self, name: object) -> N | None:
+        """Returns the name, or None if there is no such name."""
+        known = (valid for valid in self.known if name == valid)
+        return next(known, self._made(name) if isinstance(name, str) else None)
 
     def __iter__(self) -> Iterator[N]:
         """Iterates over all names."""
@@ -108,13 +116,24 @@ def _activations() -> tuple[OutputActivationName | CustomActivation, ...]:
     return tuple(row.name for row in ACTIVATIONS)
 
 
+def _with_parameters(name: str) -> CustomActivation | None:
+    made = name_of(name)
+    return made if isinstance(made, ParametricActivation) else None
+
+
 def _losses() -> tuple[LossName | CustomLoss, ...]:
     return tuple(row.name for row in LOSSES)
 
 
-activation: Names[ActivationName | CustomActivation] = Names("activation", elementwise_names)
-hidden_activation: Names[ActivationName | CustomActivation] = Names("hidden activation", elementwise_names)
-output_activation: Names[OutputActivationName | CustomActivation] = Names("output activation", _activations)
+activation: Names[ActivationName | CustomActivation] = Names(
+    "activation", elementwise_names, _with_parameters
+)
+hidden_activation: Names[ActivationName | CustomActivation] = Names(
+    "hidden activation", elementwise_names, _with_parameters
+)
+output_activation: Names[OutputActivationName | CustomActivation] = Names(
+    "output activation", _activations, _with_parameters
+)
 loss: Names[LossName | CustomLoss] = Names("loss", _losses)
 normalization: Names[NormalizationName] = Names("normalisation", lambda: get_args(NormalizationName))
 weight_initializer: Names[WeightInitializerName] = Names(

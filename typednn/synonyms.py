@@ -7,8 +7,9 @@ _ACTIVATIONS = {
     "logistic": "sigmoid",
     "swish": "silu",
     "exp": "exponential",
+    **dict.fromkeys(("gelunew", "geluapproximate"), "gelu_tanh"),
     **dict.fromkeys(("softmax", "logsoftmax"), "softmax"),
-    **dict.fromkeys(("logsigmoid", "prelu", "rrelu", "relu6", "celu", "glu", "hardswish", "softmin"), ""),
+    **dict.fromkeys(("logsigmoid", "prelu", "rrelu", "glu", "softmin"), ""),
 }
 _LOSSES = {
     **dict.fromkeys(("meansquarederror", "mseloss", "squarederror", "l2", "l2loss"), "MSE"),

@@ -9,6 +9,9 @@ Sources of those that are not in every textbook:
 - silu: Elfwing, Uchibe & Doya (2018), arXiv:1702.03118, eq. 3; also in section 2 of the paper on gelu.
 - softplus: Glorot, Bordes & Bengio (2011), Deep sparse rectifier neural networks, AISTATS 15, section 3.
 - mish: Misra (2020), arXiv:1908.08681, eq. 1.
+- relu6: Krizhevsky (2010), Convolutional deep belief networks on CIFAR-10.
+- hard_swish: Howard et al. (2019), Searching for MobileNetV3, arXiv:1905.02244, section 5.2.
+- gelu_tanh: the approximation by tanh of section 2 of the paper on gelu, which JAX computes by default.
 """
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
@@ -17,7 +20,8 @@ Sources of those that are not in every textbook:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, NewType, TypeAlias
+from threading import Lock
+from typing import Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import (
@@ -49,10 +53,17 @@ ActivationName: TypeAlias = Literal[
     "hard_sigmoid",
     "hard_tanh",
     "exponential",
+    "relu6",
+    "hard_swish",
+    "gelu_tanh",
 ]
 OutputActivationName: TypeAlias = Literal[ActivationName, "softmax"]
-CustomActivation = NewType("CustomActivation", str)
-"""The name of an activation that a user registered."""
+
+
+class CustomActivation(str):
+    """The name of an activation that a user registered, or of one with parameters."""
+
+    __slots__ = ()
 
 
 class Logarithms(NamedTuple):
@@ -91,6 +102,9 @@ class Activation(NamedTuple):
 INFINITY = float("inf")
 LEAKY_RELU_FACTOR = 0.2
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+GELU_SCALE, GELU_CUBIC = 1.5957691216057308, 0.044715
+"""2 sqrt(2 / pi), and the coefficient of the cube, of the approximation of gelu by tanh."""
+GELU_TANH_MINIMUM = -0.17004075057125412
 GELU_MINIMUM, SILU_MINIMUM, MISH_MINIMUM = -0.16997120747990366, -0.2784645427610738, -0.3088434130172504
 SOFTPLUS_ROOT, SOFTPLUS_ROOT_REST = 0.5413248538970947, 7.158233824158563e-10
 """log(e - 1), where softplus is 1: as float32 has it, and what that lacks."""
@@ -159,6 +173,24 @@ def _gelu(a: Values) -> Values:
 def _gelu_derivative(a: Values, y: Values) -> Values:
     near = _clipped(a)
     return _normal_distribution(a) + near * (exp(near * near * -0.5) * 0.3989422804014327)  # 1 / sqrt(2 pi)
+
+
+def _gelu_argument(a: Values) -> Values:
+    """Computes u = sqrt(8 / pi) (a + 0.044715 a^3); (1 + tanh(u / 2)) / 2 is the sigmoid of u."""
+    return a * (a * a * (GELU_SCALE * GELU_CUBIC) + GELU_SCALE)
+
+
+def _gelu_tanh(a: Values) -> Values:
+    return maximum(a, -SATURATED) * _sigmoid(_gelu_argument(_clipped(a)))
+
+
+def _gelu_tanh_derivative(a: Values, y: Values) -> Values:
+    near = _clipped(a)
+    u = _gelu_argument(near)
+    e = exp(-abs(u))
+    s = 1 / (1 + e)
+    dudnear = near * near * (3 * GELU_SCALE * GELU_CUBIC) + GELU_SCALE
+    return where(u < 0, e, 1) * s + near * dudnear * (e * s * s)
 
 
 def _silu(a: Values) -> Values:
@@ -277,12 +309,46 @@ ACTIVATIONS: list[Activation] = [
         "a, within -1 and 1; its derivative at -1 and 1 is 0",
     ),
     Activation("exponential", exp, lambda a, y: y, 0.0, INFINITY, "exp(a)", _exponential_logarithms),
+    Activation(
+        "relu6",
+        lambda a: minimum(maximum(a, 0), 6),
+        lambda a, y: where(a > 0, where(a < 6, 1, unless_nan(a, 0)), unless_nan(a, 0)),
+        0.0,
+        6.0,
+        "a, within 0 and 6; its derivative at 0 and 6 is 0",
+    ),
+    Activation(
+        "hard_swish",
+        lambda a: maximum(a, -3) * (minimum(maximum(a + 3, 0), 6) / 6),
+        lambda a, y: where(abs(a) < 3, a / 3 + 0.5, where(a > 0, 1, unless_nan(a, 0))),
+        -0.375,
+        INFINITY,
+        "a hard_sigmoid(a); its derivative at -3 is 0, at 3 it is 1",
+    ),
+    Activation(
+        "gelu_tanh",
+        _gelu_tanh,
+        _gelu_tanh_derivative,
+        GELU_TANH_MINIMUM,
+        INFINITY,
+        "a (1 + tanh(sqrt(2 / pi) (a + 0.044715 a^3))) / 2",
+    ),
 ]
 """The place of a row is its code in kernels and layouts. Rows of users come after the library's."""
 
+MAX_ROWS = 1000
+"""The largest number of rows of a table to which users add."""
+ROWS_LOCK = Lock()
+"""Held while a row is added."""
 CODES: dict[str, int] = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 BUILT_IN = len(ACTIVATIONS)
 NONE, SIGMOID, SOFTMAX = CODES["none"], CODES["sigmoid"], CODES["softmax"]
+
+
+def add_row(row: Activation) -> None:
+    """Adds a row; its code is the next one."""
+    ACTIVATIONS.append(row)
+    CODES[row.name] = len(ACTIVATIONS) - 1
 
 
 def derivative_to_show(row: Activation) -> Callable[[Values, Values], Values | float] | None:

@@ -87,7 +87,7 @@ def single_activation(name: str, a: Number) -> Number:
         return Number(a if a > 0 else np.expm1(a))
     if name == "selu":
         return Number(SELU_SCALE * (a if a > 0 else SELU_ALPHA * np.expm1(a)))
-    if name in {"gelu", "silu", "mish"} and a == -np.inf:
+    if name in {"gelu", "silu", "mish", "gelu_tanh"} and a == -np.inf:
         return Number(0)
     if name == "gelu":
         return Number(a * normal_distribution(a))
@@ -105,7 +105,19 @@ def single_activation(name: str, a: Number) -> Number:
         return Number(min(max(a, Number(-1)), Number(1)))
     if name == "exponential":
         return Number(np.exp(a))
+    if name == "relu6":
+        return Number(min(max(a, Number(0)), Number(6)))
+    if name == "hard_swish":
+        return Number(a * single_activation("hard_sigmoid", a) if a > -3 else 0)
+    if name == "gelu_tanh":
+        return Number(a * gelu_weight(a))
     raise ValueError(name)
+
+
+def gelu_weight(a: Number) -> Number:
+    """(1 + tanh(sqrt(2 / pi) (a + 0.044715 a^3))) / 2, of which 1 + tanh(u) = 2 / (1 + exp(-2 u))."""
+    u = np.sqrt(1 / np.arccos(Number(0))) * (a + Number("0.044715") * a**3)
+    return Number(activation("sigmoid", exact([2 * u]))[0])
 
 
 def normal_distribution(a: Number) -> Number:
@@ -149,7 +161,7 @@ def derivative(name: str, a: Number) -> Number:
         return Number(np.exp(-abs(a)) / (1 + np.exp(-abs(a))) ** 2)
     if name in {"leaky_relu", "elu", "selu"}:
         return Number(single_activation(name, Number(1)) if a > 0 else slope_below_0(name, a))
-    if name in {"gelu", "silu", "mish"} and abs(a) > 1e5:
+    if name in {"gelu", "silu", "mish", "gelu_tanh"} and abs(a) > 1e5:
         return Number(1 if a > 0 else 0)
     if name == "gelu":
         return Number(normal_distribution(a) + a * np.exp(-a * a / 2) / np.sqrt(4 * np.arccos(Number(0))))
@@ -168,6 +180,14 @@ def derivative(name: str, a: Number) -> Number:
         return Number(1 if abs(a) < 1 else 0)
     if name == "exponential":
         return Number(np.exp(a))
+    if name == "relu6":
+        return Number(1 if 0 < a < 6 else 0)
+    if name == "hard_swish":
+        return Number((2 * a + 3) / 6 if abs(a) < 3 else 1 if a > 0 else 0)
+    if name == "gelu_tanh":
+        slope = np.sqrt(4 / np.arccos(Number(0))) * (1 + 3 * Number("0.044715") * a * a)
+        u = np.sqrt(4 / np.arccos(Number(0))) * (a + Number("0.044715") * a**3)
+        return Number(gelu_weight(a) + a * slope * derivative("sigmoid", u))
     raise ValueError(name)
 
 

@@ -15,7 +15,7 @@ from tests.oracles import loops
 
 ELEMENTWISE = (
     *("none", "sigmoid", "relu", "tanh", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign"),
-    *("mish", "hard_sigmoid", "hard_tanh", "exponential"),
+    *("mish", "hard_sigmoid", "hard_tanh", "exponential", "relu6", "hard_swish", "gelu_tanh"),
 )
 OUTPUTS = (*ELEMENTWISE, "softmax")
 LOSSES = (
@@ -38,6 +38,8 @@ KINKS = {
     "selu": (0,),
     "hard_sigmoid": (-3, 3),
     "hard_tanh": (-1, 1),
+    "relu6": (0, 6),
+    "hard_swish": (-3, 3),
 }
 """Where slopes, or those of slopes, jump."""
 

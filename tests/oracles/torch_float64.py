@@ -78,7 +78,13 @@ def _activation(torch: Any, name: str, a: Any) -> Any:
         return functional.leaky_relu(a, 0.2)
     if name == "hard_sigmoid":
         return functional.relu6(a + 3) / 6  # the slope of torch's own is 1/6 in float32
-    other_names = {"hard_tanh": functional.hardtanh, "exponential": torch.exp}
+    if name == "gelu_tanh":
+        return functional.gelu(a, approximate="tanh")
+    other_names = {
+        "hard_tanh": functional.hardtanh,
+        "exponential": torch.exp,
+        "hard_swish": functional.hardswish,
+    }
     return other_names[name](a) if name in other_names else getattr(functional, name)(a)
 
 

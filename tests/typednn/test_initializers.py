@@ -253,7 +253,8 @@ def test_a_layer_that_is_not_attached_has_no_fan_in(method: str) -> None:
 
 def test_defaults() -> None:
     """He for relu, Glorot for all others; of the classic door, the plain normal distribution."""
-    like_relu = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish"), "he")
+    names = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "celu", "relu6", "hard_swish", "gelu_tanh")
+    like_relu = dict.fromkeys(names, "he")
     assert like_relu | {"selu": "lecun"} == DEFAULT_WEIGHTS
     layer = layer_of(FAN_IN, FAN_OUT)
     layer.set_weights(seed=0)

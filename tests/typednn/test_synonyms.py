@@ -22,7 +22,10 @@ HINTS: dict[str, dict[str, str | None]] = {
         "Hardtanh": "hard_tanh",
         "HardSigmoid": "hard_sigmoid",
         "tanH": "tanh",
-        **dict.fromkeys(("softmax", "LogSigmoid", "PReLU", "hardswish"), None),
+        **dict.fromkeys(("ReLU6", "relu_6"), "relu6"),
+        **dict.fromkeys(("Hardswish", "HardSwish"), "hard_swish"),
+        "gelu_new": "gelu_tanh",
+        **dict.fromkeys(("softmax", "LogSigmoid", "PReLU"), None),
     },
     "output_activation": {"Softmax": "softmax", "log_softmax": "softmax", "LogSoftmax": "softmax"},
     "loss": {

@@ -34,12 +34,17 @@ GRID: NDArray[np.float64] = np.concatenate(
         [25.0, 36.5, 88.8, 709.9, 1e4, 1e30, np.inf, 1e-30, -1e-30, 0.0, -0.0, 1e-310, -1e-310],
     ]
 )
-KINKS = {"hard_tanh": (-1.0, 1.0), "hard_sigmoid": (-3.0, 3.0)}
+KINKS = {
+    "hard_tanh": (-1.0, 1.0),
+    "hard_sigmoid": (-3.0, 3.0),
+    "relu6": (0.0, 6.0),
+    "hard_swish": (-3.0, 3.0),
+}
 
 
 def condition(name: str, a: NDArray[Any]) -> Any:
     """What the rounding of a / sqrt(2) does to the tail of the normal distribution."""
-    return 1 + np.minimum(abs(loops.exact(a)), 1e3) ** 2 if name == "gelu" else 1
+    return 1 + np.minimum(abs(loops.exact(a)), 1e3) ** 2 if name in {"gelu", "gelu_tanh"} else 1
 
 
 def values(row: Activation, a: NDArray[Any]) -> NDArray[Any]:
@@ -119,6 +124,14 @@ def test_range_is_kept_and_reached(row: Activation) -> None:
         ("hard_tanh", 1.0, 1.0, 0.0),
         ("hard_tanh", -1.0, -1.0, 0.0),
         ("exponential", 0.0, 1.0, 1.0),
+        ("relu6", 6.0, 6.0, 0.0),
+        ("relu6", 0.0, 0.0, 0.0),
+        ("relu6", 1e-300, 1e-300, 1.0),
+        ("hard_swish", -3.0, 0.0, 0.0),
+        ("hard_swish", 3.0, 3.0, 1.0),
+        ("hard_swish", 1.0, 2 / 3, 5 / 6),
+        ("gelu_tanh", 0.0, 0.0, 0.5),
+        ("gelu_tanh", 1.0, 0.8411919906082768, 1.0829640838457826),
     ],
 )
 def test_numbers_everybody_knows(name: str, a: float, y: float, derivative: float) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from typednn_kernels.update_rules import RuleName
 
 from typednn import (
+    CELU,
+    ELU,
     SGD,
     ActivationName,
     Adagrad,
@@ -37,12 +39,15 @@ from typednn import (
     GradientNorms,
     GradientReport,
     Gradients,
+    HardSigmoid,
+    HardTanh,
     HiddenLayer,
     History,
     InputLayer,
     InverseTimeDecay,
     Layer,
     LayerGradients,
+    LeakyReLU,
     Lion,
     LossName,
     MetricName,
@@ -58,6 +63,7 @@ from typednn import (
     OptimizerName,
     OutputActivationName,
     OutputLayer,
+    ParametricActivation,
     PiecewiseConstantDecay,
     Predictor,
     ReduceOnPlateau,
@@ -68,6 +74,7 @@ from typednn import (
     Seed,
     SettingError,
     ShapeError,
+    Softplus,
     StepDecay,
     TypednnError,
     UnknownNameError,
@@ -82,6 +89,7 @@ from typednn import (
     minimize,
     names,
     register_activation,
+    register_activation_family,
     register_loss,
     save,
     threads,
@@ -601,6 +609,18 @@ def activation_of_ones_own() -> None:
     assert_type(HiddenLayer(3, bell), HiddenLayer[np.float64])
     assert_type(OutputLayer(1, bell), OutputLayer[np.float64, Truths])
     assert_type(OutputLayer(1, bell, "hinge"), OutputLayer[np.float64, ClassTargets])
+
+
+def activations_with_parameters(leaky: ParametricActivation) -> None:
+    for name in (LeakyReLU(), ELU(0.5), CELU(2), Softplus(2.0), HardTanh(-1, 2), HardSigmoid(beta=0.5)):
+        assert_type(HiddenLayer(3, name), HiddenLayer[np.float64])
+    assert_type(leaky.parameters, dict[str, float])
+    assert_type(OutputLayer(1, LeakyReLU(0.01)), OutputLayer[np.float64, Truths])
+    family = register_activation_family(
+        "scaled", lambda a, factor: a * factor, lambda a, y, factor: factor, parameters=("factor",)
+    )
+    assert_type(family(2), CustomActivation)
+    assert_type(HiddenLayer(3, family(factor=2)), HiddenLayer[np.float64])
 
 
 def loss_of_ones_own() -> None:

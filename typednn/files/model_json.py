@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
@@ -24,6 +24,7 @@ VERSION = 2
 freezing."""
 MAX_LAYERS = 10_000
 
+N = TypeVar("N", bound=str)
 DtypeName: TypeAlias = Literal["float32", "float64"]
 DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 
@@ -136,17 +137,13 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
         item["kind"].as_one_of(("input" if k == 0 else "output" if last else "hidden",))
         length, activation = item["length"].as_int(1), item["activation"]
         if last:
-            output: OutputActivationName | CustomActivation = activation.as_one_of(
-                names.output_activation.known, registered_by="register_activation"
-            )
+            output: OutputActivationName | CustomActivation = _activation(activation, names.output_activation)
             loss: LossName | CustomLoss = item["loss"].as_one_of(
                 names.loss.known, registered_by="register_loss"
             )
             made = DescribedLayer(length, output, loss)
         else:
-            hidden: ActivationName | CustomActivation = activation.as_one_of(
-                names.activation.known, registered_by="register_activation"
-            )
+            hidden: ActivationName | CustomActivation = _activation(activation, names.activation)
             made = DescribedLayer(length, hidden, None)
             if k > 0 and not is_old:
                 normalization: NormalizationName = item["normalization"].as_one_of(names.normalization.known)
@@ -156,6 +153,11 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
             made = replace(made, l1=l1, l2=l2, trainable=item["trainable"].as_bool())
         layers.append(made)
     return layers
+
+
+def _activation(entry: JsonValue, known: names.Names[N]) -> N:
+    found = known.find(entry.value)
+    return entry.as_one_of(known.known, registered_by="register_activation") if found is None else found
 
 
 def _preprocessing(entry: JsonValue, layers: list[DescribedLayer]) -> Preprocessing | None:

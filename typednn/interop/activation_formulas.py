@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typednn_kernels.activations import ACTIVATIONS, CODES, CustomActivation, OutputActivationName
+from typednn_kernels.activation_families import code_of, parsed
+from typednn_kernels.activations import ACTIVATIONS, CustomActivation, OutputActivationName
 from typednn_kernels.tracing import Operand, Place, Step, TracedFormula
 
 from typednn.errors import NotReadyError
@@ -14,13 +15,22 @@ def formula_of(name: OutputActivationName | CustomActivation, where: str) -> Tra
     Raises:
         NotReadyError: it was registered in another process, but not in this one.
     """
-    code = CODES.get(name)
+    code = code_of(name)
     value = None if code is None else ACTIVATIONS[code].value
     if value is None:
         raise NotReadyError(
             f"{where}: the activation {name!r} is unknown here: call register_activation({name!r}, ...) first"
         )
     return _without_unused(TracedFormula.of(value, 1))
+
+
+def family_of(name: OutputActivationName | CustomActivation) -> tuple[str, tuple[float, ...]] | None:
+    """Returns the family and the parameters of an activation that has some, else None."""
+    try:
+        family, numbers = parsed(name)
+    except (KeyError, ValueError):
+        return None
+    return family.name, numbers
 
 
 def _without_unused(formula: TracedFormula) -> TracedFormula:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from typednn_kernels.activations import CODES
+from typednn_kernels.activation_families import code_of
 from typednn_kernels.tracing import Place, TracedFormula
 
 from typednn.data.preprocessing import Classes, Preprocessing, Scale
@@ -267,7 +267,7 @@ class _Source:
             self.statements.append(f"softmax({here}, {width});")
             return
         formula = formula_of(step.name, step.where)
-        function = f"activation_{CODES[step.name]}"
+        function = f"activation_{code_of(step.name)}"
         self.functions[function] = _function(function, formula)
         self.statements.append(f"for (u = 0; u < {width}; u++) {here}[u] = {function}({here}[u]);")
 

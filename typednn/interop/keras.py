@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-from typednn_kernels.activations import LEAKY_RELU_FACTOR, OutputActivationName
+from typednn_kernels.activations import LEAKY_RELU_FACTOR, CustomActivation, OutputActivationName
 from typednn_kernels.losses import LossName
 
+from typednn.activations import ELU, LeakyReLU
 from typednn.errors import MissingExtraError, WiringError
+from typednn.interop.activation_formulas import family_of
 from typednn.interop.steps import Activation, Affine, Dropout, Normalization, Step, network_of, steps_of
 from typednn.network.network import AnyNetwork
 
@@ -38,25 +40,34 @@ ACTIVATIONS: dict[str, OutputActivationName] = {
     "hard_sigmoid": "hard_sigmoid",
     "hard_tanh": "hard_tanh",
     "exponential": "exponential",
+    "relu6": "relu6",
+    "hard_silu": "hard_swish",
 }
 """By the name in `keras.activations`."""
 THEIRS = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
 
 
 class ActivationLayer(NamedTuple):
-    """An activation that is a layer of Keras: our name, and the settings with which it is ours."""
+    """An activation that is a layer of Keras: its class, and the settings with which it is ours."""
 
+    kind: str
     name: OutputActivationName
     settings: Mapping[str, object]
 
 
-LAYERS: dict[str, ActivationLayer] = {
-    "ReLU": ActivationLayer("relu", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
-    "LeakyReLU": ActivationLayer("leaky_relu", {"negative_slope": LEAKY_RELU_FACTOR}),
-    "ELU": ActivationLayer("elu", {"alpha": 1.0}),
-    "Softmax": ActivationLayer("softmax", {"axis": -1}),
+LAYERS: tuple[ActivationLayer, ...] = (
+    ActivationLayer("ReLU", "relu", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}),
+    ActivationLayer("ReLU", "relu6", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}),
+    ActivationLayer("LeakyReLU", "leaky_relu", {"negative_slope": LEAKY_RELU_FACTOR}),
+    ActivationLayer("ELU", "elu", {"alpha": 1.0}),
+    ActivationLayer("Softmax", "softmax", {"axis": -1}),
+)
+
+FAMILIES: dict[str, tuple[str, str, Callable[[float], CustomActivation]]] = {
+    "leaky_relu": ("LeakyReLU", "negative_slope", LeakyReLU),
+    "elu": ("ELU", "alpha", ELU),
 }
-"""By the name of the class."""
+"""By the family of activations with a parameter: the class, its setting that is the parameter, and ours."""
 
 
 def from_keras(model: keras.Sequential, *, loss: LossName | None = None) -> AnyNetwork:
@@ -128,14 +139,26 @@ def _steps(layer: Any) -> list[Step]:
     kind = type(layer).__name__
     where = f"layer {layer.name!r} ({kind})"
     read = READERS.get(kind)
-    known = read is not None or kind in LAYERS
+    known = kind in READERS or kind in {each.kind for each in LAYERS}
     if not known or getattr(layers, kind, None) is not type(layer):
         raise WiringError(f"{where}: is no layer that is known here; model.export(..., format='onnx') and "
                           "typednn.onnx.load read what a model computes")
     if read is not None:
         return read(where, layer)
-    _check(where, layer, LAYERS[kind].settings)
-    return [Activation(where, LAYERS[kind].name)]
+    return [Activation(where, _activation_of_layer(where, layer))]
+
+
+def _activation_of_layer(where: str, layer: Any) -> OutputActivationName | CustomActivation:
+    kind = type(layer).__name__
+    rows = [each for each in LAYERS if each.kind == kind]
+    for row in rows:
+        if all(getattr(layer, name) == value for name, value in row.settings.items()):
+            return row.name
+    for theirs, setting, ours in FAMILIES.values():
+        if theirs == kind:
+            return ours(float(getattr(layer, setting)))
+    found = ", ".join(f"{name}={getattr(layer, name)!r}" for name in rows[0].settings)
+    raise WiringError(f"{where}: has {found}, with which it is no activation here")
 
 
 def _check(where: str, layer: Any, settings: Mapping[str, object]) -> None:
@@ -226,7 +249,10 @@ def _layer(step: Step, dtype: str) -> Any:
         case Dropout():
             return layers.Dropout(step.rate, dtype=dtype)
         case Activation():
-            theirs = THEIRS.get(cast("OutputActivationName", step.name))
-            if theirs is None:
+            theirs, family = THEIRS.get(cast("OutputActivationName", step.name)), family_of(step.name)
+            if theirs is not None:
+                return layers.Activation(theirs, dtype=dtype)
+            if family is None or family[0] not in FAMILIES:
                 raise WiringError(f"{step.where}: Keras has no activation {step.name!r}")
-            return layers.Activation(theirs, dtype=dtype)
+            kind, setting, _ = FAMILIES[family[0]]
+            return getattr(layers, kind)(**{setting: family[1][0]}, dtype=dtype)

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import LEAKY_RELU_FACTOR, OutputActivationName
+from typednn_kernels.activation_families import FAMILIES as ACTIVATION_FAMILIES
+from typednn_kernels.activations import LEAKY_RELU_FACTOR, CustomActivation, OutputActivationName
 from typednn_kernels.losses import LossName
 
 from typednn import names
-from typednn.errors import MissingExtraError, WiringError
+from typednn.activations import named_with
+from typednn.errors import MissingExtraError, SettingError, WiringError
 from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.safetensors import tensor_bytes
+from typednn.interop.activation_formulas import family_of
 from typednn.interop.steps import (
     Activation,
     Affine,
@@ -62,8 +65,20 @@ MODULES: dict[str, Module] = {
     "hard_sigmoid": Module("Hardsigmoid"),
     "hard_tanh": Module("Hardtanh", {"min_val": -1.0, "max_val": 1.0}),
     "softmax": Module("Softmax", {"dim": -1}),
+    "relu6": Module("ReLU6"),
+    "hard_swish": Module("Hardswish"),
+    "gelu_tanh": Module("GELU", {"approximate": "tanh"}),
 }
-"""By the name of the activation; PyTorch has no module for the others."""
+"""By the name of the activation; PyTorch has no module for "exponential"."""
+
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "leaky_relu": ("LeakyReLU", ("negative_slope",)),
+    "elu": ("ELU", ("alpha",)),
+    "celu": ("CELU", ("alpha",)),
+    "softplus": ("Softplus", ("beta",)),
+    "hard_tanh": ("Hardtanh", ("min_val", "max_val")),
+}
+"""By the family of activations with parameters: the name of the class, and its settings that are the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,27 +245,43 @@ def _steps(name: str, module: Any, dtype: str) -> list[Step]:
     read = READERS.get(kind)
     if read is not None:
         return read(where, module)
+    name_here = _activation(where, module, kind, dtype)
+    if name_here is None:
+        raise WiringError(f"{where}: layers here have no such module")
+    return [Activation(where, name_here)]
+
+
+def _activation(
+    where: str, module: Any, kind: str, dtype: str
+) -> OutputActivationName | CustomActivation | None:
+    """Returns the activation that a module is, or None for other modules."""
+    if kind == "Softplus" and module.threshold < SOFTPLUS_LINEAR[dtype]:
+        raise WiringError(
+            f"{where}: is linear from threshold={module.threshold:g} on; softplus here is so in {dtype} from "
+            f"{SOFTPLUS_LINEAR[dtype]:g} on, and Softplus(threshold={SOFTPLUS_LINEAR[dtype]:g}) is the same"
+        )
+    if kind == "Softmax" and module.dim not in {1, -1}:
+        raise WiringError(f"{where}: has dim={module.dim}; here it is the last")
     for ours, theirs in MODULES.items():
-        if theirs.name == kind:
-            _check_activation(where, module, theirs, dtype)
-            return [Activation(where, cast("OutputActivationName", ours))]
-    raise WiringError(f"{where}: layers here have no such module")
+        settings = {name: value for name, value in theirs.settings.items() if name not in {"threshold", "dim"}}
+        if theirs.name == kind and all(getattr(module, name) == value for name, value in settings.items()):
+            return cast("OutputActivationName", ours)
+    for ours, (theirs, names_there) in FAMILIES.items():
+        if theirs == kind:
+            numbers = tuple(float(getattr(module, name)) for name in names_there)
+            try:
+                return named_with(
+                    ACTIVATION_FAMILIES[ours], dict(zip(ACTIVATION_FAMILIES[ours].parameters, numbers, strict=True))
+                )
+            except SettingError as error:
+                raise WiringError(f"{where}: {error}") from None
+    return None
 
 
 def _is_of_torch(module: nn.Module) -> bool:
     from torch import nn
 
     return getattr(nn, type(module).__name__, None) is type(module)
-
-
-def _check_activation(where: str, module: nn.Module, theirs: Module, dtype: str) -> None:
-    for setting, ours in theirs.settings.items():
-        found: Any = getattr(module, setting)
-        limit = SOFTPLUS_LINEAR[dtype] if setting == "threshold" else None
-        fits = found >= limit if limit is not None else found == ours or (setting == "dim" and found == 1)
-        if not fits:
-            wanted = ours if limit is None else f"{limit:g} or more"
-            raise WiringError(f"{where}: has {setting}={found!r}; the activation here is that of {wanted!r}")
 
 
 def _linear(where: str, module: Any) -> list[Step]:
@@ -315,11 +346,22 @@ def _module(step: Step) -> nn.Module:
         case Dropout():
             return nn.Dropout(step.rate)
         case Activation():
-            theirs = MODULES.get(step.name)
-            if theirs is None:
-                raise WiringError(f"{step.where}: PyTorch has no module for the activation {step.name!r}")
-            module: nn.Module = getattr(nn, theirs.name)(**theirs.settings)
+            name, settings = _module_of(step)
+            module: nn.Module = getattr(nn, name)(**settings)
             return module
+
+
+def _module_of(step: Activation) -> tuple[str, Mapping[str, object]]:
+    theirs, family = MODULES.get(step.name), family_of(step.name)
+    if theirs is not None:
+        return theirs.name, theirs.settings
+    if family is None or family[0] not in FAMILIES:
+        raise WiringError(f"{step.where}: PyTorch has no module for the activation {step.name!r}")
+    name, names_there = FAMILIES[family[0]]
+    settings: dict[str, object] = dict(zip(names_there, family[1], strict=True))
+    if name == "Softplus":
+        settings["threshold"] = SOFTPLUS_LINEAR["float64"]
+    return name, settings
 
 
 def _torch_dtype(values: Floats) -> Any:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
 from typednn_kernels import normalizations, operands
-from typednn_kernels.activations import CODES, NONE
+from typednn_kernels.activation_families import code_of
+from typednn_kernels.activations import ACTIVATIONS, MAX_ROWS, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import (
@@ -36,7 +37,7 @@ from typednn_kernels.layout import (
 )
 
 from typednn.backends import Running, running
-from typednn.errors import NotReadyError, WiringError
+from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.validation.arrays import read_only
 
 Settings: TypeAlias = "tuple[int, str, normalizations.NormalizationName, float, bool]"
@@ -84,6 +85,23 @@ def copied(vector: Vector[F]) -> Vector[F]:
     copied = new_vector(len(vector), vector.dtype)
     copied[...] = vector
     return copied
+
+
+def _code_of(name: str) -> int:
+    """Returns the code of an activation.
+
+    Raises:
+        SettingError: there is no room for one more activation.
+        NotReadyError: it was registered in another process, but not in this one.
+    """
+    code = code_of(name)
+    if code is None and len(ACTIVATIONS) >= MAX_ROWS:
+        raise SettingError(f"the activation {name!r} is one more than the {MAX_ROWS} for which there is room")
+    if code is None:
+        register = "register_activation_family" if name.endswith(")") else "register_activation"
+        name = name.partition("(")[0] if name.endswith(")") else name
+        raise NotReadyError(f"the activation {name!r} is unknown here: call {register}({name!r}, ...) first")
+    return code
 
 
 class Restored:
@@ -300,12 +318,7 @@ class Storage(Memory, Generic[F]):
 
     def _set_layout(self, settings: list[Settings]) -> None:
         lengths, actnames, normalization, dropouts, trainable = zip(*settings, strict=True)
-        for name in actnames:
-            if name not in CODES:
-                raise NotReadyError(
-                    f"the activation {name!r} is unknown here: call register_activation({name!r}, ...) first"
-                )
-        self.activations: list[int] = [CODES[name] for name in actnames]
+        self.activations: list[int] = [_code_of(name) for name in actnames]
         self.layout: Layout = layout_of(
             lengths,
             self.activations,

@@ -340,6 +340,8 @@ class TrainableLayer(Layer[F, Y_co]):
 def initialize(layer: TrainableLayer[F], random: np.random.Generator) -> None:
     """Draws weights that are not set yet, and with them biases for which the layer names an initialiser."""
     if not layer._storage.has_weights[layer._index]:
-        layer.set_weights(layer._weights_named or DEFAULT_WEIGHTS.get(layer.actname, "xavier"), random)
+        layer.set_weights(
+            layer._weights_named or DEFAULT_WEIGHTS.get(layer.actname.partition("(")[0], "xavier"), random
+        )
         if layer._biases_named is not None:
             layer.set_biases(layer._biases_named, random)

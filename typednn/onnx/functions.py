@@ -83,6 +83,10 @@ ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
     "Relu": lambda node: lambda x: np.maximum(x, 0),
     "LeakyRelu": lambda node: lambda x: _leaky(x, node.number("alpha", 0.01)),
     "Elu": lambda node: lambda x: _elu(x, node.number("alpha", 1.0)),
+    "Celu": lambda node: lambda x: (
+        np.maximum(x, 0)
+        + node.number("alpha", 1.0) * np.expm1(np.minimum(x, 0) / node.number("alpha", 1.0))
+    ),
     "Selu": lambda node: lambda x: (
         node.number("gamma", 1.0507009873554805) * _elu(x, node.number("alpha", 1.6732632423543772))
     ),

@@ -20,7 +20,7 @@ from typednn_kernels.activations import (
 from typednn_kernels.tracing import Place, TracedFormula
 
 from typednn.errors import SettingError
-from typednn.interop.activation_formulas import formula_of
+from typednn.interop.activation_formulas import family_of, formula_of
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import AnyNetwork
 from typednn.onnx.graph import GraphBuilder
@@ -35,7 +35,7 @@ class Operator(NamedTuple):
     since: int = 13
     in_float64: bool = False
     """Whether ONNX Runtime has a kernel for float64."""
-    attributes: Mapping[str, float] = {}
+    attributes: Mapping[str, float | str] = {}
 
 
 OPERATORS: dict[str, Operator] = {
@@ -51,8 +51,18 @@ OPERATORS: dict[str, Operator] = {
     "hard_sigmoid": Operator("HardSigmoid", attributes={"alpha": 1 / 6, "beta": 0.5}),
     "mish": Operator("Mish", since=18),
     "gelu": Operator("Gelu", since=20),
+    "gelu_tanh": Operator("Gelu", since=20, attributes={"approximate": "tanh"}),
+    "hard_swish": Operator("HardSwish", since=14),
 }
 """By the name of the activation; others, and those of users, are written by their formulas."""
+
+OF_FAMILIES: dict[str, Callable[..., Operator]] = {
+    "leaky_relu": lambda alpha: Operator("LeakyRelu", attributes={"alpha": alpha}),
+    "elu": lambda alpha: Operator("Elu", attributes={"alpha": alpha}),
+    "celu": lambda alpha: Operator("Celu", attributes={"alpha": alpha}),
+    "hard_sigmoid": lambda alpha, beta: Operator("HardSigmoid", attributes={"alpha": alpha, "beta": beta}),
+}
+"""By the name of a family of activations: the operator with its parameters."""
 
 FUNCTIONS: dict[str, str] = {
     "add": "Add",
@@ -212,7 +222,9 @@ def _activation(graph: GraphBuilder, layer: Layer | Layer[np.float32], a: str) -
         return a
     if name == "softmax":
         return graph.node("Softmax", a, axis=1)
-    operator = OPERATORS.get(name)
+    operator, family = OPERATORS.get(name), family_of(name)
+    if family is not None and family[0] in OF_FAMILIES:
+        operator = OF_FAMILIES[family[0]](*family[1])
     if operator and graph.opset >= operator.since and (operator.in_float64 or graph.dtype != FLOAT64):
         return graph.node(operator.name, a, **operator.attributes)
     formula = formula_of(name, layer.name)

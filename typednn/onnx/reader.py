@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from typednn_kernels.arrays import F
 
-from typednn.errors import FileFormatError, WiringError
+from typednn.errors import FileFormatError, SettingError, WiringError
 from typednn.files.model_json import Description, read_description
 from typednn.files.models import KEY, AnyModel, Model, model_with, network_alone, tensor_shapes
 from typednn.formats.atomic import PathLike
@@ -136,7 +136,7 @@ def _chain(walk: Walk, path: Path) -> AnyModel:
         if dtype == np.float32:
             return Model(network_of(steps, np.float32, None))
         return Model(network_of(steps, np.float64, None))
-    except (UnknownOperationError, WiringError) as error:
+    except (UnknownOperationError, WiringError, SettingError) as error:
         raise FileFormatError(f"{path}: {error}") from None
 
 

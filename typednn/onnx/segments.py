@@ -8,15 +8,23 @@ linear are evaluated and compared with the formulas of `typednn_kernels.activati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels import normalizations
-from typednn_kernels.activations import ACTIVATIONS, CustomActivation, OutputActivationName
+from typednn_kernels.activation_families import FAMILIES, named
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    BUILT_IN,
+    CODES,
+    ActivationName,
+    CustomActivation,
+    OutputActivationName,
+)
 
 from typednn.onnx.functions import Array, Function
 
@@ -228,13 +236,8 @@ class Segment:
             values = self._evaluate(first, last, rows)
             softmax = e / e.sum(axis=1, keepdims=True)
             return "softmax" if values is not None and _agree(values, softmax, tolerance) else None
-        values = self._evaluate(first, last, _grid())
-        if values is None:
-            return None
-        for row in ACTIVATIONS:
-            if row.value is not None and _agree(values, _on_grid(row.name), tolerance):
-                return row.name
-        return None
+        values = self._evaluate(first, last, GRID)
+        return None if values is None else _activation_named(values, tolerance, dtype)
 
     def _normalization(
         self, path: list[int], at: int, dtype: np.dtype[np.floating]
@@ -319,18 +322,54 @@ def _agree(values: Vector, wanted: Vector, tolerance: float) -> bool:
         return bool((abs(values - wanted) <= tolerance * (1 + abs(wanted))).all())
 
 
-@cache
-def _grid() -> Vector:
-    """Where activations are compared: densely near 0, where they bend, and far from it."""
-    near, far = np.linspace(-8, 8, 257), np.geomspace(8, 80, 20)
-    return np.concatenate([near, near / 64, far, -far])
+GRID: Vector = np.concatenate(
+    [near := np.linspace(-8, 8, 257), near / 64, far := np.geomspace(8, 80, 20), -far]
+)
+"""Where activations are compared: densely near 0, where they bend, and far from it."""
+LOWEST, HIGHEST, ZERO, STEP, MINUS_1 = (
+    int(np.argmin(abs(GRID - point))) for point in (-80, 80, 0, 1 / 1024, -1)
+)
+"""The positions of some points in it."""
+
+ESTIMATES: dict[str, Callable[[Vector], tuple[float, ...]]] = {
+    "leaky_relu": lambda y: (-y[MINUS_1],),
+    "elu": lambda y: (-y[LOWEST],),
+    "celu": lambda y: (-y[LOWEST],),
+    "softplus": lambda y: (np.log(2) / y[ZERO],),
+    "hard_tanh": lambda y: (y[LOWEST], y[HIGHEST]),
+    "hard_sigmoid": lambda y: ((y[STEP] - y[ZERO]) / GRID[STEP], y[ZERO]),
+}
+"""By the family of activations: its parameters, by the values y on `GRID` that an activation of it has."""
 
 
-def _on_grid(name: str) -> Vector:
-    row = next(each for each in ACTIVATIONS if each.name == name)
-    assert row.value is not None
+def _activation_named(
+    values: Vector, tolerance: float, dtype: np.dtype[np.floating]
+) -> OutputActivationName | CustomActivation | None:
+    """Returns the activation that has these values on `GRID`, or None."""
+    for name in (*get_args(ActivationName), *(row.name for row in ACTIVATIONS[BUILT_IN:])):
+        if _agree(values, _on_grid(name), tolerance):
+            return name
+    for family, estimate in ESTIMATES.items():
+        with np.errstate(all="ignore"):
+            numbers = tuple(_shortest(number, dtype) for number in estimate(values))
+        if FAMILIES[family].accepts(numbers):
+            with np.errstate(all="ignore"):
+                wanted = np.asarray(FAMILIES[family].value(GRID, *numbers), np.float64)
+            if _agree(values, wanted, tolerance):
+                return named(FAMILIES[family], numbers)
+    return None
+
+
+def _shortest(number: float, dtype: np.dtype[np.floating]) -> float:
+    """Returns the number with the fewest digits that is the same in a dtype; 0.01 for 0.01 in float32."""
+    return float(str(dtype.type(number)))
+
+
+def _on_grid(name: OutputActivationName | CustomActivation) -> Vector:
+    value = ACTIVATIONS[CODES[name]].value
+    assert value is not None
     with np.errstate(all="ignore"):
-        return np.asarray(row.value(_grid()), np.float64)
+        return np.asarray(value(GRID), np.float64)
 
 
 @cache
