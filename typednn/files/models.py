@@ -186,9 +186,7 @@ def load_model(path: PathLike) -> AnyModel:
     return model_with(description, tensors, Path(path))
 
 
-def model_with(
-    description: Description, tensors: Mapping[str, NDArray[np.generic]], path: Path
-) -> AnyModel:
+def model_with(description: Description, tensors: Mapping[str, NDArray[np.generic]], path: Path) -> AnyModel:
     """Builds a model and fills it with the tensors of a file, by name.
 
     Raises:
@@ -241,9 +239,7 @@ def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 
-def _filled(
-    network: Network[F], tensors: Mapping[str, NDArray[np.generic]], path: Path
-) -> Network[F]:
+def _filled(network: Network[F], tensors: Mapping[str, NDArray[np.generic]], path: Path) -> Network[F]:
     """Copies tensors into a network, and returns it."""
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):

@@ -18,7 +18,7 @@ from typednn.network.network import AnyNetwork
 
 BLOCK, ROWS = 32, 64
 """Units that are computed at once, in registers; and inputs whose products are summed before they are added to
-the sum of all, which keeps rounding errors small."""
+the others, which keeps rounding errors small."""
 
 FUNCTIONS: dict[str, str] = {
     "add": "({0} + {1})",
@@ -49,7 +49,7 @@ FUNCTIONS: dict[str, str] = {
 CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal"}
 
 AFFINE = f"""\
-/* y = W x + bias. W holds blocks of {BLOCK} units, the last may have fewer: for each input the block's weights. */
+/* y = W x + bias. W has blocks of {BLOCK} units, the last one of fewer: for each input, a block's weights. */
 static void affine(const float *W, const float *bias, const float *x, float *y, int n_prev, int n)
 {{
     int first, i, start, u;
@@ -135,8 +135,9 @@ def to_c(network: AnyNetwork, *, preprocessing: Preprocessing | None = None, nam
 
     The file defines `model_predict(const float *features, float *outputs)`, which computes the outputs of one
     sample as `network.predict` does, within 8 eps of the largest output. With a preprocessing, features are
-    raw numbers in double; the outputs of a regression are numbers in double in the units of the target, and of
-    a classification probabilities, with `model_label` and `model_classes`. It needs no memory but the stack.
+    raw numbers in double; the outputs of a regression are numbers in double, in the units of the target, and
+    those of a classification probabilities, with `model_label` and `model_classes` beside. It uses no memory
+    but the stack.
 
     >>> from typednn import InputLayer, Network, OutputLayer
     >>> network = Network([InputLayer(2), OutputLayer(1, "sigmoid")], dtype=np.float32, seed=0)
@@ -204,7 +205,8 @@ class _Source:
         tail = ""
         if preprocessing is not None:
             mean, deviation = (
-                self._array(each, "double") for each in (preprocessing.features.mean, preprocessing.features.deviation)
+                self._array(each, "double")
+                for each in (preprocessing.features.mean, preprocessing.features.deviation)
             )
             before = [
                 f"float x[{n}];",
@@ -214,14 +216,18 @@ class _Source:
             if isinstance(target, Scale):
                 kind = "double"
                 mean, deviation = (self._array(each, "double") for each in (target.mean, target.deviation))
-                after = [
-                    f"for (u = 0; u < {outputs}; u++) outputs[u] = {self.result}[u] * {deviation}[u] + {mean}[u];"
-                ]
+                restored = f"{self.result}[u] * {deviation}[u] + {mean}[u]"
+                after = [f"for (u = 0; u < {outputs}; u++) outputs[u] = {restored};"]
             else:
                 tail = f"\n{LABEL.format(name=name)}"
                 self.constants.append(_classes(name, target))
+        lengths = "-".join(str(layer.length) for layer in network.layers)
         buffers = [f"float {each}[{self.width}];" for each in ("a", "b")]
-        used = [each for each in buffers if any(f" {each[6]}" in line or f"{each[6]}[" in line for line in self.statements)]
+        used = [
+            each
+            for each in buffers
+            if any(f" {each[6]}" in line or f"{each[6]}[" in line for line in self.statements)
+        ]
         signature = f"void {name}_predict(const {raw} *features, {kind} *outputs)"
         body = [*used, "int u;", *before, *self.statements, *after]
         if before[0].startswith(("float", "const")):
@@ -229,8 +235,7 @@ class _Source:
         lines = "\n".join(f"    {line}" for line in body)
         return "\n".join(
             [
-                f"/* A network of typednn, {'-'.join(str(layer.length) for layer in network.layers)}, "
-                "that predicts. C99, with -lm.",
+                f"/* A network of typednn, {lengths}, that predicts. C99, with -lm.",
                 "",
                 f"       {signature};",
                 "",
@@ -276,7 +281,8 @@ class _Source:
         name, suffix = f"{self.name}_{len(self.constants)}", "f" if kind == "float" else ""
         numbers: Sequence[str] = values.reshape(-1).astype("U").tolist()
         lines = [
-            "    " + ", ".join(each + suffix for each in numbers[k : k + 8]) for k in range(0, len(numbers), 8)
+            "    " + ", ".join(each + suffix for each in numbers[k : k + 8])
+            for k in range(0, len(numbers), 8)
         ]
         self.constants.append(
             f"static const {kind} {name}[{values.size}] = {{\n" + ",\n".join(lines) + "\n};"
@@ -295,9 +301,7 @@ def _function(name: str, formula: TracedFormula) -> str:
     names = ["a"]
     lines: list[str] = []
     for k, step in enumerate(formula.steps):
-        operands = [
-            names[each.index] if isinstance(each, Place) else _number(each) for each in step.operands
-        ]
+        operands = [names[each.index] if isinstance(each, Place) else _number(each) for each in step.operands]
         kind = "int" if step.name in CONDITIONS else "float"
         lines.append(f"    const {kind} t{k} = {FUNCTIONS[step.name].format(*operands)};")
         names.append(f"t{k}")
@@ -318,7 +322,7 @@ def _classes(name: str, classes: Classes) -> str:
     """Writes the names of classes, in UTF-8; other bytes than letters, digits and spaces are escaped."""
     texts = [
         "".join(
-            chr(byte) if chr(byte).isalnum() and byte < 128 or byte == 32 else f"\\{byte:03o}"
+            chr(byte) if (chr(byte).isalnum() and byte < 128) or byte == 32 else f"\\{byte:03o}"
             for byte in each.encode()
         )
         for each in classes.names

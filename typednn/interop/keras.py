@@ -1,7 +1,7 @@
 """Models from and to Keras 3, whichever backend it runs on.
 
-A `HiddenLayer` is Dense, a normalisation, Activation and Dropout, in this order; an `OutputLayer` is Dense with
-an activation. The constants of the normalisations are those of Keras.
+A `HiddenLayer` is Dense, a normalisation, Activation and Dropout, in this order; an `OutputLayer` is Dense
+with an activation. The constants of the normalisations are those of Keras.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def from_keras(model: keras.Sequential, *, loss: LossName | None = None) -> AnyN
         )
     owners: dict[int, str] = {}
     for layer in layers:
-        if owners.setdefault(id(layer), layer.name) != layer.name or sum(each is layer for each in layers) > 1:
+        if (
+            owners.setdefault(id(layer), layer.name) != layer.name
+            or sum(each is layer for each in layers) > 1
+        ):
             raise WiringError(f"layer {layer.name!r}: is used twice; layers here have their own weights")
     steps = [step for layer in layers for step in _steps(layer)]
     if dtypes == {"float32"}:
@@ -107,8 +110,8 @@ def from_keras(model: keras.Sequential, *, loss: LossName | None = None) -> AnyN
 def to_keras(network: AnyNetwork) -> keras.Sequential:
     """Builds a `keras.Sequential` with copies of a network's weights, not compiled.
 
-    Its outputs are the network's; penalties become `kernel_regularizer`, and layers that are not trainable are
-    not trainable there.
+    Its outputs are the network's; penalties become `kernel_regularizer`, and layers that are not trainable
+    are not trainable there.
 
     Raises:
         MissingExtraError: Keras is not installed.
@@ -141,8 +144,10 @@ def _steps(layer: Any) -> list[Step]:
     read = READERS.get(kind)
     known = kind in READERS or kind in {each.kind for each in LAYERS}
     if not known or getattr(layers, kind, None) is not type(layer):
-        raise WiringError(f"{where}: is no layer that is known here; model.export(..., format='onnx') and "
-                          "typednn.onnx.load read what a model computes")
+        raise WiringError(
+            f"{where}: is no layer that is known here; model.export(..., format='onnx') and "
+            "typednn.onnx.load read what a model computes"
+        )
     if read is not None:
         return read(where, layer)
     return [Activation(where, _activation_of_layer(where, layer))]
@@ -222,13 +227,17 @@ def _dropout(where: str, layer: Any) -> list[Step]:
     return [Dropout(where, layer.rate)] if layer.rate > 0 else []
 
 
+def _nothing(_where: str, _layer: Any) -> list[Step]:
+    return []
+
+
 READERS: dict[str, Callable[[str, Any], list[Step]]] = {
     "Dense": _dense,
     "BatchNormalization": _batch_normalization,
     "LayerNormalization": _layer_normalization,
     "Dropout": _dropout,
     "Activation": _activation,
-    **dict.fromkeys(("InputLayer", "Flatten", "Identity"), lambda where, layer: []),
+    **dict.fromkeys(("InputLayer", "Flatten", "Identity"), _nothing),
 }
 """By the name of the class: the steps of a layer."""
 

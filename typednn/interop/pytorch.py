@@ -1,7 +1,7 @@
 """Weights from and to PyTorch.
 
-A `HiddenLayer` is a Linear module, a normalisation, an activation and Dropout, in this order; an `OutputLayer`
-a Linear module and an activation. `MODULES` lists the activations.
+A `HiddenLayer` is a Linear module, a normalisation, an activation and Dropout, in this order; an
+`OutputLayer` is a Linear module and an activation. `MODULES` lists the activations.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "softplus": ("Softplus", ("beta",)),
     "hard_tanh": ("Hardtanh", ("min_val", "max_val")),
 }
-"""By the family of activations with parameters: the name of the class, and its settings that are the parameters."""
+"""By the family of activations with parameters: the class, and its settings that are the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,10 @@ def from_torch(
     """
     if isinstance(source, Mapping):
         if layers is None:
-            raise WiringError("from_torch: a state dict needs layers=[...], which say what its tensors do not")
-        return _from_state_dict(cast("Mapping[str, object]", source), layers)
+            raise WiringError(
+                "from_torch: a state dict needs layers=[...], which say what its tensors do not"
+            )
+        return _from_state_dict(source, layers)
     tensors = {str(tensor.dtype) for tensor in source.parameters()}
     dtype = _common_dtype(tensors)
     leaves = _leaves(source, "")
@@ -156,8 +158,8 @@ def from_torch(
 def to_torch(network: AnyNetwork) -> nn.Sequential:
     """Builds an `nn.Sequential` with copies of a network's weights, in evaluation mode.
 
-    Its outputs are the network's. Layers that are not trainable need no gradient. Penalties l1 and l2, and the
-    loss, are settings of the training in PyTorch, which the module does not hold.
+    Its outputs are the network's. Layers that are not trainable need no gradient. Penalties l1 and l2, and
+    the loss, are settings of the training in PyTorch, which the module does not hold.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
@@ -178,7 +180,7 @@ def to_torch(network: AnyNetwork) -> nn.Sequential:
 
 
 def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str, NDArray[np.generic]]:
-    """Returns the tensors of a network by the names that the module of `to_torch` gives them; needs no PyTorch.
+    """Returns the tensors of a network by the names that they have in `to_torch`; needs no PyTorch.
 
     Args:
         network: the network.
@@ -230,8 +232,8 @@ def _check_unshared(leaves: list[tuple[str, nn.Module]]) -> None:
             other = owners.setdefault(id(parameter), name)
             if other != name:
                 raise WiringError(
-                    f"module {name} ({type(module).__name__}): shares a parameter with module {other}; layers "
-                    "here have their own"
+                    f"module {name} ({type(module).__name__}): shares a parameter with module {other}; "
+                    "layers here have their own"
                 )
 
 
@@ -263,15 +265,18 @@ def _activation(
     if kind == "Softmax" and module.dim not in {1, -1}:
         raise WiringError(f"{where}: has dim={module.dim}; here it is the last")
     for ours, theirs in MODULES.items():
-        settings = {name: value for name, value in theirs.settings.items() if name not in {"threshold", "dim"}}
+        settings = {
+            name: value for name, value in theirs.settings.items() if name not in {"threshold", "dim"}
+        }
         if theirs.name == kind and all(getattr(module, name) == value for name, value in settings.items()):
             return cast("OutputActivationName", ours)
-    for ours, (theirs, names_there) in FAMILIES.items():
-        if theirs == kind:
+    for ours, (class_name, names_there) in FAMILIES.items():
+        if class_name == kind:
             numbers = tuple(float(getattr(module, name)) for name in names_there)
             try:
                 return named_with(
-                    ACTIVATION_FAMILIES[ours], dict(zip(ACTIVATION_FAMILIES[ours].parameters, numbers, strict=True))
+                    ACTIVATION_FAMILIES[ours],
+                    dict(zip(ACTIVATION_FAMILIES[ours].parameters, numbers, strict=True)),
                 )
             except SettingError as error:
                 raise WiringError(f"{where}: {error}") from None
@@ -291,8 +296,9 @@ def _linear(where: str, module: Any) -> list[Step]:
 
 def _batch_normalization(where: str, module: Any) -> list[Step]:
     raise WiringError(
-        f"{where}: keeps an unbiased running variance, layers here a biased one, so that the two would predict "
-        "differently after a training step; torch.onnx.export and typednn.onnx.load make it part of the weights"
+        f"{where}: keeps an unbiased running variance, layers here a biased one, so that the two would "
+        "predict differently after a training step; torch.onnx.export and typednn.onnx.load make it part of "
+        "the weights"
     )
 
 
@@ -340,8 +346,8 @@ def _module(step: Step) -> nn.Module:
             return nn.LayerNorm(len(step.gain), eps=step.epsilon, dtype=_torch_dtype(step.gain))
         case Normalization():
             raise WiringError(
-                f"{step.where}: the running variance of PyTorch's batch normalisation is unbiased, so that it "
-                "would predict differently after a training step; typednn.onnx.save writes what predicts the same"
+                f"{step.where}: PyTorch's batch normalisation keeps an unbiased running variance, and would "
+                "predict differently after a training step; typednn.onnx.save writes what predicts the same"
             )
         case Dropout():
             return nn.Dropout(step.rate)
@@ -385,7 +391,9 @@ def _criterion(loss: nn.Module) -> Criterion:
 def _is_trainable(where: str, module: nn.Module) -> bool:
     needed = {parameter.requires_grad for parameter in module.parameters()}
     if len(needed) > 1:
-        raise WiringError(f"{where}: only some of its parameters need a gradient; layers here train all or none")
+        raise WiringError(
+            f"{where}: only some of its parameters need a gradient; layers here train all or none"
+        )
     return needed.pop()
 
 
@@ -425,7 +433,9 @@ def _from_state_dict(state: Mapping[str, object], layers: Sequence[Layer]) -> An
         assert isinstance(layer, TrainableLayer)
         plain = layer.normalization == "none"
         of_affine = {"W": "weight", **({"Bias": "bias"} if plain else {})}
-        of_norm = {} if plain else {name: theirs for name, theirs in TENSORS.items() if name in layer._tensors}
+        of_norm = (
+            {} if plain else {name: theirs for name, theirs in TENSORS.items() if name in layer._tensors}
+        )
         for wanted in (of_affine, of_norm):
             if wanted:
                 _fill(layer, wanted, prefixes.pop(0) if prefixes else "", arrays)
@@ -443,7 +453,9 @@ def _fill(
         values = arrays.pop(name, None)
         if values is None or values.shape not in {view.shape, view.shape[1:]}:
             found = "none" if values is None else f"one of the shape {values.shape}"
-            raise WiringError(f"{layer.name}: expected a tensor {name!r} for {ours} {view.shape}, found {found}")
+            raise WiringError(
+                f"{layer.name}: expected a tensor {name!r} for {ours} {view.shape}, found {found}"
+            )
         if not np.isfinite(values).all():
             raise WiringError(f"{layer.name}: the tensor {name!r} holds NaN or infinity")
         if ours == "W":

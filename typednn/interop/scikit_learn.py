@@ -25,7 +25,7 @@ HIDDEN: dict[str, ActivationName] = {
     "relu": "relu",
 }
 """By the name in scikit-learn; its estimators have one activation for all hidden layers."""
-THEIRS = {ours: theirs for theirs, ours in HIDDEN.items()}
+THEIRS: dict[str, str] = {ours: theirs for theirs, ours in HIDDEN.items()}
 
 OUTPUTS: dict[str, tuple[OutputActivationName, LossName]] = {
     "identity": ("none", "MSE"),
@@ -40,9 +40,9 @@ def from_sklearn(estimator: MLPClassifier | MLPRegressor) -> AnyNetwork:
     """Builds a network with the weights of a fitted estimator, exactly or not at all.
 
     Its outputs are those of `predict_proba`, for two classes the probability of the second alone, or of
-    `predict` of a regression. scikit-learn sums losses over the outputs and halves squared errors: one step of
-    plain gradient descent with `learning_rate_init` there is one with `learning_rate` times n_outputs here, for
-    MSE times n_outputs / 2, if `alpha` is 0.
+    `predict` of a regression. scikit-learn sums losses over the outputs and halves squared errors: a step
+    with `learning_rate_init` and `alpha=0` there is one with `learning_rate` times n_outputs here, for MSE times
+    n_outputs / 2, for classes that exclude each other the same.
 
     Raises:
         WiringError: the estimator is not fitted, or an activation has no counterpart here.
@@ -68,9 +68,7 @@ def from_sklearn(estimator: MLPClassifier | MLPRegressor) -> AnyNetwork:
     return network_of(steps, np.float64, output[1])
 
 
-def to_sklearn(
-    network: AnyNetwork, classes: Sequence[object] | None = None
-) -> MLPClassifier | MLPRegressor:
+def to_sklearn(network: AnyNetwork, classes: Sequence[object] | None = None) -> MLPClassifier | MLPRegressor:
     """Builds a fitted estimator with copies of a network's weights.
 
     Args:
@@ -84,13 +82,13 @@ def to_sklearn(
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
-        WiringError: scikit-learn has no estimator that does what the network does; the message names the layer.
+        WiringError: no estimator does what the network does; the message names the layer.
     """
     if find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "to_sklearn", "metrics")
     _check(network)
     hidden, output = network.layers[1:-1], network.layers[-1]
-    activation = THEIRS.get(str(hidden[0].actname), "relu") if hidden else "identity"
+    activation = THEIRS[hidden[0].actname] if hidden else "identity"
     settings: dict[str, Any] = {
         "hidden_layer_sizes": tuple(layer.length for layer in hidden),
         "activation": activation,

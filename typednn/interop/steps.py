@@ -1,7 +1,7 @@
 """Networks as steps: the modules that other libraries have for what a layer here does at once.
 
-`Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is an
-affine map, a normalisation, an activation and dropout, in this order.
+`Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is
+an affine map, a normalisation, an activation and dropout, in this order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typednn.errors import WiringError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import AnyNetwork, Network
 
-Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.float32 | np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ def steps_of(network: AnyNetwork) -> list[Step]:
             plain = layer.normalization == "none"
             bias = tensors["Bias"] if plain else None
             steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
+            moments: tuple[Floats | None, Floats | None] = (None, None)
+            constants: tuple[float, float | None] = (normalizations.EPSILON, None)
             if layer.normalization == "batch":
                 moments = tensors["moving_mean"], tensors["moving_variance"]
                 constants = normalizations.EPSILON, normalizations.MOMENTUM
-            else:
-                moments, constants = (None, None), (normalizations.EPSILON, None)
             if not plain:
                 steps.append(
                     Normalization(
@@ -130,9 +130,7 @@ def steps_of(network: AnyNetwork) -> list[Step]:
     return steps
 
 
-def network_of(
-    steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLoss | None
-) -> Network[F]:
+def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLoss | None) -> Network[F]:
     """Builds the network of some steps.
 
     Args:
@@ -192,14 +190,8 @@ def _groups(steps: Sequence[Step]) -> list[_Group]:
                 groups.append(_Group(step))
             case Activation(name="none"):
                 pass
-            case Normalization() if group.affine is None:
-                raise WiringError(f"{step.where}: normalises the input, which layers here do not")
-            case Normalization() if group.normalization or group.activation or group.dropout:
-                raise WiringError(
-                    f"{step.where}: normalises after an activation or another normalisation; layers here "
-                    "normalise between the affine map and the activation"
-                )
             case Normalization():
+                _check_place(step, group)
                 group.normalization = step
             case Activation() if group.activation or group.dropout:
                 raise WiringError(
@@ -215,6 +207,16 @@ def _groups(steps: Sequence[Step]) -> list[_Group]:
     return groups
 
 
+def _check_place(step: Normalization, group: _Group) -> None:
+    if group.affine is None:
+        raise WiringError(f"{step.where}: normalises the input, which layers here do not")
+    if group.normalization or group.activation or group.dropout:
+        raise WiringError(
+            f"{step.where}: normalises after an activation or another normalisation; layers here normalise "
+            "between the affine map and the activation"
+        )
+
+
 def _check_affine(group: _Group, n_prev: int) -> int:
     affine = group.affine
     assert affine is not None
@@ -222,7 +224,7 @@ def _check_affine(group: _Group, n_prev: int) -> int:
         raise WiringError(
             f"{affine.where}: takes {affine.W.shape[-1]} values, and what is before it has {n_prev} units"
         )
-    return affine.W.shape[0]
+    return len(affine.W)
 
 
 def _input_layer(group: _Group, length: int) -> Layer:
@@ -279,8 +281,8 @@ def _require_bias(affine: Affine) -> None:
 def _check_normalization(norm: Normalization, affine: Affine) -> None:
     if norm.trainable != affine.trainable:
         raise WiringError(
-            f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; a "
-            "layer here trains all of its parameters or none"
+            f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; "
+            "a layer here trains all of its parameters or none"
         )
     if norm.epsilon != normalizations.EPSILON:
         raise WiringError(

@@ -4,6 +4,9 @@ With them a reader finds out which activation or normalisation a part of a graph
 write the same function in many ways.
 """
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# Functions written as lambdas have no types.
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -47,12 +50,14 @@ def _leaky(x: Array, alpha: float) -> Array:
 
 
 def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
-    return np.clip(alpha * x + beta, 0, 1)
+    clipped: Array = np.clip(alpha * x + beta, 0, 1)
+    return clipped
 
 
 def _softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e: Array = np.exp(x - x.max(axis=1, keepdims=True))
+    softmax: Array = e / e.sum(axis=1, keepdims=True)
+    return softmax
 
 
 ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
@@ -83,29 +88,37 @@ ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
     "Relu": lambda node: lambda x: np.maximum(x, 0),
     "LeakyRelu": lambda node: lambda x: _leaky(x, node.number("alpha", 0.01)),
     "Elu": lambda node: lambda x: _elu(x, node.number("alpha", 1.0)),
-    "Celu": lambda node: lambda x: (
-        np.maximum(x, 0)
-        + node.number("alpha", 1.0) * np.expm1(np.minimum(x, 0) / node.number("alpha", 1.0))
+    "Celu": lambda node: (
+        lambda x: (
+            np.maximum(x, 0)
+            + node.number("alpha", 1.0) * np.expm1(np.minimum(x, 0) / node.number("alpha", 1.0))
+        )
     ),
-    "Selu": lambda node: lambda x: (
-        node.number("gamma", 1.0507009873554805) * _elu(x, node.number("alpha", 1.6732632423543772))
+    "Selu": lambda node: (
+        lambda x: node.number("gamma", 1.0507009873554805) * _elu(x, node.number("alpha", 1.6732632423543772))
     ),
     "Softplus": lambda node: _softplus,
     "Softsign": lambda node: lambda x: x / (1 + abs(x)),
-    "HardSigmoid": lambda node: lambda x: _hard_sigmoid(
-        x, node.number("alpha", 0.2), node.number("beta", 0.5)
+    "HardSigmoid": lambda node: (
+        lambda x: _hard_sigmoid(x, node.number("alpha", 0.2), node.number("beta", 0.5))
     ),
     "HardSwish": lambda node: lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
     "Mish": lambda node: lambda x: x * np.tanh(_softplus(x)),
     "Gelu": lambda node: lambda x: _gelu(x, node.text("approximate", "none")),
     "Swish": lambda node: lambda x: x * _sigmoid(node.number("alpha", 1.0) * x),
-    "Clip": lambda node: lambda x, *limits: (
-        _clip(x, *limits) if limits else _clip(x, node.number("min", -np.inf), node.number("max", np.inf))
+    "Clip": lambda node: (
+        lambda x, *limits: (
+            _clip(x, *limits) if limits else _clip(x, node.number("min", -np.inf), node.number("max", np.inf))
+        )
     ),
 }
 """By the operator: its function with the attributes of a node."""
 
-REDUCTIONS: dict[str, Function] = {"ReduceMean": np.mean, "ReduceSum": np.sum, "ReduceMax": np.max}
+REDUCTIONS: dict[str, Function] = {
+    "ReduceMean": lambda x: np.mean(x, axis=1, keepdims=True),
+    "ReduceSum": lambda x: np.sum(x, axis=1, keepdims=True),
+    "ReduceMax": lambda x: np.max(x, axis=1, keepdims=True),
+}
 """Operators that make one column `(B, 1)` of rows `(B, n)`."""
 
 OF_ROWS: dict[str, Function] = {"Softmax": _softmax, "LogSoftmax": lambda x: np.log(_softmax(x))}
@@ -118,4 +131,4 @@ LINEAR: dict[str, Callable[[Array | float, bool], tuple[Array | float, Array | f
     "Div": lambda c, first: (1 / c, 0.0) if first else (np.nan, np.nan),
     "Neg": lambda c, first: (-1.0, 0.0),
 }
-"""Operators that are s·x + t where the other operand is a constant c: s and t, by c and whether x is first."""
+"""Operators s·x + t where the other operand is a constant c: s and t, by c and whether x is first."""

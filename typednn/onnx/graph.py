@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from typednn.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+
+Attribute: TypeAlias = float | int | str | list[int]
 
 
 class GraphBuilder:
@@ -32,13 +35,19 @@ class GraphBuilder:
         """What the names of the next nodes begin with."""
 
     def node(
-        self, operator: str, *inputs: str, output: str = "", **attributes: float | Sequence[int] | str
+        self,
+        operator: str,
+        *inputs: str,
+        output: str = "",
+        attributes: Mapping[str, Attribute] | None = None,
+        **more: Attribute,
     ) -> str:
         """Appends a node; returns the name of its output."""
         from onnx import helper
 
         name = output or f"{self.prefix}{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        settings: dict[str, Any] = {**(attributes or {}), **more}
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **settings))
         return name
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:

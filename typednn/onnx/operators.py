@@ -1,9 +1,12 @@
 """What a network computes, as operators of ONNX.
 
 Activations follow from the formulas of `typednn_kernels.activations`, traced and written operator by
-operator. Where ONNX has an operator of its own for an activation, and ONNX Runtime a kernel for the dtype, that
-one is written instead.
+operator. Where ONNX has an operator of its own for an activation, and ONNX Runtime a kernel for the dtype,
+that one is written instead.
 """
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# Functions written as lambdas have no types.
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ from typednn_kernels.activations import (
     SELU_ALPHA,
     SELU_SCALE,
 )
+from typednn_kernels.arrays import F
 from typednn_kernels.tracing import Place, TracedFormula
 
 from typednn.errors import SettingError
 from typednn.interop.activation_formulas import family_of, formula_of
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
+from typednn.layers import InputLayer, Layer, TrainableLayer
 from typednn.network.network import AnyNetwork
 from typednn.onnx.graph import GraphBuilder
 
@@ -52,9 +56,11 @@ OPERATORS: dict[str, Operator] = {
     "mish": Operator("Mish", since=18),
     "gelu": Operator("Gelu", since=20),
     "gelu_tanh": Operator("Gelu", since=20, attributes={"approximate": "tanh"}),
-    "hard_swish": Operator("HardSwish", since=14),
 }
-"""By the name of the activation; others, and those of users, are written by their formulas."""
+"""By the name of the activation; others, and those of users, are written by their formulas.
+
+HardSwish is left out: near -3, ONNX Runtime's loses digits that the formula keeps.
+"""
 
 OF_FAMILIES: dict[str, Callable[..., Operator]] = {
     "leaky_relu": lambda alpha: Operator("LeakyRelu", attributes={"alpha": alpha}),
@@ -155,7 +161,7 @@ def tensor_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if name == "W" else shape[1:]
 
 
-def _pre_activations(graph: GraphBuilder, layer: Layer | Layer[np.float32], k: int, h: str) -> str:
+def _pre_activations(graph: GraphBuilder, layer: Layer[F], k: int, h: str) -> str:
     assert isinstance(layer, TrainableLayer)
     tensors = {
         name: graph.constant(f"layers.{k}.{name}", values.reshape(tensor_shape(name, values.shape)))
@@ -175,9 +181,7 @@ def _batch(graph: GraphBuilder, h: str, tensors: dict[str, str]) -> str:
         tensors[name] for name in ("Gain", "Bias", "moving_mean", "moving_variance")
     )
     if graph.dtype != FLOAT64:
-        return graph.node(
-            "BatchNormalization", z, gain, bias, mean, variance, epsilon=normalizations.EPSILON
-        )
+        return graph.node("BatchNormalization", z, gain, bias, mean, variance, epsilon=normalizations.EPSILON)
     return _normalized(graph, graph.node("Sub", z, mean), variance, gain, bias)
 
 
@@ -216,7 +220,7 @@ def _mean(graph: GraphBuilder, values: str) -> str:
     return graph.node("ReduceMean", values, graph.constant("axis_1", np.array([1])), keepdims=1)
 
 
-def _activation(graph: GraphBuilder, layer: Layer | Layer[np.float32], a: str) -> str:
+def _activation(graph: GraphBuilder, layer: Layer[F], a: str) -> str:
     name = layer.actname
     if name == "none":
         return a
@@ -226,7 +230,7 @@ def _activation(graph: GraphBuilder, layer: Layer | Layer[np.float32], a: str) -
     if family is not None and family[0] in OF_FAMILIES:
         operator = OF_FAMILIES[family[0]](*family[1])
     if operator and graph.opset >= operator.since and (operator.in_float64 or graph.dtype != FLOAT64):
-        return graph.node(operator.name, a, **operator.attributes)
+        return graph.node(operator.name, a, attributes=operator.attributes)
     formula = formula_of(name, layer.name)
     missing = {step.name for step in formula.steps} & WITHOUT_FLOAT64
     if missing and graph.dtype == FLOAT64:
@@ -235,4 +239,3 @@ def _activation(graph: GraphBuilder, layer: Layer | Layer[np.float32], a: str) -
             "needs; network.astype(np.float32) can be saved"
         )
     return write_formula(graph, formula, a)
-

@@ -1,4 +1,4 @@
-"""The preprocessing of a model as operators of ONNX: raw features in; labels and probabilities, or numbers, out.
+"""The preprocessing of a model as operators of ONNX: raw features in, labels or numbers out.
 
 Both tables have one row for each kind of step. Features and numbers are standardised in float64, as
 `data.preprocessing` does it.

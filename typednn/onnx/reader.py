@@ -79,7 +79,9 @@ def _parsed(path: Path) -> ModelProto:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
     except DecodeError:
-        raise FileFormatError(f"{path}: expected an ONNX file, found one that is truncated or something else") from None
+        raise FileFormatError(
+            f"{path}: expected an ONNX file, found one that is truncated or something else"
+        ) from None
 
 
 def _restored(model: ModelProto, description: Description, path: Path) -> AnyModel | None:
@@ -131,13 +133,17 @@ def _chain(walk: Walk, path: Path) -> AnyModel:
         for segment, layer in chain:
             steps += _input_steps(layer) if segment.W is None else _layer_steps(segment, layer, between)
             between = layer.before if segment.W is None and layer.activation == "none" else layer.after
-        if not between.is_identity:
-            raise UnknownOperationError(f"{chain[-1][1].where}: what it computes is scaled at the output")
+        _require_unscaled(between, chain[-1][1].where)
         if dtype == np.float32:
             return Model(network_of(steps, np.float32, None))
         return Model(network_of(steps, np.float64, None))
     except (UnknownOperationError, WiringError, SettingError) as error:
         raise FileFormatError(f"{path}: {error}") from None
+
+
+def _require_unscaled(last: Linear, where: str) -> None:
+    if not last.is_identity:
+        raise UnknownOperationError(f"{where}: what it computes is scaled at the output")
 
 
 def _segments(result: Rows) -> tuple[list[tuple[Segment, Layered]], np.dtype[np.floating]]:
@@ -170,20 +176,20 @@ def _input_steps(layer: Layered) -> list[Step]:
 
 def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step]:
     """Returns the steps of a layer; `between` scales what it takes."""
-    W, n = segment.W, segment.width
-    assert W is not None
+    weights, n = segment.W, segment.width
+    assert weights is not None
     bias = np.zeros(n) if segment.bias is None else segment.bias.astype(np.float64)
     with np.errstate(all="ignore"):
         if np.any(between.t):
-            bias = bias + W.astype(np.float64) @ np.broadcast_to(between.t, W.shape[1])
+            bias = bias + weights.astype(np.float64) @ np.broadcast_to(between.t, weights.shape[1])
         scaled = np.asarray(between.s), np.reshape(layer.before.s, (-1, 1))
         for s in scaled:
             if np.any(s != 1):
-                W = (W.astype(np.float64) * s).astype(segment.W.dtype if segment.W is not None else None)
+                weights = (weights.astype(np.float64) * s).astype(weights.dtype)
         bias = layer.before.s * bias + layer.before.t
     steps: list[Step] = []
     if layer.normalized is None:
-        steps.append(Affine(segment.where, W, bias))
+        steps.append(Affine(segment.where, weights, bias))
     else:
         if np.any(bias != bias[0]):
             raise UnknownOperationError(
@@ -193,7 +199,7 @@ def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step
         gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in scale)
         epsilon = known_epsilon(layer.normalized.epsilon, np.dtype(np.float32))
         steps += [
-            Affine(segment.where, W, None),
+            Affine(segment.where, weights, None),
             Normalization(segment.where, "layer", gain, shift, epsilon),
         ]
     if layer.activation != "none":

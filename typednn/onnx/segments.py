@@ -2,8 +2,8 @@
 
 A segment is the part of a graph between two matrix products: operations on rows `(B, n)`, starting with its
 basis. Exporters write the same activation in many ways, so it is identified by its values: the operations
-that every path from basis to result passes (the dominators) divide a segment into links, and links that are not
-linear are evaluated and compared with the formulas of `typednn_kernels.activations`.
+that every path from basis to result passes (the dominators) divide a segment into links, and links that are
+not linear are evaluated and compared with the formulas of `typednn_kernels.activations`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels import normalizations
-from typednn_kernels.activation_families import FAMILIES, named
+from typednn_kernels.activation_families import FAMILIES, ParametricActivation, named
 from typednn_kernels.activations import (
     ACTIVATIONS,
-    BUILT_IN,
     CODES,
-    ActivationName,
     CustomActivation,
     OutputActivationName,
+    elementwise_names,
 )
 
 from typednn.onnx.functions import Array, Function
@@ -36,6 +35,9 @@ SAMPLE_WIDTH = 64
 """The largest number of units of the rows by which a normalisation is identified."""
 
 Vector: TypeAlias = NDArray[np.float64]
+Identify: TypeAlias = (
+    "Callable[[Vector, float, np.dtype[np.floating]], OutputActivationName | CustomActivation | None]"
+)
 
 
 class Linear(NamedTuple):
@@ -141,7 +143,9 @@ class Segment:
             UnknownOperationError: there are too many.
         """
         if len(self.operations) >= MAX_OPERATIONS:
-            raise UnknownOperationError(f"{where}: more than {MAX_OPERATIONS} operations between two products")
+            raise UnknownOperationError(
+                f"{where}: more than {MAX_OPERATIONS} operations between two products"
+            )
         rows = [each for each in operands if isinstance(each, int)]
         parent = rows[0]
         for each in rows[1:]:
@@ -206,12 +210,15 @@ class Segment:
     def _activation(
         self, path: list[int], at: int, core: int, start: int, dtype: np.dtype[np.floating]
     ) -> tuple[OutputActivationName | CustomActivation, int, int]:
-        """Finds the activation of the links from `at` to `core`; uniform linear links beside may belong to it."""
-        for begin in self._while_uniform(path, range(at, start - 1, -1)):
-            for end in self._while_uniform(path, range(core, len(path))):
-                name = self._identified(path[begin], path[end], dtype)
-                if name is not None:
-                    return name, begin, end
+        """Finds the activation of the links from `at` to `core`; uniform linear links beside may be part."""
+        begins = list(self._while_uniform(path, range(at, start - 1, -1)))
+        ends = list(self._while_uniform(path, range(core, len(path))))
+        named = [(begin, end, _activation_named) for begin in begins for end in ends]
+        of_family = [(begin, end, _activation_of_family) for begin in begins[::-1] for end in ends]
+        for begin, end, identify in (*named, *of_family):
+            name = self._identified(path[begin], path[end], dtype, identify)
+            if name is not None:
+                return name, begin, end
         raise UnknownOperationError(
             f"{self.operations[path[core]].where}: computes no activation that layers here have"
         )
@@ -227,7 +234,7 @@ class Segment:
             yield position
 
     def _identified(
-        self, first: int, last: int, dtype: np.dtype[np.floating]
+        self, first: int, last: int, dtype: np.dtype[np.floating], identify: Identify
     ) -> OutputActivationName | CustomActivation | None:
         tolerance = TOLERANCE * float(np.finfo(dtype).eps)
         if self._couples(first, last):
@@ -237,12 +244,12 @@ class Segment:
             softmax = e / e.sum(axis=1, keepdims=True)
             return "softmax" if values is not None and _agree(values, softmax, tolerance) else None
         values = self._evaluate(first, last, GRID)
-        return None if values is None else _activation_named(values, tolerance, dtype)
+        return None if values is None else identify(values, tolerance, dtype)
 
     def _normalization(
         self, path: list[int], at: int, dtype: np.dtype[np.floating]
     ) -> tuple[Normalized, int] | None:
-        """Finds a layer normalisation that begins at a position; returns it and the position where it ends."""
+        """Finds a layer normalisation that begins at a position; returns it and where it ends."""
         operator = self.operations[path[at + 1]].normalized
         if operator is not None:
             return operator, at + 1
@@ -308,7 +315,7 @@ class Segment:
         return result.astype(np.float64) if result.shape == values.shape else None
 
 
-_NONE: OutputActivationName = "none"
+_NONE: OutputActivationName | CustomActivation = "none"
 
 
 def known_epsilon(epsilon: float, dtype: np.dtype[np.floating]) -> float:
@@ -327,7 +334,7 @@ GRID: Vector = np.concatenate(
 )
 """Where activations are compared: densely near 0, where they bend, and far from it."""
 LOWEST, HIGHEST, ZERO, STEP, MINUS_1 = (
-    int(np.argmin(abs(GRID - point))) for point in (-80, 80, 0, 1 / 1024, -1)
+    int(np.argmin(abs(GRID - point))) for point in (-80, 80, 0, 1 / 8, -1)
 )
 """The positions of some points in it."""
 
@@ -343,26 +350,34 @@ ESTIMATES: dict[str, Callable[[Vector], tuple[float, ...]]] = {
 
 
 def _activation_named(
-    values: Vector, tolerance: float, dtype: np.dtype[np.floating]
+    values: Vector, tolerance: float, _dtype: np.dtype[np.floating]
 ) -> OutputActivationName | CustomActivation | None:
-    """Returns the activation that has these values on `GRID`, or None."""
-    for name in (*get_args(ActivationName), *(row.name for row in ACTIVATIONS[BUILT_IN:])):
-        if _agree(values, _on_grid(name), tolerance):
+    """Returns the activation without parameters that has these values on `GRID`, or None."""
+    for name in elementwise_names():
+        if not isinstance(name, ParametricActivation) and _agree(values, _on_grid(name), tolerance):
             return name
-    for family, estimate in ESTIMATES.items():
-        with np.errstate(all="ignore"):
-            numbers = tuple(_shortest(number, dtype) for number in estimate(values))
-        if FAMILIES[family].accepts(numbers):
-            with np.errstate(all="ignore"):
-                wanted = np.asarray(FAMILIES[family].value(GRID, *numbers), np.float64)
-            if _agree(values, wanted, tolerance):
-                return named(FAMILIES[family], numbers)
     return None
 
 
-def _shortest(number: float, dtype: np.dtype[np.floating]) -> float:
-    """Returns the number with the fewest digits that is the same in a dtype; 0.01 for 0.01 in float32."""
-    return float(str(dtype.type(number)))
+def _activation_of_family(
+    values: Vector, tolerance: float, dtype: np.dtype[np.floating]
+) -> CustomActivation | None:
+    """Returns the activation with parameters that has these values on `GRID`, or None.
+
+    Parameters are numbers with few digits where these agree as well: 0.01 for what is 0.01 in float32.
+    """
+    precision = int(np.finfo(dtype).precision)
+    for family, estimate in ESTIMATES.items():
+        with np.errstate(all="ignore"):
+            estimated = estimate(values)
+        for digits in (precision, precision + 3):
+            numbers = tuple(float(f"{number:.{digits}g}") for number in estimated)
+            if FAMILIES[family].accepts(numbers):
+                with np.errstate(all="ignore"):
+                    wanted = np.asarray(FAMILIES[family].value(GRID, *numbers), np.float64)
+                if _agree(values, wanted, tolerance):
+                    return named(FAMILIES[family], numbers)
+    return None
 
 
 def _on_grid(name: OutputActivationName | CustomActivation) -> Vector:

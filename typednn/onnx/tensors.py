@@ -61,7 +61,8 @@ def constant_of(tensor: TensorProto, place: str, path: Path) -> Constant:
         return np.array(elements, dtype).reshape(shape)
     _check_count(len(content) / dtype.itemsize, count, place, path)
     if dtype.kind == "b":
-        return (np.frombuffer(content, np.uint8) != 0).reshape(shape)
+        truths: Constant = np.frombuffer(content, np.uint8) != 0
+        return truths.reshape(shape)
     values: Constant = np.frombuffer(content, dtype).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
 
@@ -86,8 +87,10 @@ def _external(tensor: TensorProto, size: int, place: str, path: Path) -> bytes:
         raise FileFormatError(
             f"{path}: {place}: expected external data in the file {name!r}, found no such file"
         )
-    offset, length = (_whole(entries.get(key, default), key, place, path) for key, default in
-                      (("offset", "0"), ("length", str(size))))
+    offset, length = (
+        _whole(entries.get(key, default), key, place, path)
+        for key, default in (("offset", "0"), ("length", str(size)))
+    )
     if length != size:
         raise FileFormatError(
             f"{path}: {place}: expected {size} bytes of external data, as the shape says, found {length}"

@@ -93,9 +93,7 @@ class Walk:
     def _named(self, name: str, where: str) -> Value:
         value = self.values.get(name)
         if value is None:
-            raise FileFormatError(
-                f"{self.path}: {where}: needs {name!r}, which no node before it computes"
-            )
+            raise FileFormatError(f"{self.path}: {where}: needs {name!r}, which no node before it computes")
         return value
 
     def _value_of(self, node: Node) -> Value:
@@ -125,9 +123,11 @@ Reader: TypeAlias = Callable[[Node, list[Operand]], Value]
 
 def _opset(model: ModelProto, path: Path) -> int:
     versions = {each.domain: each.version for each in model.opset_import}
-    opset = versions.get("", versions.get("ai.onnx", 0))
+    opset: int = versions.get("", versions.get("ai.onnx", 0))
     if not MIN_OPSET <= opset <= 1000:
-        raise FileFormatError(f"{path}: expected operators of ONNX from version {MIN_OPSET} on, found {opset}")
+        raise FileFormatError(
+            f"{path}: expected operators of ONNX from version {MIN_OPSET} on, found {opset}"
+        )
     if len(model.functions):
         raise FileFormatError(f"{path}: expected operators of ONNX only, found functions of the model's own")
     return opset
@@ -274,11 +274,9 @@ def _matmul(node: Node, operands: list[Operand]) -> Value:
 def _gemm(node: Node, operands: list[Operand]) -> Value:
     if len(operands) not in {2, 3} or node.integer("transA", 0):
         raise node.error("expected rows times constant weights, plus a constant")
-    B = _weights(node, operands[1])
-    W = B if node.integer("transB", 0) else B.T
-    alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
-    if alpha != 1:
-        W = W * W.dtype.type(alpha)
+    B, alpha, beta = _weights(node, operands[1]), node.number("alpha", 1.0), node.number("beta", 1.0)
+    scaled = B if alpha == 1 else B * B.dtype.type(alpha)
+    W = scaled if node.integer("transB", 0) else scaled.T
     rows = _flat(node, operands[0])
     if len(operands) == 2 or operands[2] is None:
         return _product(node, rows, W, None)
@@ -337,9 +335,7 @@ def _layer_normalization(node: Node, operands: list[Operand]) -> Value:
     gain = _per_unit(node, _numbers(node, operands[1]), rows.segment)
     bias = _per_unit(node, _numbers(node, operands[2]), rows.segment) if len(operands) == 3 else 0.0
     normalized = Normalized(Linear(gain, bias), node.number("epsilon", 1e-5))
-    index = rows.segment.append(
-        node.where, np.positive, (rows.index,), couples=True, normalized=normalized
-    )
+    index = rows.segment.append(node.where, np.positive, (rows.index,), couples=True, normalized=normalized)
     return Rows(rows.segment, index)
 
 
@@ -358,10 +354,9 @@ def _reduction(node: Node, operands: list[Operand]) -> Value:
         axes = _numbers(node, operands[1]).reshape(-1).tolist()
     if axes not in ([-1], [1]) or not node.integer("keepdims", 1):
         raise node.error("expected a reduction over the units of a layer that keeps the dimension")
-    reduce = REDUCTIONS[node.operator]
     index = rows.segment.append(
         node.where,
-        lambda x: reduce(x, axis=1, keepdims=True),
+        REDUCTIONS[node.operator],
         (rows.index,),
         to_column=True,
         couples=True,

@@ -34,7 +34,7 @@ def save(
     The graph has the input `x` `(batch, n_features)` and the output `y` `(batch, n_outputs)`, in the dtype of
     the network. With a preprocessing it takes raw `features`, in float64, and its outputs are `label` and
     `probabilities` of a classification, and `prediction`, in the units of the target, of a regression.
-    In float32, ONNX Runtime's outputs are within 4 eps of the largest output of `predict`. `typednn.onnx.load`
+    In float32, ONNX Runtime's outputs are those of `predict` within some eps. `typednn.onnx.load`
     restores the network to the bit.
 
     Args:
@@ -52,7 +52,7 @@ def save(
         OSError: the file cannot be written.
     """
     require_onnx()
-    if opset not in OPSETS:
+    if isinstance(opset, bool) or opset not in OPSETS:
         raise SettingError(f"opset must be a whole number from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}")
     if network.parameters.nbytes > MAX_BYTES:
         raise SettingError(
