@@ -41,8 +41,8 @@ def from_sklearn(estimator: MLPClassifier | MLPRegressor) -> AnyNetwork:
 
     Its outputs are those of `predict_proba`, for two classes the probability of the second alone, or of
     `predict` of a regression. scikit-learn sums losses over the outputs and halves squared errors: a step
-    with `learning_rate_init` and `alpha=0` there is one with `learning_rate` times n_outputs here, for MSE times
-    n_outputs / 2, for classes that exclude each other the same.
+    with `learning_rate_init` and `alpha=0` there is one with `learning_rate` times n_outputs here, for MSE
+    times n_outputs / 2, for classes that exclude each other the same.
 
     Raises:
         WiringError: the estimator is not fitted, or an activation has no counterpart here.
