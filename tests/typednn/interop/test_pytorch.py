@@ -23,27 +23,27 @@ Y = np.random.default_rng(1).uniform(size=(16, 3))
 RATE = 0.1
 
 ACTIVATIONS: list[tuple[Callable[[], Any], Any]] = [
-    (lambda: nn.Identity(), "none"),
-    (lambda: nn.Sigmoid(), "sigmoid"),
-    (lambda: nn.ReLU(), "relu"),
-    (lambda: nn.Tanh(), "tanh"),
+    (nn.Identity, "none"),
+    (nn.Sigmoid, "sigmoid"),
+    (nn.ReLU, "relu"),
+    (nn.Tanh, "tanh"),
     (lambda: nn.LeakyReLU(0.2), "leaky_relu"),
-    (lambda: nn.LeakyReLU(), LeakyReLU(0.01)),
-    (lambda: nn.ELU(), "elu"),
+    (nn.LeakyReLU, LeakyReLU(0.01)),
+    (nn.ELU, "elu"),
     (lambda: nn.ELU(0.3), ELU(0.3)),
     (lambda: nn.CELU(0.25), CELU(0.25)),  # a parameter that float32 has: PyTorch rounds it in the gradient
-    (lambda: nn.SELU(), "selu"),
-    (lambda: nn.GELU(), "gelu"),
+    (nn.SELU, "selu"),
+    (nn.GELU, "gelu"),
     (lambda: nn.GELU("tanh"), "gelu_tanh"),
-    (lambda: nn.SiLU(), "silu"),
+    (nn.SiLU, "silu"),
     (lambda: nn.Softplus(threshold=40), "softplus"),
     (lambda: nn.Softplus(beta=2, threshold=37), Softplus(2.0)),
-    (lambda: nn.Softsign(), "softsign"),
-    (lambda: nn.Mish(), "mish"),
-    (lambda: nn.Hardtanh(), "hard_tanh"),
+    (nn.Softsign, "softsign"),
+    (nn.Mish, "mish"),
+    (nn.Hardtanh, "hard_tanh"),
     (lambda: nn.Hardtanh(-0.5, 2.0), HardTanh(-0.5, 2.0)),
-    (lambda: nn.ReLU6(), "relu6"),
-    (lambda: nn.Hardswish(), "hard_swish"),
+    (nn.ReLU6, "relu6"),
+    (nn.Hardswish, "hard_swish"),
 ]
 
 
@@ -102,13 +102,13 @@ def test_the_gradient_of_hardsigmoid_is_that_of_pytorch_as_far_as_its_constant_i
 
 
 CRITERIA: list[tuple[Callable[[], Any], str, str]] = [
-    (lambda: nn.MSELoss(), "none", "MSE"),
-    (lambda: nn.L1Loss(), "none", "mae"),
-    (lambda: nn.HuberLoss(), "none", "huber"),
-    (lambda: nn.SmoothL1Loss(), "none", "huber"),
-    (lambda: nn.BCEWithLogitsLoss(), "sigmoid", "bincrossentropy"),
-    (lambda: nn.CrossEntropyLoss(), "softmax", "crossentropy"),
-    (lambda: nn.PoissonNLLLoss(), "exponential", "poisson"),
+    (nn.MSELoss, "none", "MSE"),
+    (nn.L1Loss, "none", "mae"),
+    (nn.HuberLoss, "none", "huber"),
+    (nn.SmoothL1Loss, "none", "huber"),
+    (nn.BCEWithLogitsLoss, "sigmoid", "bincrossentropy"),
+    (nn.CrossEntropyLoss, "softmax", "crossentropy"),
+    (nn.PoissonNLLLoss, "exponential", "poisson"),
 ]
 
 
@@ -230,7 +230,7 @@ def test_what_layers_here_do_not_do_is_refused(module: Callable[[], Any], messag
     [
         (lambda: nn.MSELoss(reduction="sum"), "loss MSELoss: has reduction='sum'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), "label_smoothing=0.1"),
-        (lambda: nn.NLLLoss(), "loss NLLLoss: is none of"),
+        (nn.NLLLoss, "loss NLLLoss: is none of"),
     ],
 )
 def test_other_losses_are_refused(criterion: Callable[[], Any], message: str) -> None:
