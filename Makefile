@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo smoke test test-all check matrix oldest types bench clean
+.PHONY: demo smoke test test-all check matrix oldest types docs bench clean
 
 demo: .venv/ready
 	$(BIN)/typednn demo
@@ -36,11 +36,16 @@ types:
 	$(ENV)/bin/python -m pip install --quiet --editable '.[check]' pandas $(OLDEST:%='%')
 	$(ENV)/bin/python -m pytest --full tests/typing
 
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python docs/figures.py
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/build
+
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .matrix dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .matrix dist docs/build docs/figures
 
 .venv/ready: pyproject.toml
 	rm -rf .venv

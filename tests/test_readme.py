@@ -23,7 +23,7 @@ from typednn.initializers import (
 
 ROOT = Path(__file__).parent.parent
 README, DOCS = ROOT / "README.md", ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 MAX_README_LINES = 130
 
 NAMES = {
@@ -57,16 +57,30 @@ def test_type_checkers_know_all_names() -> None:
     assert set(get_args(BiasInitializerName)) == NAMES["biases"]
 
 
-def test_the_readme_is_short_and_leads_to_every_page() -> None:
+def test_the_readme_is_short_and_leads_to_the_documentation() -> None:
     text = README.read_text(encoding="utf-8")
 
     assert len(text.splitlines()) <= MAX_README_LINES
-    assert {page.name for page in DOCS.glob("*.md")} == set(re.findall(r"\(docs/(.*?\.md)\)", text))
+    assert "index.md" in re.findall(r"\(docs/(.*?\.md)\)", text)
+
+
+def test_the_index_leads_to_every_page() -> None:
+    reached = set[Path]()
+    ahead = [DOCS / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        text = page.read_text(encoding="utf-8")
+        trees = re.findall(r"^```{toctree}\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+        names = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+        ahead += [page.parent / f"{name}.md" for name in names]
+
+    assert reached == set(DOCS.rglob("*.md"))
 
 
 @by_page
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)(.*?)\)", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\((?!https?:|\S*figures/)(.*?)\)", page.read_text(encoding="utf-8"))
 
     assert [each for each in targets if not (page.parent / each.partition("#")[0]).exists()] == []
 
@@ -103,8 +117,9 @@ def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
     return [each for each in node.body if isinstance(each, ast.FunctionDef)]
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
-def test_examples_give_what_they_show(page: Path) -> None:
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_examples_give_what_they_show(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
     assert doctest.testfile(str(page), module_relative=False, optionflags=flags).failed == 0

@@ -17,8 +17,8 @@ from typednn.interop.steps import Activation, Affine, Floats, Normalization, ste
 from typednn.network.network import AnyNetwork
 
 BLOCK, ROWS = 32, 64
-"""Units that are computed at once, in registers; and inputs whose products are summed before the next are, which
-keeps rounding errors small."""
+"""Units that are computed at once, in registers; and inputs whose products are summed on their own, so that
+rounding errors stay small."""
 
 FUNCTIONS: dict[str, str] = {
     "add": "({0} + {1})",

@@ -11,6 +11,7 @@ from typednn_kernels.layout import biases, gains, weights
 
 from typednn.backends import kernels
 from typednn.errors import ShapeError, WiringError
+from typednn.formats.atomic import PathLike
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
 from typednn.layers.storage import Storage, Workspace
@@ -64,6 +65,35 @@ class Gradients(Generic[F]):
             read_only(biases(self.vector, storage.layout, k).reshape(1, -1)),
             read_only(gains(self.vector, storage.layout, k).reshape(1, -1)),
         )
+
+    def plot(self, path: PathLike) -> None:
+        """Draws the layers, and how the gradient flows back through them, to a file.
+
+        Units are coloured by their deltas, connections by the gradients of their weights; with several
+        samples, activations and deltas are means over them.
+
+        Args:
+            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
+
+        Raises:
+            SettingError: there is no such format.
+            MissingExtraError: matplotlib is not installed.
+            OSError: the file cannot be written.
+        """
+        from typednn.plotting.gradient_flow import LayerPicture, draw_gradient_flow
+        from typednn.plotting.style import new_figure, write_figure
+
+        pictures: list[LayerPicture] = []
+        for k, layer in enumerate(self._storage.layers):
+            block = self._workspace.blocks[k]
+            title = f"{type(layer).__name__}\n{layer.actname}"
+            delta = gradient = None
+            if k > 0:
+                delta, gradient = block.dLda.mean(axis=0), weights(self.vector, self._storage.layout, k)
+            pictures.append(LayerPicture(title, block.h.mean(axis=0), delta, gradient))
+        with new_figure(2.2 + 2.6 * (len(pictures) - 1), 4.4) as figure:
+            draw_gradient_flow(figure.add_subplot(), pictures)
+            write_figure(figure, path)
 
 
 class ForwardPass(Generic[F, Y_co]):

@@ -285,7 +285,7 @@ def test_a_state_dict_of_pytorch_fills_layers() -> None:
 
 
 def test_what_pytorch_has_no_module_for_is_refused() -> None:
-    with pytest.raises(WiringError, match="layer 1, .*no module for the activation 'exponential'"):
+    with pytest.raises(WiringError, match=r"layer 1, .*no module for the activation 'exponential'"):
         to_torch(Network([InputLayer(2), OutputLayer(1, "exponential")]))
-    with pytest.raises(WiringError, match="layer 1, .*unbiased running variance"):
+    with pytest.raises(WiringError, match=r"layer 1, .*unbiased running variance"):
         to_torch(Network(layers()))

@@ -11,7 +11,7 @@ from typednn import HiddenLayer, InputLayer, Network, OutputLayer, WiringError
 from typednn.interop import from_sklearn, to_sklearn
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install 'typednn[metrics]'")
-from sklearn.neural_network import MLPClassifier, MLPRegressor  # noqa: E402
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 pytestmark = [
     pytest.mark.usefixtures("numpy_alone"),
@@ -104,7 +104,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (lambda: network_of(output=OutputLayer(2, "tanh")), None, "no such output activation"),
     (lambda: network_of(output=OutputLayer(2, "softmax")), None, "one logistic output for two classes"),
     (lambda: network_of(output=OutputLayer(2)), ["a", "b"], "has no classes"),
-    (lambda: network_of(), ["b", "a", "c"], "expected 3 classes in order"),
+    (network_of, ["b", "a", "c"], "expected 3 classes in order"),
 ]
 
 

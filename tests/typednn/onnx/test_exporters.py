@@ -1,4 +1,4 @@
-"""Files that the exporters of PyTorch, scikit-learn and Keras write are read, and predict what they predict."""
+"""Files of the exporters of PyTorch, scikit-learn and Keras are read, and predict what those predict."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_the_activations_of_pytorch_are_those_of_the_model(folder: Path) -> None
     if find_spec("torch") is None:
         pytest.skip("PyTorch is not installed")
     wanted = (
-        "none, none, none, relu, sigmoid, tanh, leaky_relu(0.05), elu(0.5), selu, gelu, silu, softplus, softsign, "
-        "mish, hard_tanh, hard_sigmoid, relu6, elu, hard_swish, gelu_tanh, none, softmax"
+        "none, none, none, relu, sigmoid, tanh, leaky_relu(0.05), elu(0.5), selu, gelu, silu, softplus, "
+        "softsign, mish, hard_tanh, hard_sigmoid, relu6, elu, hard_swish, gelu_tanh, none, softmax"
     )
     for name in ("torch_dynamo", "torch_script_13", "torch_script_17"):
         network: Any = typednn.onnx.load(folder / f"{name}.onnx")

@@ -1,7 +1,8 @@
-"""Hostile ONNX files: one FileFormatError each, before memory is taken, and nothing beside the file is read."""
+"""Hostile ONNX files: one FileFormatError each, before memory is taken; nothing elsewhere is read."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,12 +191,10 @@ def files() -> list[bytes]:
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot tell classes apart")
-def test_mutants_are_read_or_refused(tmp_path: Path, count: int = 150) -> None:
+def test_mutants_are_read_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     for seed, content in enumerate(files()):
-        for mutant in mutants(content, count, seed):
+        for mutant in mutants(content, 150, seed):
             path.write_bytes(mutant)
-            try:
+            with contextlib.suppress(FileFormatError):  # any other exception fails the test
                 typednn.onnx.load(path)
-            except FileFormatError as error:
-                assert str(error).startswith(f"{path}: ")

@@ -1,0 +1,81 @@
+"""Draws the pictures of the pages: `make docs` runs it, and writes them to `docs/figures/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from typednn import (
+    SGD,
+    Adam,
+    Callback,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    Optimizer,
+    OutputLayer,
+    RMSprop,
+    Run,
+)
+from typednn.plotting.style import FAINT, INK, new_figure, write_figure
+
+FOLDER = Path(__file__).parent / "figures"
+START = (-8.0, 1.5)
+
+
+def descent(optimizer: Optimizer) -> NDArray[np.float64]:
+    """Returns the weights (w1, w2) of 60 steps down the valley of the page on optimisers."""
+    network = Network([InputLayer(2), OutputLayer(1, "none", "MSE")], seed=0)
+    network.layers[1].W = np.array([START])
+    x, t = np.array([[1.0, 0], [-1, 0], [0, 5], [0, -5]]), np.zeros((4, 1))
+    path: list[NDArray[np.float64]] = []
+
+    class Trace(Callback):
+        def on_epoch(self, run: Run) -> None:
+            path.append(network.layers[1].W.ravel().copy())
+
+    network.fit(x, t, epochs=60, batch_size=4, optimizer=optimizer, callbacks=[Trace()])
+    return np.array([START, *path])
+
+
+def draw_valley(axes: Axes, title: str, path: NDArray[np.float64]) -> None:
+    """Draws level lines of the loss, and a path down to the bottom."""
+    w1, w2 = np.meshgrid(np.linspace(-9, 3, 200), np.linspace(-2.2, 2.2, 200))
+    levels = np.geomspace(0.3, 120, 12)
+    axes.contour(w1, w2, (w1**2 + 25 * w2**2) / 2, levels=levels, colors="#d5dbe1", linewidths=0.8)
+    axes.plot(path[:, 0], path[:, 1], color="#2a6db0", linewidth=1.2, marker="o", markersize=2.6)
+    axes.plot(0, 0, marker="+", markersize=12, color=INK)
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("$w_1$")
+    axes.set_ylabel("$w_2$")
+    axes.tick_params(colors=FAINT)
+
+
+def valley() -> None:
+    """Four optimisers down one valley."""
+    optimizers = {
+        "SGD(0.03)": SGD(0.03),
+        "SGD(0.03, momentum=0.8)": SGD(0.03, momentum=0.8),
+        "RMSprop(0.3)": RMSprop(0.3),
+        "Adam(0.3)": Adam(0.3),
+    }
+    with new_figure(9, 6) as figure:
+        for k, (title, optimizer) in enumerate(optimizers.items(), start=1):
+            draw_valley(figure.add_subplot(2, 2, k), title, descent(optimizer))
+        write_figure(figure, FOLDER / "valley.svg")
+
+
+def flow() -> None:
+    """The backward pass of the page on how the gradient flows."""
+    layers = [InputLayer(2), HiddenLayer(3, "tanh"), HiddenLayer(2, "tanh"), OutputLayer(1, "sigmoid", "MSE")]
+    network = Network(layers, seed=1)
+    network.forward(np.array([[1.0, 0.5]])).backward(np.array([[1.0]])).plot(FOLDER / "flow.svg")
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    flow()
+    valley()
