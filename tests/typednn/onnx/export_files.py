@@ -1,7 +1,7 @@
 """Writes models by the exporters of PyTorch, scikit-learn and Keras.
 
-`python -m tests.typednn.onnx.export_files FOLDER` writes them to a folder. Each file `NAME.onnx` has samples and
-the outputs of the library that made it in `NAME.npz`.
+`python -m tests.typednn.onnx.export_files FOLDER` writes them to a folder. Beside each `NAME.onnx`,
+`NAME.npz` holds samples and the outputs of the library that made it.
 """
 
 from __future__ import annotations
