@@ -156,9 +156,10 @@ def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLos
         layer._weights_named = None  # zeros, until here
         for name, values in _tensors(group).items():
             view = layer._tensors[name]
-            if not np.isfinite(values).all():
+            with np.errstate(all="ignore"):
+                view[...] = values.reshape(view.shape)
+            if not np.isfinite(view).all():
                 raise WiringError(f"{group.where}: {name} holds NaN or infinity")
-            view[...] = values.reshape(view.shape)
         layer.trainable = group.affine is None or group.affine.trainable
     return network
 

@@ -78,12 +78,12 @@ ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
     "Log": lambda node: np.log,
     "Erf": lambda node: erf,
     "Tanh": lambda node: np.tanh,
-    "Less": lambda node: np.less,
-    "LessOrEqual": lambda node: np.less_equal,
-    "Greater": lambda node: np.greater,
-    "GreaterOrEqual": lambda node: np.greater_equal,
-    "Equal": lambda node: np.equal,
-    "Where": lambda node: np.where,
+    "Less": lambda node: lambda x, y: np.less(x, y) * 1.0,
+    "LessOrEqual": lambda node: lambda x, y: np.less_equal(x, y) * 1.0,
+    "Greater": lambda node: lambda x, y: np.greater(x, y) * 1.0,
+    "GreaterOrEqual": lambda node: lambda x, y: np.greater_equal(x, y) * 1.0,
+    "Equal": lambda node: lambda x, y: np.equal(x, y) * 1.0,
+    "Where": lambda node: lambda condition, x, y: np.where(condition != 0, x, y),
     "Sigmoid": lambda node: _sigmoid,
     "Relu": lambda node: lambda x: np.maximum(x, 0),
     "LeakyRelu": lambda node: lambda x: _leaky(x, node.number("alpha", 0.01)),
@@ -112,7 +112,20 @@ ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
         )
     ),
 }
-"""By the operator: its function with the attributes of a node."""
+"""By the operator: its function with the attributes of a node; conditions are numbers, 1 or 0."""
+
+BINARY = {
+    *("Add", "Sub", "Mul", "Div", "Pow"),
+    *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"),
+}
+OPERANDS: dict[str, range] = {
+    **dict.fromkeys(ELEMENTWISE, range(1, 2)),
+    **dict.fromkeys(BINARY, range(2, 3)),
+    **dict.fromkeys(("Sum", "Max", "Min"), range(1, 100)),
+    "Where": range(3, 4),
+    "Clip": range(1, 4),
+}
+"""By the operator: how many operands it can have."""
 
 REDUCTIONS: dict[str, Function] = {
     "ReduceMean": lambda x: np.mean(x, axis=1, keepdims=True),

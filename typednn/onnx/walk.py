@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 import numpy as np
 
 from typednn.errors import FileFormatError
-from typednn.onnx.functions import ELEMENTWISE, LINEAR, OF_ROWS, REDUCTIONS, Array
+from typednn.onnx.functions import ELEMENTWISE, LINEAR, OF_ROWS, OPERANDS, REDUCTIONS, Array
 from typednn.onnx.nodes import Node
 from typednn.onnx.segments import Linear, Normalized, Segment, UnknownOperationError
 from typednn.onnx.tensors import Constant, constant_of
@@ -165,7 +165,8 @@ def _numbers(node: Node, value: Operand) -> Array:
     """Returns a constant as float64, `(n,)` or a number."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fib":
         raise node.error("expected a constant of numbers as operand")
-    return value.astype(np.float64)
+    with np.errstate(all="ignore"):
+        return value.astype(np.float64)
 
 
 def _rows(node: Node, value: Operand) -> Rows:
@@ -195,6 +196,7 @@ def _per_unit(node: Node, constant: Array, segment: Segment) -> Array:
 
 
 def _elementwise(node: Node, operands: list[Operand]) -> Value:
+    _check_count(node, len(operands))
     first = next(each for each in operands if isinstance(each, Rows))
     segment = _flat(node, first).segment
     found: list[int | Array] = []
@@ -212,15 +214,16 @@ def _elementwise(node: Node, operands: list[Operand]) -> Value:
     if node.operator in LINEAR and len(found) - len(constants) == 1 and len(found) <= 2:
         with np.errstate(all="ignore"):
             c = constants[0] if constants else np.array(0.0)
-            s, t = LINEAR[node.operator](c if c.ndim else float(c), isinstance(found[0], int))
+            s, t = LINEAR[node.operator](c if c.ndim else np.float64(c), isinstance(found[0], int))
         if np.isfinite(s).all() and np.isfinite(t).all():
             linear = Linear(s, t)
-    try:
-        function = ELEMENTWISE[node.operator](node)
-        index = segment.append(node.where, function, tuple(found), linear=linear)
-    except TypeError:
-        raise node.error(f"has {len(found)} operands") from None
-    return Rows(segment, index)
+    function = ELEMENTWISE[node.operator](node)
+    return Rows(segment, segment.append(node.where, function, tuple(found), linear=linear))
+
+
+def _check_count(node: Node, count: int) -> None:
+    if count not in OPERANDS[node.operator]:
+        raise node.error(f"has {count} operands, which {node.operator} cannot have")
 
 
 def _same(node: Node, operands: list[Operand]) -> Value:
@@ -369,7 +372,8 @@ def _concat(node: Node, operands: list[Operand]) -> Value:
         other, p = operands
         if isinstance(other, Rows) and isinstance(p, Rows) and other.segment is p.segment:
             operation = p.segment.operations[other.index]
-            if operation.parent == p.index and operation.linear == Linear(-1.0, 1.0) and p.segment.width == 1:
+            single = p.segment.width == 1 and operation.parent == p.index
+            if single and operation.linear == Linear(-1.0, 1.0):
                 return Complements(p)
     raise node.error("joins columns; a network here has one input and one output layer")
 
@@ -415,13 +419,15 @@ def _folded(node: Node, operands: list[Constant]) -> Constant:
     if node.operator in {"Identity", "Dropout"}:
         return x
     if node.operator == "Cast" and node.integer("to", 0) in FLOATS and x.dtype.kind in "fib":
-        return x.astype(np.float32 if node.integer("to", 0) == 1 else np.float64)
+        with np.errstate(all="ignore"):
+            return x.astype(np.float32 if node.integer("to", 0) == 1 else np.float64)
     if node.operator == "Transpose" and x.ndim == 2 and node.integers("perm") in (None, [1, 0]):
         return x.T
     if node.operator in {"Unsqueeze", "Squeeze", "Reshape"}:
         return _reshaped_constant(node, operands)
     if node.operator not in ELEMENTWISE:
         raise node.error("is an operator on constants that typednn does not read")
+    _check_count(node, len(operands))
     numbers = [_numbers(node, each) for each in operands]
     try:
         shape = np.broadcast_shapes(*(each.shape for each in numbers))
@@ -429,10 +435,11 @@ def _folded(node: Node, operands: list[Constant]) -> Constant:
             _refuse_shapes(node)
         with np.errstate(all="ignore"):
             result: Constant = np.asarray(ELEMENTWISE[node.operator](node)(*numbers))
-    except (TypeError, ValueError):
+    except ValueError:
         _refuse_shapes(node)
     kinds = {each.dtype for each in operands if each.dtype.kind == "f"}
-    return result.astype(max(kinds, key=lambda each: each.itemsize)) if kinds else result
+    with np.errstate(all="ignore"):
+        return result.astype(max(kinds, key=lambda each: each.itemsize)) if kinds else result
 
 
 def _refuse_shapes(node: Node) -> NoReturn:
