@@ -216,7 +216,7 @@ def _batch_normalization(where: str, layer: Any) -> list[Step]:
 
 def _layer_normalization(where: str, layer: Any) -> list[Step]:
     _check(where, layer, {"center": True, "scale": True, "rms_scaling": False})
-    if list(np.atleast_1d(layer.axis)) not in ([-1], [1]):
+    if layer.axis not in (-1, 1, [-1], [1]):
         raise WiringError(f"{where}: normalises over the axes {layer.axis}; here it is the units")
     gain, bias = layer.get_weights()
     return [Normalization(where, "layer", gain, bias, layer.epsilon, trainable=layer.trainable)]

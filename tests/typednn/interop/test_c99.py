@@ -27,6 +27,7 @@ from typednn.interop import to_c
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
+EPS = float(np.finfo(np.float32).eps)
 POINTER = ctypes.c_void_p
 
 
@@ -101,7 +102,7 @@ def test_raw_features_go_in_and_classes_come_out(tmp_path: Path) -> None:
     outputs = outputs_of(library, RAW, 3)
 
     expected = Model(network, preprocessing).predict(RAW)
-    np.testing.assert_allclose(outputs, expected, rtol=0, atol=8 * np.finfo(np.float32).eps)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=8 * EPS)
     labels = [library.model_label(row.ctypes.data_as(POINTER)) for row in outputs]
     assert labels == expected.argmax(axis=1).tolist()
     stored = (ctypes.c_char_p * 3).in_dll(library, "model_classes")
@@ -116,7 +117,7 @@ def test_predictions_of_a_regression_have_the_units_of_the_target(tmp_path: Path
 
     expected = Model(network, preprocessing).predict(RAW)
     outputs = outputs_of(library, RAW, 2, np.float64)
-    np.testing.assert_allclose(outputs, expected, rtol=0, atol=32 * np.finfo(np.float32).eps)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=32 * EPS)
 
 
 def test_two_networks_in_one_program(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, get_args
 
 import numpy as np
@@ -34,8 +35,7 @@ ACTIVATIONS: tuple[Any, ...] = tuple(each for each in get_args(ActivationName) i
 @pytest.fixture(autouse=True)
 def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Has Keras compute in float64, which it does with TensorFlow alone: a table of its says so."""
-    from keras.src.backend.common import dtypes
-
+    dtypes: Any = import_module("keras.src.backend.common.dtypes")
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
     keras.config.set_floatx("float64")
     keras.utils.set_random_seed(0)

@@ -58,7 +58,8 @@ def test_outputs_and_a_training_step_agree(name: str) -> None:
     network: Any = from_sklearn(estimator)
     assert abs(network.predict(X) - outputs_of(estimator)).max() < 1e-12
     classes = estimator.classes_ if name.endswith("classes") else None
-    other: Any = to_sklearn(network, classes).set_params(**SGD)
+    other: Any = to_sklearn(network, classes)
+    other.set_params(**SGD)
     assert abs(outputs_of(other) - outputs_of(estimator)).max() < 1e-12
     if name != "counts":
         assert (other.predict(X) == estimator.predict(X)).all()
@@ -77,10 +78,10 @@ def test_outputs_and_a_training_step_agree(name: str) -> None:
 def test_float32() -> None:
     network = Network([InputLayer(5), HiddenLayer(4, "relu"), OutputLayer(3, "softmax")], np.float32, seed=0)
 
-    estimator = to_sklearn(network, ["a", "b", "c"])
+    estimator: Any = to_sklearn(network, ["a", "b", "c"])
 
     assert from_sklearn(estimator).parameters.tobytes() == network.parameters.tobytes()
-    assert set(estimator.predict(X.astype(np.float32))) <= {"a", "b", "c"}  # type: ignore[attr-defined]
+    assert set(estimator.predict(X.astype(np.float32))) <= {"a", "b", "c"}
 
 
 def network_of(*hidden: HiddenLayer[Any], output: Any = None) -> Any:

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def samples() -> Any:
 
 def write_torch(folder: Path) -> None:
     """An MLP with every activation, batch and layer normalisation, by both exporters."""
-    import torch
-    from torch import nn
+    torch: Any = import_module("torch")
+    nn = torch.nn
 
     torch.manual_seed(0)
     activations = [
@@ -79,20 +80,26 @@ def write_torch(folder: Path) -> None:
 
 def write_sklearn(folder: Path) -> None:
     """Pipelines with a scaler: two classes, three, several labels, one and two numbers."""
-    from skl2onnx import to_onnx
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    to_onnx: Any = import_module("skl2onnx").to_onnx
+    networks: Any = import_module("sklearn.neural_network")
+    make_pipeline: Any = import_module("sklearn.pipeline").make_pipeline
+    scaler: Any = import_module("sklearn.preprocessing").StandardScaler
 
     x = samples() * 3 + 10
     cases: dict[str, tuple[Any, Any]] = {
-        "two_classes": (MLPClassifier((6,), max_iter=9), np.where(x[:, 0] > 10, "b", "a")),
-        "three_classes": (MLPClassifier((6, 4), activation="tanh", max_iter=9), x[:, 0].astype(int) % 3),
-        "labels": (MLPClassifier((6,), max_iter=9), (x[:, :3] > 10).astype(int)),
-        "number": (MLPRegressor(hidden_layer_sizes=(6,), activation="logistic", max_iter=9), x[:, 0]),
+        "two_classes": (networks.MLPClassifier((6,), max_iter=9), np.where(x[:, 0] > 10, "b", "a")),
+        "three_classes": (
+            networks.MLPClassifier((6, 4), activation="tanh", max_iter=9),
+            x[:, 0].astype(int) % 3,
+        ),
+        "labels": (networks.MLPClassifier((6,), max_iter=9), (x[:, :3] > 10).astype(int)),
+        "number": (
+            networks.MLPRegressor(hidden_layer_sizes=(6,), activation="logistic", max_iter=9),
+            x[:, 0],
+        ),
     }
     for name, (estimator, targets) in cases.items():
-        pipeline = make_pipeline(StandardScaler(), estimator).fit(x, targets)
+        pipeline = make_pipeline(scaler(), estimator).fit(x, targets)
         predict = getattr(pipeline, "predict_proba", pipeline.predict)
         y = predict(x).reshape(len(x), -1)
         if name == "two_classes":
@@ -104,8 +111,8 @@ def write_sklearn(folder: Path) -> None:
 def write_keras(folder: Path) -> None:
     """An MLP with batch normalisation after an activation, Dropout and layers of activations."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    import keras
-    from keras import layers
+    keras: Any = import_module("keras")
+    layers = keras.layers
 
     keras.utils.set_random_seed(0)
     names = ("relu", "gelu", "softplus", "silu", "elu", "selu", "hard_sigmoid", "tanh", "sigmoid", "softsign")

@@ -18,7 +18,7 @@ from typednn import FileFormatError, HiddenLayer, InputLayer, OutputLayer
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'typednn[onnx]'")
 pytestmark = pytest.mark.usefixtures("numpy_alone")
 
-NODES = [("Gemm", ["x", "W", "b"], "z", {"transB": 1}), ("Tanh", ["z"], "y", {})]
+NODES: list[Any] = [("Gemm", ["x", "W", "b"], "z", {"transB": 1}), ("Tanh", ["z"], "y", {})]
 
 
 def model() -> Any:

@@ -1,5 +1,8 @@
 """ONNX files that are read: ours to the bit, those of others layer by layer, or refused with the reason."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# Functions written as lambdas have no types.
+
 from __future__ import annotations
 
 from pathlib import Path
