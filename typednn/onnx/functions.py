@@ -31,6 +31,10 @@ def _softplus(x: Array) -> Array:
     return np.logaddexp(0, x)
 
 
+def _where(condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition != 0, x, y)
+
+
 def _elu(x: Array, alpha: float) -> Array:
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
@@ -83,7 +87,7 @@ ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
     "Greater": lambda node: lambda x, y: np.greater(x, y) * 1.0,
     "GreaterOrEqual": lambda node: lambda x, y: np.greater_equal(x, y) * 1.0,
     "Equal": lambda node: lambda x, y: np.equal(x, y) * 1.0,
-    "Where": lambda node: lambda condition, x, y: np.where(condition != 0, x, y),
+    "Where": lambda node: _where,
     "Sigmoid": lambda node: _sigmoid,
     "Relu": lambda node: lambda x: np.maximum(x, 0),
     "LeakyRelu": lambda node: lambda x: _leaky(x, node.number("alpha", 0.01)),

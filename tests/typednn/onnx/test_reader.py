@@ -324,18 +324,18 @@ def test_a_slope_keeps_its_digits_in_float32(tmp_path: Path) -> None:
     assert network.layers[-1].actname == LeakyReLU(0.01)
 
 
-def test_thousands_of_layers(tmp_path: Path) -> None:
+def test_a_thousand_layers(tmp_path: Path) -> None:
     nodes: list[Any] = []
-    for k in range(3000):
+    for k in range(1000):
         nodes += [
             ("Gemm", ["x" if k == 0 else f"h{k - 1}", "W"], f"z{k}", {}),
             ("Tanh", [f"z{k}"], f"h{k}", {}),
         ]
-    nodes.append(("Gemm", ["h2999", "W"], "y", {}))
+    nodes.append(("Gemm", ["h999", "W"], "y", {}))
 
     network: Any = typednn.onnx.load(written(graph(nodes, {"W": np.array([[0.9]])}, width=1), tmp_path))
 
-    assert len(network.layers) == 3002
+    assert len(network.layers) == 1002
 
 
 def test_external_data_beside_the_file(tmp_path: Path) -> None:
