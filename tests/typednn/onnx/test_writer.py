@@ -15,8 +15,10 @@ from tests.typednn.building import DTYPES, new_network
 from typednn import (
     HiddenLayer,
     InputLayer,
+    NotReadyError,
     OutputLayer,
     SettingError,
+    TypednnError,
     register_activation,
 )
 from typednn.activations import CELU, ELU, HardSigmoid, HardTanh, LeakyReLU, Softplus
@@ -167,3 +169,48 @@ def test_raw_rows_go_in_and_labels_and_probabilities_come_out(dtype: Any, tmp_pa
     expected = Model(network, preprocessing).predict(RAW)
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=4 * np.finfo(dtype).eps)
     assert labels.tolist() == [names[k] for k in expected.argmax(axis=1)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_predictions_of_a_regression_have_the_units_of_the_target(dtype: Any, tmp_path: Path) -> None:
+    network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(1)], dtype)
+    preprocessing = Preprocessing(FEATURES, Scale(np.array([1e5]), np.array([3.0])))
+    path = tmp_path / "model.onnx"
+
+    typednn.onnx.save(network, path, preprocessing=preprocessing)
+    [predictions] = run(path, RAW, "features")
+
+    expected = Model(network, preprocessing).predict(RAW)
+    assert predictions.dtype == np.float64
+    np.testing.assert_allclose(predictions, expected, rtol=0, atol=16 * np.finfo(dtype).eps)
+    restored = typednn.onnx.load_model(path)
+    assert (restored.predict(RAW) == expected).all()
+
+
+@pytest.mark.parametrize("opset", [12, 23, 0, True, 17.5, "17"])
+def test_other_opsets_are_refused(opset: Any, tmp_path: Path) -> None:
+    network = network_with([InputLayer(2), OutputLayer(1)], np.float32)
+
+    with pytest.raises(SettingError, match="13 to 22"):
+        typednn.onnx.save(network, tmp_path / "model.onnx", opset=opset)
+
+
+def test_nan_is_not_written_and_an_old_file_stays(tmp_path: Path) -> None:
+    network = network_with([InputLayer(2), OutputLayer(1)], np.float32)
+    path = tmp_path / "model.onnx"
+    typednn.onnx.save(network, path)
+    before = path.read_bytes()
+    network.layers[1].W[0, 0] = np.nan
+
+    with pytest.raises(TypednnError, match=r"layer 1.*W"):
+        typednn.onnx.save(network, path)
+
+    assert path.read_bytes() == before
+
+
+def test_an_activation_that_is_unknown_here_is_named(tmp_path: Path) -> None:
+    network = network_with([InputLayer(2), OutputLayer(1)], np.float32)
+    network.layers[1]._actname = "of another process"
+
+    with pytest.raises(NotReadyError, match="call register_activation"):
+        typednn.onnx.save(network, tmp_path / "model.onnx")
