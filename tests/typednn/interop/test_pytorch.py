@@ -281,7 +281,7 @@ def test_a_state_dict_of_pytorch_fills_layers() -> None:
     with pytest.raises(WiringError, match=r"expected a tensor 'net\.0\.weight' for W \(3, 5\), found one of"):
         from_torch(plain, [InputLayer(5), HiddenLayer(3, "relu"), OutputLayer(2)])
     with pytest.raises(WiringError, match=r"needs layers=\[\.\.\.\]"):
-        from_torch(plain)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        from_torch(plain)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 def test_what_pytorch_has_no_module_for_is_refused() -> None:

@@ -47,8 +47,8 @@ def network_with(layers: list[Any], dtype: Any) -> Any:
     network.layers[-1].W *= dtype(
         0.5
     )  # where outputs bend, they would be much less exact than they are large
-    layer: Any
-    for layer in network.layers[1:]:
+    layers_of_weights: list[Any] = list(network.layers[1:])
+    for layer in layers_of_weights:
         layer.Bias = random.normal(size=layer.Bias.shape).astype(dtype) / 4
         if layer.normalization == "batch":
             layer.running_mean[...] = random.normal(size=layer.Bias.shape) / 4
