@@ -29,7 +29,7 @@ EXPECTED = {
 ALIASES = {
     *("ActivationName", "OutputActivationName", "LossName", "NormalizationName", "CustomActivation"),
     *("CustomLoss", "WeightInitializerName", "BiasInitializerName", "OptimizerName", "MetricName"),
-    *("CurveName", "MinimizerName", "BackendName", "Seed", "AnyNetwork"),
+    *("CurveName", "MinimizerName", "BackendName", "Seed", "AnyNetwork", "AnyLayer"),
 }
 """Types for annotations, which have neither a name nor a docstring at run time."""
 OBJECTS = [name for name in typednn.__all__ if name not in ALIASES]

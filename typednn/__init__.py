@@ -23,7 +23,7 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.initializers import Seed
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.layers import AnyLayer, HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.names import (
     ActivationName,
     BackendName,
@@ -106,6 +106,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AnyLayer",
     "AnyNetwork",
     "ArrayTypeError",
     "BackendName",

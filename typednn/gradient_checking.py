@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 import numpy as np
@@ -34,6 +34,7 @@ from typednn.backends import implementations
 from typednn.layers.storage import Workspace
 from typednn.names import BackendName
 from typednn.network.network import Network
+from typednn.step_gradients import gradients_of_layers, gradients_of_steps
 from typednn.tables import aligned
 from typednn.validation.arrays import Samples, Targets, Y_co
 
@@ -52,9 +53,15 @@ DIFFERENCES = 1e-9
 """The further tolerance of a central difference, relative to the largest element and to the loss. Its own
 error, estimated from two step sizes, is added."""
 
+CERTAIN = 64
+"""The ratio of a second difference to the rounding error of the loss, above which a kink is reported."""
+
 KINK = 0.75
 """The ratio of the second difference at one step to half of that at two steps, above which there is a kink.
 The ratio is 1/2 for a smooth loss and 1 at a kink."""
+
+
+OTHERS_SAY_MORE = "so that this says little: other samples or weights say more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,10 @@ class GradientCheck:
         numpy: the deviation of the NumPy path from central differences.
         numba: the deviation of the compiled path from central differences; None where numba does not work.
         paths: the deviation of the paths from each other, over all elements; None where numba does not work.
+        steps: the largest deviation of the gradients that layers show, and that steps of training apply, of
+            all samples and of one, on each path; None where training computes something else.
+        at_kink: the number of compared elements for which the loss has a kink at the parameter.
+        undecided: whether rounding errors are as large as the gradient, so that the check says little.
     """
 
     layer: str
@@ -76,11 +87,14 @@ class GradientCheck:
     numpy: float
     numba: float | None
     paths: float | None
+    steps: float | None = None
+    at_kink: int = 0
+    undecided: bool = False
 
     @property
     def passed(self) -> bool:
         """Whether every deviation is at most 1; NaN is not."""
-        return all(each is None or each <= 1 for each in (self.numpy, self.numba, self.paths))
+        return all(each is None or each <= 1 for each in (self.numpy, self.numba, self.paths, self.steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,7 @@ class GradientReport:
 
     def __str__(self) -> str:
         """Returns the table, and a line that explains it."""
-        header = ("layer", "parameter", "checked", "numpy", "numba", "numpy ~ numba", "")
+        header = ("layer", "parameter", "checked", "numpy", "numba", "numpy ~ numba", "steps", "")
         rows = [header] + [
             (
                 check.layer,
@@ -113,23 +127,44 @@ class GradientReport:
                 _deviation(check.numpy),
                 _deviation(check.numba),
                 _deviation(check.paths),
+                _deviation(check.steps),
                 "ok" if check.passed else "WRONG",
             )
             for check in self.checks
         ]
         verdict = "all gradients agree" if self.passed else "GRADIENTS DISAGREE"
         explanation = (
-            f"{verdict} ({self.dtype}): largest deviation of each path from central differences, and of the "
-            "paths from each other; 1 is the tolerance"
+            f"{verdict} ({self.dtype}): largest deviation of each path from central differences, of the "
+            "paths from each other, and of layers and training steps; 1 is the tolerance"
         )
-        warning = "all gradients are 0, so that this says little: other samples or weights say more"
-        return "\n".join([*aligned(rows, 2), explanation, *([warning] if self.all_zero else [])])
+        return "\n".join([*aligned(rows, 2), explanation, *self.remarks])
+
+    @property
+    def remarks(self) -> list[str]:
+        """What limits the result: gradients that are all 0, kinks of the loss, rounding errors."""
+        remarks = [f"all gradients are 0, {OTHERS_SAY_MORE}"] if self.all_zero else []
+        if kinks := sum(check.at_kink for check in self.checks):
+            remarks.append(
+                f"the loss has a kink at {kinks} of the parameters that were compared, where any value "
+                "between the one-sided derivatives counts as correct"
+            )
+        undecided = [f"{check.parameter} of {check.layer}" for check in self.checks if check.undecided]
+        if undecided and not self.all_zero:
+            remarks.append(
+                f"{self.dtype} cannot decide on {'; '.join(undecided)}: rounding errors are as large as the "
+                f"gradient, {OTHERS_SAY_MORE}"
+            )
+        return remarks
 
 
 def gradcheck(
     network: Network[F, Y_co], x: Samples[F], y: Targets[F, Y_co], *, training: bool = False
 ) -> GradientReport:
     """Compares the gradients of the mean loss with central differences in float64.
+
+    Then it compares the gradients that users train with: those that `forward` and `backward` of the layers
+    show, and those recovered from a step of gradient descent, of all samples and of one, on each path. The
+    first check of a tiny network compiles its training loop.
 
     At a kink, such as relu at 0, any value between the one-sided derivatives counts as correct.
 
@@ -156,6 +191,7 @@ def gradcheck(
         for name, run in implementations(storage.dtype).items()
     }
     reference = _Reference(problem, storage.parameters)
+    steps = _deviations_of_steps(network, problem, reference, gradients["numpy"])
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
@@ -167,7 +203,10 @@ def gradcheck(
             checked = np.arange(start, stop)
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
-            checks.append(_check(layer.name, parameter, gradients, slice(start, stop), checked, reference))
+            part = slice(start, stop)
+            check = _check(layer.name, parameter, gradients, part, checked, reference)
+            apart = [deviation for each in steps if (deviation := _largest(each[part])) is not None]
+            checks.append(replace(check, steps=max(apart, default=None)))
     all_zero = not any(gradient.any() for gradient in gradients.values())
     return GradientReport(tuple(checks), str(network.dtype), all_zero)
 
@@ -256,7 +295,7 @@ class _Reference:
         )
         self.parameters: Vector[np.float64] = parameters.astype(np.float64)
         self.value = self.problem.mean_loss(self.parameters)
-        self.eps = float(np.finfo(parameters.dtype).eps)
+        self.eps, self.tiny = (float(getattr(np.finfo(parameters.dtype), name)) for name in ("eps", "tiny"))
         self.noise = self._noise()
         self.sensitivity = self._sensitivity()
         self.magnitudes = self._magnitudes()
@@ -313,6 +352,12 @@ class _Reference:
                 terms = terms * np.abs(self._activation_derivative(k - 1))
         return result
 
+    def rounding(self, part: slice, largest: float) -> float:
+        """Computes the tolerance of rounding errors for a part of the gradient with this largest element."""
+        shaken = float(self.sensitivity[part].max())
+        terms = self.eps * float(self.magnitudes[part].max())
+        return ROUNDING * (shaken + self.eps * largest) + terms + self.tiny
+
     def _activation_derivative(self, k: int) -> Matrix[np.float64]:
         """Computes dh/da of layer k, 0 where a unit is dropped."""
         problem, layout, samples = self.problem, self.problem.layout, len(self.problem.x)
@@ -343,6 +388,7 @@ class _Reference:
             left=(3 * self.value - 4 * left + far_left) / (2 * step),
             right=(4 * right - far_right - 3 * self.value) / (2 * step),
             kink=abs(gap) > KINK * abs(far_gap),
+            certain_kink=abs(gap) > max(KINK * abs(far_gap), CERTAIN * self.noise),
         )
 
 
@@ -355,6 +401,7 @@ class _Derivative:
     left: float
     right: float
     kink: bool
+    certain_kink: bool
 
     def deviation(self, gradient: float, tolerance: float) -> float:
         """Computes how far an element of a gradient is off, in units of the tolerance."""
@@ -374,10 +421,7 @@ def _check(
 ) -> GradientCheck:
     plain_gradient = gradients["numpy"][part].astype(np.float64)
     largest = float(np.abs(plain_gradient).max())
-    shaken = float(reference.sensitivity[part].max())
-    terms = reference.eps * float(reference.magnitudes[part].max())
-    rounding = ROUNDING * (shaken + reference.eps * largest) + terms
-    rounding += float(np.finfo(gradients["numpy"].dtype).tiny)
+    rounding = reference.rounding(part, largest)
     tolerance = rounding + DIFFERENCES * (largest + max(1.0, abs(reference.value)))
     derivatives = [reference.derivative(int(index)) for index in checked]
 
@@ -388,12 +432,58 @@ def _check(
             for entry, derivative in zip(entries, derivatives, strict=True)
         )
 
-    if "numba" not in gradients:
-        return GradientCheck(layer, parameter, len(checked), deviation("numpy"), None, None)
-    apart = float(np.abs(gradients["numba"][part].astype(np.float64) - plain_gradient).max())
+    numba = paths = None
+    if "numba" in gradients:
+        numba = deviation("numba")
+        paths = float(np.abs(gradients["numba"][part].astype(np.float64) - plain_gradient).max()) / rounding
     return GradientCheck(
-        layer, parameter, len(checked), deviation("numpy"), deviation("numba"), apart / rounding
+        layer,
+        parameter,
+        len(checked),
+        deviation("numpy"),
+        numba,
+        paths,
+        at_kink=sum(derivative.certain_kink for derivative in derivatives),
+        undecided=largest <= rounding,
     )
+
+
+def _deviations_of_steps(
+    network: Network[F, Y_co], problem: _Problem[F], reference: _Reference, gradient: Vector[F]
+) -> list[Vector[np.float64]]:
+    """Computes how far each gradient that users train with is off, in units of the tolerance."""
+    storage, x, t, key = network._storage, problem.x, problem.t, problem.key
+    made = [*gradients_of_layers(network, x, t, key)]
+    for run in implementations(storage.dtype).values():
+        made += gradients_of_steps(run, storage, problem.loss, x, t, key, float(np.abs(gradient).max()))
+    expected: dict[tuple[int, int], tuple[Vector[np.float64], Vector[np.float64]]] = {}
+    result: list[Vector[np.float64]] = []
+    for step in made:
+        first, last, _ = step.samples.indices(len(x))
+        if (first, last) not in expected:
+            one = _Problem(problem.layout, problem.loss, x[first:last], t[first:last], key)
+            of_one = reference if last - first == len(x) else _Reference(one, storage.parameters)
+            right = one.gradient(plain, storage.parameters.copy()).astype(np.float64)
+            expected[first, last] = right, _tolerances(of_one, problem.layout, right)
+        right, tolerances = expected[first, last]
+        result.append(np.abs(step.gradient - right) / (tolerances + step.rounding))
+    return result
+
+
+def _tolerances(reference: _Reference, layout: Layout, gradient: Vector[np.float64]) -> Vector[np.float64]:
+    """Computes the tolerance of rounding errors for each element of a gradient, by layer and parameter."""
+    result = np.empty_like(gradient)
+    for k in range(1, len(layout)):
+        first, middle, last = (int(layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+        for part in (slice(first, middle), slice(middle, last), slice(last, last + gain_count(layout, k))):
+            if part.start < part.stop:
+                result[part] = reference.rounding(part, float(np.abs(gradient[part]).max()))
+    return result
+
+
+def _largest(deviations: Vector[np.float64]) -> float | None:
+    """Returns the largest deviation; None where a step changes no parameter."""
+    return None if np.isnan(deviations).all() else float(deviations.max())
 
 
 def _deviation(value: float | None) -> str:

@@ -30,9 +30,9 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import exp, expm1, log, log1p, maximum, minimum, sign, tanh, unless_nan, where
 
 RegressionLossName: TypeAlias = Literal["MSE", "mae", "huber", "log_cosh", "poisson"]
-LossName: TypeAlias = Literal[
-    RegressionLossName, "bincrossentropy", "crossentropy", "hinge", "kl_divergence", "focal"
-]
+BinaryLossName: TypeAlias = Literal["bincrossentropy", "hinge", "focal"]
+ClassLossName: TypeAlias = Literal["crossentropy", "kl_divergence"]
+LossName: TypeAlias = Literal[RegressionLossName, BinaryLossName, ClassLossName]
 """The targets of a regression loss are real numbers; those of the others say to which class a sample belongs,
 and may be integers."""
 

@@ -22,3 +22,13 @@ def test_candidates_agree(suite: str) -> None:
     options = ["--benchmark-disable", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_losses_of_users_are_left_out_of_the_elementwise_cases() -> None:
+    code = """
+from typednn import register_loss
+register_loss("theirs", lambda y, t: (y - t) * (y - t), lambda y, t: 2 * (y - t))
+from benchmarks.cases import elementwise
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

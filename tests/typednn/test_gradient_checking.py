@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from tests.conftest import PATHS, kernels_of
 from tests.oracles.problems import ELEMENTWISE, PAIRS, problem
 from tests.typednn.building import DTYPES, Dtype, network_of
-from typednn import DataError, GradientReport, HiddenLayer, InputLayer, Network, OutputLayer, gradcheck
+from typednn import (
+    DataError,
+    GradientReport,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    gradcheck,
+    use_backend,
+)
 
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 
@@ -92,6 +101,74 @@ def test_wrong_gradients_fail(path: str, part: slice, change: Any, monkeypatch: 
     assert deviation > 1 or np.isnan(deviation)
     assert "WRONG" in str(report)
     assert "GRADIENTS DISAGREE" in str(report)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kernel", ["train_batches", "train_online"])
+def test_wrong_steps_fail(path: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient is right, and a step changes a weight by a millionth too much, or makes it NaN."""
+    kernels = kernels_of(path)
+    train = getattr(kernels, kernel)
+    for change in (1e-6, np.nan):
+
+        def wrong(parameters: Any, *others: Any, change: float = change) -> None:
+            before = parameters.copy()
+            train(parameters, *others)
+            parameters[5] += change * (parameters[5] - before[5])
+
+        monkeypatch.setattr(kernels, kernel, wrong)
+        report = gradcheck(network_of(CASE), CASE.x, CASE.t)
+
+        assert [check.passed for check in report.checks] == [False, True, True, True]
+        deviation = report.checks[0].steps
+        assert deviation is not None
+        assert not deviation <= 1
+        assert "GRADIENTS DISAGREE" in str(report)
+
+
+def test_wrong_layers_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel of the network is right, and that of a layer is not."""
+    kernels = kernels_of("numpy")
+    layer_backward = kernels.hidden_layer_backward
+
+    def wrong(*arguments: Any) -> None:
+        layer_backward(*arguments)
+        arguments[-1][0, 0] *= 1 + 1e-6
+
+    monkeypatch.setattr(kernels, "hidden_layer_backward", wrong)
+    with use_backend("numpy"):
+        report = gradcheck(network_of(CASE), CASE.x, CASE.t)
+
+    assert [check.passed for check in report.checks] == [False, True, True, True]
+
+
+def test_layers_that_are_not_trained_have_no_steps() -> None:
+    network = network_of(CASE)
+    network.layers[1].trainable = False
+    report = gradcheck(network, CASE.x, CASE.t)
+
+    assert report.passed
+    assert all(check.steps is not None for check in report.checks)  # what layers show is compared
+
+
+def test_remarks_on_kinks_and_rounding() -> None:
+    x, y = np.array([[1.0], [2.0]]), np.array([[0.0], [0.5]])
+    network = Network([InputLayer(1), OutputLayer(1, "none", "mae")], seed=0)
+    network.layers[1].W[...], network.layers[1].Bias[...] = 1.0, -1.0
+
+    assert gradcheck(network, x, y).remarks[0].startswith("the loss has a kink at 2 of the parameters")
+    assert gradcheck(network, x, y - 0.25).remarks == []
+
+    layers = [InputLayer(2), HiddenLayer(3, normalization="batch"), HiddenLayer(2, normalization="batch")]
+    random = np.random.default_rng(0)
+    single = Network([*layers, OutputLayer(1)], dtype=np.float32, seed=0)
+    samples = random.normal(size=(8, 2)).astype(np.float32), random.normal(size=(8, 1)).astype(np.float32)
+    report = gradcheck(single, *samples, training=True)
+
+    assert report.passed
+    assert "float32 cannot decide on Bias of layer 1" in str(
+        report
+    )  # layer 2 takes the mean of all of it away
 
 
 def test_the_report_is_a_table() -> None:

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, object] = {
     "total_steps": 10,
     "boundaries": (10,),
     "values": (0.5, 0.1),
+    "metrics": {"mae": 0.5},
 }
 by_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 

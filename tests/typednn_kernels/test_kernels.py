@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels import plain
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
 from typednn_kernels.operands import Epoch, Workspace
@@ -300,6 +301,16 @@ def test_sums_over_many_samples_are_as_exact_as_pairwise_sums(kernels: Any, n: i
 
 
 # The output layer.
+
+
+def test_gradients_of_weights_lose_no_digits_over_many_samples() -> None:
+    """On the NumPy path: the compiled product sums blocks of samples in their order."""
+    samples = 1_000_000
+    dLda, h = np.full((samples, 3), np.float32(-6 / samples)), np.ones((samples, 2), np.float32)
+    dLdW = np.empty((3, 2), np.float32)
+    plain.outer(dLda, h, dLdW)
+
+    assert abs(dLdW / (np.float64(dLda[0, 0]) * samples) - 1).max() < 1e-5
 
 
 def outputs_of(kernels: Any, activation: str, a: NDArray[Any]) -> NDArray[Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Sequence
 from importlib.util import find_spec
+=======
+from collections.abc import Mapping, Sequence
+>>>>>>> main
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, assert_type
 
@@ -20,6 +24,7 @@ from typednn import (
     Adagrad,
     Adam,
     AdamW,
+    AnyLayer,
     AnyNetwork,
     ArrayTypeError,
     BackendName,
@@ -117,7 +122,7 @@ from typednn.layers import TrainableLayer
 from typednn.names import Names
 from typednn.onnx import load_model
 from typednn.training.callbacks import Arrays, RunState
-from typednn.validation.arrays import ClassTargets, Truths
+from typednn.validation.arrays import AnyTargets, ClassTargets, Truths
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32 | np.float64]]
 Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -160,8 +165,8 @@ def new_layers() -> None:
     hidden, output = HiddenLayer(3, "relu", weights="he", biases="zeros"), OutputLayer(1, l1=0.1, l2=0.2)
     assert_type(hidden, HiddenLayer[np.float64])
     assert_type(HiddenLayer(3, normalization="layer", dropout=0.2), HiddenLayer[np.float64])
-    assert_type(output, OutputLayer[np.float64, Truths])
-    assert_type(OutputLayer(1, "sigmoid", "bincrossentropy"), OutputLayer[np.float64, ClassTargets])
+    assert_type(output, OutputLayer[np.float64, AnyTargets])
+    assert_type(OutputLayer(1, "sigmoid", "bincrossentropy"), OutputLayer[np.float64, AnyTargets])
     assert_type(OutputLayer(2, "softmax", "crossentropy"), OutputLayer[np.float64, ClassTargets])
 
 
@@ -253,7 +258,7 @@ def classic_training(ann: list[Layer[np.float64]]) -> None:
 
 def classifier(network: Classifier) -> None:
     x, labels, rates = np.zeros((3, 2), np.float32), np.array([0, 1, 1]), np.eye(3, 2, dtype=np.float32)
-    assert_type(network.layers, tuple[Layer[np.float32], ...])
+    assert_type(network.layers, tuple[AnyLayer[np.float32, ClassTargets], ...])
     assert_type(network.parameters, Vector32)
     assert_type(network.dtype, np.dtype[np.float32])
     assert_type(network.copy(), Network[np.float32, ClassTargets])
@@ -276,6 +281,15 @@ def classifier(network: Classifier) -> None:
     assert_type(gradcheck(network, x, labels), GradientReport)
 
 
+def layers_of_a_kind(network: Classifier) -> None:
+    layer = network.layers[1]
+    assert_type(layer, AnyLayer[np.float32, ClassTargets])
+    if isinstance(layer, HiddenLayer):
+        assert_type(layer, HiddenLayer[np.float32])
+    if isinstance(layer, OutputLayer):
+        assert_type(layer, OutputLayer[np.float32, ClassTargets])
+
+
 def regressor(network: Regressor) -> None:
     x, y = np.zeros((3, 2)), np.ones((3, 1))
     assert_type(network.predict(x), Matrix64)
@@ -290,9 +304,9 @@ def regressor(network: Regressor) -> None:
 def new_networks() -> None:
     values = [InputLayer(2), HiddenLayer(3), OutputLayer(1)]
     classes = [InputLayer(2), HiddenLayer(3), OutputLayer(2, "softmax", "crossentropy")]
-    assert_type(Network(values, dtype=np.float32), Network[np.float32, Truths])
+    assert_type(Network(values, dtype=np.float32), Network[np.float32, AnyTargets])
     assert_type(Network(classes, dtype=np.float32), Network[np.float32, ClassTargets])
-    assert_type(Network(values), Network[np.float64, Truths])
+    assert_type(Network(values), Network[np.float64, AnyTargets])
     assert_type(Network(classes), Network[np.float64, ClassTargets])
 
 
@@ -316,7 +330,7 @@ def seeds_of_numpy(layer: TrainableLayer[np.float64]) -> None:
     seeds += [np.random.PCG64(1), np.random.default_rng(1), np.random.RandomState(1)]
     for seed in seeds:
         layer.set_weights("he", seed)
-        assert_type(Network([InputLayer(1), OutputLayer(1)], seed=seed), Network[np.float64, Truths])
+        assert_type(Network([InputLayer(1), OutputLayer(1)], seed=seed), Network[np.float64, AnyTargets])
 
 
 def forward_pass(forward: ForwardPass[np.float64]) -> None:
@@ -347,13 +361,14 @@ def evaluation(evaluation: Evaluation) -> None:
     assert_type(evaluation.loss, float)
     assert_type(evaluation.accuracy, float | None)
     assert_type(evaluation.r2, float | None)
+    assert_type(evaluation.metrics, Mapping[str, float])
 
 
 def history(history: History) -> None:
     assert_type(history.loss, list[float])
     assert_type(history.validation_loss, list[float])
-    assert_type(history.metrics, dict[MetricName, list[float]])
-    assert_type(history.validation_metrics, dict[MetricName, list[float]])
+    assert_type(history.metrics, dict[str, list[float]])
+    assert_type(history.validation_metrics, dict[str, list[float]])
     assert_type(history.curves(), dict[str, list[float]])
     assert_type(history.curve("loss"), list[float])
     assert_type(history.last(), str)
@@ -502,7 +517,7 @@ def plateau(reduced: ReduceOnPlateau) -> None:
 
 
 def run_of_a_training(run: Run) -> None:
-    assert_type(run.layers, tuple[Layer[np.float32] | Layer[np.float64], ...])
+    assert_type(run.layers, tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...])
     assert_type(run.parameters, np.ndarray[tuple[int], np.dtype[np.float32 | np.float64]])
     assert_type(run.history, History)
     assert_type(run.epoch, int)
@@ -575,6 +590,7 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.checks, tuple[GradientCheck, ...])
     assert_type(report.dtype, str)
     assert_type(report.all_zero, bool)
+    assert_type(report.remarks, list[str])
     assert_type(report.passed, bool)
 
 
@@ -653,15 +669,15 @@ def activation_of_ones_own() -> None:
     assert_type(bell, CustomActivation)
     assert_type(InputLayer(3, bell), InputLayer[np.float64])
     assert_type(HiddenLayer(3, bell), HiddenLayer[np.float64])
-    assert_type(OutputLayer(1, bell), OutputLayer[np.float64, Truths])
-    assert_type(OutputLayer(1, bell, "hinge"), OutputLayer[np.float64, ClassTargets])
+    assert_type(OutputLayer(1, bell), OutputLayer[np.float64, AnyTargets])
+    assert_type(OutputLayer(1, bell, "hinge"), OutputLayer[np.float64, AnyTargets])
 
 
 def activations_with_parameters(leaky: ParametricActivation) -> None:
     for name in (LeakyReLU(), ELU(0.5), CELU(2), Softplus(2.0), HardTanh(-1, 2), HardSigmoid(beta=0.5)):
         assert_type(HiddenLayer(3, name), HiddenLayer[np.float64])
     assert_type(leaky.parameters, dict[str, float])
-    assert_type(OutputLayer(1, LeakyReLU(0.01)), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, LeakyReLU(0.01)), OutputLayer[np.float64, AnyTargets])
     family = register_activation_family(
         "scaled", lambda a, factor: a * factor, lambda a, y, factor: factor, parameters=("factor",)
     )
@@ -672,16 +688,16 @@ def activations_with_parameters(leaky: ParametricActivation) -> None:
 def loss_of_ones_own() -> None:
     squares = register_loss("squares", lambda y, t: (y - t) * (y - t), lambda y, t: 2 * (y - t))
     assert_type(squares, CustomLoss)
-    assert_type(OutputLayer(1, "none", squares), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "none", squares), OutputLayer[np.float64, AnyTargets])
 
 
 def losses_by_their_targets() -> None:
-    assert_type(OutputLayer(1, "none", "mae"), OutputLayer[np.float64, Truths])
-    assert_type(OutputLayer(1, "none", "huber"), OutputLayer[np.float64, Truths])
-    assert_type(OutputLayer(1, "none", "log_cosh"), OutputLayer[np.float64, Truths])
-    assert_type(OutputLayer(1, "exponential", "poisson"), OutputLayer[np.float64, Truths])
+    assert_type(OutputLayer(1, "none", "mae"), OutputLayer[np.float64, AnyTargets])
+    assert_type(OutputLayer(1, "none", "huber"), OutputLayer[np.float64, AnyTargets])
+    assert_type(OutputLayer(1, "none", "log_cosh"), OutputLayer[np.float64, AnyTargets])
+    assert_type(OutputLayer(1, "exponential", "poisson"), OutputLayer[np.float64, AnyTargets])
     assert_type(OutputLayer(2, "softmax", "kl_divergence"), OutputLayer[np.float64, ClassTargets])
-    assert_type(OutputLayer(1, "sigmoid", "focal"), OutputLayer[np.float64, ClassTargets])
+    assert_type(OutputLayer(1, "sigmoid", "focal"), OutputLayer[np.float64, AnyTargets])
     assert_type(OutputLayer(1, "none", names.loss("MSE")), OutputLayer[np.float64, ClassTargets])
 
 

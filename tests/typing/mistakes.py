@@ -103,12 +103,12 @@ def set_weights_inline() -> None:
 @mistake("an unknown optimiser", UnknownNameError)
 def optimizer_named() -> None:
     name = "adm"
-    wide.fit(x, y, epochs=1, optimizer=name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wide.fit(x, y, epochs=1, optimizer=name)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 @mistake("an unknown optimiser", UnknownNameError)
 def optimizer_inline() -> None:
-    wide.fit(x, y, epochs=1, optimizer="adm")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wide.fit(x, y, epochs=1, optimizer="adm")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 @mistake("an unknown optimiser", AttributeError)
@@ -130,12 +130,12 @@ def metric_inline() -> None:
 @mistake("a missing argument", TypeError)
 def argument_named() -> None:
     fit = wide.fit
-    fit(x)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    fit(x)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 @mistake("a missing argument", TypeError)
 def argument_inline() -> None:
-    wide.fit(x, epochs=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    wide.fit(x, epochs=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 @mistake("a missing argument", TypeError)
@@ -151,7 +151,7 @@ def list_named() -> None:
 
 @mistake("a list for an array", ArrayTypeError)
 def list_inline() -> None:
-    wide.fit(x, [[0.0, 1.0]] * 6, epochs=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wide.fit(x, [[0.0, 1.0]] * 6, epochs=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 @mistake("float32 into a float64 network", ArrayTypeError)
@@ -322,7 +322,7 @@ def metric_alone_named() -> None:
 
 @mistake("one thing for a sequence", SettingError)
 def callback_alone_inline() -> None:
-    wide.fit(x, y, epochs=1, callbacks=EarlyStopping("loss"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wide.fit(x, y, epochs=1, callbacks=EarlyStopping("loss"))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 @mistake("a seed that is none", ArrayTypeError)

@@ -22,10 +22,18 @@ array([[ 0.25, -0.25],
        [ 0.25, -0.25]])
 """
 
+from typing import TypeAlias
+
+from typednn_kernels.arrays import F
+
 from typednn.layers.base import Layer
 from typednn.layers.hidden import HiddenLayer
 from typednn.layers.input import InputLayer
 from typednn.layers.output import OutputLayer
 from typednn.layers.trainable import TrainableLayer
+from typednn.validation.arrays import Y_co
 
-__all__ = ["HiddenLayer", "InputLayer", "Layer", "OutputLayer", "TrainableLayer"]
+AnyLayer: TypeAlias = InputLayer[F] | HiddenLayer[F] | OutputLayer[F, Y_co]
+"""A layer of one of the three kinds, among which `isinstance` tells."""
+
+__all__ = ["AnyLayer", "HiddenLayer", "InputLayer", "Layer", "OutputLayer", "TrainableLayer"]

@@ -45,17 +45,26 @@ class Layer(Restored, Generic[F, Y_co]):
     """Whether no layer can be attached after it."""
 
     _storage: Storage[F]
+    _index: int = 0
+    _trainable: bool = True
 
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
         if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
             raise SettingError(f"{type(self).__name__}: length must be a positive integer, not {length!r}")
         self._length = int(length)
         self._actname: OutputActivationName | CustomActivation = actname
-        self._index = 0
-        self._trainable = True
 
     def _allocate(self: Layer[np.float64]) -> None:
         self._storage = Storage([self], np.dtype(np.float64))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Returns the attributes that differ from those of the class; the storage knows the index."""
+        kind, missing = type(self), object()
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name != "_index" and getattr(kind, name, missing) != value
+        }
 
     def __repr__(self) -> str:
         """Returns the expression that constructs the layer."""
@@ -111,6 +120,7 @@ class Layer(Restored, Generic[F, Y_co]):
         (True, None)
         """
         twin = shallow_copy(self)
+        twin._index = self._index
         storage = rebuild([cast("Layer[F]", twin)], self._storage.dtype)
         storage.has_targets, storage.training = False, False
         return twin

@@ -53,6 +53,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
         UnknownNameError: there is no such activation, normalisation or initialiser.
     """
 
+    _normalization: NormalizationName = "none"
+    _dropout: float = 0.0
+
     def __init__(
         self: HiddenLayer[np.float64],
         length: int,
@@ -66,7 +69,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         l2: float = 0.0,
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
-        self._normalization: NormalizationName = names.normalization(normalization)
+        self._normalization = names.normalization(normalization)
         check_nonnegative("HiddenLayer: dropout", dropout, 1)
         self._dropout = float(dropout)
         self._dense = self._normalization == "none" and not self._dropout
@@ -183,8 +186,10 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._require_normalization("dLdGain")
         self._require_backward()
         here, sums = self._storage.workspace.blocks[self._index], self._storage.gain_gradients[self._index]
+        terms: Matrix[F] = np.empty_like(here.dLda)
         with np.errstate(all="ignore"):
-            np.sum(here.dLda * here.z, axis=0, out=sums)
+            np.multiply(here.dLda, here.z, out=terms)
+        self._storage.running.kernels.sum_samples(terms, sums)
         return self._storage.dLdGain[self._index]
 
     def backward(self) -> None:

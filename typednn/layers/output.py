@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from typing import overload
+from typing import Literal, Never, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
-from typednn_kernels.losses import LOSSES, CustomLoss, LossName, RegressionLossName
+from typednn_kernels.losses import (
+    LOSSES,
+    BinaryLossName,
+    ClassLossName,
+    CustomLoss,
+    LossName,
+    RegressionLossName,
+)
 
 from typednn import names
 from typednn.errors import NotReadyError, SettingError, ShapeError
@@ -18,7 +26,20 @@ from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.base import fixed, transposed
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import TrainableLayer
-from typednn.validation.arrays import ClassTargets, Truths, Y_co, as_sample, as_targets, check_range
+from typednn.validation.arrays import (
+    AnyTargets,
+    ClassTargets,
+    Truths,
+    Y_co,
+    as_sample,
+    as_targets,
+    check_range,
+)
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
+    from typing_extensions import deprecated
 
 
 class OutputLayer(TrainableLayer[F, Y_co]):
@@ -45,10 +66,48 @@ class OutputLayer(TrainableLayer[F, Y_co]):
 
     @overload
     def __init__(
+        self: OutputLayer[np.float64, AnyTargets],
+        length: Literal[1],
+        outputfn: OutputActivationName | CustomActivation = ...,
+        lossfn: RegressionLossName | BinaryLossName | CustomLoss = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+        l1: float = ...,
+        l2: float = ...,
+    ) -> None: ...
+    @overload
+    @deprecated("A loss of classes needs two outputs or more; for one, use sigmoid with bincrossentropy")
+    def __init__(
+        self: OutputLayer[np.float64, Never],
+        length: Literal[1],
+        outputfn: OutputActivationName | CustomActivation = ...,
+        lossfn: ClassLossName = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+        l1: float = ...,
+        l2: float = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
         self: OutputLayer[np.float64, Truths],
         length: int,
         outputfn: OutputActivationName | CustomActivation = ...,
         lossfn: RegressionLossName | CustomLoss = ...,
+        *,
+        weights: WeightInitializerName | None = ...,
+        biases: BiasInitializerName | None = ...,
+        l1: float = ...,
+        l2: float = ...,
+    ) -> None: ...
+    @overload
+    @deprecated("A loss of classes needs softmax; other outputs do not sum to 1")
+    def __init__(
+        self: OutputLayer[np.float64, ClassTargets],
+        length: int,
+        outputfn: ActivationName = ...,
+        lossfn: ClassLossName = ...,
         *,
         weights: WeightInitializerName | None = ...,
         biases: BiasInitializerName | None = ...,

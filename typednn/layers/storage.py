@@ -50,6 +50,8 @@ CACHE_LINE_BYTES = 64
 class StoredLayer(Protocol):
     """The attributes of a `Layer` that the storage and the training read."""
 
+    _index: int
+
     @property
     def name(self) -> str: ...
     @property
@@ -296,7 +298,9 @@ class Storage(Memory, Generic[F]):
 
     def __getstate__(self) -> dict[str, object]:
         """Returns parameters and settings alone."""
-        return {**{name: getattr(self, name) for name in self.kept}, "settings": self._settings}
+        unique: dict[Settings, Settings] = {}  # pickles have an object once
+        settings = [unique.setdefault(each, each) for each in self._settings]
+        return {"settings": settings, **{name: getattr(self, name) for name in self.kept}}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Copies the parameters, which may lie in read-only memory or in that of another network.
@@ -305,6 +309,8 @@ class Storage(Memory, Generic[F]):
         """
         Restored.__setstate__(self, {name: state[name] for name in self.kept})
         self._set_layout(cast("list[Settings]", state["settings"]))
+        for k, layer in enumerate(self.layers):
+            layer._index = k
         self.parameters = copied(self.parameters)
         self._allocate()
 

@@ -31,6 +31,11 @@ class TrainableLayer(Layer[F, Y_co]):
     _dense: bool = True
     """Whether the layer has neither normalisation nor dropout."""
 
+    _l1: float = 0.0
+    _l2: float = 0.0
+    _weights_named: WeightInitializerName | None = None
+    _biases_named: BiasInitializerName | None = None
+
     def __init__(
         self,
         length: int,
@@ -50,8 +55,8 @@ class TrainableLayer(Layer[F, Y_co]):
         ):
             if name is not None:
                 initializer(table, kind, name)
-        self._weights_named: WeightInitializerName | None = weights
-        self._biases_named: BiasInitializerName | None = biases
+        self._weights_named = weights
+        self._biases_named = biases
 
     def attach_after(self, layer: Layer[F]) -> None:
         """Attaches this layer after `layer`; parameters that have been set are kept.

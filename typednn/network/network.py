@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy, deepcopy
-from typing import Generic, Protocol, Self, TypeAlias, TypeVar, cast, overload
+from typing import Generic, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
@@ -26,14 +26,14 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
-from typednn.layers import Layer, OutputLayer, TrainableLayer
+from typednn.layers import AnyLayer, Layer, TrainableLayer
 from typednn.layers.base import rebuild
 from typednn.layers.storage import Workspace
 from typednn.layers.trainable import initialize
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
-from typednn.network.wiring import members_of, output_of
+from typednn.network.wiring import D, Layers, members_of, output_of
 from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
@@ -47,12 +47,13 @@ from typednn.training.batches import (
 from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
-from typednn.training.metrics import Evaluation, evaluation
+from typednn.training.metrics import Evaluation, Measure, MetricFunction, evaluation
 from typednn.training.optimizers import Optimizer, resolve_optimizer
 from typednn.training.progress import Bar
 from typednn.training.schedules import Schedule
 from typednn.training.trainer import BATCH_SIZE
 from typednn.validation.arrays import (
+    AnyTargets,
     ClassTargets,
     F_co,
     Samples,
@@ -63,23 +64,7 @@ from typednn.validation.arrays import (
     as_matrix,
     check_same_length,
 )
-from typednn.validation.settings import check_bool, check_count
-
-D = TypeVar("D", bound=np.float32 | np.float64)
-L_contra = TypeVar("L_contra", bound=ClassTargets, contravariant=True)
-
-
-class ListWithOutputLayer(Protocol[D, L_contra]):
-    """An iterable of layers whose `index` accepts an output layer, as that of a list with one does."""
-
-    def __iter__(self) -> Iterator[Layer[D]]: ...
-    def __len__(self) -> int: ...
-    def index(self, value: OutputLayer[D, L_contra], /) -> int:
-        """Accepts an output layer."""
-        ...
-
-
-Layers: TypeAlias = ListWithOutputLayer[np.float64, L_contra] | ListWithOutputLayer[np.float32, L_contra]
+from typednn.validation.settings import check_bool, check_count, check_sequence
 
 
 class Network(Generic[F_co, Y_co]):
@@ -107,6 +92,20 @@ class Network(Generic[F_co, Y_co]):
 
     history: History
 
+    @overload
+    def __init__(
+        self: Network[np.float64, AnyTargets],
+        layers: Layers[AnyTargets],
+        dtype: type[np.float64] = ...,
+        seed: Seed = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Network[D, AnyTargets],
+        layers: Layers[AnyTargets],
+        dtype: type[D],
+        seed: Seed = ...,
+    ) -> None: ...
     @overload
     def __init__(
         self: Network[np.float64, ClassTargets],
@@ -137,7 +136,7 @@ class Network(Generic[F_co, Y_co]):
     ) -> None: ...
     def __init__(
         self,
-        layers: Layers[Truths] | Layers[ClassTargets],
+        layers: Layers[Truths] | Layers[ClassTargets] | Layers[AnyTargets],
         dtype: type[np.floating] = np.float64,
         seed: Seed = None,
     ) -> None:
@@ -185,9 +184,9 @@ class Network(Generic[F_co, Y_co]):
         return other
 
     @property
-    def layers(self) -> tuple[Layer[F_co], ...]:
+    def layers(self) -> tuple[AnyLayer[F_co, Y_co], ...]:
         """The layers, the input layer first."""
-        return tuple(self._output._attached)
+        return cast("tuple[AnyLayer[F_co, Y_co], ...]", tuple(self._output._attached))
 
     @property
     def parameters(self) -> Vector[F_co]:
@@ -278,23 +277,77 @@ class Network(Generic[F_co, Y_co]):
         x: Samples[F_co],
         y: Targets[F_co, Y_co],
         *,
+        metrics: Sequence[MetricName | MetricFunction] = (),
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
     ) -> Evaluation:
         """Computes the mean loss and the accuracy or R² of samples x and targets y, as `fit` accepts them.
 
-        With weights, the loss is that of `loss`, and accuracy and R² are those of scikit-learn.
+        With weights, the loss is that of `loss`, and accuracy and R² are those of scikit-learn. Further
+        metrics are names or functions, as in `fit`.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: the data do not fit.
-            SettingError: class weights are invalid, or the network does not predict classes.
+            SettingError: class weights or metrics are invalid, or the network does not predict classes.
+            UnknownNameError: there is no such metric.
         """
+        loss, layer = LOSSES[self._loss], self._output
+        check_sequence("metrics", metrics)
+        measure = Measure(metrics, layer.actname, loss, layer.length)
         samples, t = self._as_data(x, y)
+        measure.check(y)
         weights = self._weights(t, sample_weight, class_weight)
+        outputs = self.predict(x)
         return evaluation(
-            self.predict(x), t, self._mean_loss(samples, t, weights), LOSSES[self._loss], weights
+            outputs,
+            t,
+            self._mean_loss(samples, t, weights),
+            loss,
+            weights,
+            measure(y, outputs, weights),
         )
 
+    @overload
+    def fit(
+        self,
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
+        *,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        optimizer: Optimizer | OptimizerName | None = ...,
+        shuffle: bool = ...,
+        validation_data: ValidationData[F_co, Y_co] | None = ...,
+        validation_split: float = ...,
+        metrics: Sequence[MetricName | MetricFunction] = ...,
+        sample_weight: Weights | None = ...,
+        class_weight: ClassWeights | None = ...,
+        label_smoothing: float = ...,
+        callbacks: Sequence[CallbackLike] = ...,
+        on_epoch: Callable[[History], None] | None = ...,
+        progress: bool = ...,
+    ) -> History: ...
+    @overload
+    def fit(
+        self,
+        x: Samples[F_co],
+        y: Targets[F_co, Y_co],
+        *,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        learning_rate: float | Schedule | None,
+        optimizer: OptimizerName | None = ...,
+        shuffle: bool = ...,
+        validation_data: ValidationData[F_co, Y_co] | None = ...,
+        validation_split: float = ...,
+        metrics: Sequence[MetricName | MetricFunction] = ...,
+        sample_weight: Weights | None = ...,
+        class_weight: ClassWeights | None = ...,
+        label_smoothing: float = ...,
+        callbacks: Sequence[CallbackLike] = ...,
+        on_epoch: Callable[[History], None] | None = ...,
+        progress: bool = ...,
+    ) -> History: ...
     def fit(
         self,
         x: Samples[F_co],
@@ -307,7 +360,7 @@ class Network(Generic[F_co, Y_co]):
         shuffle: bool = True,
         validation_data: ValidationData[F_co, Y_co] | None = None,
         validation_split: float = 0.0,
-        metrics: Sequence[MetricName] = (),
+        metrics: Sequence[MetricName | MetricFunction] = (),
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
         label_smoothing: float = 0.0,
@@ -345,7 +398,10 @@ class Network(Generic[F_co, Y_co]):
                 each epoch.
             validation_split: the fraction of the samples, taken from the end, that is held out for
                 validation, with its weights.
-            metrics: the metrics that are recorded after each epoch, for training and validation samples.
+            metrics: the metrics that are recorded after each epoch, for training and validation samples. They
+                are names, or functions `(targets, outputs) -> float`, also `(targets, outputs,
+                sample_weight)`, whose values the history has under their names. A loss of numbers has metrics
+                of classes where the targets are one-hot rows, or 0 and 1 for one output.
             sample_weight: weights `(n_samples,)`; the loss of a batch is the mean of its samples' losses,
                 each multiplied by its weight.
             class_weight: weights by label, multiplied with `sample_weight`: a mapping, in which labels that
@@ -387,6 +443,41 @@ class Network(Generic[F_co, Y_co]):
             progress,
         )
 
+    @overload
+    def fit_batches(
+        self,
+        batches: Iterable[Batch[F_co, Y_co]],
+        *,
+        epochs: int = ...,
+        steps_per_epoch: int | None = ...,
+        batch_size: int | None = ...,
+        optimizer: Optimizer | OptimizerName | None = ...,
+        validation_data: ValidationData[F_co, Y_co] | None = ...,
+        metrics: Sequence[MetricName | MetricFunction] = ...,
+        class_weight: ClassWeights | None = ...,
+        label_smoothing: float = ...,
+        callbacks: Sequence[CallbackLike] = ...,
+        on_epoch: Callable[[History], None] | None = ...,
+        progress: bool = ...,
+    ) -> History: ...
+    @overload
+    def fit_batches(
+        self,
+        batches: Iterable[Batch[F_co, Y_co]],
+        *,
+        epochs: int = ...,
+        steps_per_epoch: int | None = ...,
+        batch_size: int | None = ...,
+        learning_rate: float | Schedule | None,
+        optimizer: OptimizerName | None = ...,
+        validation_data: ValidationData[F_co, Y_co] | None = ...,
+        metrics: Sequence[MetricName | MetricFunction] = ...,
+        class_weight: ClassWeights | None = ...,
+        label_smoothing: float = ...,
+        callbacks: Sequence[CallbackLike] = ...,
+        on_epoch: Callable[[History], None] | None = ...,
+        progress: bool = ...,
+    ) -> History: ...
     def fit_batches(
         self,
         batches: Iterable[Batch[F_co, Y_co]],
@@ -397,7 +488,7 @@ class Network(Generic[F_co, Y_co]):
         learning_rate: float | Schedule | None = None,
         optimizer: Optimizer | OptimizerName | None = None,
         validation_data: ValidationData[F_co, Y_co] | None = None,
-        metrics: Sequence[MetricName] = (),
+        metrics: Sequence[MetricName | MetricFunction] = (),
         class_weight: ClassWeights | None = None,
         label_smoothing: float = 0.0,
         callbacks: Sequence[CallbackLike] = (),

@@ -11,7 +11,7 @@ from typednn_kernels.dropout import INFERENCE
 from typednn.backends import kernels
 from typednn.errors import ArrayTypeError, ShapeError
 from typednn.layers.storage import Storage
-from typednn.validation.arrays import read_only
+from typednn.validation.arrays import read_only, refuse_masked
 
 
 class Predictor(Generic[F]):
@@ -55,9 +55,11 @@ class Predictor(Generic[F]):
 
         Raises:
             ShapeError: the sample or `out` has another shape.
-            ArrayTypeError: `out` has another dtype.
+            ArrayTypeError: the sample is a masked array, or `out` has another dtype.
             TypeError: NumPy does not cast the sample to the network's dtype.
         """
+        if type(sample) is not np.ndarray:
+            refuse_masked(sample, "sample", "Predictor")
         if sample.shape != self._shape:
             raise ShapeError(f"Predictor: the sample must have the shape {self._shape}, not {sample.shape}")
         if out is not None:

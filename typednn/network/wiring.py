@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias, TypeVar
+
+import numpy as np
 from typednn_kernels.arrays import F
 
 from typednn.errors import WiringError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.validation.arrays import AnyTargets
+
+D = TypeVar("D", bound=np.float32 | np.float64)
+L_contra = TypeVar("L_contra", bound=AnyTargets, contravariant=True)
+
+
+class ListWithInputAndOutputLayer(Protocol[D, L_contra]):
+    """A list of layers among which are an input and an output layer, as its methods accept both.
+
+    That they are in order is checked at run time: the type of a list does not tell.
+    """
+
+    def __iter__(self) -> Iterator[Layer[D]]: ...
+    def __len__(self) -> int: ...
+    def count(self, value: InputLayer[D], /) -> int: ...
+    def index(self, value: OutputLayer[D, L_contra], /) -> int: ...
+
+
+Layers: TypeAlias = (
+    ListWithInputAndOutputLayer[np.float64, L_contra] | ListWithInputAndOutputLayer[np.float32, L_contra]
+)
 
 
 def members_of(layers: list[Layer[F]]) -> list[Layer[F]]:

@@ -45,7 +45,7 @@ from typednn_kernels.arrays import Vector
 
 from typednn.errors import UnknownNameError
 from typednn.formats.atomic import PathLike
-from typednn.layers import Layer
+from typednn.layers import AnyLayer
 from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
@@ -83,7 +83,7 @@ class Run(ABC):
 
     @property
     @abstractmethod
-    def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
+    def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
         """The layers, whose attributes show the activations and gradients of the last step."""
 
     @property
@@ -193,7 +193,8 @@ class EarlyStopping(Callback):
     """A callback that ends the training when a curve stops improving.
 
     Args:
-        monitor: the name of the curve; losses and errors should fall, other metrics rise.
+        monitor: the name of the curve; losses, errors and functions of your own should fall, other metrics
+            rise.
         min_delta: the least change that counts as an improvement.
         patience: the number of epochs without an improvement after which the training ends.
         restore_best_weights: whether the network gets the parameters, running means and variances of the best
@@ -224,11 +225,16 @@ class EarlyStopping(Callback):
     ) -> None:
         check_count("patience", patience, 0)
         check_nonnegative("min_delta", min_delta)
-        self.monitor: CurveName = monitor
+        self._monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._rising = higher_is_better(monitor)
         self.best_epoch, self.best = 0, -inf if self._rising else inf
         self._parameters: NDArray[np.generic] | None = None
+
+    @property
+    def monitor(self) -> CurveName:
+        """The name of the curve, which is read-only, as is whether it should rise."""
+        return self._monitor
 
     def on_begin(self, run: Run) -> None:
         """Resets the state.

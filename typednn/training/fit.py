@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from math import nan
@@ -15,18 +16,25 @@ from typednn_kernels.losses import LOSSES
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
-from typednn.layers import Layer, OutputLayer
+from typednn.layers import AnyLayer, OutputLayer
 from typednn.layers.storage import Storage, Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState
 from typednn.training.history import VALIDATION, History
-from typednn.training.metrics import Measure
+from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
+from typednn.validation.arrays import CHUNK_ELEMENTS
 from typednn.validation.settings import check_count, check_sequence
+
+LARGE_FEATURE = 1e4
+"""Features of this size or more earn a warning: gradients grow with them, and steps overshoot."""
+
+GROWN_LOSS = 1e6
+"""A loss of this many times that of the first step earns a warning."""
 
 EVALUATION_CHUNK = 1024
 """The number of samples that are evaluated at a time, so that activations take little memory."""
@@ -69,7 +77,7 @@ class Fit(Run, Generic[F]):
         batch_size: int | None,
         trained: CheckedSamples[F] | None,
         held_out: CheckedSamples[F] | None,
-        metrics: Sequence[MetricName],
+        metrics: Sequence[MetricName | MetricFunction],
         epochs: int,
         optimizer: Optimizer,
         callbacks: Sequence[CallbackLike],
@@ -85,6 +93,9 @@ class Fit(Run, Generic[F]):
         self.trained, self.held_out, self.epochs = trained, held_out, epochs
         self.trainer = Trainer(storage, loss, batch_size or 1, optimizer)
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
+        for samples in (trained, held_out):
+            if samples is not None:
+                self.measure.check(samples.y)
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
@@ -97,6 +108,7 @@ class Fit(Run, Generic[F]):
         self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
+        self.first_loss: float | None = None
 
     @property
     def random(self) -> np.random.Generator:
@@ -110,9 +122,9 @@ class Fit(Run, Generic[F]):
         return self.storage.new_workspace(EVALUATION_CHUNK)
 
     @property
-    def layers(self) -> tuple[Layer[np.float32] | Layer[np.float64], ...]:
+    def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
         """The layers, whose attributes show the last step."""
-        return cast("tuple[Layer[np.float32] | Layer[np.float64], ...]", tuple(self.output._attached))
+        return cast("tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]", tuple(self.output._attached))
 
     @property
     def parameters(self) -> Vector[np.float32 | np.float64]:
@@ -143,7 +155,9 @@ class Fit(Run, Generic[F]):
         self.stopped = True
 
     def begin(self) -> None:
-        """Calls the callbacks before the first step."""
+        """Warns of large features, and calls the callbacks before the first step."""
+        if self.trained is not None:
+            _warn_of_large_features(self.trained)
         for callback in self.callbacks:
             callback.on_begin(self)
 
@@ -156,6 +170,7 @@ class Fit(Run, Generic[F]):
                 self._record()
                 epoch = self.epoch
                 self._call_after_epoch(bar)
+            self._warn_of_overflow()
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
@@ -177,6 +192,8 @@ class Fit(Run, Generic[F]):
             losses, before, done = self.losses[: len(order)], self.step, 0
             try:
                 for done in self.trainer.run(samples, order, losses, max_steps):
+                    if self.first_loss is None:
+                        self.first_loss = float(losses[: min(size, done)].mean(dtype=np.float64))
                     self.step = before - (-done // size)
                     self.step_losses = losses[done - (done - 1) % size - 1 : done]
                     bar.show(epoch, self.count + done)
@@ -194,16 +211,39 @@ class Fit(Run, Generic[F]):
         self.trainer.show()
 
     def _record(self) -> None:
-        metrics: dict[MetricName, float] = {}
-        held_metrics: dict[MetricName, float] = {}
+        metrics: dict[str, float] = {}
+        held_metrics: dict[str, float] = {}
         held_loss = None
         if self.trained is not None and self.measure.names:
             _, metrics = self._evaluate(self.trained)
         if self.held_out is not None:
             held_loss, held_metrics = self._evaluate(self.held_out)
         loss = self.total / self.count
+        self._warn_of_growth(loss)
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
+
+    def _warn_of_growth(self, loss: float) -> None:
+        """Warns once where the loss of an epoch is a million times that of the first step."""
+        if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss:
+            warnings.warn(
+                f"the loss has grown from {self.first_loss:.3g} to {loss:.3g}: training diverges; a smaller "
+                "learning rate helps, or clip_norm of the optimiser, or features scaled to about -1 … 1",
+                stacklevel=6,
+            )
+            self.first_loss = 0.0
+
+    def _warn_of_overflow(self) -> None:
+        """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
+        states = self.trainer.optimizer_state.states
+        if not np.isfinite(states).all():
+            frozen = int((~np.isfinite(states)).any(axis=0).sum())
+            warnings.warn(
+                f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "
+                f"what {self.storage.dtype} can hold; clip_norm of the optimiser helps, or features scaled "
+                "to about -1 … 1",
+                stacklevel=5,
+            )
 
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.show_epoch(self.epoch, self.history.last)
@@ -212,7 +252,7 @@ class Fit(Run, Generic[F]):
         for callback in self.callbacks:
             callback.on_epoch(self)
 
-    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[MetricName, float]]:
+    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
         storage, workspace = self.storage, self.evaluation_workspace
         losses: Vector[F] = np.empty(len(samples), storage.dtype)
@@ -259,7 +299,9 @@ class Fit(Run, Generic[F]):
             expected, found = _kind(mine.get(name)), _kind(saved.get(name))
             if expected != found:
                 raise DataError(f"expected {name} to be {expected}, found {found}")
-        history = History.of({name: array.tolist() for name, array in _below("history", saved).items()})
+        history = History.of(
+            {name: array.tolist() for name, array in _below("history", saved).items()}, self.measure.functions
+        )
         random = state_from_json(self.random, state.random)
         before = History.of(self.history.curves())
         self.history._assign(history)
@@ -281,6 +323,23 @@ class Fit(Run, Generic[F]):
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
             for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
         ]
+
+
+def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
+    """Warns where one of the first features is large; all of them may be more than memory holds."""
+    x = samples.x.array
+    first = x[: max(1, CHUNK_ELEMENTS // x.shape[1])]
+    largest = (
+        max(first.max(), -first.min())
+        if first.dtype.kind == "f"
+        else float(np.abs(first.astype(np.float64)).max())
+    )
+    if largest >= LARGE_FEATURE:
+        warnings.warn(
+            f"x holds features of {largest:.3g}: gradients grow with them, and training may diverge; scale "
+            "them, as (x - x.mean(axis=0)) / x.std(axis=0) does",
+            stacklevel=5,
+        )
 
 
 class _Adapted(Callback):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from typednn.errors import DataError, UnknownNameError
 from typednn.formats.atomic import PathLike
-from typednn.names import MetricName
 from typednn.tables import aligned
 from typednn.training.metrics import METRICS, CurveName
 
@@ -27,14 +26,14 @@ class History:
         loss: the mean loss of the training samples, each measured before the step that uses it, with sample
             weights and smoothed labels.
         validation_loss: the mean loss of the held-out samples after each epoch; empty without them.
-        metrics: the metrics of the training samples after each epoch, by name.
+        metrics: the metrics of the training samples after each epoch, by name; a function has its own.
         validation_metrics: the metrics of the held-out samples after each epoch, by name.
     """
 
     loss: list[float] = field(default_factory=list[float])
     validation_loss: list[float] = field(default_factory=list[float])
-    metrics: dict[MetricName, list[float]] = field(default_factory=dict[MetricName, list[float]])
-    validation_metrics: dict[MetricName, list[float]] = field(default_factory=dict[MetricName, list[float]])
+    metrics: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    validation_metrics: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     def curves(self) -> dict[str, list[float]]:
         """Returns all curves that have values, by name: `loss`, `validation_loss`, `accuracy` and so on."""
@@ -98,13 +97,17 @@ class History:
         draw_curves(self.curves(), path, VALIDATION)
 
     @classmethod
-    def of(cls, curves: Mapping[str, list[float]]) -> Self:
+    def of(cls, curves: Mapping[str, list[float]], functions: Iterable[str] = ()) -> Self:
         """Makes a history of curves; the inverse of `curves`.
+
+        Args:
+            curves: the curves, by name.
+            functions: the names of metrics besides those of the library.
 
         Raises:
             DataError: the curves differ in length, or a name is not that of a loss or metric.
         """
-        history = cls()
+        history, known = cls(), {*(row.name for row in METRICS), *functions}
         if len({len(curve) for curve in curves.values()}) > 1:
             raise DataError("expected curves of one length")
         for name, curve in curves.items():
@@ -113,10 +116,9 @@ class History:
             if short == "loss":
                 (history.validation_loss if name.startswith(VALIDATION) else history.loss).extend(curve)
                 continue
-            matching: list[MetricName] = [row.name for row in METRICS if row.name == short]
-            if not matching:
+            if short not in known:
                 raise DataError(f"expected a curve of a history, found {name!r}")
-            metrics[matching[0]] = curve
+            metrics[short] = curve
         return history
 
     def _assign(self, other: History) -> None:
@@ -127,8 +129,8 @@ class History:
         self,
         loss: float,
         validation_loss: float | None,
-        metrics: dict[MetricName, float],
-        validation_metrics: dict[MetricName, float],
+        metrics: dict[str, float],
+        validation_metrics: dict[str, float],
     ) -> None:
         self.loss.append(loss)
         if validation_loss is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Literal, NamedTuple, TypeAlias
+from inspect import signature
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,15 @@ CurveName: TypeAlias = Literal[
 """The names of the curves of a history."""
 
 
+MetricFunction: TypeAlias = (
+    Callable[[NDArray[Any], NDArray[Any]], float]
+    | Callable[[NDArray[Any], NDArray[Any], NDArray[np.float64] | None], float]
+)
+"""A metric of your own: a function of the targets that were given, `(n_samples, n_outputs)` or labels
+`(n_samples,)`, and of the outputs `(n_samples, n_outputs)`. One with a parameter `sample_weight` gets the
+weights `(n_samples,)`, or None without weights."""
+
+
 class Evaluation(Record):
     """How well a network does on some samples.
 
@@ -44,35 +54,47 @@ class Evaluation(Record):
             (hinge); None for other losses.
         r2: the coefficient of determination, averaged over outputs; None where there is an accuracy. For
             constant targets it is 1 where all outputs are exact, else 0, as in scikit-learn.
+        metrics: the metrics that were asked for, by name.
     """
 
     loss: float
     accuracy: float | None
     r2: float | None
+    metrics: Mapping[str, float]
+
+    def __hash__(self) -> int:
+        """Returns the hash of the fields but the metrics, for a mapping has none."""
+        return hash((self.loss, self.accuracy, self.r2))
 
 
 def evaluation(
-    outputs: Matrix[F], t: Matrix[F], loss: float, row: Loss, weights: Vector[F] | None = None
+    outputs: Matrix[F],
+    t: Matrix[F],
+    loss: float,
+    row: Loss,
+    weights: Vector[F] | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Evaluates outputs, given targets t, both `(n_samples, n_outputs)`, and their mean loss.
 
     The weights are those of the samples, `(n_samples,)`, or `(0,)` or None without weights.
     """
     w = None if weights is None or not len(weights) else weights.astype(np.float64)
+    metrics = {} if metrics is None else metrics
     if row.targets == "classes":
         correct = outputs.argmax(axis=1) == t.argmax(axis=1)
-        return Evaluation(loss, _mean(correct, w), None)
+        return Evaluation(loss, _mean(correct, w), None, metrics)
     if row.targets != "numbers":
         correct = (above(outputs, row.boundary) == above(t, row.boundary)).all(axis=1)
-        return Evaluation(loss, _mean(correct, w), None)
+        return Evaluation(loss, _mean(correct, w), None, metrics)
     if w is not None:
-        return Evaluation(loss, None, _weighted_r2(outputs, t, w))
+        return Evaluation(loss, None, _weighted_r2(outputs, t, w), metrics)
     predicted, true = _from_first_target(outputs, t)
     residual = ((predicted - true) ** 2).sum(axis=0)
     total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
     r2: Vector[np.float64] = (residual == 0).astype(np.float64)
     np.divide(total - residual, total, out=r2, where=total > 0)
-    return Evaluation(loss, None, float(r2.mean()))
+    return Evaluation(loss, None, float(r2.mean()), metrics)
 
 
 def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -267,56 +289,127 @@ class Measure:
     Raises:
         UnknownNameError: there is no such metric.
         SettingError: a metric needs classes, and the network does not predict classes, or AUC needs outputs
-            that sum to 1.
+            that sum to 1; or a function has no name of its own, or other parameters than a metric.
         MissingExtraError: scikit-learn is not installed.
     """
 
+    names: tuple[str, ...]
+    functions: dict[str, Callable[..., float]]
     several: bool
     boundary: float
-    classes: bool
+    one_hot_numbers: bool
     exclusive: bool
 
-    def __init__(self, metrics: Iterable[MetricName], activation: str, loss: Loss, outputs: int) -> None:
-        unique: dict[MetricName, None] = dict.fromkeys(names.metric(name) for name in metrics)
-        self.names: tuple[MetricName, ...] = tuple(unique)
+    def __init__(
+        self, metrics: Iterable[MetricName | MetricFunction], activation: str, loss: Loss, outputs: int
+    ) -> None:
+        named: dict[MetricName, None] = {}
+        self.functions = {}
+        for metric in metrics:
+            if callable(metric):
+                self.functions[_name_of(metric, self.functions)] = metric
+            else:
+                named[names.metric(metric)] = None
+        self._named: tuple[MetricName, ...] = tuple(named)
+        self.names = (*named, *self.functions)
         self.boundary = loss.boundary
+        self.one_hot_numbers = loss.targets == "numbers" and activation != "softmax"
         self.several = loss.targets == "classes" or activation == "softmax"
-        self.classes = self.several or loss.targets != "numbers"
+        self.several |= self.one_hot_numbers and outputs > 1
         self.exclusive = self.several and outputs > 2
-        for name in self.names:
-            of = BY_NAME[name].of
-            if (of == "classes" and not self.classes) or (of == "exclusive classes" and not self.exclusive):
+        self._what = f"a network with {outputs} outputs, {activation} and {loss.name}"
+        for name in self._named:
+            if BY_NAME[name].of == "exclusive classes" and not self.exclusive:
                 raise SettingError(
-                    f"the metric {name!r} is of {of}, which a network with {outputs} outputs, {activation} "
-                    f"and {loss.name} does not tell apart"
+                    f"the metric {name!r} is of exclusive classes, which {self._what} does not tell apart"
                 )
         if "auc" in self.names and self.exclusive and activation != "softmax":
             raise SettingError(
                 f"the metric 'auc' of {outputs} classes needs outputs that sum to 1, unlike those of "
                 f"{activation}: give the output layer softmax"
             )
-        if self.names:
+        if self._named:
             try:
                 import_module("sklearn.metrics")
             except ImportError:
                 raise MissingExtraError("scikit-learn", "measuring metrics", "metrics") from None
 
+    def check(self, targets: NDArray[np.generic]) -> None:
+        """Checks that targets tell classes where a metric needs them.
+
+        Raises:
+            SettingError: the loss is of numbers, and the targets are not one-hot rows, or 0 and 1.
+        """
+        name = next((name for name in self._named if BY_NAME[name].of != "numbers"), None)
+        if name is not None and self.one_hot_numbers and not _is_one_hot(targets):
+            raise SettingError(
+                f"the metric {name!r} is of {BY_NAME[name].of}, which {self._what} tells apart only where "
+                "the targets are one-hot rows, or 0 and 1 for one output"
+            )
+
     def __call__(
         self, targets: NDArray[np.generic], outputs: Outputs, weights: Vector[F] | None = None
-    ) -> dict[MetricName, float]:
+    ) -> dict[str, float]:
         """Computes the metrics, given targets `(n_samples, n_outputs)` or labels `(n_samples,)`, and outputs.
 
         The weights are those of the samples, `(n_samples,)`, or `(0,)` or None without weights. A metric that
         is not defined for the targets, such as AUC for samples of a single class, is NaN.
+
+        Raises:
+            SettingError: a function returns something other than a number.
         """
-        if not self.names:
-            return {}
         w = None if weights is None or not len(weights) else weights.astype(np.float64)
+        measured = self._measured(targets, outputs, w)
+        for name, function in self.functions.items():
+            arguments = {"sample_weight": w} if "sample_weight" in signature(function).parameters else {}
+            value = function(targets, outputs, **arguments)
+            if np.ndim(value) or not np.isreal(value):
+                raise SettingError(f"the metric {name!r} must return a number, not {value!r}")
+            measured[name] = float(value)
+        return measured
+
+    def _measured(
+        self, targets: NDArray[np.generic], outputs: Outputs, w: Vector[np.float64] | None
+    ) -> dict[str, float]:
+        if not self._named:
+            return {}
         if w is not None and not w.any():
-            return dict.fromkeys(self.names, np.nan)
+            return dict.fromkeys(map(str, self._named), np.nan)
         classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
         true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
         results = Results(targets, outputs, true, predicted, self.exclusive, w)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns of metrics that are not defined
-            return {name: BY_NAME[name].value(results) for name in self.names}
+            return {name: BY_NAME[name].value(results) for name in self._named}
+
+
+def _name_of(function: MetricFunction, taken: Mapping[str, object]) -> str:
+    """Returns the name under which the history keeps a function's values.
+
+    Raises:
+        SettingError: it has none, or that of another curve, or other parameters than a metric.
+    """
+    name = cast("str", getattr(function, "__name__", ""))
+    if not name.isidentifier() or name in {"loss", *BY_NAME, *taken} or name.startswith("validation_"):
+        raise SettingError(
+            f"a metric of your own must be a function with a name that no other curve has, not {function!r}"
+        )
+    parameters = signature(function).parameters.values()
+    needed = [
+        each.name for each in parameters if each.default is each.empty and each.kind < each.VAR_POSITIONAL
+    ]
+    if len(needed) - ("sample_weight" in needed[2:]) != 2:
+        raise SettingError(
+            f"the metric {name!r} must take (targets, outputs) or (targets, outputs, sample_weight), not "
+            f"{signature(function)}"
+        )
+    return name
+
+
+def _is_one_hot(targets: NDArray[np.generic]) -> bool:
+    """Tells whether each row has one upper element among lower ones, or a column holds 0 and 1."""
+    if targets.ndim == 1 or targets.shape[1] == 1:
+        return bool(np.isin(targets, (0, 1)).all())
+    lower, upper = targets.min(), targets.max()
+    raised = targets == upper
+    return bool((raised.sum(axis=1) == 1).all() and (raised | (targets == lower)).all())

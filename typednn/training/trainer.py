@@ -52,10 +52,15 @@ class NonFiniteStepError(Exception):
 
     def divergence(self, storage: Storage[F], epoch: int, step: int) -> DivergenceError:
         """Returns the error for the user, with `epoch` and `step` counted from 1."""
+        state = "the network is as it was before this step. A smaller learning rate helps"
+        if not _all_finite(storage.parameters):
+            state = (
+                f"parameters are not finite since an earlier step, whose squared gradients {storage.dtype} "
+                "cannot hold. clip_norm of the optimiser helps, or features scaled to about -1 … 1"
+            )
         return DivergenceError(
             f"training diverged at step {step} of epoch {epoch}: {storage.layers[self.layer].name}, has "
-            f"{self.what} that are not finite; the network is as it was before this step. "
-            "A smaller learning rate helps",
+            f"{self.what} that are not finite; {state}",
             epoch,
             step,
             self.layer,

@@ -36,9 +36,15 @@ Truths: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool]]
 ClassTargets: TypeAlias = Truths | Whole | Labels
 """Targets that name the class of a sample."""
 
-Y_co = TypeVar("Y_co", bound=ClassTargets, default=ClassTargets, covariant=True)
+Column: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer | np.bool]]
+"""Targets of a network with one output, `(n_samples,)`."""
+
+AnyTargets: TypeAlias = Truths | Whole | Column
+"""Targets of a network whose loss and outputs are unknown to a type checker."""
+
+Y_co = TypeVar("Y_co", bound=AnyTargets, default=AnyTargets, covariant=True)
 """The type of targets besides matrices of the network's dtype: `Truths` for a regression loss, `ClassTargets`
-for other losses, `Never` for a layer without a loss.
+for other losses, with `Column` where there is one output, `Never` for a layer without a loss.
 
 It is covariant although it is used in parameters: where the loss is unknown, as in `Network[np.float32]`, a
 type checker accepts labels, and a run-time check refuses them if need be.

@@ -23,7 +23,21 @@ def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
         if len(dLda) == 1:
             np.multiply(dLda.T, h_prev, out=dLdW)
         else:
-            np.dot(dLda.T, h_prev, out=dLdW)
+            _sum_products(dLda, h_prev, dLdW)
+
+
+SUMMED_PRODUCTS = 1024
+"""Number of samples whose products a matrix product sums; sums of more are pairwise, for precision."""
+
+
+def _sum_products(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
+    if len(dLda) <= SUMMED_PRODUCTS:
+        np.dot(dLda.T, h_prev, out=dLdW)
+        return
+    half, other = len(dLda) // 2, np.empty_like(dLdW)
+    _sum_products(dLda[:half], h_prev[:half], dLdW)
+    _sum_products(dLda[half:], h_prev[half:], other)
+    np.add(dLdW, other, out=dLdW)
 
 
 SUMMED_ROWS = 32

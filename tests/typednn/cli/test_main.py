@@ -235,7 +235,7 @@ def test_check(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert f"NumPy {np.__version__}, " in output
     assert "the backend is numpy" in output
-    assert f"all gradients of {2 * (10 * 16 + 15)} networks agree" in output
+    assert f"all gradients of {2 * (10 * 19 + 18)} networks agree" in output
     names = {*get_args(OutputActivationName)}
     rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
     assert len(rows) == 2 * len(names)
@@ -261,7 +261,7 @@ def test_check_fails_where_a_gradient_is_wrong(
 
     output = capsys.readouterr().out
     assert "WRONG" in output
-    assert f"of {2 * (16 + 15)} networks have WRONG gradients" in output
+    assert f"of {2 * (19 + 18)} networks have WRONG gradients" in output
     assert "GRADIENTS DISAGREE" in output
 
 

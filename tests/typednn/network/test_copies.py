@@ -308,3 +308,30 @@ def test_copies_of_a_float32_layer_follow_layers_of_their_dtype() -> None:
 def test_a_shallow_copy_of_a_list_shares_the_layers() -> None:
     network = network_of(CASE)
     assert copy.copy(list(network.layers)) == list(network.layers)
+
+
+@pytest.mark.parametrize("width", [4, 10])
+def test_pickles_of_deep_networks_are_small(width: int) -> None:
+    hidden = [HiddenLayer(width, "relu") for _ in range(1000)]
+    network = Network([InputLayer(width), *hidden, OutputLayer(1)], seed=0)
+    pickled = pickle.dumps(network)
+    twin = pickle.loads(pickled)
+
+    assert len(pickled) <= 1.2 * network.parameters.nbytes + 16_000
+    assert repr(twin) == repr(network)
+    assert twin.parameters.tobytes() == network.parameters.tobytes()
+    assert [layer.previous for layer in twin.layers[1:]] == list(twin.layers[:-1])
+
+
+def test_pickles_have_the_settings_that_are_not_the_defaults() -> None:
+    layer = HiddenLayer(
+        3, "relu", normalization="batch", dropout=0.25, weights="he", biases="constant", l1=0.5
+    )
+    network = Network([InputLayer(2), layer, OutputLayer(1, l2=0.125)], seed=0)
+    network.layers[1].trainable = False
+
+    for twin in (pickle.loads(pickle.dumps(network)), network.copy()):
+        assert repr(twin) == repr(network)
+        assert [each.trainable for each in twin.layers[1:]] == [False, True]
+    lone = pickle.loads(pickle.dumps(HiddenLayer(3, "tanh", l2=0.5)))
+    assert repr(lone) == "HiddenLayer(3, 'tanh', l2=0.5)"

@@ -223,6 +223,8 @@ def test_a_predictor_gives_what_predict_gives(dtype: Any) -> None:
     network.parameters[...] = 0
     assert predict(case.x[0]).tolist() == [0.5, 0.5]
     assert computed[0].tolist() != [0.5, 0.5]
+    with pytest.raises(ArrayTypeError, match="Predictor: sample is a masked array"):
+        predict(np.ma.masked_array(np.zeros(3, network.dtype), [True, False, False]))
     with pytest.raises(ShapeError, match=r"Predictor: the sample must have the shape \(3,\), not \(1, 3\)"):
         predict(case.x[:1])
 

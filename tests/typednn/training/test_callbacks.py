@@ -419,3 +419,11 @@ def test_pictures(tmp_path: Path) -> None:
     assert {"MSE", "R2", "Loss", "training", "validation"} <= {
         part.split("-->")[0].strip() for part in svg.read_text(encoding="utf-8").split("<!--")[1:]
     }
+
+
+def test_what_early_stopping_watches_is_read_only() -> None:
+    stopping: Any = EarlyStopping("accuracy")
+
+    with pytest.raises(AttributeError, match="monitor"):
+        stopping.monitor = "loss"
+    assert stopping.monitor == "accuracy"

@@ -29,7 +29,7 @@ def test_accuracy_of_classes() -> None:
 
     computed = network.evaluate(x, np.array([0, 1, 1, 0]))
 
-    assert computed == Evaluation(network.loss(x, np.array([0, 1, 1, 0])), 0.75, None)
+    assert computed == Evaluation(network.loss(x, np.array([0, 1, 1, 0])), 0.75, None, {})
 
 
 @both_paths

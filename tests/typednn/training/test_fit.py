@@ -12,7 +12,18 @@ import pytest
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import LOSSES, problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Adam, Callback, DivergenceError, EarlyStopping, History, Network, Run, SettingError
+from typednn import (
+    Adam,
+    Callback,
+    DivergenceError,
+    EarlyStopping,
+    History,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+)
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 by_batch = pytest.mark.parametrize("batch_size", [1, 4])
@@ -504,3 +515,38 @@ def test_history_and_parameters_are_finite_after_divergence() -> None:
     assert np.isfinite(network.history.loss).all()
     assert np.isfinite(network.parameters).all()
     both_ways(list(network.layers), CASE.x, CASE.t)
+
+
+def test_features_that_are_large_earn_one_warning() -> None:
+    x, y = np.linspace(-1e4, 3e4, 8).reshape(-1, 1), np.ones((8, 1))
+    network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+
+    with pytest.warns(UserWarning, match=r"x holds features of 3e\+04: .*; scale them, as") as caught:
+        network.fit(x, y, epochs=3, learning_rate=1e-12)
+    assert [each.filename for each in caught] == [__file__]
+    network.fit(x / 1e4, y, epochs=1)
+
+
+def test_a_loss_that_has_grown_a_million_times_earns_one_warning() -> None:
+    x, y = np.linspace(-1, 1, 8).reshape(-1, 1), np.linspace(-1, 1, 8).reshape(-1, 1)
+    network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+
+    with pytest.warns(
+        UserWarning, match="the loss has grown from .* a smaller learning rate helps"
+    ) as caught:
+        network.fit(x, y, epochs=30, batch_size=8, learning_rate=30.0)
+    assert [each.filename for each in caught] == [__file__]
+
+
+@both_paths
+def test_squared_gradients_beyond_float32() -> None:
+    x, y = np.full((4, 1), 1e3, np.float32), np.zeros((4, 1), np.float32)
+    network = Network([InputLayer(1), OutputLayer(1)], dtype=np.float32, seed=0)
+    network.layers[1].W[...] = 1e15
+
+    with pytest.warns(UserWarning, match="no longer changes 1 parameters, .* float32 can hold; clip_norm"):
+        network.fit(x, y, epochs=1, optimizer=Adam(0.1))
+    with pytest.raises(
+        DivergenceError, match="parameters are not finite since an earlier step, whose squared"
+    ):
+        network.fit(x, y, epochs=3, optimizer=Adam(0.1))

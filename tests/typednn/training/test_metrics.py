@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -11,7 +12,7 @@ from typednn_kernels.losses import CODES, LOSSES
 
 from tests.oracles.problems import problem
 from tests.typednn.building import network_of
-from typednn import MissingExtraError, SettingError, UnknownNameError
+from typednn import InputLayer, MissingExtraError, Network, OutputLayer, SettingError, UnknownNameError
 from typednn.names import MetricName
 from typednn.training.metrics import METRICS, CurveName, Measure, higher_is_better
 
@@ -166,7 +167,7 @@ def test_metrics_that_the_network_has_no_use_for(name: str) -> None:
     metric, activation, loss, outputs = REFUSED[name]
 
     with pytest.raises(SettingError, match=f"the metric '{metric}' is of .*classes, which a network with"):
-        Measure([metric], activation, LOSSES[CODES[loss]], outputs)
+        Measure([metric], activation, LOSSES[CODES[loss]], outputs).check(RANDOM.normal(size=(N, outputs)))
 
 
 def test_unknown_metrics() -> None:
@@ -248,3 +249,75 @@ def test_auc_of_outputs_that_do_not_sum_to_1_is_refused_before_the_first_step(
     with pytest.raises(SettingError, match=r"'auc' of 3 classes needs outputs that sum to 1.*softmax"):
         network.fit(case.x, case.t, metrics=["auc"])
     assert network.parameters.tobytes() == case.vector.tobytes()
+
+
+def weighted_share(targets: Any, outputs: Any, sample_weight: Any) -> float:
+    return float(np.average(outputs[:, 0] > targets[:, 0], weights=sample_weight))
+
+
+def largest_error(targets: Any, outputs: Any) -> float:
+    return float(abs(outputs - targets).max())
+
+
+def test_functions_of_ones_own() -> None:
+    x, y = RANDOM.normal(size=(N, 2)), RANDOM.normal(size=(N, 1))
+    w = RANDOM.uniform(size=N)
+    network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+    history = network.fit(
+        x, y, epochs=2, validation_data=(x, y, w), metrics=[weighted_share, largest_error, "mae"]
+    )
+    error = network.predict(x) - y
+
+    assert list(history.metrics) == ["mae", "weighted_share", "largest_error"]
+    assert history.metrics["weighted_share"][-1] == pytest.approx(float((error > 0).mean()))
+    assert history.validation_metrics["weighted_share"][-1] == pytest.approx(
+        float(w @ (error[:, 0] > 0) / w.sum())
+    )
+    assert history.curves()["largest_error"][-1] == pytest.approx(float(abs(error).max()))
+    computed = network.evaluate(x, y, metrics=[largest_error, "mse"], sample_weight=w).metrics
+    assert computed == pytest.approx(
+        {"mse": float(w @ error[:, 0] ** 2 / w.sum()), "largest_error": float(abs(error).max())}
+    )
+
+
+def test_functions_of_scikit_learn() -> None:
+    from sklearn.metrics import mean_absolute_error
+
+    x, y = RANDOM.normal(size=(N, 2)), RANDOM.normal(size=(N, 1))
+    network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+    computed = network.evaluate(x, y, metrics=[mean_absolute_error]).metrics
+
+    assert computed == {"mean_absolute_error": pytest.approx(abs(network.predict(x) - y).mean())}
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (partial(accuracy), "a function with a name that no other curve has"),
+        (len, r"'len' must take \(targets, outputs\)"),
+        (accuracy, "a function with a name that no other curve has"),
+    ],
+)
+def test_functions_that_are_no_metrics(metric: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        Measure([metric], "none", LOSSES[CODES["MSE"]], 1)
+
+
+def vector_of_errors(targets: Any, outputs: Any) -> Any:
+    return outputs - targets
+
+
+def test_a_function_that_returns_an_array() -> None:
+    with pytest.raises(SettingError, match="'vector_of_errors' must return a number"):
+        Measure([vector_of_errors], "none", LOSSES[CODES["MSE"]], 1)(TRUE, LIKELY)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "none"])
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_one_hot_targets_of_a_regression_loss(activation: Any, low: float) -> None:
+    one_hot = low + (1 - low) * np.eye(6)[LABELS]
+    computed = measured("accuracy", one_hot, SEVERAL, activation, "MSE")
+    Measure(["accuracy"], activation, LOSSES[CODES["MSE"]], 6).check(one_hot)
+
+    assert computed == accuracy(LABELS, SEVERAL.argmax(axis=1))
+    assert measured("accuracy", TRUE, LIKELY, activation, "MSE") == accuracy(TRUE > 0.5, LIKELY > 0.5)
