@@ -56,7 +56,8 @@ def test_outputs_and_a_training_step_agree(activation: Any) -> None:
     L, theirs = keras.layers, THEIRS[activation]
     model = model_of(
         [
-            *(L.Dense(7, theirs, kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)), L.Dense(6)),
+            L.Dense(7, theirs, kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
+            L.Dense(6, bias_initializer="random_normal"),
             *(
                 L.BatchNormalization(),
                 L.Activation(theirs),
