@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Sequence
-from importlib.util import find_spec
-=======
 from collections.abc import Mapping, Sequence
->>>>>>> main
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, assert_type
 
@@ -642,6 +639,8 @@ def number_of_threads(choice: use_threads) -> None:
     with use_threads(1) as nothing:
         assert_type(nothing, None)
     assert_type(in_parallel([threads, threads]), list[int])
+    with ThreadPoolExecutor(2) as executor:
+        assert_type(in_parallel([threads, threads], executor=executor), list[int])
 
 
 def parsed_names() -> None:
