@@ -18,7 +18,7 @@ from typednn.network.network import AnyNetwork
 
 BLOCK, ROWS = 32, 64
 """Units that are computed at once, in registers; and inputs whose products are summed on their own, so that
-rounding errors stay small. GCC turns loops of 32 into vectors, and unrolls those of 16 into single numbers."""
+rounding errors stay small. GCC makes vectors of loops of 32, and unrolls those of 16 to scalars."""
 
 FUNCTIONS: dict[str, str] = {
     "add": "({0} + {1})",
