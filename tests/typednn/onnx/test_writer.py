@@ -43,17 +43,20 @@ OPSETS = (13, 17, 20, 22)
 def network_with(layers: list[Any], dtype: Any) -> Any:
     """A network whose biases and running moments are not those of a new one."""
     network: Any = new_network(layers, dtype, 3)
+    network.layers[-1].W *= dtype(0.5)  # larger pre-activations would cancel where outputs bend
     random = np.random.default_rng(4)
-    network.layers[-1].W *= dtype(
-        0.5
-    )  # where outputs bend, they would be much less exact than they are large
-    layers_of_weights: list[Any] = list(network.layers[1:])
-    for layer in layers_of_weights:
-        layer.Bias = random.normal(size=layer.Bias.shape).astype(dtype) / 4
-        if layer.normalization == "batch":
-            layer.running_mean[...] = random.normal(size=layer.Bias.shape) / 4
-            layer.running_variance[...] = random.uniform(0.5, 1.5, layer.Bias.shape)
+    for layer in network.layers[1:]:
+        shake(layer, random)
     return network
+
+
+def shake(layer: Any, random: np.random.Generator) -> None:
+    """Draws biases and running moments."""
+    row = (1, int(layer.length))
+    layer.Bias[...] = random.normal(size=row) / 4
+    if layer.normalization == "batch":
+        layer.running_mean[...] = random.normal(size=row) / 4
+        layer.running_variance[...] = random.uniform(0.5, 1.5, row)
 
 
 def run(path: Path, x: Any, name: str = "x") -> list[Any]:
