@@ -21,6 +21,10 @@ SOURCES = sorted(
 LITERAL = re.compile(r"^```.*?^```|^    .*?$|`[^`]*`", re.DOTALL | re.MULTILINE)
 
 
+NAME_OF_PYTORCH = '"negative_slope"'
+"""A setting of an activation in PyTorch and Keras."""
+
+
 class Entry(NamedTuple):
     """A word that is out: in any case and inside identifiers, or exactly as written."""
 
@@ -48,6 +52,7 @@ def glossary() -> list[Entry]:
 
 def uses(source: Path, text: str, entries: list[Entry]) -> list[str]:
     """Returns file and line of each word that is out, with the words to use instead."""
+    text = text.replace(NAME_OF_PYTORCH, "")
     if source.suffix == ".md":
         text = LITERAL.sub(blank, TABLE.sub(blank, text))
     parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).replace("_", " ")

@@ -61,6 +61,8 @@ from typednn.training.schedules import (
 from typednn.training.steps import Steps
 
 if TYPE_CHECKING:
+    from typednn import interop as interop
+    from typednn import onnx as onnx
     from typednn.custom import register_activation, register_activation_family, register_loss
     from typednn.files.checkpoints import Checkpoint
     from typednn.files.models import load, save
@@ -85,7 +87,7 @@ else:
         import sys
         from importlib import import_module
 
-        if name in _LAZY.values():
+        if name in _LAZY.values() or name in {"interop", "onnx"}:
             return import_module(f"typednn.{name}")
         if name in _LAZY:
             value = globals()[name] = getattr(import_module(f"typednn.{_LAZY[name]}"), name)

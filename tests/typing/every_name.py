@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, assert_type
+from typing import TYPE_CHECKING, Annotated, Literal, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from typednn_kernels.update_rules import RuleName
 
 from typednn import (
@@ -92,6 +94,7 @@ from typednn import (
     load,
     minimize,
     names,
+    onnx,
     register_activation,
     register_activation_family,
     register_loss,
@@ -100,10 +103,22 @@ from typednn import (
     use_backend,
     use_threads,
 )
+from typednn.files.models import Model
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
+from typednn.interop import (
+    from_keras,
+    from_sklearn,
+    from_torch,
+    to_c,
+    to_keras,
+    to_sklearn,
+    to_state_dict,
+    to_torch,
+)
 from typednn.layers import TrainableLayer
 from typednn.names import Names
+from typednn.onnx import load_model
 from typednn.training.callbacks import Arrays, RunState
 from typednn.validation.arrays import AnyTargets, ClassTargets, Truths
 
@@ -600,6 +615,35 @@ def saving_and_loading(network: Regressor, path: Path) -> None:
     save(network, path)
     assert_type(load(path), AnyNetwork)
     assert_type(load(str(path), np.float64), Network[np.float64])
+
+
+def onnx_files(network: Regressor, path: Path) -> None:
+    onnx.save(network, path, opset=20)
+    assert_type(onnx.load(path), AnyNetwork)
+    assert_type(onnx.load(str(path), np.float64), Network[np.float64])
+    assert_type(load_model(path), Model[np.float32] | Model[np.float64])
+
+
+def models_of_other_libraries(network: Regressor) -> None:
+    state = to_state_dict(network)
+    assert_type(state, dict[str, NDArray[np.generic]])
+    assert_type(from_torch(state, [InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)]), AnyNetwork)
+    estimator = to_sklearn(network)
+    assert_type(estimator, MLPClassifier | MLPRegressor)
+    assert_type(from_sklearn(estimator), AnyNetwork)
+    assert_type(to_c(network.astype(np.float32), name="net"), str)
+    if TYPE_CHECKING or find_spec("torch"):
+        from torch import nn
+
+        module = to_torch(network)
+        assert_type(module, nn.Sequential)
+        assert_type(from_torch(module, loss="MSE"), AnyNetwork)
+    if TYPE_CHECKING:  # Keras takes seconds to import
+        import keras
+
+        model = to_keras(network)
+        assert_type(model, keras.Sequential)
+        assert_type(from_keras(model, loss="MSE"), AnyNetwork)
 
 
 def backends(switch: use_backend) -> None:

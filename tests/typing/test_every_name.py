@@ -58,7 +58,8 @@ def member(kind: type, name: str) -> str:
 
 def demanded() -> set[str]:
     """Every public name, and every public member by the class that defines it."""
-    found = {*typednn.__all__, *(f"names.{name}" for name in vars(names) if is_table(name))}
+    found = {*typednn.__all__, *typednn.interop.__all__, *typednn.onnx.__all__}
+    found |= {f"names.{name}" for name in vars(names) if is_table(name)}
     for name in typednn.__all__:
         thing = getattr(typednn, name)
         if inspect.isclass(thing):
@@ -180,6 +181,8 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
     if function in {
         every_name.regressor,
         every_name.saving_and_loading,
+        every_name.onnx_files,
+        every_name.models_of_other_libraries,
         every_name.network_of_either_dtype,
     }:
         made["Network"] = regressor

@@ -58,6 +58,7 @@ class Options(argparse.Namespace):
     folder: Path
     data: Path
     model: Path
+    file: Path
     output: Path | None
     target: str | None
     labels: Path | None

@@ -16,6 +16,7 @@ from typednn import names
 from typednn.cli import commands
 from typednn.cli.commands import Options
 from typednn.cli.demo import EPOCHS
+from typednn.cli.export import export
 from typednn.cli.train import RATES, Settings
 from typednn.data.preprocessing import Task
 from typednn.errors import SettingError, TypednnError, UnknownNameError
@@ -84,6 +85,9 @@ def _parser() -> Parser:
     predict.add_argument("model", type=Path, metavar="MODEL", help="what train has saved")
     predict.add_argument("data", type=Path, metavar="DATA", help="samples; targets in it are passed over")
     predict.add_argument("--output", type=Path, metavar="FILE", help="default: the standard output")
+    exported = command(export, "write a saved model as an ONNX file or as C")
+    exported.add_argument("model", type=Path, metavar="MODEL", help="what train has saved")
+    exported.add_argument("file", type=Path, metavar="FILE", help="the file to write: *.onnx or *.c")
     check = command(commands.check, "compare all gradients with central differences on this machine")
     check.add_argument("--backend", type=partial(_name, names.backend), help=" or ".join(names.backend))
     command(commands.warmup, "compile everything ahead of time")

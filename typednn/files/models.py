@@ -8,10 +8,12 @@ is the description.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from pathlib import Path
-from typing import Generic, TypeGuard, overload
+from typing import Any, Generic, TypeAlias, TypeGuard, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from typednn_kernels.arrays import F, Matrix
 from typednn.data.preprocessing import Classes, Numbers, Preprocessing
 from typednn.errors import ArrayTypeError, DataError, FileFormatError, SettingError, ShapeError
 from typednn.files.checkpoints import KEY as CHECKPOINT
-from typednn.files.model_json import Description, describe, read_description
+from typednn.files.model_json import DescribedLayer, Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue
 from typednn.formats.safetensors import (
@@ -90,6 +92,12 @@ class Model(Generic[F]):
         return self.preprocessing.target.restore(outputs)
 
 
+AnyModel: TypeAlias = Model[np.float32] | Model[np.float64]
+Read: TypeAlias = Callable[[str, Matrix[Any]], None]
+"""Reads the tensor of a name into an array."""
+"""A model of either dtype, such as `load_model` returns."""
+
+
 def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
     """Writes a network to a safetensors file.
 
@@ -142,11 +150,25 @@ def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
     """
     if dtype is not None and (not isinstance(dtype, type) or dtype not in (np.float32, np.float64)):
         raise ArrayTypeError(f"dtype must be np.float32, np.float64 or None, not {dtype!r}")
-    model = load_model(path)
+    return network_alone(load_model(path), path, dtype, "typednn.files.models.load_model")
+
+
+def network_alone(model: AnyModel, path: PathLike, dtype: type[F] | None, instead: str) -> AnyNetwork:
+    """Returns the network of a model that was read from a file.
+
+    Args:
+        model: the model.
+        path: the file.
+        dtype: the dtype that the network must have; None allows either.
+        instead: the function that reads networks with their preprocessing.
+
+    Raises:
+        FileFormatError: the network has another dtype, or the model has a preprocessing.
+    """
     if model.preprocessing is not None:
         raise FileFormatError(
             f"{os.fspath(path)}: expected a network alone, found one that works on preprocessed data; "
-            "typednn.files.models.load_model(path).predict(x) takes raw features, and .network is the network"
+            f"{instead}(path).predict(x) takes raw features, and .network is the network"
         )
     network: AnyNetwork = model.network
     if dtype is None:
@@ -162,7 +184,7 @@ def _has_dtype(network: AnyNetwork, dtype: type[F]) -> TypeGuard[Network[F]]:
     return network.dtype == dtype
 
 
-def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
+def load_model(path: PathLike) -> AnyModel:
     """Reads a network that `save` has written, and its preprocessing.
 
     Raises:
@@ -171,10 +193,31 @@ def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
     with open_tensors(path) as file:
         description = _description(file)
         starts = _starts(file.header, description, file.size)
-        layers, preprocessing = description.new_layers(), description.preprocessing
-        if description.dtype == "float32":
-            return Model(_filled(Network(layers, np.float32), file, starts), preprocessing)
-        return Model(_filled(Network(layers, np.float64), file, starts), preprocessing)
+
+        def read(name: str, view: Matrix[Any]) -> None:
+            file.read_into(starts[name], view)
+
+        return _model(description, read, Path(path))
+
+
+def model_with(description: Description, tensors: Mapping[str, NDArray[np.generic]], path: Path) -> AnyModel:
+    """Builds a model and fills it with the tensors of a file, by name.
+
+    Raises:
+        FileFormatError: a tensor holds NaN or infinity, or a variance below 0.
+    """
+
+    def read(name: str, view: Matrix[Any]) -> None:
+        view[...] = tensors[name].reshape(view.shape)
+
+    return _model(description, read, path)
+
+
+def _model(description: Description, read: Read, path: Path) -> AnyModel:
+    layers, preprocessing = description.new_layers(), description.preprocessing
+    if description.dtype == "float32":
+        return Model(_filled(Network(layers, np.float32), read, path), preprocessing)
+    return Model(_filled(Network(layers, np.float64), read, path), preprocessing)
 
 
 def _description(file: TensorFile) -> Description:
@@ -194,9 +237,7 @@ def _description(file: TensorFile) -> Description:
 
 def _starts(header: JsonValue, description: Description, size: int) -> dict[str, int]:
     """Returns where each tensor begins after the header; checks that the tensors are those of the layers."""
-    shapes: dict[str, tuple[int, int]] = {}
-    for k, (before, layer) in enumerate(pairwise(description.layers), start=1):
-        shapes |= {f"layers.{k}.{name}": shape for name, shape in layer.tensors(before.length).items()}
+    shapes = tensor_shapes(description.layers)
     tensors = {name: tensor for name, tensor in header.as_object().items() if name != METADATA}
     if tensors.keys() != shapes.keys():
         raise FileFormatError(
@@ -209,18 +250,25 @@ def _starts(header: JsonValue, description: Description, size: int) -> dict[str,
     return {name: entry.start for name, entry in tensor_entries(header, size).items()}
 
 
+def tensor_shapes(layers: Sequence[DescribedLayer]) -> dict[str, tuple[int, int]]:
+    """Returns the shapes of the tensors of described layers, by their names in a file."""
+    shapes: dict[str, tuple[int, int]] = {}
+    for k, (before, layer) in enumerate(pairwise(layers), start=1):
+        shapes |= {f"layers.{k}.{name}": shape for name, shape in layer.tensors(before.length).items()}
+    return shapes
+
+
 def _some(names: dict[str, tuple[int, int]] | dict[str, JsonValue]) -> str:
     return ", ".join(list(names)[:6]) + (", …" if len(names) > 6 else "") if names else "none"
 
 
-def _filled(network: Network[F], file: TensorFile, starts: dict[str, int]) -> Network[F]:
-    """Reads the tensors of a file into a network, and returns it."""
-    path = file.header.path
+def _filled(network: Network[F], read: Read, path: Path) -> Network[F]:
+    """Reads tensors into a network by their names, and returns it."""
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
             layer._weights_named = None  # zeros, before there were others
             for name, view in layer._tensors.items():
-                file.read_into(starts[f"layers.{k}.{name}"], view)
+                read(f"layers.{k}.{name}", view)
                 if not np.isfinite(view).all():
                     raise FileFormatError(
                         f"{path}: expected finite numbers, found NaN or infinity in {name} of {layer.name}"

@@ -1,0 +1,7 @@
+from typing import Any
+
+Dense: Any
+BatchNormalization: Any
+LayerNormalization: Any
+Dropout: Any
+Activation: Any

@@ -1,0 +1,26 @@
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+class _MLP:
+    coefs_: list[NDArray[np.floating]]
+    intercepts_: list[NDArray[np.floating]]
+    loss_curve_: list[float]
+    best_loss_: float
+    t_: int
+    n_iter_: int
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: tuple[int, ...] = ...,
+        activation: str = ...,
+        alpha: float = ...,
+        loss: str = ...,
+    ) -> None: ...
+
+class MLPClassifier(_MLP):
+    def partial_fit(self, X: NDArray[np.floating], y: Any, *, classes: Any = ...) -> Self: ...
+
+class MLPRegressor(_MLP):
+    def partial_fit(self, X: NDArray[np.floating], y: Any) -> Self: ...

@@ -1,0 +1,331 @@
+"""Writes a network that predicts as one file of C99, which needs the standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from typednn_kernels.activation_families import code_of
+from typednn_kernels.tracing import Place, TracedFormula
+
+from typednn.data.preprocessing import Classes, Preprocessing, Scale
+from typednn.errors import SettingError
+from typednn.interop.activation_formulas import formula_of
+from typednn.interop.steps import Activation, Affine, Floats, Normalization, steps_of
+from typednn.network.network import AnyNetwork
+
+BLOCK, ROWS = 32, 64
+"""Units that are computed at once, in registers; and inputs whose products are summed on their own, so that
+rounding errors stay small. GCC makes vectors of loops of 32, and unrolls those of 16 to scalars."""
+
+FUNCTIONS: dict[str, str] = {
+    "add": "({0} + {1})",
+    "subtract": "({0} - {1})",
+    "multiply": "({0} * {1})",
+    "divide": "({0} / {1})",
+    "negative": "(-{0})",
+    "absolute": "fabsf({0})",
+    "less": "({0} < {1})",
+    "less_equal": "({0} <= {1})",
+    "greater": "({0} > {1})",
+    "greater_equal": "({0} >= {1})",
+    "equal": "({0} == {1})",
+    "exp": "expf({0})",
+    "expm1": "expm1f({0})",
+    "log": "logf({0})",
+    "log1p": "log1pf({0})",
+    "tanh": "tanhf({0})",
+    "erf": "erff({0})",
+    "erfc": "erfcf({0})",
+    "sqrt": "sqrtf({0})",
+    "sign": "(float)(({0} > 0.0f) - ({0} < 0.0f))",
+    "maximum": "({0} < {1} ? {1} : {0})",
+    "minimum": "({0} > {1} ? {1} : {0})",
+    "where": "({0} ? {1} : {2})",
+}
+"""By the name of a function of formulas: the expression in C."""
+CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal"}
+
+AFFINE = f"""\
+/* y = W x + bias. W has blocks of {BLOCK} units, the last one of fewer: for each input, a block's weights. */
+static void affine(const float *W, const float *bias, const float *x, float *y, int n_prev, int n)
+{{
+    int first, i, start, u;
+    for (first = 0; first + {BLOCK} <= n; first += {BLOCK}) {{
+        float total[{BLOCK}];
+        for (u = 0; u < {BLOCK}; u++) total[u] = bias ? bias[first + u] : 0.0f;
+        for (start = 0; start < n_prev; start += {ROWS}) {{
+            const int stop = start + {ROWS} < n_prev ? start + {ROWS} : n_prev;
+            float sum[{BLOCK}] = {{0.0f}};
+            for (i = start; i < stop; i++, W += {BLOCK})
+                for (u = 0; u < {BLOCK}; u++) sum[u] += x[i] * W[u];
+            for (u = 0; u < {BLOCK}; u++) total[u] += sum[u];
+        }}
+        for (u = 0; u < {BLOCK}; u++) y[first + u] = total[u];
+    }}
+    if (first < n) {{
+        const int rest = n - first;
+        for (u = 0; u < rest; u++) y[first + u] = bias ? bias[first + u] : 0.0f;
+        for (start = 0; start < n_prev; start += {ROWS}) {{
+            const int stop = start + {ROWS} < n_prev ? start + {ROWS} : n_prev;
+            float sum[{BLOCK}] = {{0.0f}};
+            for (i = start; i < stop; i++, W += rest)
+                for (u = 0; u < rest; u++) sum[u] += x[i] * W[u];
+            for (u = 0; u < rest; u++) y[first + u] += sum[u];
+        }}
+    }}
+}}
+"""
+
+VECTORIZE = (
+    "#if defined(__GNUC__) && !defined(__clang__)",
+    '#pragma GCC optimize ("O3") /* with -O2, GCC leaves the sums of affine in memory */',
+    "#endif",
+)
+
+BATCH = """\
+/* Batch normalisation of z with running means; scale is gain / sqrt(variance + epsilon). */
+static void batch_norm(const float *mean, const float *scale, const float *bias, float *z, int n)
+{
+    int u;
+    for (u = 0; u < n; u++) z[u] = (z[u] - mean[u]) * scale[u] + bias[u];
+}
+"""
+
+LAYER = """\
+/* Layer normalisation of z, by the mean and variance of its units. */
+static void layer_norm(const float *gain, const float *bias, double epsilon, float *z, int n)
+{
+    double mean = 0.0, variance = 0.0, scale;
+    int u;
+    for (u = 0; u < n; u++) mean += z[u];
+    mean /= n;
+    for (u = 0; u < n; u++) variance += (z[u] - mean) * (z[u] - mean);
+    scale = 1.0 / sqrt(variance / n + epsilon);
+    for (u = 0; u < n; u++) z[u] = (float)((z[u] - mean) * scale) * gain[u] + bias[u];
+}
+"""
+
+SOFTMAX = """\
+static void softmax(float *a, int n)
+{
+    float highest = a[0], sum = 0.0f;
+    int u;
+    for (u = 1; u < n; u++) if (a[u] > highest) highest = a[u];
+    for (u = 0; u < n; u++) sum += a[u] = expf(a[u] - highest);
+    for (u = 0; u < n; u++) a[u] /= sum;
+}
+"""
+
+LABEL = """\
+/* Returns the index of the likeliest class. */
+int {name}_label(const float *outputs)
+{{
+    int best = 0, u;
+    for (u = 1; u < {name}_n_outputs; u++) if (outputs[u] > outputs[best]) best = u;
+    return best;
+}}
+"""
+
+
+def to_c(network: AnyNetwork, *, preprocessing: Preprocessing | None = None, name: str = "model") -> str:
+    """Writes a float32 network that predicts as one file of C99.
+
+    The file defines `model_predict(const float *features, float *outputs)`, which computes the outputs of one
+    sample as `network.predict` does, within 8 eps of the largest output. With a preprocessing, features are
+    raw numbers in double; the outputs of a regression are numbers in double, in the units of the target, and
+    those of a classification probabilities, with `model_label` and `model_classes` beside. It uses no memory
+    but the stack.
+
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(2), OutputLayer(1, "sigmoid")], dtype=np.float32, seed=0)
+    >>> "void model_predict(const float *features, float *outputs)" in to_c(network)
+    True
+
+    Args:
+        network: the network.
+        preprocessing: the preprocessing of raw features, which becomes part of the file.
+        name: what the names of functions and constants begin with.
+
+    Raises:
+        SettingError: the network is float64, or the name is no identifier of C.
+        NotReadyError: an activation was registered in another process, but not in this one.
+    """
+    if network.dtype != np.float32:
+        raise SettingError("to_c writes float32 networks; network.astype(np.float32) is one")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise SettingError(f"name must be an identifier of C that begins with a letter, not {name!r}")
+    source = _Source(name)
+    source.write_network(network)
+    return source.text(network, preprocessing)
+
+
+class _Source:
+    """The parts of a file of C: functions, constants, and the statements of `predict`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.functions: dict[str, str] = {"affine": AFFINE}
+        self.constants: list[str] = []
+        self.statements: list[str] = []
+        self.width = 0
+
+    def write_network(self, network: AnyNetwork) -> None:
+        """Writes what the layers do; h and a are buffers that take turns."""
+        here, width = "x", network.layers[0].length
+        for step in steps_of(network):
+            match step:
+                case Affine():
+                    target, n = ("b" if here == "a" else "a"), len(step.W)
+                    W = self._array(_blocked(step.W))
+                    bias = "0" if step.bias is None else self._array(step.bias)
+                    self.statements.append(f"affine({W}, {bias}, {here}, {target}, {width}, {n});")
+                    here, width = target, n
+                    self.width = max(self.width, n)
+                case Normalization():
+                    self._normalize(step, here, width)
+                case Activation():
+                    if here == "x":  # the samples are the caller's
+                        self.statements.append(f"for (u = 0; u < {width}; u++) a[u] = x[u];")
+                        here, self.width = "a", max(self.width, width)
+                    self._activate(step, here, width)
+                case _:
+                    pass  # dropout, in training only
+        self.result = here
+
+    def text(self, network: AnyNetwork, preprocessing: Preprocessing | None) -> str:
+        """Returns the file."""
+        name, n, outputs = self.name, network.layers[0].length, network.layers[-1].length
+        raw, kind = ("float", "float") if preprocessing is None else ("double", "float")
+        before = ["const float *x = features;"]
+        after = [f"for (u = 0; u < {outputs}; u++) outputs[u] = {self.result}[u];"]
+        declared = f"enum {{ {name}_n_features = {n}, {name}_n_outputs = {outputs} }};"
+        tail = ""
+        if preprocessing is not None:
+            mean, deviation = (
+                self._array(each, "double")
+                for each in (preprocessing.features.mean, preprocessing.features.deviation)
+            )
+            before = [
+                f"float x[{n}];",
+                f"for (u = 0; u < {n}; u++) x[u] = (float)((features[u] - {mean}[u]) / {deviation}[u]);",
+            ]
+            target = preprocessing.target
+            if isinstance(target, Scale):
+                kind = "double"
+                mean, deviation = (self._array(each, "double") for each in (target.mean, target.deviation))
+                restored = f"{self.result}[u] * {deviation}[u] + {mean}[u]"
+                after = [f"for (u = 0; u < {outputs}; u++) outputs[u] = {restored};"]
+            else:
+                tail = f"\n{LABEL.format(name=name)}"
+                self.constants.append(_classes(name, target))
+        lengths = "-".join(str(layer.length) for layer in network.layers)
+        buffers = [f"float {each}[{self.width}];" for each in ("a", "b")]
+        used = [
+            each
+            for each in buffers
+            if any(f" {each[6]}" in line or f"{each[6]}[" in line for line in self.statements)
+        ]
+        signature = f"void {name}_predict(const {raw} *features, {kind} *outputs)"
+        body = [*used, "int u;", *before, *self.statements, *after]
+        if before[0].startswith(("float", "const")):
+            body = [*used, "int u;", before[0], *before[1:], *self.statements, *after]
+        lines = "\n".join(f"    {line}" for line in body)
+        return "\n".join(
+            [
+                f"/* A network of typednn, {lengths}, that predicts. C99, with -lm.",
+                "",
+                f"       {signature};",
+                "",
+                f"   takes {n} features of one sample and writes {outputs} outputs. */",
+                "",
+                "#include <math.h>",
+                "",
+                *VECTORIZE,
+                "",
+                declared,
+                "",
+                *self.constants,
+                "",
+                *self.functions.values(),
+                f"{signature}\n{{\n{lines}\n}}\n{tail}",
+            ]
+        )
+
+    def _normalize(self, step: Normalization, here: str, width: int) -> None:
+        bias = self._array(step.bias)
+        if step.mean is None or step.variance is None:
+            self.functions["layer_norm"] = LAYER
+            gain = self._array(step.gain)
+            self.statements.append(f"layer_norm({gain}, {bias}, {step.epsilon!r}, {here}, {width});")
+            return
+        self.functions["batch_norm"] = BATCH
+        scale = step.gain / np.sqrt(step.variance.astype(np.float64) + step.epsilon)
+        mean, scales = self._array(step.mean), self._array(scale.astype(np.float32))
+        self.statements.append(f"batch_norm({mean}, {scales}, {bias}, {here}, {width});")
+
+    def _activate(self, step: Activation, here: str, width: int) -> None:
+        if step.name == "softmax":
+            self.functions["softmax"] = SOFTMAX
+            self.statements.append(f"softmax({here}, {width});")
+            return
+        formula = formula_of(step.name, step.where)
+        function = f"activation_{code_of(step.name)}"
+        self.functions[function] = _function(function, formula)
+        self.statements.append(f"for (u = 0; u < {width}; u++) {here}[u] = {function}({here}[u]);")
+
+    def _array(self, values: Floats, kind: str = "float") -> str:
+        """Adds a constant array; returns its name."""
+        name, suffix = f"{self.name}_{len(self.constants)}", "f" if kind == "float" else ""
+        numbers: Sequence[str] = values.reshape(-1).astype("U").tolist()
+        lines = [
+            "    " + ", ".join(each + suffix for each in numbers[k : k + 8])
+            for k in range(0, len(numbers), 8)
+        ]
+        self.constants.append(
+            f"static const {kind} {name}[{values.size}] = {{\n" + ",\n".join(lines) + "\n};"
+        )
+        return name
+
+
+def _blocked(W: Floats) -> Floats:
+    """Arranges weights `(n, n_prev)` as `affine` reads them."""
+    blocks: list[Any] = [W[k : k + BLOCK].T.reshape(-1) for k in range(0, len(W), BLOCK)]
+    return np.concatenate(blocks)
+
+
+def _function(name: str, formula: TracedFormula) -> str:
+    """Writes a formula as a function of C, one statement for each operation."""
+    names = ["a"]
+    lines: list[str] = []
+    for k, step in enumerate(formula.steps):
+        operands = [names[each.index] if isinstance(each, Place) else _number(each) for each in step.operands]
+        kind = "int" if step.name in CONDITIONS else "float"
+        lines.append(f"    const {kind} t{k} = {FUNCTIONS[step.name].format(*operands)};")
+        names.append(f"t{k}")
+    body = "\n".join([*lines, f"    return {names[formula.result.index]};"])
+    return f"static float {name}(float a)\n{{\n{body}\n}}\n"
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "NAN"
+    rounded = np.float32(value)
+    if np.isinf(rounded):
+        return "INFINITY" if value > 0 else "(-INFINITY)"
+    return f"{rounded!s}f" if rounded >= 0 else f"({rounded!s}f)"
+
+
+def _classes(name: str, classes: Classes) -> str:
+    """Writes the names of classes, in UTF-8; other bytes than letters, digits and spaces are escaped."""
+    texts = [
+        "".join(
+            chr(byte) if (chr(byte).isalnum() and byte < 128) or byte == 32 else f"\\{byte:03o}"
+            for byte in each.encode()
+        )
+        for each in classes.names
+    ]
+    quoted = ",\n".join(f'    "{each}"' for each in texts)
+    return f"const char *const {name}_classes[{len(texts)}] = {{\n{quoted}\n}};"

@@ -1,0 +1,464 @@
+"""Weights from and to PyTorch.
+
+A `HiddenLayer` is a Linear module, a normalisation, an activation and Dropout, in this order; an
+`OutputLayer` is a Linear module and an activation. `MODULES` lists the activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels.activation_families import FAMILIES as ACTIVATION_FAMILIES
+from typednn_kernels.activations import LEAKY_RELU_FACTOR, CustomActivation, OutputActivationName
+from typednn_kernels.losses import LossName
+
+from typednn import names
+from typednn.activations import named_with
+from typednn.errors import MissingExtraError, SettingError, WiringError
+from typednn.formats.atomic import PathLike, write_file
+from typednn.formats.safetensors import tensor_bytes
+from typednn.interop.activation_formulas import family_of
+from typednn.interop.steps import (
+    Activation,
+    Affine,
+    Dropout,
+    Floats,
+    Normalization,
+    Step,
+    network_of,
+    steps_of,
+)
+from typednn.layers import Layer, TrainableLayer
+from typednn.network.network import AnyNetwork, Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Module(NamedTuple):
+    """An activation of PyTorch: the name of its class, and the settings with which it is ours."""
+
+    name: str
+    settings: Mapping[str, object] = {}
+
+
+SOFTPLUS_LINEAR = {"float32": 17.0, "float64": 37.0}
+"""From here on, softplus(a) is a in the dtype; PyTorch's is a beyond its threshold."""
+
+MODULES: dict[str, Module] = {
+    "sigmoid": Module("Sigmoid"),
+    "relu": Module("ReLU"),
+    "tanh": Module("Tanh"),
+    "leaky_relu": Module("LeakyReLU", {"negative_slope": LEAKY_RELU_FACTOR}),
+    "elu": Module("ELU", {"alpha": 1.0}),
+    "selu": Module("SELU"),
+    "gelu": Module("GELU", {"approximate": "none"}),
+    "silu": Module("SiLU"),
+    "softplus": Module("Softplus", {"beta": 1, "threshold": SOFTPLUS_LINEAR["float64"]}),
+    "softsign": Module("Softsign"),
+    "mish": Module("Mish"),
+    "hard_sigmoid": Module("Hardsigmoid"),
+    "hard_tanh": Module("Hardtanh", {"min_val": -1.0, "max_val": 1.0}),
+    "softmax": Module("Softmax", {"dim": -1}),
+    "relu6": Module("ReLU6"),
+    "hard_swish": Module("Hardswish"),
+    "gelu_tanh": Module("GELU", {"approximate": "tanh"}),
+}
+"""By the name of the activation; PyTorch has no module for "exponential"."""
+
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "leaky_relu": ("LeakyReLU", ("negative_slope",)),
+    "elu": ("ELU", ("alpha",)),
+    "celu": ("CELU", ("alpha",)),
+    "softplus": ("Softplus", ("beta",)),
+    "hard_tanh": ("Hardtanh", ("min_val", "max_val")),
+}
+"""By the family of activations with parameters: the class, and its settings that are the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A loss module of PyTorch: our loss, the settings with which it is ours, and what it applies itself."""
+
+    loss: LossName
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
+    activation: OutputActivationName = "none"
+
+
+CRITERIA: dict[str, Criterion] = {
+    "MSELoss": Criterion("MSE"),
+    "L1Loss": Criterion("mae"),
+    "HuberLoss": Criterion("huber", {"delta": 1.0}),
+    "SmoothL1Loss": Criterion("huber", {"beta": 1.0}),
+    "BCELoss": Criterion("bincrossentropy", {"weight": None}),
+    "BCEWithLogitsLoss": Criterion("bincrossentropy", {"weight": None, "pos_weight": None}, "sigmoid"),
+    "CrossEntropyLoss": Criterion("crossentropy", {"weight": None, "label_smoothing": 0.0}, "softmax"),
+    "PoissonNLLLoss": Criterion("poisson", {"log_input": True, "full": False}, "exponential"),
+}
+"""By the name of the class; all of them take means over the batch (`reduction="mean"`)."""
+
+
+@overload
+def from_torch(source: nn.Module, *, loss: LossName | nn.Module | None = None) -> AnyNetwork: ...
+@overload
+def from_torch(source: Mapping[str, object], layers: Sequence[Layer]) -> AnyNetwork: ...
+def from_torch(
+    source: nn.Module | Mapping[str, object],
+    layers: Sequence[Layer] | None = None,
+    *,
+    loss: LossName | nn.Module | None = None,
+) -> AnyNetwork:
+    """Builds a network with the weights of a PyTorch model, exactly or not at all.
+
+    Args:
+        source: an `nn.Sequential`, or a state dict with the tensors of one: of each layer W as `….weight` and
+            the biases as `….bias`, of a normalisation `….weight`, `….bias` and the running moments. A state
+            dict may hold NumPy arrays, as `safetensors.numpy.load_file` returns them.
+        layers: for a state dict, the layers of the network, which say what the tensors do not.
+        loss: the loss: a name, or a loss module such as `nn.CrossEntropyLoss()`, which gives the network the
+            output activation that the module applies itself. By default the one that belongs to the output
+            activation.
+
+    Returns:
+        A network of the tensors' dtype. Modules whose parameters need no gradient become layers that are not
+        trainable.
+
+    Raises:
+        WiringError: a module has no counterpart here, or one that trains or predicts otherwise; the message
+            names the module and the reason.
+    """
+    if isinstance(source, Mapping):
+        if layers is None:
+            raise WiringError(
+                "from_torch: a state dict needs layers=[...], which say what its tensors do not"
+            )
+        return _from_state_dict(source, layers)
+    tensors = {str(tensor.dtype) for tensor in source.parameters()}
+    dtype = _common_dtype(tensors)
+    leaves = _leaves(source, "")
+    _check_unshared(leaves)
+    steps = [step for name, module in leaves for step in _steps(name, module, dtype)]
+    named: LossName | None = None
+    if isinstance(loss, str):
+        named = cast("LossName", names.loss(loss))
+    elif loss is not None:
+        criterion = _criterion(loss)
+        named = criterion.loss
+        steps.append(Activation(type(loss).__name__, criterion.activation))
+    if dtype == "float32":
+        return network_of(steps, np.float32, named)
+    return network_of(steps, np.float64, named)
+
+
+def to_torch(network: AnyNetwork) -> nn.Sequential:
+    """Builds an `nn.Sequential` with copies of a network's weights, in evaluation mode.
+
+    Its outputs are the network's. Layers that are not trainable need no gradient. Penalties l1 and l2, and
+    the loss, are settings of the training in PyTorch, which the module does not hold.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        WiringError: PyTorch has no module that predicts and trains as a layer does; the message names it.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError("PyTorch", "to_torch", "torch")
+    import torch
+
+    modules = [_module(step) for step in steps_of(network)]
+    sequential = torch.nn.Sequential(*modules)
+    state = {name: torch.from_numpy(np.array(values)) for name, values in to_state_dict(network).items()}
+    sequential.load_state_dict(state)
+    for module, step in zip(modules, steps_of(network), strict=True):
+        if isinstance(step, Affine | Normalization):
+            module.requires_grad_(step.trainable)
+    return sequential.eval()
+
+
+def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str, NDArray[np.generic]]:
+    """Returns the tensors of a network by the names that they have in `to_torch`; needs no PyTorch.
+
+    Args:
+        network: the network.
+        path: a safetensors file to write, which `safetensors.torch.load_file` reads.
+
+    Returns:
+        The network's memory, as arrays: W `(n, n_prev)` as `0.weight`, the biases `(n,)` as `0.bias`, …; the
+        number is the position in `nn.Sequential`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for k, step in enumerate(steps_of(network)):
+        if isinstance(step, Affine):
+            tensors[f"{k}.weight"] = step.W
+            if step.bias is not None:
+                tensors[f"{k}.bias"] = step.bias
+        elif isinstance(step, Normalization):
+            tensors |= {f"{k}.weight": step.gain, f"{k}.bias": step.bias}
+            if step.mean is not None and step.variance is not None:
+                tensors |= {
+                    f"{k}.running_mean": step.mean,
+                    f"{k}.running_var": step.variance,
+                    f"{k}.num_batches_tracked": np.array(0),
+                }
+    if path is not None:
+        write_file(path, tensor_bytes(tensors, {"format": "pt"}))
+    return tensors
+
+
+def _leaves(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
+    """Returns the modules of a Sequential and of those inside it, with their positions."""
+    from torch import nn
+
+    if not isinstance(module, nn.Sequential) or type(module) is not nn.Sequential:
+        return [(prefix or "0", module)]
+    return [
+        leaf
+        for position, child in enumerate(module)  # named_children() would leave out a module's second use
+        for leaf in _leaves(child, f"{prefix}.{position}" if prefix else f"{position}")
+    ]
+
+
+def _check_unshared(leaves: list[tuple[str, nn.Module]]) -> None:
+    owners: dict[int, str] = {}
+    for name, module in leaves:
+        for parameter in module.parameters():
+            other = owners.setdefault(id(parameter), name)
+            if other != name:
+                raise WiringError(
+                    f"module {name} ({type(module).__name__}): shares a parameter with module {other}; "
+                    "layers here have their own"
+                )
+
+
+def _steps(name: str, module: Any, dtype: str) -> list[Step]:
+    kind, where = type(module).__name__, f"module {name} ({type(module).__name__})"
+    if not _is_of_torch(module):
+        raise WiringError(
+            f"{where}: only nn.Sequential and modules of torch.nn are read; torch.onnx.export and "
+            "typednn.onnx.load read what a module computes"
+        )
+    read = READERS.get(kind)
+    if read is not None:
+        return read(where, module)
+    name_here = _activation(where, module, kind, dtype)
+    if name_here is None:
+        raise WiringError(f"{where}: layers here have no such module")
+    return [Activation(where, name_here)]
+
+
+def _activation(
+    where: str, module: Any, kind: str, dtype: str
+) -> OutputActivationName | CustomActivation | None:
+    """Returns the activation that a module is, or None for other modules."""
+    if kind == "Softplus" and module.threshold < SOFTPLUS_LINEAR[dtype]:
+        raise WiringError(
+            f"{where}: is linear from threshold={module.threshold:g} on; softplus here is so in {dtype} from "
+            f"{SOFTPLUS_LINEAR[dtype]:g} on, and Softplus(threshold={SOFTPLUS_LINEAR[dtype]:g}) is the same"
+        )
+    if kind == "Softmax" and module.dim not in {1, -1}:
+        raise WiringError(f"{where}: has dim={module.dim}; here it is the last")
+    for ours, theirs in MODULES.items():
+        settings = {
+            name: value for name, value in theirs.settings.items() if name not in {"threshold", "dim"}
+        }
+        if theirs.name == kind and all(getattr(module, name) == value for name, value in settings.items()):
+            return cast("OutputActivationName", ours)
+    for ours, (class_name, names_there) in FAMILIES.items():
+        if class_name == kind:
+            numbers = tuple(float(getattr(module, name)) for name in names_there)
+            try:
+                return named_with(
+                    ACTIVATION_FAMILIES[ours],
+                    dict(zip(ACTIVATION_FAMILIES[ours].parameters, numbers, strict=True)),
+                )
+            except SettingError as error:
+                raise WiringError(f"{where}: {error}") from None
+    return None
+
+
+def _is_of_torch(module: nn.Module) -> bool:
+    from torch import nn
+
+    return getattr(nn, type(module).__name__, None) is type(module)
+
+
+def _linear(where: str, module: Any) -> list[Step]:
+    trainable = _is_trainable(where, module)
+    return [Affine(where, _array(module.weight), _array_or_none(module.bias), trainable)]
+
+
+def _batch_normalization(where: str, module: Any) -> list[Step]:
+    raise WiringError(
+        f"{where}: keeps an unbiased running variance, layers here a biased one, so that the two would "
+        "predict differently after a training step; torch.onnx.export and typednn.onnx.load make it part of "
+        "the weights"
+    )
+
+
+def _layer_normalization(where: str, module: Any) -> list[Step]:
+    if len(module.normalized_shape) != 1 or module.weight is None or module.bias is None:
+        raise WiringError(f"{where}: normalises several dimensions, or has no weight or no bias")
+    trainable = _is_trainable(where, module)
+    gain, bias = _array(module.weight), _array(module.bias)
+    return [Normalization(where, "layer", gain, bias, module.eps, trainable=trainable)]
+
+
+def _dropout(where: str, module: Any) -> list[Step]:
+    if module.p >= 1:
+        raise WiringError(f"{where}: drops all units")
+    return [Dropout(where, module.p)] if module.p > 0 else []
+
+
+def _flatten(where: str, module: Any) -> list[Step]:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise WiringError(f"{where}: keeps dimensions besides the first")
+    return []
+
+
+READERS: dict[str, Callable[[str, Any], list[Step]]] = {
+    "Linear": _linear,
+    "LayerNorm": _layer_normalization,
+    "BatchNorm1d": _batch_normalization,
+    "Dropout": _dropout,
+    "Flatten": _flatten,
+    "Identity": lambda where, module: [],
+}
+"""By the name of the class: the steps of a module that is no activation."""
+
+
+def _module(step: Step) -> nn.Module:
+    from torch import nn
+
+    dtype = None
+    match step:
+        case Affine():
+            n, n_prev = step.W.shape
+            dtype = _torch_dtype(step.W)
+            return nn.Linear(n_prev, n, bias=step.bias is not None, dtype=dtype)
+        case Normalization(name="layer"):
+            return nn.LayerNorm(len(step.gain), eps=step.epsilon, dtype=_torch_dtype(step.gain))
+        case Normalization():
+            raise WiringError(
+                f"{step.where}: PyTorch's batch normalisation keeps an unbiased running variance, and would "
+                "predict differently after a training step; typednn.onnx.save writes what predicts the same"
+            )
+        case Dropout():
+            return nn.Dropout(step.rate)
+        case Activation():
+            name, settings = _module_of(step)
+            module: nn.Module = getattr(nn, name)(**settings)
+            return module
+
+
+def _module_of(step: Activation) -> tuple[str, Mapping[str, object]]:
+    theirs, family = MODULES.get(step.name), family_of(step.name)
+    if theirs is not None:
+        return theirs.name, theirs.settings
+    if family is None or family[0] not in FAMILIES:
+        raise WiringError(f"{step.where}: PyTorch has no module for the activation {step.name!r}")
+    name, names_there = FAMILIES[family[0]]
+    settings: dict[str, object] = dict(zip(names_there, family[1], strict=True))
+    if name == "Softplus":
+        settings["threshold"] = SOFTPLUS_LINEAR["float64"]
+    return name, settings
+
+
+def _torch_dtype(values: Floats) -> Any:
+    import torch
+
+    return torch.float32 if values.dtype == np.float32 else torch.float64
+
+
+def _criterion(loss: nn.Module) -> Criterion:
+    kind = type(loss).__name__
+    criterion = CRITERIA.get(kind)
+    if criterion is None or not _is_of_torch(loss):
+        raise WiringError(f"loss {kind}: is none of {', '.join(CRITERIA)}")
+    for setting, ours in {"reduction": "mean", **criterion.settings}.items():
+        found: object = getattr(loss, setting)
+        if found != ours:
+            raise WiringError(f"loss {kind}: has {setting}={found!r}; the loss here is that of {ours!r}")
+    return criterion
+
+
+def _is_trainable(where: str, module: nn.Module) -> bool:
+    needed = {parameter.requires_grad for parameter in module.parameters()}
+    if len(needed) > 1:
+        raise WiringError(
+            f"{where}: only some of its parameters need a gradient; layers here train all or none"
+        )
+    return needed.pop()
+
+
+def _array(tensor: Any) -> Floats:
+    values: Floats = tensor.detach().cpu().numpy()
+    return values
+
+
+def _array_or_none(tensor: Any) -> Floats | None:
+    return None if tensor is None else _array(tensor)
+
+
+def _common_dtype(found: set[str]) -> str:
+    dtypes = {each.removeprefix("torch.") for each in found}
+    if len(dtypes) != 1 or not dtypes <= {"float32", "float64"}:
+        raise WiringError(
+            "from_torch: expected parameters of float32 or of float64, found "
+            + (" and ".join(sorted(dtypes)) or "none")
+        )
+    return dtypes.pop()
+
+
+TENSORS = {"Bias": "bias", "Gain": "weight", "moving_mean": "running_mean", "moving_variance": "running_var"}
+"""By the name of a tensor of a normalised layer: the end of its name in a state dict."""
+
+
+def _from_state_dict(state: Mapping[str, object], layers: Sequence[Layer]) -> AnyNetwork:
+    arrays = {
+        name: np.asarray(cast("Any", values))
+        for name, values in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    dtype = _common_dtype({str(values.dtype) for values in arrays.values()})
+    network: AnyNetwork = Network(layers, np.float32) if dtype == "float32" else Network(layers, np.float64)
+    prefixes = list(dict.fromkeys(name.rpartition(".")[0] for name in arrays))
+    for layer in network.layers[1:]:
+        assert isinstance(layer, TrainableLayer)
+        plain = layer.normalization == "none"
+        of_affine = {"W": "weight", **({"Bias": "bias"} if plain else {})}
+        of_norm = (
+            {} if plain else {name: theirs for name, theirs in TENSORS.items() if name in layer._tensors}
+        )
+        for wanted in (of_affine, of_norm):
+            if wanted:
+                _fill(layer, wanted, prefixes.pop(0) if prefixes else "", arrays)
+    if arrays:
+        raise WiringError(f"from_torch: no layer takes the tensors {', '.join(list(arrays)[:6])}")
+    return network
+
+
+def _fill(
+    layer: TrainableLayer[Any, Any], wanted: dict[str, str], prefix: str, arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Moves the tensors of a module to a layer."""
+    for ours, theirs in wanted.items():
+        name, view = f"{prefix}.{theirs}" if prefix else theirs, layer._tensors[ours]
+        values = arrays.pop(name, None)
+        if values is None or values.shape not in {view.shape, view.shape[1:]}:
+            found = "none" if values is None else f"one of the shape {values.shape}"
+            raise WiringError(
+                f"{layer.name}: expected a tensor {name!r} for {ours} {view.shape}, found {found}"
+            )
+        if not np.isfinite(values).all():
+            raise WiringError(f"{layer.name}: the tensor {name!r} holds NaN or infinity")
+        if ours == "W":
+            layer.W = values
+        else:
+            view[...] = values.reshape(view.shape)

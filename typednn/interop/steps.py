@@ -1,0 +1,314 @@
+"""Networks as steps: the modules that other libraries have for what a layer here does at once.
+
+`Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is
+an affine map, a normalisation, an activation and dropout, in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typednn_kernels import normalizations
+from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.arrays import F
+from typednn_kernels.losses import CustomLoss, LossName
+from typednn_kernels.normalizations import NormalizationName
+
+from typednn.errors import WiringError
+from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
+from typednn.network.network import AnyNetwork, Network
+
+Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.float32 | np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The affine map W·h + bias.
+
+    Attributes:
+        where: what messages call it.
+        W: the weights, `(n, n_prev)`.
+        bias: the bias, `(n,)`, or None for an affine map that has none.
+        trainable: whether training changes them.
+        l1, l2: the penalties on W, as `HiddenLayer` has them.
+    """
+
+    where: str
+    W: Floats
+    bias: Floats | None
+    trainable: bool = True
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """A normalisation of n units, with gains and biases `(n,)`; batch normalisation has running moments.
+
+    Attributes:
+        where: what messages call it.
+        name: `"batch"` or `"layer"`.
+        gain, bias: what the normalised values are multiplied by, and what is added then.
+        epsilon: the constant that is added to variances.
+        momentum: what a training step keeps of the running moments; None for layer normalisation.
+        mean, variance: the running moments; None for layer normalisation.
+        trainable: whether training changes gains and biases.
+    """
+
+    where: str
+    name: NormalizationName
+    gain: Floats
+    bias: Floats
+    epsilon: float
+    momentum: float | None = None
+    mean: Floats | None = None
+    variance: Floats | None = None
+    trainable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An activation, by its name."""
+
+    where: str
+    name: OutputActivationName | CustomActivation
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """A dropout of a fraction of the units."""
+
+    where: str
+    rate: float
+
+
+Step: TypeAlias = Affine | Normalization | Activation | Dropout
+
+LOSSES: dict[str, LossName] = {
+    "softmax": "crossentropy",
+    "sigmoid": "bincrossentropy",
+    "exponential": "poisson",
+}
+"""The loss that belongs to an output activation; others have MSE."""
+
+
+def steps_of(network: AnyNetwork) -> list[Step]:
+    """Returns the steps of a network, whose arrays are its memory."""
+    steps: list[Step] = []
+    for layer in network.layers:
+        where = layer.name
+        if isinstance(layer, TrainableLayer):
+            tensors = {name: values.reshape(-1) for name, values in layer._tensors.items() if name != "W"}
+            plain = layer.normalization == "none"
+            bias = tensors["Bias"] if plain else None
+            steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
+            moments: tuple[Floats | None, Floats | None] = (None, None)
+            constants: tuple[float, float | None] = (normalizations.EPSILON, None)
+            if layer.normalization == "batch":
+                moments = tensors["moving_mean"], tensors["moving_variance"]
+                constants = normalizations.EPSILON, normalizations.MOMENTUM
+            if not plain:
+                steps.append(
+                    Normalization(
+                        where,
+                        layer.normalization,
+                        tensors["Gain"],
+                        tensors["Bias"],
+                        *constants,
+                        *moments,
+                        layer.trainable,
+                    )
+                )
+        if layer.actname != "none":
+            steps.append(Activation(where, layer.actname))
+        if layer.dropout:
+            steps.append(Dropout(where, layer.dropout))
+    return steps
+
+
+def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLoss | None) -> Network[F]:
+    """Builds the network of some steps.
+
+    Args:
+        steps: the steps; those of each layer in the order of this module.
+        dtype: the dtype of the network.
+        loss: the loss; None means that of the output activation, by `LOSSES`.
+
+    Raises:
+        WiringError: a layer cannot do the steps exactly; the message names the step.
+    """
+    groups = _groups(steps)
+    first = groups[1].affine if len(groups) > 1 else None
+    if first is None:
+        raise WiringError("there is no affine map, and a network needs one at least")
+    layers: list[Layer] = [_input_layer(groups[0], first.W.shape[1])]
+    n_prev = first.W.shape[1]
+    for group in groups[1:]:
+        n_prev = _check_affine(group, n_prev)
+        layers.append(_output_layer(group, loss) if group is groups[-1] else _hidden_layer(group))
+    network = Network(layers, dtype)
+    for layer, group in zip(network.layers[1:], groups[1:], strict=True):
+        assert isinstance(layer, TrainableLayer)
+        layer._weights_named = None  # zeros, until here
+        for name, values in _tensors(group).items():
+            view = layer._tensors[name]
+            with np.errstate(all="ignore"):
+                view[...] = values.reshape(view.shape)
+            if not np.isfinite(view).all():
+                raise WiringError(f"{group.where}: {name} holds NaN or infinity")
+        layer.trainable = group.affine is None or group.affine.trainable
+    return network
+
+
+@dataclass(slots=True)
+class _Group:
+    """The steps of one layer; the input layer has no affine map."""
+
+    affine: Affine | None = None
+    normalization: Normalization | None = None
+    activation: Activation | None = None
+    dropout: Dropout | None = None
+
+    @property
+    def where(self) -> str:
+        return self.affine.where if self.affine else "the input"
+
+    @property
+    def actname(self) -> OutputActivationName | CustomActivation:
+        return self.activation.name if self.activation else "none"
+
+
+def _groups(steps: Sequence[Step]) -> list[_Group]:
+    groups = [_Group()]
+    for step in steps:
+        group = groups[-1]
+        match step:
+            case Affine():
+                groups.append(_Group(step))
+            case Activation(name="none"):
+                pass
+            case Normalization():
+                _check_place(step, group)
+                group.normalization = step
+            case Activation() if group.activation or group.dropout:
+                raise WiringError(
+                    f"{step.where}: {step.name} follows another activation or dropout in the same layer; "
+                    "layers here have one activation, and dropout after it"
+                )
+            case Activation():
+                group.activation = step
+            case Dropout() if group.dropout or group.affine is None:
+                raise WiringError(f"{step.where}: drops features of the input, or units twice")
+            case Dropout():
+                group.dropout = step
+    return groups
+
+
+def _check_place(step: Normalization, group: _Group) -> None:
+    if group.affine is None:
+        raise WiringError(f"{step.where}: normalises the input, which layers here do not")
+    if group.normalization or group.activation or group.dropout:
+        raise WiringError(
+            f"{step.where}: normalises after an activation or another normalisation; layers here normalise "
+            "between the affine map and the activation"
+        )
+
+
+def _check_affine(group: _Group, n_prev: int) -> int:
+    affine = group.affine
+    assert affine is not None
+    if affine.W.ndim != 2 or affine.W.shape[1] != n_prev:
+        raise WiringError(
+            f"{affine.where}: takes {affine.W.shape[-1]} values, and what is before it has {n_prev} units"
+        )
+    return len(affine.W)
+
+
+def _input_layer(group: _Group, length: int) -> Layer:
+    name = group.actname
+    if name == "softmax":
+        raise WiringError(f"{group.where}: softmax is an output activation only")
+    return InputLayer(length, name)
+
+
+def _hidden_layer(group: _Group) -> Layer:
+    affine, norm, name = group.affine, group.normalization, group.actname
+    assert affine is not None
+    if name == "softmax":
+        where = group.activation.where if group.activation else group.where
+        raise WiringError(f"{where}: softmax in a hidden layer; layers here have it at the output only")
+    if norm is None:
+        _require_bias(affine)
+        kind: NormalizationName = "none"
+    else:
+        _check_normalization(norm, affine)
+        kind = norm.name
+    dropout = group.dropout.rate if group.dropout else 0.0
+    return HiddenLayer(
+        len(affine.W),
+        name,
+        normalization=kind,
+        dropout=dropout,
+        weights="zeros",
+        l1=affine.l1,
+        l2=affine.l2,
+    )
+
+
+def _output_layer(group: _Group, loss: LossName | CustomLoss | None) -> Layer:
+    affine = group.affine
+    assert affine is not None
+    unfit = group.normalization or group.dropout
+    if unfit is not None:
+        raise WiringError(f"{unfit.where}: comes after the last affine map; the output layer has none")
+    _require_bias(affine)
+    length, name = len(affine.W), group.actname
+    chosen = loss or (LOSSES.get(name, "MSE") if length > 1 or name != "softmax" else "MSE")
+    return OutputLayer(length, name, chosen, weights="zeros", l1=affine.l1, l2=affine.l2)
+
+
+def _require_bias(affine: Affine) -> None:
+    if affine.bias is None:
+        raise WiringError(
+            f"{affine.where}: has no bias; a layer here has one, which training would change. "
+            "A bias of 0 makes it the same as here"
+        )
+
+
+def _check_normalization(norm: Normalization, affine: Affine) -> None:
+    if norm.trainable != affine.trainable:
+        raise WiringError(
+            f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; "
+            "a layer here trains all of its parameters or none"
+        )
+    if norm.epsilon != normalizations.EPSILON:
+        raise WiringError(
+            f"{norm.where}: adds {norm.epsilon:g} to variances; layers here add {normalizations.EPSILON:g}"
+        )
+    if norm.momentum is not None and abs(norm.momentum - normalizations.MOMENTUM) > 1e-12:
+        raise WiringError(
+            f"{norm.where}: keeps {norm.momentum:g} of its running moments in a step; layers here keep "
+            f"{normalizations.MOMENTUM:g}"
+        )
+    if norm.name == "layer" and affine.bias is not None:
+        raise WiringError(
+            f"{affine.where}: has a bias below a layer normalisation; layers here have none there"
+        )
+
+
+def _tensors(group: _Group) -> dict[str, Floats]:
+    affine, norm = group.affine, group.normalization
+    assert affine is not None
+    if norm is None:
+        assert affine.bias is not None
+        return {"W": affine.W, "Bias": affine.bias}
+    tensors = {"W": affine.W, "Bias": norm.bias, "Gain": norm.gain}
+    if norm.mean is not None and norm.variance is not None:
+        # A bias below a batch normalisation moves the mean only: training does not feel it.
+        mean = norm.mean if affine.bias is None else norm.mean - affine.bias
+        tensors |= {"moving_mean": mean, "moving_variance": norm.variance}
+    return tensors

@@ -1,0 +1,207 @@
+"""Reads networks from ONNX files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+from typednn_kernels.arrays import F
+
+from typednn.errors import FileFormatError, SettingError, WiringError
+from typednn.files.model_json import Description, read_description
+from typednn.files.models import KEY, AnyModel, Model, model_with, network_alone, tensor_shapes
+from typednn.formats.atomic import PathLike
+from typednn.interop.steps import Activation, Affine, Normalization, Step, network_of
+from typednn.network.network import AnyNetwork, Network
+from typednn.onnx.graph import require_onnx
+from typednn.onnx.operators import tensor_shape
+from typednn.onnx.segments import Layered, Linear, Segment, UnknownOperationError, known_epsilon
+from typednn.onnx.tensors import Constant, constant_of
+from typednn.onnx.walk import Rows, Walk
+from typednn.onnx.writer import OPSETS, model_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+@overload
+def load(path: PathLike) -> AnyNetwork: ...
+@overload
+def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
+def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
+    """Reads a network from an ONNX file.
+
+    A file that `typednn.onnx.save` wrote gives the network that was saved, to the bit. Files of others are
+    read where they hold one chain of affine maps, layer normalisations and activations that this library
+    has: batch normalisation and scaling become part of the weights, Dropout and conversions between float32
+    and float64 are passed over, and so are labels beside the outputs. The columns 1 - p and p of a binary
+    classifier become the one output p. The loss is the one that belongs to the output activation.
+
+    Args:
+        path: the file. External data are read from files in its folder only.
+        dtype: the dtype that the network must have, so that a type checker knows it; by default either.
+
+    Raises:
+        MissingExtraError: the package onnx is not installed.
+        FileFormatError: the file is missing, truncated or invalid, or holds something that no network here
+            computes exactly; the message names the node and the reason. Also if the file holds a
+            preprocessing, for which there is `load_model`.
+    """
+    return network_alone(load_model(path), path, dtype, "typednn.onnx.load_model")
+
+
+def load_model(path: PathLike) -> AnyModel:
+    """Reads a network from an ONNX file, and the preprocessing that `typednn.onnx.save` wrote with it.
+
+    Raises:
+        MissingExtraError, FileFormatError: as `load`.
+    """
+    require_onnx()
+    path = Path(path)
+    model = _parsed(path)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    if KEY in texts:
+        restored = _restored(model, read_description(texts[KEY], path), path)
+        if restored is not None:
+            return restored
+    return _chain(Walk(model, path), path)
+
+
+def _parsed(path: Path) -> ModelProto:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    if not path.is_file():
+        raise FileFormatError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
+    try:
+        return ModelProto.FromString(path.read_bytes())
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except DecodeError:
+        raise FileFormatError(
+            f"{path}: expected an ONNX file, found one that is truncated or something else"
+        ) from None
+
+
+def _restored(model: ModelProto, description: Description, path: Path) -> AnyModel | None:
+    """Restores a network of ours; None if the graph is not the one that it would be saved as."""
+    shapes = tensor_shapes(description.layers)
+    constants = _constants(model, path)
+    tensors: dict[str, Constant] = {}
+    for name, shape in shapes.items():
+        values = constants.get(name)
+        if values is None or values.dtype != description.dtype:
+            return None
+        if values.shape != tensor_shape(name.rpartition(".")[2], shape):
+            return None
+        tensors[name] = values.reshape(shape)
+    opset = max((each.version for each in model.opset_import if each.domain == ""), default=0)
+    if opset not in OPSETS:
+        return None
+    restored = model_with(description, tensors, path)
+    expected = model_of(restored.network, opset, restored.preprocessing)
+    same = (
+        list(expected.graph.node) == list(model.graph.node)
+        and list(expected.graph.input) == list(model.graph.input)
+        and list(expected.graph.output) == list(model.graph.output)
+        and _equal(_constants(expected, path), constants)
+    )
+    return restored if same else None
+
+
+def _constants(model: ModelProto, path: Path) -> dict[str, Constant]:
+    return {
+        each.name: constant_of(each, f"the constant {each.name!r}", path) for each in model.graph.initializer
+    }
+
+
+def _equal(some: dict[str, Constant], others: dict[str, Constant]) -> bool:
+    return some.keys() == others.keys() and all(
+        values.dtype == others[name].dtype and np.array_equal(values, others[name])
+        for name, values in some.items()
+    )
+
+
+def _chain(walk: Walk, path: Path) -> AnyModel:
+    """Builds the network of a graph that consists of segments."""
+    result = walk.result()
+    try:
+        chain, dtype = _segments(result)
+        steps: list[Step] = []
+        between = Linear()
+        for segment, layer in chain:
+            steps += _input_steps(layer) if segment.W is None else _layer_steps(segment, layer, between)
+            between = layer.before if segment.W is None and layer.activation == "none" else layer.after
+        _require_unscaled(between, chain[-1][1].where)
+        if dtype == np.float32:
+            return Model(network_of(steps, np.float32, None))
+        return Model(network_of(steps, np.float64, None))
+    except (UnknownOperationError, WiringError, SettingError) as error:
+        raise FileFormatError(f"{path}: {error}") from None
+
+
+def _require_unscaled(last: Linear, where: str) -> None:
+    if not last.is_identity:
+        raise UnknownOperationError(f"{where}: what it computes is scaled at the output")
+
+
+def _segments(result: Rows) -> tuple[list[tuple[Segment, Layered]], np.dtype[np.floating]]:
+    """Returns the segments from the input to a result, each with what it computes; and the dtype."""
+    if result.segment.operations[result.index].is_column and result.segment.width != 1:
+        raise UnknownOperationError("the output is a mean or sum over units")
+    places: list[tuple[Segment, int]] = []
+    below: tuple[Segment, int] | None = (result.segment, result.index)
+    while below is not None:
+        places.append(below)
+        below = below[0].below
+    dtypes = {segment.W.dtype for segment, _ in places if segment.W is not None}
+    if len(dtypes) != 1:
+        raise UnknownOperationError(
+            f"expected weights of one dtype, found {' and '.join(sorted(map(str, dtypes))) or 'no weights'}"
+        )
+    [dtype] = dtypes
+    return [(segment, segment.layered(index, dtype)) for segment, index in reversed(places)], dtype
+
+
+def _input_steps(layer: Layered) -> list[Step]:
+    if layer.normalized is not None:
+        raise UnknownOperationError("the input is normalised by the statistics of each sample")
+    if layer.activation == "none":
+        return []
+    if not layer.before.is_identity:
+        raise UnknownOperationError(f"{layer.where}: the input is scaled before an activation")
+    return [Activation(layer.where, layer.activation)]
+
+
+def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step]:
+    """Returns the steps of a layer; `between` scales what it takes."""
+    weights, n = segment.W, segment.width
+    assert weights is not None
+    bias = np.zeros(n) if segment.bias is None else segment.bias.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if np.any(between.t):
+            bias = bias + weights.astype(np.float64) @ np.broadcast_to(between.t, weights.shape[1])
+        scaled = np.asarray(between.s), np.reshape(layer.before.s, (-1, 1))
+        for s in scaled:
+            if np.any(s != 1):
+                weights = (weights.astype(np.float64) * s).astype(weights.dtype)
+        bias = layer.before.s * bias + layer.before.t
+    steps: list[Step] = []
+    if layer.normalized is None:
+        steps.append(Affine(segment.where, weights, bias))
+    else:
+        if np.any(bias != bias[0]):
+            raise UnknownOperationError(
+                f"{segment.where}: has a bias below a layer normalisation; layers here have none there"
+            )
+        scale = layer.normalized.scale
+        gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in scale)
+        epsilon = known_epsilon(layer.normalized.epsilon, np.dtype(np.float32))
+        steps += [
+            Affine(segment.where, weights, None),
+            Normalization(segment.where, "layer", gain, shift, epsilon),
+        ]
+    if layer.activation != "none":
+        steps.append(Activation(layer.where, layer.activation))
+    return steps
