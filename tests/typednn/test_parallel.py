@@ -182,13 +182,15 @@ def test_jobs_that_are_no_functions() -> None:
         in_parallel([threads, job])
 
 
+@pytest.mark.parametrize("name", ["TYPEDNN_THREADS", "NUMBA_NUM_THREADS"])
 @pytest.mark.parametrize(
     ("text", "said"), [("1", "1"), ("0", "must be a positive integer"), ("two", "not 'two'"), ("", "not ''")]
 )
-def test_the_environment_chooses(text: str, said: str) -> None:
+@pytest.mark.once_per("text")
+def test_the_environment_chooses(name: str, text: str, said: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", "import typednn; print(typednn.threads())"],
-        env={**os.environ, "TYPEDNN_THREADS": text},
+        env={**os.environ, name: text},
         capture_output=True,
         text=True,
         check=False,
