@@ -81,8 +81,9 @@ class ClassifierBase(ClassifierMixin, Estimator):
             return above(outputs, boundary)
         if outputs.shape[1] == 1:
             chosen = above(outputs, boundary)[:, 0]
-            return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
-        return self.classes_[outputs.argmax(axis=1)]
+        else:
+            chosen = outputs.argmax(axis=1)
+        return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:
         """Computes probabilities `(n_samples, n_classes)`, if the outputs are probabilities.
@@ -305,7 +306,7 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
-        "build": ["no_validation"],
+        "build": "no_validation",
         **SOLVING,
         **CLASSES,
     }
@@ -367,6 +368,5 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
         return max(2, len(self.classes_))
 
     def _fits(self, outputs: int) -> bool:
-        return outputs == len(self.classes_) or (
-            not self._multilabel and outputs == 1 and len(self.classes_) <= 2
-        )
+        count = len(self.classes_)
+        return outputs == (count if self._multilabel else max(2, count)) or (outputs == 1 and count <= 2)

@@ -187,7 +187,7 @@ class NetworkRegressor(NetworkBase, RegressorBase):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {"build": ["no_validation"], **SOLVING}
+    _parameter_constraints: ClassVar[dict[str, list[object] | str]] = {"build": "no_validation", **SOLVING}
 
     def __init__(
         self,
