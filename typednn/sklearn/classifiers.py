@@ -15,7 +15,6 @@ from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     check_classification_targets,
     type_of_target,
-    unique_labels,
 )
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
@@ -46,6 +45,9 @@ from typednn.training.callbacks import CallbackLike
 from typednn.validation.arrays import above
 
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+KINDS = ("binary", "multiclass", "multilabel-indicator")
+"""scikit-learn's names of the kinds of targets that a classifier takes."""
+
 PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
 """The activations whose outputs are probabilities."""
 
@@ -144,10 +146,11 @@ class ClassifierBase(ClassifierMixin, Estimator):
     def _learn_targets(self, y: Targets, *, first: bool, incremental: bool) -> Targets:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
             raise ValueError("Multioutput target data is not supported with label binarization")
+        if kind not in KINDS:
+            check_classification_targets(y)
         multilabel = kind == "multilabel-indicator"
         if multilabel and not isinstance(y, np.ndarray):
             y = y.toarray()
@@ -161,7 +164,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
             self._multilabel = multilabel
         if multilabel != self._multilabel or (multilabel and y.shape[1] != len(self.classes_)):
             raise ValueError(f"y must have the form that it had before, not {kind} of shape {y.shape}")
-        found = self.classes_ if multilabel else unique_labels(y)
+        found = self.classes_ if multilabel else np.unique(y)
         if not incremental and not np.array_equal(found, self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "

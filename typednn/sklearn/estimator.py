@@ -375,7 +375,8 @@ class Estimator(BaseEstimator, ABC):
 
     def _outputs(self, X: Data) -> Matrix[Real]:
         """Computes the outputs `(n_samples, n_outputs)`."""
-        check_is_fitted(self)
+        if "network_" not in self.__dict__:
+            check_is_fitted(self)
         network = self.network_
         if (
             type(X) is np.ndarray

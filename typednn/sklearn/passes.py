@@ -79,14 +79,17 @@ class Passes(ArraySource[Real]):
         if not self.alpha:
             yield self.samples, self.order
             return
-        norm, self.penalty = self._squares(), 0.0
+        norm: float | None = None
+        self.penalty = 0.0
         for first, last, total in self._parts():
+            mean = self._squares() if norm is None else norm
             coefficient = self.alpha / (2 * total) if total else 0.0
             self._penalties[self._penalised, L2] = coefficient
             yield self.samples, self.order[first:last]
-            before, norm = norm, self._squares()
-            steps = -(-(last - first) // self.batch_size)
-            mean = before + (norm - before) * (steps - 1) / (2 * steps)  # between these, ΣW² is about linear
+            norm, steps = None, -(-(last - first) // self.batch_size)
+            if steps > 1:  # between two measurements ΣW² is about linear
+                norm = self._squares()
+                mean += (norm - mean) * (steps - 1) / (2 * steps)
             self.penalty += coefficient * mean * (last - first) / self.length
 
     def reported(self, loss: float) -> float:
