@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +81,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
         boundary = LOSSES[self.network_._loss].boundary
         if self._multilabel:
             return above(outputs, boundary)
-        if outputs.shape[1] == 1:
-            chosen = above(outputs, boundary)[:, 0]
-        else:
-            chosen = outputs.argmax(axis=1)
+        single = outputs.shape[1] == 1
+        chosen = above(outputs, boundary)[:, 0] if single else outputs.argmax(axis=1)
         return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:

@@ -143,15 +143,15 @@ class Estimator(BaseEstimator, ABC):
 
     @abstractmethod
     def _encode(self, y: Targets) -> Targets:
-        """Returns the network's targets: labels from 0 `(n_samples,)`, or numbers `(n_samples, n_outputs)`."""
+        """Returns the targets of the network: labels `(n_samples,)` from 0, or numbers `(n_samples, n)`."""
 
+    @abstractmethod
     def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
         """Returns the weights of samples by class, or None."""
-        return None
 
+    @abstractmethod
     def _strata(self, y: Targets) -> Targets | None:
         """Returns what early stopping divides evenly, or None."""
-        return None
 
     @property
     def _scale(self) -> LossScale:
@@ -267,6 +267,9 @@ class Estimator(BaseEstimator, ABC):
         trained = None
         if self.metrics:
             trained = samples if len(rows) == len(samples) else some_of(samples, rows, None)
+        if self._trainer is None or not incremental:
+            self._trainer = Trainer(self.network_._storage, self.network_._loss, size, self._new_optimizer())
+        passes.attach(self.network_._storage, self._trainer.optimizer_state)
         callbacks: list[CallbackLike] = [stopping, *self.callbacks]
         fit: Fit[Real] = Fit(
             self.network_._output,
@@ -276,14 +279,10 @@ class Estimator(BaseEstimator, ABC):
             held,
             self.metrics,
             len(self.history_.loss) + (1 if incremental else self.max_iter),
-            self._new_optimizer(),
+            self._trainer,
             callbacks,
             None,
         )
-        if incremental and self._trainer is not None:
-            fit.trainer = self._trainer
-        self._trainer = fit.trainer
-        passes.attach(fit.storage, fit.trainer.optimizer_state)
         fit.history = self.network_.history = self.history_
         self.n_iter_ = 0
         self._run(fit, stopping)

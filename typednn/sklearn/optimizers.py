@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typednn.sklearn.parameters import OptimizerLike, Solver
 from typednn.training.optimizers import SGD, Adam, Column, Optimizer, resolve_optimizer
-from typednn.training.schedules import Rates, Schedule, Steps
+from typednn.training.schedules import Rates, Schedule, StepNumbers
 
 
 class EpsilonHatAdam(Adam):
@@ -17,7 +17,7 @@ class EpsilonHatAdam(Adam):
     def _divisor_floor(self) -> float:
         return self.epsilon
 
-    def _columns(self, t: Steps, rates: Rates) -> tuple[Column, ...]:
+    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         rate, *decays, _ = super()._columns(t, rates)
         return rate, *decays, self.epsilon
 

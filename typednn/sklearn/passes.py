@@ -106,7 +106,7 @@ class Passes(ArraySource[Real]):
         self._factors[self.order] = ordered * np.repeat(self.scale.factor / means, self._counts)
 
     def _parts(self) -> Iterator[tuple[int, int, float]]:
-        """Yields the first and last sample of parts of the order, and the sum of the weights of each batch."""
+        """Yields the bounds of parts of the order, and the sum of the weights of each of their batches."""
         size, count = self.batch_size, self.length
         if self.weights is not None:
             for first, total in zip(self._firsts.tolist(), self._totals.tolist(), strict=True):

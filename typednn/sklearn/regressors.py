@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.arrays import Vector
 
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
@@ -84,6 +85,12 @@ class RegressorBase(RegressorMixin, Estimator):
 
     def _encode(self, y: Targets) -> Targets:
         return y.reshape(len(y), -1).astype(self.network_.dtype, copy=False)
+
+    def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
+        return None
+
+    def _strata(self, y: Targets) -> Targets | None:
+        return None
 
     def __sklearn_tags__(self) -> Any:
         """Tells scikit-learn what the estimator can do."""
