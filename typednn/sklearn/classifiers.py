@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,9 @@ class ClassifierBase(ClassifierMixin, Estimator):
             ValueError, TypeError: data or parameters do not fit, or the training diverged.
         """
         if _check_partial_fit_first_call(self, classes) and type_of_target(y).startswith("multilabel"):
-            self.classes_ = np.arange(np.shape(y)[1])
+            self.classes_ = np.arange(
+                cast("Any", y).shape[1] if hasattr(y, "shape") else len(cast("Any", y)[0])
+            )
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def _has_probabilities(self) -> bool:
@@ -233,7 +235,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**PERCEPTRON, **SOLVING, **CLASSES}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING, **CLASSES}
 
     def __init__(
         self,
@@ -306,7 +308,7 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "build": "no_validation",
         **SOLVING,
         **CLASSES,

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from typednn_kernels.arrays import Matrix, Order, Vector
 
 from typednn.errors import DataError, DivergenceError
+from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
@@ -115,7 +116,7 @@ class Estimator(BaseEstimator, ABC):
 
     _no_improvement_count: int
     _trainer: Trainer[Real] | None
-    _parameter_constraints: ClassVar[dict[str, list[object]]]
+    _parameter_constraints: ClassVar[dict[str, Any]]
     _numeric_targets: ClassVar[bool]
 
     if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Estimator(BaseEstimator, ABC):
         random = check_random_state(self.random_state)
         with nullcontext() if self.threads is None else use_threads(self.threads):
             if first:
-                self._begin(self._new_network(x.shape[1], x.dtype.type, random))
+                self._begin(self._new_network(x.shape[1], cast("type[Real]", x.dtype.type), random))
             samples = samples_of(self.network_, x, self._encode(targets))
             if self._is_stochastic():
                 self._fit_stochastic(samples, targets, weights, validation, random, incremental)
@@ -358,6 +359,7 @@ class Estimator(BaseEstimator, ABC):
         """Sets the penalty of the layers to that of a batch with this sum of weights."""
         if self._penalty and total:
             for layer in self.network_.layers[1:]:
+                assert isinstance(layer, TrainableLayer)
                 layer.l2 = self._penalty / (2 * total)
 
     def _new_optimizer(self) -> Optimizer:

@@ -30,11 +30,9 @@ class NetworkBase(Estimator):
         """Tells whether a network with this number of outputs fits the targets."""
 
     def _new_network(self, inputs: int, dtype: type[Real], random: np.random.RandomState) -> AnyNetwork:
-        built: Any = (
-            self.build(inputs, self._output_count()) if callable(self.build) else deepcopy(self.build)
-        )
-        layers = list(built.layers) if isinstance(built, Network) else built
-        network = cast("AnyNetwork", Network(layers, dtype, int(random.randint(2**31))))
+        built = self.build(inputs, self._output_count()) if callable(self.build) else deepcopy(self.build)
+        layers = cast("Any", built.layers if isinstance(built, Network) else built)
+        network: AnyNetwork = Network(layers, dtype, int(random.randint(2**31)))
         found = network.layers[0].length, network.layers[-1].length
         if found[0] != inputs or not self._fits(found[1]):
             raise SettingError(

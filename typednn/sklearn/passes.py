@@ -50,7 +50,7 @@ class Passes(ArraySource[Real]):
         self.samples, self.batch_size, self.draws = samples, batch_size, random
         self.alpha, self.weights, self.scale = alpha, weights, scale
         self.order: Order = rows.copy()
-        self.length = len(rows)
+        self.length = self.count = len(rows)
         self.penalty = 0.0
         """The penalty of the weights before each step, averaged over the samples of the last epoch."""
         self._constants = scale.constants(samples)
@@ -71,7 +71,7 @@ class Passes(ArraySource[Real]):
     def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[Real], Order]]:
         """Draws an order and yields the samples with parts of it, which the caller trains at once."""
         if self.draws is not None:
-            drawn = np.arange(self.length)
+            drawn = np.arange(self.count)
             self.draws.shuffle(drawn)
             self.order = self.order[drawn]
         if self.weights is not None:
@@ -90,7 +90,7 @@ class Passes(ArraySource[Real]):
             if steps > 1:  # between two measurements ΣW² is about linear
                 norm = self._squares()
                 mean += (norm - mean) * (steps - 1) / (2 * steps)
-            self.penalty += coefficient * mean * (last - first) / self.length
+            self.penalty += coefficient * mean * (last - first) / self.count
 
     def reported(self, loss: float) -> float:
         """Returns the loss of an epoch as scikit-learn reports it, given the mean loss of its samples."""
@@ -107,7 +107,7 @@ class Passes(ArraySource[Real]):
 
     def _parts(self) -> Iterator[tuple[int, int, float]]:
         """Yields the bounds of parts of the order, and the sum of the weights of each of their batches."""
-        size, count = self.batch_size, self.length
+        size, count = self.batch_size, self.count
         if self.weights is not None:
             for first, total in zip(self._firsts.tolist(), self._totals.tolist(), strict=True):
                 yield first, min(first + size, count), total

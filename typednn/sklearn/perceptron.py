@@ -82,7 +82,7 @@ class PerceptronBase(Estimator):
             OutputLayer(outputs, names.output_activation(OURS.get(output, output)), row.name, weights="zeros")
         )
         seed = int(random.randint(2**31)) if any(layer.dropout for layer in layers) else 0
-        network = cast("AnyNetwork", Network(layers, dtype, seed))
+        network: AnyNetwork = Network(layers, dtype, seed)
         draw(network, [*activations, *activations[-1:]] or ["none"], random)
         return network
 
@@ -118,5 +118,5 @@ def for_each(value: T | Sequence[T], count: int, name: str) -> list[T]:
 def listed(value: T | Sequence[T]) -> list[T]:
     """Returns a list of the values, or of the one value."""
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return list(value)
+        return list(cast("Iterable[T]", value))
     return [cast("T", value)]

@@ -41,6 +41,7 @@ class RegressorBase(RegressorMixin, Estimator):
     """What regressors do: learn and predict numbers."""
 
     _numeric_targets: ClassVar[bool] = True
+    _target_count: int
 
     if TYPE_CHECKING:
 
@@ -128,7 +129,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**PERCEPTRON, **SOLVING}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING}
 
     def __init__(
         self,
@@ -169,7 +170,8 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         self._store(locals())
 
     def _shape(self) -> tuple[int, str]:
-        return self._target_count, SYNONYMS.get(self.loss, self.loss)
+        name: str = self.loss
+        return self._target_count, SYNONYMS.get(name, name)
 
 
 class NetworkRegressor(NetworkBase, RegressorBase):

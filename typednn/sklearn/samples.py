@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeAlias, TypeGuard
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Sparse(Protocol):
         ...
 
 
-Features: TypeAlias = NDArray[Real] | Sparse
+Features: TypeAlias = Matrix[Real] | Sparse
 """Checked samples `(n_samples, n_features)`."""
 
 
@@ -48,11 +49,6 @@ class SparseRows(Rows[Real]):
         return read_only(rows)
 
 
-def is_sparse(x: Features) -> TypeGuard[Sparse]:
-    """Tells whether samples are a sparse matrix."""
-    return not isinstance(x, np.ndarray)
-
-
 def samples_of(
     network: AnyNetwork,
     x: Features,
@@ -65,16 +61,12 @@ def samples_of(
         DataError: a target is outside the range for which the loss is defined.
     """
     outputs, dtype, loss = network.layers[-1].length, network.dtype, LOSSES[network._loss]
-    labels = targets.ndim == 1
-    if not labels:
+    make = None
+    if targets.ndim == 1:
+        make = partial(one_hot, width=outputs, dtype=dtype)
+    else:
         check_range(targets, loss.target_minimum, loss.target_maximum, "y", "Network")
-    make: Callable[[NDArray[np.generic]], Matrix[Real]] | None = None
-    if labels:
-
-        def make(array: NDArray[np.generic]) -> Matrix[Real]:
-            return one_hot(array, outputs, dtype)
-
-    rows = SparseRows(x, dtype) if is_sparse(x) else Rows(x, x.shape[1], dtype)
+    rows = Rows(x, x.shape[1], dtype) if isinstance(x, np.ndarray) else SparseRows(x, dtype)
     return CheckedSamples(rows, Rows(targets, outputs, dtype, make), as_weights(factors, dtype))
 
 
@@ -96,9 +88,8 @@ def as_weights(factors: Vector[np.float64] | None, dtype: np.dtype[Real]) -> Vec
 
 def outputs_of(network: AnyNetwork, x: Features) -> Matrix[Real]:
     """Computes the outputs `(n_samples, n_outputs)` for checked samples, of sparse ones a chunk at a time."""
-    if not is_sparse(x):
-        matrix: Matrix[Real] = x
-        return network.predict(matrix)
+    if isinstance(x, np.ndarray):
+        return network.predict(x)
     outputs: Matrix[Real] = np.empty((x.shape[0], network.layers[-1].length), network.dtype)
     rows = SparseRows(x, network.dtype)
     for first in range(0, len(outputs), EVALUATION_CHUNK):

@@ -35,7 +35,7 @@ def network_of(state: dict[str, object]) -> AnyNetwork:
     """
     description = read_description(str(state["description"]), PICKLE)
     dtype: type[Real] = np.float32 if description.dtype == "float32" else np.float64
-    network = cast("AnyNetwork", Network(description.new_layers(), dtype, seed=0))
+    network: AnyNetwork = Network(description.new_layers(), dtype, seed=0)
     parameters = cast("NDArray[Real]", state["parameters"])
     if parameters.shape != network._storage.parameters.shape:
         raise DataError(

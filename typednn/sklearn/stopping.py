@@ -73,7 +73,7 @@ class Stopping(Callback):
     def on_epoch(self, run: Run) -> None:
         est, history = self.estimator, run.history
         loss = est.loss_ = history.loss[-1] = self.passes.reported(history.loss[-1])
-        est.n_iter_, est.t_ = est.n_iter_ + 1, est.t_ + (self.passes.length or 0)
+        est.n_iter_, est.t_ = est.n_iter_ + 1, est.t_ + self.passes.count
         if est.verbose:
             print(f"Iteration {est.n_iter_}, loss = {loss:.8f}")
         if self.held is not None:
@@ -94,7 +94,7 @@ class Stopping(Callback):
                 f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization "
                 "hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=8,
             )
 
     def _rate_falls(self, how: str) -> bool:
