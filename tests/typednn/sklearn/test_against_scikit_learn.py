@@ -1,4 +1,4 @@
-"""Our multilayer perceptrons give scikit-learn's weights, losses and predictions, from the same random state."""
+"""The multilayer perceptrons give scikit-learn's weights and losses for the same random state."""
 
 from __future__ import annotations
 
