@@ -227,9 +227,8 @@ class Objective(Generic[F]):
             self._storage,
             self._samples,
         )
-        workspace = storage.new_workspace(min(len(samples), EVALUATION_CHUNK))
         for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
-            network._forward(x, workspace)
+            [(_, workspace)] = network._chunks(x)
             losses: Vector[F] = np.empty(len(t), storage.dtype)
             network._output._sample_losses(workspace, t, losses)
             factors = samples.weights[chunk] if len(samples.weights) else None

@@ -91,7 +91,7 @@ def search_text(section: Section, each: estimators.Table, warm_up: estimators.Ta
     ratio = seconds["scikit-learn"] / seconds[OURS]
     result = section.record_target("GridSearchCV", ratio, targets.ESTIMATORS["search"])
     return (
-        f"GridSearchCV of 40 candidates × 5 folds on {each.name}, n_jobs=2: typednn {number(seconds[OURS])} s; "
+        f"GridSearchCV of 40 candidates × 5 folds on {each.name}, n_jobs=2: {number(seconds[OURS])} s; "
         f"scikit-learn takes {result} times as long."
     )
 

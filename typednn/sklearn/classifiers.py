@@ -181,7 +181,11 @@ class ClassifierBase(ClassifierMixin, Estimator):
         if self._multilabel:
             return y
         labels: NDArray[np.int64] = np.searchsorted(self.classes_, y)
-        return labels.reshape(-1, 1) if self.n_outputs_ == 1 else labels
+        if self.n_outputs_ == 1:
+            return labels.reshape(-1, 1)
+        if LOSSES[self.network_._loss].targets == "classes":
+            return labels
+        return labels.reshape(-1, 1) == np.arange(self.n_outputs_)
 
     def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
         if self.class_weight is None:

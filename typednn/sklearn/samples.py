@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Protocol, TypeAlias
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix, Order, Vector
 from typednn_kernels.losses import LOSSES
 
-from typednn.layers.storage import Workspace
 from typednn.network.network import AnyNetwork
 from typednn.training.batches import CheckedSamples, Index, Rows
 from typednn.training.fit import EVALUATION_CHUNK
@@ -102,20 +100,11 @@ def score(network: AnyNetwork, samples: CheckedSamples[Real]) -> float:
     """Computes the accuracy or R² of samples; NaN where an output is not finite."""
     outputs: Matrix[Real] = np.empty((len(samples), network.layers[-1].length), network.dtype)
     targets: Matrix[Real] = np.empty_like(outputs)
-    for t, chunk, workspace in _passes(network, samples):
-        targets[chunk], outputs[chunk] = t, workspace.output
+    for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
+        targets[chunk], outputs[chunk] = t, network.predict(x)
     if not np.isfinite(outputs).all():
         return float("nan")
     found = evaluation(outputs, targets, 0.0, LOSSES[network._loss], samples.weights)
     value = found.r2 if found.accuracy is None else found.accuracy
     assert value is not None
     return value
-
-
-def _passes(
-    network: AnyNetwork, samples: CheckedSamples[Real]
-) -> Iterator[tuple[Matrix[Real], slice, Workspace[Real]]]:
-    workspace = network._storage.new_workspace(min(len(samples), EVALUATION_CHUNK))
-    for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
-        network._forward(x, workspace)
-        yield t, chunk, workspace
