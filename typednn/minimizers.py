@@ -221,33 +221,29 @@ class Objective(Generic[F]):
 
     def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
         """Yields the sum of losses of each chunk of samples, and adds its gradient to `total`."""
-        run, network, storage, samples = (
-            kernels(self._storage.dtype),
-            self._network,
-            self._storage,
-            self._samples,
-        )
-        for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
-            [(_, workspace)] = network._chunks(x)
-            losses: Vector[F] = np.empty(len(t), storage.dtype)
-            network._output._sample_losses(workspace, t, losses)
+        network, storage, samples = self._network, self._storage, self._samples
+        for x, targets, chunk in samples.chunks(EVALUATION_CHUNK):
             factors = samples.weights[chunk] if len(samples.weights) else None
-            if factors is not None:
-                losses *= factors
-            if total is not None:
-                run.backward(
-                    storage.parameters,
-                    storage.layout,
-                    INFERENCE,
-                    network._loss,
-                    t,
-                    workspace.vectors,
-                    self._gradient,
-                )
+            for part, workspace in network._chunks(x):
+                t = targets[part]
+                losses: Vector[F] = np.empty(len(t), storage.dtype)
+                network._output._sample_losses(workspace, t, losses)
                 if factors is not None:
-                    self._weigh(workspace, factors)
-                total += self._gradient * (len(t) / len(self._samples))
-            yield float(losses.sum(dtype=np.float64))
+                    losses *= factors[part]
+                if total is not None:
+                    kernels(storage.dtype).backward(
+                        storage.parameters,
+                        storage.layout,
+                        INFERENCE,
+                        network._loss,
+                        t,
+                        workspace.vectors,
+                        self._gradient,
+                    )
+                    if factors is not None:
+                        self._weigh(workspace, factors[part])
+                    total += self._gradient * (len(t) / len(samples))
+                yield float(losses.sum(dtype=np.float64))
 
     def _weigh(self, workspace: Workspace[F], factors: Vector[F]) -> None:
         """Computes the gradient again, from the deltas of each sample times its weight.
