@@ -20,6 +20,7 @@ sklearn: Any = package("sklearn")
 datasets: Any = package("sklearn.datasets")
 selection: Any = package("sklearn.model_selection")
 preprocessing: Any = package("sklearn.preprocessing")
+stats: Any = package("scipy.stats")
 threadpoolctl: Any = package("threadpoolctl")
 PACKAGES: dict[str, Any] = {
     "typednn": package("typednn.sklearn"),
@@ -118,9 +119,7 @@ def scores(table: Table, **settings: Any) -> Scores:
     ours, theirs = found.values()
     if ours == theirs:
         return Scores(fmean(ours), fmean(theirs), 1.0)
-    from scipy.stats import ttest_rel
-
-    return Scores(fmean(ours), fmean(theirs), float(ttest_rel(ours, theirs).pvalue))
+    return Scores(fmean(ours), fmean(theirs), float(stats.ttest_rel(ours, theirs).pvalue))
 
 
 @contextmanager

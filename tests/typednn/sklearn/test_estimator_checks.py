@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 pytest.importorskip("sklearn")
 
-from sklearn.utils.estimator_checks import check_estimator
-
 from typednn import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
+
+check_estimator: Any = import_module("sklearn.utils.estimator_checks").check_estimator
 
 
 def of_classes(inputs: int, outputs: int) -> list[Layer]:
@@ -25,7 +27,7 @@ def of_numbers(inputs: int, outputs: int) -> list[Layer]:
     return [InputLayer(inputs), HiddenLayer(100, "relu", weights="glorot_uniform"), OutputLayer(outputs)]
 
 
-MADE: dict[str, Any] = {
+MADE: dict[str, Callable[[Any], object]] = {
     "MLPClassifier": lambda solver: MLPClassifier(solver=solver, max_iter=100),
     "MLPRegressor": lambda solver: MLPRegressor(solver=solver, max_iter=100),
     "NetworkClassifier": lambda solver: NetworkClassifier(of_classes, solver=solver, max_iter=100),
@@ -40,7 +42,7 @@ SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_
 @pytest.mark.once_per("kind")
 @pytest.mark.filterwarnings("ignore")
 def test_all_checks_pass(kind: str, solver: str) -> None:
-    results = check_estimator(MADE[kind](solver), on_fail=None, on_skip=None)
+    results: list[dict[str, Any]] = check_estimator(MADE[kind](solver), on_fail=None, on_skip=None)
 
     failed = [(each["check_name"], each["exception"]) for each in results if each["status"] == "failed"]
     assert failed == []
