@@ -308,7 +308,8 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
     ...     hidden = HiddenLayer(16, "mish", normalization="layer")
     ...     return [InputLayer(inputs), hidden, OutputLayer(classes, "softmax", "crossentropy")]
     >>> x, y = load_iris(return_X_y=True)
-    >>> NetworkClassifier(build, learning_rate_init=0.01, tol=1e-2, random_state=0).fit(x, y).score(x, y) > 0.9
+    >>> model = NetworkClassifier(build, learning_rate_init=0.01, tol=1e-2, random_state=0)
+    >>> model.fit(x, y).score(x, y) > 0.9
     True
     """
 

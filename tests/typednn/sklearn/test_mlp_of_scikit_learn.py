@@ -23,7 +23,10 @@ PRIVATE = {
 }
 """The tests that read private attributes, and which."""
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.full("they take 15 seconds"),
+]
 
 
 @pytest.fixture
