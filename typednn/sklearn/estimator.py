@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from typednn_kernels.arrays import Matrix, Order, Vector
 
-from typednn.errors import DataError, DivergenceError
+from typednn.errors import DataError, DivergenceError, ShapeError
 from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
 from typednn.network.network import AnyNetwork
@@ -129,6 +129,16 @@ class Estimator(BaseEstimator, ABC):
             """Sets parameters by name."""
             ...
 
+        def set_fit_request(
+            self, *, sample_weight: bool | str | None = ..., validation_data: bool | str | None = ...
+        ) -> Self:
+            """Says which metadata a meta-estimator passes on to `fit`."""
+            ...
+
+        def set_score_request(self, *, sample_weight: bool | str | None = ...) -> Self:
+            """Says which metadata a meta-estimator passes on to `score`."""
+            ...
+
     def _store(self, arguments: dict[str, object]) -> None:
         """Keeps the arguments of the constructor as they are, which scikit-learn demands."""
         for name in self._get_param_names():
@@ -190,6 +200,13 @@ class Estimator(BaseEstimator, ABC):
         self._validate_params()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if not self._is_stochastic() and (
+            self.optimizer is not None or self.callbacks or self.metrics or validation is not None
+        ):
+            raise ValueError(
+                "the solver 'lbfgs' has no epochs: optimizer, callbacks, metrics and validation_data are for "
+                "'adam' and 'sgd'"
+            )
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         x, targets, weights = self._checked(X, y, sample_weight, reset=first)
         targets = self._learn_targets(targets, first=first, incremental=incremental)
@@ -435,4 +452,7 @@ class Estimator(BaseEstimator, ABC):
         saved = cast("dict[str, NDArray[np.generic]] | None", state["_trainer"])
         if saved is not None:
             self._trainer = Trainer(self.network_._storage, self.network_._loss, 1, self._new_optimizer())
-            self._trainer.optimizer_state.restore(saved)
+            try:
+                self._trainer.optimizer_state.restore(saved)
+            except ShapeError:  # the parameters name another optimiser since: it starts again
+                self._trainer = None

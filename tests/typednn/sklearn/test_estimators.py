@@ -33,6 +33,9 @@ from typednn.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, Netw
 from typednn.sklearn import samples as samples_module
 
 sparse: Any = import_module("scipy.sparse")
+config_context: Any = import_module("sklearn").config_context
+make_pipeline: Any = import_module("sklearn.pipeline").make_pipeline
+FunctionTransformer: Any = import_module("sklearn.preprocessing").FunctionTransformer
 RNG = np.random.default_rng(1)
 X: NDArray[np.float64] = RNG.normal(size=(90, 4)) * (RNG.random((90, 4)) > 0.4)
 LABELS = np.array(["a", "b", "c"])[np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5])]
@@ -198,6 +201,17 @@ def test_an_optimizer_of_ours_takes_the_place_of_the_solver() -> None:
     assert (network.parameters != reference.parameters).any()
 
 
+def test_weights_are_routed_through_a_pipeline() -> None:
+    weights = np.arange(90) % 3
+    model = MLPClassifier(**FAST).set_fit_request(sample_weight=True)
+    reference = clone(model).fit(X, LABELS, weights)
+
+    with config_context(enable_metadata_routing=True):
+        computed = make_pipeline(FunctionTransformer(), model).fit(X, LABELS, sample_weight=weights)
+
+    np.testing.assert_array_equal(computed[-1].coefs_[0], reference.coefs_[0])
+
+
 def test_a_network_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="4 features and 3 classes"):
         NetworkClassifier([InputLayer(4), OutputLayer(2, "softmax", "crossentropy")]).fit(X, LABELS)
@@ -264,4 +278,14 @@ def test_a_failing_call_says_why() -> None:
         model.fit(X, LABELS, validation_data=[X, LABELS])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="non-finite"):
         MLPRegressor(solver="sgd", learning_rate_init=1e200, **FAST).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="'lbfgs' has no epochs"):
+        MLPClassifier(solver="lbfgs", callbacks=[Noted()]).fit(X, LABELS)
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+
+
+def test_a_pickle_of_another_solver_since_loads() -> None:
+    model = MLPClassifier(**FAST).fit(X, LABELS).set_params(solver="sgd")
+
+    again = pickle.loads(pickle.dumps(model)).partial_fit(X, LABELS)
+
+    assert again.n_iter_ == 1
