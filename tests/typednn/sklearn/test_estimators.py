@@ -203,10 +203,10 @@ def test_an_optimizer_of_ours_takes_the_place_of_the_solver() -> None:
 
 def test_weights_are_routed_through_a_pipeline() -> None:
     weights = np.arange(90) % 3
-    model = MLPClassifier(**FAST).set_fit_request(sample_weight=True)
-    reference = clone(model).fit(X, LABELS, weights)
+    reference = MLPClassifier(**FAST).fit(X, LABELS, weights)
 
     with config_context(enable_metadata_routing=True):
+        model = MLPClassifier(**FAST).set_fit_request(sample_weight=True)
         computed = make_pipeline(FunctionTransformer(), model).fit(X, LABELS, sample_weight=weights)
 
     np.testing.assert_array_equal(computed[-1].coefs_[0], reference.coefs_[0])
