@@ -16,8 +16,8 @@ from benchmarks.settings import Settings
 from benchmarks.timing import Candidate, compare
 
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("adam", {"solver": "adam", "max_iter": 50}),
-    ("sgd", {"solver": "sgd", "max_iter": 50}),
+    ("adam", {"solver": "adam"}),
+    ("sgd", {"solver": "sgd"}),
     ("adam, batch_size=1", {"solver": "adam", "max_iter": 2, "batch_size": 1}),
     ("sgd, batch_size=1", {"solver": "sgd", "max_iter": 2, "batch_size": 1}),
 )

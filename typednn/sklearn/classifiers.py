@@ -93,7 +93,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
             ValueError: the samples do not fit.
         """
         outputs = self._outputs(X)
-        if self._multilabel or self.network_.layers[-1].actname == "softmax":
+        if self._multilabel or self.out_activation_ == "softmax":
             return outputs
         if outputs.shape[1] > 1:
             outputs /= outputs.sum(axis=1, keepdims=True)
