@@ -270,6 +270,9 @@ class Estimator(BaseEstimator, ABC):
         random: np.random.RandomState,
         incremental: bool,
     ) -> None:
+        if not hasattr(self, "loss_curve_") or self.early_stopping != (self.validation_scores_ is not None):
+            self.loss_curve_ = self.history_.loss  # warm, from another solver or way to stop
+            reset(self)
         rows: Order = np.arange(len(samples))
         held = None if validation is None else self._held_out(validation)
         if self.early_stopping and held is None:

@@ -283,6 +283,20 @@ def test_a_failing_call_says_why() -> None:
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
 
 
+def test_a_warm_start_may_change_solver_and_way_to_stop() -> None:
+    model = MLPClassifier(solver="lbfgs", warm_start=True, **FAST).fit(X, LABELS)
+    before = model.score(X, LABELS)
+
+    model.set_params(solver="adam", max_iter=2).fit(X, LABELS)
+    assert abs(model.score(X, LABELS) - before) < 0.1
+    assert len(model.loss_curve_) == 2
+    model.set_params(early_stopping=True).fit(X, LABELS)
+    assert model.best_loss_ is None
+    assert model.validation_scores_ is not None
+    assert len(model.validation_scores_) == 2
+    assert model.set_params(solver="lbfgs").fit(X, LABELS).score(X, LABELS) > 0.9
+
+
 def test_a_pickle_of_another_solver_since_loads() -> None:
     model = MLPClassifier(**FAST).fit(X, LABELS).set_params(solver="sgd")
 
