@@ -39,9 +39,9 @@ from typednn.sklearn.passes import Passes
 from typednn.sklearn.samples import Features, as_weights, outputs_of, samples_of, some_of
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
+from typednn.sklearn.training import Training
 from typednn.training.batches import CheckedSamples
 from typednn.training.callbacks import CallbackLike
-from typednn.training.fit import Fit
 from typednn.training.history import History
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
@@ -292,7 +292,7 @@ class Estimator(BaseEstimator, ABC):
             self._trainer = Trainer(self.network_._storage, self.network_._loss, size, self._new_optimizer())
         passes.attach(self.network_._storage, self._trainer.optimizer_state)
         callbacks: list[CallbackLike] = [stopping, *self.callbacks]
-        fit: Fit[Real] = Fit(
+        training = Training(
             self.network_._output,
             passes,
             size,
@@ -304,14 +304,15 @@ class Estimator(BaseEstimator, ABC):
             callbacks,
             None,
         )
-        fit.history = self.network_.history = self.history_
+        training.passes = passes
+        training.history = self.network_.history = self.history_
         self.n_iter_ = 0
-        self._run(fit, stopping)
+        self._run(training, stopping)
 
-    def _run(self, fit: Fit[Real], stopping: Stopping) -> None:
+    def _run(self, training: Training, stopping: Stopping) -> None:
         try:
-            fit.begin()
-            fit.run(Bar(fit.epochs, fit.source.length, wanted=False))
+            training.begin()
+            training.run(Bar(training.epochs, None, wanted=False))
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         except DivergenceError as error:

@@ -21,7 +21,7 @@ CALL_PRODUCTS = 2**21
 
 
 class Passes(ArraySource[Real]):
-    """Yields the batches of an epoch, with the factors and the penalty that scikit-learn gives them.
+    """Orders the samples of each epoch, with the factors and the penalty that scikit-learn gives them.
 
     There, the loss of a batch is the mean of its samples' losses by weight, and alpha / 2 · ΣW² is divided by
     the sum of these weights. Here, the loss of a batch is the sum of the samples' losses times their factors,
@@ -68,8 +68,8 @@ class Passes(ArraySource[Real]):
         self._storage, self._state = storage, state
         self._penalties: Matrix[Real] = np.zeros((0, 2), storage.dtype)
 
-    def epoch(self, number: int) -> Iterator[tuple[CheckedSamples[Real], Order]]:
-        """Draws an order and yields the samples with parts of it, which the caller trains at once."""
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Draws the order of an epoch and yields the bounds of its parts, which the caller trains at once."""
         if self.draws is not None:
             drawn = np.arange(self.count)
             self.draws.shuffle(drawn)
@@ -77,15 +77,15 @@ class Passes(ArraySource[Real]):
         if self.weights is not None:
             self._weigh(self.weights[self.order])
         if not self.alpha:
-            yield self.samples, self.order
+            yield 0, self.count
             return
         norm: float | None = None
         self.penalty = 0.0
-        for first, last, total in self._parts():
+        for first, last, total in self._equal_parts():
             mean = self._squares() if norm is None else norm
             coefficient = self.alpha / (2 * total) if total else 0.0
             self._penalties[self._penalised, L2] = coefficient
-            yield self.samples, self.order[first:last]
+            yield first, last
             norm, steps = None, -(-(last - first) // self.batch_size)
             if steps > 1:  # between two measurements ΣW² is about linear
                 norm = self._squares()
@@ -105,7 +105,7 @@ class Passes(ArraySource[Real]):
         means = np.where(self._totals == 0, 1.0, self._totals) / self._counts
         self._factors[self.order] = ordered * np.repeat(self.scale.factor / means, self._counts)
 
-    def _parts(self) -> Iterator[tuple[int, int, float]]:
+    def _equal_parts(self) -> Iterator[tuple[int, int, float]]:
         """Yields the bounds of parts of the order, and the sum of the weights of each of their batches."""
         size, count = self.batch_size, self.count
         if self.weights is not None:
