@@ -13,6 +13,7 @@ from benchmarks.report.api_section import api_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.report import Section, table
+from benchmarks.report.sklearn_section import sklearn_section
 from benchmarks.report.training_sections import batches_section, online_section
 from benchmarks.settings import Settings
 from benchmarks.tuning.command import tune
@@ -23,6 +24,7 @@ SECTIONS = {
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
+    "sklearn": sklearn_section,
 }
 
 

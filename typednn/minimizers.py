@@ -29,7 +29,8 @@ from typednn.layers.storage import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
-from typednn.training.batches import ClassWeights
+from typednn.training.batches import CheckedSamples, ClassWeights, format_of
+from typednn.training.fit import EVALUATION_CHUNK
 from typednn.training.optimizer_state import trainable_ranges
 from typednn.validation.arrays import Samples, Targets, Weights, Y_co
 from typednn.validation.settings import check_count, check_positive
@@ -101,7 +102,25 @@ def minimize(
     check_count("max_iterations", max_iterations, 1)
     if tolerance is not None:
         check_positive("tolerance", tolerance)
-    objective = Objective(network, x, y, sample_weight, class_weight)
+    samples = format_of(network._output).samples(x, y, sample_weight, class_weight)
+    return minimize_samples(network, samples, method, max_iterations, tolerance, options or {})
+
+
+def minimize_samples(
+    network: Network[F, Y_co],
+    samples: CheckedSamples[F],
+    method: MinimizerName,
+    max_iterations: int,
+    tolerance: float | None,
+    options: Mapping[str, object],
+) -> Minimum:
+    """Trains a network as `minimize`, with checked samples and settings.
+
+    Raises:
+        SettingError: no layer is trainable.
+        DivergenceError: no finite loss was found; the network is as it was before.
+    """
+    objective = Objective(network, samples)
     start = objective.vector
     if not start.size:
         raise SettingError("minimize: no layer of the network is trainable, so there is nothing to change")
@@ -117,7 +136,7 @@ def minimize(
                 method=method,
                 jac=True if derivatives else None,
                 tol=tolerance,
-                options={limit: max_iterations, **(options or {})},
+                options={limit: max_iterations, **options},
             )
     except BaseException as error:
         objective.vector = objective.best if isinstance(error, KeyboardInterrupt) else start
@@ -141,26 +160,14 @@ class Objective(Generic[F]):
     Attributes:
         evaluations: the number of evaluations so far.
         best, lowest: the parameters with the lowest value so far, and that value.
-
-    Raises:
-        ShapeError, ArrayTypeError, DataError: the data do not fit.
     """
 
     evaluations: int
     best: Vector[np.float64]
     lowest: float
 
-    def __init__(
-        self,
-        network: Network[F, Y_co],
-        x: Samples[F],
-        y: Targets[F, Y_co],
-        sample_weight: Weights | None = None,
-        class_weight: ClassWeights | None = None,
-    ) -> None:
-        self._network, self._storage = network, network._storage
-        self._x, self._t = network._as_data(x, y)
-        self._weights = network._weights(self._t, sample_weight, class_weight)
+    def __init__(self, network: Network[F, Y_co], samples: CheckedSamples[F]) -> None:
+        self._network, self._storage, self._samples = network, network._storage, samples
         self._ranges, self._penalties = trainable_ranges(self._storage)
         self._gradient: Vector[F] = np.empty_like(self._storage.gradient)
         self.evaluations = 0
@@ -183,13 +190,13 @@ class Objective(Generic[F]):
     def value(self, vector: Vector[np.float64]) -> float:
         """Computes the loss plus penalties."""
         self.vector = vector
-        return self._record(vector, sum(self._losses(None)) / len(self._x))
+        return self._record(vector, sum(self._losses(None)) / len(self._samples))
 
     def value_and_gradient(self, vector: Vector[np.float64]) -> tuple[float, Vector[np.float64]]:
         """Computes the loss plus penalties, and its gradient."""
         self.vector = vector
         total: Vector[np.float64] = np.zeros(len(self._gradient))
-        value = self._record(vector, sum(self._losses(total)) / len(self._x))
+        value = self._record(vector, sum(self._losses(total)) / len(self._samples))
         for part, (l1, l2) in zip(self._parts(), self._penalties, strict=True):
             w = self._storage.parameters[part]
             total[part] += l1 * np.sign(w) + 2 * l2 * w
@@ -217,28 +224,29 @@ class Objective(Generic[F]):
 
     def _losses(self, total: Vector[np.float64] | None) -> Iterator[float]:
         """Yields the sum of losses of each chunk of samples, and adds its gradient to `total`."""
-        run, network, storage = kernels(self._network._storage.dtype), self._network, self._storage
-        for chunk, workspace in network._chunks(self._x):
-            t = self._t[chunk]
-            losses: Vector[F] = np.empty(len(t), storage.dtype)
-            network._output._sample_losses(workspace, t, losses)
-            factors = self._weights[chunk] if len(self._weights) else None
-            if factors is not None:
-                losses *= factors
-            if total is not None:
-                run.backward(
-                    storage.parameters,
-                    storage.layout,
-                    INFERENCE,
-                    network._loss,
-                    t,
-                    workspace.vectors,
-                    self._gradient,
-                )
+        network, storage, samples = self._network, self._storage, self._samples
+        for x, targets, chunk in samples.chunks(EVALUATION_CHUNK):
+            factors = samples.weights[chunk] if len(samples.weights) else None
+            for part, workspace in network._chunks(x):
+                t = targets[part]
+                losses: Vector[F] = np.empty(len(t), storage.dtype)
+                network._output._sample_losses(workspace, t, losses)
                 if factors is not None:
-                    self._weigh(workspace, factors)
-                total += self._gradient * (len(t) / len(self._x))
-            yield float(losses.sum(dtype=np.float64))
+                    losses *= factors[part]
+                if total is not None:
+                    kernels(storage.dtype).backward(
+                        storage.parameters,
+                        storage.layout,
+                        INFERENCE,
+                        network._loss,
+                        t,
+                        workspace.vectors,
+                        self._gradient,
+                    )
+                    if factors is not None:
+                        self._weigh(workspace, factors[part])
+                    total += self._gradient * (len(t) / len(samples))
+                yield float(losses.sum(dtype=np.float64))
 
     def _weigh(self, workspace: Workspace[F], factors: Vector[F]) -> None:
         """Computes the gradient again, from the deltas of each sample times its weight.

@@ -47,7 +47,8 @@ _interrupted: ContextVar[tuple[Event, ...]] = ContextVar("interrupted", default=
 def threads() -> int:
     """Returns the largest number of threads of a kernel call.
 
-    The environment variable `TYPEDNN_THREADS` sets it for a process; the default is the number of cores.
+    The environment variable `TYPEDNN_THREADS` sets it for a process, or `NUMBA_NUM_THREADS`, by which joblib
+    gives each of its processes a part of the cores; the default is the number of cores.
     """
     return THREADS.value
 
@@ -248,12 +249,15 @@ def _blas(_modules: int) -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def _choose_by(text: str) -> None:
+def _choose_by(name: str) -> None:
+    text = os.environ[name]
     count = int(text) if text.strip().isdecimal() else 0
     if count < 1:
-        raise SettingError(f"TYPEDNN_THREADS must be a positive integer, not {text!r}")
+        raise SettingError(f"{name} must be a positive integer, not {text!r}")
     _choose(count)
 
 
-if "TYPEDNN_THREADS" in os.environ:
-    _choose_by(os.environ["TYPEDNN_THREADS"])
+for _variable in ("TYPEDNN_THREADS", "NUMBA_NUM_THREADS"):
+    if _variable in os.environ:
+        _choose_by(_variable)
+        break

@@ -40,6 +40,11 @@ BATCHES: dict[str, dict[str, float]] = {
     "2048-2048-2048-10 × 256": {"JAX": 1.0, "PyTorch": 1.1, "scikit-learn": 1.6},
 }
 
+ESTIMATORS: dict[str, float] = {"fit": 4, "batch_size=1": 10, "row": 5, "search": 4}
+"""Ratios of scikit-learn's estimators to those of `typednn.sklearn`."""
+SAME_SCORES = 0.05
+"""The least p of a paired t test that held-out scores are equal."""
+
 IN_PARALLEL: dict[str, float] = {"64-32-10 × 32": 1.8}
 """Ratio of training one network after another to one call of `in_parallel`, on two cores."""
 

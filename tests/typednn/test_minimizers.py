@@ -25,6 +25,7 @@ from typednn import (
     names,
 )
 from typednn.minimizers import GRADIENT_METHODS, Objective
+from typednn.training.batches import format_of
 
 pytest.importorskip("scipy.optimize")
 both_paths = pytest.mark.usefixtures("path")
@@ -44,7 +45,7 @@ def test_the_gradient_is_that_of_the_objective(monkeypatch: pytest.MonkeyPatch) 
     """Also where the samples pass through the network in several pieces."""
     network = penalized()
     monkeypatch.setattr("typednn.network.network.EVALUATION_CHUNK", 5)
-    objective = Objective(network, CASE.x, CASE.t)
+    objective = Objective(network, format_of(network._output).samples(CASE.x, CASE.t))
     start = objective.vector
     first, frozen = CASE.weights[0].size, CASE.weights[1].size + CASE.biases[1].size
     before = first + CASE.biases[0].size
@@ -221,8 +222,11 @@ def test_weights_are_those_of_samples_that_occur_so_many_times(
     labels = np.arange(13) % 2
     twice, factor = np.repeat(np.arange(13), w), w.sum() / 13
 
-    value, gradient = Objective(network, CASE.x, labels, w).value_and_gradient(network.parameters.copy())
-    plain = Objective(network, CASE.x[twice], labels[twice])
+    samples = format_of(network._output).samples
+    value, gradient = Objective(network, samples(CASE.x, labels, w)).value_and_gradient(
+        network.parameters.copy()
+    )
+    plain = Objective(network, samples(CASE.x[twice], labels[twice]))
     expected, slope = plain.value_and_gradient(network.parameters.copy())
 
     np.testing.assert_allclose(value, factor * expected, rtol=1e-13)

@@ -182,13 +182,19 @@ def test_jobs_that_are_no_functions() -> None:
         in_parallel([threads, job])
 
 
+VARIABLES = ("TYPEDNN_THREADS", "NUMBA_NUM_THREADS")
+"""The environment variables that choose the number of threads."""
+
+
+@pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize(
     ("text", "said"), [("1", "1"), ("0", "must be a positive integer"), ("two", "not 'two'"), ("", "not ''")]
 )
-def test_the_environment_chooses(text: str, said: str) -> None:
+@pytest.mark.once_per("text")
+def test_the_environment_chooses(name: str, text: str, said: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", "import typednn; print(typednn.threads())"],
-        env={**os.environ, "TYPEDNN_THREADS": text},
+        env={**{each: value for each, value in os.environ.items() if each not in VARIABLES}, name: text},
         capture_output=True,
         text=True,
         check=False,

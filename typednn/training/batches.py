@@ -130,7 +130,7 @@ class CheckedSamples(Generic[F]):
 
     def __len__(self) -> int:
         """Returns the number of samples."""
-        return len(self.x.array)
+        return len(self.t.array)
 
     def take(self, order: Order) -> tuple[Matrix[F], Matrix[F], Vector[F], Order]:
         """Returns samples, targets and weights, and the indices in them of the samples in `order`."""

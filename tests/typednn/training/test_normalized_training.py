@@ -32,6 +32,7 @@ from typednn import (
     minimize,
 )
 from typednn.minimizers import Objective
+from typednn.training.batches import format_of
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -345,7 +346,7 @@ def test_minimizers_take_the_network_as_it_predicts() -> None:
     before, loss = averages(network).copy(), network.loss(x, labels)
     state = network._random.bit_generator.state
 
-    objective = Objective(network, x, labels)
+    objective = Objective(network, format_of(network._output).samples(x, labels))
     _, gradient = objective.value_and_gradient(objective.vector)
     np.testing.assert_allclose(gradient, network.forward(x).backward(labels).vector, rtol=0, atol=1e-14)
     minimum = minimize(network, x, labels, max_iterations=20)

@@ -1,0 +1,4 @@
+from typing import Any
+
+MLPClassifier: Any
+MLPRegressor: Any

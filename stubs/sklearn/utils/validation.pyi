@@ -1,0 +1,9 @@
+from typing import Any
+
+import numpy as np
+
+def _check_sample_weight(
+    sample_weight: object, X: object, *, dtype: type[np.float64], ensure_non_negative: bool
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]: ...
+def check_is_fitted(estimator: object) -> None: ...
+def validate_data(_estimator: object, /, *arrays: object, **settings: object) -> Any: ...

@@ -1,0 +1,380 @@
+"""Classifiers: a multilayer perceptron, and any network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+)
+from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.arrays import Matrix, Vector
+from typednn_kernels.losses import LOSSES
+
+from typednn.names import MetricName
+from typednn.network.network import AnyNetwork
+from typednn.sklearn.estimator import Estimator, Real, Targets
+from typednn.sklearn.from_network import NetworkBase
+from typednn.sklearn.parameters import (
+    CLASSES,
+    PERCEPTRON,
+    SOLVING,
+    Activation,
+    Build,
+    ClassifierLoss,
+    Data,
+    DtypeLike,
+    Labels,
+    LearningRate,
+    Normalizations,
+    OptimizerLike,
+    Solver,
+    Weights,
+)
+from typednn.sklearn.perceptron import PerceptronBase
+from typednn.training.callbacks import CallbackLike
+from typednn.validation.arrays import above
+
+ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+KINDS = ("binary", "multiclass", "multilabel-indicator")
+"""scikit-learn's names of the kinds of targets that a classifier takes."""
+
+PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+"""The activations whose outputs are probabilities."""
+
+
+class ClassifierBase(ClassifierMixin, Estimator):
+    """What classifiers do: number the classes, weigh them, predict labels and probabilities.
+
+    Attributes:
+        classes_: the labels in their order; for several labels of a sample, the numbers of the columns.
+    """
+
+    class_weight: ClassWeight
+    classes_: NDArray[np.generic]
+    _multilabel: bool
+    _numeric_targets: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+
+        def score(self, X: Data, y: Labels, sample_weight: Weights = None) -> float:
+            """Computes the accuracy."""
+            ...
+
+    def predict(self, X: Data) -> NDArray[np.generic]:
+        """Predicts labels `(n_samples,)`, or for several labels 0 and 1 `(n_samples, n_classes)`.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            ValueError: the samples do not fit.
+        """
+        outputs = self._outputs(X)
+        boundary = LOSSES[self.network_._loss].boundary
+        if self._multilabel:
+            return above(outputs, boundary)
+        single = outputs.shape[1] == 1
+        chosen = above(outputs, boundary)[:, 0] if single else outputs.argmax(axis=1)
+        return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
+
+    def predict_proba(self, X: Data) -> Matrix[Real]:
+        """Computes probabilities `(n_samples, n_classes)`, if the outputs are probabilities.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            ValueError: the samples do not fit.
+        """
+        outputs = self._outputs(X)
+        if self._multilabel or self.out_activation_ == "softmax":
+            return outputs
+        if outputs.shape[1] > 1:
+            outputs /= outputs.sum(axis=1, keepdims=True)
+            return outputs
+        both: Matrix[Real] = np.empty((len(outputs), 2), outputs.dtype)
+        np.subtract(1, outputs[:, 0], out=both[:, 0])
+        both[:, 1] = outputs[:, 0]
+        return both
+
+    def predict_log_proba(self, X: Data) -> Matrix[Real]:
+        """Computes the logarithms of `predict_proba`.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            ValueError: the samples do not fit.
+        """
+        probabilities = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            np.log(probabilities, out=probabilities)
+        return probabilities
+
+    def partial_fit(
+        self, X: Data, y: Labels, sample_weight: Weights = None, classes: Labels | None = None
+    ) -> Self:
+        """Trains for one epoch, with the optimiser as the last call left it; not for "lbfgs".
+
+        Args:
+            X: samples, as in `fit`.
+            y: labels, as in `fit`.
+            sample_weight: weights `(n_samples,)`.
+            classes: all labels that will occur, needed by the first call.
+
+        Raises:
+            ValueError, TypeError: data or parameters do not fit, or the training diverged.
+        """
+        if _check_partial_fit_first_call(self, classes) and type_of_target(y).startswith("multilabel"):
+            self.classes_ = np.arange(
+                cast("Any", y).shape[1] if hasattr(y, "shape") else len(cast("Any", y)[0])
+            )
+        return self._fit(X, y, sample_weight, None, incremental=True)
+
+    def _has_probabilities(self) -> bool:
+        return not hasattr(self, "network_") or self.network_.layers[-1].actname in PROBABILITIES
+
+    if not TYPE_CHECKING:  # decorators without types would take those of the methods
+        predict_proba = available_if(_has_probabilities)(predict_proba)
+        predict_log_proba = available_if(_has_probabilities)(predict_log_proba)
+        partial_fit = available_if(Estimator._is_stochastic)(partial_fit)
+
+    def _learn_targets(self, y: Targets, *, first: bool, incremental: bool) -> Targets:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError("Multioutput target data is not supported with label binarization")
+        if kind not in KINDS:
+            check_classification_targets(y)
+        multilabel = kind == "multilabel-indicator"
+        if multilabel and not isinstance(y, np.ndarray):
+            y = y.toarray()
+        if first and not incremental:
+            self.classes_, self._multilabel = (
+                np.arange(y.shape[1]) if multilabel else np.unique(y),
+                multilabel,
+            )
+            return y
+        if first:
+            self._multilabel = multilabel
+        if multilabel != self._multilabel or (multilabel and y.shape[1] != len(self.classes_)):
+            raise ValueError(f"y must have the form that it had before, not {kind} of shape {y.shape}")
+        found = self.classes_ if multilabel else np.unique(y)
+        if not incremental and not np.array_equal(found, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {found}"
+            )
+        if len(np.setdiff1d(found, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                f"'y' has {found}."
+            )
+        return y
+
+    def _encode(self, y: Targets) -> Targets:
+        if self._multilabel:
+            return y
+        labels: NDArray[np.int64] = np.searchsorted(self.classes_, y)
+        if self.n_outputs_ == 1:
+            return labels.reshape(-1, 1)
+        if LOSSES[self.network_._loss].targets == "classes":
+            return labels
+        return labels.reshape(-1, 1) == np.arange(self.n_outputs_)
+
+    def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' needs all labels, and partial_fit sees some; give a dict, such as "
+                "compute_class_weight returns"
+            )
+        return compute_sample_weight(self.class_weight, y)
+
+    def _strata(self, y: Targets) -> Targets | None:
+        """Returns the labels of two classes, as scikit-learn does; those of more are divided at random."""
+        return None if self.n_outputs_ > 1 else self._encode(y).astype(bool)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tells scikit-learn what the estimator can do."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPClassifier(ClassifierBase, PerceptronBase):
+    """A multilayer perceptron for classes, with the parameters of scikit-learn's.
+
+    With the same `random_state` and float64 data it is scikit-learn's `MLPClassifier` to rounding: initial
+    weights, order of samples, steps and losses are the same. The parameters up to `max_fun` are described
+    there; those that it does not have, and those that take more, are:
+
+    Args:
+        hidden_layer_sizes: as there.
+        activation: also any activation of typednn, or a list with one for each hidden layer.
+        solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle: as there.
+        random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping: as there.
+        validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
+        loss: "log_loss", or a loss of typednn, such as "focal".
+        output: the activation of the output layer; by default the one that belongs to the loss.
+        dropout: the fraction of hidden units that each step drops, one number or one for each layer.
+        normalization: "none", "batch" or "layer", one name or one for each layer.
+        class_weight: "balanced", or weights by label; labels that are missing have 1.
+        optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
+        dtype: the dtype of the network; by default that of X if it is float32, else float64.
+        callbacks: callbacks of typednn, such as `GradientNorms`.
+        metrics: the metrics that `history_` records after each epoch.
+        threads: the largest number of threads of `fit`; by default that of the process.
+
+    >>> from sklearn.datasets import load_iris
+    >>> x, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier([16, 8], ["tanh", "gelu"], dropout=0.1, random_state=0, max_iter=400)
+    >>> model.fit(x, y).score(x, y) > 0.9
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING, **CLASSES}
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: Activation | Sequence[Activation] = "relu",
+        *,
+        solver: Solver = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: ClassifierLoss = "log_loss",
+        output: OutputActivationName | CustomActivation | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        normalization: Normalizations = "none",
+        class_weight: ClassWeight = None,
+        optimizer: OptimizerLike = None,
+        dtype: DtypeLike = None,
+        callbacks: Sequence[CallbackLike] = (),
+        metrics: Sequence[MetricName] = (),
+        threads: int | None = None,
+    ) -> None:
+        self._store(locals())
+
+    def _shape(self) -> tuple[int, str]:
+        count = len(self.classes_)
+        exclusive = not self._multilabel and count > 2
+        if self.loss != "log_loss":
+            return count if exclusive or self._multilabel else 1, self.loss
+        return (count, "crossentropy") if exclusive else (count if self._multilabel else 1, "bincrossentropy")
+
+
+class NetworkClassifier(NetworkBase, ClassifierBase):
+    """A classifier that trains any network of typednn.
+
+    The network has one output for each class or, for two classes, one output. The loss is the network's own,
+    and so are the penalties of its layers: the loss of a batch is the mean of its samples' losses by weight.
+
+    Args:
+        build: a function that returns the layers, or a network, for the numbers of features and of classes;
+            or the layers or a network, which are copied and whose weights, where they are set, are kept.
+        solver, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle: as `MLPClassifier`.
+        random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping: as there.
+        validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
+        class_weight, optimizer, dtype, callbacks, metrics, threads: as there.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from typednn import HiddenLayer, InputLayer, OutputLayer
+    >>> def build(inputs, classes):
+    ...     hidden = HiddenLayer(16, "mish", normalization="layer")
+    ...     return [InputLayer(inputs), hidden, OutputLayer(classes, "softmax", "crossentropy")]
+    >>> x, y = load_iris(return_X_y=True)
+    >>> model = NetworkClassifier(build, learning_rate_init=0.01, tol=1e-2, random_state=0)
+    >>> model.fit(x, y).score(x, y) > 0.9
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "build": "no_validation",
+        **SOLVING,
+        **CLASSES,
+    }
+
+    def __init__(
+        self,
+        build: Build,
+        *,
+        solver: Solver = "adam",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        class_weight: ClassWeight = None,
+        optimizer: OptimizerLike = None,
+        dtype: DtypeLike = None,
+        callbacks: Sequence[CallbackLike] = (),
+        metrics: Sequence[MetricName] = (),
+        threads: int | None = None,
+    ) -> None:
+        self._store(locals())
+
+    @classmethod
+    def from_network(cls, network: AnyNetwork, classes: Labels | None = None) -> Self:
+        """Returns a fitted classifier that predicts with a trained network, which is not copied.
+
+        Args:
+            network: the network.
+            classes: the labels, in the order of the outputs; by default 0, 1, 2, …
+
+        Raises:
+            ValueError: there is not one label for each output, or two labels for one output.
+        """
+        model, outputs = cls(network), network.layers[-1].length
+        count = max(2, outputs)
+        model.classes_ = np.arange(count) if classes is None else np.asarray(classes)
+        if model.classes_.shape != (count,):
+            raise ValueError(f"classes must be {count} labels, not of shape {model.classes_.shape}")
+        model._multilabel = outputs > 1 and LOSSES[network._loss].targets != "classes"
+        model._adopt(network)
+        return model
+
+    def _output_count(self) -> int:
+        return max(2, len(self.classes_))
+
+    def _fits(self, outputs: int) -> bool:
+        count = len(self.classes_)
+        return outputs == (count if self._multilabel else max(2, count)) or (outputs == 1 and count <= 2)

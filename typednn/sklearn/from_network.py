@@ -1,0 +1,47 @@
+"""Estimators that train a network which the user builds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from copy import deepcopy
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from typednn.errors import SettingError
+from typednn.network.network import AnyNetwork, Network
+from typednn.sklearn.estimator import Estimator
+from typednn.sklearn.parameters import Build
+
+Real: TypeAlias = np.float32 | np.float64
+
+
+class NetworkBase(Estimator):
+    """What estimators of any network do: build it, or take a trained one."""
+
+    build: Build
+
+    @abstractmethod
+    def _output_count(self) -> int:
+        """Returns the number of classes or outputs, which `build` is given."""
+
+    @abstractmethod
+    def _fits(self, outputs: int) -> bool:
+        """Tells whether a network with this number of outputs fits the targets."""
+
+    def _new_network(self, inputs: int, dtype: type[Real], random: np.random.RandomState) -> AnyNetwork:
+        built = self.build(inputs, self._output_count()) if callable(self.build) else deepcopy(self.build)
+        layers = cast("Any", built.layers if isinstance(built, Network) else built)
+        network: AnyNetwork = Network(layers, dtype, int(random.randint(2**31)))
+        found = network.layers[0].length, network.layers[-1].length
+        if found[0] != inputs or not self._fits(found[1]):
+            raise SettingError(
+                f"build: the network has {found[0]} inputs and {found[1]} outputs; the data have {inputs} "
+                f"features and {self._output_count()} classes or outputs"
+            )
+        return network
+
+    def _adopt(self, network: AnyNetwork) -> None:
+        """Becomes a fitted estimator with a trained network."""
+        self.n_features_in_ = network.layers[0].length
+        self._begin(network)

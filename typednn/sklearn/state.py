@@ -1,0 +1,47 @@
+"""The state of an estimator without code: descriptions, numbers and vectors, for pickles and skops files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from typednn.errors import DataError
+from typednn.files.model_json import describe, read_description
+from typednn.network.network import AnyNetwork, Network
+from typednn.training.rng_state import state_as_json, state_from_json
+
+Real: TypeAlias = np.float32 | np.float64
+PICKLE = Path("the state of an estimator")
+
+
+def network_state(network: AnyNetwork) -> dict[str, object]:
+    """Returns the description, the parameters and the state of the generator of a network."""
+    return {
+        "description": describe(network, None),
+        "parameters": network._storage.parameters.copy(),
+        "random": json.dumps(state_as_json(network._random)),
+    }
+
+
+def network_of(state: dict[str, object]) -> AnyNetwork:
+    """Makes the network of a state.
+
+    Raises:
+        FileFormatError, DataError: the state is not that of a network.
+    """
+    description = read_description(str(state["description"]), PICKLE)
+    dtype: type[Real] = np.float32 if description.dtype == "float32" else np.float64
+    network: AnyNetwork = Network(description.new_layers(), dtype, seed=0)
+    parameters = cast("NDArray[Real]", state["parameters"])
+    if parameters.shape != network._storage.parameters.shape:
+        raise DataError(
+            f"the network has {network._storage.parameters.size} parameters, not {parameters.size}"
+        )
+    network._storage.parameters[...] = parameters
+    random: object = json.loads(str(state["random"]))
+    network._random.bit_generator.state = state_from_json(network._random, random)
+    return network
