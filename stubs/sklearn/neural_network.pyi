@@ -10,14 +10,8 @@ class _MLP:
     best_loss_: float
     t_: int
     n_iter_: int
-    def __init__(
-        self,
-        *,
-        hidden_layer_sizes: tuple[int, ...] = ...,
-        activation: str = ...,
-        alpha: float = ...,
-        loss: str = ...,
-    ) -> None: ...
+    def __init__(self, *arguments: Any, **settings: Any) -> None: ...
+    def __getattr__(self, name: str) -> Any: ...
 
 class MLPClassifier(_MLP):
     def partial_fit(self, X: NDArray[np.floating], y: Any, *, classes: Any = ...) -> Self: ...

@@ -208,7 +208,7 @@ def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str
                     f"{k}.num_batches_tracked": np.array(0),
                 }
     if path is not None:
-        write_file(path, tensor_bytes(tensors, {"format": "pt"}))
+        write_file(path, tensor_bytes(tensors, {"format": "pt"}, path))
     return tensors
 
 

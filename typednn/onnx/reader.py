@@ -62,7 +62,7 @@ def load_model(path: PathLike) -> AnyModel:
     model = _parsed(path)
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY in texts:
-        restored = _restored(model, read_description(texts[KEY], path), path)
+        restored = _restored(model, read_description(texts[KEY], path, path.stat().st_size), path)
         if restored is not None:
             return restored
     return _chain(Walk(model, path), path)

@@ -33,10 +33,10 @@ def network_of(state: dict[str, object]) -> AnyNetwork:
     Raises:
         FileFormatError, DataError: the state is not that of a network.
     """
-    description = read_description(str(state["description"]), PICKLE)
+    parameters = cast("NDArray[Real]", state["parameters"])
+    description = read_description(str(state["description"]), PICKLE, parameters.nbytes)
     dtype: type[Real] = np.float32 if description.dtype == "float32" else np.float64
     network: AnyNetwork = Network(description.new_layers(), dtype, seed=0)
-    parameters = cast("NDArray[Real]", state["parameters"])
     if parameters.shape != network._storage.parameters.shape:
         raise DataError(
             f"the network has {network._storage.parameters.size} parameters, not {parameters.size}"

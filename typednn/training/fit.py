@@ -23,7 +23,7 @@ from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state
 from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure, MetricFunction
-from typednn.training.optimizer_state import OPTIONAL
+from typednn.training.optimizer_state import ASSIGNED_RATE, OPTIONAL
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import CHUNK_ELEMENTS

@@ -14,7 +14,7 @@ from math import isfinite, nan, sqrt
 import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.array_views import scratch_row, slice_of
+from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline, require
 from typednn_kernels.compiled.linalg.dense import copy, dot
 from typednn_kernels.compiled.network.fitting import (

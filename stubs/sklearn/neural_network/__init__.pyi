@@ -1,4 +1,0 @@
-from typing import Any
-
-MLPClassifier: Any
-MLPRegressor: Any
