@@ -101,10 +101,14 @@ class _Buffers(Generic[F]):
 
     def _try_encode(self, y: NDArray[np.generic] | float, ndim: int) -> bool:
         """Encodes valid labels, or one label, as one-hot rows; returns whether they are."""
+        labels: NDArray[np.generic]
         if ndim == 1 and type(y) is int:
             labels = np.array([y])
         elif (
-            ndim == 2 and type(y) is np.ndarray and y.dtype.kind in "iu" and y.shape == (len(self._targets),)
+            ndim == 2
+            and isinstance(y, np.ndarray)
+            and y.dtype.kind in "iu"
+            and y.shape == (len(self._targets),)
         ):
             labels = y
         else:
