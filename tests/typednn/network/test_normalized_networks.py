@@ -466,11 +466,23 @@ def test_files_keep_all(name: str, dtype: Any, tmp_path: Path) -> None:
 def test_files_say_so_where_a_variance_is_negative(tmp_path: Path) -> None:
     network = stirred(built(normalization="batch"))
     hidden: Any = network.layers[1]
-    hidden.running_variance[0, 2] = -1
-    save(network, tmp_path / "model.safetensors")
+    path, marker = tmp_path / "model.safetensors", hidden.running_variance.dtype.type(12345)
+    hidden.running_variance[0, 2] = marker
+    save(network, path)
+    path.write_bytes(path.read_bytes().replace(marker.tobytes(), (-marker).tobytes()))
 
-    with pytest.raises(FileFormatError, match=r"0 or more, found -1.0 in moving_variance of layer 1"):
-        load(tmp_path / "model.safetensors")
+    with pytest.raises(FileFormatError, match=r"0 or more, found -12345.0 in moving_variance of layer 1"):
+        load(path)
+
+
+def test_files_with_a_negative_variance_are_not_written(tmp_path: Path) -> None:
+    network = stirred(built(normalization="batch"))
+    hidden: Any = network.layers[1]
+    hidden.running_variance[0, 2] = -1
+
+    with pytest.raises(DataError, match="moving_variance holds -1"):
+        save(network, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_with_nan_are_not_written(tmp_path: Path) -> None:
