@@ -123,6 +123,8 @@ def in_parallel(
     if not work:
         return []
     if executor is not None:
+        if not callable(getattr(executor, "submit", None)):
+            raise SettingError(f"in_parallel: executor must have a method submit, not be {executor!r}")
         if threads is not None:
             raise SettingError("in_parallel: an executor has its own number of workers; leave threads out")
         return _on(executor, work)

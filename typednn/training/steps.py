@@ -31,7 +31,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import LOSSES
 from typednn_kernels.operands import Epoch
 
-from typednn.errors import ArrayTypeError, DataError, DivergenceError, SettingError, ShapeError
+from typednn.errors import ArrayTypeError, DataError, DivergenceError, SettingError, ShapeError, WiringError
 from typednn.layers import OutputLayer
 from typednn.names import OptimizerName
 from typednn.training.batches import CheckedSamples, format_of
@@ -133,6 +133,9 @@ class Steps(Generic[F_co, Y_co]):
     """
 
     def __init__(self, network: HasOutputLayer[F_co, Y_co], optimizer: Optimizer | OptimizerName) -> None:
+        output: object = getattr(network, "_output", None)
+        if not isinstance(output, OutputLayer):
+            raise WiringError(f"Steps: network must be a Network, not {type(network).__name__}")
         self._begin(network._output, resolve_optimizer(optimizer, None))
 
     def _begin(self, output: OutputLayer[F_co, Y_co], optimizer: Optimizer) -> None:
