@@ -152,8 +152,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
         if kind not in KINDS:
             check_classification_targets(y)
         multilabel = kind == "multilabel-indicator"
-        if multilabel and not isinstance(y, np.ndarray):
-            y = y.toarray()
+        if hasattr(y, "toarray"):  # sparse
+            y = cast("Any", y).toarray()
         if first and not incremental:
             self.classes_, self._multilabel = (
                 np.arange(y.shape[1]) if multilabel else np.unique(y),
@@ -185,7 +185,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
             return labels.reshape(-1, 1)
         if LOSSES[self.network_._loss].targets == "classes":
             return labels
-        return labels.reshape(-1, 1) == np.arange(self.n_outputs_)
+        rows: NDArray[np.bool_] = labels.reshape(-1, 1) == np.arange(self.n_outputs_)
+        return rows
 
     def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
         if self.class_weight is None:

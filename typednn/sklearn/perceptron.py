@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from typednn_kernels.activations import CustomActivation, OutputActivationName
@@ -17,8 +17,6 @@ from typednn.network.network import AnyNetwork, Network
 from typednn.sklearn.estimator import Estimator, Real
 from typednn.sklearn.losses import LossScale, scale_of
 from typednn.sklearn.parameters import OURS, Activation, Normalizations
-
-T = TypeVar("T")
 
 OUTPUT_ACTIVATIONS: dict[str, OutputActivationName] = {
     "classes": "softmax",
@@ -57,7 +55,9 @@ class PerceptronBase(Estimator):
         sizes = [int(size) for size in listed(self.hidden_layer_sizes)]
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        activations = [OURS.get(name, name) for name in for_each(self.activation, len(sizes), "activation")]
+        activations: list[str] = [
+            OURS.get(name, name) for name in for_each(self.activation, len(sizes), "activation")
+        ]
         layers: list[Layer] = [InputLayer(inputs)]
         for size, activation, dropout, normalization in zip(
             sizes,
@@ -101,8 +101,8 @@ def draw(network: AnyNetwork, activations: Sequence[str], random: np.random.Rand
         layer.Bias = biases.reshape(1, -1).astype(network.dtype)
 
 
-def for_each(value: T | Sequence[T], count: int, name: str) -> list[T]:
-    """Returns a value for each of `count` hidden layers.
+def for_each(value: object, count: int, name: str) -> list[Any]:
+    """Returns a value for each of `count` hidden layers, given one for all or one for each.
 
     Raises:
         ValueError: there are more or fewer values than layers.
@@ -115,8 +115,8 @@ def for_each(value: T | Sequence[T], count: int, name: str) -> list[T]:
     return values
 
 
-def listed(value: T | Sequence[T]) -> list[T]:
-    """Returns a list of the values, or of the one value."""
+def listed(value: object) -> list[Any]:
+    """Returns a list of the values, or of the one value; a name is one value."""
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return list(cast("Iterable[T]", value))
-    return [cast("T", value)]
+        return list(cast("Iterable[object]", value))
+    return [value]
