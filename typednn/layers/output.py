@@ -160,7 +160,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """Computes the mean loss of the samples in a workspace, given their targets `(B, n)`."""
         losses: Vector[F] = np.empty(len(t), t.dtype)
         self._sample_losses(workspace, t, losses)
-        return float(losses.mean(dtype=np.float64))
+        return mean_loss(losses)
 
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         """Computes the loss of each sample in a workspace, given their targets `(B, n)`."""
@@ -245,3 +245,9 @@ class OutputLayer(TrainableLayer[F, Y_co]):
                 f"{self.name}: set_actual was given {len(t)} samples, put_values {workspace.samples}"
             )
         return t
+
+
+def mean_loss(losses: Vector[F]) -> float:
+    """Computes the mean of the losses of samples in float64."""
+    total: np.float64 = np.add.reduce(losses, dtype=np.float64)
+    return float(total) / len(losses)

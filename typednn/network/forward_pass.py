@@ -8,13 +8,14 @@ from typing import Generic
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.layout import biases, gains, weights
+from typednn_kernels.losses import LOSSES
 
-from typednn.backends import kernels
 from typednn.errors import ShapeError, WiringError
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
+from typednn.layers.output import mean_loss
 from typednn.layers.storage import Storage, Workspace
-from typednn.validation.arrays import Targets, Y_co, read_only
+from typednn.validation.arrays import Targets, Y_co, is_plain, read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,20 @@ class Gradients(Generic[F]):
     Attributes:
         vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`; it
             is the caller's to change.
-        loss: the mean loss.
     """
 
-    def __init__(self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
+    def __init__(
+        self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], losses: Vector[F]
+    ) -> None:
         self._storage = storage
         self._workspace = workspace
+        self._losses = losses
         self.vector = vector
-        self.loss = loss
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return mean_loss(self._losses)
 
     def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
         """Returns read-only views of the gradients of a layer that is not the input layer.
@@ -98,23 +105,30 @@ class ForwardPass(Generic[F, Y_co]):
         Raises:
             ShapeError, ArrayTypeError, DataError: the targets do not fit.
         """
-        t = self._targets(y)
-        storage = self._output._storage
-        workspace = self._workspace.with_new_deltas()
-        loss = self._output._mean_loss(workspace, t)
-        vector: Vector[F] = np.empty_like(storage.trainable)
-        kernels(storage.dtype).backward(
+        storage, workspace, code = self._output._storage, self._workspace, self._output._loss_code
+        row = LOSSES[code]
+        t = y if is_plain(y, storage.dtype) else self._targets(y)
+        workspace = workspace.with_new_deltas()
+        losses: Vector[F] = np.empty(workspace.samples, storage.dtype)
+        vector: Vector[F] = np.empty(storage.trainable.size, storage.dtype)
+        fit = storage.running.kernels.loss_and_gradient(
             storage.parameters,
             workspace.layout,
             workspace.key,
-            self._output._loss_code,
+            code,
             t,
+            row.target_minimum,
+            row.target_maximum,
+            storage.no_weights,
             workspace.vectors,
+            losses,
             vector,
         )
+        if not fit:
+            self._targets(y)
         workspace.complete_backward()
         storage.set_workspace(workspace)
-        return Gradients(storage, workspace, vector, loss)
+        return Gradients(storage, workspace, vector, losses)
 
     def _targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         t = self._output._as_targets(y, "Network")

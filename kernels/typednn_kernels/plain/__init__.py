@@ -9,7 +9,15 @@ from typednn_kernels.plain.activation import (
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
-from typednn_kernels.plain.passes import backward, forward, train_batches, train_online
+from typednn_kernels.plain.passes import (
+    backward,
+    forward,
+    gradient_from_outputs,
+    loss_and_gradient,
+    predict,
+    train_batches,
+    train_online,
+)
 from typednn_kernels.plain.single_layer import (
     hidden_layer_backward,
     layer_forward,
@@ -26,8 +34,10 @@ __all__ = [
     "backpropagate",
     "backward",
     "forward",
+    "gradient_from_outputs",
     "hidden_layer_backward",
     "layer_forward",
+    "loss_and_gradient",
     "loss_derivative",
     "loss_value",
     "normalization_backward",
@@ -35,6 +45,7 @@ __all__ = [
     "outer",
     "output_delta",
     "output_layer_backward",
+    "predict",
     "softmax_jacobian",
     "sum_samples",
     "train_batches",

@@ -23,6 +23,7 @@ from typednn_kernels.layout import (
     normalized,
     running_moments,
     square_scale,
+    unit_count,
     weights,
 )
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
@@ -34,9 +35,11 @@ from typednn_kernels.plain.optimizer_step import apply_update
 from typednn_kernels.update_rules import FIRST, SGD, coefficient_rows
 
 
-def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
-    """Computes all activations of a network for the samples x (B, n_inputs)."""
+def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> bool:
+    """Computes all activations of a network for the samples x (B, n_inputs); returns whether x fits."""
     samples, a, h = len(x), workspace.a, workspace.h
+    if samples == 0 or x.shape[1] != layout[0, LENGTH] or not np.isfinite(x).all():
+        return False
     below = block(h, layout, 0, samples)
     below[...] = x
     if layout[0, ACTIVATION] != NONE:
@@ -66,6 +69,19 @@ def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], works
         if dropped and key != INFERENCE:
             apply_dropout(key, k, dropped, activations)
         below = activations
+    return True
+
+
+def predict(
+    parameters: Vector[F], layout: Layout, x: Matrix[F], memory: Vector[F], outputs: Matrix[F]
+) -> bool:
+    """Computes the outputs (B, n_outputs) of the samples x (B, n_inputs); returns whether x fits."""
+    size = len(x) * unit_count(layout)
+    workspace = Workspace(memory[size:], memory[:size], memory[:0], memory[:0])
+    fit = forward(parameters, layout, INFERENCE, x, workspace)
+    if fit:
+        outputs[...] = block(workspace.h, layout, len(layout) - 1, len(x))
+    return fit
 
 
 def backward(
@@ -80,6 +96,53 @@ def backward(
     """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
     backward_output(layout, loss, t, workspace)
     backward_from_output(parameters, layout, key, workspace, gradient, len(t))
+
+
+def loss_and_gradient(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    loss: int,
+    t: Matrix[F],
+    lowest: float,
+    highest: float,
+    sample_weights: Vector[F],
+    workspace: Workspace[F],
+    losses: Vector[F],
+    gradient: Vector[F],
+) -> bool:
+    """Computes losses, deltas and the gradient if the targets t (B, n_outputs) fit; returns whether."""
+    last, samples = len(layout) - 1, len(t)
+    if t.shape != (len(losses), layout[last, LENGTH]) or not np.isfinite(t).all():
+        return False
+    if not lowest <= t.min() <= t.max() <= highest:
+        return False
+    a, y, dLdy, dLda = (block(each, layout, last, samples) for each in workspace)
+    loss_value(loss, int(layout[last, ACTIVATION]), a, y, t, losses)
+    backward_output(layout, loss, t, workspace)
+    if len(sample_weights):
+        with np.errstate(all="ignore"):
+            losses *= sample_weights
+            for weighted in (dLdy, dLda):
+                weighted *= sample_weights.reshape(-1, 1)
+    backward_from_output(parameters, layout, key, workspace, gradient, samples)
+    return True
+
+
+def gradient_from_outputs(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    dLdy: Matrix[F],
+    workspace: Workspace[F],
+    gradient: Vector[F],
+) -> None:
+    """Computes all deltas and the gradient from dLdy (B, n_outputs)."""
+    last, samples = len(layout) - 1, len(dLdy)
+    a, y, upstream, dLda = (block(each, layout, last, samples) for each in workspace)
+    upstream[...] = dLdy
+    activation_backward(int(layout[last, ACTIVATION]), a, y, upstream, dLda)
+    backward_from_output(parameters, layout, key, workspace, gradient, samples)
 
 
 def backward_output(layout: Layout, loss: int, t: Matrix[F], workspace: Workspace[F]) -> None:

@@ -1,4 +1,4 @@
-"""Computes a forward and a backward pass, in one call each."""
+"""Computes the parts of forward and backward passes: a layer, for all or some samples and units."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # pyright: reportUnknownMemberType=false
@@ -11,7 +11,7 @@ from math import isinf, sqrt
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import (
     MatrixView,
     VectorView,
@@ -19,11 +19,10 @@ from typednn_kernels.compiled._codegen.array_views import (
     slice_of,
     vector_view,
 )
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline
+from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
     backpropagate_rows,
-    copy,
     outer_rows,
     sum_rows,
 )
@@ -415,34 +414,3 @@ def gradient_norm_bound(
     if isinf(input_norm):
         input_norm = norm_of_activations(layout, workspace.h, samples)
     return workspace.h.dtype.type(delta_norm * input_norm)
-
-
-@exported
-def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
-    """Computes all activations of a network for the samples x (B, n_inputs)."""
-    rows = all_rows(x.shape[0])
-    copy(0, x.size, x, inputs(layout, workspace, rows))
-    for k in range(layout.shape[0]):
-        forward_block(parameters, layout, key, k, workspace, Block(rows, 0, layout[k, LENGTH]), True)
-
-
-@exported
-def backward(
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    loss: int,
-    t: Matrix[F],
-    workspace: Workspace[F],
-    gradient: Vector[F],
-) -> None:
-    """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
-    rows, last, one = all_rows(t.shape[0]), layout.shape[0] - 1, gradient.dtype.type(1)
-    output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, rows)
-    for k in range(last - 1, 0, -1):
-        block = Block(rows, 0, layout[k, LENGTH])
-        backward_block(parameters, layout, key, k, workspace, gradient, block, True)
-    for k in range(last, 0, -1):
-        block = Block(rows, 0, layout[k, LENGTH])
-        bias_gradient_block(layout, k, workspace, gradient, block)
-        weight_gradient_block(layout, k, workspace, gradient, one, False, block, True)
