@@ -11,7 +11,7 @@ from math import isinf, sqrt
 
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import (
     MatrixView,
     VectorView,
@@ -146,6 +146,58 @@ def dropout_threshold(layout: Layout, k: int, key: int) -> int:
 
 
 @noinline
+def affine_block(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    below: Matrix[F],
+    a: Vector[F],
+    block: Block,
+    parallel: bool,
+) -> None:
+    """Computes the pre-activations of layer k for a block, from the activations of its rows below.
+
+    The block has all samples if the batch is normalised, all units if each sample is.
+    """
+    n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
+    pre_activations = block_range(a, layout, k, block)
+    W = weights_range(parameters, layout, k, block.unit, block.width)
+    bias = biases_range(parameters, layout, k, block.unit, block.width)
+    if normalization == UNNORMALIZED:
+        affine_rows(below, W, bias, pre_activations, n, parallel)
+    else:
+        z = normalized_range(a, layout, k, n_units, block)
+        affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
+        normalize_rows(
+            normalization,
+            is_training(layout, k, key),
+            z,
+            n,
+            gains_range(parameters, layout, k, block.unit, block.width),
+            bias,
+            running_mean_range(parameters, layout, k, block.unit, block.width),
+            running_variance_range(parameters, layout, k, block.unit, block.width),
+            inv_std_range(a, layout, k, n_units, block),
+            pre_activations,
+        )
+
+
+@noinline
+def activate_block(layout: Layout, key: int, k: int, workspace: Workspace[F], block: Block) -> None:
+    """Computes the activations of layer k for a block of pre-activations; all units, with softmax."""
+    n, threshold = layout[k, LENGTH], dropout_threshold(layout, k, key)
+    pre_activations = block_range(workspace.a, layout, k, block)
+    activations = block_range(workspace.h, layout, k, block)
+    size, step = contiguous(n, block)
+    for start in range(0, block.rows.height * n, step):
+        a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
+        activate_range(0, 0, size // block.width, layout[k, ACTIVATION], a_part, h_part, block.width)
+        if threshold > 0:
+            dropout_flat(key, k, threshold, h_part, block.rows.first * n + block.unit + start)
+
+
+@noinline
 def forward_block(
     parameters: Vector[F],
     layout: Layout,
@@ -155,41 +207,12 @@ def forward_block(
     block: Block,
     parallel: bool,
 ) -> None:
-    """Computes the activations of layer k for a block.
-
-    The block has all samples if the batch is normalised, all units if each sample is, or with softmax.
-    """
-    a, n, normalization = workspace.a, layout[k, LENGTH], layout[k, NORMALIZATION]
-    pre_activations = block_range(a, layout, k, block)
+    """Computes the activations of layer k for a block, as `affine_block` and `activate_block`."""
     if k > 0:
-        n_units, below = unit_count(layout), rows_matrix(workspace.h, layout, k - 1, block.rows)
-        W = weights_range(parameters, layout, k, block.unit, block.width)
-        bias = biases_range(parameters, layout, k, block.unit, block.width)
-        if normalization == UNNORMALIZED:
-            affine_rows(below, W, bias, pre_activations, n, parallel)
-        else:
-            z = normalized_range(a, layout, k, n_units, block)
-            affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
-            normalize_rows(
-                normalization,
-                is_training(layout, k, key),
-                z,
-                n,
-                gains_range(parameters, layout, k, block.unit, block.width),
-                bias,
-                running_mean_range(parameters, layout, k, block.unit, block.width),
-                running_variance_range(parameters, layout, k, block.unit, block.width),
-                inv_std_range(a, layout, k, n_units, block),
-                pre_activations,
-            )
+        below = rows_matrix(workspace.h, layout, k - 1, block.rows)
+        affine_block(parameters, layout, key, k, below, workspace.a, block, parallel)
     if k > 0 or layout[k, ACTIVATION] != NONE:
-        activations, threshold = block_range(workspace.h, layout, k, block), dropout_threshold(layout, k, key)
-        size, step = contiguous(n, block)
-        for start in range(0, block.rows.height * n, step):
-            a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
-            activate_range(0, 0, size // block.width, layout[k, ACTIVATION], a_part, h_part, block.width)
-            if threshold > 0:
-                dropout_flat(key, k, threshold, h_part, block.rows.first * n + block.unit + start)
+        activate_block(layout, key, k, workspace, block)
 
 
 @inline

@@ -5,11 +5,14 @@ For one sample, an array that Python makes takes longer than the arithmetic of a
 
 from __future__ import annotations
 
+from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate
 from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.network.passes import (
+    activate_block,
+    affine_block,
     all_rows,
     backward_block,
     bias_gradient_block,
@@ -49,12 +52,24 @@ def are_samples(layout: Layout, x: Matrix[F]) -> bool:
 
 @noinline
 def forward_layers(
-    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]
+    parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F], keep: bool
 ) -> None:
-    """Computes all activations of a network for the samples x (B, n_inputs)."""
-    rows = all_rows(x.shape[0])
-    copy(0, x.size, x, inputs(layout, workspace, rows))
-    for k in range(layout.shape[0]):
+    """Computes all activations of a network for the samples x (B, n_inputs).
+
+    The first layer reads x itself: a copy that one core has just written takes long to reach the others. The
+    workspace has a copy if the input layer has an activation, or if it is to `keep` one.
+    """
+    rows, first = all_rows(x.shape[0]), 1
+    if keep or layout[0, ACTIVATION] != NONE:
+        copy(0, x.size, x, inputs(layout, workspace, rows))
+    if layout[0, ACTIVATION] == NONE:
+        block = Block(rows, 0, layout[1, LENGTH])
+        affine_block(parameters, layout, key, 1, x, workspace.a, block, True)
+        activate_block(layout, key, 1, workspace, block)
+        first = 2
+    else:
+        forward_block(parameters, layout, key, 0, workspace, Block(rows, 0, layout[0, LENGTH]), True)
+    for k in range(first, layout.shape[0]):
         forward_block(parameters, layout, key, k, workspace, Block(rows, 0, layout[k, LENGTH]), True)
 
 
@@ -92,7 +107,7 @@ def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], works
     """Computes all activations of a network for the samples x (B, n_inputs); returns whether x fits."""
     fit = are_samples(layout, x)
     if fit:
-        forward_layers(parameters, layout, key, x, workspace)
+        forward_layers(parameters, layout, key, x, workspace, True)
     return fit
 
 
@@ -109,7 +124,7 @@ def predict(
         workspace = Workspace(
             slice_of(memory, start, memory.size - start), slice_of(memory, 0, size), none, none
         )
-        forward_layers(parameters, layout, INFERENCE, x, workspace)
+        forward_layers(parameters, layout, INFERENCE, x, workspace, False)
         copy(0, outputs.size, units(workspace.h, layout, last, samples), slice_of(outputs, 0, outputs.size))
     return fit
 
