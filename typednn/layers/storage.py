@@ -139,6 +139,29 @@ class Blocks(NamedTuple, Generic[F]):
     inv_std: Vector[F]
 
 
+class Arguments(NamedTuple, Generic[F]):
+    """The arguments of the kernels of each layer, so that a call of one sample does not look up each array.
+
+    Attributes:
+        forward: of `Kernels.layer_forward`, by layer.
+        hidden_backward: of `Kernels.hidden_layer_backward`, by hidden layer.
+        output_backward: of `Kernels.output_layer_backward`: those before the targets, and those after them.
+        dLda: what each layer shows as its delta, `(n, B)`, read-only.
+    """
+
+    forward: dict[int, tuple[int, Matrix[F], Matrix[F], Vector[F], Matrix[F], Matrix[F]]]
+    hidden_backward: dict[
+        int,
+        tuple[
+            int, Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F]
+        ],
+    ]
+    output_backward: tuple[
+        tuple[int, Matrix[F], Matrix[F]], tuple[Matrix[F], Matrix[F], Matrix[F], Matrix[F]]
+    ]
+    dLda: list[Matrix[F]]
+
+
 class Workspace(Memory, Generic[F]):
     """The activations and deltas of a forward and a backward pass over `B` samples.
 
@@ -159,9 +182,10 @@ class Workspace(Memory, Generic[F]):
         backward_valid: the layers from this index on have deltas of the present samples.
         backward_reached: the layers from this index on have deltas, if only of earlier samples.
         in_forward_pass: whether a `ForwardPass` holds it, so that it must not be overwritten.
+        arguments: what `Storage.arguments` made of it.
     """
 
-    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors"})
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors", "arguments"})
 
     if TYPE_CHECKING:
         blocks: list[Blocks[F]]
@@ -196,14 +220,17 @@ class Workspace(Memory, Generic[F]):
         self.backward_reached: int = len(layout)
         self.has_samples: bool = False
         self.in_forward_pass: bool = False
+        self.arguments: Arguments[F] | None = None
 
     def __setstate__(self, state: dict[str, object]) -> None:
         Restored.__setstate__(self, state)
+        self.arguments = None
         for name in {"a", "h", "dLdh", "dLda"} & set(state):
             setattr(self, name, aligned(getattr(self, name)))
 
     def make_views(self) -> None:
         layout, samples = self.layout, self.samples
+        self.arguments = None
         self.blocks = [
             Blocks(
                 a=block(self.a, layout, k, samples),
@@ -223,6 +250,12 @@ class Workspace(Memory, Generic[F]):
     def output(self) -> Matrix[F]:
         """The activations of the output layer, `(B, n_outputs)`."""
         return block(self.h, self.layout, len(self.layout) - 1, self.samples)
+
+    @property
+    def dLdx(self) -> Matrix[F]:
+        """The gradient with respect to the samples, `(B, n_inputs)`."""
+        first = self.dLdh if self.layout[0, ACTIVATION] == NONE else self.dLda
+        return block(first, self.layout, 0, self.samples)
 
     def resize_batch(self, samples: int) -> None:
         """Sets the number of samples, at most the number that the memory was allocated for."""
@@ -272,6 +305,7 @@ class Storage(Memory, Generic[F]):
         activations: the code of each layer's activation.
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
+        loss: the code of the loss and the limits of its targets, once they have been looked up.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
@@ -364,6 +398,7 @@ class Storage(Memory, Generic[F]):
         self.has_gradient: list[bool] = [False] * len(self.layers)
         self.kept_memory: list[Vector[F]] = []
         self.no_weights: Vector[F] = np.empty(0, self.dtype)
+        self.loss: tuple[int, float, float] | None = None
         self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, int(self.layout[-1, LENGTH])), self.dtype)
         self.workspace: Workspace[F] = self.new_workspace(1)
@@ -412,6 +447,45 @@ class Storage(Memory, Generic[F]):
         """Allocates memory for predictions of up to a number of samples at a time."""
         return new_vector(prediction_size(self.layout, samples), self.dtype)
 
+    def arguments(self, workspace: Workspace[F]) -> Arguments[F]:
+        """Returns the arguments of the kernels of each layer, with the views of a workspace."""
+        if workspace.arguments is None:
+            blocks, last = workspace.blocks, len(self.layers) - 1
+            end, gradients = blocks[last], self.weight_gradients
+            workspace.arguments = Arguments(
+                forward={
+                    k: (
+                        *(self.activations[k], blocks[k - 1].h, self.weights[k], self.biases[k]),
+                        *(blocks[k].a, blocks[k].h),
+                    )
+                    for k in range(1, last + 1)
+                },
+                hidden_backward={
+                    k: (
+                        *(self.activations[k], blocks[k + 1].dLdz, self.weights[k + 1]),
+                        *(blocks[k].a, blocks[k].h, blocks[k - 1].h),
+                        *(blocks[k].dLdh, blocks[k].dLda, gradients[k]),
+                    )
+                    for k in range(1, last)
+                },
+                output_backward=(
+                    (self.activations[last], end.a, end.h),
+                    (blocks[last - 1].h, end.dLdh, end.dLda, gradients[last]),
+                ),
+                dLda=[read_only(each.dLda.T) for each in blocks],
+            )
+        return workspace.arguments
+
+    def backward_to_inputs(self, workspace: Workspace[F]) -> None:
+        """Computes the gradient with respect to the samples, from the deltas of the first layer above."""
+        layout, samples, run = workspace.layout, workspace.samples, self.running.kernels
+        upstream = block(workspace.dLdh, layout, 0, samples)
+        run.backpropagate(normalized(workspace.dLda, layout, 1, samples), self.weights[1], upstream)
+        if layout[0, ACTIVATION] != NONE:
+            a, h = (block(each, layout, 0, samples) for each in (workspace.a, workspace.h))
+            delta = block(workspace.dLda, layout, 0, samples)
+            run.activation_backward(self.activations[0], a, h, upstream, delta)
+
     def set_workspace(self, workspace: Workspace[F]) -> None:
         """Makes the layers' attributes views of this workspace; dLdW is formed when it is read."""
         self.workspace = workspace
@@ -443,7 +517,7 @@ class Storage(Memory, Generic[F]):
         """
         if type(values) is not ndarray or values.ndim != 1:
             return False
-        if values.dtype != self.dtype:
+        if values.dtype is not self.dtype:
             if values.dtype.kind not in "iubf":
                 return False
             with np.errstate(over="ignore"):
