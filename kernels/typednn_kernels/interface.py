@@ -5,9 +5,9 @@ float32 or float64; all arrays but `Strided` ones are C-contiguous. Each docstri
 may not overlap what is read. `activation` and `loss` are codes, that is, places in the tables of
 `activations` and `losses`.
 
-Those from `forward` on work on a whole network: `parameters` is its flat vector, `layout` says where the elements of
-each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in `dLdh` holds
-dLdy. The input layer's block of `a` is written only if the input layer has an activation.
+Those from `forward` on work on a whole network: `parameters` is its flat vector, `layout` says where the
+elements of each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in
+`dLdh` holds dLdy. The input layer's block of `a` is written only if the input layer has an activation.
 
 `key` is that of a training step and decides which units are dropped, or `dropout.INFERENCE`. With another
 key, batches are normalised by their own mean and variance, and the running mean and variance are updated,
@@ -149,7 +149,7 @@ class Kernels(Protocol):
     def forward(
         self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]
     ) -> bool:
-        """Computes all activations of a network for the samples x (B, n_inputs), if they fit; returns whether.
+        """Computes all activations of a network for the samples x (B, n_inputs) if they fit; returns whether.
 
         They fit if there is one at least, of n_inputs finite elements; otherwise nothing is written. Writes
         `a` and `h` of the workspace, and in training the running moments in `parameters`.

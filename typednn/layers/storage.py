@@ -46,8 +46,8 @@ CACHE_LINE_BYTES = 64
 """Also the width of the widest vector of a CPU."""
 
 KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
-"""A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what one
-sample needs, for each of the threads that predict at a time, `KEPT_MEMORIES` at most."""
+"""A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what
+one sample needs, for each of the threads that predict at a time, `KEPT_MEMORIES` at most."""
 
 
 class StoredLayer(Protocol):
@@ -152,9 +152,7 @@ class Arguments(NamedTuple, Generic[F]):
     forward: dict[int, tuple[int, Matrix[F], Matrix[F], Vector[F], Matrix[F], Matrix[F]]]
     hidden_backward: dict[
         int,
-        tuple[
-            int, Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F]
-        ],
+        tuple[int, Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F]],
     ]
     output_backward: tuple[
         tuple[int, Matrix[F], Matrix[F]], tuple[Matrix[F], Matrix[F], Matrix[F], Matrix[F]]

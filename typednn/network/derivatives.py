@@ -44,9 +44,7 @@ def jacobian(network: Network[F_co, Y_co], x: Samples[F_co]) -> Cube[F_co]:
     return result
 
 
-def sample_gradients(
-    network: Network[F_co, Y_co], x: Samples[F_co], y: Targets[F_co, Y_co]
-) -> Matrix[F_co]:
+def sample_gradients(network: Network[F_co, Y_co], x: Samples[F_co], y: Targets[F_co, Y_co]) -> Matrix[F_co]:
     """Computes the gradient of the loss of each sample with respect to the parameters.
 
     Their mean over samples is the gradient of the mean loss.

@@ -1,6 +1,6 @@
 """The affine map of a layer and its gradients.
 
-Overflow raises nothing here: input validation and the training loop look for results that are not finite.
+NumPy takes longer to broadcast small arrays than to add or copy them: one sample has lines of its own.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from typednn_kernels.arrays import F, Matrix, Vector
 
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
     """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,)."""
-    with np.errstate(all="ignore"):
-        np.dot(x, W.T, out=a)
-        a += bias
+    x.dot(W.T, a)
+    if len(a) == 1:
+        a = a[0]
+    a += bias
 
 
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev)."""
-    with np.errstate(all="ignore"):
-        if len(dLda) == 1:
-            np.multiply(dLda.T, h_prev, out=dLdW)
-        else:
-            np.dot(dLda.T, h_prev, out=dLdW)
+    dLda.T.dot(h_prev, dLdW)
 
 
 SUMMED_ROWS = 32
@@ -32,18 +29,19 @@ SUMMED_ROWS = 32
 
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """Computes dLdBias, the sum of dLda (B, n) over samples, (n,)."""
+    if len(dLda) == 1:
+        dLdBias[...] = dLda[0]
+        return
     rows = dLda
-    with np.errstate(all="ignore"):
-        if len(rows) > SUMMED_ROWS:
-            while len(rows) > 1:
-                half = (len(rows) + 1) // 2
-                folded = rows[:half].copy()
-                folded[: len(rows) - half] += rows[half:]
-                rows = folded
-        np.sum(rows, axis=0, out=dLdBias)
+    if len(rows) > SUMMED_ROWS:
+        while len(rows) > 1:
+            half = (len(rows) + 1) // 2
+            folded = rows[:half].copy()
+            folded[: len(rows) - half] += rows[half:]
+            rows = folded
+    np.add.reduce(rows, axis=0, out=dLdBias)
 
 
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """Computes dLdh = dLda W, (B, n_prev), for the layer below from dLda (B, n) and W (n, n_prev)."""
-    with np.errstate(all="ignore"):
-        np.dot(dLda, W, out=dLdh)
+    dLda.dot(W, dLdh)

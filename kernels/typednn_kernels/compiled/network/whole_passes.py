@@ -39,7 +39,8 @@ def are_finite(x: Vector[F]) -> bool:
     total = zero
     for i in range(x.size):
         total += zero * x[i]
-    return total == zero
+    finite: bool = total == zero
+    return finite
 
 
 @inline
