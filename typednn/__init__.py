@@ -37,7 +37,8 @@ from typednn.names import (
     OutputActivationName,
     WeightInitializerName,
 )
-from typednn.network.forward_pass import ForwardPass, Gradients, LayerGradients
+from typednn.network.derivatives import jacobian, sample_gradients
+from typednn.network.forward_pass import ForwardPass, Gradients, InputGradients, LayerGradients
 from typednn.network.network import AnyNetwork, Network
 from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
@@ -124,6 +125,7 @@ __all__ = [
     "Gradients",
     "HiddenLayer",
     "History",
+    "InputGradients",
     "InputLayer",
     "InverseTimeDecay",
     "Layer",
@@ -163,10 +165,12 @@ __all__ = [
     "gradient_descent_epoch",
     "gradient_descent_threshold",
     "in_parallel",
+    "jacobian",
     "load",
     "minimize",
     "register_activation",
     "register_loss",
+    "sample_gradients",
     "save",
     "threads",
     "use_backend",

@@ -39,6 +39,7 @@ from typednn import (
     Gradients,
     HiddenLayer,
     History,
+    InputGradients,
     InputLayer,
     InverseTimeDecay,
     Layer,
@@ -78,11 +79,13 @@ from typednn import (
     gradient_descent_epoch,
     gradient_descent_threshold,
     in_parallel,
+    jacobian,
     load,
     minimize,
     names,
     register_activation,
     register_loss,
+    sample_gradients,
     save,
     threads,
     use_backend,
@@ -186,6 +189,7 @@ def first_of_any(first: Layer[np.float64]) -> None:
     first.forward()
     assert_type(first.activations, Matrix64)
     assert_type(first.pre_activations, Matrix64)
+    assert_type(first.dLdx, Matrix64)
 
 
 def middle_of_any(middle: Layer[np.float64], first: Layer[np.float64]) -> None:
@@ -300,12 +304,26 @@ def forward_pass(forward: ForwardPass[np.float64]) -> None:
     assert_type(forward.output, Matrix64)
     assert_type(forward.loss(y), float)
     assert_type(forward.backward(y), Gradients[np.float64])
+    assert_type(forward.backward(y, sample_weight=y[:, 0]), Gradients[np.float64])
+    assert_type(forward.backward(dLdy=y), Gradients[np.float64])
+    assert_type(forward.backward(y, inputs=True), InputGradients[np.float64])
+    assert_type(forward.backward(dLdy=y, inputs=True), InputGradients[np.float64])
 
 
 def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier) -> None:
     assert_type(gradients.vector, Vector32)
     assert_type(gradients.loss, float)
     assert_type(gradients[network.layers[1]], LayerGradients[np.float32])
+
+
+def input_gradients(gradients: InputGradients[np.float64]) -> None:
+    assert_type(gradients.dLdx, Matrix64)
+    assert_type(gradients.vector, np.ndarray[tuple[int], np.dtype[np.float64]])
+
+
+def derivatives(network: Network[np.float64], x: Matrix64, y: Matrix64) -> None:
+    assert_type(jacobian(network, x), np.ndarray[tuple[int, int, int], np.dtype[np.float64]])
+    assert_type(sample_gradients(network, x, y), Matrix64)
 
 
 def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
