@@ -38,7 +38,8 @@ from typednn.names import (
     OutputActivationName,
     WeightInitializerName,
 )
-from typednn.network.forward_pass import ForwardPass, Gradients, LayerGradients
+from typednn.network.derivatives import jacobian, sample_gradients
+from typednn.network.forward_pass import ForwardPass, Gradients, InputGradients, LayerGradients
 from typednn.network.network import AnyNetwork, Network
 from typednn.network.predictor import Predictor
 from typednn.parallel import in_parallel, threads, use_threads
@@ -134,6 +135,7 @@ __all__ = [
     "HardTanh",
     "HiddenLayer",
     "History",
+    "InputGradients",
     "InputLayer",
     "InverseTimeDecay",
     "Layer",
@@ -177,11 +179,13 @@ __all__ = [
     "gradient_descent_epoch",
     "gradient_descent_threshold",
     "in_parallel",
+    "jacobian",
     "load",
     "minimize",
     "register_activation",
     "register_activation_family",
     "register_loss",
+    "sample_gradients",
     "save",
     "threads",
     "use_backend",

@@ -31,7 +31,7 @@ from typednn_kernels.layout import (
 from typednn_kernels.normalizations import BATCH, NONE
 
 from typednn.backends import implementations
-from typednn.layers.storage import Workspace
+from typednn.layers.storage import new_workspace
 from typednn.names import BackendName
 from typednn.network.network import Network, check_network
 from typednn.step_gradients import gradients_of_layers, gradients_of_steps
@@ -219,7 +219,7 @@ class _Problem(Generic[F]):
 
     def __init__(self, layout: Layout, loss: int, x: Matrix[F], t: Matrix[F], key: int) -> None:
         self.layout, self.loss, self.x, self.t, self.key = layout, loss, x, t, key
-        self.workspace = Workspace(layout, len(x), x.dtype)
+        self.workspace = new_workspace(layout, len(x), x.dtype)
 
     def mean_loss(self, parameters: Vector[F]) -> float:
         """Computes the mean loss on the NumPy path."""

@@ -13,7 +13,7 @@ from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import DROPOUT, NORMALIZATION, biases, gains, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage, new_workspace
 from typednn.network.network import Network
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import SGD
@@ -117,7 +117,7 @@ class _Step(Generic[F]):
         optimizer = OptimizerSteps(
             state.rule, state.coefficients(1), state.trainable_ranges, penalties, state.states.copy()
         )
-        work = Workspace(self.storage.layout, len(x), x.dtype)
+        work = new_workspace(self.storage.layout, len(x), x.dtype)
         gradient = np.zeros_like(self.storage.trainable)
         layout: Layout = self.storage.layout
         self.run.train_batches(
@@ -129,7 +129,7 @@ class _Step(Generic[F]):
         """Recovers the gradient of the loss of sample k, of which the kernel makes a step."""
         parameters, layout = self.storage.parameters.copy(), self.storage.layout
         epoch = self._epoch(x, t, np.array([k]), 1)
-        work = Workspace(layout, 1, x.dtype)
+        work = new_workspace(layout, 1, x.dtype)
         rate = x.dtype.type(self.rate)
         self.run.train_online(parameters, layout, self.loss, epoch, rate, work.vectors)
         return StepGradient(slice(k, k + 1), self._recovered(parameters), self.rounding)

@@ -5,9 +5,9 @@ float32 or float64; all arrays but `Strided` ones are C-contiguous. Each docstri
 may not overlap what is read. `activation` and `loss` are codes, that is, places in the tables of
 `activations` and `losses`.
 
-The five before the last work on a whole network: `parameters` is its flat vector, `layout` says where the
-elements of each layer lie in it and in the flat vectors of a `Workspace`. The block of the output layer in
-`dLdh` holds dLdy. The input layer's block of `a` is written only if the input layer has an activation.
+Those from `forward` on but `shuffle` work on a whole network: `parameters` is its flat vector, `layout` says
+where the elements of each layer lie in it and in the flat vectors of a `Workspace`. The output layer's block
+of `dLdh` holds dLdy. The input layer's block of `a` is written only if the input layer has an activation.
 
 `key` is that of a training step and decides which units are dropped, or `dropout.INFERENCE`. With another
 key, batches are normalised by their own mean and variance, and the running mean and variance are updated,
@@ -148,11 +148,23 @@ class Kernels(Protocol):
 
     def forward(
         self, parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]
-    ) -> None:
-        """Computes all activations of a network for the samples x (B, n_inputs).
+    ) -> bool:
+        """Computes all activations of a network for the samples x (B, n_inputs) if they fit; returns whether.
 
-        Writes `a` and `h` of the workspace, and in training the running moments in `parameters`.
+        They fit if there is one at least, of n_inputs finite elements; otherwise nothing is written. Writes
+        `a` and `h` of the workspace, and in training the running moments in `parameters`.
         """
+        ...
+
+    def predict(
+        self, parameters: Vector[F], layout: Layout, x: Matrix[F], memory: Vector[F], outputs: Matrix[F]
+    ) -> bool:
+        """Writes the outputs (B, n_outputs) of the samples x (B, n_inputs), if they fit; returns whether.
+
+        They fit as in `forward`. `memory` is for what is computed between, at least
+        `layout.prediction_size` elements.
+        """
+        ...
 
     def backward(
         self,
@@ -169,6 +181,38 @@ class Kernels(Protocol):
         Writes `dLdh` and `dLda` of the workspace, and `gradient`: that with respect to the parameters, in
         their layout. t is `(B, n_outputs)`.
         """
+
+    def loss_and_gradient(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        key: int,
+        loss: int,
+        t: Matrix[F],
+        limits: Vector[F],
+        sample_weights: Vector[F],
+        workspace: Workspace[F],
+        losses: Vector[F],
+        gradient: Vector[F],
+    ) -> bool:
+        """Does what `backward` does, if the targets t (B, n_outputs) fit; returns whether.
+
+        They fit if there are as many as `losses`, of n_outputs elements, all finite and within the limits;
+        otherwise nothing is written. Writes the loss of each sample to `losses` (B,). Losses and deltas are
+        multiplied by the weight of their sample, unless `sample_weights` is `(0,)`.
+        """
+        ...
+
+    def gradient_from_outputs(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        key: int,
+        dLdy: Matrix[F],
+        workspace: Workspace[F],
+        gradient: Vector[F],
+    ) -> None:
+        """Does what `backward` does, for an L of which dLdy (B, n_outputs) is the gradient."""
 
     def train_online(
         self,

@@ -42,6 +42,10 @@ fraction of units that is dropped, in units of 2**-32; whether the layer is froz
 batch normalisation uses its running mean and variance and does not update them."""
 
 
+ROUNDED_ELEMENTS = 16
+"""The number of elements to which vectors that lie in one memory are rounded up; 64 bytes at least."""
+
+
 def layout_of(
     lengths: Sequence[int],
     activations: Sequence[int],
@@ -119,6 +123,11 @@ def workspace_size(layout: Layout, samples: int) -> int:
     lengths = layout[layout[:, NORMALIZATION] != NONE, LENGTH]
     normalized = (samples + 1) * int((lengths + 1).sum())
     return samples * unit_count(layout) + normalized + running_count(layout)
+
+
+def prediction_size(layout: Layout, samples: int) -> int:
+    """Counts the elements of the memory of `Kernels.predict`: `h`, rounded up, and `a`."""
+    return workspace_size(layout, samples) + samples * unit_count(layout) + ROUNDED_ELEMENTS
 
 
 def unit_count(layout: Layout) -> int:

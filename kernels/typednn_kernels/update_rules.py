@@ -184,6 +184,11 @@ def penalized(w: Values, g: Values, l1: Values, l2: Values) -> Values:
     return g + (l1 * sign(w) + (l2 + l2) * w)
 
 
+def clipped(g: Values, bound: Values) -> Values:
+    """Limits each element of the gradient."""
+    return minimum(maximum(g, -bound), bound)
+
+
 def whole_update(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
     """Returns the formula of a rule with what comes before it: penalties, clipping, decay.
 
@@ -200,7 +205,7 @@ def whole_update(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
         decay: Values,
         *states_and_coefficients: Values,
     ) -> tuple[Values, ...]:
-        g = minimum(maximum(scale * penalized(w, g, l1, l2), -bound), bound)
+        g = clipped(scale * penalized(w, g, l1, l2), bound)
         return row.formula(w - decay * w, g, *states_and_coefficients)
 
     return update

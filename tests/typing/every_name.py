@@ -48,6 +48,7 @@ from typednn import (
     HardTanh,
     HiddenLayer,
     History,
+    InputGradients,
     InputLayer,
     InverseTimeDecay,
     Layer,
@@ -91,6 +92,7 @@ from typednn import (
     gradient_descent_epoch,
     gradient_descent_threshold,
     in_parallel,
+    jacobian,
     load,
     minimize,
     names,
@@ -98,6 +100,7 @@ from typednn import (
     register_activation,
     register_activation_family,
     register_loss,
+    sample_gradients,
     save,
     threads,
     use_backend,
@@ -213,6 +216,7 @@ def first_of_any(first: Layer[np.float64]) -> None:
     first.forward()
     assert_type(first.activations, Matrix64)
     assert_type(first.pre_activations, Matrix64)
+    assert_type(first.dLdx, Matrix64)
 
 
 def middle_of_any(middle: Layer[np.float64], first: Layer[np.float64]) -> None:
@@ -336,12 +340,26 @@ def forward_pass(forward: ForwardPass[np.float64]) -> None:
     assert_type(forward.output, Matrix64)
     assert_type(forward.loss(y), float)
     assert_type(forward.backward(y), Gradients[np.float64])
+    assert_type(forward.backward(y, sample_weight=y[:, 0]), Gradients[np.float64])
+    assert_type(forward.backward(dLdy=y), Gradients[np.float64])
+    assert_type(forward.backward(y, inputs=True), InputGradients[np.float64])
+    assert_type(forward.backward(dLdy=y, inputs=True), InputGradients[np.float64])
 
 
 def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier) -> None:
     assert_type(gradients.vector, Vector32)
     assert_type(gradients.loss, float)
     assert_type(gradients[network.layers[1]], LayerGradients[np.float32])
+
+
+def input_gradients(gradients: InputGradients[np.float64]) -> None:
+    assert_type(gradients.dLdx, Matrix64)
+    assert_type(gradients.vector, np.ndarray[tuple[int], np.dtype[np.float64]])
+
+
+def derivatives(network: Network[np.float64], x: Matrix64, y: Matrix64) -> None:
+    assert_type(jacobian(network, x), np.ndarray[tuple[int, int, int], np.dtype[np.float64]])
+    assert_type(sample_gradients(network, x, y), Matrix64)
 
 
 def layer_gradients(gradients: LayerGradients[np.float32]) -> None:

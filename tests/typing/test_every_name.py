@@ -148,6 +148,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "Network": network,
         "ForwardPass": regressor.forward(np.zeros((3, 2))),
         "Gradients": forward.backward(labels),
+        "InputGradients": network.forward(x).backward(labels, inputs=True),
         "LayerGradients": forward.backward(labels)[network.layers[1]],
         "Predictor": network.predictor(),
         "Steps": typednn.Steps(network, typednn.Adam()),

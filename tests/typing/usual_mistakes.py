@@ -353,7 +353,7 @@ def gradient_before_backward() -> None:
 
 
 def backward_without_targets() -> None:
-    regressor.forward(x).backward()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    regressor.forward(x).backward()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 def backward_of_the_network() -> None:

@@ -263,6 +263,11 @@ class Layer(Restored, Generic[F, Y_co]):
         raise self._has_no("gradient from a next layer")
 
     @property
+    def dLdx(self) -> Matrix[F]:
+        """The gradient with respect to the samples; see `InputLayer`."""
+        raise self._has_no("samples")
+
+    @property
     def dhda(self) -> Matrix[F]:
         """The derivative of the activation; see `HiddenLayer`."""
         raise self._has_no("derivative of a hidden activation")

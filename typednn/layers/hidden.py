@@ -202,21 +202,13 @@ class HiddenLayer(TrainableLayer[F, Never]):
         workspace = storage.workspace
         if k + 1 == len(storage.layers) or workspace.backward_valid > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
-        blocks, run, activation = workspace.blocks, storage.running.kernels, storage.activations[k]
-        here, dLdz_next, W_next = blocks[k], blocks[k + 1].dLdz, storage.weights[k + 1]
+        run = storage.running.kernels
         if self._dense:
-            run.hidden_layer_backward(
-                activation,
-                dLdz_next,
-                W_next,
-                here.a,
-                here.h,
-                blocks[k - 1].h,
-                here.dLdh,
-                here.dLda,
-                storage.weight_gradients[k],
-            )
+            arguments = workspace.arguments or storage.arguments(workspace)
+            run.hidden_layer_backward(*arguments.hidden_backward[k])
         else:
+            blocks, activation = workspace.blocks, storage.activations[k]
+            here, dLdz_next, W_next = blocks[k], blocks[k + 1].dLdz, storage.weights[k + 1]
             run.backpropagate(dLdz_next, W_next, here.dLdh)
             y = self._value_before_dropout(here) if self._dropout else here.h
             run.activation_backward(activation, here.a, y, here.dLdh, here.dLda)

@@ -12,7 +12,7 @@ from typednn_kernels.dropout import INFERENCE
 
 from typednn import names
 from typednn.errors import NotReadyError
-from typednn.layers.base import Layer
+from typednn.layers.base import Layer, transposed
 from typednn.validation.arrays import as_sample
 
 
@@ -56,6 +56,31 @@ class InputLayer(Layer[F, Never]):
         workspace.has_samples = True
         workspace.forward_valid = 0
         workspace.backward_valid = len(storage.layers)
+
+    def backward(self) -> None:
+        """Computes dLdx from the deltas of the next layer.
+
+        Raises:
+            NotReadyError: called before `backward` of the next layer.
+        """
+        storage = self._storage
+        workspace = storage.workspace
+        if len(storage.layers) == 1 or workspace.backward_valid > 1:
+            raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
+        storage.backward_to_inputs(workspace)
+        workspace.backward_valid = workspace.backward_reached = 0
+
+    @property
+    def dLdx(self) -> Matrix[F]:
+        """The gradient of the batch's mean loss with respect to the values put in, `(n, B)`.
+
+        Raises:
+            NotReadyError: read before the first `backward` of this layer.
+        """
+        workspace = self._storage.workspace
+        if workspace.backward_reached > 0:
+            raise NotReadyError(f"{self.name}: call backward() first")
+        return transposed(workspace.dLdx)
 
     def forward(self) -> None:
         """Computes the activations from the values put in.

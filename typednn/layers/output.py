@@ -182,6 +182,13 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             raise NotReadyError(f"the loss {name!r} is unknown here: call register_loss({name!r}, ...) first")
         return code
 
+    def _look_up_loss(self) -> tuple[int, Vector[F]]:
+        """Returns the code of the loss and the limits of its targets, and keeps them in the storage."""
+        code, storage = self._loss_code, self._storage
+        limits = np.array([LOSSES[code].target_minimum, LOSSES[code].target_maximum], storage.dtype)
+        storage.loss = code, limits
+        return code, limits
+
     def set_actual(self, actual: ArrayLike) -> None:
         """Copies the targets of one sample `(n,)`, or of a batch `(B, n)`, into the network.
 
@@ -191,8 +198,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             DataError: a target is NaN, infinite, or outside the range for which the loss is defined.
         """
         storage = self._storage
-        row = LOSSES[self._loss_code]
-        lowest, highest = row.target_minimum, row.target_maximum
+        lowest, highest = (storage.loss or self._look_up_loss())[1].tolist()
         if not storage.try_copy_sample(actual, storage.targets, lowest, highest):
             targets = as_sample(actual, self.length, storage.dtype, "actual", self.name)
             check_range(targets, lowest, highest, "actual", self.name)
@@ -219,7 +225,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """Computes the mean loss of the samples in a workspace, given their targets `(B, n)`."""
         losses: Vector[F] = np.empty(len(t), t.dtype)
         self._sample_losses(workspace, t, losses)
-        return float(losses.mean(dtype=np.float64))
+        return mean_loss(losses)
 
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         """Computes the loss of each sample in a workspace, given their targets `(B, n)`."""
@@ -273,21 +279,14 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             NotReadyError: called before `forward` or `set_actual`.
             ShapeError: there are not as many targets as samples.
         """
-        t = self._targets("backward()")
         storage, k = self._storage, self._index
-        workspace = storage.workspace
-        here = workspace.blocks[k]
-        storage.running.kernels.output_layer_backward(
-            self._loss_code,
-            storage.activations[k],
-            here.a,
-            here.h,
-            t,
-            workspace.blocks[k - 1].h,
-            here.dLdh,
-            here.dLda,
-            storage.weight_gradients[k],
-        )
+        workspace, t = storage.workspace, storage.targets_view
+        if workspace.forward_valid <= k or not storage.has_targets or len(t) != workspace.samples:
+            self._targets("backward()")
+        arguments = workspace.arguments or storage.arguments(workspace)
+        before, after = arguments.output_backward
+        code, _ = storage.loss or self._look_up_loss()
+        storage.running.kernels.output_layer_backward(code, *before, t, *after)
         workspace.backward_valid = k
         if workspace.backward_reached == k + 1:
             workspace.backward_reached = k
@@ -304,3 +303,9 @@ class OutputLayer(TrainableLayer[F, Y_co]):
                 f"{self.name}: set_actual was given {len(t)} samples, put_values {workspace.samples}"
             )
         return t
+
+
+def mean_loss(losses: Vector[F]) -> float:
+    """Computes the mean of the losses of samples in float64."""
+    total: np.float64 = np.add.reduce(losses, dtype=np.float64)
+    return float(total) / len(losses)

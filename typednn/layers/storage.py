@@ -7,8 +7,7 @@ of parameters begins with the trainable ones; the running means and variances of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy import ndarray
@@ -29,6 +28,7 @@ from typednn_kernels.layout import (
     layout_of,
     normalized,
     parameter_count,
+    prediction_size,
     running_moments,
     unit_count,
     vector_size,
@@ -45,6 +45,10 @@ Settings: TypeAlias = "tuple[int, str, normalizations.NormalizationName, float, 
 
 CACHE_LINE_BYTES = 64
 """Also the width of the widest vector of a CPU."""
+
+KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
+"""A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what
+one sample needs, for each of the threads that predict at a time, `KEPT_MEMORIES` at most."""
 
 
 class StoredLayer(Protocol):
@@ -71,7 +75,8 @@ class StoredLayer(Protocol):
 def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
     """Allocates zeros that begin at a cache line, so that no load of an aligned vector crosses two lines."""
     memory: Vector[F] = np.zeros(size + CACHE_LINE_BYTES // dtype.itemsize, dtype)
-    start = -memory.ctypes.data % CACHE_LINE_BYTES // dtype.itemsize
+    address: int = memory.__array_interface__["data"][0]
+    start = -address % CACHE_LINE_BYTES // dtype.itemsize
     return memory[start : start + size]
 
 
@@ -154,11 +159,36 @@ class Blocks(NamedTuple, Generic[F]):
     inv_std: Vector[F]
 
 
+class Arguments(NamedTuple, Generic[F]):
+    """The arguments of the kernels of each layer, so that a call of one sample does not look up each array.
+
+    Attributes:
+        forward: of `Kernels.layer_forward`, by layer.
+        hidden_backward: of `Kernels.hidden_layer_backward`, by hidden layer.
+        output_backward: of `Kernels.output_layer_backward`: those before the targets, and those after them.
+        dLda: what each layer shows as its delta, `(n, B)`, read-only.
+    """
+
+    forward: dict[int, tuple[int, Matrix[F], Matrix[F], Vector[F], Matrix[F], Matrix[F]]]
+    hidden_backward: dict[
+        int,
+        tuple[int, Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F]],
+    ]
+    output_backward: tuple[
+        tuple[int, Matrix[F], Matrix[F]], tuple[Matrix[F], Matrix[F], Matrix[F], Matrix[F]]
+    ]
+    dLda: list[Matrix[F]]
+
+
 class Workspace(Memory, Generic[F]):
     """The activations and deltas of a forward and a backward pass over `B` samples.
 
+    Deltas are allocated, and views made, when they are first asked for.
+
     Attributes:
         layout: the layout that the pass was made with.
+        samples: the number of samples.
+        a, h, dLdh, dLda: the vectors of `typednn_kernels.operands.Workspace`.
         blocks: the blocks of each layer, the input layer first.
         vectors: the four vectors, as the kernels take them.
         inputs: the rows that samples are copied to, `(B, n_inputs)`: the activations of the input layer, or
@@ -170,18 +200,37 @@ class Workspace(Memory, Generic[F]):
         backward_valid: the layers from this index on have deltas of the present samples.
         backward_reached: the layers from this index on have deltas, if only of earlier samples.
         in_forward_pass: whether a `ForwardPass` holds it, so that it must not be overwritten.
+        arguments: what `Storage.arguments` made of it.
     """
 
-    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors"})
+    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors", "arguments"})
 
-    def __init__(self, layout: Layout, samples: int, dtype: np.dtype[F]) -> None:
-        size, whole_size = samples * unit_count(layout), workspace_size(layout, samples)
+    if TYPE_CHECKING:
+        blocks: list[Blocks[F]]
+        inputs: Matrix[F]
+        vectors: operands.Workspace[F]
+        dLdh: Vector[F]
+        dLda: Vector[F]
+    else:
+
+        def __getattr__(self, name: str) -> object:
+            """Allocates the deltas, or makes the views, when one is first asked for."""
+            if name in {"dLdh", "dLda"}:
+                self.dLdh = new_vector(self.h.size, self.h.dtype)
+                self.dLda = new_vector(self.a.size, self.a.dtype)
+            elif name == "vectors":
+                self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
+            elif name in self.views:
+                self.make_views()
+            else:
+                raise AttributeError(name)
+            return getattr(self, name)
+
+    def __init__(self, layout: Layout, samples: int, a: Vector[F], h: Vector[F]) -> None:
         self.layout = layout
         self.samples: int = samples
-        self.a: Vector[F] = new_vector(whole_size, dtype)
-        self.h: Vector[F] = new_vector(size, dtype)
-        self.dLdh: Vector[F] = new_vector(size, dtype)
-        self.dLda: Vector[F] = new_vector(whole_size, dtype)
+        self.a = a
+        self.h = h
         self.key: int = INFERENCE
         self.forward_valid: int = 0
         self.forward_reached: int = 0
@@ -189,13 +238,18 @@ class Workspace(Memory, Generic[F]):
         self.backward_reached: int = len(layout)
         self.has_samples: bool = False
         self.in_forward_pass: bool = False
-        self.make_views()
+        self.arguments: Arguments[F] | None = None
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        Restored.__setstate__(self, state)
+        self.arguments = None
+        for name in {"a", "h", "dLdh", "dLda"} & set(state):
+            setattr(self, name, aligned(getattr(self, name)))
 
     def make_views(self) -> None:
-        self.a, self.h, self.dLdh, self.dLda = map(aligned, (self.a, self.h, self.dLdh, self.dLda))
-        self.vectors: operands.Workspace[F] = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
         layout, samples = self.layout, self.samples
-        self.blocks: list[Blocks[F]] = [
+        self.arguments = None
+        self.blocks = [
             Blocks(
                 a=block(self.a, layout, k, samples),
                 h=block(self.h, layout, k, samples),
@@ -208,12 +262,18 @@ class Workspace(Memory, Generic[F]):
             for k in range(len(layout))
         ]
         first = self.blocks[0]
-        self.inputs: Matrix[F] = first.h if layout[0, ACTIVATION] == NONE else first.a
+        self.inputs = first.h if layout[0, ACTIVATION] == NONE else first.a
 
     @property
     def output(self) -> Matrix[F]:
         """The activations of the output layer, `(B, n_outputs)`."""
-        return self.blocks[-1].h
+        return block(self.h, self.layout, len(self.layout) - 1, self.samples)
+
+    @property
+    def dLdx(self) -> Matrix[F]:
+        """The gradient with respect to the samples, `(B, n_inputs)`."""
+        first = self.dLdh if self.layout[0, ACTIVATION] == NONE else self.dLda
+        return block(first, self.layout, 0, self.samples)
 
     def resize_batch(self, samples: int) -> None:
         """Sets the number of samples, at most the number that the memory was allocated for."""
@@ -223,10 +283,9 @@ class Workspace(Memory, Generic[F]):
 
     def with_new_deltas(self) -> Workspace[F]:
         """Returns a workspace that shares the activations and has its own vectors of deltas."""
-        other = copy(self)
-        other.dLdh = new_vector(self.dLdh.size, self.dLdh.dtype)
-        other.dLda = new_vector(self.dLda.size, self.dLda.dtype)
-        other.make_views()
+        other = Workspace(self.layout, self.samples, self.a, self.h)
+        other.key, other.in_forward_pass = self.key, self.in_forward_pass
+        other.complete_forward()
         return other
 
     def complete_forward(self) -> None:
@@ -237,6 +296,12 @@ class Workspace(Memory, Generic[F]):
     def complete_backward(self) -> None:
         """Marks the deltas of all layers as valid."""
         self.backward_valid = self.backward_reached = 1
+
+
+def new_workspace(layout: Layout, samples: int, dtype: np.dtype[F]) -> Workspace[F]:
+    """Allocates a workspace for a layout."""
+    a = new_vector(workspace_size(layout, samples), dtype)
+    return Workspace(layout, samples, a, new_vector(samples * unit_count(layout), dtype))
 
 
 class Storage(Memory, Generic[F]):
@@ -251,9 +316,14 @@ class Storage(Memory, Generic[F]):
         parameters: all parameters, then running means and variances.
         trainable: a view of the weights, biases and gains alone, `(n_parameters,)`.
         gradient: memory for the gradient with respect to `trainable`.
+        unit_count, sample_elements, fixed_elements: elements of `h` for each sample; of `a` for each sample,
+            and besides.
+        no_weights: an empty vector, for samples without weights.
+        kept_memory, kept_samples: memory for predictions of up to this number of samples, kept between calls.
         activations: the code of each layer's activation.
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
+        loss: the code of the loss and the limits of its targets, once they have been looked up.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
@@ -344,11 +414,19 @@ class Storage(Memory, Generic[F]):
             self.fan_in,
         )
         self.layout[:, FROZEN] = [not each for each in trainable]
+        self.unit_count: int = unit_count(self.layout)
+        self.fixed_elements: int = workspace_size(self.layout, 0)
+        self.sample_elements: int = workspace_size(self.layout, 1) - self.fixed_elements
+        sample_bytes = (self.unit_count + self.sample_elements) * self.dtype.itemsize
+        self.kept_samples: int = min(max(KEPT_BYTES // sample_bytes, 1), KEPT_SAMPLES)
 
     def _allocate(self) -> None:
         """Allocates the memory of samples, targets and gradients."""
         self.gradient: Vector[F] = new_vector(parameter_count(self.layout), self.dtype)
         self.has_gradient: list[bool] = [False] * len(self.layers)
+        self.kept_memory: list[Vector[F]] = []
+        self.no_weights: Vector[F] = np.empty(0, self.dtype)
+        self.loss: tuple[int, Vector[F]] | None = None
         self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, int(self.layout[-1, LENGTH])), self.dtype)
         self.workspace: Workspace[F] = self.new_workspace(1)
@@ -365,7 +443,76 @@ class Storage(Memory, Generic[F]):
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """Allocates a workspace."""
-        return Workspace(self.layout, samples, self.dtype)
+        size = self.fixed_elements + samples * self.sample_elements
+        a, h = new_vector(size, self.dtype), new_vector(samples * self.unit_count, self.dtype)
+        return Workspace(self.layout, samples, a, h)
+
+    def try_forward(self, workspace: Workspace[F], x: Matrix[F]) -> bool:
+        """Computes the activations of some samples, if they fit; see `Kernels.forward`."""
+        a, h = workspace.a, workspace.h
+        vectors = operands.Workspace(a, h, h, a)  # a forward pass does not look at the last two
+        return self.running.kernels.forward(self.parameters, workspace.layout, workspace.key, x, vectors)
+
+    def try_predict(self, x: Matrix[F], outputs: Matrix[F], memory: Vector[F] | None = None) -> bool:
+        """Writes the outputs for some samples, if they fit; see `Kernels.predict`.
+
+        For up to `kept_samples` samples, no memory needs to be given. It is kept for the next call, and no
+        other thread finds it until this one has ended.
+        """
+        if memory is not None:
+            return self.running.kernels.predict(self.parameters, self.layout, x, memory, outputs)
+        kept = self.kept_memory
+        try:
+            memory = kept.pop()
+        except IndexError:
+            memory = self.prediction_memory(self.kept_samples)
+        fit = self.running.kernels.predict(self.parameters, self.layout, x, memory, outputs)
+        if len(kept) < KEPT_MEMORIES:
+            kept.append(memory)
+        return fit
+
+    def prediction_memory(self, samples: int) -> Vector[F]:
+        """Allocates memory for predictions of up to a number of samples at a time."""
+        return new_vector(prediction_size(self.layout, samples), self.dtype)
+
+    def arguments(self, workspace: Workspace[F]) -> Arguments[F]:
+        """Returns the arguments of the kernels of each layer, with the views of a workspace."""
+        if workspace.arguments is None:
+            blocks, last = workspace.blocks, len(self.layers) - 1
+            end, gradients = blocks[last], self.weight_gradients
+            workspace.arguments = Arguments(
+                forward={
+                    k: (
+                        *(self.activations[k], blocks[k - 1].h, self.weights[k], self.biases[k]),
+                        *(blocks[k].a, blocks[k].h),
+                    )
+                    for k in range(1, last + 1)
+                },
+                hidden_backward={
+                    k: (
+                        *(self.activations[k], blocks[k + 1].dLdz, self.weights[k + 1]),
+                        *(blocks[k].a, blocks[k].h, blocks[k - 1].h),
+                        *(blocks[k].dLdh, blocks[k].dLda, gradients[k]),
+                    )
+                    for k in range(1, last)
+                },
+                output_backward=(
+                    (self.activations[last], end.a, end.h),
+                    (blocks[last - 1].h, end.dLdh, end.dLda, gradients[last]),
+                ),
+                dLda=[read_only(each.dLda.T) for each in blocks],
+            )
+        return workspace.arguments
+
+    def backward_to_inputs(self, workspace: Workspace[F]) -> None:
+        """Computes the gradient with respect to the samples, from the deltas of the first layer above."""
+        layout, samples, run = workspace.layout, workspace.samples, self.running.kernels
+        upstream = block(workspace.dLdh, layout, 0, samples)
+        run.backpropagate(normalized(workspace.dLda, layout, 1, samples), self.weights[1], upstream)
+        if layout[0, ACTIVATION] != NONE:
+            a, h = (block(each, layout, 0, samples) for each in (workspace.a, workspace.h))
+            delta = block(workspace.dLda, layout, 0, samples)
+            run.activation_backward(self.activations[0], a, h, upstream, delta)
 
     def set_workspace(self, workspace: Workspace[F]) -> None:
         """Makes the layers' attributes views of this workspace; dLdW is formed when it is read."""
@@ -398,7 +545,7 @@ class Storage(Memory, Generic[F]):
         """
         if type(values) is not ndarray or values.ndim != 1:
             return False
-        if values.dtype != self.dtype:
+        if values.dtype is not self.dtype:
             if values.dtype.kind not in "iubf":
                 return False
             with np.errstate(over="ignore"):

@@ -163,8 +163,11 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @Bias.setter
     def Bias(self, values: Matrix[F]) -> None:
+        row = self._storage.bias_rows[self._index]
+        if values is row and self._index > 0:  # as after an augmented assignment
+            return
         self._fan_in("Bias")
-        self._assign_row("Bias", values, self._storage.bias_rows[self._index])
+        self._assign_row("Bias", values, row)
 
     @property
     def trainable(self) -> bool:
@@ -227,9 +230,7 @@ class TrainableLayer(Layer[F, Y_co]):
         workspace, k = self._storage.workspace, self._index
         if k < workspace.backward_reached:
             self._require_backward()
-        view = workspace.blocks[k].dLda.T
-        view.setflags(write=False)
-        return view
+        return (workspace.arguments or self._storage.arguments(workspace)).dLda[k]
 
     @property
     def dLdW(self) -> Matrix[F]:
@@ -274,13 +275,11 @@ class TrainableLayer(Layer[F, Y_co]):
             if k == 0:
                 raise NotReadyError(f"{self!r}: is attached to no layer; call attach_after(...) first")
             raise NotReadyError(f"{self.name}: call forward() of layer {workspace.forward_valid} first")
-        below, here = workspace.blocks[k - 1].h, workspace.blocks[k]
         if self._dense:
-            storage.running.kernels.layer_forward(
-                storage.activations[k], below, storage.weights[k], storage.biases[k], here.a, here.h
-            )
+            arguments = workspace.arguments or storage.arguments(workspace)
+            storage.running.kernels.layer_forward(*arguments.forward[k])
         else:
-            self._activate(below, here)
+            self._activate(workspace.blocks[k - 1].h, workspace.blocks[k])
         workspace.forward_valid = k + 1
         workspace.backward_valid = len(storage.layers)
         if workspace.forward_reached == k:

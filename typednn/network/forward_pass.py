@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic
+from typing import TYPE_CHECKING, Generic, Literal, NoReturn, overload
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.layout import biases, gains, weights
 
-from typednn.backends import kernels
-from typednn.errors import ShapeError, WiringError
+from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
+from typednn.layers.output import mean_loss
 from typednn.layers.storage import Storage, Workspace
-from typednn.validation.arrays import Targets, Y_co, read_only
+from typednn.training.batches import format_of
+from typednn.validation.arrays import Targets, Weights, Y_co, as_matrix, is_plain, read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,36 @@ class Gradients(Generic[F]):
     Attributes:
         vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`; it
             is the caller's to change.
-        loss: the mean loss.
     """
 
-    def __init__(self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], loss: float) -> None:
+    def __init__(
+        self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], losses: Vector[F]
+    ) -> None:
         self._storage = storage
         self._workspace = workspace
+        self._losses = losses
         self.vector = vector
-        self.loss = loss
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; of samples with weights, each loss is multiplied by its weight.
+
+        Raises:
+            NotReadyError: the backward pass was given dLdy, and knows no loss.
+        """
+        if not len(self._losses):
+            raise NotReadyError("Gradients: backward(dLdy=...) knows no loss; backward(y) does")
+        return mean_loss(self._losses)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Says how `dLdx` is computed; type checkers know that only `InputGradients` have it."""
+            raise AttributeError(
+                "these gradients have no dLdx; backward(..., inputs=True) computes it"
+                if name == "dLdx"
+                else f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
 
     def __getitem__(self, layer: Layer[F]) -> LayerGradients[F]:
         """Returns read-only views of the gradients of a layer that is not the input layer.
@@ -96,6 +119,15 @@ class Gradients(Generic[F]):
             write_figure(figure, path)
 
 
+class InputGradients(Gradients[F]):
+    """Gradients with respect to the samples as well; `backward(..., inputs=True)` returns them."""
+
+    @property
+    def dLdx(self) -> Matrix[F]:
+        """The gradient with respect to the samples x, `(n_samples, n_features)`; a read-only view."""
+        return read_only(self._workspace.dLdx)
+
+
 class ForwardPass(Generic[F, Y_co]):
     """The activations of a network for some samples; `Network.forward` returns it."""
 
@@ -116,35 +148,115 @@ class ForwardPass(Generic[F, Y_co]):
         """
         return self._output._mean_loss(self._workspace, self._targets(y))
 
-    def backward(self, y: Targets[F, Y_co]) -> Gradients[F]:
+    @overload
+    def backward(
+        self, y: Targets[F, Y_co], *, sample_weight: Weights | None = ..., inputs: Literal[False] = ...
+    ) -> Gradients[F]: ...
+    @overload
+    def backward(
+        self, y: Targets[F, Y_co], *, sample_weight: Weights | None = ..., inputs: Literal[True]
+    ) -> InputGradients[F]: ...
+    @overload
+    def backward(self, *, dLdy: Matrix[F], inputs: Literal[False] = ...) -> Gradients[F]: ...
+    @overload
+    def backward(self, *, dLdy: Matrix[F], inputs: Literal[True]) -> InputGradients[F]: ...
+    def backward(
+        self,
+        y: Targets[F, Y_co] | None = None,
+        *,
+        dLdy: Matrix[F] | None = None,
+        sample_weight: Weights | None = None,
+        inputs: bool = False,
+    ) -> Gradients[F]:
         """Computes the gradients of the mean loss, with the weights as they are now.
 
         After `Network.forward(x, training=True)` the gradients are those of the training step: with the units
         that it dropped, and through the mean and variance of the batch.
 
+        >>> import numpy as np
+        >>> from typednn import InputLayer, Network, OutputLayer
+        >>> network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+        >>> network.layers[1].W = np.array([[3.0, 4.0]])
+        >>> forward = network.forward(np.array([[1.0, 1.0]]))
+        >>> forward.backward(dLdy=np.array([[1.0]]), inputs=True).dLdx
+        array([[3., 4.]])
+
         Args:
             y: targets `(n_samples, n_outputs)`, or integer labels `(n_samples,)` for losses of classes.
+            dLdy: in place of targets, the gradient of a loss of your own with respect to the outputs,
+                `(n_samples, n_outputs)`. All gradients are those of this loss.
+            sample_weight: weights `(n_samples,)`; the loss is the mean of the samples' losses, each
+                multiplied by its weight.
+            inputs: whether to compute dLdx, the gradient with respect to the samples, as well.
 
         Raises:
-            ShapeError, ArrayTypeError, DataError: the targets do not fit.
+            ShapeError, ArrayTypeError, DataError: targets, dLdy or weights do not fit.
+            SettingError: there are both targets and dLdy, or neither, or weights for dLdy.
         """
-        t = self._targets(y)
-        storage = self._output._storage
-        workspace = self._workspace.with_new_deltas()
-        loss = self._output._mean_loss(workspace, t)
-        vector: Vector[F] = np.empty_like(storage.gradient)
-        kernels(storage.dtype).backward(
+        storage, workspace = self._output._storage, self._workspace.with_new_deltas()
+        vector: Vector[F] = np.empty(storage.trainable.size, storage.dtype)
+        if dLdy is not None and y is None and sample_weight is None:
+            losses = storage.no_weights
+            storage.running.kernels.gradient_from_outputs(
+                storage.parameters,
+                workspace.layout,
+                workspace.key,
+                self._upstream_gradient(dLdy),
+                workspace.vectors,
+                vector,
+            )
+        elif y is not None and dLdy is None:
+            losses = self._loss_and_gradient(y, sample_weight, workspace, vector)
+        else:
+            raise SettingError(
+                "backward: needs targets y, with or without sample_weight, or dLdy=..., and not both"
+            )
+        workspace.complete_backward()
+        if inputs:
+            storage.backward_to_inputs(workspace)
+            workspace.backward_valid = workspace.backward_reached = 0
+        storage.set_workspace(workspace)
+        return (InputGradients if inputs else Gradients)(storage, workspace, vector, losses)
+
+    def _loss_and_gradient(
+        self,
+        y: Targets[F, Y_co],
+        sample_weight: Weights | None,
+        workspace: Workspace[F],
+        vector: Vector[F],
+    ) -> Vector[F]:
+        """Computes deltas and the gradient; returns the losses."""
+        output, storage = self._output, self._output._storage
+        losses: Vector[F] = np.empty(workspace.samples, storage.dtype)
+        t = y if is_plain(y, storage.dtype) else self._targets(y)
+        factors = storage.no_weights
+        if sample_weight is not None:
+            t = self._targets(y)
+            factors = format_of(output).weights(t, sample_weight, None)
+        code, limits = storage.loss or output._look_up_loss()
+        fit = storage.running.kernels.loss_and_gradient(
             storage.parameters,
             workspace.layout,
             workspace.key,
-            self._output._loss_code,
+            code,
             t,
+            limits,
+            factors,
             workspace.vectors,
+            losses,
             vector,
         )
-        workspace.complete_backward()
-        storage.set_workspace(workspace)
-        return Gradients(storage, workspace, vector, loss)
+        if not fit:
+            self._targets(y)
+        return losses
+
+    def _upstream_gradient(self, dLdy: Matrix[F]) -> Matrix[F]:
+        g = as_matrix(dLdy, self._output.length, self._output._storage.dtype, "dLdy", "Network")
+        if len(g) != self._workspace.samples:
+            raise ShapeError(
+                f"Network: the forward pass had {self._workspace.samples} samples, dLdy has {len(g)}"
+            )
+        return g
 
     def _targets(self, y: Targets[F, Y_co]) -> Matrix[F]:
         t = self._output._as_targets(y, "Network")

@@ -19,11 +19,9 @@ from typing import Generic, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import gain_count
 from typednn_kernels.losses import LOSSES
 
-from typednn.backends import kernels
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
@@ -64,6 +62,7 @@ from typednn.validation.arrays import (
     Y_co,
     as_matrix,
     check_same_length,
+    is_plain,
 )
 from typednn.validation.settings import check_bool, check_count, check_sequence
 
@@ -232,10 +231,13 @@ class Network(Generic[F_co, Y_co]):
             ShapeError, ArrayTypeError, DataError: the samples do not fit.
         """
         check_bool("training", training)
-        samples = self._as_samples(x)
         storage = self._storage
+        samples = x if is_plain(x, storage.dtype) and not training else self._as_samples(x)
         workspace = storage.new_workspace(len(samples))
-        self._forward(samples, workspace, storage.new_key() if training else INFERENCE)
+        if training:
+            workspace.key = storage.new_key()
+        if not storage.try_forward(workspace, samples):
+            self._as_samples(x)
         workspace.in_forward_pass = True
         workspace.complete_forward()
         storage.set_workspace(workspace)
@@ -247,10 +249,18 @@ class Network(Generic[F_co, Y_co]):
         Raises:
             ShapeError, ArrayTypeError, DataError: the samples do not fit.
         """
+        storage, n = self._storage, self._output._length
+        outputs: Matrix[F_co]
+        if is_plain(x, storage.dtype) and len(x) <= storage.kept_samples:
+            outputs = np.empty((len(x), n), storage.dtype)
+            if storage.try_predict(x, outputs):
+                return outputs
         samples = self._as_samples(x)
-        outputs: Matrix[F_co] = np.empty((len(samples), self._output.length), self.dtype)
-        for chunk, workspace in self._chunks(samples):
-            outputs[chunk] = workspace.output
+        outputs = np.empty((len(samples), n), storage.dtype)
+        memory = storage.prediction_memory(min(len(samples), EVALUATION_CHUNK))
+        for start in range(0, len(samples), EVALUATION_CHUNK):
+            chunk = slice(start, start + EVALUATION_CHUNK)
+            storage.try_predict(samples[chunk], outputs[chunk], memory)
         return outputs
 
     def predictor(self) -> Predictor[F_co]:
@@ -585,17 +595,12 @@ class Network(Generic[F_co, Y_co]):
         check_same_length(samples, targets, "Network")
         return samples, targets
 
-    def _forward(self, samples: Matrix[F_co], workspace: Workspace[F_co], key: int = INFERENCE) -> None:
-        storage = self._storage
-        workspace.resize_batch(len(samples))
-        workspace.key = key
-        kernels(storage.dtype).forward(storage.parameters, storage.layout, key, samples, workspace.vectors)
-
     def _chunks(self, samples: Matrix[F_co]) -> Iterator[tuple[slice, Workspace[F_co]]]:
         workspace = self._storage.new_workspace(min(len(samples), EVALUATION_CHUNK))
         for start in range(0, len(samples), EVALUATION_CHUNK):
             chunk = slice(start, min(start + EVALUATION_CHUNK, len(samples)))
-            self._forward(samples[chunk], workspace)
+            workspace.resize_batch(chunk.stop - start)
+            self._storage.try_forward(workspace, samples[chunk])
             yield chunk, workspace
 
     def _weights(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sized
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,6 +71,23 @@ OF_CLASSES = " and ".join(row.name for row in LOSSES if row.targets == "classes"
 
 CHUNK_ELEMENTS = 2**20
 """The number of elements that `check_finite` sums at a time."""
+
+
+FIT_FLAGS = 0x101
+"""The bits of C-contiguous and aligned memory in `flags.num` of an array."""
+
+
+def is_plain(values: object, dtype: np.dtype[F]) -> TypeGuard[Matrix[F]]:
+    """Says whether kernels can read an array as it is: the fast path, for a matrix of the dtype.
+
+    Its shape and elements are for the kernel to check.
+    """
+    return (
+        type(values) is np.ndarray
+        and values.dtype is dtype
+        and values.ndim == 2
+        and values.flags.num & FIT_FLAGS == FIT_FLAGS
+    )
 
 
 def as_matrix(

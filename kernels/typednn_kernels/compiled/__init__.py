@@ -5,12 +5,18 @@ from typednn_kernels.compiled.math import functions as functions  # what formula
 from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.network.order import shuffle
-from typednn_kernels.compiled.network.passes import backward, forward
 from typednn_kernels.compiled.network.single_layer import (
     hidden_layer_backward,
     layer_forward,
     output_layer_backward,
     try_copy_sample,
+)
+from typednn_kernels.compiled.network.whole_passes import (
+    backward,
+    forward,
+    gradient_from_outputs,
+    loss_and_gradient,
+    predict,
 )
 from typednn_kernels.compiled.ops.activation import (
     activation_backward,
@@ -31,8 +37,10 @@ __all__ = [
     "backpropagate",
     "backward",
     "forward",
+    "gradient_from_outputs",
     "hidden_layer_backward",
     "layer_forward",
+    "loss_and_gradient",
     "loss_derivative",
     "loss_value",
     "normalization_backward",
@@ -40,6 +48,7 @@ __all__ = [
     "outer",
     "output_delta",
     "output_layer_backward",
+    "predict",
     "shuffle",
     "softmax_jacobian",
     "sum_samples",

@@ -1,23 +1,52 @@
-"""Collects the kernels in NumPy: the reference for the compiled ones, and what runs without numba."""
+"""Collects the kernels in NumPy: the reference for the compiled ones, and what runs without numba.
 
-from typednn_kernels.plain.activation import (
-    activation_backward,
-    activation_derivative,
-    activation_value,
-    softmax_jacobian,
+What overflows or is not a number raises no warning: input validation and training look for results that are
+not finite. They say so once here, for the kernels that others call; NumPy takes as long for that as for a
+product of small matrices.
+"""
+
+import numpy as np
+
+from typednn_kernels.plain import (
+    activation,
+    dense,
+    loss,
+    normalization,
+    optimizer_step,
+    order,
+    passes,
+    single_layer,
 )
-from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
-from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
-from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
-from typednn_kernels.plain.optimizer_step import apply_gradient
-from typednn_kernels.plain.order import shuffle
-from typednn_kernels.plain.passes import backward, forward, train_batches, train_online
-from typednn_kernels.plain.single_layer import (
-    hidden_layer_backward,
-    layer_forward,
-    output_layer_backward,
-    try_copy_sample,
-)
+
+_silent = np.errstate(all="ignore")
+
+activation_backward = _silent(activation.activation_backward)
+activation_derivative = _silent(activation.activation_derivative)
+activation_value = _silent(activation.activation_value)
+affine = _silent(dense.affine)
+apply_gradient = _silent(optimizer_step.apply_gradient)
+apply_dropout = _silent(normalization.apply_dropout)
+backpropagate = _silent(dense.backpropagate)
+backward = _silent(passes.backward)
+forward = _silent(passes.forward)
+gradient_from_outputs = _silent(passes.gradient_from_outputs)
+hidden_layer_backward = _silent(single_layer.hidden_layer_backward)
+layer_forward = _silent(single_layer.layer_forward)
+loss_and_gradient = _silent(passes.loss_and_gradient)
+loss_derivative = _silent(loss.loss_derivative)
+loss_value = _silent(loss.loss_value)
+normalization_backward = _silent(normalization.normalization_backward)
+normalize = _silent(normalization.normalize)
+outer = _silent(dense.outer)
+output_delta = _silent(loss.output_delta)
+output_layer_backward = _silent(single_layer.output_layer_backward)
+predict = _silent(passes.predict)
+shuffle = order.shuffle
+softmax_jacobian = _silent(activation.softmax_jacobian)
+sum_samples = _silent(dense.sum_samples)
+train_batches = _silent(passes.train_batches)
+train_online = _silent(passes.train_online)
+try_copy_sample = _silent(single_layer.try_copy_sample)
 
 __all__ = [
     "activation_backward",
@@ -29,8 +58,10 @@ __all__ = [
     "backpropagate",
     "backward",
     "forward",
+    "gradient_from_outputs",
     "hidden_layer_backward",
     "layer_forward",
+    "loss_and_gradient",
     "loss_derivative",
     "loss_value",
     "normalization_backward",
@@ -38,6 +69,7 @@ __all__ = [
     "outer",
     "output_delta",
     "output_layer_backward",
+    "predict",
     "shuffle",
     "softmax_jacobian",
     "sum_samples",

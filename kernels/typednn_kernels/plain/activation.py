@@ -28,13 +28,12 @@ def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """Computes y = f(a), (B, n)."""
     value = ACTIVATIONS[activation].value
-    with np.errstate(all="ignore"):
-        if value is None:
-            np.subtract(a, a.max(axis=1, keepdims=True), out=y)
-            np.exp(y, out=y)
-            y /= y.sum(axis=1, keepdims=True)
-        else:
-            apply(value, a, y)
+    if value is None:
+        np.subtract(a, a.max(axis=1, keepdims=True), out=y)
+        np.exp(y, out=y)
+        y /= y.sum(axis=1, keepdims=True)
+    else:
+        apply(value, a, y)
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
@@ -46,24 +45,22 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     formula = derivative_to_show(ACTIVATIONS[activation])
     if formula is None:
         raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise derivative, but a Jacobian")
-    with np.errstate(all="ignore"):
-        apply(formula, a, y, derivative)
+    apply(formula, a, y, derivative)
 
 
 def activation_backward(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
     """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
-    with np.errstate(all="ignore"):
-        if activation == SOFTMAX:
-            np.multiply(dLdy, y, out=dLda)
-            np.subtract(dLdy, dLda.sum(axis=1, keepdims=True), out=dLda)
-            dLda *= y
-        else:
-            derivative = ACTIVATIONS[activation].derivative
-            assert derivative is not None
-            apply(derivative, a, y, dLda)
-            dLda *= dLdy
+    if activation == SOFTMAX:
+        np.multiply(dLdy, y, out=dLda)
+        np.subtract(dLdy, dLda.sum(axis=1, keepdims=True), out=dLda)
+        dLda *= y
+    else:
+        derivative = ACTIVATIONS[activation].derivative
+        assert derivative is not None
+        apply(derivative, a, y, dLda)
+        dLda *= dLdy
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:

@@ -25,28 +25,26 @@ def loss_value(
     """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
     row, pair = LOSSES[loss], pair_of(loss, activation)
     terms = np.empty_like(y)
-    with np.errstate(all="ignore"):
-        if not is_stable(loss, activation):
-            if pair >= COUPLED:
-                apply(pair_value(pair), a, t, terms)
-            else:
-                apply(row.value, y, t, terms)
-        elif activation == SOFTMAX:
-            shifted = a - a.max(axis=1, keepdims=True)
-            shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            apply(row.stable_value, shifted, t, terms)
+    if not is_stable(loss, activation):
+        if pair >= COUPLED:
+            apply(pair_value(pair), a, t, terms)
         else:
-            apply(row.stable_value, a, t, terms)
-        np.sum(terms, axis=1, out=losses)
-        if is_mean(loss):
-            losses /= y.shape[1]
+            apply(row.value, y, t, terms)
+    elif activation == SOFTMAX:
+        shifted = a - a.max(axis=1, keepdims=True)
+        shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        apply(row.stable_value, shifted, t, terms)
+    else:
+        apply(row.stable_value, a, t, terms)
+    np.add.reduce(terms, axis=1, out=losses)
+    if is_mean(loss):
+        losses /= y.shape[1]
 
 
 def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """Computes dLdy, the gradient (B, n) of the batch's mean loss with respect to the outputs."""
-    with np.errstate(all="ignore"):
-        apply(LOSSES[loss].derivative, y, t, dLdy)
-        dLdy /= mean_divisor(loss, y)
+    apply(LOSSES[loss].derivative, y, t, dLdy)
+    dLdy /= mean_divisor(loss, y)
 
 
 def output_delta(
@@ -59,24 +57,41 @@ def output_delta(
     dLda: Matrix[F],
 ) -> None:
     """Computes dLdy and dLda of the output layer, (B, n), dLda by the stable formula of canonical pairs."""
+    output_delta_if_shown(loss, activation, a, y, t, dLdy, dLda, True)
+
+
+def output_delta_if_shown(
+    loss: int,
+    activation: int,
+    a: Matrix[F],
+    y: Matrix[F],
+    t: Matrix[F],
+    dLdy: Matrix[F],
+    dLda: Matrix[F],
+    shown: bool,
+) -> None:
+    """Computes dLdy and dLda of the output layer, (B, n), dLda by the stable formula of canonical pairs.
+
+    Where dLda does not depend on dLdy, this is computed only if it will be `shown`.
+    """
     pair = pair_of(loss, activation)
-    with np.errstate(all="ignore"):
+    if shown or not (is_stable(loss, activation) or pair >= COUPLED):
         if pair < 0:
             loss_derivative(loss, y, t, dLdy)
         else:
             apply(pair_derivative(pair), a, y, t, dLdy)
             dLdy /= mean_divisor(loss, y)
-        if not is_stable(loss, activation):
-            if pair >= COUPLED:
-                apply(pair_delta(pair), a, t, dLda)
-                dLda /= mean_divisor(loss, y)
-            else:
-                activation_backward(activation, a, y, dLdy, dLda)
-            return
-        weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
-        np.multiply(y, weight, out=dLda)
-        dLda -= t
-        dLda /= mean_divisor(loss, y)
+    if not is_stable(loss, activation):
+        if pair >= COUPLED:
+            apply(pair_delta(pair), a, t, dLda)
+            dLda /= mean_divisor(loss, y)
+        else:
+            activation_backward(activation, a, y, dLdy, dLda)
+        return
+    weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
+    np.multiply(y, weight, out=dLda)
+    dLda -= t
+    dLda /= mean_divisor(loss, y)
 
 
 def mean_divisor(loss: int, y: Matrix[F]) -> int:

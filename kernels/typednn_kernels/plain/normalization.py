@@ -33,20 +33,19 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     axis = NORMALIZATIONS[normalization].axis
-    with np.errstate(all="ignore"):
-        if normalization == BATCH and not training:
-            z -= running[0]
-            inv_std[...] = inverse_std(running[1])
-        else:
-            first = z[:1] if axis == 0 else z[:, :1]
-            mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
-            z -= mean
-            variance = (z * z).mean(axis=axis, keepdims=True)
-            inv_std[...] = inverse_std(variance).reshape(-1)
-            if normalization == BATCH:
-                running[...] = updated_running(running, np.concatenate([mean, variance]))
-        z *= np.expand_dims(inv_std, axis or 0)
-        a[...] = scaled_and_shifted(z, gain, bias)
+    if normalization == BATCH and not training:
+        z -= running[0]
+        inv_std[...] = inverse_std(running[1])
+    else:
+        first = z[:1] if axis == 0 else z[:, :1]
+        mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
+        z -= mean
+        variance = (z * z).mean(axis=axis, keepdims=True)
+        inv_std[...] = inverse_std(variance).reshape(-1)
+        if normalization == BATCH:
+            running[...] = updated_running(running, np.concatenate([mean, variance]))
+    z *= np.expand_dims(inv_std, axis or 0)
+    a[...] = scaled_and_shifted(z, gain, bias)
 
 
 def normalization_backward(
@@ -62,15 +61,14 @@ def normalization_backward(
 ) -> None:
     """Computes dLdz (B, n), dLdBias and dLdGain (n,) from dLda and what `normalize` left."""
     axis = NORMALIZATIONS[normalization].axis
-    with np.errstate(all="ignore"):
-        sum_samples(dLda, dLdBias)
-        sum_samples(dLda * z, dLdGain)
-        g = gain * dLda
-        if normalization == BATCH and not training:
-            np.multiply(g, inv_std, out=dLdz)
-        else:
-            mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
-            dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
+    sum_samples(dLda, dLdBias)
+    sum_samples(dLda * z, dLdGain)
+    g = gain * dLda
+    if normalization == BATCH and not training:
+        np.multiply(g, inv_std, out=dLdz)
+    else:
+        mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
+        dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
 
 
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
@@ -78,5 +76,4 @@ def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:
     index: dropout.Words = np.arange(h.size, dtype=np.uint32).reshape(h.shape)
     low, high, place, limit = np.array([[key & 0xFFFFFFFF], [key >> 32], [layer], [threshold]], np.uint32)
     kept = h.dtype.type(dropout.ALL - threshold)
-    with np.errstate(all="ignore"):
-        h[...] = dropout.dropped(index, low, high, place, limit, kept, h)
+    h[...] = dropout.dropped(index, low, high, place, limit, kept, h)

@@ -2,49 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 import numpy as np
 
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F, Values, Vector
 from typednn_kernels.layout import square_scale
 from typednn_kernels.operands import OptimizerSteps
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS
-from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, penalized, whole_update
+from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, SGD, clipped, penalized
 
 
-def apply_update(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> None:
-    """Updates the parameters that are trained with the coefficients of a step, block by block."""
-    rule, coefficients, states = RULES[optimizer.rule], optimizer.coefficients[step], optimizer.states
-    formula, rule_coefficients = whole_update(rule), coefficients[FIRST : FIRST + rule.coefficients]
-    bound, decay, clip_norm = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[CLIP_NORM]
-    blocks = [
-        (slice(start, min(start + CACHE_CHUNK_ELEMENTS, stop)), *penalty)
-        for (first, stop), penalty in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True)
-        for start in range(first, stop, CACHE_CHUNK_ELEMENTS)
-    ]
-    scale = parameters.dtype.type(1)
-    if clip_norm < np.inf:
-        total = parameters.dtype.type(0)
-        for block, l1, l2 in blocks:
-            g = penalized(parameters[block], gradient[block], l1, l2)
+class Update(Generic[F]):
+    """Updates the parameters that are trained, block by block; views of the blocks are made once.
+
+    What a step leaves out, such as penalties of 0, is not computed.
+    """
+
+    def __init__(self, parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> None:
+        rule = RULES[optimizer.rule]
+        self.formula = rule.formula
+        self.one: np.floating = parameters.dtype.type(1)
+        self.rows = optimizer.coefficients
+        self.is_sgd = optimizer.rule == SGD
+        self.product: Vector[F] = np.empty(CACHE_CHUNK_ELEMENTS, parameters.dtype)
+        self.own = slice(FIRST, FIRST + rule.coefficients)
+        self.blocks: list[tuple[Vector[F], Vector[F], list[Vector[F]], Values, Values]] = []
+        for (first, stop), (l1, l2) in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True):
+            for start in range(first, stop, CACHE_CHUNK_ELEMENTS):
+                block = slice(start, min(start + CACHE_CHUNK_ELEMENTS, stop))
+                states = list(optimizer.states[:, block])
+                self.blocks.append((parameters[block], gradient[block], states, l1, l2))
+
+    def apply(self, step: int) -> None:
+        """Makes a step with its coefficients."""
+        coefficients = self.rows[step]
+        bound, decay, rule = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[self.own]
+        scale = self._scale(coefficients[CLIP_NORM])
+        for w, gradient, states, l1, l2 in self.blocks:
+            g: Values = penalized(w, gradient, l1, l2) if l1 or l2 else gradient
+            if scale is not self.one:
+                g = scale * g
+            if bound < np.inf:
+                g = clipped(g, bound)
+            if self.is_sgd and not decay:  # the formula of sgd, without an array for each of its terms
+                product = self.product[: len(w)]
+                np.multiply(g, rule[0], product)
+                w -= product
+                continue
+            w[...], *new = self.formula(w - decay * w if decay else w, g, *states, *rule)
+            for old, values in zip(states, new, strict=True):
+                old[...] = values
+
+    def _scale(self, clip_norm: np.floating) -> np.floating:
+        """Returns the factor that limits the norm of the gradient."""
+        if clip_norm == np.inf:
+            return self.one
+        total = self.one - self.one
+        for w, gradient, _, l1, l2 in self.blocks:
+            g = penalized(w, gradient, l1, l2)
             total += np.dot(g, g)
         norm = np.sqrt(total)
-        scale = clip_norm / norm if norm > clip_norm else scale
-    for block, l1, l2 in blocks:
-        w, g, state = parameters[block], gradient[block], states[:, block]
-        w[...], *new = formula(w, g, l1, l2, scale, bound, decay, *state, *rule_coefficients)
-        for old, values in zip(state, new, strict=True):
-            old[...] = values
+        return clip_norm / norm if norm > clip_norm else self.one
 
 
 def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> bool:
     """Makes one step with a gradient, unless it is not finite; see `Kernels.apply_gradient`."""
-    with np.errstate(all="ignore"):
-        norm = np.sqrt(np.vdot(gradient, gradient))
-        if not np.isfinite(norm):
-            scale = gradient.dtype.type(square_scale(gradient.itemsize))
-            scaled = gradient * scale
-            norm = np.sqrt(np.vdot(scaled, scaled)) / scale
-        if not np.isfinite(norm * max(optimizer.coefficients[0, FIRST], gradient.dtype.type(1))):
-            return False
-        apply_update(parameters[: len(gradient)], gradient, optimizer, 0)
+    norm = np.sqrt(np.vdot(gradient, gradient))
+    if not np.isfinite(norm):
+        scale = gradient.dtype.type(square_scale(gradient.itemsize))
+        scaled = gradient * scale
+        norm = np.sqrt(np.vdot(scaled, scaled)) / scale
+    if not np.isfinite(norm * max(optimizer.coefficients[0, FIRST], gradient.dtype.type(1))):
+        return False
+    Update(parameters[: len(gradient)], gradient, optimizer).apply(0)
     return True

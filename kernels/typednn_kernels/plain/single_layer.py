@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
+
+import numpy as np
 
 from typednn_kernels.arrays import F, Matrix, Strided, Vector
 from typednn_kernels.plain.activation import activation_backward, activation_value
@@ -14,8 +16,9 @@ def try_copy_sample(values: Strided[F], lowest: float, highest: float, sample: M
     """Copies values (n,), which need not be contiguous, to a sample (1, n) if they fit; returns whether."""
     if sample.shape != (1, values.size):
         return False
-    minimum, maximum = values.min(), values.max()
-    fit = bool(isfinite(minimum) and isfinite(maximum) and lowest <= minimum and maximum <= highest)
+    fit = isfinite(values.dot(values))  # of large values it is not, and is found out elsewhere
+    if fit and (lowest > -inf or highest < inf):
+        fit = bool(lowest <= np.minimum.reduce(values) and np.maximum.reduce(values) <= highest)
     if fit:
         sample[0] = values
     return fit

@@ -645,14 +645,19 @@ NOT_OF: dict[type[Layer[Any]], dict[str, str]] = {
     InputLayer: dict.fromkeys(("W", "Bias"), "weights|biases")
     | dict.fromkeys(("dLda", "dLdW", "dLdBias"), "gradients")
     | {
-        "backward": "backward pass",
         "set_weights": "weights",
         "set_biases": "biases",
         "attach_after": "layer before",
     }
     | {"set_actual": "targets", "output": "output", "loss": "loss"},
-    HiddenLayer: {"put_values": "values", "set_actual": "targets", "output": "output", "loss": "loss"},
-    OutputLayer: {"put_values": "values"},
+    HiddenLayer: {
+        "dLdx": "samples",
+        "put_values": "values",
+        "set_actual": "targets",
+        "output": "output",
+        "loss": "loss",
+    },
+    OutputLayer: {"dLdx": "samples", "put_values": "values"},
 }
 """What one kind of layer has and another has not."""
 

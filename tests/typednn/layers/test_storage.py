@@ -104,6 +104,7 @@ def test_views_of_a_copy_lie_in_its_own_vectors(duplicate: Any) -> None:
         storage.weight_gradients,
         storage.bias_gradients,
         storage.workspace.blocks,
+        storage.workspace.vectors,
     )
     assert all(views)
     assert storage.targets_view.tolist() == [[1]]
@@ -111,6 +112,7 @@ def test_views_of_a_copy_lie_in_its_own_vectors(duplicate: Any) -> None:
     other = duplicate(storage)
     other.parameters[...] = 3
     other.workspace.h[...] = 4
+    other.workspace.dLda[...] = 6  # allocated when it is asked for
     other.targets[...] = 5
 
     assert other.weights[1].tolist() == [[3, 3]] * 3
@@ -170,7 +172,7 @@ def test_a_network_has_arrays_of_its_dtype_only(dtype: Any) -> None:
     both_ways(list(network.layers), case.x, case.t)
     network.fit(case.x, case.t, epochs=2, batch_size=2)
     forward = network.forward(case.x)
-    gradients = forward.backward(case.t)
+    gradients = forward.backward(case.t, inputs=True)
     layer_gradients = [gradients[layer] for layer in network.layers[1:]]
 
     found = list(arrays_in([network, forward, gradients, layer_gradients, network.predict(case.x)], set()))

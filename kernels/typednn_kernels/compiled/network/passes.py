@@ -1,4 +1,4 @@
-"""Computes a forward and a backward pass, in one call each."""
+"""Computes the parts of forward and backward passes: a layer, for all or some samples and units."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # pyright: reportUnknownMemberType=false
@@ -19,15 +19,13 @@ from typednn_kernels.compiled._codegen.array_views import (
     slice_of,
     vector_view,
 )
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
+from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
     backpropagate_rows,
-    copy,
     outer_rows,
     sum_rows,
 )
-from typednn_kernels.compiled.network.fitting import gradient_fits, network_fits
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
 from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
@@ -148,6 +146,58 @@ def dropout_threshold(layout: Layout, k: int, key: int) -> int:
 
 
 @noinline
+def affine_block(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    below: Matrix[F],
+    a: Vector[F],
+    block: Block,
+    parallel: bool,
+) -> None:
+    """Computes the pre-activations of layer k for a block, from the activations of its rows below.
+
+    The block has all samples if the batch is normalised, all units if each sample is.
+    """
+    n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
+    pre_activations = block_range(a, layout, k, block)
+    W = weights_range(parameters, layout, k, block.unit, block.width)
+    bias = biases_range(parameters, layout, k, block.unit, block.width)
+    if normalization == UNNORMALIZED:
+        affine_rows(below, W, bias, pre_activations, n, parallel)
+    else:
+        z = normalized_range(a, layout, k, n_units, block)
+        affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
+        normalize_rows(
+            normalization,
+            is_training(layout, k, key),
+            z,
+            n,
+            gains_range(parameters, layout, k, block.unit, block.width),
+            bias,
+            running_mean_range(parameters, layout, k, block.unit, block.width),
+            running_variance_range(parameters, layout, k, block.unit, block.width),
+            inv_std_range(a, layout, k, n_units, block),
+            pre_activations,
+        )
+
+
+@noinline
+def activate_block(layout: Layout, key: int, k: int, workspace: Workspace[F], block: Block) -> None:
+    """Computes the activations of layer k for a block of pre-activations; all units, with softmax."""
+    n, threshold = layout[k, LENGTH], dropout_threshold(layout, k, key)
+    pre_activations = block_range(workspace.a, layout, k, block)
+    activations = block_range(workspace.h, layout, k, block)
+    size, step = contiguous(n, block)
+    for start in range(0, block.rows.height * n, step):
+        a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
+        activate_range(0, 0, size // block.width, layout[k, ACTIVATION], a_part, h_part, block.width)
+        if threshold > 0:
+            dropout_flat(key, k, threshold, h_part, block.rows.first * n + block.unit + start)
+
+
+@noinline
 def forward_block(
     parameters: Vector[F],
     layout: Layout,
@@ -157,41 +207,12 @@ def forward_block(
     block: Block,
     parallel: bool,
 ) -> None:
-    """Computes the activations of layer k for a block.
-
-    The block has all samples if the batch is normalised, all units if each sample is, or with softmax.
-    """
-    a, n, normalization = workspace.a, layout[k, LENGTH], layout[k, NORMALIZATION]
-    pre_activations = block_range(a, layout, k, block)
+    """Computes the activations of layer k for a block, as `affine_block` and `activate_block`."""
     if k > 0:
-        n_units, below = unit_count(layout), rows_matrix(workspace.h, layout, k - 1, block.rows)
-        W = weights_range(parameters, layout, k, block.unit, block.width)
-        bias = biases_range(parameters, layout, k, block.unit, block.width)
-        if normalization == UNNORMALIZED:
-            affine_rows(below, W, bias, pre_activations, n, parallel)
-        else:
-            z = normalized_range(a, layout, k, n_units, block)
-            affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
-            normalize_rows(
-                normalization,
-                is_training(layout, k, key),
-                z,
-                n,
-                gains_range(parameters, layout, k, block.unit, block.width),
-                bias,
-                running_mean_range(parameters, layout, k, block.unit, block.width),
-                running_variance_range(parameters, layout, k, block.unit, block.width),
-                inv_std_range(a, layout, k, n_units, block),
-                pre_activations,
-            )
+        below = rows_matrix(workspace.h, layout, k - 1, block.rows)
+        affine_block(parameters, layout, key, k, below, workspace.a, block, parallel)
     if k > 0 or layout[k, ACTIVATION] != NONE:
-        activations, threshold = block_range(workspace.h, layout, k, block), dropout_threshold(layout, k, key)
-        size, step = contiguous(n, block)
-        for start in range(0, block.rows.height * n, step):
-            a_part, h_part = slice_of(pre_activations, start, size), slice_of(activations, start, size)
-            activate_range(0, 0, size // block.width, layout[k, ACTIVATION], a_part, h_part, block.width)
-            if threshold > 0:
-                dropout_flat(key, k, threshold, h_part, block.rows.first * n + block.unit + start)
+        activate_block(layout, key, k, workspace, block)
 
 
 @inline
@@ -416,40 +437,3 @@ def gradient_norm_bound(
     if isinf(input_norm):
         input_norm = norm_of_activations(layout, workspace.h, samples)
     return workspace.h.dtype.type(delta_norm * input_norm)
-
-
-@exported
-def forward(parameters: Vector[F], layout: Layout, key: int, x: Matrix[F], workspace: Workspace[F]) -> None:
-    """Computes all activations of a network for the samples x (B, n_inputs)."""
-    require(network_fits(parameters, layout, x.shape[0], workspace) and x.shape[1] == layout[0, LENGTH])
-    rows = all_rows(x.shape[0])
-    copy(0, x.size, x, inputs(layout, workspace, rows))
-    for k in range(layout.shape[0]):
-        forward_block(parameters, layout, key, k, workspace, Block(rows, 0, layout[k, LENGTH]), True)
-
-
-@exported
-def backward(
-    parameters: Vector[F],
-    layout: Layout,
-    key: int,
-    loss: int,
-    t: Matrix[F],
-    workspace: Workspace[F],
-    gradient: Vector[F],
-) -> None:
-    """Computes all deltas, and the gradient of the batch's mean loss with respect to the parameters."""
-    require(
-        network_fits(parameters, layout, t.shape[0], workspace)
-        and gradient_fits(parameters, layout, gradient)
-        and t.shape[1] == layout[layout.shape[0] - 1, LENGTH]
-    )
-    rows, last, one = all_rows(t.shape[0]), layout.shape[0] - 1, gradient.dtype.type(1)
-    output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, rows)
-    for k in range(last - 1, 0, -1):
-        block = Block(rows, 0, layout[k, LENGTH])
-        backward_block(parameters, layout, key, k, workspace, gradient, block, True)
-    for k in range(last, 0, -1):
-        block = Block(rows, 0, layout[k, LENGTH])
-        bias_gradient_block(layout, k, workspace, gradient, block)
-        weight_gradient_block(layout, k, workspace, gradient, one, False, block, True)

@@ -400,12 +400,11 @@ def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: 
     return mean
 
 
-@exported
-def loss_value(
+@noinline
+def sample_losses_of(
     loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
 ) -> None:
-    """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
-    require(a.shape == y.shape == t.shape and losses.size == a.shape[0])
+    """Computes the loss of each sample, (B,), from matrices (B, n); threads share much work."""
     size, n = a.size, a.shape[1]
     if n < LONG_ROW_ELEMENTS:
         outputs = Outputs(slice_of(a, 0, size), slice_of(y, 0, size), slice_of(t, 0, size))
@@ -416,6 +415,15 @@ def loss_value(
             losses[s] = long_sample_loss(
                 loss, activation, slice_of(a, start, n), slice_of(y, start, n), slice_of(t, start, n)
             )
+
+
+@exported
+def loss_value(
+    loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]
+) -> None:
+    """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
+    require(a.shape == y.shape == t.shape and losses.size == a.shape[0])
+    sample_losses_of(loss, activation, a, y, t, losses)
 
 
 @exported
