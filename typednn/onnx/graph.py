@@ -26,7 +26,8 @@ class GraphBuilder:
     """
 
     def __init__(self, opset: int, dtype: np.dtype[np.floating]) -> None:
-        self.opset, self.dtype = opset, dtype
+        self.opset: int = opset
+        self.dtype: np.dtype[np.floating] = dtype
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
         self._inputs: list[ValueInfoProto] = []

@@ -329,9 +329,9 @@ def _agree(values: Vector, wanted: Vector, tolerance: float) -> bool:
         return bool((abs(values - wanted) <= tolerance * (1 + abs(wanted))).all())
 
 
-GRID: Vector = np.concatenate(
-    [near := np.linspace(-8, 8, 257), near / 64, far := np.geomspace(8, 80, 20), -far]
-)
+NEAR: Vector = np.linspace(-8, 8, 257)
+FAR: Vector = np.geomspace(8, 80, 20)
+GRID: Vector = np.concatenate([NEAR, NEAR / 64, FAR, -FAR])
 """Where activations are compared: densely near 0, where they bend, and far from it."""
 LOWEST, HIGHEST, ZERO, STEP, MINUS_1 = (
     int(np.argmin(abs(GRID - point))) for point in (-80, 80, 0, 1 / 8, -1)

@@ -52,14 +52,14 @@ class Walk:
     def __init__(self, model: ModelProto, path: Path) -> None:
         self.path = path
         self.graph: GraphProto = model.graph
-        self.opset = _opset(model, path)
+        self.opset: int = _opset(model, path)
         self.values: dict[str, Value] = {}
         for tensor in self.graph.initializer:
             self.values[tensor.name] = constant_of(tensor, f"the constant {tensor.name!r}", path)
         for declared in self.graph.input:
             if declared.name not in self.values:
                 self.values[declared.name] = Rows(_input_segment(declared, path))
-        self.inputs = [each for each in self.values.values() if isinstance(each, Rows)]
+        self.inputs: list[Rows] = [each for each in self.values.values() if isinstance(each, Rows)]
         if len(self.inputs) != 1:
             raise FileFormatError(f"{path}: expected one input of rows, found {len(self.inputs)} inputs")
 
