@@ -19,6 +19,9 @@ Real: TypeAlias = np.float32 | np.float64
 CALL_PRODUCTS = 2**21
 """About the number of products, of samples and parameters, of the steps between two measurements of ΣW²."""
 
+SMALL_ALPHA = 0.01
+"""Where alpha is larger, ΣW² is measured at each step."""
+
 
 class Passes(ArraySource[Real]):
     """Orders the samples of each epoch, with the factors and the penalty that scikit-learn gives them.
@@ -36,6 +39,14 @@ class Passes(ArraySource[Real]):
         weights: the weights of all samples, or None.
         scale: the scale of the loss.
     """
+
+    batch_size: int
+    draws: np.random.RandomState | None
+    alpha: float
+    weights: Vector[np.float64] | None
+    scale: LossScale
+    count: int
+    penalty: float
 
     def __init__(
         self,
@@ -113,7 +124,8 @@ class Passes(ArraySource[Real]):
                 yield first, min(first + size, count), total
             return
         whole = count - count % size
-        stride = size * max(1, CALL_PRODUCTS // (size * len(self._storage.trainable)))
+        steps = 1 if self.alpha > SMALL_ALPHA else CALL_PRODUCTS // (size * len(self._storage.trainable))
+        stride = size * max(1, steps)
         for first in range(0, whole, stride):
             yield first, min(first + stride, whole), float(size)
         if whole < count:

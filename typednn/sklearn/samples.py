@@ -38,6 +38,9 @@ Features: TypeAlias = Matrix[Real] | Sparse
 class SparseRows(Rows[Real]):
     """The rows of a sparse matrix, of which only those that are asked for are made dense."""
 
+    matrix: Sparse
+    dtype: np.dtype[Real]
+
     def __init__(self, matrix: Sparse, dtype: np.dtype[Real]) -> None:
         self.matrix, self.dtype, self.whole = matrix, dtype, None
         self.row_bytes = matrix.shape[1] * dtype.itemsize

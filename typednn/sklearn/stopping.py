@@ -57,6 +57,11 @@ class Stopping(Callback):
         incremental: whether this is the one epoch of `partial_fit`.
     """
 
+    estimator: Curves
+    passes: Passes
+    held: CheckedSamples[Real] | None
+    incremental: bool
+
     def __init__(
         self,
         estimator: Curves,

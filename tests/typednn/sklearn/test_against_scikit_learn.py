@@ -79,7 +79,15 @@ def test_a_fit_is_that_of_scikit_learn(
 ) -> None:
     if kind == "columns" and solver == "lbfgs":
         pytest.skip("scikit-learn's value and gradient do not belong together")
-    assert_same(kind, weights, solver=solver, activation=activation, batch_size=batch_size, alpha=alpha)
+    settings: dict[str, Any] = {
+        "solver": solver,
+        "activation": activation,
+        "batch_size": batch_size,
+        "alpha": alpha,
+    }
+    if solver == "lbfgs":
+        settings["max_iter"] = 4  # where it crosses a kink of relu, rounding decides the side
+    assert_same(kind, weights, **settings)
 
 
 @pytest.mark.parametrize("kind", ["two classes", "four classes", "numbers"])
