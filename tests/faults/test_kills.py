@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from typednn import Adam, Checkpoint, HiddenLayer, InputLayer, Network, OutputLayer, load, save, use_backend
+from typednn import (
+    Adam,
+    Checkpoint,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    backend,
+    load,
+    save,
+    use_backend,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -95,28 +106,36 @@ def train_no_more(path: Path) -> Network[Any]:
 @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.full("a hundred interrupts"))])
 def test_interrupts_at_random_moments(count: int, tmp_path: Path) -> None:
     """Of a training, a prediction and a save: the network predicts afterwards, and the next call works."""
-    file, trained = tmp_path / "model", network()
+    environment = {**os.environ, "TYPEDNN_BACKEND": backend()}
+    command = f"from tests.faults.test_kills import interrupt; interrupt({count}, {str(tmp_path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def interrupt(count: int, folder: str) -> None:
+    file, trained = Path(folder, "model"), network()
     trained.fit(X, Y, epochs=1, progress=False)
     save(trained, file)
-    caught = 0
     for number in range(count):
         alarm = Timer(0.001 + 0.0013 * (number % 23), os.kill, (os.getpid(), signal.SIGINT))
-        alarm.start()
         try:
+            alarm.start()
             while True:
                 trained.fit(X, Y, epochs=3, batch_size=1 + number % 3, progress=False)
                 trained.predict(X)
                 save(trained, file)
         except KeyboardInterrupt:
-            caught += 1
+            pass
         alarm.join()
         assert np.isfinite(trained.parameters).all()
         assert np.isfinite(trained.predict(X)).all()
         assert load(file).predict(X).shape == (64, 1)
     save(trained, file)
 
-    assert caught == count
-    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+    assert [each.name for each in Path(folder).iterdir()] == ["model"]
 
 
 @pytest.mark.usefixtures("path")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from math import nan
+from math import isfinite, nan
 from typing import Generic, cast
 
 import numpy as np
@@ -275,7 +275,9 @@ class Fit(Run, Generic[F]):
     def _warn_of_overflow(self) -> None:
         """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
         states = self.trainer.optimizer_state.states
-        if not np.isfinite(states).all():
+        with np.errstate(all="ignore"):
+            finite = isfinite(float(states.sum()))  # no array of as many elements
+        if not finite and not np.isfinite(states).all():
             frozen = int((~np.isfinite(states)).any(axis=0).sum())
             warnings.warn(
                 f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "

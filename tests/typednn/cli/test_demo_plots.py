@@ -24,7 +24,7 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 @pytest.fixture(scope="module")
 def shown() -> Demonstration:
     digits = scanned_digits()
-    few = replace(digits, x=digits.x[:800], y=digits.y[:800], scans=800)
+    few = replace(digits, x=digits.x[:1000], y=digits.y[:1000], scans=1000)
     with use_backend("numpy"):
         return demonstrate(few, epochs=8)
 

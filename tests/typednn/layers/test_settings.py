@@ -10,6 +10,7 @@ import pytest
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, gradient_of, new_network
 from typednn import (
+    SGD,
     Callback,
     HiddenLayer,
     InputLayer,
@@ -18,6 +19,7 @@ from typednn import (
     OutputLayer,
     Run,
     SettingError,
+    Steps,
     WiringError,
 )
 
@@ -119,10 +121,11 @@ def test_a_setting_takes_effect_in_a_running_training(
         network = new_network(layers(**first), dtype, 5)
         settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": 0.25, "shuffle": False}
         if between:
-            network.fit(x, t, epochs=1, **settings)
+            steps = Steps(network, SGD(settings.pop("learning_rate")))
+            network.fit(x, t, epochs=1, optimizer=steps, **settings)
             without = network.copy()
             setattr(network.layers[1], name, value)
-            network.fit(x, t, epochs=2, **settings)
+            network.fit(x, t, epochs=2, optimizer=steps, **settings)
             without.fit(x, t, epochs=2, **settings)
             return network, without.parameters.tobytes()
         network.fit(x, t, epochs=3, callbacks=[Change(name, value)], **settings)
