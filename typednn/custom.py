@@ -131,7 +131,7 @@ def register_activation_family(
 
     Returns:
         A function of the parameters, by position or by name, that checks the formulas for them and returns
-        the name of the activation, such as "swish(1.5)".
+        the name of the activation, such as "beta_swish(1.5)".
 
     Raises:
         FormulaError, SettingError: as `register_activation`; the formulas are checked when the function is
@@ -140,13 +140,13 @@ def register_activation_family(
     >>> from typednn import HiddenLayer
     >>> from typednn.formulas import exp
     >>> swish = register_activation_family(
-    ...     "swish",
+    ...     "beta_swish",
     ...     lambda a, beta: a / (1 + exp(-beta * a)),
     ...     lambda a, y, beta: (1 + beta * (a - y)) / (1 + exp(-beta * a)),
     ...     parameters=["beta"],
     ... )
     >>> HiddenLayer(3, swish(beta=1.5))
-    HiddenLayer(3, 'swish(1.5)')
+    HiddenLayer(3, 'beta_swish(1.5)')
     """
     what = f"register_activation_family({name!r})"
     _check_name(what, name)

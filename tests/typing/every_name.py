@@ -216,7 +216,12 @@ def first_of_any(first: Layer[np.float64]) -> None:
     first.forward()
     assert_type(first.activations, Matrix64)
     assert_type(first.pre_activations, Matrix64)
-    assert_type(first.dLdx, Matrix64)
+    assert_type(first.dLdx, ReadOnlyMatrix64)
+
+
+def input_layer_after_backward(first: InputLayer[np.float64]) -> None:
+    first.backward()
+    assert_type(first.dLdx, ReadOnlyMatrix64)
 
 
 def middle_of_any(middle: Layer[np.float64], first: Layer[np.float64]) -> None:
@@ -353,11 +358,12 @@ def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier
 
 
 def input_gradients(gradients: InputGradients[np.float64]) -> None:
-    assert_type(gradients.dLdx, Matrix64)
+    assert_type(gradients.dLdx, ReadOnlyMatrix64)
     assert_type(gradients.vector, np.ndarray[tuple[int], np.dtype[np.float64]])
 
 
-def derivatives(network: Network[np.float64], x: Matrix64, y: Matrix64) -> None:
+def derivatives(network: Network[np.float64]) -> None:
+    x, y = np.zeros((3, 2)), np.ones((3, 1))
     assert_type(jacobian(network, x), np.ndarray[tuple[int, int, int], np.dtype[np.float64]])
     assert_type(sample_gradients(network, x, y), Matrix64)
 

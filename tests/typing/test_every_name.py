@@ -108,7 +108,7 @@ def chain() -> list[Any]:
     ann[2].set_actual([1.0])
     for layer in ann:
         layer.forward()
-    for layer in ann[:0:-1]:
+    for layer in reversed(ann):
         layer.backward()
     return ann
 
@@ -148,7 +148,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "Network": network,
         "ForwardPass": regressor.forward(np.zeros((3, 2))),
         "Gradients": forward.backward(labels),
-        "InputGradients": network.forward(x).backward(labels, inputs=True),
+        "InputGradients": regressor.forward(np.zeros((3, 2))).backward(np.ones((3, 1)), inputs=True),
         "LayerGradients": forward.backward(labels)[network.layers[1]],
         "Predictor": network.predictor(),
         "Steps": typednn.Steps(network, typednn.Adam()),
@@ -180,6 +180,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
     }
     places = {"first": 0, "middle": 1, "last": 2}
     if function in {
+        every_name.derivatives,
         every_name.regressor,
         every_name.saving_and_loading,
         every_name.onnx_files,

@@ -17,7 +17,7 @@ import numpy as np
 from typednn_kernels.arrays import Cube, Matrix
 from typednn_kernels.layout import biases, gains, weights
 
-from typednn.network.network import Network
+from typednn.network.network import Network, check_network
 from typednn.validation.arrays import F_co, Samples, Targets, Y_co
 
 
@@ -32,8 +32,10 @@ def jacobian(network: Network[F_co, Y_co], x: Samples[F_co]) -> Cube[F_co]:
         The Jacobian of each sample, `(n_samples, n_outputs, n_features)`.
 
     Raises:
+        WiringError: it is not a network.
         ShapeError, ArrayTypeError, DataError: the samples do not fit.
     """
+    check_network(network, "jacobian")
     forward = network.forward(x)
     samples, n = forward.output.shape
     result: Cube[F_co] = np.empty((samples, n, network.layers[0].length), network.dtype)
@@ -60,6 +62,7 @@ def sample_gradients(network: Network[F_co, Y_co], x: Samples[F_co], y: Targets[
     Raises:
         ShapeError, ArrayTypeError, DataError: the data do not fit.
     """
+    check_network(network, "sample_gradients")
     gradients = network.forward(x).backward(y)
     blocks, layout = gradients._workspace.blocks, network._storage.layout
     samples = len(blocks[0].h)
