@@ -35,7 +35,9 @@ taken_for = network.predict(attacked).argmax(axis=1)
 figure, panels = plt.subplots(3, 6, figsize=(8, 4.2), layout="constrained")
 for k in range(6):
     panels[0, k].imshow(x_test[k].reshape(8, 8), cmap="Greys")
-    panels[1, k].imshow(dLdx[k].reshape(8, 8), cmap="RdBu_r", vmin=-abs(dLdx[k]).max(), vmax=abs(dLdx[k]).max())
+    panels[1, k].imshow(
+        dLdx[k].reshape(8, 8), cmap="RdBu_r", vmin=-abs(dLdx[k]).max(), vmax=abs(dLdx[k]).max()
+    )
     panels[2, k].imshow(attacked[k].reshape(8, 8), cmap="Greys")
     panels[2, k].set_title(f"{labels_test[k]}, taken for {taken_for[k]}", fontsize=9)
 for axes in panels.flat:

@@ -23,7 +23,9 @@ layers = [InputLayer(10), HiddenLayer(8, "tanh", l2=0.01), OutputLayer(1, "none"
 network = Network(layers, seed=0)
 found = minimize(network, x[train], t[train], method="L-BFGS-B", max_iterations=300)
 evaluation = network.evaluate(x[test], t[test])
-print(f"loss {found.loss:.3f} after {found.iterations} iterations; R² of the held-out patients {evaluation.r2:.2f}")
+print(
+    f"loss {found.loss:.3f} after {found.iterations} iterations; R² of the held-out patients {evaluation.r2:.2f}"
+)
 
 # %%
 # Predictions of the held-out patients, in the units of the data.

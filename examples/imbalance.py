@@ -14,7 +14,9 @@ from typednn import Adam, HiddenLayer, InputLayer, Network, OutputLayer
 random = np.random.default_rng(0)
 
 
-def sample(count: int) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def sample(
+    count: int,
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Draws points in the plane; the rare class is a cloud beside the others."""
     labels = (random.uniform(size=count) < 0.02).astype(np.int64)
     x = random.normal(size=(count, 2))
@@ -38,7 +40,9 @@ for axes, weights in zip(panels, (None, "balanced"), strict=True):
     said = network.predict(x_test).argmax(axis=1)
     found = (said[labels_test == 1] == 1).mean()
     alarms = (said[labels_test == 0] == 1).mean()
-    axes.contourf(grid, grid, network.predict(plane)[:, 1].reshape(150, 150), levels=20, cmap="RdBu_r", vmin=0, vmax=1)
+    axes.contourf(
+        grid, grid, network.predict(plane)[:, 1].reshape(150, 150), levels=20, cmap="RdBu_r", vmin=0, vmax=1
+    )
     axes.scatter(*x[labels == 1].T, s=6, color="black")
     axes.set_title(f"class_weight={weights!r}: {found:.0%} found, {alarms:.1%} false alarms", fontsize=10)
 plt.show()

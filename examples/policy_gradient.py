@@ -20,9 +20,13 @@ def push(state: np.ndarray, right: bool) -> np.ndarray:
     """Moves cart and pole by 20 ms: Barto, Sutton & Anderson (1983), without friction."""
     position, speed, angle, turn = state
     pressure = ((10.0 if right else -10.0) + 0.05 * turn**2 * np.sin(angle)) / 1.1
-    swing = (9.8 * np.sin(angle) - np.cos(angle) * pressure) / (0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1))
+    swing = (9.8 * np.sin(angle) - np.cos(angle) * pressure) / (
+        0.5 * (4 / 3 - 0.1 * np.cos(angle) ** 2 / 1.1)
+    )
     thrust = pressure - 0.05 * swing * np.cos(angle) / 1.1
-    return np.array([position + 0.02 * speed, speed + 0.02 * thrust, angle + 0.02 * turn, turn + 0.02 * swing])
+    return np.array(
+        [position + 0.02 * speed, speed + 0.02 * thrust, angle + 0.02 * turn, turn + 0.02 * swing]
+    )
 
 
 lengths: list[int] = []

@@ -9,7 +9,16 @@ median and the bounds between which nine of ten values lie.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from typednn import Adam, CosineDecay, CustomLoss, HiddenLayer, InputLayer, Network, OutputLayer, register_loss
+from typednn import (
+    Adam,
+    CosineDecay,
+    CustomLoss,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    register_loss,
+)
 from typednn.formulas import Values, maximum, where
 
 random = np.random.default_rng(0)

@@ -117,7 +117,9 @@ def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
     return [each for each in node.body if isinstance(each, ast.FunctionDef)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=lambda page: page.stem
+)
 def test_examples_give_what_they_show(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -133,3 +135,10 @@ def test_commands_name_chapters_of_the_report(page: Path) -> None:
     named = re.findall(r"--only ([\w,]+)", page.read_text(encoding="utf-8"))
 
     assert {name for names in named for name in names.split(",")} <= set(SECTIONS)
+
+
+def test_the_gallery_has_every_activation() -> None:
+    text = (DOCS / "reference" / "formulas.md").read_text(encoding="utf-8")
+    described = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, flags=re.MULTILINE))
+
+    assert described == {row.name: row.description.replace("|a|", "abs(a)") for row in ACTIVATIONS[:BUILT_IN]}

@@ -25,7 +25,9 @@ def as_written(
     text = str(written.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
     for each in parameters:  # annotations are strings, which `str` quotes
         text = text.replace(f"{each.name}: {each.annotation!r}", f"{each.name}: {each.annotation}")
-    returns = "" if what == "class" or not isinstance(written.return_annotation, str) else written.return_annotation
+    returns = (
+        "" if what == "class" or not isinstance(written.return_annotation, str) else written.return_annotation
+    )
     return text, returns
 
 
