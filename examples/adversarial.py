@@ -28,7 +28,7 @@ for size in (0.0, 0.05, 0.1, 0.2):
     print(f"changed by {size}: accuracy {network.evaluate(attacked, labels_test).accuracy:.3f}")
 
 # %%
-# Images, how the loss changes with each pixel, and images changed by 0.2, with what the network takes them for.
+# Images, how the loss changes with each pixel, and changed images with what the network takes them for.
 
 attacked = np.clip(x_test + np.float32(0.2) * np.sign(dLdx), 0, 1)
 taken_for = network.predict(attacked).argmax(axis=1)

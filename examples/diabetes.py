@@ -2,8 +2,8 @@
 Diabetes
 ========
 
-A regression with few samples: 442 patients, ten measurements, and how far the disease went within a year. With
-so little data a small network, penalties and SciPy's quasi-Newton method do better than many epochs.
+A regression with few samples: 442 patients, ten measurements, and how far the disease went within a year.
+With so little data a small network, penalties and SciPy's quasi-Newton method do better than many epochs.
 """
 
 import matplotlib.pyplot as plt
@@ -23,9 +23,7 @@ layers = [InputLayer(10), HiddenLayer(8, "tanh", l2=0.01), OutputLayer(1, "none"
 network = Network(layers, seed=0)
 found = minimize(network, x[train], t[train], method="L-BFGS-B", max_iterations=300)
 evaluation = network.evaluate(x[test], t[test])
-print(
-    f"loss {found.loss:.3f} after {found.iterations} iterations; R² of the held-out patients {evaluation.r2:.2f}"
-)
+print(f"loss {found.loss:.3f} after {found.iterations} iterations; R² held out {evaluation.r2:.2f}")
 
 # %%
 # Predictions of the held-out patients, in the units of the data.

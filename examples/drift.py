@@ -2,8 +2,8 @@
 Learning online
 ===============
 
-A stream whose law changes half-way. ``Steps.train`` makes one step for each sample, in microseconds, and keeps
-the optimiser's state in between: the network is back within a few hundred samples.
+A stream whose law changes half-way. ``Steps.train`` makes one step for each sample, in microseconds, and
+keeps the optimiser's state in between: the network is back within a few hundred samples.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,11 @@
 An ensemble
 ===========
 
-Eight networks from eight seeds, trained side by side on all cores. Where they have seen data they agree; where
-they have not, they do not, which is worth knowing (Lakshminarayanan, Pritzel & Blundell 2017, arXiv:1612.01474).
+Eight networks from eight seeds, trained side by side on all cores. Where they have seen data they agree;
+where they have not, they do not: Lakshminarayanan, Pritzel & Blundell (2017), arXiv:1612.01474.
 """
+
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +26,7 @@ def train(seed: int) -> Network[np.float64]:
     return network
 
 
-networks = in_parallel([lambda seed=seed: train(seed) for seed in range(8)])
+networks = in_parallel(partial(train, seed) for seed in range(8))
 grid = np.linspace(-6, 6, 300).reshape(-1, 1)
 predictions = np.array([network.predict(grid)[:, 0] for network in networks])
 mean, spread = predictions.mean(axis=0), predictions.std(axis=0)

@@ -2,8 +2,8 @@
 Rare classes
 ============
 
-Two per cent of the samples are of the class that matters. Unweighted, the network hardly ever says so; weights
-for the classes make it weigh a missed case as much as fifty false alarms.
+Two per cent of the samples are of the class that matters. Unweighted, the network hardly ever says so;
+weights for the classes make it weigh a missed case as much as fifty false alarms.
 """
 
 import matplotlib.pyplot as plt

@@ -6,6 +6,8 @@ Balancing a pole by REINFORCE (Williams 1992): no targets, but a gradient of one
 outputs, ``backward(dLdy=...)``, and an optimiser that goes on from episode to episode, ``Steps``.
 """
 
+from typing import TypeAlias
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -16,7 +18,10 @@ network = Network([InputLayer(4), HiddenLayer(24, "tanh"), OutputLayer(2, "softm
 act, steps = network.predictor(), Steps(network, Adam(0.01))
 
 
-def push(state: np.ndarray, right: bool) -> np.ndarray:
+State: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def push(state: State, right: bool) -> State:
     """Moves cart and pole by 20 ms: Barto, Sutton & Anderson (1983), without friction."""
     position, speed, angle, turn = state
     pressure = ((10.0 if right else -10.0) + 0.05 * turn**2 * np.sin(angle)) / 1.1
@@ -31,7 +36,7 @@ def push(state: np.ndarray, right: bool) -> np.ndarray:
 
 lengths: list[int] = []
 for _ in range(250):
-    state, states, actions = random.uniform(-0.05, 0.05, size=4), [], []
+    state, states, actions = random.uniform(-0.05, 0.05, size=4), list[State](), list[int]()
     while len(states) < 300 and abs(state[0]) < 2.4 and abs(state[2]) < 0.21:
         action = int(random.uniform() < act(state)[1])
         states.append(state)

@@ -1,4 +1,4 @@
-"""Shows signatures as they are written in the source: with names of types, not with what the names stand for."""
+"""Shows signatures as they are written: with names of types, not with what the names stand for."""
 
 from __future__ import annotations
 
