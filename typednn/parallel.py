@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Event, Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +28,8 @@ from typednn.errors import SettingError
 from typednn.validation.settings import check_count
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
@@ -80,25 +82,35 @@ class use_threads:
         _choose(self.previous)
 
 
-def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> list[T]:
-    """Calls functions in several threads, such as trainings of different networks, one per core.
+def in_parallel(
+    jobs: Iterable[Callable[[], T]], threads: int | None = None, *, executor: Executor | None = None
+) -> list[T]:
+    """Calls functions in several threads or processes, such as trainings of different networks, one per core.
 
     `in_parallel(partial(network.fit, x, y) for network in networks)` trains all networks; data that they
     share are not copied. The kernels of each job use an equal part of the cores. Ctrl-C raises
     KeyboardInterrupt in all trainings, and then here.
 
+    With an executor, jobs run where it runs them: in processes (`ProcessPoolExecutor`, loky), or on other
+    machines (Dask's `client.get_executor()`, `mpi4py.futures.MPIPoolExecutor`), each with one thread. There a
+    network is a copy, so that a job must be a function that makes, trains and returns it. Ctrl-C cancels the
+    jobs that have not begun.
+
     Args:
-        jobs: functions without arguments.
-        threads: the number of jobs at a time; by default `threads()`.
+        jobs: functions without arguments; for processes, functions that pickle can send.
+        threads: the number of jobs at a time; by default `threads()`. An executor has a number of its own.
+        executor: any executor of `concurrent.futures`; by default threads of this process.
 
     Returns:
         The results of the jobs, in their order.
 
     Raises:
-        SettingError: a job cannot be called, or the number of threads is not a positive integer.
-        ExceptionGroup: jobs raised exceptions; it is raised when all have ended.
+        SettingError: a job cannot be called, or would train a copy in another process; the number of threads
+            is not a positive integer, or there is one beside an executor.
+        ExceptionGroup: jobs raised exceptions, which say in a note which job it was; it is raised when all
+            have ended.
     """
-    from concurrent.futures import ThreadPoolExecutor, wait
+    from concurrent.futures import ThreadPoolExecutor
 
     if threads is not None:
         check_count("threads", threads, 1)
@@ -108,6 +120,10 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
             raise SettingError(f"in_parallel: jobs must be functions without arguments, not {job!r}")
     if not work:
         return []
+    if executor is not None:
+        if threads is not None:
+            raise SettingError("in_parallel: an executor has its own number of workers; leave threads out")
+        return _on(executor, work)
     at_once = min(len(work), threads or _limits[0])
     stop = Event()
     all_stops = (*_interrupted.get(), stop)
@@ -120,14 +136,63 @@ def in_parallel(jobs: Iterable[Callable[[], T]], threads: int | None = None) -> 
     with _limited(at_once), ThreadPoolExecutor(at_once) as pool:
         try:
             futures = [pool.submit(run, job) for job in work]
-            while wait(futures, POLL_INTERVAL_S).not_done:
-                pass
+            _wait_for(futures)
         except KeyboardInterrupt:
             stop.set()
             raise
-    errors = [error for error in (each.exception() for each in futures) if error is not None]
+    return _results(futures)
+
+
+def _on(executor: Executor, work: list[Callable[[], T]]) -> list[T]:
+    """Calls functions on an executor."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if isinstance(executor, ThreadPoolExecutor):
+        with _limited(min(len(work), _limits[0])):
+            return _submitted(executor, work)
+    for k, job in enumerate(work):
+        owner = getattr(getattr(job, "func", job), "__self__", None)
+        if getattr(type(owner), "__module__", "").startswith("typednn."):
+            raise SettingError(
+                f"in_parallel: job {k} would train a copy of its {type(owner).__name__} in another process; "
+                "train in a function that returns the network"
+            )
+    return _submitted(executor, [partial(_with_one_thread, job) for job in work])
+
+
+def _submitted(executor: Executor, work: Sequence[Callable[[], T]]) -> list[T]:
+    futures = [executor.submit(job) for job in work]
+    try:
+        _wait_for(futures)
+    except KeyboardInterrupt:
+        for each in futures:
+            each.cancel()
+        raise
+    return _results(futures)
+
+
+def _with_one_thread(job: Callable[[], T]) -> T:
+    """Calls a function in a worker process, which has one of many places on its machine."""
+    with use_threads(1):
+        return job()
+
+
+def _wait_for(futures: list[Future[T]]) -> None:
+    from concurrent.futures import wait
+
+    while wait(futures, POLL_INTERVAL_S).not_done:
+        pass
+
+
+def _results(futures: list[Future[T]]) -> list[T]:
+    errors: list[BaseException] = []
+    for k, each in enumerate(futures):
+        error = each.exception()
+        if error is not None:
+            error.add_note(f"in job {k} of in_parallel, counted from 0")
+            errors.append(error)
     if errors:
-        raise BaseExceptionGroup(f"{len(errors)} of {len(work)} jobs failed", errors)
+        raise BaseExceptionGroup(f"{len(errors)} of {len(futures)} jobs failed", errors)
     return [each.result() for each in futures]
 
 

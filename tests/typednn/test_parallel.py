@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from threading import Barrier, current_thread, main_thread
@@ -238,3 +238,61 @@ def test_the_number_of_threads_changes_no_bit(count: int) -> None:
         THREADS.value = before
     with use_threads(1):
         assert computed == losses_of(1)
+
+
+def trained(seed: int) -> Network[Any, Any]:
+    """Makes, trains and returns a network, in any process."""
+    [network] = networks(1)
+    network.layers[1].set_weights("xavier", seed)
+    network.fit(X, LABELS, epochs=3, batch_size=7)
+    return network
+
+
+def threads_and_process() -> tuple[int, int]:
+    return threads(), os.getpid()
+
+
+def failing() -> None:
+    raise ValueError("on purpose")
+
+
+def executors() -> dict[str, Callable[[], Any]]:
+    methods = [each for each in ("spawn", "forkserver") if each in get_all_start_methods()]
+    pools: dict[str, Callable[[], Any]] = {
+        each: partial(ProcessPoolExecutor, 2, mp_context=get_context(each)) for each in methods
+    }
+    return {**pools, "threads": partial(ThreadPoolExecutor, 2)}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(each, marks=pytest.mark.full("processes start slowly") if each == "forkserver" else ())
+        for each in executors()
+    ],
+)
+def test_executors_give_the_same_results(kind: str) -> None:
+    reference = [trained(seed).parameters for seed in range(3)]
+
+    with executors()[kind]() as executor:
+        result = in_parallel([partial(trained, seed) for seed in range(3)], executor=executor)
+        places = in_parallel([threads_and_process] * 4, executor=executor)
+        with pytest.raises(ExceptionGroup, match="1 of 2 jobs failed") as raised:
+            in_parallel([threads_and_process, failing], executor=executor)
+
+    for network, parameters in zip(result, reference, strict=True):
+        np.testing.assert_array_equal(network.parameters, parameters)
+    if kind != "threads":
+        assert {count for count, _ in places} == {1}
+        assert os.getpid() not in {process for _, process in places}
+    [error] = raised.value.exceptions
+    assert (type(error), error.__notes__[0]) == (ValueError, "in job 1 of in_parallel, counted from 0")
+
+
+def test_training_a_copy_in_another_process_is_refused() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        for job in (trainings(networks(1))[0], networks(1)[0].summary):
+            with pytest.raises(SettingError, match="a copy of its Network in another process; train"):
+                in_parallel([job], executor=executor)
+        with pytest.raises(SettingError, match="leave threads out"):
+            in_parallel([threads], 2, executor=executor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal, assert_type
 
@@ -593,6 +594,8 @@ def number_of_threads(choice: use_threads) -> None:
     with use_threads(1) as nothing:
         assert_type(nothing, None)
     assert_type(in_parallel([threads, threads]), list[int])
+    with ThreadPoolExecutor(2) as executor:
+        assert_type(in_parallel([threads, threads], executor=executor), list[int])
 
 
 def parsed_names() -> None:
