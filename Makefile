@@ -57,7 +57,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .matrix dist docs/build docs/figures
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .matrix dist docs/build docs/figures docs/gallery
 
 .venv/ready: pyproject.toml
 	rm -rf .venv

@@ -18,13 +18,17 @@ extensions = [
     "myst_parser",
     "mathml",
     "outside",
+    "signatures",
     "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["extensions", "gallery/*.ipynb", "gallery/*.py", "gallery/*.zip"]
 html_math_renderer = "mathml"
 nitpicky = True
+default_role = "code"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
@@ -36,3 +40,31 @@ html_static_path = ["static"]
 html_css_files = ["typednn.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e6,
+    "write_computation_times": False,
+    "show_signature": False,
+    "abort_on_example_error": True,
+    "within_subsection_order": "FileNameSortKey",
+}
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_param = False
+napoleon_use_rtype = False
+intersphinx_mapping = {"python": ("https://docs.python.org/3.11", "inventories/python.inv")}
+python_maximum_signature_line_length = 88
+nitpick_ignore_regex = [
+    ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F"),
+    ("py:class", "[A-Z]|Storage|Workspace"),  # variables of types, and arguments that users do not give
+    ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
+]

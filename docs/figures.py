@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from typednn_kernels.activations import ACTIVATIONS, BUILT_IN
 
 from typednn import (
     SGD,
@@ -68,6 +69,28 @@ def valley() -> None:
         write_figure(figure, FOLDER / "valley.svg")
 
 
+def activations() -> None:
+    """Value and derivative of every activation of single units."""
+    rows = [row for row in ACTIVATIONS[:BUILT_IN] if row.value is not None and row.derivative is not None]
+    a = np.linspace(-4, 4, 401)
+    with new_figure(10, 9.5) as figure:
+        for k, row in enumerate(rows, start=1):
+            axes = figure.add_subplot(5, 4, k)
+            assert row.value is not None
+            assert row.derivative is not None
+            y = row.value(a)
+            axes.axhline(0, color="#e3e8ec", linewidth=0.8)
+            axes.axvline(0, color="#e3e8ec", linewidth=0.8)
+            axes.plot(a, np.broadcast_to(row.derivative(a, y), a.shape), color="#e39b3b", linewidth=1.4)
+            axes.plot(a, y, color="#2a6db0", linewidth=1.8)
+            axes.set_ylim(-1.6, 2.2)
+            axes.set_xticks([-4, 0, 4])
+            axes.set_yticks([-1, 0, 1, 2])
+            axes.tick_params(colors=FAINT, labelsize=8)
+            axes.set_title(row.name, fontsize=10)
+        write_figure(figure, FOLDER / "activations.svg")
+
+
 def flow() -> None:
     """The backward pass of the page on how the gradient flows."""
     layers = [InputLayer(2), HiddenLayer(3, "tanh"), HiddenLayer(2, "tanh"), OutputLayer(1, "sigmoid", "MSE")]
@@ -77,5 +100,6 @@ def flow() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    activations()
     flow()
     valley()

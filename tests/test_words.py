@@ -16,6 +16,7 @@ SOURCES = sorted(
         *(path for folder in ("typednn", "kernels", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").glob("[!bg]*/*.md"),
     ]
 )
 LITERAL = re.compile(r"^```.*?^```|^    .*?$|`[^`]*`", re.DOTALL | re.MULTILINE)

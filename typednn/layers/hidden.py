@@ -163,7 +163,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     @property
     def dLdh(self) -> Matrix[F]:
-        """The upstream gradient: of the batch's mean loss with respect to the activations, `(n, B)`.
+        """The upstream gradient, of the batch's mean loss with respect to the activations, `(n, B)`.
 
         It is W_nextᵀ · dLda_next, or W_nextᵀ · dLdz_next where the next layer is normalised.
 

@@ -220,7 +220,7 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @property
     def dLda(self) -> Matrix[F]:
-        """The delta: gradient of the batch's mean loss with respect to the pre-activations, `(n, B)`.
+        """The delta, the gradient of the batch's mean loss with respect to the pre-activations, `(n, B)`.
 
         Read-only, as all gradients are.
 

@@ -542,7 +542,7 @@ class Network(Generic[F_co, Y_co]):
         Raises:
             ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches; the
                 network is as after the last step.
-            Others: as `fit`, and what the iterable raises.
+            Exception: as `fit`, and what the iterable raises.
         """
         if steps_per_epoch is not None:
             check_count("steps_per_epoch", steps_per_epoch, 1)

@@ -66,7 +66,7 @@ def gradient_descent_threshold(
         `ANN`, and the mean loss of each epoch.
 
     Raises:
-        As `gradient_descent_epoch`.
+        TypednnError: as `gradient_descent_epoch`.
     """
     check_count("max_epochs", max_epochs, 1)
     if not is_number(thresh):
