@@ -9,6 +9,7 @@ brings a model here whose gradients can then be looked at as attributes. Needs P
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+
 from typednn.interop import from_torch
 
 torch.manual_seed(0)
