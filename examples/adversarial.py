@@ -24,13 +24,13 @@ x_test, labels_test = x[1400:], labels[1400:]
 
 dLdx = network.forward(x_test).backward(labels_test, inputs=True).dLdx
 for size in (0.0, 0.05, 0.1, 0.2):
-    attacked = np.clip(x_test + np.float32(size) * np.sign(dLdx), 0, 1)
+    attacked = np.clip(x_test + size * np.sign(dLdx), 0, 1).astype(np.float32)
     print(f"changed by {size}: accuracy {network.evaluate(attacked, labels_test).accuracy:.3f}")
 
 # %%
 # Images, how the loss changes with each pixel, and changed images with what the network takes them for.
 
-attacked = np.clip(x_test + np.float32(0.2) * np.sign(dLdx), 0, 1)
+attacked = np.clip(x_test + 0.2 * np.sign(dLdx), 0, 1).astype(np.float32)
 taken_for = network.predict(attacked).argmax(axis=1)
 figure, panels = plt.subplots(3, 6, figsize=(8, 4.2), layout="constrained")
 for k in range(6):

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from threading import Event, Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from typednn_kernels.thread_limit import THREADS, available_cores
 
@@ -155,10 +155,10 @@ def _on(executor: Executor, work: list[Callable[[], T]]) -> list[T]:
         with _limited(min(len(work), _limits[0])):
             return _submitted(executor, work)
     for k, job in enumerate(work):
-        owner = getattr(getattr(job, "func", job), "__self__", None)
-        if getattr(type(owner), "__module__", "").startswith("typednn."):
+        owner = type(cast("object", getattr(getattr(job, "func", job), "__self__", None)))
+        if owner.__module__.startswith("typednn."):
             raise SettingError(
-                f"in_parallel: job {k} would train a copy of its {type(owner).__name__} in another process; "
+                f"in_parallel: job {k} would train a copy of its {owner.__name__} in another process; "
                 "train in a function that returns the network"
             )
     return _submitted(executor, [partial(_with_one_thread, job) for job in work])

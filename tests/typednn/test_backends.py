@@ -14,7 +14,7 @@ import pytest
 
 import typednn
 from tests.conftest import PATHS, compiling_only, kernels_of
-from typednn import UnknownNameError, backend, use_backend
+from typednn import UnknownNameError, backend, backends, use_backend
 from typednn.backends import implementations, kernels
 
 FLOAT64 = np.dtype(np.float64)
@@ -396,8 +396,8 @@ def test_who_waits_for_the_compiler_for_a_second_is_told_once(
     now = [100.0]
     caplog.set_level("INFO", "typednn")
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(typednn.backends, "monotonic", lambda: now[0])
-    time = typednn.backends._CompileTime()
+    monkeypatch.setattr(backends, "monotonic", lambda: now[0])
+    time = backends._CompileTime()
 
     for kernel, seconds in ("forward", 0.8), ("backward", 0.0), ("affine", 2.0):
         assert not screen.text
@@ -424,9 +424,9 @@ def test_who_waits_for_the_compiler_for_a_second_is_told_once(
 def test_a_file_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(terminal=False)
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(typednn.backends, "SAY_AFTER_S", 0.0)
+    monkeypatch.setattr(backends, "SAY_AFTER_S", 0.0)
 
-    typednn.backends._CompileTime().begin("a function")
+    backends._CompileTime().begin("a function")
 
     assert not screen.text
 

@@ -55,9 +55,8 @@ class PerceptronBase(Estimator):
         sizes = [int(size) for size in listed(self.hidden_layer_sizes)]
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        activations: list[str] = [
-            OURS.get(name, name) for name in for_each(self.activation, len(sizes), "activation")
-        ]
+        wanted: list[str] = for_each(self.activation, len(sizes), "activation")
+        activations = [OURS.get(name, name) for name in wanted]
         layers: list[Layer] = [InputLayer(inputs)]
         for size, activation, dropout, normalization in zip(
             sizes,

@@ -50,8 +50,8 @@ def check_sequence(name: str, value: object) -> None:
         raise SettingError(f"{name} must be a sequence, such as (), not None")
     if isinstance(value, str):
         raise SettingError(f"{name} must be a sequence, such as [{value!r}], not {value!r}")
-    if not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
-        kind = type(value).__name__
+    kind = type(value).__name__
+    if not isinstance(value, Iterable) or (isinstance(value, np.ndarray) and value.ndim == 0):
         raise SettingError(f"{name} must be a sequence, such as [{kind}(...)], not one {kind}")
 
 

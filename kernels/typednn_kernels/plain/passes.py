@@ -160,8 +160,8 @@ def train_batches(
         loss_value(loss, here.activation, here.a, here.h, t, losses)
         shown = step + 1 == len(batches)
         output_delta_if_shown(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda, shown)
-        if len(epoch.sample_weights):
-            factors = epoch.sample_weights[chosen]
+        factors = epoch.sample_weights[chosen] if len(epoch.sample_weights) else None
+        if factors is not None:
             losses *= factors
             weigh(back, factors)
         views.backward(key + step)
@@ -172,7 +172,7 @@ def train_batches(
             total += float(np.add.reduce(running))
         if not isfinite(total):
             output_delta(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda)
-            if len(epoch.sample_weights):
+            if factors is not None:
                 weigh(back, factors)
             epoch.losses[start:] = np.nan
             running[...] = saved
