@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -22,6 +21,7 @@ from typednn_kernels.losses import LOSSES
 
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
+from typednn.sklearn.bases import ClassifierMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
 from typednn.sklearn.from_network import NetworkBase
 from typednn.sklearn.parameters import (

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -22,6 +21,7 @@ from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
+from typednn.sklearn.bases import BaseEstimator
 from typednn.sklearn.losses import LossScale
 from typednn.sklearn.optimizers import optimizer_of
 from typednn.sklearn.parameters import (

@@ -43,5 +43,5 @@ class NetworkBase(Estimator):
 
     def _adopt(self, network: AnyNetwork) -> None:
         """Becomes a fitted estimator with a trained network."""
-        self.n_features_in_ = network.layers[0].length
+        self.n_features_in_: int = network.layers[0].length
         self._begin(network)

@@ -40,6 +40,8 @@ class Passes(ArraySource[Real]):
         scale: the scale of the loss.
     """
 
+    samples: CheckedSamples[Real]
+    length: int | None
     batch_size: int
     draws: np.random.RandomState | None
     alpha: float

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from typednn_kernels.activations import CustomActivation, OutputActivationName
@@ -15,6 +14,7 @@ from typednn_kernels.arrays import Vector
 
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
+from typednn.sklearn.bases import RegressorMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
 from typednn.sklearn.from_network import NetworkBase
 from typednn.sklearn.losses import SYNONYMS

@@ -40,6 +40,8 @@ class SparseRows(Rows[Real]):
 
     matrix: Sparse
     dtype: np.dtype[Real]
+    whole: Matrix[Real] | None
+    row_bytes: int
 
     def __init__(self, matrix: Sparse, dtype: np.dtype[Real]) -> None:
         self.matrix, self.dtype, self.whole = matrix, dtype, None

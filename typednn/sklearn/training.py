@@ -23,6 +23,11 @@ class Training(Fit[Real]):
     """
 
     passes: Passes
+    losses: Vector[Real]
+    step: int
+    total: float
+    count: int
+    step_losses: Vector[Real]
 
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""

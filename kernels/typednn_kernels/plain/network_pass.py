@@ -62,6 +62,12 @@ class Backward(NamedTuple, Generic[F]):
 class Pass(Generic[F]):
     """The views of a network that passes over a number of samples need, made once for many passes."""
 
+    parameters: Vector[F]
+    layout: Layout
+    workspace: Workspace[F]
+    samples: int
+    ones: int
+
     def __init__(self, parameters: Vector[F], layout: Layout, workspace: Workspace[F], samples: int) -> None:
         self.parameters, self.layout, self.workspace, self.samples = parameters, layout, workspace, samples
         self.rows: list[list[int]] = layout.tolist()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic
 
 import numpy as np
 
-from typednn_kernels.arrays import F, Values, Vector
+from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.layout import square_scale
 from typednn_kernels.operands import OptimizerSteps
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS
@@ -21,12 +22,12 @@ class Update(Generic[F]):
 
     def __init__(self, parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> None:
         rule = RULES[optimizer.rule]
-        self.formula = rule.formula
+        self.formula: Callable[..., tuple[Values, ...]] = rule.formula
         self.one: np.floating = parameters.dtype.type(1)
-        self.rows = optimizer.coefficients
-        self.is_sgd = optimizer.rule == SGD
+        self.rows: Matrix[F] = optimizer.coefficients
+        self.is_sgd: bool = optimizer.rule == SGD
         self.product: Vector[F] = np.empty(CACHE_CHUNK_ELEMENTS, parameters.dtype)
-        self.own = slice(FIRST, FIRST + rule.coefficients)
+        self._own = slice(FIRST, FIRST + rule.coefficients)
         self.blocks: list[tuple[Vector[F], Vector[F], list[Vector[F]], Values, Values]] = []
         for (first, stop), (l1, l2) in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True):
             for start in range(first, stop, CACHE_CHUNK_ELEMENTS):
@@ -37,7 +38,7 @@ class Update(Generic[F]):
     def apply(self, step: int) -> None:
         """Makes a step with its coefficients."""
         coefficients = self.rows[step]
-        bound, decay, rule = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[self.own]
+        bound, decay, rule = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[self._own]
         scale = self._scale(coefficients[CLIP_NORM])
         for w, gradient, states, l1, l2 in self.blocks:
             g: Values = penalized(w, gradient, l1, l2) if l1 or l2 else gradient
