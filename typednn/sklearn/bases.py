@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+__all__ = ["BaseEstimator", "ClassifierMixin", "RegressorMixin"]
+
 if TYPE_CHECKING:
 
     class BaseEstimator:
@@ -31,4 +33,4 @@ if TYPE_CHECKING:
         """What regressors have in common."""
 
 else:
-    pass
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
