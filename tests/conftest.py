@@ -50,22 +50,30 @@ CASES = pytest.StashKey[tuple[int, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--full`."""
-    parser.addoption("--full", action="store_true", help="run every case, as CI does; without it, a rotation")
+    """Adds `--full` and `--every-case`."""
+    parser.addoption("--full", action="store_true", help="run what CI runs; without it, a rotation")
+    parser.addoption("--every-case", action="store_true", help="run all products, for hours")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Thins tables marked `once_per` and leaves out what is marked `full`; what is named (`::`) runs."""
-    if config.getoption("full") or any("::" in each for each in config.args):
+    """Thins tables marked `once_per` and leaves out what is marked `full`; what is named (`::`) runs.
+
+    With `--full`, tables whose mark says `in_full` are thinned to one case for each combination of those.
+    """
+    full: bool = config.getoption("full")
+    if config.getoption("every_case") or any("::" in each for each in config.args):
         return
-    out = {item for item in items if item.get_closest_marker("full")}
+    out = set[pytest.Item]() if full else {item for item in items if item.get_closest_marker("full")}
     tables: dict[str, list[pytest.Function]] = {}
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("once_per") and item not in out:
             tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for table in tables.values():
         [mark] = table[0].iter_markers("once_per")
-        kept = one_of_each([item.callspec.params for item in table], mark.args)
+        names = mark.kwargs.get("in_full") if full else mark.args
+        if names is None:
+            continue
+        kept = one_of_each([item.callspec.params for item in table], names)
         out.update(set(table) - {table[index] for index in kept})
     config.hook.pytest_deselected(items=list(out))
     config.stash[CASES] = (len(items) - len(out), len(items))
@@ -91,7 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Says what is left out."""
     run, there = config.stash.get(CASES, (0, 0))
     if run < there:
-        terminalreporter.write_line(f"{run} of {there} cases; the rest: make test-all (pytest --full)")
+        rest = "pytest --every-case" if config.getoption("full") else "make test-all (pytest --full)"
+        terminalreporter.write_line(f"{run} of {there} cases; the rest: {rest}")
 
 
 @pytest.fixture(params=PATHS)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("numpy_alone")
 FLOAT, DOUBLE = 1, 11
 
 
-@pytest.mark.once_per("activation", "normalization")
+@pytest.mark.once_per("activation", "normalization", in_full=("activation", "normalization", "dtype"))
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("output", ["none", "softmax", "mish"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

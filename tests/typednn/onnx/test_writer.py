@@ -68,7 +68,7 @@ def samples(dtype: Any, n_features: int = 5) -> Any:
     return np.random.default_rng(5).normal(size=(20, n_features)).astype(dtype)
 
 
-@pytest.mark.once_per("activation", "opset")
+@pytest.mark.once_per("activation", "opset", in_full=("activation", "output"))
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

@@ -67,7 +67,7 @@ def assert_same(kind: str, weights: NDArray[Any] | None, **settings: Any) -> Non
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.once_per("kind", "solver")
+@pytest.mark.once_per("kind", "solver", in_full=("kind", "solver", "activation"))
 def test_a_fit_is_that_of_scikit_learn(
     kind: str,
     solver: str,
