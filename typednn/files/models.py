@@ -8,17 +8,16 @@ is the description.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Generic, TypeGuard, overload
+from typing import TypeGuard, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.arrays import F
 
-from typednn.data.preprocessing import Classes, Numbers, Preprocessing
-from typednn.errors import FileFormatError, ShapeError
+from typednn.data.model import Model
+from typednn.errors import FileFormatError
 from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -37,59 +36,8 @@ from typednn.validation.arrays import check_finite
 KEY = "typednn"
 
 
-@dataclass(frozen=True, slots=True)
-class Model(Generic[F]):
-    """A network and the preprocessing of the data that it was trained with.
-
-    Attributes:
-        network: the network, whose samples and outputs are preprocessed ones.
-        preprocessing: the preprocessing, or None for a network of raw data.
-    """
-
-    network: Network[F]
-    preprocessing: Preprocessing | None = None
-
-    def standardized(self, x: Numbers) -> Matrix[F]:
-        """Preprocesses raw features x `(n_samples, n_features)`; returns samples of that shape.
-
-        Raises:
-            ShapeError: the number of features is another.
-        """
-        width, dtype = self.network.layers[0].length, self.network.dtype
-        if x.ndim != 2 or x.shape[1] != width:
-            raise ShapeError(f"the model takes {width} features, the samples have the shape {x.shape}")
-        if self.preprocessing is not None:
-            return self.preprocessing.features.standardize(x, dtype)
-        with np.errstate(all="ignore"):
-            samples: Matrix[F] = x.astype(dtype)
-        return samples
-
-    def outputs(self, x: Numbers) -> Matrix[F]:
-        """Computes the network's outputs `(n_samples, n_outputs)` for raw features `(n_samples, n_features)`.
-
-        Raises:
-            ShapeError, DataError: the features do not fit.
-        """
-        return self.network.predict(self.standardized(x))
-
-    def predict(self, x: Numbers) -> NDArray[np.floating]:
-        """Predicts from raw features `(n_samples, n_features)`.
-
-        Returns:
-            Numbers in the units of the target, or for classes the network's outputs, `(n_samples,
-            n_outputs)`.
-
-        Raises:
-            ShapeError, DataError: the features do not fit.
-        """
-        outputs = self.outputs(x)
-        if self.preprocessing is None or isinstance(self.preprocessing.target, Classes):
-            return outputs
-        return self.preprocessing.target.restore(outputs)
-
-
-def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
-    """Writes a network to a safetensors file.
+def save(network: AnyNetwork, path: PathLike) -> None:
+    """Writes a network to a safetensors file; of a `Model` also its preprocessing.
 
     The file is written beside `path` and renamed when it is complete, so that an error leaves an existing
     file unchanged.
@@ -97,7 +45,6 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
     Args:
         network: the network; its layers and parameters are saved, the state of its random generator is not.
         path: the file, by convention `*.safetensors`.
-        preprocessing: the preprocessing that `load_model` returns with the network.
 
     Raises:
         DataError: a parameter is NaN or infinite.
@@ -109,60 +56,67 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
             for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
                 tensors[f"layers.{k}.{name}"] = tensor
-    write_file(path, tensor_bytes(tensors, {KEY: describe(network, preprocessing)}))
+    preprocessing, training = None, None
+    if isinstance(network, Model):
+        preprocessing, training = network.preprocessing, network.training
+    write_file(path, tensor_bytes(tensors, {KEY: describe(network, preprocessing, training)}))
 
 
 @overload
 def load(path: PathLike) -> AnyNetwork: ...
 @overload
-def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
-def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
-    """Reads a network that `save` has written.
+def load(path: PathLike, kind: type[Model]) -> Model: ...
+@overload
+def load(path: PathLike, kind: type[F]) -> Network[F]: ...
+def load(path: PathLike, kind: type[Model | F] | None = None) -> AnyNetwork:
+    """Reads a network that `save` has written, or the `Model` that `typednn train` has written.
+
+    A model is a network that takes raw tables or arrays and predicts in units of the target.
 
     Args:
         path: the file.
-        dtype: the dtype that the network must have, so that a type checker knows it; by default either.
+        kind: what the file must have, so that a type checker knows it: `Model`, or the dtype of a network; by
+            default any.
 
     Raises:
-        FileFormatError: the file is missing, truncated, foreign, of another version or another dtype,
-            its parts do not fit together, or it holds a preprocessing without which the network predicts
-            something else.
+        FileFormatError: the file is missing, truncated, foreign, of another version or another kind, or its
+            parts do not fit together.
     """
-    model = load_model(path)
-    if model.preprocessing is not None:
+    loaded, shown = _load(path), os.fspath(path)
+    if kind is None:
+        return loaded
+    if issubclass(kind, Model):
+        if not isinstance(loaded, Model):
+            raise FileFormatError(f"{shown}: expected a model with its preprocessing, found a network alone")
+        return loaded
+    if isinstance(loaded, Model):
         raise FileFormatError(
-            f"{os.fspath(path)}: expected a network alone, found one that works on preprocessed data; "
-            "typednn.files.models.load_model(path).predict(x) takes raw features, and .network is the network"
+            f"{shown}: expected a network alone, found a model that takes raw data; load(path, Model).network is "
+            "its network of preprocessed data"
         )
-    network: AnyNetwork = model.network
-    if dtype is None:
-        return network
-    if not _has_dtype(network, dtype):
-        raise FileFormatError(
-            f"{os.fspath(path)}: expected a network of {np.dtype(dtype)}, found one of {network.dtype}"
-        )
-    return network
+    if not _has_dtype(loaded, kind):
+        raise FileFormatError(f"{shown}: expected a network of {np.dtype(kind)}, found one of {loaded.dtype}")
+    return loaded
 
 
 def _has_dtype(network: AnyNetwork, dtype: type[F]) -> TypeGuard[Network[F]]:
     return network.dtype == dtype
 
 
-def load_model(path: PathLike) -> Model[np.float32] | Model[np.float64]:
-    """Reads a network that `save` has written, and its preprocessing.
-
-    Raises:
-        FileFormatError: as `load`.
-    """
+def _load(path: PathLike) -> AnyNetwork:
     with open_tensors(path) as file:
         description = _description(file.header)
         starts = _starts(file.header, description, file.size)
         content = file.read_tensors()
     path = Path(path)
-    layers, preprocessing = description.new_layers(), description.preprocessing
+    layers = description.new_layers()
     if description.dtype == "float32":
-        return Model(_filled(Network(layers, np.float32), content, starts, path), preprocessing)
-    return Model(_filled(Network(layers, np.float64), content, starts, path), preprocessing)
+        network: AnyNetwork = _filled(Network(layers, np.float32), content, starts, path)
+    else:
+        network = _filled(Network(layers, np.float64), content, starts, path)
+    if description.preprocessing is None:
+        return network
+    return Model(network, description.preprocessing, description.training)
 
 
 def _description(header: JsonValue) -> Description:

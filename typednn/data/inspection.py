@@ -1,0 +1,176 @@
+"""What each column of a table is: the transforms of those that tell something, and why others are left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from typednn_kernels.arrays import Vector
+
+from typednn.data.columns import (
+    ColumnTransform,
+    NumberColumn,
+    boolean_words,
+    date_of,
+    fit_booleans,
+    fit_categories,
+    fit_dates,
+    fit_numbers,
+    moments,
+    number_of,
+    words_in,
+)
+from typednn.data.table import Column, Table, is_text, missing_in
+from typednn.errors import DataError
+
+ID_NAME = re.compile(
+    r"(?i)^$|^(unnamed|column)\b|(^|[^a-z])(id|ids|index|idx|uuid|guid|key|row|rownum)$|[a-z]Id$|ID$"
+)
+"""Names of columns that number rows."""
+
+MIN_ROWS_FOR_IDS = 10
+"""The number of rows from which text that differs in most rows counts as a name of the row."""
+
+MOSTLY = 0.5
+"""The fraction of rows above which different words tell nothing that another row could repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The features of a training.
+
+    Attributes:
+        transforms: the fitted transforms of the columns, in their order.
+        notes: why columns are left out, as sentences.
+    """
+
+    transforms: tuple[ColumnTransform, ...]
+    notes: tuple[str, ...]
+
+
+def choose_features(
+    table: Table, names: Sequence[str], rows: Table, *, explicit: Iterable[str] = ()
+) -> Choice:
+    """Fits the transforms of columns, and leaves out those that are constant or number the rows.
+
+    Args:
+        table: the whole table, of which it is decided what a column is.
+        names: the columns that may be features.
+        rows: the training rows, of which the transforms are fitted.
+        explicit: columns that the user asked for, which are kept.
+
+    Raises:
+        DataError: a column cannot be a feature, or none is left.
+    """
+    if table.pixels:
+        return Choice(_pixels(names, rows), ())
+    asked, notes = set(explicit), list[str]()
+    transforms: list[ColumnTransform] = []
+    for name in names:
+        column = table[name]
+        reason = None if name in asked else _useless(name, column, table.named)
+        if reason is None:
+            transforms.append(_fitted(name, column, rows, table))
+        else:
+            notes.append(f"column {name!r} is left out: {reason}")
+    if not transforms:
+        why = f"; {'; '.join(notes)}" if notes else ""
+        raise DataError(f"{table.source}: expected columns of features beside the target, found none{why}")
+    return Choice(tuple(transforms), tuple(notes))
+
+
+def _pixels(names: Sequence[str], rows: Table) -> tuple[ColumnTransform, ...]:
+    """Fits one mean and deviation for all pixels."""
+    total: Vector[np.float64] = np.concatenate([rows[name] for name in names]).astype(np.float32)
+    mean, deviation = moments(total, "pixels") if len(total) else (0.0, 1.0)
+    return tuple(NumberColumn(name, mean, deviation, mean) for name in names)
+
+
+def _useless(name: str, column: Column, named: bool) -> str | None:
+    """Returns why a column tells nothing, or None."""
+    missing = missing_in(column)
+    if missing.all():
+        return "it has no values"
+    if column.dtype.kind in "fiu":
+        known = column[~missing]
+        lowest, highest = known.min(), known.max()
+        if lowest == highest and not missing.any():
+            return f"it is always {float(lowest):g}"
+        if named and len(known) == len(column) > 2 and ID_NAME.search(name):
+            numbers = known.astype(np.float64)
+            steps = np.diff(numbers)
+            different = bool((steps == 1).all()) or (
+                bool((numbers == np.floor(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
+            )
+            if different:
+                return "it numbers the rows"
+        return None
+    words = words_in(column)
+    counts = {word for word in words if word is not None}
+    present = sum(word is not None for word in words)
+    if len(counts) <= 1:
+        if not counts:
+            return "it has no values"
+        return f"it is always {next(iter(counts))!r}" if present == len(words) else None
+    if is_text(column) and present >= MIN_ROWS_FOR_IDS and len(counts) > MOSTLY * present:
+        if _kind_of(counts) == "category":
+            return f"its text differs in most rows ({len(counts):,} of {present:,}), as names and keys do"
+    return None
+
+
+def _kind_of(words: set[str]) -> str:
+    some = sorted(words)[:: max(1, len(words) // 200)]
+    if all(date_of(word) is not None for word in some):
+        return "date"
+    if all(number_of(word) is not None for word in some) and not any(is_code(word) for word in words):
+        return "number"
+    return "category"
+
+
+def is_code(word: str) -> bool:
+    """Tells whether digits are a code and not a number: they begin with 0, as in 02134."""
+    return len(word) > 1 and word[0] == "0" and word[1].isdigit()
+
+
+def _fitted(name: str, column: Column, rows: Table, table: Table) -> ColumnTransform:
+    """Fits the transform of a column: its kind is that of all rows, its numbers are of the training rows."""
+    part = rows[name]
+    if column.dtype.kind == "M":
+        return fit_dates(name, part, rows.place)
+    if column.dtype.kind == "b":
+        return fit_booleans(name, part, ("false", "true"))
+    if not is_text(column):
+        return fit_numbers(name, part, rows.place)
+    words = {word for word in words_in(column) if word is not None}
+    pair = boolean_words(words)
+    if pair is not None:
+        return fit_booleans(name, part, pair)
+    kind = _kind_of(words)
+    if kind == "date":
+        return fit_dates(name, part, rows.place)
+    if kind == "number":
+        return fit_numbers(name, part, rows.place)
+    _refuse_misprints(name, column, words, table)
+    return fit_categories(name, part)
+
+
+def _refuse_misprints(name: str, column: Column, words: set[str], table: Table) -> None:
+    """Raises DataError where nearly all values are numbers and a few are text."""
+    odd = {word for word in words if number_of(word) is None}
+    if (
+        not odd
+        or any(is_code(word) for word in words)
+        or len(words) - len(odd) < 10
+        or len(odd) > len(words) / 5
+    ):
+        return
+    every = words_in(column)
+    rows = [row for row, word in enumerate(every) if word in odd]
+    if len(rows) > len(every) / 10:
+        return
+    raise DataError(
+        f"{table.place(rows[0])}: column {name!r}: expected a number, as in most rows, found {every[rows[0]]!r}; "
+        f"correct it, leave it empty, or leave the column out by --drop"
+    )
