@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -243,11 +244,11 @@ def numbers_in(values: Column, name: str, place: Place) -> Vector[np.float64]:
     """
     if is_text(values):
         numbers: Vector[np.float64] = np.empty(len(values))
-        for row, word in enumerate(written_in(values)):
-            number = number_of(word)
+        words = written_in(values)
+        for row, number in enumerate(map(cache(number_of), words)):
             if number is None:
                 raise DataError(
-                    f"{place(row)}: column {name!r}: expected a number, found {word!r}; correct it, or leave "
+                    f"{place(row)}: column {name!r}: expected a number, found {words[row]!r}; correct it, or leave "
                     f"the column out by --drop"
                 )
             numbers[row] = number

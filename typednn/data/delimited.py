@@ -118,13 +118,15 @@ def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
         words = words.str.replace(
             "^" + DECIMAL_COMMA.pattern.replace(r"\d+,\d+", r"(\d+),(\d+)") + "$", "$1.$2"
         )
-    if not as_text:
-        missing = words.str.to_lowercase().is_in(list(MISSING_WORDS)) | words.is_null()
-        numbers = words.cast(pl.Float64, strict=False)
-        known = numbers.is_not_null() & ~missing
-        if (known | missing).all() and known.any() and not words.str.contains(r"^[+-]?0\d").any():
-            found: Column = numbers.set(missing, None).to_numpy()
-            return found
+    missing = words.str.to_lowercase().is_in(list(MISSING_WORDS)) | words.is_null()
+    numbers = words.cast(pl.Float64, strict=False)
+    known = numbers.is_not_null() & ~missing
+    are_numbers = bool((known | missing).all()) and bool(known.any())
+    if as_text:  # whole numbers may be names of classes
+        are_numbers = are_numbers and bool((numbers != numbers.floor()).any())
+    if are_numbers and not words.str.contains(r"^[+-]?0\d").any():
+        found: Column = numbers.set(missing, None).to_numpy()
+        return found
     return np.array([word or None for word in words.to_list()], object)
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from typednn.data.columns import MISSING_WORDS, number_of
 from typednn.data.opening import Source
@@ -73,6 +73,10 @@ def text_of(source: Source, encoding: str | None) -> tuple[bytes | None, bytes]:
         FileFormatError: the bytes are not in this encoding.
     """
     start = source.start(SAMPLE_BYTES)
+    if b"\r" in start and b"\n" not in start and b"\0" not in start:  # the line ends of old Macs
+        content = source.bytes().replace(b"\r", b"\n")
+        source = replace(source, content=content)
+        start = content[:SAMPLE_BYTES]
     known = encoding or next((name for bom, name in BOMS.items() if start.startswith(bom)), None)
     if known is None or (
         known.lower().replace("_", "-") in {"utf-8", "utf8"} and not start.startswith(tuple(BOMS))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.data.columns import Place, number_of, numbers_in, written_in
-from typednn.data.table import Column, is_text
+from typednn.data.table import Column, is_text, missing_in
 from typednn.errors import DataError
 from typednn.validation.arrays import Labels
 
@@ -105,6 +105,8 @@ def task_of(columns: Sequence[Column], *, labels: bool = False) -> Task:
     [column] = columns
     if column.dtype.kind == "b" or (labels and column.dtype.kind in "iu"):
         return "classification"
+    if column.dtype.kind == "f" and (column[~missing_in(column)] % 1 != 0).any():
+        return "regression"
     counts = Counter(word for word in written_in(column) if word is not None)
     numbers = [number_of(word) for word in counts]
     known = [number for number in numbers if number is not None and number == number]

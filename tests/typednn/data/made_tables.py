@@ -31,7 +31,9 @@ def titanic_like(samples: int = 891, seed: int = 0) -> Columns:
         "PassengerId": list(range(1, samples + 1)),
         "Survived": survived.astype(int).tolist(),
         "Pclass": grade.tolist(),
-        "Name": [f"{name}, {'Mrs' if f else 'Mr'}. No {k}" for k, (name, f) in enumerate(zip(surnames, female))],
+        "Name": [
+            f"{name}, {'Mrs' if f else 'Mr'}. No {k}" for k, (name, f) in enumerate(zip(surnames, female))
+        ],
         "Sex": ["female" if f else "male" for f in female],
         "Age": _with_gaps(age.tolist(), 0.2, random),
         "SibSp": siblings.tolist(),
@@ -65,16 +67,25 @@ def adult_like(samples: int = 6000, seed: int = 0) -> Columns:
     lands = ["United-States", "Mexico", "Philippines", "Germany", "Cuba", "Laos", "Holand"]
     return {
         "age": age.tolist(),
-        "workclass": _with_gaps(random.choice(works, samples, p=[0.7, 0.11, 0.07, 0.06, 0.055, 0.005]).tolist(), 0.06, random, "?"),
+        "workclass": _with_gaps(
+            random.choice(works, samples, p=[0.7, 0.11, 0.07, 0.06, 0.055, 0.005]).tolist(), 0.06, random, "?"
+        ),
         "fnlwgt": random.integers(12_000, 900_000, samples).tolist(),
         "education": [levels[k - 1] for k in years],
         "education-num": years.tolist(),
-        "marital-status": ["Married" if m else ("Never-married", "Divorced")[k % 2] for k, m in enumerate(married)],
+        "marital-status": [
+            "Married" if m else ("Never-married", "Divorced")[k % 2] for k, m in enumerate(married)
+        ],
         "occupation": _with_gaps(job.tolist(), 0.06, random, "?"),
         "sex": ["Male" if m else "Female" for m in male],
         "capital-gain": gain.tolist(),
         "hours-per-week": hours.tolist(),
-        "native-country": _with_gaps(random.choice(lands, samples, p=[0.9, 0.05, 0.02, 0.015, 0.01, 0.0045, 0.0005]).tolist(), 0.02, random, "?"),
+        "native-country": _with_gaps(
+            random.choice(lands, samples, p=[0.9, 0.05, 0.02, 0.015, 0.01, 0.0045, 0.0005]).tolist(),
+            0.02,
+            random,
+            "?",
+        ),
         "income": [">50K" if h else "<=50K" for h in high],
     }
 
@@ -107,7 +118,10 @@ def california_like(samples: int = 6000, seed: int = 0) -> Columns:
     income = random.gamma(4, 0.95, samples)
     age = random.integers(1, 53, samples)
     rooms = random.lognormal(7.5, 0.75, samples).round()
-    bedrooms, people = (rooms * random.normal(0.21, 0.03, samples)).round(), (rooms * random.uniform(0.3, 0.9, samples)).round()
+    bedrooms, people = (
+        (rooms * random.normal(0.21, 0.03, samples)).round(),
+        (rooms * random.uniform(0.3, 0.9, samples)).round(),
+    )
     far = np.abs(longitude + 124 - 0.95 * (42 - latitude))
     near = np.where(far < 0.6, "NEAR OCEAN", np.where(far < 1.5, "<1H OCEAN", "INLAND"))
     value = 42_000 * income + 90_000 * np.exp(-far) + 700 * age + 40_000 * np.sin(2 * latitude) + 20_000
@@ -161,5 +175,9 @@ def as_csv(columns: Columns, delimiter: str = ",", *, header: bool = True) -> st
     return file.getvalue()
 
 
-def _with_gaps(values: Sequence[Any], fraction: float, random: np.random.Generator, gap: Any = None) -> list[Any]:
-    return [gap if missing else value for value, missing in zip(values, random.random(len(values)) < fraction)]
+def _with_gaps(
+    values: Sequence[Any], fraction: float, random: np.random.Generator, gap: Any = None
+) -> list[Any]:
+    return [
+        gap if missing else value for value, missing in zip(values, random.random(len(values)) < fraction)
+    ]
