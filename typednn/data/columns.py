@@ -47,7 +47,7 @@ MAX_CATEGORIES = 64
 """The largest number of categories of a column; rarer ones are grouped."""
 
 MIN_COUNT = 5
-"""The number of samples that a category needs; rarer ones are grouped."""
+"""The number of samples that a category needs, fewer in less than 500 samples; rarer ones are grouped."""
 
 DAY = 86_400_000_000
 """Microseconds of a day."""
@@ -387,9 +387,8 @@ def fit_categories(name: str, values: Column) -> CategoryColumn:
     """Fits the transform of a column of categories: the most frequent ones, in alphabetical order."""
     counts = Counter(words_in(values))
     missing = counts.pop(None, 0)
-    frequent = [word for word, count in counts.most_common(MAX_CATEGORIES) if word and count >= MIN_COUNT]
-    if len(counts) <= 10 and sum(counts.values()) < 10 * MIN_COUNT * len(counts):
-        frequent = [word for word in counts if word is not None]
+    least = min(MIN_COUNT, max(2, len(values) // 100))
+    frequent = [word for word, count in counts.most_common(MAX_CATEGORIES) if word and count >= least]
     categories = tuple(sorted(frequent))
     most = counts.most_common(1)[0][0] if counts else None
     fill = categories.index(most) if most in categories else 0

@@ -70,6 +70,7 @@ def choose_features(
     transforms: list[ColumnTransform] = []
     for name in names:
         column = table[name]
+        _refuse_misprints(name, column, table)
         reason = None if name in asked else _useless(name, column, table.named)
         if reason is None:
             transforms.append(_fitted(name, column, rows, table))
@@ -152,25 +153,20 @@ def _fitted(name: str, column: Column, rows: Table, table: Table) -> ColumnTrans
         return fit_dates(name, part, rows.place)
     if kind == "number":
         return fit_numbers(name, part, rows.place)
-    _refuse_misprints(name, column, words, table)
     return fit_categories(name, part)
 
 
-def _refuse_misprints(name: str, column: Column, words: set[str], table: Table) -> None:
-    """Raises DataError where nearly all values are numbers and a few are text."""
-    odd = {word for word in words if number_of(word) is None}
-    if (
-        not odd
-        or any(is_code(word) for word in words)
-        or len(words) - len(odd) < 10
-        or len(odd) > len(words) / 5
-    ):
+def _refuse_misprints(name: str, column: Column, table: Table) -> None:
+    """Raises DataError where nearly all values are different numbers and a few are text."""
+    if not is_text(column):
         return
     every = words_in(column)
+    words = {word for word in every if word is not None}
+    odd = {word for word in words if number_of(word) is None}
     rows = [row for row, word in enumerate(every) if word in odd]
-    if len(rows) > len(every) / 10:
-        return
-    raise DataError(
-        f"{table.place(rows[0])}: column {name!r}: expected a number, as in most rows, found {every[rows[0]]!r}; "
-        f"correct it, leave it empty, or leave the column out by --drop"
-    )
+    few = len(rows) <= len(every) / 10 and len(odd) <= len(words) / 5 and len(words) - len(odd) >= MIN_ROWS_FOR_IDS
+    if rows and few and not any(map(is_code, words)):
+        raise DataError(
+            f"{table.place(rows[0])}: column {name!r}: expected a number, as in most rows, found "
+            f"{every[rows[0]]!r}; correct it, leave it empty, or leave the column out by --drop"
+        )
