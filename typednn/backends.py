@@ -123,11 +123,11 @@ def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
 
 
 def _say_that_it_compiles(_kernel: str) -> None:
-    """On a terminal somebody wonders what takes so long."""
+    """On a terminal or in a notebook somebody wonders what takes so long."""
     from typednn_kernels.compiled._codegen.cache import on_compile
 
     on_compile.clear()
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or "ipykernel" in sys.modules:
         print(
             "typednn compiles for this machine, once; that takes some seconds …", file=sys.stderr, flush=True
         )

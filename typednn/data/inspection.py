@@ -164,7 +164,11 @@ def _refuse_misprints(name: str, column: Column, table: Table) -> None:
     words = {word for word in every if word is not None}
     odd = {word for word in words if number_of(word) is None}
     rows = [row for row, word in enumerate(every) if word in odd]
-    few = len(rows) <= len(every) / 10 and len(odd) <= len(words) / 5 and len(words) - len(odd) >= MIN_ROWS_FOR_IDS
+    few = (
+        len(rows) <= len(every) / 10
+        and len(odd) <= len(words) / 5
+        and len(words) - len(odd) >= MIN_ROWS_FOR_IDS
+    )
     if rows and few and not any(map(is_code, words)):
         raise DataError(
             f"{table.place(rows[0])}: column {name!r}: expected a number, as in most rows, found "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -16,6 +16,7 @@ from typednn.data.targets import Classes, numbers_of
 from typednn.errors import SettingError, ShapeError
 from typednn.network.network import AnyNetwork, Network
 from typednn.network.predictor import Predictor
+from typednn.plotting.display import PictureBlock, TableBlock
 from typednn.training.batches import ClassWeights
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation
@@ -76,6 +77,9 @@ class Model(Network[np.float32 | np.float64]):
         self.training = {} if training is None else training
         self._storage, self._output, self._random = network._storage, network._output, network._random
         self.history = network.history
+        curves = self.training.get("history")
+        if not self.history.loss and isinstance(curves, dict):
+            self.history = History.of(curves)
 
     def copy(self) -> Self:
         """Returns a copy: the network with its history, and the same preprocessing."""
@@ -205,6 +209,18 @@ class Model(Network[np.float32 | np.float64]):
         raise SettingError(
             "a model takes raw data: model.network.predictor() predicts from rows of model.inputs(x)"
         )
+
+    def _blocks(self) -> Iterator[TableBlock | PictureBlock]:
+        yield from super()._blocks()
+        rows = [
+            (each.name, each.kind, ", ".join(each.features[:8])) for each in self.preprocessing.features[:40]
+        ]
+        yield TableBlock("columns", ("column", "kind", "inputs"), rows)
+        target = self.preprocessing.target
+        names = ", ".join(self.preprocessing.target_names) or "y"
+        classes = ", ".join(target.names[:20]) if isinstance(target, Classes) else "numbers"
+        yield TableBlock("target", ("target", "values"), [(names, classes)])
+        yield from self.history._blocks() if self.history.loss else ()
 
     def _as_samples(self, x: TableLike) -> Matrix[np.float32 | np.float64]:
         return self.network._as_samples(self.inputs(x))

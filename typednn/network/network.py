@@ -34,6 +34,7 @@ from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
+from typednn.plotting.display import Display, PictureBlock, TableBlock
 from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
@@ -67,7 +68,7 @@ from typednn.validation.arrays import (
 from typednn.validation.settings import check_bool, check_count, check_sequence
 
 
-class Network(Generic[F_co, Y_co]):
+class Network(Display, Generic[F_co, Y_co]):
     """A feed-forward network.
 
     Args:
@@ -554,7 +555,11 @@ class Network(Generic[F_co, Y_co]):
 
     def summary(self) -> str:
         """Returns a table of the layers: kind, units, activation, parameters."""
-        rows = [("layer", "kind", "units", "activation", "parameters")]
+        rows, total = self._summary()
+        return "\n".join([*aligned(rows, len(rows[0])), total])
+
+    def _summary(self) -> tuple[list[tuple[str, ...]], str]:
+        rows: list[tuple[str, ...]] = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
             count += gain_count(self._storage.layout, k)
@@ -563,7 +568,11 @@ class Network(Generic[F_co, Y_co]):
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "
             f"loss {self._output.lossfnname}"
         )
-        return "\n".join([*aligned(rows, len(rows[0])), total])
+        return rows, total
+
+    def _blocks(self) -> Iterator[TableBlock | PictureBlock]:
+        (heads, *rows), total = self._summary()
+        yield TableBlock(f"{type(self).__name__}: {total}", heads, rows)
 
     def _as_samples(self, x: Samples[F_co]) -> Matrix[F_co]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")
