@@ -97,7 +97,7 @@ def checked_matrix(
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`.
     """
-    array = _numbers(values, dtype, name, owner)
+    array = _numbers(as_ndarray(values, name, owner), dtype, name, owner)
     if array.ndim != 2 or array.shape[1] != width:
         hint = ""
         if array.ndim == 1 and len(array) == width:
@@ -176,6 +176,7 @@ def checked_targets(
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_targets`.
     """
+    values = as_ndarray(values, "y", owner)
     if isinstance(values, np.ndarray):
         refuse_masked(values, "y", owner)
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
@@ -309,6 +310,27 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
     array: NDArray[np.generic] = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}")
+    return array
+
+
+def as_ndarray(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np.generic]:
+    """Makes an array of what has `__array__` or `__dlpack__`: DataFrames, tensors, Arrow and xarray arrays.
+
+    Whatever else is returned as it is.
+
+    Raises:
+        ArrayTypeError: the conversion failed.
+    """
+    if isinstance(values, np.ndarray | np.generic | list | tuple):
+        return values
+    exports = hasattr(values, "__array__"), hasattr(values, "__dlpack__")
+    if not any(exports):
+        return values
+    try:
+        array: NDArray[np.generic] = np.asarray(values) if exports[0] else np.from_dlpack(values)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArrayTypeError(f"{owner}: {name}, a {type(values).__name__}, is no array on the CPU: {reason}") from error
     return array
 
 

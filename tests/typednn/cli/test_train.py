@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typednn.data.datasets import Dataset
 
 from tests.typednn.building import Dtype
 from typednn import (
@@ -22,7 +23,6 @@ from typednn import (
     use_backend,
 )
 from typednn.cli.train import Settings, predictions, train
-from typednn.data.datasets import Dataset
 from typednn.data.preprocessing import Classes, held_out_split
 from typednn.files.models import Model, load_model, save
 
