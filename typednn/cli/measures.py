@@ -160,8 +160,10 @@ def measure_numbers(
 Measures = ClassMeasures | NumberMeasures
 
 
-def _ratio(above: NDArray[np.generic], below: NDArray[np.generic]) -> Vector[np.float64]:
+def _ratio(
+    above: NDArray[np.int64 | np.float64], below: NDArray[np.int64 | np.float64]
+) -> Vector[np.float64]:
     """Divides; 0 where the divisor is 0."""
     result: Vector[np.float64] = np.zeros(len(above))
-    np.divide(above, below, out=result, where=np.asarray(below) > 0)
+    np.divide(above, below, out=result, where=below > 0)
     return result

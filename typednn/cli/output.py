@@ -91,7 +91,7 @@ def detailed(measures: Measures) -> list[str]:
     """Returns all measures as tables."""
     if isinstance(measures, ClassMeasures):
         return _classes(measures)
-    rows = [("target", "R2", "MAE", "RMSE", *(f"{100 * q:g} %" for q in QUANTILES))]
+    rows: list[tuple[str, ...]] = [("target", "R2", "MAE", "RMSE", *(f"{100 * q:g} %" for q in QUANTILES))]
     for k, name in enumerate(measures.names):
         values = [measures.r2[k], measures.mae[k], measures.rmse[k], *measures.quantiles[:, k]]
         rows.append((name, *(f"{value:.4g}" for value in values)))
@@ -99,13 +99,13 @@ def detailed(measures: Measures) -> list[str]:
 
 
 def _classes(measures: ClassMeasures) -> list[str]:
-    rows = [("class", "precision", "recall", "F1", "samples")]
+    rows: list[tuple[str, ...]] = [("class", "precision", "recall", "F1", "samples")]
     for k, name in enumerate(measures.names):
         values = (measures.precision[k], measures.recall[k], measures.f1[k])
         rows.append((name, *(f"{value:.3f}" for value in values), f"{measures.confusion[k].sum():,}"))
     lines = [f"accuracy {100 * measures.accuracy:.1f} %, loss {measures.loss:.4g}", "", *aligned(rows)]
     if len(measures.names) <= MAX_CLASSES:
-        matrix = [("true \\ predicted", *measures.names)]
+        matrix: list[tuple[str, ...]] = [("true \\ predicted", *measures.names)]
         matrix += [
             (name, *(f"{count:,}" for count in row))
             for name, row in zip(measures.names, measures.confusion.tolist(), strict=True)

@@ -1,11 +1,11 @@
-"""The parser of the command: unknown commands and options are answered with the one that is probably meant."""
+"""The parser of the command: unknown commands and options are answered with the one that may be meant."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from typednn.errors import SettingError
 from typednn.synonyms import likely_name
@@ -24,9 +24,9 @@ class Parser(argparse.ArgumentParser):
         """Raises SettingError."""
         raise SettingError(f"{self._with_hint(message)}; {self.prog} --help tells more")
 
-    def parse_known_args(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  (one of two overloads)
-        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  (Any)
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
         """Parses as argparse does; a subparser answers for the options that it does not know."""
         found, rest = super().parse_known_args(args, namespace)
         if rest:
@@ -37,11 +37,12 @@ class Parser(argparse.ArgumentParser):
         command, options = INVALID_CHOICE.search(message), UNRECOGNIZED.fullmatch(message)
         if command:
             names = [name.strip(" '") for name in command[2].split(",")]
-            return f"there is no command {command[1]!r}{_meant(command[1], names)}; commands are {', '.join(names)}"
+            hint = _meant(command[1], names)
+            return f"there is no command {command[1]!r}{hint}; commands are {', '.join(names)}"
         if options:
-            first = options[1].split(" ")[0]
+            first = options[1].split(" ")[0].partition("=")[0]
             if first.startswith("-"):
-                return f"there is no option {first.partition('=')[0]}{_meant(first.partition('=')[0], list(self._flags()))}"
+                return f"there is no option {first}{_meant(first, list(self._flags()))}"
             return f"unexpected argument {options[1]!r}"
         return message
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def _measured(model: Model, data: Data, measures: Measures) -> Iterator[tuple[st
         points = [(p, f) for p, f, _ in measures.calibration]
         pictures.append(PictureBlock(scatter_chart("Calibration", "probability", "fraction right", points)))
         yield "Classes", pictures
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (name, f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{int(counts.sum()):,}")
             for name, p, r, f, counts in zip(
                 measures.names,
@@ -142,7 +143,9 @@ def _residuals(model: Model, data: Data) -> Iterator[Block]:
 
 def _page(model: Model, source: str, sections: Sequence[tuple[str, Sequence[Block]]]) -> str:
     curves = model.training.get("history")
-    history = History.of(curves) if isinstance(curves, dict) else model.history
+    history = (
+        History.of(cast("dict[str, list[float]]", curves)) if isinstance(curves, dict) else model.history
+    )
     every = [
         *sections,
         ("Training", list(history._blocks()) if history.loss else []),

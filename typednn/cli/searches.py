@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from typednn.cli.options import Options
 from typednn.cli.output import say, say_json
@@ -48,5 +49,5 @@ def tune(options: Options) -> int:
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(str, cast("tuple[object, ...]", value))) or "none"
     return "default" if value is None else str(value)

@@ -21,6 +21,7 @@ from typednn import names
 from typednn.data.dialects import Dialect
 from typednn.data.targets import Task
 from typednn.errors import FileFormatError, SettingError, UnknownNameError
+from typednn.formats.json_values import is_list
 from typednn.names import MetricName, Names, OptimizerName
 
 ScheduleName: TypeAlias = Literal["constant", "cosine", "one_cycle", "plateau"]
@@ -278,7 +279,7 @@ def read_config(path: Path) -> dict[str, object]:
     for key, value in found.items():
         if key not in rows:
             raise UnknownNameError(f"{path}: setting", key, rows)
-        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = ",".join(map(str, value)) if is_list(value) else str(value)
         try:
             settings[key] = rows[key].parse(text)
         except argparse.ArgumentTypeError as error:

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,10 @@ from typednn.data.targets import Classes
 from typednn.errors import DataError, SettingError
 from typednn.files.models import load, save
 from typednn.formats.atomic import write_file
+from typednn.formats.json_values import is_list, is_object
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
+from typednn.tables import aligned
 from typednn.training.progress import progress
 
 
@@ -50,11 +52,10 @@ def train(options: Options) -> int:
         use_threads(settings.threads)
     labels = None if settings.labels is None else Path(settings.labels)
     data = read_data(options.data, target=settings.target, labels=labels, dialect=settings.dialect)
-    lines = [] if options.json else [_size_of(data.table, len(data.features))]
-    say(*lines, *([] if options.json else data.table.notes)) if lines else None
     if options.json:
         training = run(data, settings)
     else:
+        say(_size_of(data.table, len(data.features)), *data.table.notes)
         with progress("epoch", settings.epochs) as advance:
             training = run(
                 data,
@@ -144,7 +145,7 @@ def evaluate(options: Options) -> int:
         raise SettingError(
             f"{options.model}: expected a model that typednn train has saved, found a network alone"
         )
-    settings = replace(settings_of(options, None))
+    settings = settings_of(options, None)
     names = model.preprocessing.target_names
     target = settings.target or (",".join(names) if model.preprocessing.named else None)
     labels = None if settings.labels is None else Path(settings.labels)
@@ -177,24 +178,22 @@ def show(options: Options) -> int:
     if not isinstance(model, Model):
         say(model.summary(), "without preprocessing: it takes and returns arrays of numbers")
         return 0
-    record = model.training
     say(f"{described_target(model)}\n", *described_columns(model.preprocessing.features), "", model.summary())
-    if "settings" in record:
-        say("", f"trained with {record['samples']:,} samples for {record['epochs']} epochs:")
-        settings = record["settings"]
-        assert isinstance(settings, dict)
+    record = model.training
+    settings, measures, baseline, notes = (
+        record.get(key) for key in ("settings", "measures", "baseline", "notes")
+    )
+    if is_object(settings):
+        say("", f"trained with {record.get('samples')} samples for {record.get('epochs')} epochs:")
         say(*(f"  {key} = {value}" for key, value in settings.items()))
-    measures, baseline = record.get("measures"), record.get("baseline")
-    if isinstance(measures, dict) and isinstance(baseline, dict):
+    if is_object(measures) and is_object(baseline):
+        say("", "held out: the network, and without features")
         say(
-            "",
-            *(
-                f"held-out {name}: {value:.4g} (without features {baseline[name]:.4g})"
-                for name, value in measures.items()
-            ),
+            *aligned(
+                [(f"  {key}", f"{value:.4g}", f"{baseline.get(key):.4g}") for key, value in measures.items()]
+            )
         )
-    notes = record.get("notes")
-    if isinstance(notes, list) and notes:
+    if is_list(notes) and notes:
         say("", *map(str, notes))
     return 0
 
@@ -253,7 +252,7 @@ def predictions(
             + ["probability"] * (not proba)
         )
         best = outputs.argmax(axis=1)
-        rows = [
+        rows: list[list[str]] = [
             [names[k], *(f"{p:.4f}" for p in (row if proba else row[k : k + 1]))]
             for row, k in zip(outputs, best.tolist(), strict=True)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from typednn.data.model import Model
 from typednn.data.preprocessing import Preprocessing, held_out_split
 from typednn.data.reading import Data
 from typednn.data.table import listed
-from typednn.data.targets import Classes, Task, classes_of, numbers_of, scale_of, task_of
+from typednn.data.targets import Classes, Scale, Task, classes_of, numbers_of, scale_of, task_of
 from typednn.errors import DataError, SettingError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.network.network import Network
@@ -37,7 +38,7 @@ MIN_STOPPING = 8
 """The number of samples that this fraction needs; with fewer, all epochs are trained."""
 
 REFIT_BELOW = 5_000
-"""The number of samples below which the network is trained again with all of them, for the best number of epochs."""
+"""The number of samples below which a network is trained again with all of them, for as many epochs."""
 
 MAX_EPOCHS_UNWATCHED = 100
 """The number of epochs, if no loss ends the training."""
@@ -173,15 +174,14 @@ def fit(
     part = table.rows(rows)
     choice = choose_features(table, prepared.columns, part, explicit=prepared.explicit)
     if prepared.classes is not None and prepared.labels is not None:
-        target, y = prepared.classes, prepared.labels[rows]
+        target: Classes | Scale = prepared.classes
+        y: Labels | Matrix[np.float32] = prepared.labels[rows]
         if len(np.unique(y)) < 2:
-            raise DataError(
-                "the training samples are all of one class: take more data, or a smaller --held-out"
-            )
+            raise DataError("the training samples are of one class: take more data, or a smaller --held-out")
     else:
         assert prepared.numbers is not None
-        target = scale_of(prepared.numbers[rows], prepared.data.targets)
-        y = target.standardize(prepared.numbers[rows], np.dtype(np.float32))
+        target = scale = scale_of(prepared.numbers[rows], prepared.data.targets)
+        y = scale.standardize(prepared.numbers[rows], np.dtype(np.float32))
     preprocessing = Preprocessing(choice.transforms, target, prepared.data.targets, table.names, table.named)
     x = preprocessing.apply(part, np.dtype(np.float32))
     labels = None if prepared.labels is None else prepared.labels[rows]
@@ -247,7 +247,7 @@ def default_lengths(samples: int, inputs: int) -> tuple[int, ...]:
 
 def default_batch_size(samples: int) -> int:
     """Returns the number of samples per step: 16 to 256, about a fiftieth of all, a power of 2."""
-    return int(2 ** np.clip(np.round(np.log2(max(1, samples) / 50)), 4, 8))
+    return int(2 ** min(8, max(4, round(log2(max(1, samples) / 50)))))
 
 
 def _schedule(rate: float, name: str, epochs: int, steps: int) -> float | Schedule:
@@ -290,10 +290,3 @@ def _run(
         on_epoch=on_epoch,
         progress=False,
     )
-
-
-def measure_names(measures: Measures) -> dict[str, float]:
-    """Returns the main measures by name."""
-    if isinstance(measures, ClassMeasures):
-        return {"accuracy": measures.accuracy, "loss": measures.loss}
-    return {"R2": float(measures.r2.mean()), "MAE": float(measures.mae.mean())}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.activations import ActivationName
 
 from typednn.cli.output import headline
@@ -51,11 +52,11 @@ def cross_validate(prepared: Prepared, settings: Settings, count: int) -> list[d
     samples = len(prepared)
     folds = folds_of(samples, count, settings.seed, prepared.labels)
 
-    def measure(held: np.ndarray[tuple[int], np.dtype[np.int64]]) -> dict[str, float]:
+    def measure(held: NDArray[np.int64]) -> dict[str, float]:
         model, _ = fit(prepared, settings, others(samples, held))
         return headline(prepared.measure(model, held))
 
-    return in_parallel([partial(measure, held.reshape(-1)) for held in folds])
+    return in_parallel([partial(measure, held) for held in folds])
 
 
 def tune(
@@ -88,9 +89,7 @@ def tune(
     return sorted(found, key=lambda trial: -trial.score)
 
 
-def _score(
-    prepared: Prepared, settings: Settings, held: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> float:
+def _score(prepared: Prepared, settings: Settings, held: NDArray[np.int64]) -> float:
     model, _ = fit(prepared, settings, others(len(prepared), held))
     return next(iter(headline(prepared.measure(model, held)).values()))
 

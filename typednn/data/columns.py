@@ -1,14 +1,14 @@
 """The transforms of columns: how each column of a table becomes features of the network, one row each.
 
-A fitted transform is data: a frozen dataclass of numbers and text, which model files store as JSON. Applying it
-is NumPy code. Exporters map each of the four kinds: numbers, categories, booleans and dates.
+A fitted transform is data: a frozen dataclass of numbers and text, which model files store as JSON. Applying
+it is NumPy code. Exporters map each of the four kinds: numbers, categories, booleans and dates.
 
 | kind | features, in this order |
 |---|---|
 | `number` | (value - mean) / deviation, where `fill` stands for a missing value |
-| `category` | 1 for its category, else 0, one for each; then `other` for rare and unknown ones, if there were rare ones |
+| `category` | for each category 1 or 0; then one for rare and unknown words, if there were rare ones |
 | `boolean` | -1 or 1 |
-| `date` | (days since 1970 - mean) / deviation; sine and cosine of month and weekday, of the hour if there are times |
+| `date` | (days since 1970 - mean) / deviation; sine and cosine of month, weekday and perhaps hour |
 
 A last feature is 1 where the value is missing, if values were missing in the data of the fit.
 """
@@ -121,7 +121,7 @@ class CategoryColumn:
         more = [f"{self.name} is another"] * self.other + [f"{self.name} is missing"] * self.indicator
         return (*names, *more)
 
-    def apply(self, values: Column, out: Features, place: Place) -> None:
+    def apply(self, values: Column, out: Features, place: Place) -> None:  # noqa: ARG002 (one signature)
         """Writes the features `(n_samples, n_features)` of values `(n_samples,)` to `out`."""
         count = len(self.categories)
         places: dict[str | None, int] = {category: k for k, category in enumerate(self.categories)}
@@ -248,8 +248,8 @@ def numbers_in(values: Column, name: str, place: Place) -> Vector[np.float64]:
         for row, number in enumerate(map(cache(number_of), words)):
             if number is None:
                 raise DataError(
-                    f"{place(row)}: column {name!r}: expected a number, found {words[row]!r}; correct it, or leave "
-                    f"the column out by --drop"
+                    f"{place(row)}: column {name!r}: expected a number, found {words[row]!r}; correct it, or "
+                    "leave the column out by --drop"
                 )
             numbers[row] = number
     elif values.dtype.kind == "M":

@@ -1,4 +1,4 @@
-"""Reads delimited text, such as CSV, by polars; what polars cannot read is read again, to say where and why."""
+"""Reads delimited text, such as CSV, by polars; what polars cannot read is read again, to say where."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _is_odd(source: Source, content: bytes | None) -> bool:
 def _parse(
     file: Path | bytes, layout: Layout, text: Collection[int], *, rewritten: bool = False
 ) -> pl.DataFrame | None:
-    """Reads text by polars; None if it cannot. Columns that begin with numbers are read as numbers, if all are."""
+    """Reads text by polars, columns that begin with numbers as numbers if all are; None if it cannot."""
     try:
         import polars as pl
     except ImportError:
@@ -103,7 +104,7 @@ def _parse(
 
 def _is_plain_number(field: str) -> bool:
     number = number_of(field)
-    return field == "" or (number is not None and number == number and not is_code(field.lstrip("+-")))
+    return field == "" or (number is not None and not isnan(number) and not is_code(field.lstrip("+-")))
 
 
 def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
@@ -156,7 +157,8 @@ class Records:
                         continue
                     if len(record) != count:
                         raise FileFormatError(
-                            f"{shown}, line {end}: expected {count} values, as in the first line, found {len(record)}"
+                            f"{shown}, line {end}: expected {count} values, as in the first line, "
+                            f"found {len(record)}"
                         )
                     yield line, record
             except csv.Error:
@@ -166,8 +168,8 @@ class Records:
                 ) from None
             except UnicodeDecodeError as error:
                 raise FileFormatError(
-                    f"{shown}: expected CSV in UTF-8, found the byte {error.object[error.start]:#04x} after line "
-                    f"{end}; --encoding latin-1 (or cp1252, …) reads other text"
+                    f"{shown}: expected CSV in UTF-8, found the byte {error.object[error.start]:#04x} after "
+                    f"line {end}; --encoding latin-1 (or cp1252, …) reads other text"
                 ) from None
 
     def line(self, row: int) -> int:
@@ -177,7 +179,7 @@ class Records:
         return self._lines[row]
 
     def rewritten(self) -> bytes:
-        """Returns the records as text that is separated by tabs, with decimal points and without empty lines."""
+        """Returns the records separated by tabs, with decimal points and without empty lines."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter="\t", lineterminator="\n")
         comma = self._layout.decimal == ","

@@ -1,4 +1,4 @@
-"""The dialect of a file of delimited text: delimiter, decimal sign, names and encoding, given or found by rule."""
+"""The dialect of delimited text: delimiter, decimal sign, names and encoding, given or found by rule."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def _sample_text(start: bytes, shown: str) -> str:
     except UnicodeDecodeError as error:
         line = start.count(b"\n", 0, error.start) + 1
         raise FileFormatError(
-            f"{shown}, line {line}: expected CSV in UTF-8, Parquet, Arrow, .npz, .npy or IDX, found bytes that "
-            "are none of these; --encoding latin-1 (or cp1252, …) reads other text"
+            f"{shown}, line {line}: expected CSV in UTF-8, Parquet, Arrow, .npz, .npy or IDX, found bytes "
+            "that are none of these; --encoding latin-1 (or cp1252, …) reads other text"
         ) from None
 
 
@@ -220,10 +220,10 @@ def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[b
     if again is not None or beside is not None or len(set(first)) < len(first):
         found = first[again if again is not None else beside if beside is not None else 0]
         return False, (
-            f"the first line holds values like {found!r}, no names: the columns are called column 1, column 2, …; "
-            "--header says otherwise"
+            f"the first line holds values like {found!r}, no names: the columns are called column 1, "
+            "column 2, …; --header says otherwise"
         )
-    return True, None if len(others) else None
+    return True, None
 
 
 def _names(first: Sequence[str], shown: str) -> tuple[str, ...]:

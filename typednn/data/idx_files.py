@@ -31,7 +31,8 @@ def idx_array(source: Source) -> NDArray[np.generic]:
     dtype = IDX_DTYPES.get(magic[2]) if len(magic) == 4 and magic.startswith(IDX) else None
     if dtype is None or not 1 <= magic[3] <= MAX_DIMENSIONS:
         raise FileFormatError(
-            f"{source.shown}: expected an IDX file, beginning with 00 00, type and rank, found {magic.hex(' ')}"
+            f"{source.shown}: expected an IDX file, beginning with 00 00, type and rank, found "
+            f"{magic.hex(' ')}"
         )
     sizes = file.read(4 * magic[3])
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4")) if len(sizes) == 4 * magic[3] else ()

@@ -1,10 +1,11 @@
-"""What each column of a table is: the transforms of those that tell something, and why others are left out."""
+"""What each column of a table is: the transforms of those that tell something, and why others do not."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from typednn_kernels.arrays import Vector
@@ -18,7 +19,6 @@ from typednn.data.columns import (
     fit_categories,
     fit_dates,
     fit_numbers,
-    moments,
     number_of,
     words_in,
 )
@@ -73,7 +73,7 @@ def choose_features(
         _refuse_misprints(name, column, table)
         reason = None if name in asked else _useless(name, column, table.named)
         if reason is None:
-            transforms.append(_fitted(name, column, rows, table))
+            transforms.append(_fitted(name, column, rows))
         else:
             notes.append(f"column {name!r} is left out: {reason}")
     if not transforms:
@@ -84,9 +84,10 @@ def choose_features(
 
 def _pixels(names: Sequence[str], rows: Table) -> tuple[ColumnTransform, ...]:
     """Fits one mean and deviation for all pixels."""
-    total: Vector[np.float64] = np.concatenate([rows[name] for name in names]).astype(np.float32)
-    mean, deviation = moments(total, "pixels") if len(total) else (0.0, 1.0)
-    return tuple(NumberColumn(name, mean, deviation, mean) for name in names)
+    columns = [rows[name] for name in names]
+    mean = float(np.mean([column.astype(np.float64).mean() for column in columns]))
+    variance = float(np.mean([np.square(column.astype(np.float64) - mean).mean() for column in columns]))
+    return tuple(NumberColumn(name, mean, sqrt(variance) or 1.0, mean) for name in names)
 
 
 def _useless(name: str, column: Column, named: bool) -> str | None:
@@ -95,30 +96,27 @@ def _useless(name: str, column: Column, named: bool) -> str | None:
     if missing.all():
         return "it has no values"
     if column.dtype.kind in "fiu":
-        known = column[~missing]
-        lowest, highest = known.min(), known.max()
-        if lowest == highest and not missing.any():
-            return f"it is always {float(lowest):g}"
-        if named and len(known) == len(column) > 2 and ID_NAME.search(name):
-            numbers = known.astype(np.float64)
-            steps = np.diff(numbers)
-            different = bool((steps == 1).all()) or (
-                bool((numbers == np.floor(numbers)).all()) and len(np.unique(numbers)) == len(numbers)
-            )
-            if different:
-                return "it numbers the rows"
-        return None
-    words = words_in(column)
-    counts = {word for word in words if word is not None}
-    present = sum(word is not None for word in words)
-    if len(counts) <= 1:
-        if not counts:
-            return "it has no values"
-        return f"it is always {next(iter(counts))!r}" if present == len(words) else None
-    if is_text(column) and present >= MIN_ROWS_FOR_IDS and len(counts) > MOSTLY * present:
-        if _kind_of(counts) == "category":
-            return f"its text differs in most rows ({len(counts):,} of {present:,}), as names and keys do"
+        numbers: Vector[np.float64] = column[~missing].astype(np.float64)
+        if numbers.min() == numbers.max() and not missing.any():
+            return f"it is always {float(numbers[0]):g}"
+        counted = named and not missing.any() and ID_NAME.search(name) and _are_ids(numbers)
+        return "it numbers the rows" if counted else None
+    words = [word for word in words_in(column) if word is not None]
+    different = set(words)
+    if not words:
+        return "it has no values"
+    if len(different) == 1:
+        return f"it is always {words[0]!r}" if len(words) == len(column) else None
+    mostly = is_text(column) and len(words) >= MIN_ROWS_FOR_IDS and len(different) > MOSTLY * len(words)
+    if mostly and _kind_of(different) == "category":
+        return f"its text differs in most rows ({len(different):,} of {len(words):,}), as names and keys do"
     return None
+
+
+def _are_ids(numbers: Vector[np.float64]) -> bool:
+    """Tells whether three whole numbers or more are all different."""
+    whole = bool((numbers == np.floor(numbers)).all())
+    return len(numbers) > 2 and whole and len(np.unique(numbers)) == len(numbers)
 
 
 def _kind_of(words: set[str]) -> str:
@@ -135,25 +133,19 @@ def is_code(word: str) -> bool:
     return len(word) > 1 and word[0] == "0" and word[1].isdigit()
 
 
-def _fitted(name: str, column: Column, rows: Table, table: Table) -> ColumnTransform:
+def _fitted(name: str, column: Column, rows: Table) -> ColumnTransform:
     """Fits the transform of a column: its kind is that of all rows, its numbers are of the training rows."""
     part = rows[name]
-    if column.dtype.kind == "M":
-        return fit_dates(name, part, rows.place)
     if column.dtype.kind == "b":
         return fit_booleans(name, part, ("false", "true"))
-    if not is_text(column):
-        return fit_numbers(name, part, rows.place)
-    words = {word for word in words_in(column) if word is not None}
+    words = {word for word in words_in(column) if word is not None} if is_text(column) else set[str]()
     pair = boolean_words(words)
     if pair is not None:
         return fit_booleans(name, part, pair)
-    kind = _kind_of(words)
-    if kind == "date":
-        return fit_dates(name, part, rows.place)
-    if kind == "number":
-        return fit_numbers(name, part, rows.place)
-    return fit_categories(name, part)
+    kind = _kind_of(words) if words else "date" if column.dtype.kind == "M" else "number"
+    if kind == "category":
+        return fit_categories(name, part)
+    return fit_dates(name, part, rows.place) if kind == "date" else fit_numbers(name, part, rows.place)
 
 
 def _refuse_misprints(name: str, column: Column, table: Table) -> None:

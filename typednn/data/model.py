@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ D = TypeVar("D", bound=np.float32 | np.float64)
 class Model(Network[np.float32 | np.float64]):
     """A network that takes raw data: what `typednn train` saves and `load` returns.
 
-    It is a network whose samples are tables (DataFrames of pandas and polars, Arrow tables, dicts of columns) or
-    arrays of the columns, and whose targets are names of classes or numbers in their own units. Each method
+    It is a network whose samples are tables (DataFrames of pandas and polars, Arrow tables, dicts of columns)
+    or arrays of the columns, and whose targets are names of classes or numbers in their own units. Each method
     transforms them first, by the preprocessing that was fitted with the training data.
 
     >>> from typednn import InputLayer, OutputLayer
@@ -79,7 +79,7 @@ class Model(Network[np.float32 | np.float64]):
         self.history = network.history
         curves = self.training.get("history")
         if not self.history.loss and isinstance(curves, dict):
-            self.history = History.of(curves)
+            self.history = History.of(cast("dict[str, list[float]]", curves))
 
     def copy(self) -> Self:
         """Returns a copy: the network with its history, and the same preprocessing."""
@@ -91,7 +91,8 @@ class Model(Network[np.float32 | np.float64]):
         Raises:
             ArrayTypeError, DataError: as `Network.astype`.
         """
-        return Model(self.network.astype(dtype), self.preprocessing, self.training)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  (a model is of either dtype)
+        network = cast("AnyNetwork", self.network).astype(cast("type[np.float64]", dtype))
+        return cast("Network[D]", Model(network, self.preprocessing, self.training))
 
     def inputs(self, x: TableLike) -> Matrix[np.float32 | np.float64]:
         """Transforms raw samples; returns the network's inputs `(n_samples, n_features)`.
@@ -105,7 +106,7 @@ class Model(Network[np.float32 | np.float64]):
         """Transforms raw targets: to labels `(n_samples,)`, or standardised numbers `(n_samples, n_outputs)`.
 
         Args:
-            y: names of classes or numbers, `(n_samples,)`; numbers `(n_samples, n_outputs)` of several targets.
+            y: names of classes or numbers, `(n_samples,)`; `(n_samples, n_outputs)` of several targets.
             x: the table that they are columns of, for messages.
 
         Raises:
@@ -167,7 +168,7 @@ class Model(Network[np.float32 | np.float64]):
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
     ) -> Evaluation:
-        """Computes the mean loss and the accuracy or R² of raw samples and targets; the loss is of scaled targets.
+        """Computes the mean loss, of scaled targets, and the accuracy or R² of raw samples and targets.
 
         Raises:
             ShapeError, DataError, ArrayTypeError, SettingError: as `Network.evaluate`.
@@ -197,7 +198,7 @@ class Model(Network[np.float32 | np.float64]):
         self.history = self.network.fit(self.inputs(x), self.targets(y), **options)
         return self.history
 
-    def fit_batches(self, batches: object, **options: object) -> NoReturn:
+    def fit_batches(self, batches: object, **options: object) -> NoReturn:  # noqa: ARG002 (as a network's)
         """Raises SettingError: batches are of preprocessed data."""
         raise SettingError(
             "a model takes raw data: model.network.fit_batches(...) takes batches of model.inputs(x) and "

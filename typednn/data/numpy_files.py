@@ -8,7 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from math import prod
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -43,8 +43,8 @@ def npz_arrays(source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.g
                     size = _size_of(file, name, source.shown)
                 if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
                     raise FileFormatError(
-                        f"{source.shown}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
-                        f"{member.compress_size}"
+                        f"{source.shown}: expected {size} bytes for {name!r}, found {member.file_size}, packed "
+                        f"in {member.compress_size}"
                     )
                 with archive.open(member) as file:
                     arrays[name] = npy.read_array(file, allow_pickle=False)
@@ -52,7 +52,8 @@ def npz_arrays(source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.g
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(
-            f"{source.shown}: expected an .npz file of numpy.savez, found a truncated, damaged or foreign archive"
+            f"{source.shown}: expected an .npz file of numpy.savez, found a truncated, damaged or foreign "
+            "archive"
         ) from None
     if names[0] not in arrays:
         found = listed([key.removesuffix(".npy") for key in members]) or "none"
@@ -87,7 +88,7 @@ def npy_array(source: Source) -> NDArray[np.generic]:
     return array
 
 
-def _size_of(file: BinaryIO | io.BytesIO | zipfile.ZipExtFile, name: str, shown: str) -> int:
+def _size_of(file: IO[bytes], name: str, shown: str) -> int:
     """Reads the header of an array, and returns the size of the file that it claims."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

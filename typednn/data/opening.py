@@ -1,4 +1,4 @@
-"""Opens data files: plain, compressed by gzip or zip, or the standard input; their first bytes tell the format."""
+"""Opens data files: plain, compressed by gzip or zip, or standard input; first bytes tell the format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 from typednn.errors import FileFormatError
 
@@ -92,7 +92,8 @@ def open_source(path: Path) -> Source:
 
 def format_of(start: bytes) -> Format:
     """Returns the format of a file that begins with these bytes."""
-    return next((name for magic, name in MAGIC.items() if start.startswith(magic)), "csv")
+    found: list[Format] = [name for magic, name in MAGIC.items() if start.startswith(magic)]
+    return found[0] if found else "csv"
 
 
 def _unpacked(path: Path, content: bytes) -> Source:
@@ -117,7 +118,7 @@ def _unpacked(path: Path, content: bytes) -> Source:
     return Source(path, format_of(content), content=content)
 
 
-def _read(file: BinaryIO | gzip.GzipFile | zipfile.ZipExtFile | io.BufferedIOBase, path: Path) -> bytes:
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
     """Reads a decompressed file; text without line ends is refused before it fills the memory."""
     start = file.read(MAX_LINE)
     if format_of(start) == "csv" and len(start) == MAX_LINE and b"\n" not in start and b"\r" not in start:

@@ -1,4 +1,4 @@
-"""The fitted preprocessing of a table: transforms of columns, and of the target, saved with the network as data."""
+"""The fitted preprocessing of a table: transforms of columns and target, saved with the network as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads data files into tables: CSV and its relatives, Parquet, Arrow, .npz, .npy, and the IDX files of MNIST.
+"""Reads data files into tables: CSV and its relatives, Parquet, Arrow, .npz, .npy, and IDX files.
 
 The first bytes of a file determine its format, not its name.
 """
@@ -69,8 +69,8 @@ def read_data(
     source = open_source(path)
     if target is not None and source.format in {"npz", "idx"}:
         raise SettingError(
-            f"{source.shown}: a target column can be chosen in tables; this is {source.format}, whose targets are "
-            "an array of their own"
+            f"{source.shown}: a target column can be chosen in tables; this is {source.format}, whose targets "
+            "are an array of their own"
         )
     if labels is not None and source.format != "idx":
         raise SettingError(
@@ -154,7 +154,7 @@ def _arrow_table(source: Source) -> Table:
 def _plain(series: pl.Series) -> object:
     import polars as pl
 
-    if series.dtype in {pl.Categorical, pl.Enum, pl.String}:
+    if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.String):
         return as_values(series.cast(pl.String), True, ".")
     if series.dtype == pl.Boolean and series.null_count():
         return as_values(series.cast(pl.String), True, ".")

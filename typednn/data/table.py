@@ -1,13 +1,14 @@
 """Tables: named columns of numbers, booleans, dates or text, of a file or of a DataFrame.
 
-A column is an array `(n_samples,)`: numbers with NaN for what is missing, booleans, dates (datetime64, NaT), or
-objects that are text, with None for what is missing.
+A column is an array `(n_samples,)`: numbers with NaN for what is missing, booleans, dates (datetime64, NaT),
+or objects that are text, with None for what is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Protocol, TypeAlias, TypeGuard, cast, runtime_checkable
 
 import numpy as np
@@ -132,7 +133,7 @@ TableLike: TypeAlias = (
 
 
 def table_of(data: TableLike, source: str = "the table") -> Table:
-    """Makes a table of a DataFrame (pandas, polars), of a table of pyarrow, of columns by name, or of an array.
+    """Makes a table of a DataFrame (pandas, polars), a table of pyarrow, columns by name, or an array.
 
     Args:
         data: the data; an array is `(n_samples, n_columns)`, or has named fields.
@@ -151,7 +152,7 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
     if isinstance(data, np.ndarray):
         return matrix_table(data, source)
     if isinstance(data, Mapping):
-        return _named(data.keys(), data, source)
+        return _named(data.keys(), cast("Mapping[str, object]", data), source)
     if isinstance(data, ArrowTableLike):
         return _named(data.column_names, data, source)
     if isinstance(data, DataFrameLike):
@@ -202,7 +203,7 @@ def matrix_table(data: NDArray[np.generic], source: str, *, pixels: bool = False
         ShapeError, DataError, ArrayTypeError: as `table_of`.
     """
     if data.dtype.names is not None:
-        return _named(data.dtype.names, data, source)
+        return _named(data.dtype.names, {name: data[name] for name in data.dtype.names}, source)
     if isinstance(data, np.ma.MaskedArray):
         raise ArrayTypeError(
             f"{source} is a masked array, and its mask would be ignored; .filled(np.nan) helps"
@@ -248,9 +249,9 @@ def _objects(column: Column, name: str, source: str) -> Column:
         return np.array([np.nan if _is_missing(value) else value for value in values], np.float64)
     if all(isinstance(value, str) for value in known):
         return np.array([None if _is_missing(value) else value for value in values], object)
-    import datetime
+    import datetime as dt
 
-    if all(isinstance(value, datetime.date | np.datetime64) for value in known):
+    if all(isinstance(value, dt.date | np.datetime64) for value in known):
         return np.array([None if _is_missing(value) else value for value in values], "datetime64[us]")
     odd = next((value for value in known if not isinstance(value, str | float | int)), known[0])
     raise ArrayTypeError(
@@ -262,7 +263,7 @@ def _objects(column: Column, name: str, source: str) -> Column:
 def _is_missing(value: object) -> bool:
     return (
         value is None
-        or (isinstance(value, float) and value != value)
+        or (isinstance(value, float) and isnan(value))
         or type(value).__name__
         in {
             "NAType",
@@ -281,9 +282,11 @@ def missing_in(column: Column) -> NDArray[np.bool_]:
     if is_text(column):
         return np.array([value is None for value in column.tolist()], np.bool_)
     if column.dtype.kind == "f":
-        return np.isnan(column.astype(np.float64, copy=False))
+        missing: NDArray[np.bool_] = np.isnan(column.astype(np.float64, copy=False))
+        return missing
     if column.dtype.kind == "M":
-        return np.isnat(column.astype("datetime64[us]"))
+        no_time: NDArray[np.bool_] = np.isnat(column.astype("datetime64[us]"))
+        return no_time
     return np.zeros(len(column), np.bool_)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -105,11 +106,13 @@ def task_of(columns: Sequence[Column], *, labels: bool = False) -> Task:
     [column] = columns
     if column.dtype.kind == "b" or (labels and column.dtype.kind in "iu"):
         return "classification"
-    if column.dtype.kind == "f" and (column[~missing_in(column)] % 1 != 0).any():
-        return "regression"
+    if column.dtype.kind == "f":
+        fractions: NDArray[np.float64] = column[~missing_in(column)].astype(np.float64) % 1
+        if fractions.any():
+            return "regression"
     counts = Counter(word for word in written_in(column) if word is not None)
     numbers = [number_of(word) for word in counts]
-    known = [number for number in numbers if number is not None and number == number]
+    known = [number for number in numbers if number is not None and not isnan(number)]
     if None in numbers or not known:
         return "classification"
     most = min(MAX_NUMERIC_CLASSES, sum(counts.values()) // 2)
@@ -129,7 +132,7 @@ def classes_of(column: Column, name: str, place: Place) -> tuple[Classes, Labels
     numeric = all(number is not None for number in numbers.values())
     for row, word in enumerate(words):
         number = None if word is None else numbers[word]
-        if word is None or (numeric and number is not None and number != number):
+        if word is None or (numeric and number is not None and isnan(number)):
             raise DataError(f"{place(row)}: the target {name!r} has no value ({word or ''!r})")
         if "\0" in word:
             raise DataError(f"{place(row)}: expected text in {name!r}, found a NUL byte")

@@ -26,8 +26,8 @@ from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, Trainabl
 from typednn.network.network import Network
 
 VERSION = 3
-"""The version that is written. Earlier ones are read too: version 1 had no normalisation, dropout, penalties and
-freezing, version 2 only columns of numbers."""
+"""The version that is written. Earlier ones are read too: version 1 had no normalisation, dropout, penalties
+and freezing, version 2 only columns of numbers."""
 MAX_LAYERS = 10_000
 
 N = TypeVar("N", bound=str)

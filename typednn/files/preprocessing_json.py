@@ -40,7 +40,8 @@ def read_preprocessing(entry: JsonValue, inputs: int, outputs: int) -> Preproces
 
     Args:
         entry: the JSON.
-        inputs, outputs: the lengths of the input and output layers.
+        inputs: the length of the input layer.
+        outputs: the length of the output layer.
 
     Raises:
         FileFormatError: a value is invalid, or the features are not those of the input layer.

@@ -21,7 +21,7 @@ def line_chart(title: str, curves: Mapping[str, Sequence[float]], *, across: str
     frame = _Frame(title, across, "", [point for curve in points.values() for point in curve])
     for k, (name, curve) in enumerate(points.items()):
         color = COLORS[k % len(COLORS)]
-        path, down = [], False
+        path, down = list[str](), False
         for x, y in curve:
             if isfinite(y):
                 path.append(f"{'L' if down else 'M'}{frame.place(x, y)}")
@@ -67,18 +67,18 @@ def bar_chart(title: str, bars: Mapping[str, float], *, unit: str = "") -> str:
 
 
 def matrix_chart(title: str, names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Draws a confusion matrix: rows are the truth, columns the predictions; colours are fractions of a row."""
+    """Draws a confusion matrix: rows are the truth, columns predictions; colours are fractions of a row."""
     cell = max(18, min(44, 320 // max(1, len(names))))
     left = 100
     width, height = left + cell * len(names) + 12, TOP + 18 + cell * len(names) + 40
     parts = [_title(title), _text("predicted", left, TOP + 6, size=11)]
     for i, row in enumerate(counts):
         total = sum(row) or 1
-        y = TOP + 14 + cell * i
+        y: float = TOP + 14 + cell * i
         parts.append(_text(_short(names[i], 14), left - 6, y + cell / 2 + 4, size=11, anchor="end"))
         for k, count in enumerate(row):
             fraction = count / total
-            x = left + cell * k
+            x: float = left + cell * k
             color = HELD if i == k else TRAINING
             parts.append(
                 f'<rect x="{x}" y="{y}" width="{cell}" height="{cell}" fill="{color}" '
@@ -121,7 +121,8 @@ class _Frame:
         """Returns the place of a point in the picture."""
         across = (x - self.low[0]) / ((self.high[0] - self.low[0]) or 1.0)
         up = (y - self.low[1]) / ((self.high[1] - self.low[1]) or 1.0)
-        return f"{LEFT + across * (WIDTH - LEFT - RIGHT):.1f},{HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM - 8):.1f}"
+        right, above = across * (WIDTH - LEFT - RIGHT), up * (HEIGHT - TOP - BOTTOM - 8)
+        return f"{LEFT + right:.1f},{HEIGHT - BOTTOM - above:.1f}"
 
     def add(self, part: str) -> None:
         """Adds an element."""

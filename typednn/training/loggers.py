@@ -50,7 +50,9 @@ class LogEpochs(EpochLogger):
 
     def write(self, epoch: int, values: dict[str, float]) -> None:
         """Logs the values of an epoch."""
-        self.logger.log(self.level, "epoch %d: %s", epoch, ", ".join(f"{k} {v:.6g}" for k, v in values.items()))
+        self.logger.log(
+            self.level, "epoch %d: %s", epoch, ", ".join(f"{k} {v:.6g}" for k, v in values.items())
+        )
 
 
 class CSVLogger(EpochLogger):

@@ -330,7 +330,9 @@ def as_ndarray(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
         array: NDArray[np.generic] = np.asarray(values) if exports[0] else np.from_dlpack(values)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         reason = str(error).partition("\n")[0]
-        raise ArrayTypeError(f"{owner}: {name}, a {type(values).__name__}, is no array on the CPU: {reason}") from error
+        raise ArrayTypeError(
+            f"{owner}: {name}, a {type(values).__name__}, is no array on the CPU: {reason}"
+        ) from error
     return array
 
 
