@@ -58,7 +58,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="typednn",
         description="Feed-forward networks that one can read, run and trust.",
-        epilog="Exit codes: 0 done, 1 gradients are wrong, 2 wrong usage or input, 130 Ctrl-C, 141 closed pipe.",
+        epilog="Exit codes: 0 done, 1 wrong gradients, 2 wrong usage or input, 130 Ctrl-C, 141 closed pipe.",
     )
     parser.set_defaults(run=partial(_help, parser))
     parser.add_argument("--version", action="version", version=f"typednn {commands.version_of('typednn')}")
@@ -116,7 +116,7 @@ def _add_data(parser: Parser, text: str) -> None:
         "data",
         type=Path,
         metavar="DATA",
-        help=f"{text}: CSV (also gz, zip), Parquet, Arrow, .npz, .npy, IDX images, or - for the standard input",
+        help=f"{text}: CSV (also gz, zip), Parquet, Arrow, .npz, .npy, IDX images, or - for standard input",
     )
     add_dialect(parser)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix
 from typednn_kernels.losses import LOSSES
 
-from typednn.cli.measures import ClassMeasures, Measures, measure_classes, measure_numbers
+from typednn.cli.measures import Measures, measure_classes, measure_numbers
 from typednn.cli.settings import Settings
 from typednn.data.inspection import choose_features
 from typednn.data.model import Model
@@ -164,8 +164,8 @@ def fit(
 ) -> tuple[Model, tuple[str, ...]]:
     """Fits the preprocessing and a network to some rows; returns the model, and what was decided by rule.
 
-    Part of the rows, stratified by class, tells when the training ends. Where there are few rows, a network is
-    then trained with all of them for as many epochs.
+    Part of the rows, stratified by class, tells when the training ends. Where there are few rows, a network
+    is then trained with all of them for as many epochs.
 
     Raises:
         DataError, SettingError, DivergenceError: as `train`.

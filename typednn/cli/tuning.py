@@ -62,7 +62,7 @@ def cross_validate(prepared: Prepared, settings: Settings, count: int) -> list[d
 def tune(
     data: Data, settings: Settings, trials: int, on_trial: Callable[[Trial], None] | None = None
 ) -> list[Trial]:
-    """Searches for settings at random: trains each trial on folds, in parallel; returns the trials, best first.
+    """Searches for settings at random: trains each trial on folds, in parallel; returns them, best first.
 
     The first trial has the settings that were given; hidden layers, activation, learning rate, batch size,
     dropout and L2 penalty of the others are drawn.

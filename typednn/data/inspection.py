@@ -103,10 +103,9 @@ def _useless(name: str, column: Column, named: bool) -> str | None:
         return "it numbers the rows" if counted else None
     words = [word for word in words_in(column) if word is not None]
     different = set(words)
-    if not words:
-        return "it has no values"
-    if len(different) == 1:
-        return f"it is always {words[0]!r}" if len(words) == len(column) else None
+    if len(different) <= 1:
+        constant = f"it is always {words[0]!r}" if len(words) == len(column) else None
+        return constant if words else "it has no values"
     mostly = is_text(column) and len(words) >= MIN_ROWS_FOR_IDS and len(different) > MOSTLY * len(words)
     if mostly and _kind_of(different) == "category":
         return f"its text differs in most rows ({len(different):,} of {len(words):,}), as names and keys do"

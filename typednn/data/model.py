@@ -29,8 +29,8 @@ class Model(Network[np.float32 | np.float64]):
     """A network that takes raw data: what `typednn train` saves and `load` returns.
 
     It is a network whose samples are tables (DataFrames of pandas and polars, Arrow tables, dicts of columns)
-    or arrays of the columns, and whose targets are names of classes or numbers in their own units. Each method
-    transforms them first, by the preprocessing that was fitted with the training data.
+    or arrays of the columns, and whose targets are names of classes or numbers in their own units. Each
+    method transforms them first, by the preprocessing that was fitted with the training data.
 
     >>> from typednn import InputLayer, OutputLayer
     >>> from typednn.data.columns import NumberColumn

@@ -43,8 +43,8 @@ def npz_arrays(source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.g
                     size = _size_of(file, name, source.shown)
                 if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
                     raise FileFormatError(
-                        f"{source.shown}: expected {size} bytes for {name!r}, found {member.file_size}, packed "
-                        f"in {member.compress_size}"
+                        f"{source.shown}: expected {size} bytes for {name!r}, found {member.file_size}, "
+                        f"packed in {member.compress_size}"
                     )
                 with archive.open(member) as file:
                     arrays[name] = npy.read_array(file, allow_pickle=False)

@@ -69,8 +69,8 @@ def read_data(
     source = open_source(path)
     if target is not None and source.format in {"npz", "idx"}:
         raise SettingError(
-            f"{source.shown}: a target column can be chosen in tables; this is {source.format}, whose targets "
-            "are an array of their own"
+            f"{source.shown}: a target column can be chosen in tables; this is {source.format}, whose "
+            "targets are an array of their own"
         )
     if labels is not None and source.format != "idx":
         raise SettingError(

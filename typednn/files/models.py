@@ -91,8 +91,8 @@ def load(path: PathLike, kind: type[Model | F] | None = None) -> AnyNetwork:
         return loaded
     if isinstance(loaded, Model):
         raise FileFormatError(
-            f"{shown}: expected a network alone, found a model that takes raw data; load(path, Model).network "
-            "is its network of preprocessed data"
+            f"{shown}: expected a network alone, found a model that takes raw data; "
+            "load(path, Model).network is its network of preprocessed data"
         )
     if not _has_dtype(loaded, kind):
         raise FileFormatError(f"{shown}: expected a network of {np.dtype(kind)}, found one of {loaded.dtype}")

@@ -162,9 +162,9 @@ def test_columns_can_be_chosen() -> None:
 
     assert dropped.preprocessing.feature_names == ("a",)
     assert explicit.preprocessing.feature_names == ("c", "a")
-    with pytest.raises(UnknownNameError, match="unknown column of the table 'd'"):
+    with pytest.raises(UnknownNameError, match=r"unknown column of the table 'd'"):
         train(data, replace(QUICK, drop=("d",)))
-    with pytest.raises(SettingError, match="'y': a column of --features cannot be a target"):
+    with pytest.raises(SettingError, match=r"'y': a column of --features cannot be a target"):
         train(data, replace(QUICK, features=("a", "y")))
 
 
@@ -205,7 +205,7 @@ def test_options_of_the_training(options: dict[str, Any]) -> None:
 
 def test_losses_fit_the_task() -> None:
     assert train(line(), replace(QUICK, loss="huber")).model.layers[-1].lossfnname == "huber"
-    with pytest.raises(SettingError, match="--loss MSE is not for classes: take crossentropy"):
+    with pytest.raises(SettingError, match=r"--loss MSE is not for classes: take crossentropy"):
         train(rings(), replace(QUICK, loss="MSE"))
     with pytest.raises(SettingError, match="--loss crossentropy is not for numbers: take MSE"):
         train(line(), replace(QUICK, loss="crossentropy"))

@@ -1,6 +1,6 @@
 """Tables in the style of well-known ones, made by chance: nothing is downloaded.
 
-Columns have the names, kinds, gaps and frequencies of the real ones; the targets depend on them by rules below.
+Columns have the names, kinds, gaps and frequencies of the real ones; the rules of the targets are below.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def titanic_like(samples: int = 891, seed: int = 0) -> Columns:
         "Survived": survived.astype(int).tolist(),
         "Pclass": grade.tolist(),
         "Name": [
-            f"{name}, {'Mrs' if f else 'Mr'}. No {k}" for k, (name, f) in enumerate(zip(surnames, female))
+            f"{name}, {'Mrs' if f else 'Mr'}. No {k}"
+            for k, (name, f) in enumerate(zip(surnames, female, strict=True))
         ],
         "Sex": ["female" if f else "male" for f in female],
         "Age": _with_gaps(age.tolist(), 0.2, random),
@@ -179,5 +180,6 @@ def _with_gaps(
     values: Sequence[Any], fraction: float, random: np.random.Generator, gap: Any = None
 ) -> list[Any]:
     return [
-        gap if missing else value for value, missing in zip(values, random.random(len(values)) < fraction)
+        gap if missing else value
+        for value, missing in zip(values, random.random(len(values)) < fraction, strict=True)
     ]

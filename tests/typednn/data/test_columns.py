@@ -1,4 +1,4 @@
-"""The transforms of columns, against formulas written out and scikit-learn's; what each column is taken for."""
+"""The transforms of columns, against formulas written out; what each column is taken for."""
 
 from __future__ import annotations
 
@@ -229,7 +229,9 @@ def test_kinds_of_text() -> None:
 
 
 def test_a_misprint_among_numbers_is_no_category() -> None:
-    with pytest.raises(DataError, match="row 31: column 'a': expected a number, as in most rows, found '1o'"):
+    with pytest.raises(
+        DataError, match=r"row 31: column 'a': expected a number, as in most rows, found '1o'"
+    ):
         chosen({"a": [str(k) for k in range(30)] + ["1o"] + [str(k) for k in range(30)]})
 
 
@@ -251,7 +253,7 @@ def test_columns_are_found_by_name_and_others_passed_over() -> None:
 
 @pytest.mark.parametrize(("count", "places"), [(2, [0, 1]), (3, [1, 2]), (4, [1, 3])])
 def test_columns_without_names_are_found_by_place(count: int, places: list[int]) -> None:
-    """The features, or all columns of the training, with its targets or without."""
+    """The features, or all columns of the training."""
     known = model_of("a", "b", columns=("id", "a", "y", "b"))
     x = np.arange(2.0 * count).reshape(2, count)
 

@@ -465,8 +465,8 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     data = read_data(Path("-"))
 
     np.testing.assert_array_equal(x_of(data), [[1, 2.5], [-3, 400]])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(DataError, match="the standard input: expected a line of column names"):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
         read_data(Path("-"))
 
 

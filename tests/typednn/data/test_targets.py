@@ -124,7 +124,7 @@ def test_what_cannot_be_learnt() -> None:
         with pytest.raises(DataError, match=message):
             numbers_of([column(values)], ["y"], place)
     with pytest.raises(
-        DataError, match="row 2: the target 'y': expected one of the 2 classes .*'a', found 'c'"
+        DataError, match=r"row 2: the target 'y': expected one of the 2 classes .*'a', found 'c'"
     ):
         Classes(("a", "b")).labels(column(["a", "c"]), "y", place)
 
