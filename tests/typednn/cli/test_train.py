@@ -258,7 +258,7 @@ def test_a_model_is_a_network_of_raw_data() -> None:
     np.testing.assert_array_equal(model.predict(frame), before)
     assert (copied.predict(frame) != before).any()
     for wrong in (model.predictor, lambda: model.fit_batches([])):
-        with pytest.raises(SettingError, match="a model takes raw data: model.network"):
+        with pytest.raises(SettingError, match=r"a model takes raw data: model.network"):
             wrong()
     with pytest.raises(SettingError, match="predicts numbers, no classes"):
         train(line(), QUICK).model.classes(line().table)

@@ -258,7 +258,7 @@ def test_columns_without_names_are_found_by_place(count: int, places: list[int])
     x = np.arange(2.0 * count).reshape(2, count)
 
     np.testing.assert_array_equal(known.apply(x, np.dtype(np.float64)), x[:, places])
-    with pytest.raises(ShapeError, match="expected 2 columns of features, or 3 or 4 with those .*, found 5"):
+    with pytest.raises(ShapeError, match=r"expected 2 columns of features, or 3 or 4 with those .*, found 5"):
         known.apply(np.zeros((1, 5)), np.dtype(np.float64))
 
 
