@@ -61,6 +61,7 @@ from typednn.training.schedules import (
 
 if TYPE_CHECKING:
     from typednn.custom import register_activation, register_activation_family, register_loss
+    from typednn.data.model import Model
     from typednn.files.checkpoints import Checkpoint
     from typednn.files.models import load, save
     from typednn.gradient_checking import GradientReport, gradcheck
@@ -71,6 +72,7 @@ else:
         "GradientReport": "gradient_checking",
         "gradcheck": "gradient_checking",
         "Minimum": "minimizers",
+        "Model": "data.model",
         "minimize": "minimizers",
         "load": "files.models",
         "save": "files.models",
@@ -142,6 +144,7 @@ __all__ = [
     "MinimizerName",
     "Minimum",
     "MissingExtraError",
+    "Model",
     "Nadam",
     "Network",
     "NormalizationName",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal, assert_type
+from typing import Annotated, Any, Literal, assert_type
 
 import numpy as np
 from typednn_kernels.update_rules import RuleName
@@ -56,6 +56,7 @@ from typednn import (
     MinimizerName,
     Minimum,
     MissingExtraError,
+    Model,
     Nadam,
     Network,
     NormalizationName,
@@ -98,6 +99,8 @@ from typednn import (
     use_backend,
     use_threads,
 )
+from typednn.data.columns import ColumnTransform
+from typednn.data.preprocessing import Preprocessing
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
 from typednn.layers import TrainableLayer
@@ -573,6 +576,24 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.all_zero, bool)
     assert_type(report.remarks, list[str])
     assert_type(report.passed, bool)
+
+
+def model(path: Path) -> None:
+    model = load(path, Model)
+    columns = {"a": [1.0, 2.0], "b": ["x", "y"]}
+    assert_type(model, Model)
+    assert_type(model.network, AnyNetwork)
+    assert_type(model.preprocessing, Preprocessing)
+    assert_type(model.preprocessing.features, tuple[ColumnTransform, ...])
+    assert_type(model.predict(columns), np.ndarray[tuple[int, int], np.dtype[np.float64]])
+    assert_type(model.predict(np.ones((2, 2))), np.ndarray[tuple[int, int], np.dtype[np.float64]])
+    assert_type(model.classes(columns), np.ndarray[tuple[Any, ...], np.dtype[np.object_]])
+    assert_type(model.inputs(columns), Matrix)
+    assert_type(model.evaluate(columns, ["x", "y"]), Evaluation)
+    assert_type(model.fit(columns, ["x", "y"], epochs=1), History)
+    assert_type(model.copy(), Model)
+    assert_type(model.training, Mapping[str, object])
+    save(model, path)
 
 
 def saving_and_loading(network: Regressor, path: Path) -> None:

@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         """Raises SettingError."""
         raise SettingError(f"{self._with_hint(message)}; {self.prog} --help tells more")
 
-    def parse_known_args(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  (Any)
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  (Any)
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parses as argparse does; a subparser answers for the options that it does not know."""

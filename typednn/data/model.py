@@ -91,7 +91,7 @@ class Model(Network[np.float32 | np.float64]):
         Raises:
             ArrayTypeError, DataError: as `Network.astype`.
         """
-        network = cast("AnyNetwork", self.network).astype(cast("type[np.float64]", dtype))
+        network = self.network.astype(cast("type[np.float64]", dtype))
         return cast("Network[D]", Model(network, self.preprocessing, self.training))
 
     def inputs(self, x: TableLike) -> Matrix[np.float32 | np.float64]:

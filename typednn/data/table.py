@@ -151,8 +151,8 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
         return data
     if isinstance(data, np.ndarray):
         return matrix_table(data, source)
-    if isinstance(data, Mapping):
-        return _named(data.keys(), cast("Mapping[str, object]", data), source)
+    if _is_mapping(data):
+        return _named(data.keys(), data, source)
     if isinstance(data, ArrowTableLike):
         return _named(data.column_names, data, source)
     if isinstance(data, DataFrameLike):
@@ -163,6 +163,10 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
         f"{source} must be a DataFrame, an Arrow table, a dict of columns or a matrix, not "
         f"{type(data).__name__}; np.array(...) makes a matrix of rows of numbers"
     )
+
+
+def _is_mapping(data: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(data, Mapping)
 
 
 class _HasColumns(Protocol):
@@ -203,7 +207,7 @@ def matrix_table(data: NDArray[np.generic], source: str, *, pixels: bool = False
         ShapeError, DataError, ArrayTypeError: as `table_of`.
     """
     if data.dtype.names is not None:
-        return _named(data.dtype.names, {name: data[name] for name in data.dtype.names}, source)
+        return _named(data.dtype.names, cast("_HasColumns", data), source)
     if isinstance(data, np.ma.MaskedArray):
         raise ArrayTypeError(
             f"{source} is a masked array, and its mask would be ignored; .filled(np.nan) helps"

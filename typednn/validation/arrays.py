@@ -321,9 +321,10 @@ def as_ndarray(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
     Raises:
         ArrayTypeError: the conversion failed.
     """
-    if isinstance(values, np.ndarray | np.generic | list | tuple):
+    given: object = values
+    if isinstance(given, np.ndarray | np.generic):
         return values
-    exports = hasattr(values, "__array__"), hasattr(values, "__dlpack__")
+    exports = hasattr(given, "__array__"), hasattr(given, "__dlpack__")
     if not any(exports):
         return values
     try:

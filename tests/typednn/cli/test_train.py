@@ -204,7 +204,8 @@ def test_options_of_the_training(options: dict[str, Any]) -> None:
 
 
 def test_losses_fit_the_task() -> None:
-    assert train(line(), replace(QUICK, loss="huber")).model.layers[-1].lossfnname == "huber"
+    output: Any = train(line(), replace(QUICK, loss="huber")).model.layers[-1]
+    assert output.lossfnname == "huber"
     with pytest.raises(SettingError, match=r"--loss MSE is not for classes: take crossentropy"):
         train(rings(), replace(QUICK, loss="MSE"))
     with pytest.raises(SettingError, match="--loss crossentropy is not for numbers: take MSE"):
