@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix, Vector
 
+from typednn.data.columns import numbers_in
+from typednn.data.model import Model
+from typednn.data.table import Table
+from typednn.data.targets import Classes
+from typednn.errors import DataError
 from typednn.validation.arrays import Labels
 
 BINS = 10
@@ -157,7 +164,26 @@ def measure_numbers(
     )
 
 
-Measures = ClassMeasures | NumberMeasures
+Measures: TypeAlias = ClassMeasures | NumberMeasures
+
+
+def measure(model: Model, table: Table, targets: Sequence[str]) -> Measures:
+    """Measures a model with a table whose target columns have these names.
+
+    Raises:
+        DataError, ShapeError: the table does not fit.
+    """
+    target = model.preprocessing.target
+    predicted = model.predict(table)
+    if isinstance(target, Classes):
+        return measure_classes(
+            target.names, target.labels(table[targets[0]], targets[0], table.place), predicted
+        )
+    truth = np.stack([numbers_in(table[name], name, table.place) for name in targets], axis=1)
+    if np.isnan(truth).any():
+        row = int(np.isnan(truth).any(axis=1).argmax())
+        raise DataError(f"{table.place(row)}: the target has no value; evaluate needs one in each row")
+    return measure_numbers(tuple(targets), truth, predicted)
 
 
 def _ratio(

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix
 
-from typednn.cli.measures import ClassMeasures, Measures
+from typednn.cli.measures import ClassMeasures, Measures, measure
 from typednn.cli.output import headline, shown
-from typednn.cli.tables import measure
 from typednn.cli.train import Training
 from typednn.data.columns import numbers_in
 from typednn.data.model import Model

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from typednn.cli.measures import Measures, measure_classes, measure_numbers
+from typednn.cli.measures import measure
 from typednn.cli.options import Options
 from typednn.cli.output import (
     compared,
@@ -196,25 +196,6 @@ def show(options: Options) -> int:
     if is_list(notes) and notes:
         say("", *map(str, notes))
     return 0
-
-
-def measure(model: Model, table: Table, targets: Sequence[str]) -> Measures:
-    """Measures a model with a table whose target columns have these names.
-
-    Raises:
-        DataError, ShapeError: the table does not fit.
-    """
-    target = model.preprocessing.target
-    predicted = model.predict(table)
-    if isinstance(target, Classes):
-        return measure_classes(
-            target.names, target.labels(table[targets[0]], targets[0], table.place), predicted
-        )
-    truth = np.stack([numbers_in(table[name], name, table.place) for name in targets], axis=1)
-    if np.isnan(truth).any():
-        row = int(np.isnan(truth).any(axis=1).argmax())
-        raise DataError(f"{table.place(row)}: the target has no value; evaluate needs one in each row")
-    return measure_numbers(tuple(targets), truth, predicted)
 
 
 def predictions(

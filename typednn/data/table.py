@@ -149,7 +149,7 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
     """
     if isinstance(data, Table):
         return data
-    if isinstance(data, np.ndarray):
+    if _is_array(data):
         return matrix_table(data, source)
     if _is_mapping(data):
         return _named(data.keys(), data, source)
@@ -163,6 +163,10 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
         f"{source} must be a DataFrame, an Arrow table, a dict of columns or a matrix, not "
         f"{type(data).__name__}; np.array(...) makes a matrix of rows of numbers"
     )
+
+
+def _is_array(data: object) -> TypeGuard[NDArray[np.generic]]:
+    return isinstance(data, np.ndarray)
 
 
 def _is_mapping(data: object) -> TypeGuard[Mapping[str, object]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
-CELL = "padding:2px 10px;text-align:left;border-bottom:1px solid #e3e8ec"
+CELL = "padding:2px 10px;text-align:left;box-shadow:0 1px #e3e8ec"
 
 
 class TableBlock(NamedTuple):
@@ -65,6 +65,6 @@ def html_of(block: TableBlock | PictureBlock) -> str:
         for row in block.rows
     )
     return (
-        f'<div style="margin:4px 0">{caption}<table style="border-collapse:collapse">'
+        f'<div style="margin:4px 0">{caption}<table cellspacing="0">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

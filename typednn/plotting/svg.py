@@ -28,7 +28,7 @@ def line_chart(title: str, curves: Mapping[str, Sequence[float]], *, across: str
             down = isfinite(y)
         frame.add(f'<path d="{"".join(path)}" fill="none" stroke="{color}" stroke-width="2"/>')
         if len(curves) > 1:
-            at = WIDTH - RIGHT - 92, TOP + 4 + 16 * k
+            at = WIDTH - RIGHT - 92 * (len(curves) - k), TOP - 18
             frame.add(f'<rect x="{at[0]}" y="{at[1]}" width="12" height="3" fill="{color}"/>')
             frame.text(name, at[0] + 18, at[1] + 5, size=11)
     return frame.svg()

@@ -1,4 +1,4 @@
-"""Callbacks that pass the curves of a training on: to CSV, Python's logging, TensorBoard, MLflow, W&B.
+"""Callbacks that pass the curves of a training on: to CSV, Python's logging, tensorboard, MLflow, W&B.
 
 Each imports its package when a training begins.
 
@@ -99,7 +99,7 @@ class _SummaryWriter(Protocol):
 
 
 class TensorboardLogger(EpochLogger):
-    """Writes event files for TensorBoard, by the package tensorboardX or PyTorch's `torch.utils.tensorboard`.
+    """Writes event files for tensorboard, by the package tensorboardX or PyTorch's `torch.utils.tensorboard`.
 
     Args:
         folder: the folder of the event files.
@@ -124,7 +124,7 @@ class TensorboardLogger(EpochLogger):
                 continue
             self._writer = cast("_SummaryWriter", writer(self.folder))
             return
-        raise MissingExtraError("tensorboardX", "the logger of TensorBoard", "loggers")
+        raise MissingExtraError("tensorboardX", "the logger of tensorboard", "loggers")
 
     def write(self, epoch: int, values: dict[str, float]) -> None:
         """Writes the values of an epoch."""

@@ -190,13 +190,13 @@ OPTIONS: list[dict[str, Any]] = [
         ("adamw", "plateau"),
     )
 ]
-OPTIONS += [
+OTHERS: list[dict[str, Any]] = [
     {"dropout": 0.1, "normalization": "batch", "l2": 0.0, "class_weight": "balanced"},
     {"patience": 0},
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, *OTHERS], ids=str)
 def test_options_of_the_training(options: dict[str, Any]) -> None:
     training = train(rings(), replace(QUICK, epochs=3, **options))
 
@@ -243,7 +243,7 @@ def test_predictions_of_a_saved_model(tmp_path: Path) -> None:
 
 def test_a_model_is_a_network_of_raw_data() -> None:
     data = rings()
-    model = train(data, QUICK).model
+    model: Any = train(data, QUICK).model
     frame = {"b": data.table["b"], "more": data.table["where"], "a": data.table["a"]}
     y = data.table["where"]
 
@@ -251,8 +251,8 @@ def test_a_model_is_a_network_of_raw_data() -> None:
     copied, wide = model.copy(), model.astype(np.float64)
 
     assert evaluation.accuracy == (model.classes(frame) == y).mean()
-    assert model.loss(frame, y) == evaluation.loss  # type: ignore[arg-type]
-    np.testing.assert_allclose(wide.predict(frame), model.predict(frame), atol=1e-6)  # type: ignore[arg-type]
+    assert model.loss(frame, y) == evaluation.loss
+    np.testing.assert_allclose(wide.predict(frame), model.predict(frame), atol=1e-6)
     before = model.predict(frame)
     copied.fit(frame, y, epochs=1, validation_data=(frame, y), optimizer="adam")
     assert copied.history.validation_loss
@@ -310,7 +310,7 @@ def made(name: str) -> tuple[Columns, str]:
 
 
 LEAST = {"titanic": 0.70, "adult": 0.75, "car": 0.95, "california": 0.70, "iris": 0.93, "wine": 0.94}
-LEAST |= {"digits": 0.96, "breast_cancer": 0.95, "diabetes": 0.40, "linnerud": -50.0}
+MORE = {"digits": 0.96, "breast_cancer": 0.95, "diabetes": 0.40, "linnerud": -50.0}
 """A little below what scikit-learn's perceptron has in a pipeline; `benchmarks` compares the two."""
 
 
@@ -318,7 +318,7 @@ LEAST |= {"digits": 0.96, "breast_cancer": 0.95, "diabetes": 0.40, "linnerud": -
     "name",
     [
         pytest.param(name, marks=[] if name in {"iris", "titanic"} else pytest.mark.full("trains longer"))
-        for name in LEAST
+        for name in {**LEAST, **MORE}
     ],
 )
 def test_ten_tables_are_learnt_unasked(name: str, tmp_path: Path) -> None:
@@ -334,4 +334,4 @@ def test_ten_tables_are_learnt_unasked(name: str, tmp_path: Path) -> None:
         if isinstance(training.measures, ClassMeasures)
         else training.measures.r2.mean()
     )
-    assert score >= LEAST[name]
+    assert score >= {**LEAST, **MORE}[name]

@@ -294,7 +294,7 @@ def test_dataframes_of_all_kinds_are_tables() -> None:
 
 
 def test_what_is_no_table() -> None:
-    for value, error, message in (
+    wrong: list[tuple[Any, type[Exception], str]] = [
         ([[1, 2]], ArrayTypeError, r"must be a DataFrame, .* not list; np.array\(...\) makes"),
         (np.ones(3), ShapeError, r"found \(3,\); .reshape\(1, -1\)"),
         ({"a": [1, 2], "b": [1]}, ShapeError, r"columns of one length, found the lengths \[1, 2\]"),
@@ -306,8 +306,9 @@ def test_what_is_no_table() -> None:
         ),
         ({"a": [1j]}, ArrayTypeError, "found complex128"),
         (np.ma.masked_array(np.ones((2, 2))), ArrayTypeError, "masked"),
-    ):
+    ]
+    for value, error, message in wrong:
         with pytest.raises(error, match=message):
-            table_of(value)  # type: ignore[arg-type]
+            table_of(value)
     with pytest.raises(UnknownNameError, match="did you mean 'kind'"):
         Table(("kind", "b"), (np.ones(1), np.ones(1)))["knid"]

@@ -166,7 +166,7 @@ def test_each_sample_is_in_one_fold(samples: int, count: int, seed: int) -> None
             folds_of(samples, count, seed, labels)
         return
 
-    folds = folds_of(samples, count, seed, labels)
+    folds: Any = folds_of(samples, count, seed, labels)
 
     assert sorted(np.concatenate(folds)) == list(range(samples))
     assert max(map(len, folds)) - min(map(len, folds)) <= 1

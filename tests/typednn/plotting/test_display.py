@@ -103,6 +103,7 @@ def test_axes_are_returned_and_taken() -> None:
     axes: Any = Figure().add_subplot()
 
     assert history.plot(ax=axes) is axes
-    assert [line.get_ydata().tolist() for line in axes.lines[:2]] == [[0.5, 0.25], [0.75, 0.5]]
+    lines: Any = axes.lines[:2]
+    assert [line.get_ydata().tolist() for line in lines] == [[0.5, 0.25], [0.75, 0.5]]
     made: Any = history.plot()
     assert len(made.figure.axes) == 2

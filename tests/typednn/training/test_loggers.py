@@ -77,9 +77,10 @@ def test_mlflow_and_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", module("mlflow", log_metrics=log))
     monkeypatch.setitem(sys.modules, "wandb", module("wandb", log=log))
 
-    for logger in (MLflowLogger(), WandbLogger()):
+    loggers: list[Any] = [MLflowLogger(), WandbLogger()]
+    for logger in loggers:
         logged.clear()
-        history = trained(logger)
+        history: Any = trained(logger)
         assert logged == list(enumerate(history.loss, start=1))
 
 
