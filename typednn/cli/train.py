@@ -171,8 +171,7 @@ def fit(
         DataError, SettingError, DivergenceError: as `train`.
     """
     table = prepared.data.table
-    part = table.rows(rows)
-    choice = choose_features(table, prepared.columns, part, explicit=prepared.explicit)
+    choice = choose_features(table, prepared.columns, rows, explicit=prepared.explicit)
     if prepared.classes is not None and prepared.labels is not None:
         target: Classes | Scale = prepared.classes
         y: Labels | Matrix[np.float32] = prepared.labels[rows]
@@ -183,7 +182,7 @@ def fit(
         target = scale = scale_of(prepared.numbers[rows], prepared.data.targets)
         y = scale.standardize(prepared.numbers[rows], np.dtype(np.float32))
     preprocessing = Preprocessing(choice.transforms, target, prepared.data.targets, table.names, table.named)
-    x = preprocessing.apply(part, np.dtype(np.float32))
+    x = preprocessing.apply(table, np.dtype(np.float32), rows)
     labels = None if prepared.labels is None else prepared.labels[rows]
     stopping = round(len(rows) * STOPPING)
     watched = settings.patience > 0 and stopping >= MIN_STOPPING

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.arrays import Vector
 
 from typednn.data.columns import (
@@ -51,21 +52,21 @@ class Choice:
 
 
 def choose_features(
-    table: Table, names: Sequence[str], rows: Table, *, explicit: Iterable[str] = ()
+    table: Table, names: Sequence[str], rows: NDArray[np.int64], *, explicit: Iterable[str] = ()
 ) -> Choice:
     """Fits the transforms of columns, and leaves out those that are constant or number the rows.
 
     Args:
         table: the whole table, of which it is decided what a column is.
         names: the columns that may be features.
-        rows: the training rows, of which the transforms are fitted.
+        rows: the indices of the training rows, of which the transforms are fitted.
         explicit: columns that the user asked for, which are kept.
 
     Raises:
         DataError: a column cannot be a feature, or none is left.
     """
     if table.pixels:
-        return Choice(_pixels(names, rows), ())
+        return Choice(_pixels(names, table, rows), ())
     asked, notes = set(explicit), list[str]()
     transforms: list[ColumnTransform] = []
     for name in names:
@@ -73,7 +74,7 @@ def choose_features(
         _refuse_misprints(name, column, table)
         reason = None if name in asked else _useless(name, column, table.named)
         if reason is None:
-            transforms.append(_fitted(name, column, rows))
+            transforms.append(_fitted(name, column, table, rows))
         else:
             notes.append(f"column {name!r} is left out: {reason}")
     if not transforms:
@@ -82,11 +83,13 @@ def choose_features(
     return Choice(tuple(transforms), tuple(notes))
 
 
-def _pixels(names: Sequence[str], rows: Table) -> tuple[ColumnTransform, ...]:
+def _pixels(names: Sequence[str], table: Table, rows: NDArray[np.int64]) -> tuple[ColumnTransform, ...]:
     """Fits one mean and deviation for all pixels."""
-    columns = [rows[name] for name in names]
-    mean = float(np.mean([column.astype(np.float64).mean() for column in columns]))
-    variance = float(np.mean([np.square(column.astype(np.float64) - mean).mean() for column in columns]))
+    columns = [table[name] for name in names]
+    mean = float(np.mean([column[rows].astype(np.float64).mean() for column in columns]))
+    variance = float(
+        np.mean([np.square(column[rows].astype(np.float64) - mean).mean() for column in columns])
+    )
     return tuple(NumberColumn(name, mean, sqrt(variance) or 1.0, mean) for name in names)
 
 
@@ -132,9 +135,13 @@ def is_code(word: str) -> bool:
     return len(word) > 1 and word[0] == "0" and word[1].isdigit()
 
 
-def _fitted(name: str, column: Column, rows: Table) -> ColumnTransform:
+def _fitted(name: str, column: Column, table: Table, rows: NDArray[np.int64]) -> ColumnTransform:
     """Fits the transform of a column: its kind is that of all rows, its numbers are of the training rows."""
-    part = rows[name]
+    part: Column = column[rows]
+
+    def place(row: int) -> str:
+        return table.place(int(rows[row]))
+
     if column.dtype.kind == "b":
         return fit_booleans(name, part, ("false", "true"))
     words = {word for word in words_in(column) if word is not None} if is_text(column) else set[str]()
@@ -144,7 +151,7 @@ def _fitted(name: str, column: Column, rows: Table) -> ColumnTransform:
     kind = _kind_of(words) if words else "date" if column.dtype.kind == "M" else "number"
     if kind == "category":
         return fit_categories(name, part)
-    return fit_dates(name, part, rows.place) if kind == "date" else fit_numbers(name, part, rows.place)
+    return fit_dates(name, part, place) if kind == "date" else fit_numbers(name, part, place)
 
 
 def _refuse_misprints(name: str, column: Column, table: Table) -> None:

@@ -44,13 +44,14 @@ class Preprocessing:
         """The names of the network's inputs."""
         return tuple(name for transform in self.features for name in transform.features)
 
-    def apply(self, data: TableLike, dtype: np.dtype[F]) -> Matrix[F]:
+    def apply(self, data: TableLike, dtype: np.dtype[F], rows: NDArray[np.int64] | None = None) -> Matrix[F]:
         """Transforms raw data; returns the network's inputs `(n_samples, n_features)`.
 
         Args:
             data: a DataFrame, an Arrow table, columns by name, or an array of the columns. Further columns
                 are passed over.
             dtype: the dtype of the result.
+            rows: the indices of the samples; by default all.
 
         Raises:
             ShapeError: a column is missing, or an array has another number of columns.
@@ -60,18 +61,20 @@ class Preprocessing:
         columns = self.select(table)
         widths = [len(transform.features) for transform in self.features]
         starts = np.cumsum([0, *widths]).tolist()
-        inputs: Matrix[F] = np.empty((len(table), starts[-1]), dtype)
-        chunk = np.empty((min(CHUNK_ROWS, len(table)), starts[-1]))
-        for first in range(0, len(table), CHUNK_ROWS):
-            rows = slice(first, min(first + CHUNK_ROWS, len(table)))
-            part = chunk[: rows.stop - first]
+        count = len(table) if rows is None else len(rows)
+        inputs: Matrix[F] = np.empty((count, starts[-1]), dtype)
+        chunk = np.empty((min(CHUNK_ROWS, count), starts[-1]))
+        for first in range(0, count, CHUNK_ROWS):
+            last = min(first + CHUNK_ROWS, count)
+            taken = slice(first, last) if rows is None else rows[first:last]
+            part = chunk[: last - first]
 
             def place(row: int, first: int = first) -> str:
-                return table.place(first + row)
+                return table.place(first + row if rows is None else int(rows[first + row]))
 
             for column, transform, start, width in zip(columns, self.features, starts, widths, strict=False):
-                transform.apply(column[rows], part[:, start : start + width], place)
-            inputs[rows] = part
+                transform.apply(column[taken], part[:, start : start + width], place)
+            inputs[first:last] = part
         return inputs
 
     def select(self, table: Table) -> list[Column]:

@@ -46,7 +46,7 @@ def applied(transform: ColumnTransform, values: Any) -> Any:
 
 def chosen(columns: dict[str, Any], **options: Any) -> tuple[dict[str, ColumnTransform], tuple[str, ...]]:
     table = table_of(columns)
-    choice = choose_features(table, table.names, table, **options)
+    choice = choose_features(table, table.names, np.arange(len(table)), **options)
     return {each.name: each for each in choice.transforms}, choice.notes
 
 
