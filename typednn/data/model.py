@@ -58,6 +58,7 @@ class Model(Network[np.float32 | np.float64]):
     network: AnyNetwork
     preprocessing: Preprocessing
     training: Mapping[str, object]
+    history: History
 
     def __init__(
         self, network: AnyNetwork, preprocessing: Preprocessing, training: Mapping[str, object] | None = None

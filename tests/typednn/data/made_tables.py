@@ -26,7 +26,7 @@ def titanic_like(samples: int = 891, seed: int = 0) -> Columns:
     port = random.choice(["S", "C", "Q"], samples, p=[0.72, 0.19, 0.09])
     logit = 2.6 * female - 0.9 * (grade - 2) - 0.03 * (age - 30) - 0.3 * siblings + 0.4 * (port == "C") - 0.9
     survived = random.random(samples) < 1 / (1 + np.exp(-logit))
-    surnames = random.choice(["Berg", "Moss", "Pell", "Hart", "Quin", "Voss"], samples)
+    surnames = random.choice(["Berg", "Moss", "Pell", "Holm", "Quin", "Voss"], samples)
     return {
         "PassengerId": list(range(1, samples + 1)),
         "Survived": survived.astype(int).tolist(),

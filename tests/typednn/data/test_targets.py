@@ -166,13 +166,13 @@ def test_each_sample_is_in_one_fold(samples: int, count: int, seed: int) -> None
             folds_of(samples, count, seed, labels)
         return
 
-    folds: Any = folds_of(samples, count, seed, labels)
+    folds = folds_of(samples, count, seed, labels)
 
-    assert sorted(np.concatenate(folds)) == list(range(samples))
+    assert sorted(np.concatenate(folds).tolist()) == list(range(samples))
     assert max(map(len, folds)) - min(map(len, folds)) <= 1
     for fold in folds:
         assert abs(labels[fold].sum() - len(fold) / 2) <= 1
-        assert sorted([*fold, *others(samples, fold)]) == list(range(samples))
+        assert sorted([*fold.tolist(), *others(samples, fold).tolist()]) == list(range(samples))
 
 
 def test_the_seed_decides() -> None:

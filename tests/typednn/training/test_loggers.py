@@ -80,8 +80,8 @@ def test_mlflow_and_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
     loggers: list[Any] = [MLflowLogger(), WandbLogger()]
     for logger in loggers:
         logged.clear()
-        history: Any = trained(logger)
-        assert logged == list(enumerate(history.loss, start=1))
+        losses: list[float] = trained(logger).loss
+        assert logged == list(enumerate(losses, start=1))
 
 
 @pytest.mark.parametrize(
