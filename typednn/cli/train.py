@@ -37,7 +37,7 @@ STOPPING = 0.15
 MIN_STOPPING = 8
 """The number of samples that this fraction needs; with fewer, all epochs are trained."""
 
-REFIT_BELOW = 5_000
+REFIT_BELOW = 3_000
 """The number of samples below which a network is trained again with all of them, for as many epochs."""
 
 MAX_EPOCHS_UNWATCHED = 100

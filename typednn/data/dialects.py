@@ -200,11 +200,10 @@ def _pointed(field: str, decimal: str) -> str:
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[bool, str | None]:
     """Tells whether the first record names the columns, and the reason where one may doubt it."""
     numbers = [number_of(field) is not None for field in first]
-    if first == [str(k) for k in range(len(first))] and len(first) > 1:
-        return (
-            True,
-            f"line 1 numbers the columns from 0 to {len(first) - 1}, as pandas does: it is not a sample",
-        )
+    counted = first[1:] if first[0] == "" else first  # pandas leaves the place above its index empty
+    if counted == [str(k) for k in range(len(counted))] and len(counted) > 1:
+        last = len(counted) - 1
+        return True, f"line 1 numbers the columns from 0 to {last}, as pandas does: it is not a sample"
     if all(numbers):
         return False, "the first line holds values, no names: the columns are called column 1, column 2, …"
     columns = [[record[k] for record in others if k < len(record)] for k in range(len(first))]

@@ -502,6 +502,7 @@ def test_a_wrong_encoding_is_said(tmp_path: Path) -> None:
 HEADERS: dict[str, tuple[str, bool, str]] = {
     "names over numbers": ("a,b\n1,2\n3,4\n", True, ""),
     "pandas numbers the columns": ("0,1,2,3\n5,6,7,8\n5,6,7,9\n", True, "as pandas does"),
+    "pandas with its index": (",0,1\n0,6,7\n1,6,8\n", True, "as pandas does"),
     "numbers": ("5,6\n7,8\n", False, "the first line holds values"),
     "numbers with a gap": ("5,?\n7,8\n", False, "the first line holds values"),
     "words that occur again": ("vhigh,low,acc\nlow,low,acc\nmed,vhigh,unacc\n", False, "values like 'low'"),
