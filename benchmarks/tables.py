@@ -1,8 +1,8 @@
 """Ten tables, from the file to the measure: the command's training and scikit-learn's perceptron.
 
 `python -m benchmarks.tables` prints, for each table, the mean accuracy or R² of both on the same held-out
-samples of some seeds, and the seconds from the file to the measure. scikit-learn imputes, encodes and scales as its
-documentation recommends (ColumnTransformer, SimpleImputer, OneHotEncoder, StandardScaler), and trains
+samples of some seeds, and the seconds from the file to the measure. scikit-learn imputes, encodes and scales
+as its documentation recommends (ColumnTransformer, SimpleImputer, OneHotEncoder, StandardScaler), and trains
 MLPClassifier or MLPRegressor with their default settings.
 """
 

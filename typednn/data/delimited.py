@@ -119,8 +119,11 @@ def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
         words = words.str.replace(
             "^" + DECIMAL_COMMA.pattern.replace(r"\d+,\d+", r"(\d+),(\d+)") + "$", "$1.$2"
         )
-    missing = words.str.to_lowercase().is_in(list(MISSING_WORDS)) | words.is_null()
     numbers = words.cast(pl.Float64, strict=False)
+    if numbers.null_count() or numbers.is_nan().any():
+        missing = words.str.to_lowercase().is_in(list(MISSING_WORDS)) | words.is_null()
+    else:
+        missing = pl.repeat(False, len(words), eager=True)
     known = numbers.is_not_null() & ~missing
     are_numbers = bool((known | missing).all()) and bool(known.any())
     if as_text:  # whole numbers may be names of classes
