@@ -78,7 +78,10 @@ def train(options: Options) -> int:
         folds = cross_validate(training.prepared, settings, options.cv)
     save(model, output)
     config = output.with_suffix(".toml")
-    write_file(config, toml_of(settings).encode())
+    if not (
+        options.config and _is_same(options.config, config) and settings == settings_of(Options(), config)
+    ):
+        write_file(config, toml_of(settings).encode())
     if options.report is not None:
         from typednn.cli.report import training_report
 
@@ -100,7 +103,7 @@ def train(options: Options) -> int:
         )
         return 0
     say(
-        "",
+        f"ended after {len(model.history.loss)} epochs; the best was {model.training['epochs']}\n",
         *[note for note in training.notes if note not in data.table.notes],
         *described_columns(model.preprocessing.features),
         f"\n{model.network.summary()}\n",
@@ -273,6 +276,10 @@ def _samples(model: AnyNetwork, path: Path, dialect: Dialect) -> Table:
 def _has_own_targets(names: Sequence[str], model: Model) -> bool:
     """Tells whether the targets were an array of their own, as in .npz and IDX files."""
     return not model.preprocessing.named and all(name.startswith("y") for name in names)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
 
 
 def check_folder(path: Path, option: str) -> None:

@@ -164,6 +164,16 @@ def test_the_settings_beside_the_model_give_the_same_model() -> None:
     assert Path("a.toml").read_text(encoding="utf-8") == Path("b.toml").read_text(encoding="utf-8")
 
 
+def test_a_file_of_settings_is_rewritten_only_if_they_change() -> None:
+    Path("flowers.csv").write_text(flowers(30), encoding="utf-8")
+    Path("model.toml").write_text("# mine\nepochs = 2\nhidden = [4]\n", encoding="utf-8")
+    assert main(["train", "flowers.csv", "--config", "model.toml"]) == 0
+    assert Path("model.toml").read_text(encoding="utf-8").startswith("# mine")
+
+    assert main(["train", "flowers.csv", "--config", "model.toml", "--epochs", "1"]) == 0
+    assert "epochs = 1\n" in Path("model.toml").read_text(encoding="utf-8")
+
+
 def test_evaluate_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     Path("flowers.csv").write_text(flowers(), encoding="utf-8")
     assert main(["train", "flowers.csv", "--epochs", "40", "--report", "train.html"]) == 0
