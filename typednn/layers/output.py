@@ -29,6 +29,7 @@ from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import (
     AnyTargets,
     ClassTargets,
+    Given,
     Truths,
     Y_co,
     as_sample,
@@ -227,7 +228,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         activation = self._storage.activations[self._index]
         self._storage.running.kernels.loss_value(self._loss_code, activation, here.a, here.h, t, losses)
 
-    def _as_targets(self, y: NDArray[np.generic], owner: str) -> Matrix[F]:
+    def _as_targets(self, y: Given, owner: str) -> Matrix[F]:
         """Checks targets `(n_samples, n)` or labels `(n_samples,)`; returns them as rows for the kernels.
 
         Raises:

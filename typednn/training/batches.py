@@ -20,6 +20,7 @@ from typednn_kernels.losses import LOSSES, Loss, TargetKind
 from typednn.errors import ArrayTypeError, DataError, SettingError, ShapeError
 from typednn.layers import OutputLayer
 from typednn.validation.arrays import (
+    Given,
     Samples,
     Targets,
     Weights,
@@ -173,8 +174,8 @@ class SampleFormat(NamedTuple, Generic[F]):
 
     def samples(
         self,
-        x: NDArray[np.generic],
-        y: NDArray[np.generic],
+        x: Given,
+        y: Given,
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
         owner: str = "Network",
