@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from typednn.data.preprocessing import folds_of, others
 from typednn.data.reading import Data
 from typednn.errors import DivergenceError
 from typednn.parallel import in_parallel
+
+T = TypeVar("T")
 
 TUNING_FOLDS = 3
 """The number of folds by which the trials of a search are compared."""
@@ -56,7 +59,7 @@ def cross_validate(prepared: Prepared, settings: Settings, count: int) -> list[d
         model, _ = fit(prepared, settings, others(samples, held))
         return headline(prepared.measure(model, held))
 
-    return in_parallel([partial(measure, held) for held in folds])
+    return all_of([partial(measure, held) for held in folds])
 
 
 def tune(
@@ -85,8 +88,16 @@ def tune(
             on_trial(trial)
         return trial
 
-    found = in_parallel([partial(run, each) for each in tried])
+    found = all_of([partial(run, each) for each in tried])
     return sorted(found, key=lambda trial: -trial.score)
+
+
+def all_of(jobs: list[Callable[[], T]]) -> list[T]:
+    """Calls functions in parallel; where some raise exceptions, the first is raised alone."""
+    try:
+        return in_parallel(jobs)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 def _score(prepared: Prepared, settings: Settings, held: NDArray[np.int64]) -> float:

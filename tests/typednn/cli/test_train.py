@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -265,6 +267,15 @@ def test_a_model_is_a_network_of_raw_data() -> None:
         train(line(), QUICK).model.classes(line().table)
 
 
+def test_models_are_pickled_and_copied() -> None:
+    data = rings()
+    model = train(data, QUICK).model
+
+    for other in (pickle.loads(pickle.dumps(model)), deepcopy(model)):
+        np.testing.assert_array_equal(other.predict(data.table), model.predict(data.table))
+        assert np.shares_memory(other.parameters, other.network.parameters)
+
+
 def network_in(dtype: Any, layers: list[Any]) -> Any:
     return Network(layers, dtype, 0)
 
@@ -294,6 +305,12 @@ def test_cross_validation_measures_each_sample_once() -> None:
 
     assert len(folds) == 3
     assert all(set(fold) == {"accuracy", "loss"} and fold["accuracy"] > 0.5 for fold in folds)
+
+
+def test_what_goes_wrong_in_a_fold_is_one_error() -> None:
+    data = data_of({"a": [*range(6)], "y": ["x"] * 5 + ["z"]}, "y")
+    with pytest.raises(DataError, match="the training samples are of one class"):
+        cross_validate(prepare(data, QUICK), QUICK, 6)
 
 
 def test_a_search_begins_with_the_settings_given() -> None:
