@@ -119,19 +119,25 @@ def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
         words = words.str.replace(
             "^" + DECIMAL_COMMA.pattern.replace(r"\d+,\d+", r"(\d+),(\d+)") + "$", "$1.$2"
         )
-    numbers = words.cast(pl.Float64, strict=False)
-    if numbers.null_count() or numbers.is_nan().any():
-        missing = words.str.to_lowercase().is_in(list(MISSING_WORDS)) | words.is_null()
-    else:
-        missing = pl.repeat(False, len(words), eager=True)
-    known = numbers.is_not_null() & ~missing
-    are_numbers = bool((known | missing).all()) and bool(known.any())
-    if as_text:  # whole numbers may be names of classes
-        are_numbers = are_numbers and bool((numbers != numbers.floor()).any())
-    if are_numbers and not words.str.contains(r"^[+-]?0\d").any():
-        found: Column = numbers.set(missing, None).to_numpy()
+    numbers = _numbers_in(words, as_text)
+    if numbers is not None:
+        found: Column = numbers.to_numpy()
         return found
     return np.array([word or None for word in words.to_list()], object)
+
+
+def _numbers_in(words: pl.Series, as_text: bool) -> pl.Series | None:
+    """Returns the numbers of a column, null where one is missing; None if it is text, or kept as written."""
+    import polars as pl
+
+    numbers = words.cast(pl.Float64, strict=False)
+    gaps = numbers.is_null() | numbers.is_nan()
+    if gaps.all() or (as_text and (numbers == numbers.floor()).all()):  # perhaps names of classes
+        return None
+    gap_words = words.filter(gaps).unique().to_list()
+    if any(word is not None and word.lower() not in MISSING_WORDS for word in gap_words):
+        return None
+    return None if words.str.contains(r"^[+-]?0\d").any() else numbers.set(gaps, None)
 
 
 class Records:
