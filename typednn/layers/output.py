@@ -7,7 +7,7 @@ import warnings
 from typing import Literal, Never, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
