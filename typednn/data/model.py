@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NoReturn, Self, TypeVar, cast
 
@@ -14,12 +14,13 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Table, TableLike, as_column
 from typednn.data.targets import Classes, numbers_of
 from typednn.errors import SettingError, ShapeError
+from typednn.names import MetricName
 from typednn.network.network import AnyNetwork, Network
 from typednn.network.predictor import Predictor
 from typednn.plotting.display import PictureBlock, TableBlock
 from typednn.training.batches import ClassWeights
 from typednn.training.history import History
-from typednn.training.metrics import Evaluation
+from typednn.training.metrics import Evaluation, MetricFunction
 from typednn.validation.arrays import Labels, Weights
 
 D = TypeVar("D", bound=np.float32 | np.float64)
@@ -166,6 +167,7 @@ class Model(Network[np.float32 | np.float64]):
         x: TableLike,
         y: object,
         *,
+        metrics: Sequence[MetricName | MetricFunction] = (),
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
     ) -> Evaluation:
@@ -175,7 +177,11 @@ class Model(Network[np.float32 | np.float64]):
             ShapeError, DataError, ArrayTypeError, SettingError: as `Network.evaluate`.
         """
         return self.network.evaluate(
-            self.inputs(x), self.targets(y), sample_weight=sample_weight, class_weight=class_weight
+            self.inputs(x),
+            self.targets(y),
+            metrics=metrics,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
         )
 
     def fit(self, x: TableLike, y: object, **options: Any) -> History:

@@ -63,6 +63,7 @@ from typednn.validation.arrays import (
     Weights,
     Y_co,
     as_matrix,
+    as_ndarray,
     check_same_length,
 )
 from typednn.validation.settings import check_bool, check_count, check_sequence
@@ -296,7 +297,8 @@ class Network(Display, Generic[F_co, Y_co]):
         check_sequence("metrics", metrics)
         measure = Measure(metrics, layer.actname, loss, layer.length)
         samples, t = self._as_data(x, y)
-        measure.check(y)
+        truth = as_ndarray(y, "y", "Network")
+        measure.check(truth)
         weights = self._weights(t, sample_weight, class_weight)
         outputs = self.predict(x)
         return evaluation(
@@ -305,7 +307,7 @@ class Network(Display, Generic[F_co, Y_co]):
             self._mean_loss(samples, t, weights),
             loss,
             weights,
-            measure(y, outputs, weights),
+            measure(truth, outputs, weights),
         )
 
     @overload

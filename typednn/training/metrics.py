@@ -68,7 +68,7 @@ class Evaluation(Record, Display):
         return hash((self.loss, self.accuracy, self.r2))
 
     def _blocks(self) -> Iterator[TableBlock]:
-        measures = (("loss", self.loss), ("accuracy", self.accuracy), ("R²", self.r2))
+        measures = (("loss", self.loss), ("accuracy", self.accuracy), ("R²", self.r2), *self.metrics.items())
         known = [(name, f"{value:.4g}") for name, value in measures if value is not None]
         yield TableBlock("", [name for name, _ in known], [[value for _, value in known]])
 

@@ -33,7 +33,7 @@ def objects() -> Mapping[str, tuple[Any, tuple[str, ...]]]:
         "input layer": (network.layers[0], ("InputLayer(3", "units")),
         "history": (History([0.5, 0.25], [0.75, 0.5]), ("0.75", "validation loss")),
         "no history": (History(), ("epoch",)),
-        "evaluation": (Evaluation(0.125, None, 0.5), ("0.125", "R²")),
+        "evaluation": (Evaluation(0.125, None, 0.5, {"mae": 0.25}), ("0.125", "R²", "mae")),
         "gradients": (report, ("all gradients agree", "Bias", "ok")),
         "model": (model, ("<size>", "kind = b", "yes & no, 01", "HiddenLayer")),
     }
