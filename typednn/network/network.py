@@ -298,6 +298,8 @@ class Network(Display, Generic[F_co, Y_co]):
         measure = Measure(metrics, layer.actname, loss, layer.length)
         samples, t = self._as_data(x, y)
         truth = as_ndarray(y, "y", "Network")
+        if truth.ndim == 1 and layer.length == 1:
+            truth = truth.reshape(-1, 1)
         measure.check(truth)
         weights = self._weights(t, sample_weight, class_weight)
         outputs = self.predict(x)
