@@ -34,6 +34,9 @@ OnEpoch = Callable[[History], None]
 STOPPING = 0.15
 """The fraction of the training samples whose loss ends the training."""
 
+MIN_GAIN = 1e-3
+"""The least fall of the loss, of classes or of standardised numbers, that counts as progress."""
+
 MIN_STOPPING = 8
 """The number of samples that this fraction needs; with fewer, all epochs are trained."""
 
@@ -193,7 +196,7 @@ def fit(
         best = epochs
     else:
         own, watch = held_out_split(len(rows), STOPPING, settings.seed + 1, labels)
-        stop = EarlyStopping(patience=settings.patience)
+        stop = EarlyStopping(patience=settings.patience, min_delta=MIN_GAIN)
         history = _run(
             network, x[own], y[own], settings.epochs, settings, (x[watch], y[watch]), [stop], on_epoch
         )
