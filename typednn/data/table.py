@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from typednn.errors import ArrayTypeError, DataError, ShapeError, UnknownNameError
+from typednn.validation.arrays import ArrayExport
 
 Column: TypeAlias = NDArray[np.generic]
 
@@ -128,6 +129,7 @@ class ArrayLike2D(Protocol):
 
 TableLike: TypeAlias = (
     "Table | DataFrameLike | ArrowTableLike | Mapping[str, object] | NDArray[np.generic] | ArrayLike2D"
+    " | ArrayExport"
 )
 """What `table_of` takes: DataFrames of pandas and polars, tables of pyarrow, columns by name, matrices."""
 
@@ -157,7 +159,7 @@ def table_of(data: TableLike, source: str = "the table") -> Table:
         return _named(data.column_names, data, source)
     if isinstance(data, DataFrameLike):
         return _named(data.columns, data, source)
-    if isinstance(data, ArrayLike2D):
+    if isinstance(data, ArrayLike2D | ArrayExport):
         return matrix_table(np.asarray(data), source)
     raise ArrayTypeError(
         f"{source} must be a DataFrame, an Arrow table, a dict of columns or a matrix, not "

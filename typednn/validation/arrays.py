@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sized
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,6 +55,7 @@ F_co = TypeVar("F_co", bound=np.float32 | np.float64, default=np.float64, covari
 `Network[np.float32 | np.float64]`, whose dtype only the run-time check knows."""
 
 
+@runtime_checkable
 class ArrayExport(Protocol):
     """A DataFrame or Series of pandas or polars, an array of pyarrow or xarray, of any dtype."""
 

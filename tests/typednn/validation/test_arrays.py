@@ -420,13 +420,14 @@ class OnAnotherDevice:
 def from_elsewhere(x: Any, y: Any) -> Any:
     """The same samples and targets as other libraries hold them."""
     yield OnlyDlpack(x), OnlyDlpack(y)
-    for module, make in (
+    makers: list[tuple[str, Callable[[Any], Any]]] = [
         ("pandas", lambda library: (library.DataFrame(x), library.Series(y))),
         ("polars", lambda library: (library.DataFrame(x), library.Series(y))),
         ("pyarrow", lambda library: (library.table({"a": x[:, 0], "b": x[:, 1]}), library.array(y))),
         ("torch", lambda library: (library.from_numpy(x), library.from_numpy(y))),
         ("xarray", lambda library: (library.DataArray(x), library.DataArray(y))),
-    ):
+    ]
+    for module, make in makers:
         if importlib.util.find_spec(module) is not None:
             yield make(importlib.import_module(module))
 
