@@ -128,8 +128,13 @@ class ArrayLike2D(Protocol):
 
 
 TableLike: TypeAlias = (
-    "Table | DataFrameLike | ArrowTableLike | Mapping[str, object] | NDArray[np.generic] | ArrayLike2D"
-    " | ArrayExport"
+    Table
+    | DataFrameLike
+    | ArrowTableLike
+    | Mapping[str, object]
+    | NDArray[np.generic]
+    | ArrayLike2D
+    | ArrayExport
 )
 """What `table_of` takes: DataFrames of pandas and polars, tables of pyarrow, columns by name, matrices."""
 
