@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, assert_type
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ from typednn import (
     MinimizerName,
     Minimum,
     MissingExtraError,
+    Model,
     Nadam,
     Network,
     NormalizationName,
@@ -106,7 +107,8 @@ from typednn import (
     use_backend,
     use_threads,
 )
-from typednn.files.models import Model
+from typednn.data.columns import ColumnTransform
+from typednn.data.preprocessing import Preprocessing
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
 from typednn.interop import (
@@ -121,7 +123,6 @@ from typednn.interop import (
 )
 from typednn.layers import TrainableLayer
 from typednn.names import Names
-from typednn.onnx import load_model
 from typednn.training.callbacks import Arrays, RunState
 from typednn.validation.arrays import AnyTargets, ClassTargets, Truths
 
@@ -629,6 +630,24 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.passed, bool)
 
 
+def model(path: Path) -> None:
+    model = load(path, Model)
+    columns = {"a": [1.0, 2.0], "b": ["x", "y"]}
+    assert_type(model, Model)
+    assert_type(model.network, AnyNetwork)
+    assert_type(model.preprocessing, Preprocessing)
+    assert_type(model.preprocessing.features, tuple[ColumnTransform, ...])
+    assert_type(model.predict(columns), np.ndarray[tuple[int, int], np.dtype[np.float64]])
+    assert_type(model.predict(np.ones((2, 2))), np.ndarray[tuple[int, int], np.dtype[np.float64]])
+    assert_type(model.classes(columns), np.ndarray[tuple[Any, ...], np.dtype[np.object_]])
+    assert_type(model.inputs(columns), Matrix)
+    assert_type(model.evaluate(columns, ["x", "y"]), Evaluation)
+    assert_type(model.fit(columns, ["x", "y"], epochs=1), History)
+    assert_type(model.copy(), Model)
+    assert_type(model.training, Mapping[str, object])
+    save(model, path)
+
+
 def saving_and_loading(network: Regressor, path: Path) -> None:
     save(network, path)
     assert_type(load(path), AnyNetwork)
@@ -639,7 +658,7 @@ def onnx_files(network: Regressor, path: Path) -> None:
     onnx.save(network, path, opset=20)
     assert_type(onnx.load(path), AnyNetwork)
     assert_type(onnx.load(str(path), np.float64), Network[np.float64])
-    assert_type(load_model(path), Model[np.float32] | Model[np.float64])
+    assert_type(onnx.load(path, Model), Model)
 
 
 def models_of_other_libraries(network: Regressor) -> None:
