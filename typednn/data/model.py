@@ -13,9 +13,9 @@ from typednn_kernels.arrays import Matrix
 from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Table, TableLike, as_column
 from typednn.data.targets import Classes, numbers_of
-from typednn.errors import SettingError, ShapeError
+from typednn.errors import SettingError, ShapeError, WiringError
 from typednn.names import MetricName
-from typednn.network.network import AnyNetwork, Network
+from typednn.network.network import AnyNetwork, Network, check_network
 from typednn.network.predictor import Predictor
 from typednn.plotting.display import PictureBlock, TableBlock
 from typednn.training.batches import ClassWeights
@@ -54,6 +54,7 @@ class Model(Network[np.float32 | np.float64]):
 
     Raises:
         ShapeError: the preprocessing has another number of features or targets than the network.
+        WiringError, SettingError: an argument is something else.
     """
 
     network: AnyNetwork
@@ -64,6 +65,15 @@ class Model(Network[np.float32 | np.float64]):
     def __init__(
         self, network: AnyNetwork, preprocessing: Preprocessing, training: Mapping[str, object] | None = None
     ) -> None:
+        check_network(network, "Model")
+        if isinstance(network, Model):
+            raise WiringError("Model: network must be the network of preprocessed data, not a Model")
+        if not isinstance(preprocessing, Preprocessing):
+            raise SettingError(
+                f"Model: preprocessing must be a Preprocessing, not {type(preprocessing).__name__}"
+            )
+        if training is not None and not isinstance(training, Mapping):
+            raise SettingError(f"Model: training must be a dict, not {type(training).__name__}")
         target = preprocessing.target
         widths = (
             len(preprocessing.feature_names),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 import zipfile
 import zlib
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
+from typednn.data.idx_files import IDX, idx_size
 from typednn.errors import FileFormatError
 
 Format: TypeAlias = Literal["csv", "npz", "npy", "idx", "parquet", "arrow", "feather"]
 
-GZIP, IDX, NPY = b"\x1f\x8b", b"\0\0", b"\x93NUMPY"
+GZIP, NPY = b"\x1f\x8b", b"\x93NUMPY"
 ZIP = b"PK\x03\x04", b"PK\x05\x06"
 MAGIC: dict[bytes, Format] = {
     NPY: "npy",
@@ -33,6 +35,13 @@ MAX_COMPRESSION = 1032
 
 MAX_LINE = 2**24
 """The number of bytes within which a compressed file must end its first line."""
+
+MAX_DIRECTORY_BYTES = 2**20
+"""The largest table of contents of an archive."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The compressions of zip files that are read: those of numpy.savez and of every usual packer."""
+CHUNK_BYTES = 2**20
+"""Bytes that are read at a time."""
 
 STDIN = Path("-")
 
@@ -102,7 +111,7 @@ def _unpacked(path: Path, content: bytes) -> Source:
             plain = _read(file, path)
         return Source(path, format_of(plain), True, plain)
     if content.startswith(ZIP):
-        with damage_of(path, "zip"), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with damage_of(path, "zip"), open_archive(io.BytesIO(content), str(path)) as archive:
             names = [each for each in archive.namelist() if not each.endswith("/")]
             if not names or any(name.endswith(".npy") for name in names):
                 return Source(path, "npz")
@@ -111,6 +120,10 @@ def _unpacked(path: Path, content: bytes) -> Source:
                 raise FileFormatError(
                     f"{path}: expected one file in the archive, found {len(names)}: {', '.join(names[:4])}; "
                     "unpack it, and name the file"
+                )
+            if archive.getinfo(names[0]).compress_type not in PACKED:
+                raise FileFormatError(
+                    f"{path}: expected a zip file packed by Deflate, found another compression"
                 )
             with archive.open(names[0]) as member:
                 plain = _read(member, path)
@@ -125,7 +138,42 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
         raise FileFormatError(
             f"{path}: expected lines of values, found none that ends within {MAX_LINE // 2**20} MiB"
         )
+    if format_of(start) == "idx":
+        return start + read_up_to(file, idx_size(start) + 1 - len(start))
     return start + file.read()
+
+
+def read_up_to(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes:
+    """Reads up to `size` bytes, and allocates no more than there are."""
+    content = bytearray()
+    while len(content) < size:
+        chunk = file.read(min(CHUNK_BYTES, size - len(content)))
+        if not chunk:
+            break
+        content += chunk
+    return bytes(content)
+
+
+def open_archive(file: IO[bytes], shown: str) -> zipfile.ZipFile:
+    """Opens a zip file.
+
+    Raises:
+        FileFormatError: its table of contents is large; zipfile makes objects of all that is in it.
+        zipfile.BadZipFile: it is damaged.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2**16 - 100))
+    end = file.read()
+    place = end.rfind(b"PK\5\6")
+    directory = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
+    large = end.rfind(b"PK\6\6", 0, max(0, place))
+    if large >= 0:  # the 64-bit record, which zipfile prefers
+        directory = max(directory % 0xFFFFFFFF, int.from_bytes(end[large + 40 : large + 48], "little"))
+    if directory > MAX_DIRECTORY_BYTES:
+        raise FileFormatError(
+            f"{shown}: expected an archive of a few files, found a table of contents of {directory} bytes"
+        )
+    return zipfile.ZipFile(file)
 
 
 @contextmanager

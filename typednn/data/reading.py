@@ -82,8 +82,8 @@ def read_data(
             raise FileFormatError(f"{source.shown}: expected the arrays 'x' and 'y', found only 'x'")
         return _with_targets(_samples(arrays["x"], source), arrays["y"], f"{source.shown}: y")
     if source.format == "idx":
-        images, place = idx_array(source), labels or labels_path(path)
-        y = check_labels(idx_array(open_source(place)), str(place))
+        images, place = idx_array(source.bytes(), source.shown), labels or labels_path(path)
+        y = check_labels(idx_array(open_source(place).bytes(), str(place)), str(place))
         return _with_targets(_samples(images, source), y, str(place), labels=True)
     table = _read(
         source, dialect, lambda names: [Table(tuple(names), ()).index(each) for each in _split(target, names)]
@@ -109,7 +109,7 @@ def read_table(path: Path, *, dialect: Dialect = USUAL, as_text: Sequence[str] =
     if source.format == "npz":
         return _samples(npz_arrays(source, ("x",))["x"], source)
     if source.format == "idx":
-        return _samples(idx_array(source), source)
+        return _samples(idx_array(source.bytes(), source.shown), source)
     return _read(source, dialect, lambda names: [k for k, name in enumerate(names) if name in as_text])
 
 
