@@ -103,7 +103,11 @@ def load(path: PathLike, kind: type[Model | F] | None = None) -> AnyNetwork:
 
 def check_kind(kind: object) -> None:
     """Raises ArrayTypeError unless `kind` is one that `load` takes."""
-    if kind is not None and kind is not Model and (not isinstance(kind, type) or kind not in (np.float32, np.float64)):
+    if (
+        kind is not None
+        and kind is not Model
+        and (not isinstance(kind, type) or kind not in (np.float32, np.float64))
+    ):
         raise ArrayTypeError(f"kind must be Model, np.float32, np.float64 or None, not {kind!r}")
 
 
