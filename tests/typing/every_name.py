@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_type
+from typing import TYPE_CHECKING, Annotated, Literal, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ from typednn.interop import (
 from typednn.layers import TrainableLayer
 from typednn.names import Names
 from typednn.training.callbacks import Arrays, RunState
-from typednn.validation.arrays import AnyTargets, ClassTargets, Truths
+from typednn.validation.arrays import AnyTargets, ClassTargets, Labels, Truths
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32 | np.float64]]
 Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -217,7 +218,12 @@ def first_of_any(first: Layer[np.float64]) -> None:
     first.forward()
     assert_type(first.activations, Matrix64)
     assert_type(first.pre_activations, Matrix64)
-    assert_type(first.dLdx, Matrix64)
+    assert_type(first.dLdx, ReadOnlyMatrix64)
+
+
+def input_layer_after_backward(first: InputLayer[np.float64]) -> None:
+    first.backward()
+    assert_type(first.dLdx, ReadOnlyMatrix64)
 
 
 def middle_of_any(middle: Layer[np.float64], first: Layer[np.float64]) -> None:
@@ -354,11 +360,12 @@ def gradients_of_a_network(gradients: Gradients[np.float32], network: Classifier
 
 
 def input_gradients(gradients: InputGradients[np.float64]) -> None:
-    assert_type(gradients.dLdx, Matrix64)
+    assert_type(gradients.dLdx, ReadOnlyMatrix64)
     assert_type(gradients.vector, np.ndarray[tuple[int], np.dtype[np.float64]])
 
 
-def derivatives(network: Network[np.float64], x: Matrix64, y: Matrix64) -> None:
+def derivatives(network: Network[np.float64]) -> None:
+    x, y = np.zeros((3, 2)), np.ones((3, 1))
     assert_type(jacobian(network, x), np.ndarray[tuple[int, int, int], np.dtype[np.float64]])
     assert_type(sample_gradients(network, x, y), Matrix64)
 
@@ -630,22 +637,36 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.passed, bool)
 
 
-def model(path: Path) -> None:
-    model = load(path, Model)
+def model(model: Model, path: Path) -> None:
     columns = {"a": [1.0, 2.0], "b": ["x", "y"]}
-    assert_type(model, Model)
     assert_type(model.network, AnyNetwork)
     assert_type(model.preprocessing, Preprocessing)
     assert_type(model.preprocessing.features, tuple[ColumnTransform, ...])
-    assert_type(model.predict(columns), np.ndarray[tuple[int, int], np.dtype[np.float64]])
-    assert_type(model.predict(np.ones((2, 2))), np.ndarray[tuple[int, int], np.dtype[np.float64]])
-    assert_type(model.classes(columns), np.ndarray[tuple[Any, ...], np.dtype[np.object_]])
+    assert_type(model.predict(columns), Matrix64)
+    assert_type(model.predict(np.array([[1.0, 0.0], [2.0, 1.0]])), Matrix64)
+    assert_type(model.classes(columns), NDArray[np.object_])
     assert_type(model.inputs(columns), Matrix)
-    assert_type(model.evaluate(columns, ["x", "y"]), Evaluation)
-    assert_type(model.fit(columns, ["x", "y"], epochs=1), History)
+    assert_type(model.targets(["no", "yes"]), Labels | Matrix)
+    assert_type(model.evaluate(columns, ["no", "yes"]), Evaluation)
+    assert_type(model.fit(columns, ["no", "yes"], epochs=1), History)
+    assert_type(model.history, History)
     assert_type(model.copy(), Model)
+    assert_type(model.astype(np.float32), Network[np.float32])
     assert_type(model.training, Mapping[str, object])
     save(model, path)
+    assert_type(load(path, Model), Model)
+    onnx.save(model, path)
+    assert_type(onnx.load(path, Model), Model)
+
+
+def batches_of_a_model(model: Model) -> None:
+    with suppress(SettingError):
+        model.fit_batches([])
+
+
+def predictor_of_a_model(model: Model) -> None:
+    with suppress(SettingError):
+        model.predictor()
 
 
 def saving_and_loading(network: Regressor, path: Path) -> None:
@@ -658,7 +679,6 @@ def onnx_files(network: Regressor, path: Path) -> None:
     onnx.save(network, path, opset=20)
     assert_type(onnx.load(path), AnyNetwork)
     assert_type(onnx.load(str(path), np.float64), Network[np.float64])
-    assert_type(onnx.load(path, Model), Model)
 
 
 def models_of_other_libraries(network: Regressor) -> None:

@@ -18,6 +18,9 @@ import typednn
 from tests.typing import every_name, promises
 from tests.typing.checkers import Verdict
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, names
+from typednn.data.columns import BooleanColumn, NumberColumn
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes
 from typednn.layers import Layer
 
 FUNCTIONS = [
@@ -108,7 +111,7 @@ def chain() -> list[Any]:
     ann[2].set_actual([1.0])
     for layer in ann:
         layer.forward()
-    for layer in ann[:0:-1]:
+    for layer in reversed(ann):
         layer.backward()
     return ann
 
@@ -116,6 +119,12 @@ def chain() -> list[Any]:
 def classifier() -> Network[np.float32]:
     layers = [InputLayer(2), HiddenLayer(3, "relu"), OutputLayer(2, "softmax", "crossentropy")]
     return Network(layers, dtype=np.float32, seed=0)
+
+
+def model() -> typednn.Model:
+    """Predicts classes from a column of numbers and one of words."""
+    columns = NumberColumn("a", 1.0, 2.0), BooleanColumn("b", ("x", "y"))
+    return typednn.Model(classifier(), Preprocessing(columns, Classes(("no", "yes"))))
 
 
 class Watch(typednn.Callback):
@@ -148,8 +157,9 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "Network": network,
         "ForwardPass": regressor.forward(np.zeros((3, 2))),
         "Gradients": forward.backward(labels),
-        "InputGradients": network.forward(x).backward(labels, inputs=True),
+        "InputGradients": regressor.forward(np.zeros((3, 2))).backward(np.ones((3, 1)), inputs=True),
         "LayerGradients": forward.backward(labels)[network.layers[1]],
+        "Model": model(),
         "Predictor": network.predictor(),
         "Steps": typednn.Steps(network, typednn.Adam()),
         "Evaluation": network.evaluate(x, labels),
@@ -180,6 +190,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
     }
     places = {"first": 0, "middle": 1, "last": 2}
     if function in {
+        every_name.derivatives,
         every_name.regressor,
         every_name.saving_and_loading,
         every_name.onnx_files,

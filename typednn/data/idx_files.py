@@ -70,7 +70,7 @@ def _header(start: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], int] |
     if dtype is None or not 1 <= start[3] <= MAX_DIMENSIONS:
         return None
     offset = 4 + 4 * start[3]
-    lengths = np.frombuffer(start, ">u4", start[3], 4).tolist() if len(start) >= offset else []
+    lengths: list[int] = np.frombuffer(start, ">u4", start[3], 4).tolist() if len(start) >= offset else []
     return np.dtype(dtype), tuple(lengths), offset
 
 

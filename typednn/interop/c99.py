@@ -259,8 +259,8 @@ class _Source:
         for place, column in enumerate(columns):
             if isinstance(column, CategoryColumn):
                 self.constants.append(_words(f"{self.name}_column_{place}", column.categories))
-        value = ["double value;"] if any(isinstance(each, CategoryColumn) for each in columns) else []
-        return [f"float x[{width}];", *value, *column_statements(columns)]
+        declared = ["double value;"] if any(isinstance(each, CategoryColumn) for each in columns) else []
+        return [f"float x[{width}];", *declared, *column_statements(columns)]
 
     def _normalize(self, step: Normalization, here: str, width: int) -> None:
         bias = self._array(step.bias)
