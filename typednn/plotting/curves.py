@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typednn.errors import NotReadyError
 from typednn.formats.atomic import PathLike
-from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_figure
+from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,14 +40,14 @@ def draw_curves(
         raise NotReadyError("History: plot(...) needs an epoch; call fit(...) first")
     if ax is not None:
         _draw_panel(ax, names[0], curves, prefix, legend=len(curves) > len(names))
-        return _written(ax, path)
+        return written(ax, path)
     across = min(MAX_COLUMNS, len(names))
     down = ceil(len(names) / across)
     with new_figure(5.2 * across + 0.6, 3.9 * down) as figure:
         for k, name in enumerate(names, start=1):
             axes = figure.add_subplot(down, across, k)
             _draw_panel(axes, name, curves, prefix, legend=k == 1 and len(curves) > len(names))
-        return _written(figure.axes[0], path)
+        return written(figure.axes[0], path)
 
 
 def _draw_panel(
@@ -65,14 +65,6 @@ def _draw_panel(
         axes.legend()
     if name == "loss":
         _mark_best(axes, curves.get(f"{prefix}loss", []))
-
-
-def _written(axes: Axes, path: PathLike | None) -> Axes:
-    """Writes the figure of some axes, if there is a path, and returns the axes."""
-    figure = axes.get_figure(root=True)
-    if path is not None and figure is not None:
-        write_figure(figure, path)
-    return axes
 
 
 def draw_gradient_norms(
@@ -111,7 +103,7 @@ def draw_gradient_norms(
             figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
         else:
             ax.legend(handles[::-1], labels[::-1])
-        return _written(axes, path)
+        return written(axes, path)
 
 
 def _draw_curve(axes: Axes, label: str, curve: Sequence[float], color: str) -> None:
