@@ -344,11 +344,12 @@ def test_ten_tables_are_learnt_unasked(name: str, tmp_path: Path) -> None:
     columns, target = made(name)
     (tmp_path / "table.csv").write_text(as_csv(columns), encoding="utf-8")
 
-    training = train(read_data(tmp_path / "table.csv", target=target), Settings(target=target))
+    seeds = range(3 if len(columns[target]) < 200 else 1)  # of a small table few samples are held out
+    data = read_data(tmp_path / "table.csv", target=target)
+    scores = [score_of(train(data, Settings(target=target, seed=seed)).measures) for seed in seeds]
 
-    score = (
-        training.measures.accuracy
-        if isinstance(training.measures, ClassMeasures)
-        else training.measures.r2.mean()
-    )
-    assert score >= {**LEAST, **MORE}[name]
+    assert np.mean(scores) >= {**LEAST, **MORE}[name]
+
+
+def score_of(measures: ClassMeasures | NumberMeasures) -> float:
+    return measures.accuracy if isinstance(measures, ClassMeasures) else float(measures.r2.mean())
