@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from typednn import interop as interop
     from typednn import onnx as onnx
     from typednn.custom import register_activation, register_activation_family, register_loss
+    from typednn.data.model import Model
     from typednn.files.checkpoints import Checkpoint
     from typednn.files.models import load, save
     from typednn.gradient_checking import GradientReport, gradcheck
@@ -75,6 +76,7 @@ else:
         "GradientReport": "gradient_checking",
         "gradcheck": "gradient_checking",
         "Minimum": "minimizers",
+        "Model": "data.model",
         "minimize": "minimizers",
         "load": "files.models",
         "save": "files.models",
@@ -147,6 +149,7 @@ __all__ = [
     "MinimizerName",
     "Minimum",
     "MissingExtraError",
+    "Model",
     "Nadam",
     "Network",
     "NormalizationName",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -34,6 +35,7 @@ from typednn.backends import implementations
 from typednn.layers.storage import new_workspace
 from typednn.names import BackendName
 from typednn.network.network import Network, check_network
+from typednn.plotting.display import Display, TableBlock
 from typednn.step_gradients import gradients_of_layers, gradients_of_steps
 from typednn.tables import aligned
 from typednn.validation.arrays import Samples, Targets, Y_co
@@ -99,7 +101,7 @@ class GradientCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class GradientReport:
+class GradientReport(Display):
     """The result of `gradcheck`, which prints as a table.
 
     Attributes:
@@ -119,26 +121,27 @@ class GradientReport:
 
     def __str__(self) -> str:
         """Returns the table, and a line that explains it."""
-        header = ("layer", "parameter", "checked", "numpy", "numba", "numpy ~ numba", "steps", "")
-        rows = [header] + [
-            (
-                check.layer,
-                check.parameter,
-                str(check.checked),
-                _deviation(check.numpy),
-                _deviation(check.numba),
-                _deviation(check.paths),
-                _deviation(check.steps),
-                "ok" if check.passed else "WRONG",
-            )
-            for check in self.checks
-        ]
+        return "\n".join([*aligned(self._rows(), 2), self._explanation(), *self.remarks])
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        heads = ("layer", "parameter", "checked", "numpy", "numba", "numpy ~ numba", "steps", "")
+        rows: list[tuple[str, ...]] = [heads]
+        for check in self.checks:
+            deviations = map(_deviation, (check.numpy, check.numba, check.paths, check.steps))
+            verdict = "ok" if check.passed else "WRONG"
+            rows.append((check.layer, check.parameter, str(check.checked), *deviations, verdict))
+        return rows
+
+    def _explanation(self) -> str:
         verdict = "all gradients agree" if self.passed else "GRADIENTS DISAGREE"
-        explanation = (
+        return (
             f"{verdict} ({self.dtype}): largest deviation of each path from central differences, of the "
             "paths from each other, and of layers and training steps; 1 is the tolerance"
         )
-        return "\n".join([*aligned(rows, 2), explanation, *self.remarks])
+
+    def _blocks(self) -> Iterator[TableBlock]:
+        heads, *rows = self._rows()
+        yield TableBlock(" ".join([self._explanation(), *self.remarks]), heads, rows)
 
     @property
     def remarks(self) -> list[str]:

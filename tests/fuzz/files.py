@@ -27,15 +27,18 @@ from typednn import (
     EarlyStopping,
     HiddenLayer,
     InputLayer,
+    Model,
     Network,
     OutputLayer,
     ReduceOnPlateau,
+    load,
     save,
 )
-from typednn.data.datasets import read_dataset
-from typednn.data.preprocessing import Preprocessing, Scale
+from typednn.data.columns import BooleanColumn, CategoryColumn, DateColumn, NumberColumn
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.reading import read_data as read_table
+from typednn.data.targets import Classes
 from typednn.errors import TypednnError
-from typednn.files.models import load_model
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 X, Y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6) % 2
@@ -55,12 +58,18 @@ def resume(trained: Network[Any], path: Path) -> None:
 @cache
 def models() -> list[bytes]:
     path, found = FOLDER / "good", list[bytes]()
-    scale = Scale(np.array([0.5, 1.0]), np.array([1.0, 2.0]))
-    for dtype, preprocessing in (
-        (np.float64, None),
-        (np.float32, Preprocessing(scale, scale, ("a", "b"), "y")),
+    columns = (NumberColumn("a", 0.5, 1.0), BooleanColumn("b", ("no", "yes")))
+    preprocessing = Preprocessing(columns, Classes(("01", "grün")), ("y",), ("a", "b", "y"))
+    wide = Preprocessing(
+        (CategoryColumn("c", ("x",), other=True), DateColumn("d", 2.0, 3.0, 1.0)), Classes(("n", "y"))
+    )
+    layers: list[Any] = [InputLayer(len(wide.feature_names)), OutputLayer(2, "softmax", "crossentropy")]
+    for each in (
+        network(),
+        Model(network(np.float32), preprocessing, {"epochs": 3}),
+        Model(Network(layers, seed=0), wide),
     ):
-        save(network(dtype), path, preprocessing=preprocessing)
+        save(each, path)
         found.append(path.read_bytes())
     return found
 
@@ -170,15 +179,18 @@ def target(
 
 def read_model(path: Path) -> None:
     """Reads a model; one that is read predicts, and can be saved again."""
-    model = load_model(path)
+    loaded = load(path)
     again = FOLDER / "again"
-    save(model.network, again, preprocessing=model.preprocessing)
-    twin = load_model(again)
-    assert twin.network.parameters.tobytes() == model.network.parameters.tobytes()
-    assert np.isfinite(model.network.parameters).all()
-    any_network: Any = model.network
-    shape = any_network.predict(np.zeros((1, any_network.layers[0].length), any_network.dtype)).shape
-    assert shape == (1, model.network.layers[-1].length)
+    save(loaded, again)
+    twin = load(again)
+    assert type(twin) is type(loaded)
+    assert twin.parameters.tobytes() == loaded.parameters.tobytes()
+    assert np.isfinite(loaded.parameters).all()
+    inner: Any = loaded.network if isinstance(loaded, Model) else loaded
+    shape = inner.predict(np.zeros((1, inner.layers[0].length), inner.dtype)).shape
+    assert shape == (1, inner.layers[-1].length)
+    if isinstance(loaded, Model) and isinstance(twin, Model):
+        assert twin.preprocessing == loaded.preprocessing
 
 
 def read_checkpoint(path: Path) -> None:
@@ -197,10 +209,9 @@ def read_checkpoint(path: Path) -> None:
 
 
 def read_data(path: Path) -> None:
-    data = read_dataset(path)
-    assert len(data.x) == len(data.y)
-    if data.x.dtype.kind == "f":
-        assert np.isfinite(data.x).all()
+    data = read_table(path)
+    assert {len(column) for column in data.table.columns} == {len(data.table)}
+    assert set(data.targets) <= set(data.table.names)
 
 
 def read_images(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, assert_type
@@ -60,6 +61,7 @@ from typednn import (
     MinimizerName,
     Minimum,
     MissingExtraError,
+    Model,
     Nadam,
     Network,
     NormalizationName,
@@ -106,7 +108,8 @@ from typednn import (
     use_backend,
     use_threads,
 )
-from typednn.files.models import Model
+from typednn.data.columns import ColumnTransform
+from typednn.data.preprocessing import Preprocessing
 from typednn.formulas import exp
 from typednn.gradient_checking import GradientCheck
 from typednn.interop import (
@@ -121,9 +124,8 @@ from typednn.interop import (
 )
 from typednn.layers import TrainableLayer
 from typednn.names import Names
-from typednn.onnx import load_model
 from typednn.training.callbacks import Arrays, RunState
-from typednn.validation.arrays import AnyTargets, ClassTargets, Truths
+from typednn.validation.arrays import AnyTargets, ClassTargets, Labels, Truths
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32 | np.float64]]
 Matrix32 = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -635,6 +637,38 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.passed, bool)
 
 
+def model(model: Model, path: Path) -> None:
+    columns = {"a": [1.0, 2.0], "b": ["x", "y"]}
+    assert_type(model.network, AnyNetwork)
+    assert_type(model.preprocessing, Preprocessing)
+    assert_type(model.preprocessing.features, tuple[ColumnTransform, ...])
+    assert_type(model.predict(columns), Matrix64)
+    assert_type(model.predict(np.array([[1.0, 0.0], [2.0, 1.0]])), Matrix64)
+    assert_type(model.classes(columns), NDArray[np.object_])
+    assert_type(model.inputs(columns), Matrix)
+    assert_type(model.targets(["no", "yes"]), Labels | Matrix)
+    assert_type(model.evaluate(columns, ["no", "yes"]), Evaluation)
+    assert_type(model.fit(columns, ["no", "yes"], epochs=1), History)
+    assert_type(model.history, History)
+    assert_type(model.copy(), Model)
+    assert_type(model.astype(np.float32), Network[np.float32])
+    assert_type(model.training, Mapping[str, object])
+    save(model, path)
+    assert_type(load(path, Model), Model)
+    onnx.save(model, path)
+    assert_type(onnx.load(path, Model), Model)
+
+
+def batches_of_a_model(model: Model) -> None:
+    with suppress(SettingError):
+        model.fit_batches([])
+
+
+def predictor_of_a_model(model: Model) -> None:
+    with suppress(SettingError):
+        model.predictor()
+
+
 def saving_and_loading(network: Regressor, path: Path) -> None:
     save(network, path)
     assert_type(load(path), AnyNetwork)
@@ -645,7 +679,6 @@ def onnx_files(network: Regressor, path: Path) -> None:
     onnx.save(network, path, opset=20)
     assert_type(onnx.load(path), AnyNetwork)
     assert_type(onnx.load(str(path), np.float64), Network[np.float64])
-    assert_type(load_model(path), Model[np.float32] | Model[np.float64])
 
 
 def models_of_other_libraries(network: Regressor) -> None:

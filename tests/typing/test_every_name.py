@@ -18,6 +18,9 @@ import typednn
 from tests.typing import every_name, promises
 from tests.typing.checkers import Verdict
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, names
+from typednn.data.columns import BooleanColumn, NumberColumn
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes
 from typednn.layers import Layer
 
 FUNCTIONS = [
@@ -118,6 +121,12 @@ def classifier() -> Network[np.float32]:
     return Network(layers, dtype=np.float32, seed=0)
 
 
+def model() -> typednn.Model:
+    """Predicts classes from a column of numbers and one of words."""
+    columns = NumberColumn("a", 1.0, 2.0), BooleanColumn("b", ("x", "y"))
+    return typednn.Model(classifier(), Preprocessing(columns, Classes(("no", "yes"))))
+
+
 class Watch(typednn.Callback):
     """Keeps the run that it sees."""
 
@@ -150,6 +159,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "Gradients": forward.backward(labels),
         "InputGradients": regressor.forward(np.zeros((3, 2))).backward(np.ones((3, 1)), inputs=True),
         "LayerGradients": forward.backward(labels)[network.layers[1]],
+        "Model": model(),
         "Predictor": network.predictor(),
         "Steps": typednn.Steps(network, typednn.Adam()),
         "Evaluation": network.evaluate(x, labels),

@@ -1,18 +1,13 @@
-"""The commands `typednn demo`, `train`, `predict`, `check` and `warmup`: what each does and prints."""
+"""The commands `typednn demo`, `check` and `warmup`: what each does and prints."""
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import platform
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, get_args
 
@@ -22,19 +17,18 @@ from typednn_kernels.arrays import Matrix
 from typednn_kernels.losses import LossName
 
 from typednn.backends import backend, use_backend
-from typednn.data.preprocessing import Classes, Task
-from typednn.errors import MissingExtraError, SettingError
+from typednn.cli.options import Options
+from typednn.cli.output import say
+from typednn.errors import MissingExtraError
 from typednn.files.model_json import DtypeName
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
-from typednn.names import BackendName
 from typednn.network.network import Network
 from typednn.tables import aligned
 from typednn.training.progress import progress, waiting
 
 if TYPE_CHECKING:
     from typednn.cli.demo import StepTime
-    from typednn.cli.train import Training
 
 FAILED = 1
 """The exit code of a command that finds wrong gradients."""
@@ -49,28 +43,6 @@ HIDDEN_LAYER = "in a hidden layer"
 """The heading of the column for hidden activations; the other columns are for output activations."""
 
 
-class Options(argparse.Namespace):
-    """The parsed arguments; each command reads those that its parser sets."""
-
-    run: Callable[[Options], int]
-    epochs: int
-    seed: int
-    folder: Path
-    data: Path
-    model: Path
-    file: Path
-    output: Path | None
-    target: str | None
-    labels: Path | None
-    task: Task | None
-    hidden: tuple[int, ...]
-    activation: ActivationName
-    batch_size: int | None
-    learning_rate: float | None
-    held_out: float
-    backend: BackendName | None
-
-
 def demo(options: Options) -> int:
     """Trains a network to read scanned digits, checks its gradients, and times and plots the training."""
     if find_spec("matplotlib") is None:
@@ -81,7 +53,7 @@ def demo(options: Options) -> int:
 
     digits = scanned_digits()
     options.folder.mkdir(parents=True, exist_ok=True)
-    _say(
+    say(
         f"{digits.scans:,} scanned digits to learn from, with copies of each, moved or turned a little;",
         f"{len(digits.held_y)} other scans are held out.\n",
         f"{new_network(options.seed).summary()}\n",
@@ -103,82 +75,18 @@ def demo(options: Options) -> int:
         )
     count = len(digits.held_y)
     right = f"{100 * shown.accuracy:.1f} % ({count - shown.wrong} of {count})"
-    _say(f"\nOf the held-out digits {right} are read rightly.")
+    say(f"\nOf the held-out digits {right} are read rightly.")
     with waiting("checking gradients"):
         report = shown.check_gradients()
-    _say(f"\nThe gradients of the trained network:\n{report}\n")
+    say(f"\nThe gradients of the trained network:\n{report}\n")
     with waiting("timing"):
         times = step_times(digits)
-    _say(*_timings(times))
+    say(*_timings(times))
     place = options.folder / PICTURE
     with waiting("drawing"):
         write_file(place, demonstration_png(shown))
-    _say(f"\nLearning curves, weights and digits are drawn in {place}")
+    say(f"\nLearning curves, weights and digits are drawn in {place}")
     return 0 if report.passed else FAILED
-
-
-def train(options: Options) -> int:
-    """Trains a network with a data file and saves the model."""
-    from typednn.cli import train as pipelines
-    from typednn.data.datasets import read_dataset
-    from typednn.files.models import save
-
-    output = options.output or Path("model.safetensors")
-    if not output.resolve().parent.is_dir():
-        raise SettingError(f"argument --output: there is no folder {output.parent}")
-    dataset = read_dataset(options.data, target=options.target, labels=options.labels)
-    settings = pipelines.Settings(
-        options.task,
-        options.hidden,
-        options.activation,
-        options.epochs,
-        options.batch_size,
-        options.learning_rate,
-        options.seed,
-        options.held_out,
-    )
-    _say(f"{options.data}: {len(dataset.x):,} samples of {dataset.x.shape[1]:,} features")
-    with progress("epoch", options.epochs) as advance:
-        training = pipelines.train(
-            dataset,
-            settings,
-            lambda history: advance(
-                f"loss {history.loss[-1]:.4g}, held out {history.validation_loss[-1]:.4g}"
-            ),
-        )
-    model = training.model
-    save(model.network, output, preprocessing=model.preprocessing)
-    target = model.preprocessing and model.preprocessing.target
-    kind = f"{len(target.names)} classes: {_some(target.names)}" if isinstance(target, Classes) else "numbers"
-    _say(
-        f"\n{model.network.summary()}\n",
-        f"{training.task} of {dataset.target_name or 'y'}, {kind}\n",
-        *_measures(training),
-        f"\nThe model is in {output}; typednn predict {output} DATA uses it",
-    )
-    return 0
-
-
-def predict(options: Options) -> int:
-    """Predicts with a saved model and writes the predictions as CSV."""
-    from typednn.cli.train import predictions
-    from typednn.data.datasets import read_samples
-    from typednn.files.models import load_model
-    from typednn.formats.atomic import write_file
-
-    model = load_model(options.model)
-    preprocessing = model.preprocessing
-    names = preprocessing.feature_names if preprocessing else None
-    target = preprocessing.target_name if preprocessing else None
-    x = read_samples(options.data, model.network.layers[0].length, names, target)
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(predictions(model, x))
-    if options.output is None:
-        sys.stdout.write(table.getvalue())
-    else:
-        write_file(options.output, table.getvalue().encode())
-        print(f"{len(x):,} predictions are in {options.output}", file=sys.stderr)
-    return 0
 
 
 def check(options: Options) -> int:
@@ -195,7 +103,7 @@ def warmup(_options: Options) -> int:
         from typednn_kernels.compiled.warmup import warm_up
 
         warm_up()
-    _say(
+    say(
         f"ready for float32 and float64 after {perf_counter() - began:.1f} s; "
         + (f"the machine code is in {CACHE}" if CACHE else "but nothing could be written, so it is not kept")
     )
@@ -203,7 +111,7 @@ def warmup(_options: Options) -> int:
 
 
 def _check_all() -> int:
-    _say(
+    say(
         f"typednn {version_of('typednn')}, Python {platform.python_version()}, NumPy {np.__version__}, "
         f"numba {version_of('numba')}; the backend is {backend()}.\n",
         "The largest deviation of a gradient from central differences, from the other path, or of a training "
@@ -226,7 +134,7 @@ def _check_all() -> int:
         if failures
         else f"all gradients of {len(reports)} networks agree"
     )
-    _say(*lines, verdict, *failures)
+    say(*lines, verdict, *failures)
     return FAILED if failures else 0
 
 
@@ -273,28 +181,6 @@ def _timings(times: Sequence[StepTime]) -> list[str]:
     heads = ("a training step with", "numpy", "numba", "")
     lines = aligned([heads[: len(rows[0])], *rows])
     return lines if len(rows[0]) > 2 else [*lines, "Only the NumPy path was timed: numba is not in use."]
-
-
-def _measures(training: Training) -> list[str]:
-    classes = training.task == "classification"
-    rows: list[tuple[str, ...]] = [
-        (f"of {training.held_out:,} held-out samples", "network", "frequencies" if classes else "mean")
-    ]
-    for metric in training.metrics:
-        shown = [
-            f"{100 * value:.1f} %" if metric.name == "accuracy" else f"{value:.4g}"
-            for value in (metric.value, metric.baseline)
-        ]
-        rows.append((metric.name, *shown))
-    return aligned(rows)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-
-
-def _say(*lines: str) -> None:
-    print("\n".join(lines), flush=True)
 
 
 def version_of(package: str) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from typednn.cli.commands import Options
+from typednn.cli.options import Options
 from typednn.errors import SettingError
-from typednn.files.models import AnyModel, load_model
+from typednn.files.models import load
+from typednn.network.network import AnyNetwork
 
 
 def export(options: Options) -> int:
@@ -19,25 +20,23 @@ def export(options: Options) -> int:
         raise SettingError(
             f"argument FILE: {options.file} must end with {' or '.join(WRITERS)}, which says what is written"
         )
-    model = load_model(options.model)
-    write(model, options.file)
+    write(load(options.model), options.file)
     print(f"{options.model} is written as {options.file}, with its preprocessing")
     return 0
 
 
-def _write_onnx(model: AnyModel, path: Path) -> None:
+def _write_onnx(network: AnyNetwork, path: Path) -> None:
     from typednn.onnx import save
 
-    save(model.network, path, preprocessing=model.preprocessing)
+    save(network, path)
 
 
-def _write_c(model: AnyModel, path: Path) -> None:
+def _write_c(network: AnyNetwork, path: Path) -> None:
     from typednn.formats.atomic import write_file
     from typednn.interop import to_c
 
-    network = model.network.astype(np.float32)
-    write_file(path, to_c(network, preprocessing=model.preprocessing).encode("ascii"))
+    write_file(path, to_c(network.astype(np.float32)).encode("ascii"))
 
 
-WRITERS: dict[str, Callable[[AnyModel, Path], None]] = {".onnx": _write_onnx, ".c": _write_c}
+WRITERS: dict[str, Callable[[AnyNetwork, Path], None]] = {".onnx": _write_onnx, ".c": _write_c}
 """By the ending of the file."""

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isfinite
 from pathlib import Path
-from typing import NoReturn, Protocol, TextIO, TypeVar, get_args, runtime_checkable
+from typing import Protocol, TextIO, runtime_checkable
 
 from typednn import names
-from typednn.cli import commands
-from typednn.cli.commands import Options
+from typednn.cli import commands, searches, tables
 from typednn.cli.demo import EPOCHS
 from typednn.cli.export import export
-from typednn.cli.train import RATES, Settings
-from typednn.data.preprocessing import Task
-from typednn.errors import SettingError, TypednnError, UnknownNameError
-from typednn.names import Names
-from typednn.training.trainer import BATCH_SIZE
+from typednn.cli.options import Options
+from typednn.cli.output import say
+from typednn.cli.parsing import Parser
+from typednn.cli.settings import COLUMNS, TRAINING, add_dialect, add_options, name, several, whole
+from typednn.errors import MissingExtraError, TypednnError
 
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes for wrong usage or input, Ctrl-C, and a closed output pipe."""
 
-TASKS: Names[Task] = Names("task", lambda: get_args(Task))
-
-N = TypeVar("N", bound=str)
+SHELLS = ("bash", "zsh", "tcsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,16 +55,12 @@ def _run(argv: Sequence[str] | None) -> int:
     return code
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises the library's errors."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises SettingError."""
-        raise SettingError(f"{message}; {self.prog} --help tells more")
-
-
 def _parser() -> Parser:
-    parser = Parser(prog="typednn", description="Feed-forward networks that one can read, run and trust.")
+    parser = Parser(
+        prog="typednn",
+        description="Feed-forward networks that one can read, run and trust.",
+        epilog="Exit codes: 0 done, 1 wrong gradients, 2 wrong usage or input, 130 Ctrl-C, 141 closed pipe.",
+    )
     parser.set_defaults(run=partial(_help, parser))
     parser.add_argument("--version", action="version", version=f"typednn {commands.version_of('typednn')}")
     added = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -80,105 +71,114 @@ def _parser() -> Parser:
         return subparser
 
     _add_demo(command(commands.demo, "learn to read scanned digits, check gradients, time both paths"))
-    _add_train(command(commands.train, "learn from a CSV, .npz or IDX file and save the model"))
-    predict = command(commands.predict, "predict with a saved model, as CSV")
-    predict.add_argument("model", type=Path, metavar="MODEL", help="what train has saved")
-    predict.add_argument("data", type=Path, metavar="DATA", help="samples; targets in it are passed over")
-    predict.add_argument("--output", type=Path, metavar="FILE", help="default: the standard output")
+    _add_train(command(tables.train, "learn from a table and save the model"))
+    _add_tune(command(searches.tune, "search for settings at random, by cross-validation"))
+    _add_predict(command(tables.predict, "predict with a saved model, as CSV"))
+    evaluate = command(tables.evaluate, "measure a saved model with samples whose targets are known")
+    _add_model_and_data(evaluate, "samples and their targets")
+    add_options(evaluate, "columns", (row for row in COLUMNS if row.name in {"target", "labels"}))
+    evaluate.add_argument("--report", type=Path, metavar="FILE", help="an HTML report, which opens offline")
+    _add_json(evaluate)
+    show = command(tables.show, "show what a model file holds")
+    show.add_argument("model", type=Path, metavar="MODEL", help="what train or save has saved")
+    _add_json(show)
     exported = command(export, "write a saved model as an ONNX file or as C")
-    exported.add_argument("model", type=Path, metavar="MODEL", help="what train has saved")
+    exported.add_argument("model", type=Path, metavar="MODEL", help="what train or save has saved")
     exported.add_argument("file", type=Path, metavar="FILE", help="the file to write: *.onnx or *.c")
     check = command(commands.check, "compare all gradients with central differences on this machine")
-    check.add_argument("--backend", type=partial(_name, names.backend), help=" or ".join(names.backend))
+    check.add_argument("--backend", type=name(names.backend), help=" or ".join(names.backend))
     command(commands.warmup, "compile everything ahead of time")
+    completion = command(_completion("completion", parser), "print the completion of a shell, to be sourced")
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=" or ".join(SHELLS))
     return parser
+
+
+def _completion(name: str, parser: Parser) -> Callable[[Options], int]:
+    """Returns the command that prints the completion of a shell for the parser."""
+
+    def run(options: Options) -> int:
+        try:
+            from shtab import complete
+        except ImportError:
+            raise MissingExtraError("shtab", "shell completion", "cli") from None
+        say(complete(parser, options.shell))
+        return 0
+
+    run.__name__ = name
+    return run
 
 
 def _add_demo(demo: Parser) -> None:
     add = demo.add_argument
     add("--output", dest="folder", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo")
-    add("--epochs", type=partial(_whole, 1), default=EPOCHS, metavar="N", help=f"default: {EPOCHS}")
-    add("--seed", type=partial(_whole, 0), default=0, metavar="N", help="of weights and order; default: 0")
+    add("--epochs", type=whole(1), default=EPOCHS, metavar="N", help=f"default: {EPOCHS}")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of weights and order; default: 0")
+
+
+def _add_data(parser: Parser, text: str) -> None:
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help=f"{text}: CSV (also gz, zip), Parquet, Arrow, .npz, .npy, IDX images, or - for standard input",
+    )
+    add_dialect(parser)
+
+
+def _add_model_and_data(parser: Parser, text: str) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="what train has saved")
+    _add_data(parser, text)
+
+
+def _add_settings(parser: Parser) -> None:
+    add_options(parser, "columns", COLUMNS)
+    add_options(parser, "training", TRAINING)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML with any of these options; options here come first"
+    )
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def _add_train(train: Parser) -> None:
-    usual = Settings()
+    _add_data(train, "samples and their targets")
+    _add_settings(train)
     add = train.add_argument
-    add("data", type=Path, metavar="DATA", help="a CSV file, an .npz file with x and y, or MNIST's images")
-    add("--target", metavar="COLUMN", help="the column to learn; default: the last")
-    add("--labels", type=Path, metavar="FILE", help="the labels of IDX images; default: found beside them")
-    add("--task", type=partial(_name, TASKS), help=f"{' or '.join(TASKS)}; default: by the target")
+    add("--cv", type=whole(2), metavar="K", help="measure by cross-validation with K folds, too")
+    add("-o", "--output", type=Path, metavar="FILE", help="default: model.safetensors")
+    add("--report", type=Path, metavar="FILE", help="an HTML report, which opens offline")
+    _add_json(train)
+
+
+def _add_tune(tune: Parser) -> None:
+    _add_data(tune, "samples and their targets")
+    _add_settings(tune)
+    add = tune.add_argument
+    add("--trials", type=whole(1), default=20, metavar="N", help="default: 20")
+    add("-o", "--output", type=Path, metavar="FILE", help="the best settings as TOML; default: model.toml")
+    _add_json(tune)
+
+
+def _add_predict(predict: Parser) -> None:
+    _add_model_and_data(predict, "samples; targets and further columns are passed over")
+    add = predict.add_argument
+    add("-o", "--output", type=Path, metavar="FILE", help="default: the standard output")
+    add("--proba", action="store_true", help="the probability of every class")
     add(
-        "--hidden",
-        type=_lengths,
-        default=usual.hidden,
-        metavar="N,N",
-        help="units of the hidden layers, such as 64,32, or none; default: 64",
+        "--keep",
+        type=several(str),
+        default=(),
+        metavar="COLUMNS",
+        help="columns of DATA to pass through, between commas",
     )
-    add(
-        "--activation",
-        type=partial(_name, names.activation),
-        default=usual.activation,
-        help=f"of the hidden layers: {', '.join(names.activation)}; default: {usual.activation}",
-    )
-    add(
-        "--epochs",
-        type=partial(_whole, 1),
-        default=usual.epochs,
-        metavar="N",
-        help=f"default: {usual.epochs}",
-    )
-    add("--batch-size", type=partial(_whole, 1), metavar="N", help=f"default: {BATCH_SIZE}")
-    rates = ", ".join(f"{rate:g} for {task}" for task, rate in RATES.items())
-    add("--learning-rate", type=partial(_number, float("inf")), metavar="X", help=f"default: {rates}")
-    add(
-        "--seed", type=partial(_whole, 0), default=0, metavar="N", help="of split, weights, order; default: 0"
-    )
-    add(
-        "--held-out",
-        type=partial(_number, 1.0),
-        default=usual.held_out,
-        metavar="X",
-        help=f"the fraction of samples to measure with; default: {usual.held_out}",
-    )
-    add("--output", type=Path, metavar="FILE", help="default: model.safetensors")
+    _add_json(predict)
 
 
 def _help(parser: Parser, _options: Options) -> int:
     parser.print_help()
     return 0
-
-
-def _whole(lowest: int, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = lowest - 1
-    if number < lowest:
-        raise argparse.ArgumentTypeError(f"must be a whole number of {lowest} or more, not {text!r}")
-    return number
-
-
-def _number(limit: float, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not (0 < number < limit):
-        wanted = f"between 0 and {limit:g}" if isfinite(limit) else "above 0"
-        raise argparse.ArgumentTypeError(f"must be a number {wanted}, not {text!r}")
-    return number
-
-
-def _lengths(text: str) -> tuple[int, ...]:
-    return () if text == "none" else tuple(_whole(1, part) for part in text.split(","))
-
-
-def _name(valid: Names[N], text: str) -> N:
-    try:
-        return valid(text)
-    except UnknownNameError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _complain(message: str, code: int) -> int:

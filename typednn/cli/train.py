@@ -1,79 +1,103 @@
-"""Trains a model that predicts from raw data with a data file, and measures it on held-out samples."""
+"""Trains a model with a table: chooses features, holds samples out, trains, and measures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.activations import ActivationName
 from typednn_kernels.arrays import Matrix
+from typednn_kernels.losses import LOSSES
 
-from typednn.data.datasets import Dataset
-from typednn.data.preprocessing import (
-    Classes,
-    Numbers,
-    Preprocessing,
-    Scale,
-    Task,
-    classes_of,
-    held_out_split,
-    numbers_of,
-    scale_of,
-    task_of,
-)
-from typednn.errors import MissingExtraError, SettingError
-from typednn.files.models import Model
+from typednn.cli.measures import Measures, measure_classes, measure_numbers
+from typednn.cli.settings import Settings
+from typednn.data.inspection import choose_features
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing, held_out_split
+from typednn.data.reading import Data
+from typednn.data.table import listed
+from typednn.data.targets import Classes, Scale, Task, classes_of, numbers_of, scale_of, task_of
+from typednn.errors import DataError, SettingError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.network.network import Network
+from typednn.training.callbacks import CallbackLike, EarlyStopping
 from typednn.training.history import History
+from typednn.training.optimizers import OPTIMIZERS
+from typednn.training.schedules import CosineDecay, OneCycle, ReduceOnPlateau, Schedule
 from typednn.validation.arrays import Labels
 
-EPOCHS = 100
-RATES: dict[Task, float] = {"classification": 0.05, "regression": 0.01}
-"""The default learning rate of each task."""
+Inputs = Matrix[np.float32 | np.float64]
+OnEpoch = Callable[[History], None]
+
+STOPPING = 0.15
+"""The fraction of the training samples whose loss ends the training."""
+
+MIN_GAIN = 1e-3
+"""The least fall of the loss, of classes or of standardised numbers, that counts as progress."""
+
+MIN_STOPPING = 8
+"""The number of samples that this fraction needs; with fewer, all epochs are trained."""
+
+REFIT_BELOW = 3_000
+"""The number of samples below which a network is trained again with all of them, for as many epochs."""
+
+MAX_EPOCHS_UNWATCHED = 100
+"""The number of epochs, if no loss ends the training."""
+
+L2 = 1e-4
+RATES: dict[str, float] = {"sgd": 0.05, "lion": 3e-4, "adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3}
+"""Learning rates for standardised data where they differ from the optimiser's default."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings of a training.
+class Prepared:
+    """Data that are ready for a training.
 
     Attributes:
-        task: the task; None derives it from the target.
-        hidden: the lengths of the hidden layers.
-        activation: the activation of the hidden layers.
-        epochs: the number of passes over the samples.
-        batch_size: samples per step; None means the default of `Network.fit`.
-        learning_rate: the learning rate; None means that of the task in `RATES`.
-        seed: the seed of the split, the weights and the order of samples.
-        held_out: the fraction of samples that is held out.
+        data: the table and its targets.
+        task: the task.
+        labels: the labels `(n_samples,)` of a classification, else None.
+        classes: the classes, else None.
+        numbers: the targets `(n_samples, n_outputs)` of a regression, else None.
+        columns: the columns that may be features.
+        explicit: those of them that the user asked for.
     """
 
-    task: Task | None = None
-    hidden: tuple[int, ...] = (64,)
-    activation: ActivationName = "relu"
-    epochs: int = EPOCHS
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    seed: int = 0
-    held_out: float = 0.2
+    data: Data
+    task: Task
+    labels: Labels | None
+    classes: Classes | None
+    numbers: Matrix[np.float64] | None
+    columns: tuple[str, ...]
+    explicit: tuple[str, ...]
 
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self.data.table)
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric of the held-out predictions, and that of a baseline that ignores the features.
+    def measure(self, model: Model, rows: NDArray[np.int64]) -> Measures:
+        """Measures a model on some rows."""
+        predicted = model.predict(self.data.table.rows(rows))
+        return self.measure_outputs(predicted, rows)
 
-    Attributes:
-        name: `accuracy`, `loss`, `R2` or `MAE`, as scikit-learn defines them; MAE in units of the target.
-        value: the metric of the model.
-        baseline: the metric of predicting the class frequencies, or the mean, of the training samples.
-    """
+    def measure_outputs(self, predicted: Matrix[np.float64], rows: NDArray[np.int64]) -> Measures:
+        """Measures predictions of some rows."""
+        if self.labels is not None and self.classes is not None:
+            return measure_classes(self.classes.names, self.labels[rows], predicted)
+        assert self.numbers is not None
+        return measure_numbers(self.data.targets, self.numbers[rows], predicted)
 
-    name: str
-    value: float
-    baseline: float
+    def baseline(self, training: NDArray[np.int64], rows: NDArray[np.int64]) -> Measures:
+        """Measures, on some rows, predictions of the class frequencies or the mean of the training rows."""
+        if self.labels is not None and self.classes is not None:
+            counts = np.bincount(self.labels[training], minlength=len(self.classes.names))
+            usual: NDArray[np.float64] = counts / len(training)
+        else:
+            assert self.numbers is not None
+            usual = self.numbers[training].mean(axis=0)
+        return self.measure_outputs(np.tile(usual, (len(rows), 1)), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,141 +106,189 @@ class Training:
 
     Attributes:
         model: the network and its preprocessing.
-        samples: the number of training samples.
-        held_out: the number of held-out samples.
-        metrics: the metrics of the held-out samples.
+        prepared: the data.
+        training, held_out: the indices of the training and held-out samples.
+        measures, baseline: the measures of the held-out samples, and those of the frequencies or the mean.
+        notes: what was decided by rule, as sentences.
     """
 
-    model: Model[np.float32]
-    samples: int
-    held_out: int
-    metrics: tuple[Metric, ...]
-
-    @property
-    def task(self) -> Task:
-        """The task of the model."""
-        preprocessing = self.model.preprocessing
-        classes = preprocessing and isinstance(preprocessing.target, Classes)
-        return "classification" if classes else "regression"
+    model: Model
+    prepared: Prepared
+    training: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    measures: Measures
+    baseline: Measures
+    notes: tuple[str, ...]
 
 
-def train(
-    dataset: Dataset, settings: Settings, on_epoch: Callable[[History], None] | None = None
-) -> Training:
-    """Splits and standardises the data, trains a float32 network and measures it on the held-out samples.
+def prepare(data: Data, settings: Settings) -> Prepared:
+    """Finds the task, the targets and the columns that may be features.
 
     Raises:
-        DataError, SettingError: the data or settings do not allow training.
+        DataError, SettingError, UnknownNameError: the data or settings do not allow training.
+    """
+    table = data.table
+    targets = [table[name] for name in data.targets]
+    dropped = [table.names[table.index(each)] for each in settings.drop]
+    explicit = tuple(table.names[table.index(each)] for each in settings.features or ())
+    both = [name for name in (*dropped, *data.targets) if name in explicit]
+    if both:
+        raise SettingError(f"{listed(both)}: a column of --features cannot be a target or left out, too")
+    out = {*dropped, *data.targets}
+    columns = explicit or tuple(name for name in table.names if name not in out)
+    task = settings.task or task_of(targets, labels=data.labels)
+    if task == "classification":
+        if len(targets) > 1:
+            raise DataError(f"classes need one target column, not {len(targets)}")
+        classes, labels = classes_of(targets[0], data.targets[0], table.place)
+        return Prepared(data, task, labels, classes, None, columns, explicit)
+    numbers = numbers_of(targets, data.targets, table.place)
+    return Prepared(data, task, None, None, numbers, columns, explicit)
+
+
+def train(data: Data, settings: Settings, on_epoch: OnEpoch | None = None) -> Training:
+    """Holds samples out, trains a float32 network with the others, and measures it.
+
+    Raises:
+        DataError, SettingError, UnknownNameError: the data or settings do not allow training.
         DivergenceError: a step is not finite; the learning rate is too large.
-        MissingExtraError: scikit-learn is not installed.
     """
-    if find_spec("sklearn") is None:
-        raise MissingExtraError("scikit-learn", "training, for its metrics,", "cli")
-    if (settings.task or task_of(dataset.y)) == "classification":
-        return _train_classes(dataset, settings, on_epoch)
-    return _train_numbers(dataset, settings, on_epoch)
-
-
-def predictions(model: Model[np.float32] | Model[np.float64], x: Numbers) -> Iterator[list[str]]:
-    """Yields the rows of a table of predictions: the header, then one row for each sample of x.
-
-    A predicted class has its probability beside it. Raises what `Model.outputs` raises.
-    """
-    preprocessing = model.preprocessing
-    outputs: NDArray[np.floating] = model.outputs(x)
-    name = (preprocessing and preprocessing.target_name) or "prediction"
-    target = preprocessing and preprocessing.target
-    if isinstance(target, Scale):
-        restored = target.restore(outputs)
-    elif model.network.layers[-1].actname == "softmax":
-        best = outputs.argmax(axis=1)
-        yield [name, "probability"]
-        for row, k in zip(outputs, best, strict=True):
-            yield [target.names[k] if target else str(k), f"{row[k]:.4f}"]
-        return
-    else:
-        restored = outputs.astype(np.float64)
-    count = restored.shape[1]
-    yield [name] if count == 1 else [f"{name} {k}" for k in range(1, count + 1)]
-    for numbers in restored.tolist():
-        yield [f"{number:.7g}" for number in numbers]
-
-
-def _train_classes(
-    dataset: Dataset, settings: Settings, on_epoch: Callable[[History], None] | None
-) -> Training:
-    from sklearn.metrics import accuracy_score, log_loss
-
-    classes, labels = classes_of(dataset.y)
-    count = len(classes.names)
-    part, held = held_out_split(len(labels), settings.held_out, settings.seed, labels)
-    model = _model(dataset, part, classes, OutputLayer(count, "softmax", "crossentropy"), settings)
-    _fit(model, dataset, labels, part, held, settings, on_epoch)
-    truth, outputs = labels[held], model.outputs(dataset.x[held])
-    frequencies = np.bincount(labels[part], minlength=count) / len(part)
-    baseline = np.full(len(held), frequencies.argmax())
-    metrics = (
-        Metric(
-            "accuracy",
-            float(accuracy_score(truth, outputs.argmax(axis=1))),
-            float(accuracy_score(truth, baseline)),
-        ),
-        Metric(
-            "loss",
-            float(log_loss(truth, outputs, labels=range(count))),
-            float(log_loss(truth, np.tile(frequencies, (len(held), 1)), labels=range(count))),
-        ),
-    )
-    return Training(model, len(part), len(held), metrics)
-
-
-def _train_numbers(
-    dataset: Dataset, settings: Settings, on_epoch: Callable[[History], None] | None
-) -> Training:
-    from sklearn.metrics import mean_absolute_error, r2_score
-
-    numbers = numbers_of(dataset.y)
-    part, held = held_out_split(len(numbers), settings.held_out, settings.seed)
-    if len(held) < 2:
+    prepared = prepare(data, settings)
+    part, held = held_out_split(len(prepared), settings.held_out, settings.seed, prepared.labels)
+    if prepared.task == "regression" and len(held) < 2:
         raise SettingError("R2 needs two held-out samples or more: take a larger --held-out, or more data")
-    scale = scale_of(numbers[part])
-    model = _model(dataset, part, scale, OutputLayer(numbers.shape[1]), settings)
-    _fit(model, dataset, scale.standardize(numbers, np.dtype(np.float32)), part, held, settings, on_epoch)
-    truth, restored = numbers[held], scale.restore(model.outputs(dataset.x[held]))
-    baseline = np.broadcast_to(scale.mean, truth.shape)
-    metrics = tuple(
-        Metric(name, float(measure(truth, restored)), float(measure(truth, baseline)))
-        for name, measure in (("R2", r2_score), ("MAE", mean_absolute_error))
-    )
-    return Training(model, len(part), len(held), metrics)
+    model, notes = fit(prepared, settings, part, on_epoch)
+    measures, baseline = prepared.measure(model, held), prepared.baseline(part, held)
+    return Training(model, prepared, part, held, measures, baseline, notes)
 
 
-def _model(
-    dataset: Dataset, part: NDArray[np.int64], target: Classes | Scale, output: Layer, settings: Settings
-) -> Model[np.float32]:
-    features = scale_of(dataset.x[part], as_one=dataset.pixels)
-    hidden = [HiddenLayer(length, settings.activation) for length in settings.hidden]
-    layers = [InputLayer(dataset.x.shape[1]), *hidden, output]
-    preprocessing = Preprocessing(features, target, dataset.feature_names, dataset.target_name)
-    return Model(Network(layers, np.float32, settings.seed), preprocessing)
+def fit(
+    prepared: Prepared, settings: Settings, rows: NDArray[np.int64], on_epoch: OnEpoch | None = None
+) -> tuple[Model, tuple[str, ...]]:
+    """Fits the preprocessing and a network to some rows; returns the model, and what was decided by rule.
+
+    Part of the rows, stratified by class, tells when the training ends. Where there are few rows, a network
+    is then trained with all of them for as many epochs.
+
+    Raises:
+        DataError, SettingError, DivergenceError: as `train`.
+    """
+    table = prepared.data.table
+    choice = choose_features(table, prepared.columns, rows, explicit=prepared.explicit)
+    if prepared.classes is not None and prepared.labels is not None:
+        target: Classes | Scale = prepared.classes
+        y: Labels | Matrix[np.float32] = prepared.labels[rows]
+        if len(np.unique(y)) < 2:
+            raise DataError("the training samples are of one class: take more data, or a smaller --held-out")
+    else:
+        assert prepared.numbers is not None
+        target = scale = scale_of(prepared.numbers[rows], prepared.data.targets)
+        y = scale.standardize(prepared.numbers[rows], np.dtype(np.float32))
+    preprocessing = Preprocessing(choice.transforms, target, prepared.data.targets, table.names, table.named)
+    x = preprocessing.apply(table, np.dtype(np.float32), rows)
+    labels = None if prepared.labels is None else prepared.labels[rows]
+    stopping = round(len(rows) * STOPPING)
+    watched = settings.patience > 0 and stopping >= MIN_STOPPING
+    network = new_network(x, y, preprocessing, settings)
+    if not watched:
+        epochs = settings.epochs if settings.patience == 0 else min(settings.epochs, MAX_EPOCHS_UNWATCHED)
+        history = _run(network, x, y, epochs, settings, on_epoch=on_epoch)
+        best = epochs
+    else:
+        own, watch = held_out_split(len(rows), STOPPING, settings.seed + 1, labels)
+        stop = EarlyStopping(patience=settings.patience, min_delta=MIN_GAIN)
+        history = _run(
+            network, x[own], y[own], settings.epochs, settings, (x[watch], y[watch]), [stop], on_epoch
+        )
+        best = stop.best_epoch
+        if len(rows) < REFIT_BELOW and best:
+            network = new_network(x, y, preprocessing, settings)
+            _run(network, x, y, best, settings)
+    network.history = history
+    record: dict[str, object] = {"samples": len(rows), "epochs": best, "history": history.curves()}
+    return Model(network, preprocessing, record), (*prepared.data.table.notes, *choice.notes)
 
 
-def _fit(
-    model: Model[np.float32],
-    dataset: Dataset,
-    targets: Labels | Matrix[np.float32],
-    part: NDArray[np.int64],
-    held: NDArray[np.int64],
+def new_network(
+    x: Inputs, y: Labels | Inputs, preprocessing: Preprocessing, settings: Settings
+) -> Network[np.float32]:
+    """Builds the network of a training with inputs x and targets y."""
+    l2 = L2 if settings.l2 is None else settings.l2
+    lengths = default_lengths(len(x), x.shape[1]) if settings.hidden is None else settings.hidden
+    hidden = [
+        HiddenLayer(
+            length, settings.activation, normalization=settings.normalization, dropout=settings.dropout, l2=l2
+        )
+        for length in lengths
+    ]
+    target = preprocessing.target
+    losses = {row.name: row.targets for row in LOSSES}
+    if isinstance(target, Classes):
+        loss = settings.loss or "crossentropy"
+        if losses[loss] != "classes":
+            raise SettingError(f"--loss {loss} is not for classes: take {_losses('classes')}")
+        output = OutputLayer(len(target.names), "softmax", loss, l2=l2)
+    else:
+        loss = settings.loss or "MSE"
+        if losses[loss] != "numbers":
+            raise SettingError(f"--loss {loss} is not for numbers: take {_losses('numbers')}")
+        output = OutputLayer(len(target.mean), "none", loss, l2=l2)
+    layers: list[Layer] = [InputLayer(x.shape[1]), *hidden, output]
+    return Network(layers, np.float32, settings.seed)
+
+
+def _losses(kind: str) -> str:
+    return ", ".join(row.name for row in LOSSES if row.targets == kind)
+
+
+def default_lengths(samples: int, inputs: int) -> tuple[int, ...]:
+    """Returns the lengths of hidden layers for some data: one layer where samples are few, else two."""
+    width = 64 if samples < 10_000 and inputs < 200 else 128
+    return (width,) if samples < 1_000 else (width, width // 2)
+
+
+def default_batch_size(samples: int) -> int:
+    """Returns the number of samples per step: 16 to 256, about a fiftieth of all, a power of 2."""
+    return int(2 ** min(8, max(4, round(log2(max(1, samples) / 50)))))
+
+
+def _schedule(rate: float, name: str, epochs: int, steps: int) -> float | Schedule:
+    if name == "cosine":
+        return CosineDecay(rate, epochs * steps)
+    if name == "one_cycle":
+        return OneCycle(rate, epochs * steps)
+    return ReduceOnPlateau(rate) if name == "plateau" else rate
+
+
+def _run(
+    network: Network[np.float32],
+    x: Matrix[np.float32],
+    y: Labels | Matrix[np.float32],
+    epochs: int,
     settings: Settings,
-    on_epoch: Callable[[History], None] | None,
-) -> None:
-    task: Task = "classification" if targets.ndim == 1 else "regression"
-    model.network.fit(
-        model.standardized(dataset.x[part]),
-        targets[part],
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate or RATES[task],
-        validation_data=(model.standardized(dataset.x[held]), targets[held]),
+    validation: tuple[Matrix[np.float32], Labels | Matrix[np.float32]] | None = None,
+    callbacks: list[CallbackLike] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> History:
+    size = min(settings.batch_size or default_batch_size(len(x)), len(x))
+    rate = (
+        settings.learning_rate
+        or RATES.get(settings.optimizer)
+        or OPTIMIZERS[settings.optimizer].learning_rate
+    )
+    if isinstance(rate, float):
+        rate = _schedule(rate, settings.schedule, epochs, -(-len(x) // size))
+    return network.fit(
+        x,
+        y,
+        epochs=epochs,
+        batch_size=size,
+        optimizer=settings.optimizer,
+        learning_rate=rate,
+        validation_data=validation,
+        metrics=settings.metrics,
+        class_weight="balanced" if settings.class_weight == "balanced" else None,
+        callbacks=callbacks or [],
         on_epoch=on_epoch,
+        progress=False,
     )

@@ -1,1 +1,1 @@
-"""Turns tables into arrays: readers of CSV, npz and IDX files, and the preprocessing of their columns."""
+"""Turns data files into tables, and tables into arrays: readers, transforms of columns, and models."""

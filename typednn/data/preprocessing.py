@@ -1,90 +1,23 @@
-"""Preprocessing: standardised features and targets, classes, and the split into training and held-out."""
+"""The fitted preprocessing of a table: transforms of columns and target, saved with the network as data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Matrix
 
-from typednn.errors import DataError, SettingError
+from typednn.data.columns import ColumnTransform
+from typednn.data.table import Column, Table, TableLike, listed, table_of
+from typednn.data.targets import Classes, Scale
+from typednn.errors import DataError, SettingError, ShapeError
 from typednn.validation.arrays import Labels
 
-Task: TypeAlias = Literal["classification", "regression"]
-Numbers: TypeAlias = NDArray[np.number | np.bool]
-TargetValues: TypeAlias = NDArray[np.float64] | NDArray[np.str_]
-"""Targets in a file: numbers `(n_samples,)` or `(n_samples, n_outputs)`, or text `(n_samples,)`."""
-
-MAX_NUMERIC_CLASSES = 20
-"""The largest number of different integers that are taken for classes."""
-
 CHUNK_ROWS = 4096
-"""The number of samples that are converted to float64 at a time, so that they take little memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The mean and standard deviation of columns, by which they are standardised.
-
-    Attributes:
-        mean, deviation: one element per column, `(n_columns,)`; the deviation of a constant column is 1.
-    """
-
-    mean: Vector[np.float64]
-    deviation: Vector[np.float64]
-
-    def standardize(self, values: Numbers, dtype: np.dtype[F]) -> Matrix[F]:
-        """Computes (values - mean) / deviation in float64; returns `(n_samples, n_columns)` in the dtype."""
-        scaled: Matrix[F] = np.empty((len(values), len(self.mean)), dtype)
-        with np.errstate(all="ignore"):
-            for start in range(0, len(values), CHUNK_ROWS):
-                chunk = slice(start, start + CHUNK_ROWS)
-                scaled[chunk] = (values[chunk].astype(np.float64) - self.mean) / self.deviation
-        return scaled
-
-    def restore(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Inverts `standardize`, for `(n_samples, n_columns)` values."""
-        return scaled.astype(np.float64) * self.deviation + self.mean
-
-
-def scale_of(values: Numbers, *, as_one: bool = False) -> Scale:
-    """Computes the means and standard deviations of the columns of `values`.
-
-    Args:
-        values: real numbers, `(n_samples, n_columns)`.
-        as_one: whether all columns, such as pixels, share one mean and deviation.
-
-    Raises:
-        DataError: a mean or deviation is infinite.
-    """
-    columns = values.shape[1]
-    with np.errstate(all="ignore"):
-        mean = values.mean(axis=0, dtype=np.float64)
-        center = np.full(columns, mean.mean()) if as_one else mean
-        squares = np.zeros(columns)
-        for start in range(0, len(values), CHUNK_ROWS):
-            squares += np.square(values[start : start + CHUNK_ROWS].astype(np.float64) - center).sum(axis=0)
-        deviation = np.sqrt(np.full(columns, squares.mean()) if as_one else squares) / np.sqrt(len(values))
-        wrong = ~np.isfinite(center + deviation)
-    if wrong.any():
-        raise DataError(f"column {int(wrong.argmax()) + 1}: the numbers are too large to be standardised")
-    lowest, highest = values.min(axis=0), values.max(axis=0)
-    constant = np.full(columns, lowest.min() == highest.max()) if as_one else lowest == highest
-    return Scale(center, np.where(constant | (deviation == 0), 1.0, deviation))
-
-
-@dataclass(frozen=True, slots=True)
-class Classes:
-    """The classes of a target.
-
-    Attributes:
-        names: the sorted names, those of numbers by value; the label of a class is its index.
-    """
-
-    names: tuple[str, ...]
+"""The number of samples that are transformed in float64 at a time, so that they take little memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,61 +25,82 @@ class Preprocessing:
     """The preprocessing of the data of a training, saved with the network so that it predicts from raw data.
 
     Attributes:
-        features: the scale of the features.
+        features: the transforms of the columns; their features in this order are the network's inputs.
         target: the classes, or the scale of the targets.
-        feature_names: the names of the features in their order, or None if the data had no names.
-        target_name: the name of the target, or None if the data had no names.
+        target_names: the names of the target columns, or none if the data had no names.
+        columns: the names of all columns of the training data, which tell the places of features in tables
+            without names.
+        named: whether these names are those of the data.
     """
 
-    features: Scale
+    features: tuple[ColumnTransform, ...]
     target: Classes | Scale
-    feature_names: tuple[str, ...] | None = None
-    target_name: str | None = None
+    target_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    named: bool = True
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the network's inputs."""
+        return tuple(name for transform in self.features for name in transform.features)
 
-def task_of(target: TargetValues) -> Task:
-    """Returns the task for a target: classification for text and few different integers, else regression.
+    def apply(self, data: TableLike, dtype: np.dtype[F], rows: NDArray[np.int64] | None = None) -> Matrix[F]:
+        """Transforms raw data; returns the network's inputs `(n_samples, n_features)`.
 
-    >>> [task_of(np.array(target)) for target in (["cat", "dog"], [0.0, 1.0, 1.0, 0.0], [0.5, 2.0])]
-    ['classification', 'classification', 'regression']
-    """
-    if target.dtype.kind == "U":
-        return "classification"
-    if target.ndim > 1 or (target != np.floor(_numbers(target))).any():
-        return "regression"
-    most = min(MAX_NUMERIC_CLASSES, len(target) // 2)
-    return "classification" if len(np.unique(target)) <= most else "regression"
+        Args:
+            data: a DataFrame, an Arrow table, columns by name, or an array of the columns. Further columns
+                are passed over.
+            dtype: the dtype of the result.
+            rows: the indices of the samples; by default all.
 
+        Raises:
+            ShapeError: a column is missing, or an array has another number of columns.
+            DataError: a value does not fit.
+        """
+        table = table_of(data)
+        columns = self.select(table)
+        widths = [len(transform.features) for transform in self.features]
+        starts = np.cumsum([0, *widths]).tolist()
+        count = len(table) if rows is None else len(rows)
+        inputs: Matrix[F] = np.empty((count, starts[-1]), dtype)
+        chunk = np.empty((min(CHUNK_ROWS, count), starts[-1]))
+        for first in range(0, count, CHUNK_ROWS):
+            last = min(first + CHUNK_ROWS, count)
+            taken = slice(first, last) if rows is None else rows[first:last]
+            part = chunk[: last - first]
 
-def classes_of(target: TargetValues) -> tuple[Classes, Labels]:
-    """Finds the classes of a target, and the label of each sample `(n_samples,)`.
+            def place(row: int, first: int = first) -> str:
+                return table.place(first + row if rows is None else int(rows[first + row]))
 
-    Raises:
-        DataError: there are fewer than two classes, or numbers that are not integers.
-    """
-    if target.ndim > 1:
-        raise DataError(f"classes need one target column, not {target.shape[1]}")
-    if target.dtype.kind != "U" and (target != np.floor(_numbers(target))).any():
-        raise DataError("classes must be text or whole numbers; --task regression learns other numbers")
-    values, labels = np.unique(target, return_inverse=True)
-    if len(values) < 2:
-        raise DataError(f"all targets are {values[0]}: there is nothing to learn")
-    names = tuple(str(each) if target.dtype.kind == "U" else str(int(each)) for each in values)
-    return Classes(names), labels.reshape(len(target))
+            for column, transform, start, width in zip(columns, self.features, starts, widths, strict=False):
+                transform.apply(column[taken], part[:, start : start + width], place)
+            inputs[first:last] = part
+        return inputs
 
+    def select(self, table: Table) -> list[Column]:
+        """Finds the columns of the features in a table: by name, or where there are no names by place.
 
-def numbers_of(target: TargetValues) -> Matrix[np.float64]:
-    """Returns the targets of a regression, `(n_samples, n_outputs)`.
-
-    Raises:
-        DataError: the targets are text, or all equal.
-    """
-    if target.dtype.kind == "U":
-        raise DataError(f"the target is text ({str(target.flat[0])!r}), which only classification can learn")
-    numbers = _numbers(target).reshape(len(target), -1)
-    if (numbers == numbers[0]).all():
-        raise DataError(f"all targets are {numbers[0, 0]:g}: there is nothing to learn")
-    return numbers
+        Raises:
+            ShapeError: a column is missing, or the table has another number of columns.
+        """
+        wanted = [transform.name for transform in self.features]
+        if self.named and table.named:
+            absent = [name for name in wanted if name not in table.names]
+            if absent:
+                raise ShapeError(
+                    f"{table.source}: expected the columns of the training data, found none named "
+                    f"{listed(absent)}; its columns are {listed(table.names)}"
+                )
+            return [table[name] for name in wanted]
+        every = self.columns or tuple(wanted)
+        others = [name for name in every if name not in self.target_names]
+        count = len(table.names)
+        for names in (wanted, list(every), others):
+            if count == len(names):
+                return [table.columns[names.index(name)] for name in wanted]
+        counts = sorted({len(wanted), len(others), len(every)})
+        more = f", or {' or '.join(map(str, counts[1:]))} with those that are passed over" * (len(counts) > 1)
+        raise ShapeError(f"{table.source}: expected {counts[0]} columns of features{more}, found {count}")
 
 
 def held_out_split(
@@ -176,5 +130,27 @@ def held_out_split(
     return random.permutation(order[~held]), np.sort(order[held])
 
 
-def _numbers(target: TargetValues) -> NDArray[np.float64]:
-    return target.astype(np.float64, copy=False)
+def folds_of(samples: int, count: int, seed: int, labels: Labels | None = None) -> list[NDArray[np.int64]]:
+    """Draws the indices of `count` folds, stratified by class if there are labels.
+
+    Raises:
+        SettingError: there are fewer than 2 folds, or fewer samples than folds.
+    """
+    if not 2 <= count <= samples:
+        raise SettingError(f"cross-validation needs 2 to {samples} folds for {samples} samples, not {count}")
+    order = np.random.default_rng(seed).permutation(samples)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    return [np.sort(order[k::count]) for k in range(count)]
+
+
+def others(samples: int, held: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the indices that are not held out, in order."""
+    return np.setdiff1d(np.arange(samples), held)
+
+
+def check_targets(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raises SettingError where a column is both a target and a feature."""
+    both = [name for name in names if name in known]
+    if both:
+        raise SettingError(f"{listed(both)}: a column cannot be both a target and a feature")

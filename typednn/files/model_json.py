@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args
@@ -14,14 +15,19 @@ from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName
 
 from typednn import names
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
+from typednn.data.preprocessing import Preprocessing
+from typednn.files.preprocessing_json import (
+    preprocessing_json,
+    read_old_preprocessing,
+    read_preprocessing,
+)
 from typednn.formats.json_values import MAX_VALUES, JsonValue, parse_json
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
 from typednn.network.network import Network
 
-VERSION = 2
-"""The version that is written. Version 1, which is read too, had no normalisation, dropout, penalties and
-freezing."""
+VERSION = 3
+"""The version that is written. Earlier ones are read too: version 1 had no normalisation, dropout, penalties
+and freezing, version 2 only columns of numbers."""
 MAX_LAYERS = 10_000
 
 N = TypeVar("N", bound=str)
@@ -60,6 +66,7 @@ class Description:
     dtype: DtypeName
     layers: list[DescribedLayer]
     preprocessing: Preprocessing | None
+    training: dict[str, object]
 
     def new_layers(self) -> list[Layer]:
         """Builds the layers, with parameters that are still to be read from the file."""
@@ -95,8 +102,10 @@ class Description:
         return built
 
 
-def describe(network: Network[F], preprocessing: Preprocessing | None) -> str:
-    """Returns the description of a model as JSON."""
+def describe(
+    network: Network[F], preprocessing: Preprocessing | None, training: Mapping[str, object] | None = None
+) -> str:
+    """Returns the description of a model as JSON; `training` is what is recorded about its training."""
     return json.dumps(
         {
             "version": VERSION,
@@ -105,7 +114,8 @@ def describe(network: Network[F], preprocessing: Preprocessing | None) -> str:
                 {**layer_json(layer), **({"trainable": layer.trainable} if k > 0 else {})}
                 for k, layer in enumerate(network.layers)
             ],
-            "preprocessing": None if preprocessing is None else _preprocessing_json(preprocessing),
+            "preprocessing": None if preprocessing is None else preprocessing_json(preprocessing),
+            **({} if training is None else {"training": dict(training)}),
         },
         allow_nan=False,
     )
@@ -122,8 +132,15 @@ def read_description(text: str, path: Path, size: int) -> Description:
     if version not in range(1, VERSION + 1):
         raise entry["version"].error(f"1 to {VERSION}, the versions that this typednn reads")
     layers = _layers(entry["layers"], version == 1)
+    inner, read = entry["preprocessing"], read_preprocessing if version == VERSION else read_old_preprocessing
+    preprocessing = None if inner.value is None else read(inner, layers[0].length, layers[-1].length)
+    training = entry.as_object().get("training")
+    record = None if training is None or training.value is None else training.as_object()
     return Description(
-        entry["dtype"].as_one_of(DTYPES), layers, _preprocessing(entry["preprocessing"], layers)
+        entry["dtype"].as_one_of(DTYPES),
+        layers,
+        preprocessing,
+        {} if record is None else {key: each.value for key, each in record.items()},
     )
 
 
@@ -160,28 +177,6 @@ def _activation(entry: JsonValue, known: names.Names[N]) -> N:
     return entry.as_one_of(known.known, registered_by="register_activation") if found is None else found
 
 
-def _preprocessing(entry: JsonValue, layers: list[DescribedLayer]) -> Preprocessing | None:
-    if entry.value is None:
-        return None
-    features, target = entry["features"], entry["target"]
-    inputs, outputs = layers[0].length, layers[-1].length
-    return Preprocessing(
-        _scale(features, inputs),
-        _scale(target, outputs)
-        if target["classes"].value is None
-        else Classes(target["classes"].as_strings(outputs)),
-        None if features["names"].value is None else features["names"].as_strings(inputs),
-        None if target["name"].value is None else target["name"].as_str(),
-    )
-
-
-def _scale(entry: JsonValue, count: int) -> Scale:
-    mean, deviation = entry["mean"].as_vector(count), entry["deviation"].as_vector(count)
-    if (deviation <= 0).any():
-        raise entry["deviation"].error("positive numbers")
-    return Scale(mean, deviation)
-
-
 def layer_json(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[str, object]:
     """Returns the description of a layer."""
     kind, more = "input", dict[str, object]()
@@ -192,17 +187,3 @@ def layer_json(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[
     if isinstance(layer, TrainableLayer):
         more |= {"l1": layer.l1, "l2": layer.l2}
     return {"kind": kind, "length": layer.length, "activation": layer.actname, **more}
-
-
-def _preprocessing_json(preprocessing: Preprocessing) -> dict[str, object]:
-    target = preprocessing.target
-    classes = target.names if isinstance(target, Classes) else None
-    scale = {} if isinstance(target, Classes) else _scale_json(target)
-    return {
-        "features": {"names": preprocessing.feature_names, **_scale_json(preprocessing.features)},
-        "target": {"name": preprocessing.target_name, "classes": classes, **scale},
-    }
-
-
-def _scale_json(scale: Scale) -> dict[str, list[float]]:
-    return {"mean": scale.mean.tolist(), "deviation": scale.deviation.tolist()}

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeGuard, overload
+from typing import Any, TypeAlias, TypeGuard, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix
 
-from typednn.data.preprocessing import Classes, Numbers, Preprocessing
-from typednn.errors import ArrayTypeError, DataError, FileFormatError, SettingError, ShapeError
+from typednn.data.model import Model
+from typednn.errors import ArrayTypeError, DataError, FileFormatError
 from typednn.files.checkpoints import KEY as CHECKPOINT
 from typednn.files.model_json import DescribedLayer, Description, describe, read_description
 from typednn.formats.atomic import PathLike, write_file
@@ -40,65 +39,12 @@ from typednn.validation.settings import check_path
 KEY = "typednn"
 
 
-@dataclass(frozen=True, slots=True)
-class Model(Generic[F]):
-    """A network and the preprocessing of the data that it was trained with.
-
-    Attributes:
-        network: the network, whose samples and outputs are preprocessed ones.
-        preprocessing: the preprocessing, or None for a network of raw data.
-    """
-
-    network: Network[F]
-    preprocessing: Preprocessing | None = None
-
-    def standardized(self, x: Numbers) -> Matrix[F]:
-        """Preprocesses raw features x `(n_samples, n_features)`; returns samples of that shape.
-
-        Raises:
-            ShapeError: the number of features is another.
-        """
-        width, dtype = self.network.layers[0].length, self.network.dtype
-        if x.ndim != 2 or x.shape[1] != width:
-            raise ShapeError(f"the model takes {width} features, the samples have the shape {x.shape}")
-        if self.preprocessing is not None:
-            return self.preprocessing.features.standardize(x, dtype)
-        with np.errstate(all="ignore"):
-            samples: Matrix[F] = x.astype(dtype)
-        return samples
-
-    def outputs(self, x: Numbers) -> Matrix[F]:
-        """Computes the network's outputs `(n_samples, n_outputs)` for raw features `(n_samples, n_features)`.
-
-        Raises:
-            ShapeError, DataError: the features do not fit.
-        """
-        return self.network.predict(self.standardized(x))
-
-    def predict(self, x: Numbers) -> NDArray[np.floating]:
-        """Predicts from raw features `(n_samples, n_features)`.
-
-        Returns:
-            Numbers in the units of the target, or for classes the network's outputs, `(n_samples,
-            n_outputs)`.
-
-        Raises:
-            ShapeError, DataError: the features do not fit.
-        """
-        outputs = self.outputs(x)
-        if self.preprocessing is None or isinstance(self.preprocessing.target, Classes):
-            return outputs
-        return self.preprocessing.target.restore(outputs)
-
-
-AnyModel: TypeAlias = Model[np.float32] | Model[np.float64]
 Read: TypeAlias = Callable[[str, Matrix[Any]], None]
 """Reads the tensor of a name into an array."""
-"""A model of either dtype, such as `load_model` returns."""
 
 
-def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | None = None) -> None:
-    """Writes a network to a safetensors file.
+def save(network: AnyNetwork, path: PathLike) -> None:
+    """Writes a network to a safetensors file; of a `Model` also its preprocessing.
 
     The file is written beside `path` and renamed when it is complete, so that an error leaves an existing
     file unchanged.
@@ -106,7 +52,6 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
     Args:
         network: the network; its layers and parameters are saved, the state of its random generator is not.
         path: the file, by convention `*.safetensors`.
-        preprocessing: the preprocessing that `load_model` returns with the network.
 
     Raises:
         DataError: a parameter is NaN or infinite, or a running variance is negative.
@@ -115,8 +60,6 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
     """
     check_network(network, "save")
     check_path("path", path)
-    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
-        raise SettingError(f"preprocessing must be a Preprocessing, not {type(preprocessing).__name__}")
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, layer in enumerate(network.layers):
         if isinstance(layer, TrainableLayer):
@@ -125,7 +68,10 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
                 if name == "moving_variance" and (tensor < 0).any():
                     raise DataError(f"{layer.name}: {name} holds {tensor.min():g}, and must be 0 or more")
                 tensors[f"layers.{k}.{name}"] = tensor
-    description = describe(network, preprocessing)
+    preprocessing, training = None, None
+    if isinstance(network, Model):
+        preprocessing, training = network.preprocessing, network.training
+    description = describe(network, preprocessing, training)
     content = tensor_bytes(tensors, {KEY: description}, path)
     read_description(description, Path(path), sum(tensor.nbytes for tensor in tensors.values()))
     write_file(path, content)
@@ -134,61 +80,65 @@ def save(network: AnyNetwork, path: PathLike, *, preprocessing: Preprocessing | 
 @overload
 def load(path: PathLike) -> AnyNetwork: ...
 @overload
-def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
-def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
-    """Reads a network that `save` has written.
+def load(path: PathLike, kind: type[Model]) -> Model: ...
+@overload
+def load(path: PathLike, kind: type[F]) -> Network[F]: ...
+def load(path: PathLike, kind: type[Model | F] | None = None) -> AnyNetwork:
+    """Reads a network that `save` has written, or the `Model` that `typednn train` has written.
+
+    A model is a network that takes raw tables or arrays and predicts in units of the target.
 
     Args:
         path: the file.
-        dtype: the dtype that the network must have, so that a type checker knows it; by default either.
+        kind: what the file must have, so that a type checker knows it: `Model`, or the dtype of a network; by
+            default any.
 
     Raises:
-        FileFormatError: the file is missing, truncated, foreign, of another version or another dtype,
-            its parts do not fit together, or it holds a preprocessing without which the network predicts
-            something else.
+        FileFormatError: the file is missing, truncated, foreign, of another version or another kind, or its
+            parts do not fit together.
     """
-    if dtype is not None and (not isinstance(dtype, type) or dtype not in (np.float32, np.float64)):
-        raise ArrayTypeError(f"dtype must be np.float32, np.float64 or None, not {dtype!r}")
-    return network_alone(load_model(path), path, dtype, "typednn.files.models.load_model")
+    check_kind(kind)
+    return of_kind(_load(path), path, kind)
 
 
-def network_alone(model: AnyModel, path: PathLike, dtype: type[F] | None, instead: str) -> AnyNetwork:
-    """Returns the network of a model that was read from a file.
+def check_kind(kind: object) -> None:
+    """Raises ArrayTypeError unless `kind` is one that `load` takes."""
+    if (
+        kind is not None
+        and kind is not Model
+        and (not isinstance(kind, type) or kind not in (np.float32, np.float64))
+    ):
+        raise ArrayTypeError(f"kind must be Model, np.float32, np.float64 or None, not {kind!r}")
 
-    Args:
-        model: the model.
-        path: the file.
-        dtype: the dtype that the network must have; None allows either.
-        instead: the function that reads networks with their preprocessing.
+
+def of_kind(loaded: AnyNetwork, path: PathLike, kind: type[Model | F] | None) -> AnyNetwork:
+    """Returns what was loaded from a file.
 
     Raises:
-        FileFormatError: the network has another dtype, or the model has a preprocessing.
+        FileFormatError: it is of another kind; see `load`.
     """
-    if model.preprocessing is not None:
+    shown = os.fspath(path)
+    if kind is None:
+        return loaded
+    if issubclass(kind, Model):
+        if not isinstance(loaded, Model):
+            raise FileFormatError(f"{shown}: expected a model with its preprocessing, found a network alone")
+        return loaded
+    if isinstance(loaded, Model):
         raise FileFormatError(
-            f"{os.fspath(path)}: expected a network alone, found one that works on preprocessed data; "
-            f"{instead}(path).predict(x) takes raw features, and .network is the network"
+            f"{shown}: expected a network alone, found a model that takes raw data; "
+            "load(path, Model).network is its network of preprocessed data"
         )
-    network: AnyNetwork = model.network
-    if dtype is None:
-        return network
-    if not _has_dtype(network, dtype):
-        raise FileFormatError(
-            f"{os.fspath(path)}: expected a network of {np.dtype(dtype)}, found one of {network.dtype}"
-        )
-    return network
+    if not _has_dtype(loaded, kind):
+        raise FileFormatError(f"{shown}: expected a network of {np.dtype(kind)}, found one of {loaded.dtype}")
+    return loaded
 
 
 def _has_dtype(network: AnyNetwork, dtype: type[F]) -> TypeGuard[Network[F]]:
     return network.dtype == dtype
 
 
-def load_model(path: PathLike) -> AnyModel:
-    """Reads a network that `save` has written, and its preprocessing.
-
-    Raises:
-        FileFormatError: as `load`.
-    """
+def _load(path: PathLike) -> AnyNetwork:
     with open_tensors(path) as file:
         description = _description(file)
         starts = _starts(file.header, description, file.size)
@@ -196,11 +146,13 @@ def load_model(path: PathLike) -> AnyModel:
         def read(name: str, view: Matrix[Any]) -> None:
             file.read_into(starts[name], view)
 
-        return _model(description, read, Path(path))
+        return _network(description, read, Path(path))
 
 
-def model_with(description: Description, tensors: Mapping[str, NDArray[np.generic]], path: Path) -> AnyModel:
-    """Builds a model and fills it with the tensors of a file, by name.
+def network_with(
+    description: Description, tensors: Mapping[str, NDArray[np.generic]], path: Path
+) -> AnyNetwork:
+    """Builds the network or model of a description and fills it with the tensors of a file, by name.
 
     Raises:
         FileFormatError: a tensor holds NaN or infinity, or a variance below 0.
@@ -209,14 +161,18 @@ def model_with(description: Description, tensors: Mapping[str, NDArray[np.generi
     def read(name: str, view: Matrix[Any]) -> None:
         view[...] = tensors[name].reshape(view.shape)
 
-    return _model(description, read, path)
+    return _network(description, read, path)
 
 
-def _model(description: Description, read: Read, path: Path) -> AnyModel:
-    layers, preprocessing = description.new_layers(), description.preprocessing
+def _network(description: Description, read: Read, path: Path) -> AnyNetwork:
+    layers = description.new_layers()
     if description.dtype == "float32":
-        return Model(_filled(Network(layers, np.float32), read, path), preprocessing)
-    return Model(_filled(Network(layers, np.float64), read, path), preprocessing)
+        network: AnyNetwork = _filled(Network(layers, np.float32), read, path)
+    else:
+        network = _filled(Network(layers, np.float64), read, path)
+    if description.preprocessing is None:
+        return network
+    return Model(network, description.preprocessing, description.training)
 
 
 def _description(file: TensorFile) -> Description:

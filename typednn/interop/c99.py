@@ -10,9 +10,12 @@ import numpy as np
 from typednn_kernels.activation_families import code_of
 from typednn_kernels.tracing import Place, TracedFormula
 
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
+from typednn.data.columns import CategoryColumn, NumberColumn
+from typednn.data.model import Model
+from typednn.data.targets import Scale
 from typednn.errors import SettingError
 from typednn.interop.activation_formulas import formula_of
+from typednn.interop.c99_columns import column_statements
 from typednn.interop.steps import Activation, Affine, Floats, Normalization, steps_of
 from typednn.network.network import AnyNetwork
 
@@ -130,14 +133,16 @@ int {name}_label(const float *outputs)
 """
 
 
-def to_c(network: AnyNetwork, *, preprocessing: Preprocessing | None = None, name: str = "model") -> str:
+def to_c(network: AnyNetwork, *, name: str = "model") -> str:
     """Writes a float32 network that predicts as one file of C99.
 
     The file defines `model_predict(const float *features, float *outputs)`, which computes the outputs of one
-    sample as `network.predict` does, within 8 eps of the largest output. With a preprocessing, features are
-    raw numbers in double; the outputs of a regression are numbers in double, in the units of the target, and
-    those of a classification probabilities, with `model_label` and `model_classes` beside. It uses no memory
-    but the stack.
+    sample as `network.predict` does, within 8 eps of the largest output.
+
+    Of a `Model`, features are raw numbers in double, one for each column: NaN for what is missing, 0 or 1 for
+    a boolean, and for a category its index in `model_column_K`, the words of column K. The outputs of a
+    regression are in double and in units of the target; those of a classification are probabilities, and the
+    file has `model_label` and `model_classes` as well. The stack is all the memory that is used.
 
     >>> from typednn import InputLayer, Network, OutputLayer
     >>> network = Network([InputLayer(2), OutputLayer(1, "sigmoid")], dtype=np.float32, seed=0)
@@ -145,12 +150,11 @@ def to_c(network: AnyNetwork, *, preprocessing: Preprocessing | None = None, nam
     True
 
     Args:
-        network: the network.
-        preprocessing: the preprocessing of raw features, which becomes part of the file.
+        network: the network, or a model with its preprocessing.
         name: what the names of functions and constants begin with.
 
     Raises:
-        SettingError: the network is float64, or the name is no identifier of C.
+        SettingError: the network is float64, a column holds dates, or the name is no identifier of C.
         NotReadyError: an activation was registered in another process, but not in this one.
     """
     if network.dtype != np.float32:
@@ -159,7 +163,7 @@ def to_c(network: AnyNetwork, *, preprocessing: Preprocessing | None = None, nam
         raise SettingError(f"name must be an identifier of C that begins with a letter, not {name!r}")
     source = _Source(name)
     source.write_network(network)
-    return source.text(network, preprocessing)
+    return source.text(network)
 
 
 class _Source:
@@ -171,6 +175,7 @@ class _Source:
         self.constants: list[str] = []
         self.statements: list[str] = []
         self.width = 0
+        self.buffers: set[str] = set()
 
     def write_network(self, network: AnyNetwork) -> None:
         """Writes what the layers do; h and a are buffers that take turns."""
@@ -183,6 +188,7 @@ class _Source:
                     bias = "0" if step.bias is None else self._array(step.bias)
                     self.statements.append(f"affine({W}, {bias}, {here}, {target}, {width}, {n});")
                     here, width = target, n
+                    self.buffers.add(target)
                     self.width = max(self.width, n)
                 case Normalization():
                     self._normalize(step, here, width)
@@ -190,62 +196,46 @@ class _Source:
                     if here == "x":  # the samples are the caller's
                         self.statements.append(f"for (u = 0; u < {width}; u++) a[u] = x[u];")
                         here, self.width = "a", max(self.width, width)
+                        self.buffers.add("a")
                     self._activate(step, here, width)
                 case _:
                     pass  # dropout, in training only
         self.result = here
 
-    def text(self, network: AnyNetwork, preprocessing: Preprocessing | None) -> str:
+    def text(self, network: AnyNetwork) -> str:
         """Returns the file."""
-        name, n, outputs = self.name, network.layers[0].length, network.layers[-1].length
-        raw, kind = ("float", "float") if preprocessing is None else ("double", "float")
+        name, outputs = self.name, network.layers[-1].length
         before = ["const float *x = features;"]
         after = [f"for (u = 0; u < {outputs}; u++) outputs[u] = {self.result}[u];"]
-        declared = f"enum {{ {name}_n_features = {n}, {name}_n_outputs = {outputs} }};"
-        tail = ""
-        if preprocessing is not None:
-            mean, deviation = (
-                self._array(each, "double")
-                for each in (preprocessing.features.mean, preprocessing.features.deviation)
-            )
-            before = [
-                f"float x[{n}];",
-                f"for (u = 0; u < {n}; u++) x[u] = (float)((features[u] - {mean}[u]) / {deviation}[u]);",
-            ]
-            target = preprocessing.target
+        inputs, raw, kind, tail = network.layers[0].length, "float", "float", ""
+        if isinstance(network, Model):
+            raw, before = "double", self._preprocess(network)
+            inputs, target = len(network.preprocessing.features), network.preprocessing.target
             if isinstance(target, Scale):
-                kind = "double"
                 mean, deviation = (self._array(each, "double") for each in (target.mean, target.deviation))
                 restored = f"{self.result}[u] * {deviation}[u] + {mean}[u]"
-                after = [f"for (u = 0; u < {outputs}; u++) outputs[u] = {restored};"]
+                kind, after = "double", [f"for (u = 0; u < {outputs}; u++) outputs[u] = {restored};"]
             else:
                 tail = f"\n{LABEL.format(name=name)}"
-                self.constants.append(_classes(name, target))
-        lengths = "-".join(str(layer.length) for layer in network.layers)
-        buffers = [f"float {each}[{self.width}];" for each in ("a", "b")]
-        used = [
-            each
-            for each in buffers
-            if any(f" {each[6]}" in line or f"{each[6]}[" in line for line in self.statements)
-        ]
+                self.constants.append(_words(f"{name}_classes", target.names))
+        buffers = [f"float {each}[{self.width}];" for each in sorted(self.buffers)]
         signature = f"void {name}_predict(const {raw} *features, {kind} *outputs)"
-        body = [*used, "int u;", *before, *self.statements, *after]
-        if before[0].startswith(("float", "const")):
-            body = [*used, "int u;", before[0], *before[1:], *self.statements, *after]
+        body = [*buffers, "int u;", *before, *self.statements, *after]
         lines = "\n".join(f"    {line}" for line in body)
+        lengths = "-".join(str(layer.length) for layer in network.layers)
         return "\n".join(
             [
                 f"/* A network of typednn, {lengths}, that predicts. C99, with -lm.",
                 "",
                 f"       {signature};",
                 "",
-                f"   takes {n} features of one sample and writes {outputs} outputs. */",
+                f"   takes {inputs} features of one sample and writes {outputs} outputs. */",
                 "",
                 "#include <math.h>",
                 "",
                 *VECTORIZE,
                 "",
-                declared,
+                f"enum {{ {name}_n_features = {inputs}, {name}_n_outputs = {outputs} }};",
                 "",
                 *self.constants,
                 "",
@@ -253,6 +243,24 @@ class _Source:
                 f"{signature}\n{{\n{lines}\n}}\n{tail}",
             ]
         )
+
+    def _preprocess(self, model: Model) -> list[str]:
+        """Returns the statements that make samples of raw features, and writes what they need."""
+        columns, width = model.preprocessing.features, model.network.layers[0].length
+        numbers = [each for each in columns if isinstance(each, NumberColumn) and not each.indicator]
+        if len(numbers) == len(columns):
+            fill, mean, deviation = (
+                self._array(np.array([getattr(each, part) for each in numbers]), "double")
+                for part in ("fill", "mean", "deviation")
+            )
+            value = f"(isnan(features[u]) ? {fill}[u] : features[u])"
+            scaled = f"(float)(({value} - {mean}[u]) / {deviation}[u])"
+            return [f"float x[{width}];", f"for (u = 0; u < {width}; u++) x[u] = {scaled};"]
+        for place, column in enumerate(columns):
+            if isinstance(column, CategoryColumn):
+                self.constants.append(_words(f"{self.name}_column_{place}", column.categories))
+        declared = ["double value;"] if any(isinstance(each, CategoryColumn) for each in columns) else []
+        return [f"float x[{width}];", *declared, *column_statements(columns)]
 
     def _normalize(self, step: Normalization, here: str, width: int) -> None:
         bias = self._array(step.bias)
@@ -318,14 +326,14 @@ def _number(value: float) -> str:
     return f"{rounded!s}f" if rounded >= 0 else f"({rounded!s}f)"
 
 
-def _classes(name: str, classes: Classes) -> str:
-    """Writes the names of classes, in UTF-8; other bytes than letters, digits and spaces are escaped."""
+def _words(name: str, words: Sequence[str]) -> str:
+    """Writes words, in UTF-8; other bytes than letters, digits and spaces are escaped."""
     texts = [
         "".join(
-            chr(byte) if (chr(byte).isalnum() and byte < 128) or byte == 32 else f"\\{byte:03o}"
+            chr(byte) if (byte < 128 and chr(byte).isalnum()) or byte == 32 else f"\\{byte:03o}"
             for byte in each.encode()
         )
-        for each in classes.names
+        for each in words
     ]
     quoted = ",\n".join(f'    "{each}"' for each in texts)
-    return f"const char *const {name}_classes[{len(texts)}] = {{\n{quoted}\n}};"
+    return f"const char *const {name}[{max(len(texts), 1)}] = {{\n{quoted or '0'}\n}};"

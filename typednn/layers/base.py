@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy as shallow_copy
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast
 
@@ -15,6 +16,7 @@ from typednn_kernels.normalizations import NormalizationName
 from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 from typednn.layers.storage import Restored, Storage
+from typednn.plotting.display import Display, TableBlock
 from typednn.validation.arrays import Y_co
 from typednn.validation.settings import check_bool
 
@@ -36,7 +38,7 @@ else:
             )
 
 
-class Layer(Restored, Generic[F, Y_co]):
+class Layer(Restored, Display, Generic[F, Y_co]):
     """A layer: a length, an activation, neighbours, and the results of a forward pass.
 
     In the layer API a network is a plain list, and a type checker cannot know which kind of layer `ANN[i]`
@@ -71,6 +73,9 @@ class Layer(Restored, Generic[F, Y_co]):
             for name, value in self.__dict__.items()
             if name != "_index" and getattr(kind, name, missing) != value
         }
+
+    def _blocks(self) -> Iterator[TableBlock]:
+        yield TableBlock(repr(self), ("units", "activation"), [(f"{self._length:,}", self._actname)])
 
     def __repr__(self) -> str:
         """Returns the expression that constructs the layer."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Literal, Never, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
@@ -29,6 +29,7 @@ from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import (
     AnyTargets,
     ClassTargets,
+    Given,
     Truths,
     Y_co,
     as_sample,
@@ -233,7 +234,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         activation = self._storage.activations[self._index]
         self._storage.running.kernels.loss_value(self._loss_code, activation, here.a, here.h, t, losses)
 
-    def _as_targets(self, y: NDArray[np.generic], owner: str) -> Matrix[F]:
+    def _as_targets(self, y: Given, owner: str) -> Matrix[F]:
         """Checks targets `(n_samples, n)` or labels `(n_samples,)`; returns them as rows for the kernels.
 
         Raises:

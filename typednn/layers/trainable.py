@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
@@ -21,6 +23,7 @@ from typednn.initializers import (
 )
 from typednn.layers.base import Layer, rebuild
 from typednn.layers.storage import Blocks
+from typednn.plotting.display import TableBlock
 from typednn.validation.arrays import Y_co, as_numbers
 from typednn.validation.settings import check_bool, check_nonnegative
 
@@ -288,6 +291,15 @@ class TrainableLayer(Layer[F, Y_co]):
     def _activate(self, below: Matrix[F], here: Blocks[F]) -> None:
         """Computes the forward pass of a layer with normalisation or dropout."""
         raise NotImplementedError
+
+    def _blocks(self) -> Iterator[TableBlock]:
+        yield from super()._blocks()
+        if self.previous is not None:
+            rows = [
+                (name, " × ".join(map(str, each.shape)), f"{each.mean():.3g}", f"{each.std():.3g}")
+                for name, each in self._tensors.items()
+            ]
+            yield TableBlock("", ("tensor", "shape", "mean", "deviation"), rows)
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:

@@ -18,6 +18,9 @@ from typednn.layers.storage import Storage, Workspace
 from typednn.training.batches import format_of
 from typednn.validation.arrays import Targets, Weights, Y_co, as_matrix, is_plain, read_only
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 @dataclass(frozen=True, slots=True)
 class LayerGradients(Generic[F]):
@@ -89,14 +92,18 @@ class Gradients(Generic[F]):
             read_only(gains(self.vector, storage.layout, k).reshape(1, -1)),
         )
 
-    def plot(self, path: PathLike) -> None:
-        """Draws the layers, and how the gradient flows back through them, to a file.
+    def plot(self, path: PathLike | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draws the layers, and how the gradient flows back through them.
 
         Units are coloured by their deltas, connections by the gradients of their weights; with several
         samples, activations and deltas are means over them.
 
         Args:
-            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            path: the file to write; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            ax: the axes into which is drawn; by default those of a new figure.
+
+        Returns:
+            The axes.
 
         Raises:
             SettingError: there is no such format.
@@ -104,7 +111,7 @@ class Gradients(Generic[F]):
             OSError: the file cannot be written.
         """
         from typednn.plotting.gradient_flow import LayerPicture, draw_gradient_flow
-        from typednn.plotting.style import new_figure, write_figure
+        from typednn.plotting.style import new_figure, written
 
         pictures: list[LayerPicture] = []
         for k, layer in enumerate(self._storage.layers):
@@ -114,9 +121,13 @@ class Gradients(Generic[F]):
             if k > 0:
                 delta, gradient = block.dLda.mean(axis=0), weights(self.vector, self._storage.layout, k)
             pictures.append(LayerPicture(title, block.h.mean(axis=0), delta, gradient))
+        if ax is not None:
+            draw_gradient_flow(ax, pictures)
+            return written(ax, path)
         with new_figure(2.2 + 2.6 * (len(pictures) - 1), 4.4) as figure:
-            draw_gradient_flow(figure.add_subplot(), pictures)
-            write_figure(figure, path)
+            axes = figure.add_subplot()
+            draw_gradient_flow(axes, pictures)
+            return written(axes, path)
 
 
 class InputGradients(Gradients[F]):

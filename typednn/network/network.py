@@ -32,6 +32,7 @@ from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
+from typednn.plotting.display import Display, PictureBlock, TableBlock
 from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
@@ -61,13 +62,14 @@ from typednn.validation.arrays import (
     Weights,
     Y_co,
     as_matrix,
+    as_ndarray,
     check_same_length,
     is_plain,
 )
 from typednn.validation.settings import check_bool, check_count, check_sequence
 
 
-class Network(Generic[F_co, Y_co]):
+class Network(Display, Generic[F_co, Y_co]):
     """A feed-forward network.
 
     Args:
@@ -309,7 +311,10 @@ class Network(Generic[F_co, Y_co]):
         check_sequence("metrics", metrics)
         measure = Measure(metrics, layer.actname, loss, layer.length)
         samples, t = self._as_data(x, y)
-        measure.check(y)
+        truth = as_ndarray(y, "y", "Network")
+        if truth.ndim == 1 and layer.length == 1:
+            truth = truth.reshape(-1, 1)
+        measure.check(truth)
         weights = self._weights(t, sample_weight, class_weight)
         outputs = self.predict(x)
         return evaluation(
@@ -318,7 +323,7 @@ class Network(Generic[F_co, Y_co]):
             self._mean_loss(samples, t, weights),
             loss,
             weights,
-            measure(y, outputs, weights),
+            measure(truth, outputs, weights),
         )
 
     @overload
@@ -576,7 +581,11 @@ class Network(Generic[F_co, Y_co]):
 
     def summary(self) -> str:
         """Returns a table of the layers: kind, units, activation, parameters."""
-        rows = [("layer", "kind", "units", "activation", "parameters")]
+        rows, total = self._summary()
+        return "\n".join([*aligned(rows, len(rows[0])), total])
+
+    def _summary(self) -> tuple[list[tuple[str, ...]], str]:
+        rows: list[tuple[str, ...]] = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
             count += gain_count(self._storage.layout, k)
@@ -585,7 +594,11 @@ class Network(Generic[F_co, Y_co]):
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "
             f"loss {self._output.lossfnname}"
         )
-        return "\n".join([*aligned(rows, len(rows[0])), total])
+        return rows, total
+
+    def _blocks(self) -> Iterator[TableBlock | PictureBlock]:
+        (heads, *rows), total = self._summary()
+        yield TableBlock(f"{type(self).__name__}: {total}", heads, rows)
 
     def _as_samples(self, x: Samples[F_co]) -> Matrix[F_co]:
         return as_matrix(x, self.layers[0].length, self.dtype, "x", "Network")

@@ -11,7 +11,7 @@
 True
 """
 
-from typednn.onnx.reader import load, load_model
+from typednn.onnx.reader import load
 from typednn.onnx.writer import save
 
-__all__ = ["load", "load_model", "save"]
+__all__ = ["load", "save"]

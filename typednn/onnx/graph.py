@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 
-Attribute: TypeAlias = float | int | str | list[int]
+Attribute: TypeAlias = float | int | str | list[int] | list[float] | list[str]
 
 
 class GraphBuilder:
@@ -29,6 +29,7 @@ class GraphBuilder:
         self.opset: int = opset
         self.dtype: np.dtype[np.floating] = dtype
         self._nodes: list[NodeProto] = []
+        self._domains: set[str] = {""}
         self._constants: dict[str, TensorProto] = {}
         self._inputs: list[ValueInfoProto] = []
         self._outputs: list[ValueInfoProto] = []
@@ -41,6 +42,7 @@ class GraphBuilder:
         *inputs: str,
         output: str = "",
         attributes: Mapping[str, Attribute] | None = None,
+        domain: str = "",
         **more: Attribute,
     ) -> str:
         """Appends a node; returns the name of its output."""
@@ -48,7 +50,8 @@ class GraphBuilder:
 
         name = output or f"{self.prefix}{operator.lower()}_{len(self._nodes)}"
         settings: dict[str, Any] = {**(attributes or {}), **more}
-        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **settings))
+        self._domains.add(domain)
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, domain=domain, **settings))
         return name
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:
@@ -82,7 +85,8 @@ class GraphBuilder:
         """Returns the model, of the oldest format that has its operators."""
         from onnx import helper
 
-        operators = [helper.make_opsetid("", self.opset)]
+        versions = {"": self.opset, "ai.onnx.ml": 2}
+        operators = [helper.make_opsetid(domain, versions[domain]) for domain in sorted(self._domains)]
         graph = helper.make_graph(
             self._nodes, "typednn", self._inputs, self._outputs, list(self._constants.values())
         )

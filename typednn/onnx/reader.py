@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from typednn_kernels.arrays import F
 
+from typednn.data.model import Model
 from typednn.errors import FileFormatError, SettingError, WiringError
 from typednn.files.model_json import Description, read_description
-from typednn.files.models import KEY, AnyModel, Model, model_with, network_alone, tensor_shapes
+from typednn.files.models import KEY, check_kind, network_with, of_kind, tensor_shapes
 from typednn.formats.atomic import PathLike
 from typednn.interop.steps import Activation, Affine, Normalization, Step, network_of
 from typednn.network.network import AnyNetwork, Network
@@ -22,14 +24,16 @@ from typednn.onnx.walk import Rows, Walk
 from typednn.onnx.writer import OPSETS, model_of
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 
 @overload
 def load(path: PathLike) -> AnyNetwork: ...
 @overload
-def load(path: PathLike, dtype: type[F]) -> Network[F]: ...
-def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
+def load(path: PathLike, kind: type[Model]) -> Model: ...
+@overload
+def load(path: PathLike, kind: type[F]) -> Network[F]: ...
+def load(path: PathLike, kind: type[Model | F] | None = None) -> AnyNetwork:
     """Reads a network from an ONNX file.
 
     A file that `typednn.onnx.save` wrote gives the network that was saved, to the bit. Files of others are
@@ -40,25 +44,20 @@ def load(path: PathLike, dtype: type[F] | None = None) -> AnyNetwork:
 
     Args:
         path: the file. External data are read from files in its folder only.
-        dtype: the dtype that the network must have, so that a type checker knows it; by default either.
+        kind: what the file must have, so that a type checker knows it: `Model`, or the dtype of a network; by
+            default any.
 
     Raises:
         MissingExtraError: the package onnx is not installed.
         FileFormatError: the file is missing, truncated or invalid, or holds something that no network here
-            computes exactly; the message names the node and the reason. Also if the file holds a
-            preprocessing, for which there is `load_model`.
-    """
-    return network_alone(load_model(path), path, dtype, "typednn.onnx.load_model")
-
-
-def load_model(path: PathLike) -> AnyModel:
-    """Reads a network from an ONNX file, and the preprocessing that `typednn.onnx.save` wrote with it.
-
-    Raises:
-        MissingExtraError, FileFormatError: as `load`.
+            computes exactly, the message names the node and the reason; or it is of another kind.
     """
     require_onnx()
-    path = Path(path)
+    check_kind(kind)
+    return of_kind(_load(Path(path)), path, kind)
+
+
+def _load(path: Path) -> AnyNetwork:
     model = _parsed(path)
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY in texts:
@@ -84,7 +83,7 @@ def _parsed(path: Path) -> ModelProto:
         ) from None
 
 
-def _restored(model: ModelProto, description: Description, path: Path) -> AnyModel | None:
+def _restored(model: ModelProto, description: Description, path: Path) -> AnyNetwork | None:
     """Restores a network of ours; None if the graph is not the one that it would be saved as."""
     shapes = tensor_shapes(description.layers)
     constants = _constants(model, path)
@@ -99,15 +98,19 @@ def _restored(model: ModelProto, description: Description, path: Path) -> AnyMod
     opset = max((each.version for each in model.opset_import if each.domain == ""), default=0)
     if opset not in OPSETS:
         return None
-    restored = model_with(description, tensors, path)
-    expected = model_of(restored.network, opset, restored.preprocessing)
+    restored = network_with(description, tensors, path)
+    expected = model_of(restored, opset)
     same = (
-        list(expected.graph.node) == list(model.graph.node)
-        and list(expected.graph.input) == list(model.graph.input)
-        and list(expected.graph.output) == list(model.graph.output)
+        _bytes(expected.graph.node) == _bytes(model.graph.node)
+        and _bytes(expected.graph.input) == _bytes(model.graph.input)
+        and _bytes(expected.graph.output) == _bytes(model.graph.output)
         and _equal(_constants(expected, path), constants)
     )
     return restored if same else None
+
+
+def _bytes(messages: Sequence[NodeProto] | Sequence[ValueInfoProto]) -> list[bytes]:
+    return [each.SerializeToString(deterministic=True) for each in messages]
 
 
 def _constants(model: ModelProto, path: Path) -> dict[str, Constant]:
@@ -123,7 +126,7 @@ def _equal(some: dict[str, Constant], others: dict[str, Constant]) -> bool:
     )
 
 
-def _chain(walk: Walk, path: Path) -> AnyModel:
+def _chain(walk: Walk, path: Path) -> AnyNetwork:
     """Builds the network of a graph that consists of segments."""
     result = walk.result()
     try:
@@ -135,8 +138,8 @@ def _chain(walk: Walk, path: Path) -> AnyModel:
             between = layer.before if segment.W is None and layer.activation == "none" else layer.after
         _require_unscaled(between, chain[-1][1].where)
         if dtype == np.float32:
-            return Model(network_of(steps, np.float32, None))
-        return Model(network_of(steps, np.float64, None))
+            return network_of(steps, np.float32, None)
+        return network_of(steps, np.float64, None)
     except (UnknownOperationError, WiringError, SettingError) as error:
         raise FileFormatError(f"{path}: {error}") from None
 

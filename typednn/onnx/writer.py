@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from typednn.data.preprocessing import Preprocessing
+from typednn.data.model import Model
 from typednn.errors import SettingError
 from typednn.files.model_json import describe
 from typednn.files.models import KEY
@@ -14,7 +14,7 @@ from typednn.layers import TrainableLayer
 from typednn.network.network import AnyNetwork
 from typednn.onnx.graph import GraphBuilder, require_onnx
 from typednn.onnx.operators import write_network
-from typednn.onnx.preprocessing import FEATURES, TARGETS
+from typednn.onnx.preprocessing import write_features, write_target
 from typednn.validation.arrays import check_finite
 
 if TYPE_CHECKING:
@@ -26,27 +26,27 @@ MAX_BYTES = 2**31 - 2**20
 """The largest content of a file; a message of protobuf has less than 2 GiB."""
 
 
-def save(
-    network: AnyNetwork, path: PathLike, *, opset: int = 17, preprocessing: Preprocessing | None = None
-) -> None:
+def save(network: AnyNetwork, path: PathLike, *, opset: int = 17) -> None:
     """Writes a network that predicts to an ONNX file.
 
     The graph has the input `x` `(batch, n_features)` and the output `y` `(batch, n_outputs)`, in the dtype of
-    the network. With a preprocessing it takes raw `features`, in float64, and its outputs are `label` and
-    `probabilities` of a classification, and `prediction`, in the units of the target, of a regression.
+    the network. A `Model` takes raw `features` in float64, where all columns are numbers, else one input
+    `(batch, 1)` for each column: numbers with NaN for what is missing, text for categories and booleans. Its
+    outputs are `label` and `probabilities`, or `prediction` in units of the target.
     In float32, ONNX Runtime's outputs are those of `predict` within some eps. `typednn.onnx.load`
     restores the network to the bit.
 
     Args:
-        network: the network. Dropout and penalties, which matter in training only, are kept beside the graph.
+        network: the network, or a model with its preprocessing. Dropout and penalties, which matter in
+            training only, are kept beside the graph.
         path: the file, by convention `*.onnx`; replaced when the new one is complete.
         opset: the version of the operators, 13 to 22. Runtimes read all up to theirs.
-        preprocessing: the preprocessing of raw features, which becomes part of the graph.
 
     Raises:
         MissingExtraError: the package onnx is not installed.
-        SettingError: the opset is another, the parameters exceed 2 GiB, or an activation needs the error
-            function in float64, for which ONNX Runtime has no kernel: gelu, or one of yours.
+        SettingError: the opset is another, the parameters exceed 2 GiB, a column of a model holds dates, or
+            an activation needs the error function in float64, for which ONNX Runtime has no kernel: gelu, or
+            one of yours.
         DataError: a parameter is NaN or infinite.
         NotReadyError: an activation was registered in another process, but not in this one.
         OSError: the file cannot be written.
@@ -63,22 +63,23 @@ def save(
         if isinstance(layer, TrainableLayer):
             for name, tensor in layer._tensors.items():
                 check_finite(tensor, name, layer.name)
-    write_file(path, model_of(network, opset, preprocessing).SerializeToString())
+    write_file(path, model_of(network, opset).SerializeToString())
 
 
-def model_of(network: AnyNetwork, opset: int, preprocessing: Preprocessing | None) -> ModelProto:
+def model_of(network: AnyNetwork, opset: int) -> ModelProto:
     """Returns the ONNX model of a network; see `save`."""
     graph = GraphBuilder(opset, network.dtype)
     n_features, n_outputs = network.layers[0].length, network.layers[-1].length
-    if preprocessing is None:
+    if isinstance(network, Model):
+        samples = write_features(graph, network.preprocessing)
+        write_target(graph, network.preprocessing, write_network(graph, network, samples))
+        description = describe(network, network.preprocessing, network.training)
+    else:
         y = write_network(graph, network, graph.add_input("x", network.dtype, n_features))
         graph.node("Identity", y, output="y")
         graph.add_output("y", network.dtype, n_outputs)
-    else:
-        features, target = preprocessing.features, preprocessing.target
-        y = write_network(graph, network, FEATURES[type(features)](graph, features, n_features))
-        TARGETS[type(target)](graph, target, y, n_outputs)
-    return graph.model(_version(), {KEY: describe(network, preprocessing)})
+        description = describe(network, None, None)
+    return graph.model(_version(), {KEY: description})
 
 
 def _version() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typednn.errors import NotReadyError
 from typednn.formats.atomic import PathLike
-from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, write_figure
+from typednn.plotting.style import FAINT, HELD, INK, TRAINING, epoch_axis, log_axis, new_figure, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +20,16 @@ MAX_COLUMNS = 3
 """The number of plots side by side."""
 
 
-def draw_curves(curves: Mapping[str, Sequence[float]], path: PathLike, prefix: str) -> None:
-    """Plots losses and metrics over the epochs to a file, each validation curve beside its training curve.
+def draw_curves(
+    curves: Mapping[str, Sequence[float]], path: PathLike | None, prefix: str, ax: Axes | None = None
+) -> Axes:
+    """Plots losses and metrics over the epochs, each validation curve beside its training curve.
 
     Args:
         curves: the values of each epoch, by the name of the loss or metric.
-        path: the file; its suffix is the format.
+        path: the file to write; its suffix is the format.
         prefix: what the names of validation curves begin with.
+        ax: the axes into which the loss alone is drawn; by default a new figure has axes for each curve.
 
     Raises:
         NotReadyError: there is no epoch yet.
@@ -35,30 +38,44 @@ def draw_curves(curves: Mapping[str, Sequence[float]], path: PathLike, prefix: s
     names = list(dict.fromkeys(name.removeprefix(prefix) for name in curves))
     if not names:
         raise NotReadyError("History: plot(...) needs an epoch; call fit(...) first")
+    if ax is not None:
+        _draw_panel(ax, names[0], curves, prefix, legend=len(curves) > len(names))
+        return written(ax, path)
     across = min(MAX_COLUMNS, len(names))
     down = ceil(len(names) / across)
     with new_figure(5.2 * across + 0.6, 3.9 * down) as figure:
         for k, name in enumerate(names, start=1):
             axes = figure.add_subplot(down, across, k)
-            _draw_curve(axes, "training", curves.get(name, []), TRAINING)
-            _draw_curve(axes, "validation", curves.get(prefix + name, []), HELD)
-            axes.set_title(name.upper() if len(name) < 4 else name.replace("_", " ").capitalize())
-            values = [value for part in (name, prefix + name) for value in curves.get(part, [])]
-            if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
-                log_axis(axes)
-            epoch_axis(axes)
-            if k == 1 and len(curves) > len(names):
-                axes.legend()
-        _mark_best(figure.axes[0], curves.get(f"{prefix}loss", []))
-        write_figure(figure, path)
+            _draw_panel(axes, name, curves, prefix, legend=k == 1 and len(curves) > len(names))
+        return written(figure.axes[0], path)
 
 
-def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> None:
-    """Plots the norm of each layer's weight gradient over the epochs to a file.
+def _draw_panel(
+    axes: Axes, name: str, curves: Mapping[str, Sequence[float]], prefix: str, *, legend: bool
+) -> None:
+    """Draws one loss or metric."""
+    _draw_curve(axes, "training", curves.get(name, []), TRAINING)
+    _draw_curve(axes, "validation", curves.get(prefix + name, []), HELD)
+    axes.set_title(name.upper() if len(name) < 4 else name.replace("_", " ").capitalize())
+    values = [value for part in (name, prefix + name) for value in curves.get(part, [])]
+    if name == "loss" and min(values) > 0 and max(values) > 10 * min(values):
+        log_axis(axes)
+    epoch_axis(axes)
+    if legend:
+        axes.legend()
+    if name == "loss":
+        _mark_best(axes, curves.get(f"{prefix}loss", []))
+
+
+def draw_gradient_norms(
+    norms: Sequence[Sequence[float]], path: PathLike | None, ax: Axes | None = None
+) -> Axes:
+    """Plots the norm of each layer's weight gradient over the epochs.
 
     Args:
         norms: for each epoch the norm of each layer, the first hidden layer first.
-        path: the file; its suffix is the format.
+        path: the file to write; its suffix is the format.
+        ax: the axes to draw into; by default those of a new figure.
 
     Raises:
         NotReadyError: there is no epoch yet.
@@ -72,7 +89,7 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
     colors = colormaps["viridis"]
     epochs = range(1, len(norms) + 1)
     with new_figure(8.4, 4.8) as figure:
-        axes = figure.add_subplot()
+        axes = figure.add_subplot() if ax is None else ax
         for k, curve in enumerate(layers, start=1):
             name = "output layer" if k == len(layers) else f"hidden layer {k}"
             color = colors(0.92 * (k - 1) / max(1, len(layers) - 1))
@@ -82,8 +99,11 @@ def draw_gradient_norms(norms: Sequence[Sequence[float]], path: PathLike) -> Non
         log_axis(axes)
         epoch_axis(axes)
         handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
-        write_figure(figure, path)
+        if ax is None:
+            figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
+        else:
+            ax.legend(handles[::-1], labels[::-1])
+        return written(axes, path)
 
 
 def _draw_curve(axes: Axes, label: str, curve: Sequence[float], color: str) -> None:

@@ -82,6 +82,14 @@ def write_figure(figure: Figure, path: PathLike) -> None:
     write_file(path, image_file(figure, Path(path).suffix.removeprefix(".").lower() or "png"))
 
 
+def written(axes: Axes, path: PathLike | None) -> Axes:
+    """Writes the figure of some axes, if there is a path, and returns the axes."""
+    figure = axes.get_figure(root=True)
+    if path is not None and figure is not None:
+        write_figure(figure, path)
+    return axes
+
+
 def epoch_axis(axes: Axes) -> None:
     """Labels the x axis with whole epochs and adds a grid."""
     from matplotlib.ticker import MaxNLocator

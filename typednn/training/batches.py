@@ -21,6 +21,7 @@ from typednn_kernels.losses import LOSSES, Loss, TargetKind
 from typednn.errors import ArrayTypeError, DataError, SettingError, ShapeError
 from typednn.layers import OutputLayer
 from typednn.validation.arrays import (
+    Given,
     Samples,
     Targets,
     Weights,
@@ -175,8 +176,8 @@ class SampleFormat(NamedTuple, Generic[F]):
 
     def samples(
         self,
-        x: NDArray[np.generic],
-        y: NDArray[np.generic],
+        x: Given,
+        y: Given,
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
         owner: str = "Network",

@@ -37,7 +37,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import inf
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
 from typednn.validation.settings import check_count, check_nonnegative
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 
@@ -335,11 +338,15 @@ class GradientNorms(Callback):
         self.norms.append((self._sums / run.step).tolist())
         self._sums[...] = 0
 
-    def plot(self, path: PathLike) -> None:
-        """Plots the norms of each layer over the epochs to a file.
+    def plot(self, path: PathLike | None = None, *, ax: Axes | None = None) -> Axes:
+        """Plots the norms of each layer over the epochs.
 
         Args:
-            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            path: the file to write; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            ax: the axes to draw into; by default those of a new figure.
+
+        Returns:
+            The axes.
 
         Raises:
             NotReadyError: there is no epoch yet.
@@ -349,7 +356,7 @@ class GradientNorms(Callback):
         """
         from typednn.plotting.curves import draw_gradient_norms
 
-        draw_gradient_norms(self.norms, path)
+        return draw_gradient_norms(self.norms, path, ax)
 
     def state(self) -> Arrays:
         """Returns the norms of the epochs that have ended."""

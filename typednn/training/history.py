@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from typednn.errors import DataError, UnknownNameError
 from typednn.formats.atomic import PathLike
+from typednn.plotting.display import Display, PictureBlock, TableBlock
 from typednn.tables import aligned
 from typednn.training.metrics import METRICS, CurveName
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_ROWS = 12
 """The number of epochs that are printed, the first and the last among them."""
@@ -19,7 +23,7 @@ VALIDATION = "validation_"
 
 
 @dataclass(slots=True)
-class History:
+class History(Display):
     """The losses and metrics of a training, by epoch.
 
     Attributes:
@@ -76,15 +80,33 @@ class History:
         rows = aligned(list(zip(*columns, strict=True)), len(columns))
         return "\n".join(rows if self.validation_loss else rows[1:])
 
+    def _blocks(self) -> Iterator[TableBlock | PictureBlock]:
+        from typednn.plotting.svg import line_chart
+
+        curves = self.curves()
+        for name in dict.fromkeys(each.removeprefix(VALIDATION) for each in curves):
+            kinds = (("training", name), ("validation", f"{VALIDATION}{name}"))
+            found = {kind: curves[each] for kind, each in kinds if each in curves}
+            yield PictureBlock(line_chart(name.replace("_", " "), found))
+        rows = [
+            (str(epoch + 1), *(f"{curve[epoch]:.4g}" for curve in curves.values()))
+            for epoch in (_spaced(len(self.loss)) if self.loss else ())
+        ]
+        yield TableBlock("", ("epoch", *(each.replace("_", " ") for each in curves)), rows)
+
     def last(self) -> str:
         """Returns the values of the last epoch in one line."""
         return ", ".join(f"{name.replace('_', ' ')} {curve[-1]:.4g}" for name, curve in self.curves().items())
 
-    def plot(self, path: PathLike) -> None:
-        """Plots loss and metrics over the epochs, for training and validation, to a file.
+    def plot(self, path: PathLike | None = None, *, ax: Axes | None = None) -> Axes:
+        """Plots loss and metrics over the epochs, for training and validation.
 
         Args:
-            path: the file; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            path: the file to write; its suffix is the format: `.png`, `.svg` or `.pdf`.
+            ax: the axes into which the loss alone is drawn; by default a new figure has axes for each curve.
+
+        Returns:
+            The axes of the loss; its `figure` has the others.
 
         Raises:
             NotReadyError: there is no epoch yet.
@@ -94,7 +116,7 @@ class History:
         """
         from typednn.plotting.curves import draw_curves
 
-        draw_curves(self.curves(), path, VALIDATION)
+        return draw_curves(self.curves(), path, VALIDATION, ax)
 
     @classmethod
     def of(cls, curves: Mapping[str, list[float]], functions: Iterable[str] = ()) -> Self:

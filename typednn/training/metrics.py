@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from inspect import signature
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
@@ -16,6 +16,7 @@ from typednn_kernels.losses import Loss
 from typednn import names
 from typednn.errors import MissingExtraError, SettingError
 from typednn.names import MetricName
+from typednn.plotting.display import Display, TableBlock
 from typednn.records import Record
 from typednn.validation.arrays import above, class_indices, one_hot
 
@@ -44,7 +45,7 @@ MetricFunction: TypeAlias = (
 weights `(n_samples,)`, or None without weights."""
 
 
-class Evaluation(Record):
+class Evaluation(Record, Display):
     """How well a network does on some samples.
 
     Attributes:
@@ -65,6 +66,11 @@ class Evaluation(Record):
     def __hash__(self) -> int:
         """Returns the hash of the fields but the metrics, for a mapping has none."""
         return hash((self.loss, self.accuracy, self.r2))
+
+    def _blocks(self) -> Iterator[TableBlock]:
+        measures = (("loss", self.loss), ("accuracy", self.accuracy), ("R²", self.r2), *self.metrics.items())
+        known = [(name, f"{value:.4g}") for name, value in measures if value is not None]
+        yield TableBlock("", [name for name, _ in known], [[value for _, value in known]])
 
 
 def evaluation(

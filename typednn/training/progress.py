@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib.util import find_spec
 from math import inf
 from threading import current_thread, main_thread
 from time import perf_counter
@@ -24,8 +25,15 @@ DELAY_S = 1.0
 
 
 def on_terminal() -> bool:
-    """Tells whether the output goes to a terminal that can move its cursor."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    """Tells whether the output goes to a terminal that can move its cursor, or to a notebook."""
+    return (sys.stdout.isatty() and os.environ.get("TERM") != "dumb") or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Tells whether this is a Jupyter notebook in which rich can show a bar, as it can by ipywidgets."""
+    return (
+        "ipykernel" in sys.modules and find_spec("ipywidgets") is not None and find_spec("rich") is not None
+    )
 
 
 def in_main_thread() -> bool:

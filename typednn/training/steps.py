@@ -39,7 +39,18 @@ from typednn.training.optimizer_state import OPTIONAL
 from typednn.training.optimizers import Optimizer, resolve_optimizer
 from typednn.training.schedules import Schedule
 from typednn.training.trainer import NonFiniteStepError, Trainer
-from typednn.validation.arrays import F_co, Samples, Targets, Weights, Y_co, check_finite, refuse_masked
+from typednn.validation.arrays import (
+    ArrayExport,
+    F_co,
+    Given,
+    Samples,
+    Targets,
+    Weights,
+    Y_co,
+    as_ndarray,
+    check_finite,
+    refuse_masked,
+)
 from typednn.validation.settings import is_number
 
 MAX_COPIED_ELEMENTS = 1 << 18
@@ -85,7 +96,7 @@ class _Buffers(Generic[F]):
         x = self._x.reshape(count, inputs)
         self.epoch = Epoch(x, self._targets, weights, np.arange(count), count, losses)
 
-    def try_copy(self, x: NDArray[np.generic], y: NDArray[np.generic] | float) -> bool:
+    def try_copy(self, x: NDArray[np.generic], y: Given | float) -> bool:
         """Copies samples and targets if they are of this form; returns whether they are."""
         storage, dtype = self._storage, self._storage.dtype
         of_samples, of_targets = self._shapes[2 - x.ndim] if 1 <= x.ndim <= 2 else ((), ())
@@ -99,10 +110,10 @@ class _Buffers(Generic[F]):
             return copy(flat, loss.target_minimum, loss.target_maximum, self._t)
         return self._loss.targets == "classes" and self._try_encode(y, x.ndim)
 
-    def _try_encode(self, y: NDArray[np.generic] | float, ndim: int) -> bool:
+    def _try_encode(self, y: Given | float, ndim: int) -> bool:
         """Encodes valid labels, or one label, as one-hot rows; returns whether they are."""
         labels: NDArray[np.generic]
-        if ndim == 1 and type(y) is int:
+        if ndim == 1 and isinstance(y, int) and not isinstance(y, bool):
             labels = np.array([y])
         elif (
             ndim == 2
@@ -260,7 +271,7 @@ class Steps(Generic[F_co, Y_co]):
             raise DataError(f"Steps: a state has no {', '.join(map(repr, sorted(surplus)))}")
         mine.restore(state)
 
-    def _prepared(self, x: NDArray[np.generic], y: NDArray[np.generic] | float) -> Epoch[F_co] | None:
+    def _prepared(self, x: Given, y: Given | float) -> Epoch[F_co] | None:
         """Copies a batch or sample that needs no conversion for the kernels; None for others."""
         if type(x) is not np.ndarray or not 0 < x.size <= MAX_COPIED_ELEMENTS:
             return None
@@ -270,13 +281,13 @@ class Steps(Generic[F_co, Y_co]):
         return self._buffers.epoch if self._buffers.try_copy(x, y) else None
 
     def _samples(
-        self,
-        x: NDArray[np.generic],
-        y: NDArray[np.generic] | float,
-        sample_weight: Weights | float | None,
+        self, x: Given, y: Given | float, sample_weight: Weights | float | None
     ) -> CheckedSamples[F_co]:
         """Checks a batch or a sample."""
         sample_format = format_of(self._output)
+        x = as_ndarray(x, "x", "Steps")
+        if isinstance(y, ArrayExport):
+            y = as_ndarray(y, "y", "Steps")
         if isinstance(x, np.ndarray) and x.ndim == 1:
             x = x.reshape(1, -1)
             y = _one_target(y, sample_format.outputs, sample_format.dtype, sample_format.classes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sized
-from typing import TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,14 +54,27 @@ F_co = TypeVar("F_co", bound=np.float32 | np.float64, default=np.float64, covari
 """The dtype of a network. It is covariant although it is used in parameters, so that every network is one of
 `Network[np.float32 | np.float64]`, whose dtype only the run-time check knows."""
 
-Samples: TypeAlias = Matrix[F] | Whole | Truths
+
+@runtime_checkable
+class ArrayExport(Protocol):
+    """A DataFrame or Series of pandas or polars, an array of pyarrow or xarray, of any dtype."""
+
+    def to_numpy(self) -> np.ndarray[Any, Any]:
+        """Returns an array."""
+        ...
+
+
+Given: TypeAlias = NDArray[np.generic] | ArrayExport
+"""What users pass in."""
+
+Samples: TypeAlias = Matrix[F] | Whole | Truths | ArrayExport
 """Samples `(n_samples, n_features)` of the network's dtype, or integers, or booleans.
 
 It is a union of arrays so that a type checker infers the type of an array that is created in the call,
 instead of assuming the parameter's type.
 """
 
-Targets: TypeAlias = Matrix[F] | Y_co
+Targets: TypeAlias = Matrix[F] | Y_co | ArrayExport
 """Targets `(n_samples, n_outputs)`, or labels `(n_samples,)`."""
 
 Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
@@ -90,9 +103,7 @@ def is_plain(values: object, dtype: np.dtype[F]) -> TypeGuard[Matrix[F]]:
     )
 
 
-def as_matrix(
-    values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
-) -> Matrix[F]:
+def as_matrix(values: Given, width: int, dtype: np.dtype[F], name: str, owner: str) -> Matrix[F]:
     """Checks samples `(n_samples, width)` and converts them for the kernels.
 
     Integer, boolean, strided, Fortran-ordered, big-endian and read-only arrays are accepted.
@@ -107,14 +118,14 @@ def as_matrix(
 
 
 def checked_matrix(
-    values: NDArray[np.generic], width: int, dtype: np.dtype[F], name: str, owner: str
+    values: Given, width: int, dtype: np.dtype[F], name: str, owner: str
 ) -> NDArray[np.generic]:
     """Checks samples as `as_matrix` does and returns them unchanged.
 
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`.
     """
-    array = _numbers(values, dtype, name, owner)
+    array = _numbers(as_ndarray(values, name, owner), dtype, name, owner)
     if array.ndim != 2 or array.shape[1] != width:
         hint = ""
         if array.ndim == 1 and len(array) == width:
@@ -168,9 +179,7 @@ def as_real(values: ArrayLike, dtype: np.dtype[F], name: str, owner: str) -> NDA
         return array.astype(dtype, copy=False)
 
 
-def as_targets(
-    values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
-) -> Matrix[F]:
+def as_targets(values: Given, width: int, dtype: np.dtype[F], classes: bool, owner: str) -> Matrix[F]:
     """Checks targets and converts them for the kernels, `(n_samples, width)`.
 
     If `classes` is True, integer labels `(n_samples,)` are accepted and become one-hot rows. Otherwise
@@ -184,7 +193,7 @@ def as_targets(
 
 
 def checked_targets(
-    values: NDArray[np.generic], width: int, dtype: np.dtype[F], classes: bool, owner: str
+    values: Given, width: int, dtype: np.dtype[F], classes: bool, owner: str
 ) -> NDArray[np.generic]:
     """Checks targets as `as_targets` does and returns them unchanged, labels as a vector.
 
@@ -193,6 +202,7 @@ def checked_targets(
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_targets`.
     """
+    values = as_ndarray(values, "y", owner)
     if isinstance(values, np.ndarray):
         refuse_masked(values, "y", owner)
     if classes and isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
@@ -338,11 +348,34 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
     except (TypeError, ValueError) as error:
         raise ArrayTypeError(f"{owner}: {name} must be an array of real numbers: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}")
+        hint = f"; {name}.astype(np.float64) converts numbers" if array.dtype.kind == "O" else ""
+        raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}{hint}")
     return array
 
 
-def _numbers(values: NDArray[np.generic], dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
+def as_ndarray(values: Given, name: str, owner: str) -> NDArray[np.generic]:
+    """Makes an array of what has `__array__` or `__dlpack__`: DataFrames, tensors, Arrow and xarray arrays.
+
+    Whatever else is returned as it is.
+
+    Raises:
+        ArrayTypeError: the conversion failed.
+    """
+    given: object = values
+    exports = hasattr(given, "__array__"), hasattr(given, "__dlpack__")
+    if isinstance(given, np.ndarray | np.generic) or not any(exports):
+        return cast("NDArray[np.generic]", values)
+    try:
+        array: NDArray[np.generic] = np.asarray(values) if exports[0] else np.from_dlpack(cast("Any", values))
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArrayTypeError(
+            f"{owner}: {name}, a {type(values).__name__}, is no array on the CPU: {reason}"
+        ) from error
+    return array
+
+
+def _numbers(values: Given, dtype: np.dtype[F], name: str, owner: str) -> NDArray[np.generic]:
     if not isinstance(values, np.ndarray):
         raise ArrayTypeError(
             f"{owner}: {name} must be a numpy.ndarray, not {type(values).__name__}"

@@ -11,8 +11,11 @@ import pytest
 import typednn.onnx
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, use_backend
 from typednn.cli.main import main
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.files.models import load_model, save
+from typednn.data.columns import NumberColumn
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes
+from typednn.files.models import load, save
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         network = Network(
             [InputLayer(2), HiddenLayer(3, "relu"), OutputLayer(2, "softmax")], np.float32, seed=0
         )
-        scale = Scale(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
-        save(network, "model.safetensors", preprocessing=Preprocessing(scale, Classes(("no", "yes"))))
+        columns = (NumberColumn("a", 1.0, 3.0), NumberColumn("b", 2.0, 4.0))
+        save(Model(network, Preprocessing(columns, Classes(("no", "yes")))), "model.safetensors")
         yield tmp_path
 
 
@@ -34,8 +37,8 @@ def test_a_model_becomes_an_onnx_file(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert capsys.readouterr().out == "model.safetensors is written as model.onnx, with its preprocessing\n"
     x = np.array([[1.0, 5.0]])
-    expected = load_model("model.safetensors").predict(x)
-    assert (typednn.onnx.load_model("model.onnx").predict(x) == expected).all()
+    expected = load("model.safetensors", Model).predict(x)
+    assert (typednn.onnx.load("model.onnx", Model).predict(x) == expected).all()
 
 
 def test_a_model_becomes_a_file_of_c() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from typednn_kernels.activations import OutputActivationName
+from typednn_kernels.activations import ActivationName, OutputActivationName
 
 import typednn
 from tests.conftest import PATHS, compiling_only, kernels_of
@@ -27,6 +29,7 @@ from typednn.files.models import save
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 SOURCES = Path(str(typednn.__file__)).parent.parent
+OUTPUTS, HIDDEN = get_args(OutputActivationName), get_args(ActivationName)
 COMMAND = [sys.executable, "-W", "error", "-m", "typednn"]
 
 
@@ -70,11 +73,13 @@ def numbers_after(word: str, text: str) -> list[float]:
 def test_alone_it_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     output = capsys.readouterr().out
-    for command in ("demo", "train", "predict", "check", "warmup"):
-        assert f"\n    {command} " in output
+    for command in ("demo", "train", "tune", "predict", "evaluate", "show", "check", "warmup", "completion"):
+        assert f"\n    {command}" in output
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["predict"], ["check"], ["warmup"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["train"], ["tune"], ["predict"], ["evaluate"], ["show"], ["check"], ["warmup"]]
+)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: typednn")
@@ -94,7 +99,7 @@ def test_train_and_predict(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flowers.csv: 120 samples of 3 features" in output
     assert "classification of kind, 3 classes: iris, lily, rose" in output
     assert "1      HiddenLayer  8      tanh        32" in output
-    assert "epoch 100/100  loss" in output
+    assert "epoch 1/100  loss" in output
     accuracy, baseline = numbers_after("accuracy", output)
     assert accuracy > 80 > 50 > baseline
     loss, usual = numbers_after("loss", output)
@@ -120,13 +125,130 @@ def test_predictions_go_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(Path("p.csv").read_text(encoding="utf-8").splitlines()) == 121
 
 
+def test_what_scripts_read(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    assert main(["train", "flowers.csv", "--epochs", "5", "--json", "--cv", "3"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["task"] == "classification"
+    assert trained["features"] == ["long", "wide", "noise"]
+    assert trained["held_out"]["samples"] == 24
+    assert len(trained["folds"]) == 3
+
+    assert main(["evaluate", "model.safetensors", "flowers.csv", "--json"]) == 0
+    measures = json.loads(capsys.readouterr().out)
+    assert set(measures["classes"]) == {"rose", "lily", "iris"}
+    assert np.sum(measures["confusion"]) == 120
+
+    assert main(["predict", "model.safetensors", "flowers.csv", "--json", "--proba", "--keep", "noise"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert list(rows[0]) == [
+        "noise",
+        "kind",
+        *(f"probability of {name}" for name in ("iris", "lily", "rose")),
+    ]
+    assert sum(value for key, value in rows[0].items() if "probability" in key) == pytest.approx(1, abs=2e-4)
+
+    assert main(["show", "model.safetensors", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["training"]["measures"]["accuracy"] == trained["held_out"]["accuracy"]
+    assert [layer["length"] for layer in shown["layers"]] == [3, 64, 3]
+
+
+def test_the_settings_beside_the_model_give_the_same_model() -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    options = ["--epochs", "3", "--hidden", "4,3", "--dropout", "0.1", "--drop", "noise"]
+    assert main(["train", "flowers.csv", *options, "-o", "a.safetensors"]) == 0
+    assert main(["train", "flowers.csv", "--config", "a.toml", "-o", "b.safetensors"]) == 0
+
+    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+    assert Path("a.toml").read_text(encoding="utf-8") == Path("b.toml").read_text(encoding="utf-8")
+
+
+def test_a_file_of_settings_is_rewritten_only_if_they_change() -> None:
+    Path("flowers.csv").write_text(flowers(30), encoding="utf-8")
+    Path("model.toml").write_text("# mine\nepochs = 2\nhidden = [4]\n", encoding="utf-8")
+    assert main(["train", "flowers.csv", "--config", "model.toml"]) == 0
+    assert Path("model.toml").read_text(encoding="utf-8").startswith("# mine")
+
+    assert main(["train", "flowers.csv", "--config", "model.toml", "--epochs", "1"]) == 0
+    assert "epochs = 1\n" in Path("model.toml").read_text(encoding="utf-8")
+
+
+def test_evaluate_and_show(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    assert main(["train", "flowers.csv", "--epochs", "40", "--report", "train.html"]) == 0
+    capsys.readouterr()
+
+    assert main(["evaluate", "model.safetensors", "flowers.csv", "--report", "evaluate.html"]) == 0
+    output = capsys.readouterr().out
+    for part in ("precision", "true \\ predicted", "calibration error", "flowers.csv: 120 samples"):
+        assert part in output
+    assert main(["show", "model.safetensors"]) == 0
+    output = capsys.readouterr().out
+    for part in ("long    number", "HiddenLayer", "trained with 96 samples", "epochs = 40", "accuracy"):
+        assert part in output
+    for report in ("train.html", "evaluate.html"):
+        page = Path(report).read_text(encoding="utf-8")
+        assert page.count("<svg") >= 3
+        assert not re.search(r"(src|href)=|@import|url\(", page)
+        for part in ("Confusion matrix", "Importance", "precision", "loss"):
+            assert part in page
+
+
+def test_a_report_of_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("line.csv").write_text(
+        "a,b\n" + "".join(f"{k % 13},{3 * (k % 13) + 0.5}\n" for k in range(99)), encoding="utf-8"
+    )
+
+    assert main(["train", "line.csv", "--report", "r.html", "--epochs", "30"]) == 0
+    assert main(["evaluate", "model.safetensors", "line.csv"]) == 0
+
+    assert "quantiles of prediction minus truth" in capsys.readouterr().out
+    assert "predicted - true" in Path("r.html").read_text(encoding="utf-8")
+
+
+def test_tune(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flowers.csv").write_text(flowers(60), encoding="utf-8")
+
+    assert main(["tune", "flowers.csv", "--trials", "2", "--epochs", "3"]) == 0
+    assert "The best settings are in model.toml" in capsys.readouterr().out
+    assert main(["tune", "flowers.csv", "--trials", "2", "--epochs", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["trials"]) == 2
+    assert main(["train", "flowers.csv", "--config", "model.toml"]) == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+
+    assert main(["completion", shell]) == 0
+
+    assert "evaluate" in capsys.readouterr().out
+
+
+def test_columns_that_are_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """An id column and an empty target were refused."""
+    Path("flowers.csv").write_text(flowers(), encoding="utf-8")
+    assert main(["train", "flowers.csv", "--epochs", "3"]) == 0
+    lines = flowers().splitlines()
+    numbered = ["id," + lines[0], *(f"{k},{line.rpartition(',')[0]}," for k, line in enumerate(lines[1:]))]
+    Path("more.csv").write_text("\n".join(numbered), encoding="utf-8")
+    capsys.readouterr()
+
+    assert main(["predict", "model.safetensors", "flowers.csv"]) == 0
+    expected = capsys.readouterr().out
+    assert main(["predict", "model.safetensors", "more.csv"]) == 0
+
+    assert capsys.readouterr().out == expected
+
+
 def test_regression_is_told_by_the_target(capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).normal(size=(200, 2))
     np.savez("data.npz", x=x, y=1000 + 50 * x[:, 0])
 
     assert main(["train", "data.npz", "--hidden", "none", "--epochs", "50", "--learning-rate", "0.05"]) == 0
     output = capsys.readouterr().out
-    assert "regression of y, numbers" in output
+    assert "regression, numbers" in output
     r2, baseline = numbers_after("R2", output)
     assert r2 > 0.99 > 0.1 > baseline
     error, usual = numbers_after("MAE", output)
@@ -235,7 +357,7 @@ def test_check(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     assert f"NumPy {np.__version__}, " in output
     assert "the backend is numpy" in output
-    assert f"all gradients of {2 * (10 * 19 + 18)} networks agree" in output
+    assert f"all gradients of {2 * (10 * len(OUTPUTS) + len(HIDDEN))} networks agree" in output
     names = {*get_args(OutputActivationName)}
     rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
     assert len(rows) == 2 * len(names)
@@ -261,7 +383,7 @@ def test_check_fails_where_a_gradient_is_wrong(
 
     output = capsys.readouterr().out
     assert "WRONG" in output
-    assert f"of {2 * (19 + 18)} networks have WRONG gradients" in output
+    assert f"of {2 * (len(OUTPUTS) + len(HIDDEN))} networks have WRONG gradients" in output
     assert "GRADIENTS DISAGREE" in output
 
 
@@ -286,14 +408,33 @@ def data_files() -> None:
     Path("data.csv").write_text("a,b,c\n1,2,3\n4,5,6.5\n7,8,9\n", encoding="utf-8")
     Path("slope.csv").write_text("".join(f"{k},{k * k % 7},{k / 2}\n" for k in range(40)), encoding="utf-8")
     Path("flowers.csv").write_text(flowers(30), encoding="utf-8")
-    Path("gap.csv").write_text("a,b\n1,2\n,3\n", encoding="utf-8")
+    Path("gap.csv").write_text("a,b\n1,2\n3,\n", encoding="utf-8")
+    Path("a.toml").write_text("epohcs = 3\n", encoding="utf-8")
+    Path("b.toml").write_text("dropout = 3\n", encoding="utf-8")
     Path("file").write_text("", encoding="utf-8")
     saved_model("m")
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
-    "unknown command": (["trian"], "invalid choice: 'trian'"),
-    "unknown option": (["check", "--loud"], "unrecognized arguments: --loud"),
+    "unknown command": (["trian"], "there is no command 'trian': did you mean train?"),
+    "unknown option": (["check", "--loud"], "there is no option --loud"),
+    "misspelt option": (["train", "x", "--epohcs", "3"], "no option --epohcs: did you mean --epochs?"),
+    "one argument too many": (["show", "m", "n"], "unexpected argument 'n'"),
+    "no such config": (["train", "flowers.csv", "--config", "no.toml"], "no.toml: there is no such file"),
+    "unknown setting": (
+        ["train", "flowers.csv", "--config", "a.toml"],
+        "setting 'epohcs': did you mean 'epochs'",
+    ),
+    "wrong setting": (
+        ["train", "flowers.csv", "--config", "b.toml"],
+        "b.toml: dropout must be a number between",
+    ),
+    "no TOML": (["train", "flowers.csv", "--config", "gap.csv"], "gap.csv: expected TOML"),
+    "delimiter": (["train", "x", "--delimiter", "::"], "must be one character, tab, space"),
+    "decimal sign": (["train", "x", "--decimal", "x"], "must be point or comma, not 'x'"),
+    "folds": (["train", "flowers.csv", "--cv", "99"], "2 to 30 folds for 30 samples, not 99"),
+    "column to keep": (["predict", "m", "data.csv", "--keep", "d"], "unknown column of data.csv 'd'"),
+    "evaluate a network": (["evaluate", "m", "data.csv"], "found a network alone"),
     "no data": (["train"], "the following arguments are required: DATA"),
     "epochs of text": (
         ["train", "x", "--epochs", "many"],
@@ -317,15 +458,17 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "backend": (["check", "--backend", "cuda"], "unknown backend 'cuda': valid names are numba, numpy"),
     "no such file": (["train", "nothing.csv"], "nothing.csv: there is no such file"),
     "a folder": (["train", "."], "is not a file"),
-    "a gap": (["train", "gap.csv"], "gap.csv, line 3: column 'a' has no value ('')"),
+    "a gap": (["train", "gap.csv"], "gap.csv, line 3: the target 'b' has no value ('')"),
     "unknown column": (["train", "flowers.csv", "--target", "knid"], "did you mean 'kind'?"),
-    "text feature": (["train", "flowers.csv", "--target", "long"], "column 'kind': expected a number, found"),
-    "text regression": (["train", "flowers.csv", "--task", "regression"], "the target is text"),
+    "text regression": (
+        ["train", "flowers.csv", "--task", "regression"],
+        "the target 'kind' is text ('iris')",
+    ),
     "no batch": (
         ["train", "flowers.csv", "--batch-size", "0"],
         "argument --batch-size: must be a whole number of 1 or more, not '0'",
     ),
-    "divergence": (["train", "slope.csv", "--learning-rate", "1e9"], "diverged"),
+    "divergence": (["train", "slope.csv", "--optimizer", "sgd", "--learning-rate", "1e9"], "diverged"),
     "few samples": (["train", "data.csv"], "two held-out samples or more"),
     "no output folder": (["train", "flowers.csv", "--output", "no/m"], "--output: there is no folder no"),
     "output is a folder": (["train", "flowers.csv", "--output", "."], "is not a file"),
@@ -360,7 +503,7 @@ def test_a_failed_training_leaves_the_model_as_it_was() -> None:
     data_files()
     before = Path("m").read_bytes()
 
-    assert main(["train", "slope.csv", "--learning-rate", "1e9", "--output", "m"]) == 2
+    assert main(["train", "slope.csv", "--optimizer", "sgd", "--learning-rate", "1e9", "--output", "m"]) == 2
 
     assert Path("m").read_bytes() == before
     assert not list(Path().glob(".*"))
@@ -368,7 +511,12 @@ def test_a_failed_training_leaves_the_model_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("module", "arguments"),
-    [("sklearn", ["train", "flowers.csv"]), ("matplotlib", ["demo"]), ("sklearn.datasets", ["demo"])],
+    [
+        ("polars", ["train", "flowers.csv"]),
+        ("shtab", ["completion", "bash"]),
+        ("matplotlib", ["demo"]),
+        ("sklearn.datasets", ["demo"]),
+    ],
 )
 def test_missing_extras(
     module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -378,7 +526,8 @@ def test_missing_extras(
 
     assert main(arguments) == 2
 
-    assert capsys.readouterr().err.endswith("pip install 'typednn[cli]'\n")
+    extra = "tables" if module == "polars" else "cli"
+    assert capsys.readouterr().err.endswith(f"pip install 'typednn[{extra}]'\n")
 
 
 def test_rich_is_an_extra_of_terminals(
@@ -491,7 +640,7 @@ def test_python_m_and_a_reader_that_goes_away() -> None:
 def test_ctrl_c() -> None:
     Path("flowers.csv").write_text(flowers(), encoding="utf-8")
     with subprocess.Popen(
-        [*COMMAND, "train", "flowers.csv", "--epochs", "10000000"],
+        [*COMMAND, "train", "flowers.csv", "--epochs", "10000000", "--patience", "0"],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -512,7 +661,7 @@ def test_ctrl_c() -> None:
 
 
 def test_heavy_packages_are_imported_when_they_are_needed() -> None:
-    heavy = {"matplotlib", "sklearn", "rich", "numba", "llvmlite", "scipy", "safetensors", "torch"}
+    heavy = {"matplotlib", "polars", "sklearn", "rich", "numba", "llvmlite", "scipy", "safetensors", "torch"}
     code = f"import sys, typednn.cli.main; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True

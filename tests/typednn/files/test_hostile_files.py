@@ -26,10 +26,10 @@ from typednn import (
     Network,
     OutputLayer,
     ReduceOnPlateau,
+    load,
     save,
 )
-from typednn.data.datasets import read_dataset
-from typednn.files.models import load_model
+from typednn.data.reading import read_data
 from typednn.formats.safetensors import open_tensors, tensor_bytes, tensor_entries
 
 LARGE = 60 << 20
@@ -73,7 +73,7 @@ def test_headers(name: str, tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match=r"m\.safetensors: ") as error:
-            load_model(path)
+            load(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -233,7 +233,7 @@ def test_data(name: str, tmp_path: Path) -> None:
     path.write_bytes(HOSTILE_DATA[name]())
     (tmp_path / "labels-data").write_bytes(b"\0\0\x08\x01\0\0\0\x01\0")
     with pytest.raises(FileFormatError, match="images-data"):
-        read_dataset(path)
+        read_data(path)
 
 
 def test_text_that_is_none(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_text_that_is_none(tmp_path: Path) -> None:
     np.savez(path, x=np.zeros((1, 1)), y=np.array([0x110000], np.uint32).view("<U1"))
 
     with pytest.raises(FileFormatError, match="expected text"):
-        read_dataset(path)
+        read_data(path)
 
 
 @pytest.mark.parametrize("character", ["\x1c", "\x1d", "\x1e", "\x1f"])
@@ -249,5 +249,4 @@ def test_a_control_character_beside_a_number(character: str, tmp_path: Path) -> 
     path = tmp_path / "data.csv"
     path.write_text(f"a,b,y\n1,2,3\n4{character},5,6\n")
 
-    with pytest.raises(DataError, match="line 3: column 'a': expected a number"):
-        read_dataset(path)
+    assert read_data(path).table["a"].tolist() == ["1", f"4{character}"]

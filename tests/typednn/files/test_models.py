@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from tests.typednn.building import DTYPES, HIDDEN, LOSSES, OUTPUTS, Dtype
-from typednn import DataError, FileFormatError, HiddenLayer, InputLayer, Network, OutputLayer, ShapeError
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.files.models import load, load_model, save
+from typednn import DataError, FileFormatError, HiddenLayer, InputLayer, Network, OutputLayer
+from typednn.data.columns import BooleanColumn, CategoryColumn, DateColumn, NumberColumn
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes, Scale
+from typednn.files.models import load, save
 from typednn.formats.atomic import write_file
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
@@ -188,61 +191,103 @@ def test_a_loaded_network_trains(file: Path) -> None:
     assert network.loss(np.eye(2), np.ones((2, 1))) < before
 
 
-def test_preprocessing_is_read(tmp_path: Path) -> None:
+def test_preprocessing_of_old_versions_is_read(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(container(header({**description(), "preprocessing": preprocessing()})))
     x = np.array([[3, 2], [5, 4]])
 
-    model = load_model(path)
+    model = load(path, Model)
 
     known = model.preprocessing
-    assert known is not None
-    assert (known.feature_names, known.target_name) == (("a", "b"), "t")
-    np.testing.assert_allclose(model.outputs(x), by_hand((x - [1, 2.5]) / [2, 0.5]))
-    assert isinstance(known.target, Scale)
-    np.testing.assert_array_equal(known.target.restore(np.array([[2.0]])), [[18.0]])
+    assert (known.feature_names, known.target_names) == (("a", "b"), ("t",))
+    np.testing.assert_allclose(model.network.predict(model.inputs(x)), by_hand((x - [1, 2.5]) / [2, 0.5]))
+    np.testing.assert_allclose(model.predict(x), 10 + 4 * by_hand((x - [1, 2.5]) / [2, 0.5]))
 
 
-def test_a_network_with_preprocessing_is_not_loaded_alone(tmp_path: Path) -> None:
+def test_a_model_is_loaded_with_its_preprocessing(tmp_path: Path) -> None:
     """It predicted standardised targets from features that had to be standardised: -0.07 for 257.9."""
     network: Network[np.float64] = Network([InputLayer(1), OutputLayer(1)], seed=0)
     network.parameters[...] = 2.0, 0.5
-    scales = Scale(np.array([10.0]), np.array([4.0])), Scale(np.array([200.0]), np.array([50.0]))
-    save(network, tmp_path / "m", preprocessing=Preprocessing(*scales))
-
-    with pytest.raises(
-        FileFormatError, match=r"m: expected a network alone, .*load_model\(path\)\.predict\(x\)"
-    ):
-        load(tmp_path / "m")
-    with pytest.raises(FileFormatError, match="expected a network alone"):
-        load(tmp_path / "m", np.float64)
+    scale = Scale(np.array([200.0]), np.array([50.0]))
+    save(Model(network, Preprocessing((NumberColumn("a", 10.0, 4.0),), scale)), tmp_path / "m")
 
     x = np.array([[10.0], [12.0]])  # standardised 0 and 0.5; outputs 0.5 and 1.5
-    assert load_model(tmp_path / "m").predict(x).tolist() == [[225.0], [275.0]]
-    assert load_model(tmp_path / "m").outputs(x).tolist() == [[0.5], [1.5]]
+    assert load(tmp_path / "m").predict(x).tolist() == [[225.0], [275.0]]
+    assert load(tmp_path / "m", Model).predict({"a": [10, 12]}).tolist() == [[225.0], [275.0]]
+    with pytest.raises(
+        FileFormatError, match="m: expected a network alone, found a model that takes raw data"
+    ):
+        load(tmp_path / "m", np.float64)
     save(network, tmp_path / "n")
-    assert load_model(tmp_path / "n").predict(x).tolist() == [[20.5], [24.5]]
+    assert load(tmp_path / "n").predict(x).tolist() == [[20.5], [24.5]]
+    with pytest.raises(FileFormatError, match="n: expected a model with its preprocessing, found a network"):
+        load(tmp_path / "n", Model)
+
+
+COLUMNS = (
+    NumberColumn("Größe", 0.1, 1 / 3, 1e-300, True),
+    CategoryColumn("b", ("x", "01"), True, 1, False),
+    BooleanColumn("c", ("no", "yes"), True, True),
+    DateColumn("d", 1e4, 1e-9, -3.0, True, False),
+)
 
 
 @pytest.mark.parametrize(
     "target", [Classes(("rot", "grün")), Scale(np.array([0.1, 2.0]), np.array([1 / 3, 1e-300]))]
 )
 def test_preprocessing_comes_back_to_the_bit(tmp_path: Path, target: Any) -> None:
-    saved = Preprocessing(
-        Scale(np.array([0.1, 1e9, -3.0]), np.array([1e-9, 1.0, 2.0])), target, None, "Größe"
-    )
+    saved = Preprocessing(COLUMNS, target, ("y",), ("id", "Größe", "b", "c", "d", "y"), named=False)
+    network = Network([InputLayer(2 + 3 + 2 + 7), OutputLayer(2)], seed=0)
 
-    save(small(), tmp_path / "m", preprocessing=saved)
+    save(Model(network, saved, {"epochs": 3}), tmp_path / "m")
 
-    loaded = load_model(tmp_path / "m").preprocessing
-    assert repr(loaded) == repr(saved)
-    assert loaded is not None
-    np.testing.assert_array_equal(loaded.features.mean, saved.features.mean)
+    loaded = load(tmp_path / "m", Model)
+    assert repr(loaded.preprocessing) == repr(saved)
+    assert loaded.training == {"epochs": 3}
 
 
-def test_a_model_tells_what_it_takes(file: Path) -> None:
-    with pytest.raises(ShapeError, match=r"takes 2 features, .* \(4, 3\)"):
-        load_model(file).outputs(np.ones((4, 3)))
+def changed_column(which: str, **entries: Any) -> Callable[[], bytes]:
+    """A file of version 3 whose column of a kind has other entries."""
+
+    def made() -> bytes:
+        from typednn.files.preprocessing_json import preprocessing_json
+
+        column = next(each for each in COLUMNS if each.kind == which)
+        width = len(column.features)
+        said = json.loads(
+            json.dumps(preprocessing_json(Preprocessing((column,), Scale(np.zeros(1), np.ones(1)))))
+        )
+        said["features"][0] |= entries
+        layers = [
+            {"kind": "input", "length": width, "activation": "none"},
+            {
+                "kind": "output",
+                "length": 1,
+                "activation": "none",
+                "loss": "MSE",
+                "l1": 0,
+                "l2": 0,
+                "trainable": True,
+            },
+        ]
+        head = {
+            "__metadata__": {
+                "typednn": json.dumps(
+                    {"version": 3, "dtype": "float64", "layers": layers, "preprocessing": said}
+                )
+            },
+            "layers.1.W": {"dtype": "F64", "shape": [1, width], "data_offsets": [0, 8 * width]},
+            "layers.1.Bias": {"dtype": "F64", "shape": [1, 1], "data_offsets": [8 * width, 8 * width + 8]},
+        }
+        return container(head, bytes(8 * width + 8))
+
+    return made
+
+
+def test_columns_written_by_hand_are_read(tmp_path: Path) -> None:
+    for column in COLUMNS:
+        (tmp_path / "m").write_bytes(changed_column(column.kind)())
+        assert load(tmp_path / "m", Model).preprocessing.features == (column,)
 
 
 def changed(**entries: Any) -> Callable[[], bytes]:
@@ -339,7 +384,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: container({"__metadata__": {"typednn": "{}"}}),
         "an entry 'version'",
     ),
-    "another version": (changed(version=3), "description.version: expected 1 to 2, .* found 3"),
+    "another version": (changed(version=4), "description.version: expected 1 to 3, .* found 4"),
     "unknown dtype": (
         changed(dtype="float16"),
         "dtype: expected one of 'float32', 'float64', found 'float16'",
@@ -409,6 +454,16 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         "classes: expected 1 names",
     ),
     "name that is a number": (changed_preprocessing("target", name=3), "name: expected text, found 3"),
+    "column of no kind": (changed_column("number", kind="picture"), "kind: expected one of 'number'"),
+    "column without a number": (changed_column("number", mean=None), r"mean.*: expected a finite number"),
+    "column of deviation 0": (changed_column("date", deviation=0), "deviation: expected a positive number"),
+    "column of text": (changed_column("number", indicator="yes"), "indicator: expected true or false"),
+    "a category too few": (
+        changed_column("category", categories=["x"], fill=0),
+        "columns with 3 features together",
+    ),
+    "a category that is none": (changed_column("category", fill=2), "fill: expected the index of a category"),
+    "three words": (changed_column("boolean", words=["a", "b", "c"]), "words: expected 2 names"),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.typednn.onnx.test_writer import ACTIVATIONS, NORMALIZATIONS, network_with
+from tests.typednn.onnx.test_writer import ACTIVATIONS, NORMALIZATIONS, columns_of_all_kinds, network_with
 from typednn import (
     HiddenLayer,
     InputLayer,
@@ -20,8 +20,10 @@ from typednn import (
     SettingError,
     register_activation,
 )
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.files.models import Model
+from typednn.data.columns import DateColumn, NumberColumn
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes, Scale
 from typednn.formulas import erf, exp, sign, sqrt
 from typednn.interop import to_c
 
@@ -99,15 +101,15 @@ def test_activations_of_users(tmp_path: Path) -> None:
 
 
 RAW = np.random.default_rng(6).normal(size=(50, 2)) * [1, 1e-3] + [1e7, 0]
-FEATURES = Scale(RAW.mean(axis=0), RAW.std(axis=0))
+FEATURES = (NumberColumn("a", 1e7, 1.5, 1e7), NumberColumn("b", 0.0, 2e-3))
 
 
 def test_raw_features_go_in_and_classes_come_out(tmp_path: Path) -> None:
     network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(3, "softmax")], np.float32)
     names = ('a "quoted" one', "dög??/", "new\nline\\")
-    preprocessing = Preprocessing(FEATURES, Classes(names), ("a", "b"), "kind */")
+    preprocessing = Preprocessing(FEATURES, Classes(names), ("kind */",), ("a", "b"))
 
-    library = compiled(to_c(network, preprocessing=preprocessing), tmp_path)
+    library = compiled(to_c(Model(network, preprocessing)), tmp_path)
     outputs = outputs_of(library, RAW, 3)
 
     expected = Model(network, preprocessing).predict(RAW)
@@ -120,13 +122,34 @@ def test_raw_features_go_in_and_classes_come_out(tmp_path: Path) -> None:
 
 def test_predictions_of_a_regression_have_the_units_of_the_target(tmp_path: Path) -> None:
     network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(2)], np.float32)
-    preprocessing = Preprocessing(FEATURES, Scale(np.array([1e5, -1.0]), np.array([3.0, 0.5])))
+    scale = Scale(np.array([1e5, -1.0]), np.array([3.0, 0.5]))
+    preprocessing = Preprocessing(FEATURES, scale, ("y", "z"), ("a", "b"))
 
-    library = compiled(to_c(network, preprocessing=preprocessing), tmp_path)
+    library = compiled(to_c(Model(network, preprocessing)), tmp_path)
 
     expected = Model(network, preprocessing).predict(RAW)
     outputs = outputs_of(library, RAW, 2, np.float64)
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=32 * EPS)
+
+
+def test_columns_of_text_and_missing_values(tmp_path: Path) -> None:
+    preprocessing, raw, _ = columns_of_all_kinds()
+    layers = [InputLayer(12), HiddenLayer(6, "tanh"), OutputLayer(2, "softmax")]
+    model = Model(network_with(layers, np.float32), preprocessing)
+    nan = np.nan
+    rows = np.array([[1e6, 1, 1, 1, 0], [1e6 + 3, 7, 0, 2, 1], [nan, nan, nan, 3, 2], [5, 2, 1, -4, nan]])
+
+    outputs = outputs_of(compiled(to_c(model), tmp_path), rows, 2)
+
+    np.testing.assert_allclose(outputs, model.predict(raw), rtol=0, atol=8 * EPS)
+
+
+def test_dates_are_refused() -> None:
+    preprocessing = Preprocessing((DateColumn("born", 0.0, 1.0),), Classes(("a", "b")))
+    model = Model(network_with([InputLayer(5), OutputLayer(2, "softmax")], np.float32), preprocessing)
+
+    with pytest.raises(SettingError, match="the column 'born' holds dates"):
+        to_c(model)
 
 
 def test_two_networks_in_one_program(tmp_path: Path) -> None:

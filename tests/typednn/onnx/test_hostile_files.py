@@ -184,8 +184,8 @@ def files() -> list[bytes]:
         HiddenLayer(3, "mish", normalization="layer"),
         OutputLayer(2, "softmax"),
     ]
-    ours = model_of(network_with(layers, np.float32), 13, None)
-    bare = model_of(network_with(layers, np.float32), 13, None)
+    ours = model_of(network_with(layers, np.float32), 13)
+    bare = model_of(network_with(layers, np.float32), 13)
     del bare.metadata_props[:]
     return [ours.SerializeToString(), bare.SerializeToString(), model().SerializeToString()]
 

@@ -23,7 +23,10 @@ from tests.typednn.onnx.test_writer import (
 )
 from typednn import FileFormatError, HiddenLayer, InputLayer, OutputLayer, SettingError
 from typednn.activations import LeakyReLU
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
+from typednn.data.columns import NumberColumn
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'typednn[onnx]'")
 helper: Any = onnx.helper
@@ -87,13 +90,14 @@ def test_load_says_which_dtype_and_whether_raw_features_are_expected(tmp_path: P
     with pytest.raises(FileFormatError, match="expected a network of float64, found one of float32"):
         typednn.onnx.load(path, np.float64)
 
-    scale = Scale(np.array([1.0]), np.array([2.0]))
-    typednn.onnx.save(network, path, preprocessing=Preprocessing(scale, Classes(("a", "b"))))
-    with pytest.raises(FileFormatError, match=r"typednn\.onnx\.load_model"):
-        typednn.onnx.load(path)
-    preprocessing = typednn.onnx.load_model(path).preprocessing
-    assert preprocessing is not None
-    assert preprocessing.target == Classes(("a", "b"))
+    with pytest.raises(FileFormatError, match="expected a model with its preprocessing"):
+        typednn.onnx.load(path, Model)
+
+    preprocessing = Preprocessing((NumberColumn("x", 1.0, 2.0),), Classes(("a", "b")))
+    typednn.onnx.save(Model(network, preprocessing), path)
+    with pytest.raises(FileFormatError, match="expected a network alone"):
+        typednn.onnx.load(path, np.float32)
+    assert typednn.onnx.load(path, Model).preprocessing == preprocessing
 
 
 # Graphs of others, written by hand.

@@ -22,8 +22,10 @@ from typednn import (
     register_activation,
 )
 from typednn.activations import CELU, ELU, HardSigmoid, HardTanh, LeakyReLU, Softplus
-from typednn.data.preprocessing import Classes, Preprocessing, Scale
-from typednn.files.models import Model
+from typednn.data.columns import BooleanColumn, CategoryColumn, DateColumn, NumberColumn
+from typednn.data.model import Model
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.targets import Classes, Scale
 from typednn.formulas import erf, exp, expm1, log1p
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'typednn[onnx]'")
@@ -156,17 +158,39 @@ def test_formulas_without_an_operator_lose_no_digits(number: float, dtype: Any, 
 
 
 RAW = np.random.default_rng(6).normal(size=(50, 2)) * [1, 1e-3] + [1e7, 0]
-FEATURES = Scale(RAW.mean(axis=0), RAW.std(axis=0))
+FEATURES = (NumberColumn("a", 1e7, 1.5, 1e7), NumberColumn("b", 0.0, 2e-3))
+
+
+def columns_of_all_kinds() -> Any:
+    """A preprocessing of columns of text and numbers, raw columns, and the inputs of ONNX for them."""
+    columns = (
+        NumberColumn("size", 1e6, 2.5, 1e6 + 1, indicator=True),
+        CategoryColumn("colour", ("blue", "red", "NAvy"), other=True, fill=1, indicator=True),
+        BooleanColumn("member", ("no", "yes"), fill=True, indicator=True),
+        NumberColumn("label", 0.0, 1.0),
+        CategoryColumn("kind", ("a", "b")),
+    )
+    raw: dict[str, list[Any]] = {
+        "size": [1e6, 1e6 + 3, None, 5.0],
+        "colour": ["red", "green", "N/a", "NAvy"],
+        "member": ["YES", "no", "", "True"],
+        "label": [1.0, 2.0, 3.0, -4.0],
+        "kind": ["a", "b", "c", "nan"],
+    }
+    inputs = {name: np.array(values, object).reshape(-1, 1) for name, values in raw.items()}
+    inputs["size"] = np.array([[1e6], [1e6 + 3], [np.nan], [5]])
+    inputs["label_column"] = inputs.pop("label").astype(float)
+    return Preprocessing(columns, Classes(("cat", "dög")), ("species",), tuple(raw)), raw, inputs
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_raw_rows_go_in_and_labels_and_probabilities_come_out(dtype: Any, tmp_path: Path) -> None:
     network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(3, "softmax")], dtype)
     names = ("cat", "dög", "01")
-    preprocessing = Preprocessing(FEATURES, Classes(names), ("a", "b"), "kind")
+    preprocessing = Preprocessing(FEATURES, Classes(names), ("kind",), ("a", "b"))
     path = tmp_path / "model.onnx"
 
-    typednn.onnx.save(network, path, preprocessing=preprocessing)
+    typednn.onnx.save(Model(network, preprocessing), path)
     labels, probabilities = run(path, RAW, "features")
 
     expected = Model(network, preprocessing).predict(RAW)
@@ -177,17 +201,43 @@ def test_raw_rows_go_in_and_labels_and_probabilities_come_out(dtype: Any, tmp_pa
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_predictions_of_a_regression_have_the_units_of_the_target(dtype: Any, tmp_path: Path) -> None:
     network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(1)], dtype)
-    preprocessing = Preprocessing(FEATURES, Scale(np.array([1e5]), np.array([3.0])))
+    preprocessing = Preprocessing(FEATURES, Scale(np.array([1e5]), np.array([3.0])), ("y",), ("a", "b"))
     path = tmp_path / "model.onnx"
 
-    typednn.onnx.save(network, path, preprocessing=preprocessing)
+    typednn.onnx.save(Model(network, preprocessing), path)
     [predictions] = run(path, RAW, "features")
 
     expected = Model(network, preprocessing).predict(RAW)
     assert predictions.dtype == np.float64
     np.testing.assert_allclose(predictions, expected, rtol=0, atol=16 * np.finfo(dtype).eps)
-    restored = typednn.onnx.load_model(path)
+    restored = typednn.onnx.load(path, Model)
     assert (restored.predict(RAW) == expected).all()
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_of_text_and_missing_values(dtype: Any, opset: int, tmp_path: Path) -> None:
+    preprocessing, raw, inputs = columns_of_all_kinds()
+    layers = [InputLayer(12), HiddenLayer(6, "tanh"), OutputLayer(2, "softmax")]
+    model = Model(network_with(layers, dtype), preprocessing)
+    path = tmp_path / "model.onnx"
+
+    typednn.onnx.save(model, path, opset=opset)
+    onnx.checker.check_model(str(path), full_check=True)
+    labels, probabilities = runtime.InferenceSession(str(path)).run(None, inputs)
+
+    expected = model.predict(raw)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=4 * np.finfo(dtype).eps)
+    assert labels.tolist() == model.classes(raw).tolist()
+    assert (typednn.onnx.load(path, Model).predict(raw) == expected).all()
+
+
+def test_dates_are_refused(tmp_path: Path) -> None:
+    preprocessing = Preprocessing((DateColumn("born", 0.0, 1.0),), Classes(("a", "b")))
+    model = Model(network_with([InputLayer(5), OutputLayer(2, "softmax")], np.float32), preprocessing)
+
+    with pytest.raises(SettingError, match="the column 'born' holds dates"):
+        typednn.onnx.save(model, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("opset", [12, 23, 0, True, 17.5, "17"])

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -26,6 +27,10 @@ def picture(length: int, previous: int | None, random: np.random.Generator) -> L
         random.normal(size=length),
         random.normal(size=(length, previous)),
     )
+
+
+def circles_of(axes: Axes) -> list[Circle]:
+    return [each for each in axes.patches if isinstance(each, Circle) and not each.get_fill()]
 
 
 def test_small_networks_show_every_number() -> None:
@@ -66,8 +71,7 @@ def test_large_layers_are_shortened() -> None:
 
     draw_gradient_flow(axes, layers)
 
-    circles = [each for each in axes.patches if isinstance(each, Circle) and not each.get_fill()]
-    assert len(circles) == MAX_UNITS + MAX_UNITS + 10
+    assert len(circles_of(axes)) == MAX_UNITS + MAX_UNITS + 10
     assert {"and 772 more", "and 18 more"} <= {text.get_text() for text in axes.texts}
 
 
@@ -80,3 +84,7 @@ def test_gradients_are_drawn_to_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "flow.svg").read_bytes().startswith(b"<?xml")
     with pytest.raises(SettingError, match=r"must be \.png, \.svg or \.pdf"):
         gradients.plot(tmp_path / "flow.txt")
+
+    axes = Figure().add_subplot()
+    assert gradients.plot(ax=axes) is axes
+    assert len(circles_of(axes)) == len(circles_of(gradients.plot())) == 2 + 3 + 1

@@ -127,3 +127,13 @@ def test_weights_reach_loss_accuracy_and_r2(dtype: Dtype) -> None:
     total = (1.5 - mean) ** 2 + 2 * (2 - mean) ** 2 + 5 * (3 - mean) ** 2
     assert line.evaluate(x, t, sample_weight=w).r2 == pytest.approx(1 - (0.25 + 5) / total, rel=1e-6)
     assert np.isnan(line.evaluate(x, t, sample_weight=np.zeros(3)).r2)
+
+
+def test_metrics_of_one_output_take_a_vector() -> None:
+    x, y = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9.0)
+    network = Network([InputLayer(2), OutputLayer(1)], seed=0)
+
+    found = network.evaluate(x, y, metrics=["mae"])
+
+    assert found.metrics == network.evaluate(x, y.reshape(-1, 1), metrics=["mae"]).metrics
+    assert found.metrics["mae"] == pytest.approx(abs(network.predict(x)[:, 0] - y).mean())

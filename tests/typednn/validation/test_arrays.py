@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 from collections.abc import Callable
 from typing import Any
@@ -393,3 +395,62 @@ def everything(network: Network[Any], x: NDArray[Any], t: NDArray[Any]) -> list[
         network.fit(x, t, epochs=2, batch_size=3, validation_data=(x, t)),
         network.parameters.tobytes(),
     ]
+
+
+class OnlyDlpack:
+    """An array of another library that has no `__array__`."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
+class OnAnotherDevice:
+    """A tensor that cannot become an array."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy\nmore")
+
+
+def from_elsewhere(x: Any, y: Any) -> Any:
+    """The same samples and targets as other libraries hold them."""
+    yield OnlyDlpack(x), OnlyDlpack(y)
+    makers: list[tuple[str, Callable[[Any], Any]]] = [
+        ("pandas", lambda library: (library.DataFrame(x), library.Series(y))),
+        ("polars", lambda library: (library.DataFrame(x), library.Series(y))),
+        ("pyarrow", lambda library: (library.table({"a": x[:, 0], "b": x[:, 1]}), library.array(y))),
+        ("torch", lambda library: (library.from_numpy(x), library.from_numpy(y))),
+        ("xarray", lambda library: (library.DataArray(x), library.DataArray(y))),
+    ]
+    for module, make in makers:
+        if importlib.util.find_spec(module) is not None:
+            yield make(importlib.import_module(module))
+
+
+def test_arrays_of_other_libraries_are_taken() -> None:
+    x, y = np.random.default_rng(0).normal(size=(6, 2)), np.arange(6.0)
+    labels = np.arange(6) % 3
+
+    for given_x, given_y in from_elsewhere(x, y):
+        np.testing.assert_array_equal(as_matrix(given_x, 2, np.dtype(np.float64), "x", "n"), x)
+        np.testing.assert_array_equal(as_targets(given_y, 1, np.dtype(np.float64), False, "n")[:, 0], y)
+        with pytest.raises(ArrayTypeError, match=r"x must be float32, not float64; x.astype\(np.float32\)"):
+            as_matrix(given_x, 2, np.dtype(np.float32), "x", "n")
+    for _, given_labels in from_elsewhere(x, labels):
+        rows = as_targets(given_labels, 3, np.dtype(np.float64), True, "n")
+        np.testing.assert_array_equal(rows.argmax(axis=1), labels)
+
+
+def test_what_cannot_become_an_array_is_said() -> None:
+    values: Any = OnAnotherDevice()
+    with pytest.raises(
+        ArrayTypeError, match=r"^n: x, a OnAnotherDevice, is no array on the CPU: can't .* numpy$"
+    ):
+        as_matrix(values, 2, np.dtype(np.float64), "x", "n")
+    with pytest.raises(ArrayTypeError, match=r"must hold real numbers, not object; x.astype\(np.float64\)"):
+        as_matrix(np.array([["a", 1]], object), 2, np.dtype(np.float64), "x", "n")

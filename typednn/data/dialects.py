@@ -1,0 +1,237 @@
+"""The dialect of delimited text: delimiter, decimal sign, names and encoding, given or found by rule."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from typednn.data.columns import MISSING_WORDS, number_of
+from typednn.data.opening import Source
+from typednn.errors import DataError, FileFormatError
+
+DELIMITERS = "\t;|,"
+"""In the order in which they are tried."""
+
+SAMPLE_BYTES, SAMPLE_RECORDS = 2**18, 1000
+"""The start of a file of which the dialect is found."""
+
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
+DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+
+BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How delimited text is to be read; what is None is found by rule.
+
+    Attributes:
+        delimiter: the character between two values; a space means any number of spaces and tabs.
+        decimal: the decimal sign, `.` or `,`.
+        header: whether the first line names the columns.
+        encoding: the encoding, as Python names it.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What was found at the start of a file.
+
+    Attributes:
+        delimiter, decimal: as in `Dialect`.
+        named: whether the first record names the columns.
+        names: the names, or `column 1`, ….
+        skipped: the number of lines before the first record of values: names, comments, `sep=`, empty lines.
+        commented: whether lines that begin with # are comments.
+        sample: the first records of values.
+        notes: what was decided by rule.
+    """
+
+    delimiter: str
+    decimal: str
+    named: bool
+    names: tuple[str, ...]
+    skipped: int
+    commented: bool
+    sample: list[list[str]]
+    notes: tuple[str, ...]
+
+
+def text_of(source: Source, encoding: str | None) -> tuple[bytes | None, bytes]:
+    """Returns the bytes in UTF-8 without a mark, None where the file has them already, and the start of them.
+
+    Raises:
+        FileFormatError: the bytes are not in this encoding.
+    """
+    start = source.start(SAMPLE_BYTES)
+    if b"\r" in start and b"\n" not in start and b"\0" not in start:  # the line ends of old Macs
+        content = source.bytes().replace(b"\r", b"\n")
+        source = replace(source, content=content)
+        start = content[:SAMPLE_BYTES]
+    known = encoding or next((name for bom, name in BOMS.items() if start.startswith(bom)), None)
+    if known is None or (
+        known.lower().replace("_", "-") in {"utf-8", "utf8"} and not start.startswith(tuple(BOMS))
+    ):
+        return (None if source.content is None else source.content), start
+    try:
+        content = source.bytes().decode(known).encode()
+    except UnicodeDecodeError as error:
+        raise FileFormatError(
+            f"{source.shown}: expected text in {known}, found the byte {source.bytes()[error.start]:#04x} at "
+            f"{error.start}; --encoding names another encoding"
+        ) from None
+    except LookupError:
+        raise FileFormatError(
+            f"{source.shown}: unknown encoding {known!r}; utf-8, utf-16, latin-1 and cp1252 are usual ones"
+        ) from None
+    content = content.removeprefix("\ufeff".encode())
+    return content, content[:SAMPLE_BYTES]
+
+
+def find_layout(start: bytes, dialect: Dialect, shown: str) -> Layout:
+    """Finds the layout of text from its start.
+
+    Raises:
+        FileFormatError: the bytes are not UTF-8, or names are missing or occur twice.
+        DataError: there are no records.
+    """
+    text = _sample_text(start, shown)
+    skipped, delimiter, commented, rest = _preamble(text)
+    delimiter = dialect.delimiter or delimiter or _delimiter(rest, commented)
+    records = list(records_of(rest, delimiter, commented, SAMPLE_RECORDS))
+    lines_of_names = 1 + "".join(records[0]).count("\n") if records else 0
+    if not records:
+        raise DataError(f"{shown}: expected a line of column names and lines of values, found an empty file")
+    decimal = dialect.decimal or ("," if delimiter != "," and _has_decimal_commas(records) else ".")
+    first, *others = [[field.strip() for field in record] for record in records]
+    as_written = [[_pointed(field, decimal) for field in record] for record in others]
+    named, why = (dialect.header, None) if dialect.header is not None else _is_header(first, as_written)
+    notes = [] if why is None else [why]
+    if decimal == "," and dialect.decimal is None:
+        notes.append("numbers are written with decimal commas")
+    names = _names(first, shown) if named else tuple(f"column {k}" for k in range(1, len(first) + 1))
+    sample = as_written if named else [[_pointed(field, decimal) for field in first], *as_written]
+    skipped += lines_of_names if named else 0
+    return Layout(delimiter, decimal, named, names, skipped, commented, sample, tuple(notes))
+
+
+def records_of(text: str, delimiter: str, commented: bool, most: int | None = None) -> Iterator[list[str]]:
+    """Yields the records of a sample, without empty lines and comments; ends where quotes do not match."""
+    file = io.StringIO(text, newline="")
+    lines = (line for line in file if not (commented and line.startswith("#")))
+    spaces = delimiter == " "
+    if spaces:
+        lines = (line.replace("\t", " ").strip() + "\n" for line in lines)
+    count = 0
+    try:
+        for record in csv.reader(lines, delimiter=delimiter, skipinitialspace=spaces):
+            if record and record != [""]:
+                yield record
+                count += 1
+                if most is not None and count >= most:
+                    return
+    except csv.Error:
+        return
+
+
+def _sample_text(start: bytes, shown: str) -> str:
+    if len(start) >= SAMPLE_BYTES:
+        start = start[: max(start.rfind(b"\n"), start.rfind(b"\r")) + 1 or len(start)]
+    try:
+        return start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = start.count(b"\n", 0, error.start) + 1
+        raise FileFormatError(
+            f"{shown}, line {line}: expected CSV in UTF-8, Parquet, Arrow, .npz, .npy or IDX, found bytes "
+            "that are none of these; --encoding latin-1 (or cp1252, …) reads other text"
+        ) from None
+
+
+def _preamble(text: str) -> tuple[int, str | None, bool, str]:
+    """Skips `sep=` lines, comments and empty lines before the first record."""
+    skipped, delimiter, commented = 0, None, False
+    while text:
+        line, found, rest = text.partition("\n")
+        separator = SEPARATOR_LINE.fullmatch(line) if not skipped else None
+        if separator:
+            delimiter = separator[1]
+        elif line.startswith("#"):
+            commented = True
+        elif line.strip():
+            break
+        skipped += 1
+        text = rest if found else ""
+    return skipped, delimiter, commented, text
+
+
+def _delimiter(text: str, commented: bool) -> str:
+    """Returns the first delimiter that splits all records alike, else the one that is most frequent."""
+    for delimiter in DELIMITERS:
+        lengths = {len(record) for record in records_of(text, delimiter, commented, 100)}
+        if len(lengths) == 1 and lengths != {1}:
+            return delimiter
+    line = re.sub('"[^"]*"', "", text.partition("\n")[0])
+    most = max(DELIMITERS, key=line.count)
+    if line.count(most):
+        return most
+    lengths = {len(record) for record in records_of(text, " ", commented, 100)}
+    return " " if len(lengths) == 1 and lengths != {1} else ","
+
+
+def _has_decimal_commas(records: Sequence[Sequence[str]]) -> bool:
+    fields = [field.strip() for record in records[:100] for field in record]
+    return any(map(DECIMAL_COMMA.fullmatch, fields)) and not any(map(DECIMAL_POINT.fullmatch, fields))
+
+
+def _pointed(field: str, decimal: str) -> str:
+    """Returns a field with a decimal point, if it is a number with a decimal comma."""
+    return field.replace(",", ".") if decimal == "," and DECIMAL_COMMA.fullmatch(field) else field
+
+
+def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[bool, str | None]:
+    """Tells whether the first record names the columns, and the reason where one may doubt it."""
+    numbers = [number_of(field) is not None for field in first]
+    counted = first[1:] if first[0] == "" else first  # pandas leaves the place above its index empty
+    if counted == [str(k) for k in range(len(counted))] and len(counted) > 1:
+        last = len(counted) - 1
+        return True, f"line 1 numbers the columns from 0 to {last}, as pandas does: it is not a sample"
+    if all(numbers):
+        return False, "the first line holds values, no names: the columns are called column 1, column 2, …"
+    columns = [[record[k] for record in others if k < len(record)] for k in range(len(first))]
+    numeric = [
+        any(field.lower() not in MISSING_WORDS for field in column)
+        and all(number_of(field) is not None for field in column)
+        for column in columns
+    ]
+    if any(is_numeric and not number for is_numeric, number in zip(numeric, numbers, strict=True)):
+        return True, None
+    again = next((k for k, column in enumerate(columns) if first[k] and first[k] in column), None)
+    beside = next((k for k, number in enumerate(numbers) if number and numeric[k] and first[k]), None)
+    if again is not None or beside is not None or len(set(first)) < len(first):
+        found = first[again if again is not None else beside if beside is not None else 0]
+        return False, (
+            f"the first line holds values like {found!r}, no names: the columns are called column 1, "
+            "column 2, …; --header says otherwise"
+        )
+    return True, None
+
+
+def _names(first: Sequence[str], shown: str) -> tuple[str, ...]:
+    """Returns the names of the columns; one that has none is called by its number."""
+    names = [name or f"column {k}" for k, name in enumerate(first, start=1)]
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            raise FileFormatError(
+                f"{shown}, line 1: expected different names, found {name!r} for the columns "
+                f"{names.index(name) + 1} and {k + 1}; --no-header reads the line as values"
+            )
+    return tuple(names)

@@ -1,0 +1,196 @@
+"""Reads data files into tables: CSV and its relatives, Parquet, Arrow, .npz, .npy, and IDX files.
+
+The first bytes of a file determine its format, not its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from typednn.data.delimited import ChooseText, as_values, read_delimited
+from typednn.data.dialects import Dialect
+from typednn.data.idx_files import check_labels, idx_array, labels_path
+from typednn.data.numpy_files import npy_array, npz_arrays
+from typednn.data.opening import Source, open_source
+from typednn.data.table import Table, as_column, checked_table, matrix_table
+from typednn.errors import DataError, FileFormatError, MissingExtraError, SettingError, ShapeError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+USUAL = Dialect()
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A table, and which of its columns are the targets.
+
+    Attributes:
+        table: the table.
+        targets: the names of the target columns.
+        labels: whether integers in the target are labels of classes, however many there are.
+    """
+
+    table: Table
+    targets: tuple[str, ...]
+    labels: bool = False
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the other columns."""
+        return tuple(name for name in self.table.names if name not in self.targets)
+
+
+def read_data(
+    path: Path, *, target: str | None = None, labels: Path | None = None, dialect: Dialect = USUAL
+) -> Data:
+    """Reads samples and targets.
+
+    Args:
+        path: the file; `-` is the standard input.
+        target: the name or number of the target column, or several between commas; by default the last.
+        labels: the IDX file with labels; by default the one that MNIST's naming puts beside the images.
+        dialect: what is known about delimited text.
+
+    Raises:
+        FileFormatError: the file, or a line of it, is missing, truncated or of another format.
+        DataError: a value is not finite, or there are no samples.
+        UnknownNameError: there is no such column.
+        SettingError: an option does not apply to this kind of file.
+        ShapeError: the numbers of samples and targets differ, or an array is not a table.
+        MissingExtraError: polars is not installed.
+    """
+    source = open_source(path)
+    if target is not None and source.format in {"npz", "idx"}:
+        raise SettingError(
+            f"{source.shown}: a target column can be chosen in tables; this is {source.format}, whose "
+            "targets are an array of their own"
+        )
+    if labels is not None and source.format != "idx":
+        raise SettingError(
+            f"{source.shown}: labels in a file of their own go with IDX files; this is {source.format}"
+        )
+    if source.format == "npz":
+        arrays = npz_arrays(source, ("x", "y"))
+        if "y" not in arrays:
+            raise FileFormatError(f"{source.shown}: expected the arrays 'x' and 'y', found only 'x'")
+        return _with_targets(_samples(arrays["x"], source), arrays["y"], f"{source.shown}: y")
+    if source.format == "idx":
+        images, place = idx_array(source.bytes(), source.shown), labels or labels_path(path)
+        y = check_labels(idx_array(open_source(place).bytes(), str(place)), str(place))
+        return _with_targets(_samples(images, source), y, str(place), labels=True)
+    table = _read(
+        source, dialect, lambda names: [Table(tuple(names), ()).index(each) for each in _split(target, names)]
+    )
+    chosen = [table.index(each) for each in _split(target, table.names)]
+    if len(set(chosen)) < len(chosen):
+        raise SettingError(f"--target {target}: a column is named twice")
+    return Data(table, tuple(table.names[k] for k in chosen))
+
+
+def read_table(path: Path, *, dialect: Dialect = USUAL, as_text: Sequence[str] = ()) -> Table:
+    """Reads a table: of an .npz file the array x, of an IDX file the images.
+
+    Args:
+        path: the file; `-` is the standard input.
+        dialect: what is known about delimited text.
+        as_text: the names of columns that are kept as they are written, if the file has them.
+
+    Raises:
+        FileFormatError, DataError, ShapeError, MissingExtraError: as `read_data`.
+    """
+    source = open_source(path)
+    if source.format == "npz":
+        return _samples(npz_arrays(source, ("x",))["x"], source)
+    if source.format == "idx":
+        return _samples(idx_array(source.bytes(), source.shown), source)
+    return _read(source, dialect, lambda names: [k for k, name in enumerate(names) if name in as_text])
+
+
+def _split(target: str | None, names: Sequence[str]) -> list[str]:
+    """Returns the names of the target columns."""
+    if target is None:
+        return [names[-1]]
+    return [target] if target in names else [part.strip() for part in target.split(",")]
+
+
+def _read(source: Source, dialect: Dialect, as_text: ChooseText) -> Table:
+    if source.format == "npy":
+        return matrix_table(npy_array(source), source.shown)
+    if source.format == "csv":
+        return read_delimited(source, dialect, as_text)
+    return _arrow_table(source)
+
+
+def _arrow_table(source: Source) -> Table:
+    """Reads Parquet, Arrow and Feather files."""
+    try:
+        import polars as pl
+    except ImportError:
+        raise MissingExtraError("polars", "reading tables", "tables") from None
+    if source.format == "feather":
+        raise FileFormatError(
+            f"{source.shown}: expected Arrow (Feather version 2), found Feather version 1; "
+            "pyarrow.feather.write_feather writes version 2"
+        )
+    read = pl.read_parquet if source.format == "parquet" else pl.read_ipc
+    try:
+        frame = read(source.path if source.content is None else source.content)
+    except (pl.exceptions.PolarsError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise FileFormatError(
+            f"{source.shown}: expected a complete {source.format} file, found a damaged one: {reason}"
+        ) from None
+    columns = [as_column(_plain(each), each.name, source.shown) for each in frame.get_columns()]
+    return checked_table(Table(tuple(frame.columns), tuple(columns), source.shown))
+
+
+def _plain(series: pl.Series) -> object:
+    import polars as pl
+
+    if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.String):
+        return as_values(series.cast(pl.String), True, ".")
+    if series.dtype == pl.Boolean and series.null_count():
+        return as_values(series.cast(pl.String), True, ".")
+    if series.dtype.is_decimal():
+        return series.cast(pl.Float64).to_numpy()
+    return series.to_numpy()
+
+
+def _samples(x: NDArray[np.generic], source: Source) -> Table:
+    """Makes a table of samples, such as images, `(n_samples, …)`."""
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"{source.shown}: expected numbers as features, found {x.dtype}")
+    if x.ndim < 2 or x.size == 0:
+        raise ShapeError(
+            f"{source.shown}: expected samples of the shape (n_samples, n_features), found {x.shape}"
+        )
+    return matrix_table(x.reshape(len(x), -1), source.shown, pixels=x.ndim > 2)
+
+
+def _with_targets(table: Table, y: NDArray[np.generic], shown: str, *, labels: bool = False) -> Data:
+    """Adds the columns of the targets `(n_samples,)` or `(n_samples, n_outputs)` to a table."""
+    if (
+        y.dtype.kind not in "fiubU"
+        or y.ndim not in {1, 2}
+        or y.size == 0
+        or (y.dtype.kind == "U" and y.ndim > 1)
+    ):
+        raise ShapeError(
+            f"{shown}: expected targets of the shape (n_samples,) or (n_samples, n_outputs), found {y.dtype} "
+            f"of the shape {y.shape}"
+        )
+    if len(table) != len(y):
+        raise ShapeError(f"{shown} has {len(y)} targets for the {len(table)} samples of {table.source}")
+    targets = y.reshape(len(y), -1).T
+    names = tuple(["y"] if len(targets) == 1 else [f"y {k}" for k in range(1, len(targets) + 1)])
+    columns = tuple(as_column(column, name, shown) for name, column in zip(names, targets, strict=True))
+    return Data(
+        Table(table.names + names, table.columns + columns, table.source, False, table.pixels), names, labels
+    )
