@@ -110,7 +110,7 @@ class _Buffers(Generic[F]):
             return copy(flat, loss.target_minimum, loss.target_maximum, self._t)
         return self._loss.targets == "classes" and self._try_encode(y, x.ndim)
 
-    def _try_encode(self, y: Given | float, ndim: int) -> bool:
+    def _try_encode(self, y: Given | float | int, ndim: int) -> bool:  # noqa: PYI041 (mypy needs both)
         """Encodes valid labels, or one label, as one-hot rows; returns whether they are."""
         labels: NDArray[np.generic]
         if ndim == 1 and isinstance(y, int) and not isinstance(y, bool):
