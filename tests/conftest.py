@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     With `--full`, tables whose mark says `in_full` are thinned to one case for each combination of those.
     """
-    full: bool = config.getoption("full")
+    full = bool(config.getoption("full"))
     if config.getoption("every_case") or any("::" in each for each in config.args):
         return
     out = set[pytest.Item]() if full else {item for item in items if item.get_closest_marker("full")}
