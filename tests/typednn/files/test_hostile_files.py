@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -29,6 +30,7 @@ from typednn import (
     load,
     save,
 )
+from typednn.data.opening import MAX_LINE
 from typednn.data.reading import read_data
 from typednn.formats.safetensors import open_tensors, tensor_bytes, tensor_entries
 
@@ -206,6 +208,13 @@ def many_members() -> bytes:
     return buffer.getvalue()
 
 
+def zipped(text: str, compression: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("data.csv", text)
+    return buffer.getvalue()
+
+
 HOSTILE_DATA: dict[str, Callable[[], bytes]] = {
     "unhashable descr": lambda: npz(npy("[['<f8']]", "(1,)")),
     "descr of a dict": lambda: npz(npy("{'a': []}", "(1,)")),
@@ -222,6 +231,7 @@ HOSTILE_DATA: dict[str, Callable[[], bytes]] = {
     "header that is no Python": lambda: npz(b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((("),
     "header deep": lambda: npz(b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000),
     "many members": many_members,
+    "CSV by LZMA": lambda: zipped("a,b\n1,2\n", zipfile.ZIP_LZMA),
     "IDX of 4 GB": lambda: b"\0\0\x08\x03" + struct.pack(">3I", 65535, 255, 255) + bytes(99),
     "IDX beyond all": lambda: b"\0\0\x08\x08" + b"\xff" * 32,
 }
@@ -234,6 +244,20 @@ def test_data(name: str, tmp_path: Path) -> None:
     (tmp_path / "labels-data").write_bytes(b"\0\0\x08\x01\0\0\0\x01\0")
     with pytest.raises(FileFormatError, match="images-data"):
         read_data(path)
+
+
+def test_no_more_is_unpacked_than_an_idx_file_says_that_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x01" + bytes(3 * MAX_LINE), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match=r"expected 1 bytes of numbers .* found more"):
+            read_data(path, labels=path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 2.5 * MAX_LINE
 
 
 def test_text_that_is_none(tmp_path: Path) -> None:
