@@ -116,7 +116,7 @@ GEMM_PACK_A_MIN_COLUMNS = 256
 """Columns of y from which on it pays to pack x. Measured: product with an x of 512 x 512, packed against read
 in place, by n."""
 
-THREAD_TILE_ROWS = 16
+THREAD_TILE_ROWS = 48
 """Rows or columns in which a product is divided between threads: few, so that both get the same number. Not
 measured by `tune`."""
 
