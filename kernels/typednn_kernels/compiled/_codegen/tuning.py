@@ -117,8 +117,8 @@ GEMM_PACK_A_MIN_COLUMNS = 256
 in place, by n."""
 
 THREAD_TILE_ROWS = 48
-"""Rows or columns in which a product is divided between threads: few, so that both get the same number. Not
-measured by `tune`."""
+"""Rows or columns in which a product is divided between threads, a multiple of the tiles of both dtypes. Not
+measured by `tune`: with 16, batches of 784-128-10 by two threads took 1.3 times as long."""
 
 GEMM_GRAIN_FMAS = 1 << 20
 """Multiply-adds, grain of matrix products. Measured: square product with one thread and with two, by its
