@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     class BaseEstimator:
         """The base class of estimators."""
 
-        def get_params(self, deep: bool = ...) -> dict[str, Any]:
+        def get_params(self, deep: bool = ...) -> dict[str, object]:
             """Returns the parameters by name."""
             ...
 

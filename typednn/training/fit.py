@@ -247,7 +247,7 @@ class Fit(Run, Generic[F]):
             self.ended = self.epoch
             if self.first_loss is None:
                 self.first_loss = float(losses[: min(self.batch_size or n, n)].mean(dtype=np.float64))
-            self._warn_of_growth(float(means[(means > GROWN_LOSS * self.first_loss).argmax()]), 7)
+            self._warn_of_growth(float(means[(means > max(GROWN_LOSS * self.first_loss, 1)).argmax()]), 7)
 
     def _record(self) -> None:
         metrics: dict[str, float] = {}
@@ -263,8 +263,11 @@ class Fit(Run, Generic[F]):
         self.history._append(loss, held_loss, metrics, held_metrics)
 
     def _warn_of_growth(self, loss: float, stacklevel: int = 6) -> None:
-        """Warns once where the loss of an epoch is a million times that of the first step."""
-        if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss:
+        """Warns once where the loss of an epoch is a million times that of the first step, and above 1.
+
+        Below it a network that was trained before may have begun with a loss of nearly 0.
+        """
+        if self.first_loss is not None and 0 < GROWN_LOSS * self.first_loss < loss and loss > 1:
             warnings.warn(
                 f"the loss has grown from {self.first_loss:.3g} to {loss:.3g}: training diverges; a smaller "
                 "learning rate helps, or clip_norm of the optimiser, or features scaled to about -1 … 1",

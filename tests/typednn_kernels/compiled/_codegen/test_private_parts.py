@@ -41,6 +41,7 @@ UNCALLED = {
     "codegen JITCodeLibrary._optimize_functions",
     "compiler Compiler.define_pipelines",
     "cgutils alloca_once_value",
+    "imputils impl_ret_borrowed",
     "ir Block",
     "llvmlite.ir MDValue.descr",
 }
