@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version as version_of
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -44,7 +45,7 @@ html_show_sphinx = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"\.py$",
+    "filename_pattern": r"\.py$" if find_spec("torch") else r"/(?!beside_pytorch)\w+\.py$",
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1e6,
