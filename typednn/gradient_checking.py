@@ -145,7 +145,7 @@ class GradientReport(Display):
 
     @property
     def remarks(self) -> list[str]:
-        """What limits the result: gradients that are all 0, kinks of the loss, rounding errors."""
+        """What limits the result, such as gradients that are all 0, kinks of the loss, rounding errors."""
         remarks = [f"all gradients are 0, {OTHERS_SAY_MORE}"] if self.all_zero else []
         if kinks := sum(check.at_kink for check in self.checks):
             remarks.append(
