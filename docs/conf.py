@@ -66,6 +66,6 @@ intersphinx_mapping = {"python": ("https://docs.python.org/3.11", "inventories/p
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
     ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F"),
-    ("py:class", "[A-Z]|Axes|Executor|Model|Storage|Workspace"),  # variables of types, and arguments that users do not give
+    ("py:class", "[A-Z]|Axes|Executor|Model|Storage|Workspace"),  # not in the reference
     ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
 ]
