@@ -124,7 +124,7 @@ def interrupt(count: int, folder: str) -> None:
         alarm = Timer(0.001 + 0.0013 * (number % 23), os.kill, (os.getpid(), signal.SIGINT))
         try:
             alarm.start()
-            deadline = time.monotonic() + 2  # Python drops an exception that is raised while it frees objects
+            deadline = time.monotonic() + 2  # a lost interrupt, whose cause is not known, must not hang
             while time.monotonic() < deadline:
                 trained.fit(X, Y, epochs=3, batch_size=1 + number % 3, progress=False)
                 trained.predict(X)
