@@ -88,7 +88,9 @@ def run(target: Target, first_seed: int, seconds: float, count: int | None = Non
                 _drawn(target.draw, check, number)
             else:
                 _generated(target.inputs, check, number)
-        except Exception:  # noqa: BLE001 (it is in the report)
+        except Exception:
+            if not failed:
+                raise
             value, report = failed
             outcome.failures.append(keep(target.name, value))
             print(f"{target.name}, seed {number}: {value!r:.2000}\n{report}", flush=True)

@@ -139,15 +139,11 @@ def graphs() -> list[bytes]:
     import onnx
 
     found, path = list[bytes](), FOLDER / "good"
-    layers: list[Any] = [
-        InputLayer(2),
-        HiddenLayer(3, "mish", normalization="layer"),
-        OutputLayer(2, "softmax"),
-    ]
+    layers: list[Any] = [InputLayer(2), HiddenLayer(3, "mish", normalization="layer")]
     columns = (NumberColumn("a", 0.5, 1.0), BooleanColumn("b", ("no", "yes")))
     preprocessing = Preprocessing(columns, Classes(("01", "grün")), ("y",), ("a", "b", "y"))
     for each in (
-        Network([*layers, OutputLayer(2, "softmax")], seed=0),
+        Network([*layers, OutputLayer(2, "softmax", "crossentropy")], seed=0),
         Model(network(np.float32), preprocessing),
     ):
         save_graph(each, path)
