@@ -30,8 +30,7 @@ def commands(scale: float) -> Iterator[tuple[str, list[str], dict[str, str]]]:
         yield f"long runs, {backend}", endurance, {"TYPEDNN_BACKEND": backend}
     for name, test in {
         "kills while saving": "tests/typednn/formats/test_atomic.py::test_kills_at_random_moments",
-        "kills while training": "tests/faults/test_kills.py::test_killed_trainings_resume",
-        "kills at each call of a writer": "tests/faults/test_kills.py::test_a_writer_killed_at_each_of_its_calls",
+        "kills while training, and at each call of a writer": "tests/faults/test_kills.py",
         "interrupts, busy neighbours": "tests/faults/test_interrupts.py",
         "allocations, writes, threads": "tests/faults/test_resources.py",
         "forks": "tests/typednn_kernels/compiled/parallel/test_thread_pool.py",
