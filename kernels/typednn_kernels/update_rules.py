@@ -29,6 +29,13 @@ class UpdateRule(NamedTuple):
     name: RuleName
     description: str
     formula: Callable[..., tuple[Values, ...]]
+    squares: float = INFINITY
+    """The fraction of the dtype's largest number that the square of an element of the gradient may be, if the
+    rule remembers squares: a sum of them must not become infinite, which would end all further steps."""
+
+    def largest_element(self, dtype: np.dtype[F]) -> float:
+        """Returns the bound of the gradient's elements that keeps the squares finite; usually infinity."""
+        return float(np.sqrt(self.squares * float(np.finfo(dtype).max)))
 
     @property
     def states(self) -> int:
@@ -154,11 +161,13 @@ RULES = (
     UpdateRule("sgd", "gradient descent", _sgd),
     UpdateRule("momentum", "the steps of the past continue, weaker from step to step", _momentum),
     UpdateRule("nesterov", "momentum, with the gradient of where it leads", _nesterov),
-    UpdateRule("rmsprop", "steps divided by the root of the mean square of the gradient", _rmsprop),
-    UpdateRule("rmsprop_momentum", "RMSprop, centred or with momentum", _rmsprop_momentum),
-    UpdateRule("adagrad", "steps divided by the root of the sum of squares of the gradient", _adagrad),
-    UpdateRule("adam", "the mean of the gradient, divided by the root of its mean square", _adam),
-    UpdateRule("nadam", "Adam with Nesterov's momentum", _nadam),
+    UpdateRule("rmsprop", "steps divided by the root of the mean square of the gradient", _rmsprop, 0.25),
+    UpdateRule("rmsprop_momentum", "RMSprop, centred or with momentum", _rmsprop_momentum, 0.25),
+    UpdateRule(
+        "adagrad", "steps divided by the root of the sum of squares of the gradient", _adagrad, 2**-24
+    ),
+    UpdateRule("adam", "the mean of the gradient, divided by the root of its mean square", _adam, 0.25),
+    UpdateRule("nadam", "Adam with Nesterov's momentum", _nadam, 0.25),
     UpdateRule("rprop", "a step for each parameter, which grows until the derivative changes sign", _rprop),
     UpdateRule("lion", "the sign of the mean of the gradient", _lion),
 )

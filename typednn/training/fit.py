@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from math import isfinite, nan
+from math import nan
 from typing import Generic, cast
 
 import numpy as np
@@ -176,7 +176,6 @@ class Fit(Run, Generic[F]):
                     self._record()
                 self.ended = self.epoch
                 self._call_after_epoch(bar)
-            self._warn_of_overflow()
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
@@ -274,20 +273,6 @@ class Fit(Run, Generic[F]):
                 stacklevel=stacklevel,
             )
             self.first_loss = 0.0
-
-    def _warn_of_overflow(self) -> None:
-        """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
-        states = self.trainer.optimizer_state.states
-        with np.errstate(all="ignore"):
-            finite = isfinite(float(states.sum()))  # no array of as many elements
-        if not finite and not np.isfinite(states).all():
-            frozen = int((~np.isfinite(states)).any(axis=0).sum())
-            warnings.warn(
-                f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "
-                f"what {self.storage.dtype} can hold; clip_norm of the optimiser helps, or features scaled "
-                "to about -1 … 1",
-                stacklevel=5,
-            )
 
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.show_epoch(self.epoch, self.history.last)
