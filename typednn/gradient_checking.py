@@ -21,8 +21,11 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
+    constants,
     gain_count,
     gains,
+    inner_bias_count,
+    inner_biases,
     inv_std,
     normalized,
     parameter_count,
@@ -204,7 +207,10 @@ def gradcheck(
         first, middle, last = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
         parts = [("W", first, middle), ("Bias", middle, last)]
         if layer.normalization != "none":
-            parts.append(("Gain", last, last + gain_count(storage.layout, k)))
+            end = last + gain_count(storage.layout, k)
+            parts.append(("Gain", last, end))
+            if inner := inner_bias_count(storage.layout, k):
+                parts.append(("InnerBias", end, end + inner))
         for parameter, start, stop in parts:
             checked = np.arange(start, stop)
             if len(checked) > MAX_CHECKED:
@@ -249,14 +255,16 @@ class _Problem(Generic[F]):
             below.h[...] *= 1 + eps * random.choice([-1.0, 1.0], below.h.shape)
             W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
             normalization, dropped = int(layout[k, NORMALIZATION]), int(layout[k, DROPOUT])
-            plain.affine(below.h, W, bias if normalization == NONE else np.zeros_like(bias), here.z)
+            inner = bias if normalization == NONE else inner_biases(parameters, layout, k)
+            plain.affine(below.h, W, inner if len(inner) else np.zeros_like(bias), here.z)
             here.z[...] *= 1 + eps * random.choice([-1.0, 1.0], (samples, len(W)))
             if normalization != NONE:
                 training = self.key != INFERENCE and not layout[k, FROZEN]
                 moments = running_moments(parameters, layout, k).copy()
                 gain, axis = gains(parameters, layout, k), 0 if normalization == BATCH else 1
                 mean = here.z.mean(axis=axis, keepdims=True)  # its rounding moves all that it is taken from
-                plain.normalize(normalization, training, here.z, gain, bias, moments, here.inv_std, here.a)
+                settings = normalization, training, constants(layout, k)
+                plain.normalize(*settings, here.z, gain, bias, moments, here.inv_std, here.a)
                 moved = eps * mean * random.choice([-1.0, 1.0], mean.shape)
                 here.z[...] += moved * np.expand_dims(here.inv_std, axis)
                 here.a[...] = gain * here.z + bias
@@ -352,6 +360,8 @@ class _Reference:
                     means = terms.mean(axis=axis, keepdims=True), (terms * z).mean(axis=axis, keepdims=True)
                     terms = terms + means[0] + z * means[1]
                 terms = terms * np.expand_dims(inv_std(a, layout, k, samples), axis)
+                if (sums := inner_biases(result, layout, k)).size:
+                    sums[...] = terms.sum(axis=0)
             weights(result, layout, k)[...] = terms.T @ np.abs(block(h, layout, k - 1, samples))
             if k > 1:
                 terms = terms @ np.abs(weights(self.parameters, layout, k))

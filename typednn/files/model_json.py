@@ -12,7 +12,13 @@ import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
 from typednn_kernels.losses import CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import (
+    BATCH,
+    NONE,
+    NormalizationName,
+    NormalizationWithSettings,
+    settings_of,
+)
 
 from typednn import names
 from typednn.data.preprocessing import Preprocessing
@@ -42,7 +48,7 @@ class DescribedLayer:
     length: int
     activation: OutputActivationName | CustomActivation
     loss: LossName | CustomLoss | None
-    normalization: NormalizationName = "none"
+    normalization: NormalizationName | NormalizationWithSettings = "none"
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -52,9 +58,12 @@ class DescribedLayer:
         """Returns the shapes of the layer's tensors in a model file, by name."""
         row = (1, self.length)
         shapes = {"W": (self.length, n_prev), "Bias": row}
-        if self.normalization != "none":
+        settings = settings_of(self.normalization)
+        if settings.code != NONE:
             shapes["Gain"] = row
-        if self.normalization == "batch":
+        if settings.inner_bias:
+            shapes["InnerBias"] = row
+        if settings.code == BATCH:
             shapes |= {"moving_mean": row, "moving_variance": row}
         return shapes
 
@@ -163,7 +172,9 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
             hidden: ActivationName | CustomActivation = _activation(activation, names.activation)
             made = DescribedLayer(length, hidden, None)
             if k > 0 and not is_old:
-                normalization: NormalizationName = item["normalization"].as_one_of(names.normalization.known)
+                entry = item["normalization"]
+                found = names.normalization.find(entry.value)
+                normalization = entry.as_one_of(names.normalization.known) if found is None else found
                 made = replace(made, normalization=normalization, dropout=item["dropout"].as_fraction())
         if k > 0 and not is_old:
             l1, l2 = item["l1"].as_nonnegative(), item["l2"].as_nonnegative()

@@ -267,10 +267,10 @@ class _Source:
         if step.mean is None or step.variance is None:
             self.functions["layer_norm"] = LAYER
             gain = self._array(step.gain)
-            self.statements.append(f"layer_norm({gain}, {bias}, {step.epsilon!r}, {here}, {width});")
+            self.statements.append(f"layer_norm({gain}, {bias}, {step.settings.epsilon!r}, {here}, {width});")
             return
         self.functions["batch_norm"] = BATCH
-        scale = step.gain / np.sqrt(step.variance.astype(np.float64) + step.epsilon)
+        scale = step.gain / np.sqrt(step.variance.astype(np.float64) + step.settings.epsilon)
         mean, scales = self._array(step.mean), self._array(scale.astype(np.float32))
         self.statements.append(f"batch_norm({mean}, {scales}, {bias}, {here}, {width});")
 
