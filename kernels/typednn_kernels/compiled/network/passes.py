@@ -154,7 +154,9 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 def constants_of(layout: Layout, k: int) -> normalizations.Constants:
     """Returns the constants of the normalisation of layer k."""
     return normalizations.Constants(
-        layout[k, EPSILON].view(np.float64), layout[k, MOMENTUM].view(np.float64), layout[k, DDOF]
+        np.int64(layout[k, EPSILON]).view(np.float64),
+        np.int64(layout[k, MOMENTUM]).view(np.float64),
+        layout[k, DDOF],
     )
 
 
