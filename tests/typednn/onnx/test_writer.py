@@ -13,8 +13,10 @@ from typednn_kernels.normalizations import NormalizationName
 import typednn.onnx
 from tests.typednn.building import DTYPES, new_network
 from typednn import (
+    BatchNorm,
     HiddenLayer,
     InputLayer,
+    LayerNorm,
     NotReadyError,
     OutputLayer,
     SettingError,
@@ -38,7 +40,10 @@ ACTIVATIONS: tuple[Any, ...] = (
     *(LeakyReLU(0.01), ELU(0.5), CELU(2.0), Softplus(2.0), HardTanh(-2.0, 0.5), HardSigmoid()),
 )
 OUTPUTS: tuple[Any, ...] = get_args(OutputActivationName)
-NORMALIZATIONS: tuple[Any, ...] = get_args(NormalizationName)
+NORMALIZATIONS: tuple[Any, ...] = (
+    *get_args(NormalizationName),
+    *(BatchNorm(1e-5, 0.9, unbiased=True), LayerNorm(1e-5, inner_bias=True)),
+)
 OPSETS = (13, 17, 20, 22)
 
 
@@ -56,7 +61,9 @@ def shake(layer: Any, random: np.random.Generator) -> None:
     """Draws biases and running moments."""
     row = (1, int(layer.length))
     layer.Bias[...] = random.normal(size=row) / 4
-    if layer.normalization == "batch":
+    if "inner_bias" in layer.normalization:
+        layer.InnerBias[...] = random.normal(size=row) / 4
+    if layer.normalization.startswith("batch"):
         layer.running_mean[...] = random.normal(size=row) / 4
         layer.running_variance[...] = random.uniform(0.5, 1.5, row)
 
