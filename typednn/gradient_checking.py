@@ -204,18 +204,10 @@ def gradcheck(
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
-        first, middle, last = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
-        parts = [("W", first, middle), ("Bias", middle, last)]
-        if layer.normalization != "none":
-            end = last + gain_count(storage.layout, k)
-            parts.append(("Gain", last, end))
-            if inner := inner_bias_count(storage.layout, k):
-                parts.append(("InnerBias", end, end + inner))
-        for parameter, start, stop in parts:
-            checked = np.arange(start, stop)
+        for parameter, part in _parts(storage.layout, k).items():
+            checked = np.arange(part.start, part.stop)
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
-            part = slice(start, stop)
             check = _check(layer.name, parameter, gradients, part, checked, reference)
             apart = [deviation for each in steps if (deviation := _largest(each[part])) is not None]
             checks.append(replace(check, steps=max(apart, default=None)))
@@ -490,11 +482,22 @@ def _tolerances(reference: _Reference, layout: Layout, gradient: Vector[np.float
     """Computes the tolerance of rounding errors for each element of a gradient, by layer and parameter."""
     result = np.empty_like(gradient)
     for k in range(1, len(layout)):
-        first, middle, last = (int(layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
-        for part in (slice(first, middle), slice(middle, last), slice(last, last + gain_count(layout, k))):
-            if part.start < part.stop:
-                result[part] = reference.rounding(part, float(np.abs(gradient[part]).max()))
+        for part in _parts(layout, k).values():
+            result[part] = reference.rounding(part, float(np.abs(gradient[part]).max()))
     return result
+
+
+def _parts(layout: Layout, k: int) -> dict[str, slice]:
+    """Returns where the parameters of layer k are in the flat vector, by name."""
+    first, middle, last = (int(layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+    end = last + gain_count(layout, k)
+    parts = {
+        "W": slice(first, middle),
+        "Bias": slice(middle, last),
+        "Gain": slice(last, end),
+        "InnerBias": slice(end, end + inner_bias_count(layout, k)),
+    }
+    return {name: part for name, part in parts.items() if part.start < part.stop}
 
 
 def _largest(deviations: Vector[np.float64]) -> float | None:

@@ -2,8 +2,9 @@
 
 A network is described by one `int64` matrix with a row per layer, the input layer first. All parameters lie
 in one vector: layer by layer the weights `(n, n_prev)` in C order, then the biases `(n,)`, then the gains
-`(n,)` if the layer is normalised, and its inner biases `(n,)` if it has some. The running means `(n,)` and variances `(n,)` of layers with batch
-normalisation follow. There is no gradient with respect to these: a vector of gradients ends where they begin.
+`(n,)` if the layer is normalised, and its inner biases `(n,)` if it has some. The running means `(n,)` and
+variances `(n,)` of layers with batch normalisation follow. There is no gradient with
+respect to these: a vector of gradients ends where they begin.
 
 Activations and deltas of `B` samples lie in vectors of `B * units` elements: the block of a layer starts at
 `B * row[UNITS]` and is a C-ordered `(B, n)` matrix. In `a` and `dLda` follow, for each normalised layer,
@@ -43,8 +44,8 @@ from typednn_kernels.primitives import where
 """Columns: `n`, `n_prev`, activation code, offset of the weights, of the biases, of the units; normalisation
 code, offset of the gains, of the running mean, of z, for which each normalised layer before has `n + 1`; the
 fraction of units that is dropped, in units of 2**-32; whether the layer is frozen, so that in training, too,
-batch normalisation uses its running mean and variance and does not update them; offset of the inner biases, or
-0; the constants of the normalisation, of which epsilon and momentum are the bits of a float64."""
+batch normalisation uses its running mean and variance and does not update them; offset of the inner biases,
+or 0; the constants of the normalisation, of which epsilon and momentum are the bits of a float64."""
 COLUMNS = DDOF + 1
 
 ROUNDED_ELEMENTS = 16

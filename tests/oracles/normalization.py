@@ -18,12 +18,12 @@ from tests.oracles.loops import Number, Numbers, exact
 class Constants:
     """What is added to variances; what running moments keep; whether running variances are unbiased."""
 
-    epsilon: Number = Number("0.001")
-    momentum: Number = Number("0.99")
+    epsilon: Number
+    momentum: Number
     unbiased: bool = False
 
 
-USUAL = Constants()
+USUAL = Constants(Number("0.001"), Number("0.99"))
 
 
 def groups(name: str, z: Numbers) -> list[list[tuple[int, int]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args
 
@@ -111,6 +112,14 @@ class Description:
         return built
 
 
+def library_version() -> str:
+    """Returns the version of typednn, or nothing where it is not installed as a package."""
+    try:
+        return version("typednn")
+    except PackageNotFoundError:
+        return ""
+
+
 def describe(
     network: Network[F], preprocessing: Preprocessing | None, training: Mapping[str, object] | None = None
 ) -> str:
@@ -118,6 +127,7 @@ def describe(
     return json.dumps(
         {
             "version": VERSION,
+            "library": f"typednn {library_version()}".rstrip(),
             "dtype": str(network.dtype),
             "layers": [
                 {**layer_json(layer), **({"trainable": layer.trainable} if k > 0 else {})}
@@ -137,11 +147,12 @@ def read_description(text: str, path: Path, size: int) -> Description:
         FileFormatError: the text is not JSON or of another version, or a value in it is invalid.
     """
     entry = parse_json(text, "description", path, MAX_VALUES + size)
-    version = entry["version"].value
-    if version not in range(1, VERSION + 1):
+    format_version = entry["version"].value
+    if format_version not in range(1, VERSION + 1):
         raise entry["version"].error(f"1 to {VERSION}, the versions that this typednn reads")
-    layers = _layers(entry["layers"], version == 1)
-    inner, read = entry["preprocessing"], read_preprocessing if version == VERSION else read_old_preprocessing
+    layers = _layers(entry["layers"], format_version == 1)
+    inner = entry["preprocessing"]
+    read = read_preprocessing if format_version == VERSION else read_old_preprocessing
     preprocessing = None if inner.value is None else read(inner, layers[0].length, layers[-1].length)
     training = entry.as_object().get("training")
     record = None if training is None or training.value is None else training.as_object()

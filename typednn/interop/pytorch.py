@@ -263,8 +263,8 @@ def _steps(name: str, module: Any, dtype: str) -> list[Step]:
         return read(where, module)
     if kind == "LogSoftmax":
         raise WiringError(
-            f"{where}: outputs here are probabilities, not their logarithms; with loss=nn.NLLLoss() it is read "
-            "as softmax with crossentropy, which trains alike"
+            f"{where}: outputs here are probabilities, not their logarithms; with loss=nn.NLLLoss() it is "
+            "read as softmax with crossentropy, which trains alike"
         )
     name_here = _activation(where, module, kind, dtype)
     if name_here is None:
@@ -374,20 +374,17 @@ def _module(step: Step) -> nn.Module:
             n, n_prev = step.W.shape
             dtype = _torch_dtype(step.W)
             return nn.Linear(n_prev, n, bias=step.bias is not None, dtype=dtype)
-        case Normalization(settings=settings) if settings.code == LAYER:
-            return nn.LayerNorm(len(step.gain), eps=settings.epsilon, dtype=_torch_dtype(step.gain))
-        case Normalization(settings=settings):
-            if not settings.unbiased:
+        case Normalization(settings=norm) if norm.code == LAYER:
+            return nn.LayerNorm(len(step.gain), eps=norm.epsilon, dtype=_torch_dtype(step.gain))
+        case Normalization(settings=norm):
+            if not norm.unbiased:
                 raise WiringError(
                     f"{step.where}: PyTorch's batch normalisation keeps an unbiased running variance, and "
                     "would predict differently after a training step; BatchNorm(unbiased=True) is the same, "
                     "and typednn.onnx.save writes what predicts the same"
                 )
             return nn.BatchNorm1d(
-                len(step.gain),
-                eps=settings.epsilon,
-                momentum=1 - settings.momentum,
-                dtype=_torch_dtype(step.gain),
+                len(step.gain), eps=norm.epsilon, momentum=1 - norm.momentum, dtype=_torch_dtype(step.gain)
             )
         case Dropout():
             return nn.Dropout(step.rate)

@@ -287,8 +287,8 @@ def _normalization(norm: Normalization, affine: Affine) -> NormalizationWithSett
     settings = norm.settings
     if not are_valid(settings):
         raise WiringError(
-            f"{norm.where}: adds {settings.epsilon:g} to variances and keeps {settings.momentum:g} of its running "
-            "moments in a step; layers here add a positive number and keep a fraction"
+            f"{norm.where}: adds {settings.epsilon:g} to variances and keeps {settings.momentum:g} of its "
+            "running moments in a step; layers here add a positive number and keep a fraction"
         )
     return named(settings._replace(inner_bias=settings.code == LAYER and affine.bias is not None))
 

@@ -216,7 +216,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     @property
     def dLdInnerBias(self) -> Matrix[F]:
-        """The gradient of the batch's mean loss with respect to InnerBias, `(1, n)`: dLdz summed over samples.
+        """The gradient of the batch's mean loss with respect to InnerBias, `(1, n)`: dLdz, summed.
 
         Raises:
             NotReadyError: read before the first `backward`.

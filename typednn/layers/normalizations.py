@@ -32,8 +32,9 @@ __all__ = ["BatchNorm", "LayerNorm", "NormalizationWithSettings"]
 class BatchNorm(NormalizationWithSettings, kind="batch"):
     """Batch normalisation with the constants of other libraries; the name "batch" has those of Keras.
 
-    PyTorch's `BatchNorm1d()` is `BatchNorm(epsilon=1e-5, momentum=0.9, unbiased=True)`: its momentum of 0.1 is
-    what a step changes, not what it keeps. Source: Ioffe & Szegedy (2015), arXiv:1502.03167, algorithm 1.
+    PyTorch's `BatchNorm1d(n)` is `BatchNorm(epsilon=1e-5, momentum=0.9, unbiased=True)`: its momentum of 0.1
+    is what a step changes, not what it keeps.
+    Source: Ioffe & Szegedy (2015), arXiv:1502.03167, algorithm 1.
 
     Args:
         epsilon: added to variances.

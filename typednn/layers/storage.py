@@ -334,7 +334,8 @@ class Storage(Memory, Generic[F]):
         inner_biases, inner_bias_rows: for each layer, `(n,)`, `(1, n)`; empty where it has none.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
-        weight_gradients, bias_gradients, gain_gradients, inner_bias_gradients: for each layer, in the shapes of the parameters.
+        weight_gradients, bias_gradients, gain_gradients, inner_bias_gradients: for each layer, in the shapes
+            of the parameters.
         dLdW, dLdBias, dLdGain, dLdInnerBias: read-only views of them, in the shapes that the layers show.
         closed: whether a `Network` owns the layers, so that none can be attached.
         training: whether `forward()` of the layers is part of a training step.

@@ -194,7 +194,7 @@ class Network(Display, Generic[F_co, Y_co]):
 
     @property
     def parameters(self) -> Vector[F_co]:
-        """All weights, biases, gains and inner biases, layer by layer, `(n_parameters,)`; the memory, not a copy."""
+        """All parameters that are trained, layer by layer, `(n_parameters,)`; the memory, not a copy."""
         return self._storage.trainable
 
     @property

@@ -80,8 +80,8 @@ def check(folder: Path, package: str, name: str) -> None:
 
 def test_the_activations_of_pytorch_are_those_of_the_model() -> None:
     wanted = (
-        "none, none, tanh, none, relu, sigmoid, tanh, leaky_relu(0.05), elu(0.5), selu, gelu, silu, softplus, "
-        "softsign, mish, hard_tanh, hard_sigmoid, relu6, elu, hard_swish, gelu_tanh, none, softmax"
+        "none, none, tanh, none, relu, sigmoid, tanh, leaky_relu(0.05), elu(0.5), selu, gelu, silu, "
+        "softplus, softsign, mish, hard_tanh, hard_sigmoid, relu6, elu, hard_swish, gelu_tanh, none, softmax"
     )
     for name in ("torch_dynamo", "torch_script_13", "torch_script_17"):
         network: Any = typednn.onnx.load(KEPT / f"{name}.onnx")
