@@ -19,7 +19,7 @@ from typing import Generic, get_args
 import numpy as np
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.dropout import INFERENCE
-from typednn_kernels.layout import NORMALIZATION, biases, gains, weights
+from typednn_kernels.layout import NORMALIZATION, biases, gains, inner_biases, weights
 from typednn_kernels.normalizations import NONE
 
 from typednn import names
@@ -277,4 +277,6 @@ class Objective(Generic[F]):
                     gains(gradient, layout, k),
                     here.dLdz,
                 )
+                if (sums := inner_biases(gradient, layout, k)).size:
+                    run.sum_samples(here.dLdz, sums)
             run.outer(here.dLdz, workspace.blocks[k - 1].h, weights(gradient, layout, k))

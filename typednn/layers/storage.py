@@ -12,7 +12,7 @@ from typing import ClassVar, Generic, Protocol, TypeAlias, cast
 import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
-from typednn_kernels import normalizations, operands
+from typednn_kernels import operands
 from typednn_kernels.activation_families import code_of
 from typednn_kernels.activations import ACTIVATIONS, MAX_ROWS, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
@@ -23,7 +23,9 @@ from typednn_kernels.layout import (
     LENGTH,
     biases,
     block,
+    constants,
     gains,
+    inner_biases,
     layout_of,
     normalized,
     parameter_count,
@@ -34,13 +36,14 @@ from typednn_kernels.layout import (
     weights,
     workspace_size,
 )
+from typednn_kernels.normalizations import Constants, settings_of
 
 from typednn.backends import Running, running
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers.workspace import Arguments, Memory, Restored, Workspace, copied, new_vector
 from typednn.validation.arrays import read_only
 
-Settings: TypeAlias = "tuple[int, str, normalizations.NormalizationName, float, bool]"
+Settings: TypeAlias = "tuple[int, str, str, float, bool]"
 """Length, activation, normalisation, dropout of a layer, and whether it is trainable."""
 
 KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
@@ -60,7 +63,7 @@ class StoredLayer(Protocol):
     @property
     def actname(self) -> str: ...
     @property
-    def normalization(self) -> normalizations.NormalizationName: ...
+    def normalization(self) -> str: ...
     @property
     def dropout(self) -> float: ...
     @property
@@ -96,7 +99,7 @@ class Storage(Memory, Generic[F]):
         fan_in: the number of inputs of the first layer: 0, unless it is a copy that is to be attached.
         layout: where the elements of each layer lie, and its codes. A change of a setting replaces it.
         parameters: all parameters, then running means and variances.
-        trainable: a view of the weights, biases and gains alone, `(n_parameters,)`.
+        trainable: a view of the parameters that are trained alone, `(n_parameters,)`.
         gradient: memory for the gradient with respect to `trainable`.
         unit_count, sample_elements, fixed_elements: elements of `h` for each sample; of `a` for each sample,
             and besides.
@@ -109,10 +112,13 @@ class Storage(Memory, Generic[F]):
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
+        constants: the constants of each layer's normalisation.
+        inner_biases, inner_bias_rows: for each layer, `(n,)`, `(1, n)`; empty where it has none.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
-        weight_gradients, bias_gradients, gain_gradients: for each layer, in the shapes of the parameters.
-        dLdW, dLdBias, dLdGain: read-only views of them, in the shapes that the layers show.
+        weight_gradients, bias_gradients, gain_gradients, inner_bias_gradients: for each layer, in the shapes
+            of the parameters.
+        dLdW, dLdBias, dLdGain, dLdInnerBias: read-only views of them, in the shapes that the layers show.
         closed: whether a `Network` owns the layers, so that none can be attached.
         training: whether `forward()` of the layers is part of a training step.
         random: the generator of the network that owns the layers.
@@ -130,9 +136,12 @@ class Storage(Memory, Generic[F]):
                 "bias_rows",
                 "gains",
                 "gain_rows",
+                "inner_biases",
+                "inner_bias_rows",
+                "constants",
             ),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
-            *("dLdW", "dLdBias", "dLdGain"),
+            *("inner_bias_gradients", "dLdW", "dLdBias", "dLdGain", "dLdInnerBias"),
         ]
     )
     kept: ClassVar[tuple[str, ...]] = (
@@ -191,7 +200,7 @@ class Storage(Memory, Generic[F]):
         self.layout: Layout = layout_of(
             lengths,
             self.activations,
-            [normalizations.CODES[name] for name in normalization],
+            [settings_of(name) for name in normalization],
             [threshold(dropout) for dropout in dropouts],
             self.fan_in,
         )
@@ -354,10 +363,17 @@ class Storage(Memory, Generic[F]):
         self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
         self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
+        self.inner_biases: list[Vector[F]] = [inner_biases(vector, layout, k) for k in places]
+        self.inner_bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.inner_biases]
+        self.constants: list[Constants] = [constants(layout, k) for k in places]
         self.running_moments: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
         self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]
+        self.inner_bias_gradients: list[Vector[F]] = [inner_biases(gradient, layout, k) for k in places]
         self.dLdW: list[Matrix[F]] = [read_only(each) for each in self.weight_gradients]
         self.dLdBias: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.bias_gradients]
         self.dLdGain: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.gain_gradients]
+        self.dLdInnerBias: list[Matrix[F]] = [
+            read_only(each.reshape(1, -1)) for each in self.inner_bias_gradients
+        ]

@@ -74,7 +74,7 @@ class Blocks(NamedTuple, Generic[F]):
     """The blocks of one layer in a workspace, each `(B, n)`; dLdh of the output layer is dLdy.
 
     In a normalised layer, z holds the normalised values, and inv_std, `(n,)` for batch and `(B,)` for layer
-    normalisation, the factors 1 / sqrt(variance + 1e-3). Elsewhere z is a, and dLdz is dLda.
+    normalisation, the factors 1 / sqrt(variance + epsilon). Elsewhere z is a, and dLdz is dLda.
     """
 
     a: Matrix[F]
