@@ -28,7 +28,7 @@ from typednn.plotting.style import FAINT, INK, new_figure, write_figure
 
 FOLDER = Path(__file__).parent / "figures"
 START = (-8.0, 1.5)
-Curve: TypeAlias = NDArray[np.float64]
+Curve: TypeAlias = NDArray[np.floating]
 
 
 def descent(optimizer: Optimizer) -> NDArray[np.float64]:

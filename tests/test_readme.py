@@ -180,6 +180,7 @@ def test_commands_name_chapters_of_the_report(page: Path) -> None:
 def test_the_gallery_has_every_formula() -> None:
     text = (DOCS / "reference" / "formulas.md").read_text(encoding="utf-8")
     described = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, flags=re.MULTILINE))
-    rows = (*ACTIVATIONS[:BUILT_IN], *LOSSES[: losses.BUILT_IN])
+    rows = [(str(row.name), row.description) for row in ACTIVATIONS[:BUILT_IN]]
+    rows += [(str(row.name), row.description) for row in LOSSES[: losses.BUILT_IN]]
 
-    assert described == {row.name: re.sub(r"\|(.*?)\|", r"abs(\1)", row.description) for row in rows}
+    assert described == {name: re.sub(r"\|(.*?)\|", r"abs(\1)", description) for name, description in rows}

@@ -450,11 +450,11 @@ def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str
     if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiu":
         raise ArrayTypeError(f"{owner}: sample_weight must be a numpy.ndarray of real numbers")
     refuse_masked(given, "sample_weight", owner)
-    values = given.copy()  # what is checked is what is used
-    if values.shape != (count,):
-        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {values.shape}")
-    check_finite(values, "sample_weight", owner)
-    if values.min() < 0:
-        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {values.min():g}")
-    weights: Vector[F] = values.astype(dtype)
+    checked = given.copy()  # what is checked is what is used
+    if checked.shape != (count,):
+        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {checked.shape}")
+    check_finite(checked, "sample_weight", owner)
+    if checked.min() < 0:
+        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {checked.min():g}")
+    weights: Vector[F] = checked.astype(dtype)
     return weights
