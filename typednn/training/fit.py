@@ -17,7 +17,8 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import AnyLayer, OutputLayer
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state
@@ -26,11 +27,13 @@ from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE, OPTIONAL
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
-from typednn.validation.arrays import CHUNK_ELEMENTS
 from typednn.validation.settings import check_count, check_sequence
 
 LARGE_FEATURE = 1e4
 """Features of this size or more earn a warning: gradients grow with them, and steps overshoot."""
+
+SEEN_FEATURES = 1 << 18
+"""Number of features, at most, that are looked at for that; in fewer none is left out."""
 
 GROWN_LOSS = 1e6
 """A loss of this many times that of the first step earns a warning."""
@@ -367,13 +370,13 @@ class Fit(Run, Generic[F]):
 
 
 def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
-    """Warns where one of the first features is large; all of them may be more than memory holds."""
+    """Warns where a feature of some rows is large, from all over x: all may be more than memory holds."""
     x = samples.x.array
-    first = x[: max(1, CHUNK_ELEMENTS // x.shape[1])]
+    seen = x[:: 1 + x.size // SEEN_FEATURES]
     largest = (
-        max(first.max(), -first.min())
-        if first.dtype.kind == "f"
-        else float(np.abs(first.astype(np.float64)).max())
+        max(seen.max(), -seen.min())
+        if seen.dtype.kind == "f"
+        else float(np.abs(seen.astype(np.float64)).max())
     )
     if largest >= LARGE_FEATURE:
         warnings.warn(
