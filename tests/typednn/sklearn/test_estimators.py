@@ -322,7 +322,13 @@ def test_epochs_trained_in_one_call_are_those_of_many(
 
     monkeypatch.setattr(Trainer, "_train", noted)
     settings: Any = {**FAST, "batch_size": batch_size, "max_iter": 300, "tol": 1e-2, "n_iter_no_change": 4}
-    settings |= {"solver": "sgd", "learning_rate": rate, "learning_rate_init": 0.5, "dropout": 0.2, "alpha": 1e-6}
+    settings |= {
+        "solver": "sgd",
+        "learning_rate": rate,
+        "learning_rate_init": 0.5,
+        "dropout": 0.2,
+        "alpha": 1e-6,
+    }
     reference = MLPClassifier(callbacks=[Noted()], **settings).fit(X, LABELS)
     of_many = len(calls)
 
