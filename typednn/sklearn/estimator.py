@@ -418,11 +418,13 @@ class Estimator(BaseEstimator, ABC):
     @property
     def coefs_(self) -> list[Matrix[Real]]:
         """The weights of each layer, `(n_inputs, n_units)`: views of the network's."""
+        check_is_fitted(self)
         return [layer.W.T for layer in self.network_.layers[1:]]
 
     @property
     def intercepts_(self) -> list[Vector[Real]]:
         """The biases of each layer, `(n_units,)`: views of the network's."""
+        check_is_fitted(self)
         return [layer.Bias[0] for layer in self.network_.layers[1:]]
 
     def __sklearn_is_fitted__(self) -> bool:

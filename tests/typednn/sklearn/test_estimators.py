@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from typednn import (
@@ -283,6 +284,17 @@ def test_a_failing_call_says_why() -> None:
     with pytest.raises(ValueError, match="'lbfgs' has no epochs"):
         MLPClassifier(solver="lbfgs", callbacks=[Noted()]).fit(X, LABELS)
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        assert MLPClassifier().coefs_
+    assert not hasattr(MLPClassifier(), "intercepts_")
+    with pytest.raises(ValueError, match=r"whole numbers, got \[3.5\]"):
+        clone(model).set_params(hidden_layer_sizes=[3.5]).fit(X, LABELS)
+    fitted: Any = model.set_params(max_iter=1).fit(X, LABELS)
+    with pytest.raises(TypeError, match="takes a Network, not MLPClassifier: give its network_"):
+        NetworkRegressor.from_network(fitted)
+    layers: Any = [InputLayer(4), OutputLayer(1)]
+    with pytest.raises(TypeError, match="takes a Network, not list"):
+        NetworkClassifier.from_network(layers)
 
 
 def test_a_warm_start_may_change_solver_and_way_to_stop() -> None:
