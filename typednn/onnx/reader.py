@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from typednn_kernels.arrays import F
+from typednn_kernels.normalizations import LAYER, Settings
 
 from typednn.data.model import Model
 from typednn.errors import FileFormatError, SettingError, WiringError
@@ -194,16 +195,12 @@ def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step
     if layer.normalized is None:
         steps.append(Affine(segment.where, weights, bias))
     else:
-        if np.any(bias != bias[0]):
-            raise UnknownOperationError(
-                f"{segment.where}: has a bias below a layer normalisation; layers here have none there"
-            )
         scale = layer.normalized.scale
         gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in scale)
-        epsilon = known_epsilon(layer.normalized.epsilon, np.dtype(np.float32))
+        settings = Settings(LAYER, known_epsilon(layer.normalized.epsilon, np.dtype(np.float32)))
         steps += [
-            Affine(segment.where, weights, None),
-            Normalization(segment.where, "layer", gain, shift, epsilon),
+            Affine(segment.where, weights, bias if np.any(bias != bias[0]) else None),
+            Normalization(segment.where, settings, gain, shift),
         ]
     if layer.activation != "none":
         steps.append(Activation(layer.where, layer.activation))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from typednn.data.model import Model
 from typednn.errors import SettingError
-from typednn.files.model_json import describe
+from typednn.files.model_json import describe, library_version
 from typednn.files.models import KEY
 from typednn.formats.atomic import PathLike, write_file
 from typednn.layers import TrainableLayer
@@ -79,11 +78,4 @@ def model_of(network: AnyNetwork, opset: int) -> ModelProto:
         graph.node("Identity", y, output="y")
         graph.add_output("y", network.dtype, n_outputs)
         description = describe(network, None, None)
-    return graph.model(_version(), {KEY: description})
-
-
-def _version() -> str:
-    try:
-        return version("typednn")
-    except PackageNotFoundError:
-        return ""
+    return graph.model(library_version(), {KEY: description})

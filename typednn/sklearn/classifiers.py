@@ -225,7 +225,8 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         loss: "log_loss", or a loss of typednn, such as "focal".
         output: the activation of the output layer; by default the one that belongs to the loss.
         dropout: the fraction of hidden units that each step drops, one number or one for each layer.
-        normalization: "none", "batch" or "layer", one name or one for each layer.
+        normalization: "none", "batch" or "layer", `BatchNorm(...)` or `LayerNorm(...)`, one or one for each
+            layer.
         class_weight: "balanced", or weights by label; labels that are missing have 1.
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.

@@ -116,7 +116,8 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
         output: the activation of the output layer; by default the one that belongs to the loss.
         dropout: the fraction of hidden units that each step drops, one number or one for each layer.
-        normalization: "none", "batch" or "layer", one name or one for each layer.
+        normalization: "none", "batch" or "layer", `BatchNorm(...)` or `LayerNorm(...)`, one or one for each
+            layer.
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.
         callbacks: callbacks of typednn, such as `GradientNorms`.

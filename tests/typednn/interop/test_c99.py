@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.typednn.onnx.test_writer import ACTIVATIONS, NORMALIZATIONS, columns_of_all_kinds, network_with
+from tests.typednn.onnx.test_writer import (
+    ACTIVATIONS,
+    NORMALIZATIONS,
+    columns_of_all_kinds,
+    magnitude,
+    network_with,
+)
 from typednn import (
     HiddenLayer,
     InputLayer,
@@ -59,7 +65,7 @@ def check(network: Any, folder: Path, *flags: str) -> None:
     outputs = outputs_of(compiled(to_c(network), folder, *flags), x, network.layers[-1].length)
 
     expected = network.predict(x)
-    assert abs(outputs - expected).max() <= 8 * np.finfo(np.float32).eps * abs(expected).max()
+    assert abs(outputs - expected).max() <= 8 * np.finfo(np.float32).eps * magnitude(network, x)
 
 
 @pytest.mark.parametrize(
