@@ -39,9 +39,11 @@ class PenaltyTrainer(Trainer[Real]):
 
     def _optimizer_steps(self, steps: int) -> OptimizerSteps[Real]:
         found, first = super()._optimizer_steps(steps), self.optimizer_state.step - self._first
-        if self._factors is not None:
-            found.coefficients[:, PENALTY] = self._factors[first : first + steps]
-        return found
+        if self._factors is None:
+            return found
+        coefficients = found.coefficients.copy()
+        coefficients[:, PENALTY] = self._factors[first : first + steps]
+        return found._replace(coefficients=coefficients)
 
 
 class Penalty:
