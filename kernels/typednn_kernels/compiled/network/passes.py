@@ -31,6 +31,7 @@ from typednn_kernels.compiled.linalg.dense import (
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
 from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
+    NormalizedUnits,
     dropout_flat,
     gain_and_bias_gradients,
     normalization_backward_rows,
@@ -192,19 +193,15 @@ def affine_block(
         z = normalized_range(a, layout, k, n_units, block)
         inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
         affine_rows(below, W, inner_bias, z, n, parallel)
-        normalize_rows(
-            normalization,
-            is_training(layout, k, key),
-            constants_of(layout, k),
-            z,
-            n,
+        units = NormalizedUnits(
             gains_range(parameters, layout, k, block.unit, block.width),
             bias,
             running_mean_range(parameters, layout, k, block.unit, block.width),
             running_variance_range(parameters, layout, k, block.unit, block.width),
-            inv_std_range(a, layout, k, n_units, block),
-            pre_activations,
         )
+        training, constants = is_training(layout, k, key), constants_of(layout, k)
+        inv_std = inv_std_range(a, layout, k, n_units, block)
+        normalize_rows(normalization, training, constants, z, n, units, inv_std, pre_activations)
 
 
 @noinline

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple
+
 import numpy as np
 
 from typednn_kernels import dropout, normalizations
@@ -53,6 +55,15 @@ dropout_loop: Loop = elementwise(
 )
 
 
+class NormalizedUnits(NamedTuple, Generic[F]):
+    """Gains, biases, and running means and variances of some units, (units,) each."""
+
+    gain: Vector[F]
+    bias: Vector[F]
+    mean: Vector[F]
+    variance: Vector[F]
+
+
 @noinline
 def normalize_rows(
     normalization: int,
@@ -60,19 +71,17 @@ def normalize_rows(
     constants: Constants,
     z: Vector[F],
     n: int,
-    gain: Vector[F],
-    bias: Vector[F],
-    mean: Vector[F],
-    variance: Vector[F],
+    units: NormalizedUnits[F],
     inv_std: Vector[F],
     a: Vector[F],
 ) -> None:
     """Normalises z in place, and computes inv_std and a = gain z + bias, for some units or some samples.
 
-    With batch normalisation for `gain.size` units and all samples, with layer normalisation for all n units
-    and some samples. z and a are flat, from the first element on, with rows n elements apart; gain, bias and
-    the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
+    With batch normalisation for the units and all samples, with layer normalisation for all n units and some
+    samples. z and a are flat, from the first element on, with rows n elements apart; inv_std is (units,) for
+    a batch, else (samples,).
     """
+    gain, mean, variance = units.gain, units.mean, units.variance
     width, samples = gain.size, (z.size + n - 1) // n
     epsilon = z.dtype.type(constants.epsilon)
     if normalization == BATCH:
@@ -108,7 +117,7 @@ def normalize_rows(
             multiply(0, width, row, inv_std, row)
         else:
             scal(0, width, row, inv_std[s], row)
-        scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
+        scale_and_shift(0, width, row, gain, units.bias, slice_of(a, s * n, width))
 
 
 @noinline
@@ -199,10 +208,7 @@ def normalize(
         constants,
         slice_of(z, 0, size),
         n,
-        gain,
-        bias,
-        slice_of(running, 0, n),
-        slice_of(running, n, n),
+        NormalizedUnits(gain, bias, slice_of(running, 0, n), slice_of(running, n, n)),
         inv_std,
         slice_of(a, 0, size),
     )
