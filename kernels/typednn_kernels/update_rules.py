@@ -348,9 +348,10 @@ RULES = (
 CODES = {row.name: code for code, row in enumerate(RULES)}
 SGD = CODES["sgd"]
 
-DECAY, CLIP_VALUE, CLIP_NORM, FIRST = range(4)
+DECAY, CLIP_VALUE, CLIP_NORM, PENALTY, FIRST = range(5)
 """Columns of the coefficients of a step: the fraction that is taken from each parameter, the bounds of each
-element of the gradient and of its norm (infinity for none), and from FIRST on those of the rule."""
+element of the gradient and of its norm (infinity for none), what the penalties are multiplied by, and from
+FIRST on those of the rule."""
 
 COEFFICIENTS = FIRST + max(row.coefficients for row in RULES)
 MOST_STATES = max(row.states for row in RULES)
@@ -406,5 +407,6 @@ def coefficient_rows(
     """
     rows: Matrix[F] = np.zeros((len(rule), COEFFICIENTS), dtype)
     rows[:, DECAY], rows[:, CLIP_VALUE], rows[:, CLIP_NORM] = decay, clip_value, clip_norm
+    rows[:, PENALTY] = 1
     rows[:, FIRST : FIRST + rule.shape[1]] = rule
     return rows

@@ -414,14 +414,14 @@ def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataOb
         magnitude_of_dLdy = 1 + targets / np.maximum(y_exact, tiny)
         if loss in {"bincrossentropy", "focal"}:
             magnitude_of_dLdy += abs(1 - targets) / np.maximum(z_exact, tiny if exact_complements else 1e-7)
-        if activation == "softmax" and loss in loops.BINARY:  # exp magnifies the rounding of a difference
-            magnitude_of_dLdy *= 1 + logits.max(axis=1, keepdims=True) - logits.min(axis=1, keepdims=True)
+        spread = 1 + logits.max(axis=1, keepdims=True) - logits.min(axis=1, keepdims=True)
+        if activation == "softmax":  # exp magnifies the rounding of a - log(sum), of which 1 / y is made
+            magnitude_of_dLdy *= spread
         assert_agrees(dLdy[inside], derivatives[inside], 16, magnitude_of_dLdy[inside] / samples, "dLdy")
         reference = [
             loops.sample_error_of_logits(loss, logits[s], targets[s], activation) / samples
             for s in range(samples)
         ]
-        spread = 1 + logits.max(axis=1, keepdims=True) - logits.min(axis=1, keepdims=True)
         magnitude = spread * (1 + targets.sum(axis=1, keepdims=True)) * np.maximum(outputs, 1) / terms
         if activation != "softmax" and (activation, loss) not in {
             ("sigmoid", "bincrossentropy"),
