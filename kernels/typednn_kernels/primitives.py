@@ -90,5 +90,21 @@ def where(
     condition: NDArray[np.bool], x: Values | np.floating | float, y: Values | np.floating | float
 ) -> Values:
     """Returns x where the condition holds, else y, in the dtype of the array among them."""
-    result: Values = np.where(condition, x, y)
-    return result
+    if not isinstance(condition, np.ndarray) or condition.size < MANY_CHOICES:  # or a traced formula
+        result: Values = np.where(condition, x, y)
+        return result
+    dtype = x.dtype if isinstance(x, np.ndarray) else np.asarray(y).dtype
+    if dtype.kind != "f" or dtype.itemsize not in BITS:
+        return np.where(condition, x, y)
+    bits, mask = BITS[dtype.itemsize], np.negative(condition.view(np.int8), dtype=BITS[dtype.itemsize])
+    chosen, others = (np.asarray(each, dtype).view(bits) for each in (x, y))
+    mask &= np.bitwise_xor(chosen, others)  # a mask does not guess, as a jump for each element does
+    mask ^= others
+    return mask.view(dtype)
+
+
+MANY_CHOICES = 2048
+"""The number of elements from which on choices by a mask take less time than `np.where`."""
+
+BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+"""Integers by the number of their bytes."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from typednn_kernels import normalizations, operands
 from typednn_kernels.activation_families import code_of
 from typednn_kernels.activations import ACTIVATIONS, MAX_ROWS, NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Ranges, Vector
 from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import (
     ACTIVATION,
@@ -74,10 +74,18 @@ class StoredLayer(Protocol):
 
 def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
     """Allocates zeros that begin at a cache line, so that no load of an aligned vector crosses two lines."""
-    memory: Vector[F] = np.zeros(size + CACHE_LINE_BYTES // dtype.itemsize, dtype)
+    return new_vectors(size, 0, dtype)[0]
+
+
+def new_vectors(size: int, size_of_second: int, dtype: np.dtype[F]) -> tuple[Vector[F], Vector[F]]:
+    """Allocates two vectors of zeros in one memory; each begins at a cache line, as `new_vector` does."""
+    line = CACHE_LINE_BYTES // dtype.itemsize
+    rounded = -(-size // line) * line
+    memory: Vector[F] = np.zeros(line + rounded + size_of_second, dtype)
     address: int = memory.__array_interface__["data"][0]
     start = -address % CACHE_LINE_BYTES // dtype.itemsize
-    return memory[start : start + size]
+    second = start + rounded
+    return memory[start : start + size], memory[second : second + size_of_second]
 
 
 def aligned(vector: Vector[F]) -> Vector[F]:
@@ -216,8 +224,7 @@ class Workspace(Memory, Generic[F]):
         def __getattr__(self, name: str) -> object:
             """Allocates the deltas, or makes the views, when one is first asked for."""
             if name in {"dLdh", "dLda"}:
-                self.dLdh = new_vector(self.h.size, self.h.dtype)
-                self.dLda = new_vector(self.a.size, self.a.dtype)
+                self.dLdh, self.dLda = new_vectors(self.h.size, self.a.size, self.h.dtype)
             elif name == "vectors":
                 self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
             elif name in self.views:
@@ -324,6 +331,8 @@ class Storage(Memory, Generic[F]):
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
         loss: the code of the loss and the limits of its targets, once they have been looked up.
+        trained: a layout, the ranges of parameters that are trained with it, and their penalties, once they
+            have been looked up.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
@@ -427,6 +436,7 @@ class Storage(Memory, Generic[F]):
         self.kept_memory: list[Vector[F]] = []
         self.no_weights: Vector[F] = np.empty(0, self.dtype)
         self.loss: tuple[int, Vector[F]] | None = None
+        self.trained: tuple[Layout, Ranges, Matrix[F]] | None = None
         self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, int(self.layout[-1, LENGTH])), self.dtype)
         self.workspace: Workspace[F] = self.new_workspace(1)
@@ -444,7 +454,7 @@ class Storage(Memory, Generic[F]):
     def new_workspace(self, samples: int) -> Workspace[F]:
         """Allocates a workspace."""
         size = self.fixed_elements + samples * self.sample_elements
-        a, h = new_vector(size, self.dtype), new_vector(samples * self.unit_count, self.dtype)
+        a, h = new_vectors(size, samples * self.unit_count, self.dtype)
         return Workspace(self.layout, samples, a, h)
 
     def try_forward(self, workspace: Workspace[F], x: Matrix[F]) -> bool:

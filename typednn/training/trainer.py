@@ -100,7 +100,7 @@ class Trainer(Generic[F]):
         self.workspace = storage.new_workspace(batch_size)
         self._take_layout()
         self.gradient = storage.gradient
-        self._checked: Matrix[F] = np.empty((1, len(storage.parameters)), storage.dtype)
+        self._checked: Matrix[F] | None = None
         self._order: Order = np.empty(0, np.int64)
         self._ordered = 0
         self.chunk, self.done = max(1, int(2e6 / (storage.parameters.size + 1000))), 0
@@ -225,10 +225,12 @@ class Trainer(Generic[F]):
             else None
         )
         if rate is not None:
-            saved = self.gradient
+            saved, checked = self.gradient, self._checked
+            if checked is None:
+                checked = self._checked = np.empty((1, len(parameters)), storage.dtype)
             saved[...] = parameters
             run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
-            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, self._checked)
+            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, checked)
             if not made:
                 parameters[...] = saved
         elif not state.may_divide_by_zero:
@@ -236,9 +238,15 @@ class Trainer(Generic[F]):
             run.train_batches(parameters, self.layout, key, self.loss, batch, steps, vectors, self.gradient)
             made = isfinite(batch.losses[-1])
         if made:
+            workspace = self.workspace
             state.step += 1
-            self._last_batch, self.workspace.key = size, key
-            self.show()
+            self._last_batch, workspace.key = size, key
+            if workspace is not storage.workspace or workspace.samples != size:
+                self.show()
+            else:
+                workspace.complete_forward()
+                workspace.complete_backward()
+                storage.has_gradient = [False] * len(self.layout)
         return made
 
     def apply(self, gradient: Vector[F]) -> bool:
