@@ -93,18 +93,22 @@ def where(
     if not isinstance(condition, np.ndarray) or condition.size < MANY_CHOICES:  # or a traced formula
         result: Values = np.where(condition, x, y)
         return result
-    dtype = x.dtype if isinstance(x, np.ndarray) else np.asarray(y).dtype
-    if dtype.kind != "f" or dtype.itemsize not in BITS:
-        return np.where(condition, x, y)
-    bits, mask = BITS[dtype.itemsize], np.negative(condition.view(np.int8), dtype=BITS[dtype.itemsize])
+    dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)}
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    if dtype not in BITS:
+        result = np.where(condition, x, y)
+        return result
+    bits = BITS[dtype]
     chosen, others = (np.asarray(each, dtype).view(bits) for each in (x, y))
+    mask = np.negative(condition.view(np.int8), dtype=bits)
     mask &= np.bitwise_xor(chosen, others)  # a mask does not guess, as a jump for each element does
     mask ^= others
-    return mask.view(dtype)
+    chosen_or_others: Values = mask.view(dtype)
+    return chosen_or_others
 
 
 MANY_CHOICES = 2048
 """The number of elements from which on choices by a mask take less time than `np.where`."""
 
-BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
-"""Integers by the number of their bytes."""
+BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+"""Integers of as many bytes, by dtype."""
