@@ -19,8 +19,10 @@ from typednn_kernels.arrays import F, Layout, Matrix, Ranges, Vector
 from typednn_kernels.dropout import INFERENCE, threshold
 from typednn_kernels.layout import (
     ACTIVATION,
+    DROPOUT,
     FROZEN,
     LENGTH,
+    NORMALIZATION,
     biases,
     block,
     gains,
@@ -331,6 +333,7 @@ class Storage(Memory, Generic[F]):
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
         loss: the code of the loss and the limits of its targets, once they have been looked up.
+        drops, only_dense: whether a layer drops units; whether none does, and none is normalised.
         trained: a layout, the ranges of parameters that are trained with it, and their penalties, once they
             have been looked up.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
@@ -423,6 +426,7 @@ class Storage(Memory, Generic[F]):
             self.fan_in,
         )
         self.layout[:, FROZEN] = [not each for each in trainable]
+        self._look_at_layout()
         self.unit_count: int = unit_count(self.layout)
         self.fixed_elements: int = workspace_size(self.layout, 0)
         self.sample_elements: int = workspace_size(self.layout, 1) - self.fixed_elements
@@ -442,6 +446,10 @@ class Storage(Memory, Generic[F]):
         self.workspace: Workspace[F] = self.new_workspace(1)
         self.make_views()
 
+    def _look_at_layout(self) -> None:
+        self.drops: bool = bool(self.layout[:, DROPOUT].any())
+        self.only_dense: bool = not self.drops and not self.layout[:, NORMALIZATION].any()
+
     def change_layout(self, k: int, column: int, value: int) -> None:
         """Sets a code of layer k; the results of the layout before belong to another network.
 
@@ -449,6 +457,7 @@ class Storage(Memory, Generic[F]):
         """
         self.layout = self.layout.copy()
         self.layout[k, column] = value
+        self._look_at_layout()
         self.workspace.forward_valid, self.workspace.backward_valid = 0, len(self.layers)
 
     def new_workspace(self, samples: int) -> Workspace[F]:

@@ -85,9 +85,9 @@ class OptimizerState(Generic[F]):
         self.may_divide_by_zero = optimizer._divisor_floor < SAFE_DIVISORS[storage.dtype.name]
         self._check_first_step()
         firsts = optimizer.first_states
-        self.states: Matrix[F] = np.empty((len(firsts), storage.gradient.size), storage.dtype)
-        for state, first in zip(self.states, firsts, strict=True):
-            state[...] = first
+        self.states: Matrix[F] = np.zeros((len(firsts), storage.gradient.size), storage.dtype)
+        if any(firsts):
+            self.states += np.array(firsts, storage.dtype).reshape(-1, 1)
         self.take_settings(storage)
 
     def take_settings(self, storage: Storage[F]) -> None:
@@ -209,8 +209,10 @@ class OptimizerState(Generic[F]):
 
     def _check_first_step(self) -> None:
         rate, decay = self.optimizer.learning_rate, self.optimizer.weight_decay
-        with np.errstate(over="ignore", under="ignore"):
-            representable = isinstance(rate, Schedule) or 0 < float(self.dtype.type(rate)) < inf
+        representable = isinstance(rate, Schedule) or 1e-30 < rate < 1e30
+        if not representable:
+            with np.errstate(over="ignore", under="ignore"):
+                representable = 0 < float(self.dtype.type(rate)) < inf
         if not representable:
             raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
         if decay and self._rates(1)[0] * decay >= 1:

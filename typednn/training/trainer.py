@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, unit_count, weights
+from typednn_kernels.layout import running_moments, unit_count, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
@@ -112,8 +112,7 @@ class Trainer(Generic[F]):
 
     def _take_layout(self) -> None:
         self.layout = self.workspace.layout = self.storage.layout
-        self._drops = bool(self.layout[:, DROPOUT].any())
-        self._only_dense = not self._drops and not self.layout[:, NORMALIZATION].any()
+        self._drops, self._only_dense = self.storage.drops, self.storage.only_dense
 
     @property
     def key(self) -> int:
@@ -362,7 +361,7 @@ class Trainer(Generic[F]):
             self.workspace.vectors,
             self.gradient,
         )
-        return _count_finite(epoch.losses)
+        return len(epoch.order) if isfinite(epoch.losses[-1]) else _count_finite(epoch.losses)
 
     def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
         """Returns what the kernels need for the next steps."""

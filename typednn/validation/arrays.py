@@ -248,7 +248,7 @@ def one_hot(labels: NDArray[np.generic], width: int, dtype: np.dtype[F]) -> Matr
         DataError: a label is out of range: another thread has changed the array since it was checked.
     """
     indices = np.array(labels, np.intp, subok=False)  # a copy, which nobody changes
-    if len(indices) and (indices.min() < 0 or indices.max() >= width):
+    if len(indices) and indices.view(np.uintp).max() >= width:  # negative ones are large here
         raise DataError(
             f"labels must be 0 … {width - 1}; y was changed while it was read, and holds "
             f"{indices.min()} … {indices.max()}"
