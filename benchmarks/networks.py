@@ -107,6 +107,7 @@ class Task:
         labels: class of each sample `(n_samples,)`; `t` is its one-hot form where the loss is crossentropy.
         optimizer: name of the optimiser, which follows the gradient of the mean loss of a batch.
         learning_rate: its learning rate.
+        epsilon: what Adam adds to its divisor.
         distinct: number of samples after which they repeat: those of an epoch.
     """
 
@@ -122,6 +123,7 @@ class Task:
         self.architecture = architecture
         self.optimizer: OptimizerName = optimizer
         self.learning_rate = LEARNING_RATES[optimizer]
+        self.epsilon = EPSILON
         self.dtype = np.dtype(dtype)
         self.batch_size = architecture.batch_size
         count = samples or architecture.samples

@@ -128,8 +128,9 @@ def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
 
 def require_numba() -> None:
     """Raises ImportError if numba does not work."""
-    if isinstance(compiled := _compiled(), Exception):
-        raise ImportError(_message(compiled)) from compiled
+    compiled = _compiled()
+    if isinstance(compiled, Exception):
+        raise ImportError(_message(compiled)) from compiled  # noqa: TRY004 (it is no wrong argument)
 
 
 def _wanted() -> BackendName:

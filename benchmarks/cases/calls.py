@@ -111,6 +111,9 @@ def _one_batch(architecture: Architecture, dtype: str) -> CallComparison:
     size = architecture.batch_size
 
     def candidates(_: float) -> list[Candidate]:
+        made.task.epsilon = 1e-7  # as users have it: steps of smaller ones are checked
+        for each in made.trainers.values():
+            each.reset()
         return [Candidate(name, partial(each.train, size)) for name, each in made.trainers.items()]
 
     return CallComparison(made.check, candidates, made.absent)

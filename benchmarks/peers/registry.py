@@ -128,5 +128,5 @@ PREDICTORS = (
 )
 """Candidates of each kind of comparison; typednn is the first and the reference of all ratios.
 
-Those of calls are named as users call them.
+Calls have the names that users write.
 """

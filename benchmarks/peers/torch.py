@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.installed import package
 from benchmarks.machine import cores
-from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, Array, Task, flat
 
 torch: Any = package("torch")
 
@@ -81,7 +81,9 @@ class TorchTrainer:
         parameters, rate = self._model.parameters(), self.task.learning_rate
         if self.task.optimizer == "SGD":
             return torch.optim.SGD(parameters, lr=rate)
-        return torch.optim.Adam(parameters, lr=rate, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True)
+        return torch.optim.Adam(
+            parameters, lr=rate, betas=(BETA_1, BETA_2), eps=self.task.epsilon, fused=True
+        )
 
     def parameters(self) -> Array:
         """Returns the parameters as one vector."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 from typednn_kernels.activations import ActivationName
 from typednn_kernels.operands import OptimizerSteps
 
-from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task
+from benchmarks.networks import BETA_1, BETA_2, Array, Task
 from benchmarks.peers.layers_trainer import LayersTrainer
 from benchmarks.peers.vector_trainer import VectorTrainer
 from typednn import (
@@ -225,7 +225,7 @@ def optimizer(task: Task) -> Optimizer:
     """Returns the optimiser of the task."""
     if task.optimizer == "SGD":
         return SGD(task.learning_rate)
-    return Adam(task.learning_rate, BETA_1, BETA_2, EPSILON)
+    return Adam(task.learning_rate, BETA_1, BETA_2, task.epsilon)
 
 
 def network(task: Task) -> Network[Any]:

@@ -20,8 +20,8 @@ def calls_section(settings: Settings, _limits: Limits) -> Section:
     """Measures calls of typednn beside those of the peers, all on one thread."""
     section = Section("What a call costs")
     section.text.append(
-        "Each line is a call of typednn: its time (of trainings, the time per step), and how many times longer "
-        "peers take for the same. All run on one thread."
+        "Each line is a call of typednn: its time (of trainings, the time per step), and how many times "
+        "longer peers take for the same. All run on one thread."
     )
     lines: list[list[str]] = []
     with use_threads(1):
@@ -31,7 +31,8 @@ def calls_section(settings: Settings, _limits: Limits) -> Section:
             section.note_absent(comparison.absent)
             timing = compare(comparison.candidates(settings.stepwise_seconds), settings.budget(4))
             for call in [name for name in timing.seconds if name in CALLS]:
-                goals = targets.CALLS.get((work.partition(", ")[2], call), {})
+                of_all = targets.CALLS.get((work.partition(", ")[2], call), {})
+                goals = targets.CALLS.get((work, call), of_all)
                 line = [work, f"`{call}`", number(timing.median(call) * 1e6)]
                 for peer in PEERS:
                     if peer not in timing.seconds:

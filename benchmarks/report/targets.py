@@ -56,10 +56,11 @@ CALLS: dict[tuple[str, str], dict[str, float]] = {
     ("32 rows, outputs", "predict"): {"ONNX Runtime": 1.5, "PyTorch": 1.5},
     ("1 row, gradient", "forward(x).backward(y)"): {"PyTorch": 3},
     ("32 rows, gradient", "forward(x).backward(y)"): {"PyTorch": 2},
-    ("32 rows, a step by Adam", "Steps.train"): {"PyTorch": 5},
+    ("2-2-1, 32 rows, a step by Adam", "Steps.train"): {"PyTorch": 5},
+    ("64-32-10, 32 rows, a step by Adam", "Steps.train"): {"PyTorch": 5},
     ("a step on NumPy", "fit on NumPy"): {"textbook": 1},
 }
-"""Ratios by work (without the network), call and peer, in float32."""
+"""Ratios by work, with the network or for all of them, call and peer, in float32."""
 
 IN_PARALLEL: dict[str, float] = {"64-32-10 × 32": 1.8}
 """Ratio of training one network after another to one call of `in_parallel`, on two cores."""

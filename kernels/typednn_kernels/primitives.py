@@ -7,6 +7,8 @@ the functions of this module become those of `compiled.math`, which LLVM vectori
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,13 +92,11 @@ def where(
     condition: NDArray[np.bool], x: Values | np.floating | float, y: Values | np.floating | float
 ) -> Values:
     """Returns x where the condition holds, else y, in the dtype of the array among them."""
-    if not isinstance(condition, np.ndarray) or condition.size < MANY_CHOICES:  # or a traced formula
-        result: Values = np.where(condition, x, y)
-        return result
-    dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)}
+    many = isinstance(condition, np.ndarray) and condition.size >= MANY_CHOICES  # not in traced formulas
+    dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)} if many else set[Any]()
     dtype = dtypes.pop() if len(dtypes) == 1 else None
     if dtype not in BITS:
-        result = np.where(condition, x, y)
+        result: Values = np.where(condition, x, y)
         return result
     bits = BITS[dtype]
     chosen, others = (np.asarray(each, dtype).view(bits) for each in (x, y))

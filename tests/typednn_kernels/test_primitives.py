@@ -21,14 +21,18 @@ def numbers(size: int, dtype: Any) -> Any:
 
 @by_size
 @by_dtype
-@pytest.mark.parametrize("kinds", [("array", "array"), ("array", 0.5), (1, "array"), (np.float32(2), "array")])
+@pytest.mark.parametrize(
+    "kinds", [("array", "array"), ("array", 0.5), (1, "array"), (np.float32(2), "array")]
+)
 def test_each_element_is_one_of_two_to_the_bit(kinds: tuple[Any, Any], dtype: Any, size: int) -> None:
     a, b = numbers(size, dtype), numbers(size, dtype)[::-1]
     x, y = (each if kind == "array" else kind for each, kind in zip((a, b), kinds, strict=True))
     condition = np.random.default_rng(1).random(size) < 0.5
 
-    reference = [(x if kinds[0] != "array" else x[i]) if condition[i] else (y if kinds[1] != "array" else y[i])
-                 for i in range(size)]
+    reference = [
+        (x if kinds[0] != "array" else x[i]) if condition[i] else (y if kinds[1] != "array" else y[i])
+        for i in range(size)
+    ]
 
     computed = where(condition, x, y)
 

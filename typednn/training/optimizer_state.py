@@ -42,6 +42,7 @@ SAFE_DIVISORS = {
 }
 """By dtype, the divisors from which on a step from finite gradients is finite."""
 
+
 class OptimizerState(Generic[F]):
     """The state of an optimiser, in the form that the kernels read.
 
@@ -95,7 +96,7 @@ class OptimizerState(Generic[F]):
         known = storage.trained
         if known is None or known[0] is not storage.layout:
             known = storage.trained = storage.layout, *trainable_ranges(storage)
-        self.trainable_ranges, self.penalties = known[1:]
+        self.trainable_ranges, self.penalties = known[1], known[2].copy()
         whole = [[0, storage.gradient.size]]
         self._whole = self.trainable_ranges.tolist() == whole and not any(self.penalties.tolist()[0])
         self.constant_sgd_rate = self._constant_sgd_rate()

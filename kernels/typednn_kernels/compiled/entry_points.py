@@ -54,9 +54,7 @@ def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
     return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made on first use
 
 
-def predictor_of(
-    parameters: Vector[F], layout: Layout, memory_size: int
-) -> Callable[[Vector[F]], Vector[F]]:
+def predictor_of(parameters: Vector[F], layout: Layout, memory_size: int) -> Callable[[Vector[F]], Vector[F]]:
     """Returns a function that predicts one sample, for what numba compiles for users.
 
     Args:

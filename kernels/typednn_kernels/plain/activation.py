@@ -35,7 +35,7 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
 
 
 def softmax(a: Matrix[F], y: Matrix[F]) -> tuple[Matrix[F], Matrix[F]]:
-    """Computes y, (B, n); returns the largest a of each sample and the sum of all exp(a - largest), (B, 1)."""
+    """Computes y, (B, n); returns the largest a of each sample and the sum of exp(a - largest), (B, 1)."""
     largest: Matrix[F] = np.maximum.reduce(a, axis=1, keepdims=True)
     np.subtract(a, largest, out=y)
     np.exp(y, out=y)

@@ -216,7 +216,7 @@ class Pass(Generic[F]):
     def gradient_norm_bound(self) -> float:
         """Computes a bound of the gradient's norm by Schwarz's inequality: all deltas times all inputs."""
         squares = self.ones + float(self.inputs.dot(self.inputs))
-        of_deltas = sum([float(each.dot(each)) for each in self.deltas])
+        of_deltas = sum(float(each.dot(each)) for each in self.deltas)
         if isinf(squares) or isinf(of_deltas):
             return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
         return sqrt(squares) * sqrt(of_deltas)
