@@ -21,7 +21,8 @@ def calls_section(settings: Settings, _limits: Limits) -> Section:
     section = Section("What a call costs")
     section.text.append(
         "Each line is a call of typednn: its time (of trainings, the time per step), and how many times "
-        "longer peers take for the same. All run on one thread."
+        "longer peers take for the same. All run on one thread. Times are the shortest of many runs by "
+        "turns: whatever else the machine does makes a short call longer, never shorter."
     )
     lines: list[list[str]] = []
     with use_threads(1):
@@ -33,12 +34,12 @@ def calls_section(settings: Settings, _limits: Limits) -> Section:
             for call in [name for name in timing.seconds if name in CALLS]:
                 of_all = targets.CALLS.get((work.partition(", ")[2], call), {})
                 goals = targets.CALLS.get((work, call), of_all)
-                line = [work, f"`{call}`", number(timing.median(call) * 1e6)]
+                line = [work, f"`{call}`", number(timing.shortest(call) * 1e6)]
                 for peer in PEERS:
                     if peer not in timing.seconds:
                         line.append("")
                         continue
-                    ratio, goal = timing.ratio(peer, call), goals.get(peer)
+                    ratio, goal = timing.shortest(peer) / timing.shortest(call), goals.get(peer)
                     what = f"{work}, {call}, against {peer}"
                     line.append(number(ratio) if goal is None else section.record_target(what, ratio, goal))
                 lines.append(line)

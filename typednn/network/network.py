@@ -280,18 +280,14 @@ class Network(Display, Generic[F_co, Y_co]):
         Machine code that calls it has the address of the weights. numba therefore does not keep it on disk,
         even with `cache=True`, and the memory of the weights is not freed before the process ends.
 
-        >>> import numba
-        >>> from typednn import InputLayer, OutputLayer
-        >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
-        >>> network.parameters[:] = 0.5, 1.0
-        >>> predict = network.compiled_predictor()
-        >>> @numba.njit
-        ... def repeated(sample, times):
-        ...     for _ in range(times):
-        ...         sample = predict(sample)
-        ...     return sample
-        >>> repeated(np.array([0.0]), 2)
-        array([1.5])
+            predict = network.compiled_predictor()
+
+            @numba.njit
+            def path(start, steps):
+                position = start
+                for _ in range(steps):
+                    position = position + predict(position)
+                return position
 
         Raises:
             ImportError: numba does not work.

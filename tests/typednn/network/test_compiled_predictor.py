@@ -8,28 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import compiling_only
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, network_of
-from typednn import use_backend
-from typednn.errors import UnknownNameError
 
-numba = pytest.importorskip("numba", reason="numba is not installed")
+numba = pytest.importorskip("numba", reason="numba is not installed", exc_type=ImportError)
+pytestmark = compiling_only
 
 rotated = [
     pytest.param(np.float32),
     pytest.param(np.float64, marks=pytest.mark.full("compiles another function; float32 stands for it")),
 ]
 assert [each.values[0] for each in rotated] == list(DTYPES)
-
-
-@pytest.fixture(autouse=True)
-def compiling() -> None:
-    """Skips where numba does not work, or is told to compile nothing."""
-    try:
-        use_backend("numba").__exit__(None, None, None)
-    except (ImportError, UnknownNameError) as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("dtype", rotated)
