@@ -65,7 +65,7 @@ class Timing:
         return median(self.seconds[name])
 
     def shortest(self, name: str) -> float:
-        """Returns the shortest time of one operation, in seconds: for calls, which others only make longer."""
+        """Returns the shortest time of one operation, in seconds; other work only makes a call longer."""
         return min(self.seconds[name])
 
     def ratio(self, name: str, reference: str) -> float:
