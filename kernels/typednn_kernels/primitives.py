@@ -95,7 +95,7 @@ def where(
     many = isinstance(condition, np.ndarray) and condition.size >= MANY_CHOICES  # not in traced formulas
     dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)} if many else set[Any]()
     dtype = dtypes.pop() if len(dtypes) == 1 else None
-    if dtype not in BITS:
+    if dtype is None or dtype not in BITS:
         result: Values = np.where(condition, x, y)
         return result
     bits = BITS[dtype]

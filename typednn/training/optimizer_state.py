@@ -225,8 +225,8 @@ class OptimizerState(Generic[F]):
 
 @lru_cache(maxsize=16)
 def _constant_coefficients(
-    optimizer: Optimizer, first: int, steps: int, dtype: np.dtype[np.floating]
-) -> Matrix[np.floating]:
+    optimizer: Optimizer, first: int, steps: int, dtype: np.dtype[np.float32 | np.float64]
+) -> Matrix[np.float32 | np.float64]:
     """Computes the coefficients of some steps with a constant learning rate, once for equal optimisers."""
     rates = np.full(steps, optimizer.learning_rate, np.float64)
     with np.errstate(over="ignore", under="ignore"):

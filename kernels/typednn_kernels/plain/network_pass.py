@@ -89,7 +89,7 @@ class Pass(Generic[F]):
         self.layers: list[Forward[F]] = []
         for row in self.rows:
             n, n_prev, start, units = row[LENGTH], row[PREVIOUS], row[WEIGHTS], samples * row[UNITS]
-            formulas = ACTIVATIONS[row[ACTIVATION]].value, ACTIVATIONS[row[ACTIVATION]].derivative
+            formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * n <= CACHE_CHUNK_ELEMENTS
             size, end, first_bias = samples * n, start + n * n_prev, row[BIASES]
             W = parameters[start:end].reshape(n, n_prev)
             a = workspace.a[units : units + size].reshape(samples, n)
@@ -104,7 +104,8 @@ class Pass(Generic[F]):
                     workspace.h[units : units + size].reshape(samples, n),
                     W.T,
                     a[0] if samples == 1 else a,
-                    *(formulas if size <= CACHE_CHUNK_ELEMENTS else (None, None)),
+                    formulas.value if is_small else None,
+                    formulas.derivative if is_small else None,
                 )
             )
 

@@ -28,7 +28,13 @@ from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic, view
 from typednn_kernels.compiled._codegen.cache.files import claim_of
 from typednn_kernels.compiled._codegen.ir_types import FunctionAt, opaque
-from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE, on_compiled
+from typednn_kernels.compiled._codegen.private_parts import (
+    CALLS_OF_USERS,
+    DISK_CACHE,
+    HINTS,
+    PIPELINE,
+    on_compiled,
+)
 from typednn_kernels.compiled._codegen.references import Reference
 from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
 from typednn_kernels.layout import LENGTH
@@ -126,12 +132,17 @@ def predictor_of(
         parameters: the parameters, as they are at each call.
         layout: their layout.
         memory_size: the number of elements that the kernel needs to work with.
+
+    Raises:
+        ImportError: this numba has no such addresses.
     """
+    if not CALLS_OF_USERS.works:
+        raise ImportError(f"{CALLS_OF_USERS.without}: {CALLS_OF_USERS.error}") from CALLS_OF_USERS.error
     inputs, outputs, real = int(layout[0, LENGTH]), int(layout[-1, LENGTH]), parameters.dtype.type
     call = _predict_by_address(kernel, parameters, layout)
     message = f"the sample must have the shape ({inputs},)"
 
-    @numba.njit
+    @numba.njit()
     def predict(sample: Vector[F]) -> Vector[F]:
         if sample.shape != (inputs,):
             raise ValueError(message)
@@ -157,6 +168,7 @@ def _predict_by_address(
     if not isinstance(kernel, Dispatcher):  # NUMBA_DISABLE_JIT
         return lambda x, memory, y: kernel(parameters, layout, x, memory, y)
     signature = signature_of(kernel.py_func, parameters.dtype)
+    compiled_for(kernel, parameters.dtype)
     code = compile_for(kernel, signature.args)
     address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
