@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
@@ -282,6 +282,7 @@ def classifier(network: Classifier) -> None:
     assert_type(network.predict(x), Matrix32)
     assert_type(network.predict(x.astype(np.uint8)), Matrix32)
     assert_type(network.predictor(), Predictor[np.float32])
+    assert_type(network.compiled_predictor(), Callable[[Vector32], Vector32])
     assert_type(network.forward(x), ForwardPass[np.float32, ClassTargets])
     assert_type(network.forward(x, training=True), ForwardPass[np.float32, ClassTargets])
     assert_type(network.loss(x, labels), float)
