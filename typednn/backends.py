@@ -219,11 +219,14 @@ def _imported() -> KernelsFor:
 
         if current_thread() is main_thread():
             thread = Thread(target=load, name="typednn imports numba")
-            thread.start()
             try:
+                thread.start()
                 thread.join()
+            except RuntimeError:  # there is no thread to be had
+                load()
             finally:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
         else:
             load()
         if errors:
