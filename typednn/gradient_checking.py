@@ -205,7 +205,7 @@ def gradcheck(
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
         for parameter, part in _parts(storage.layout, k).items():
-            checked = np.arange(part.start, part.stop)
+            checked = np.arange(int(part.start), int(part.stop))
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
             check = _check(layer.name, parameter, gradients, part, checked, reference)

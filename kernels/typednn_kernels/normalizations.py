@@ -7,7 +7,7 @@ Layer normalisation can have inner biases, which are added to W h_prev; from a b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import sqrt
@@ -131,7 +131,9 @@ def _with_told(settings: Settings | None, told: dict[str, str]) -> Settings | No
     if settings is None or not set(told) <= set(allowed):
         return None
     try:
-        values = {key: text == "True" if key in FLAGS else float(text) for key, text in told.items()}
+        values: dict[str, Any] = {
+            key: text == "True" if key in FLAGS else float(text) for key, text in told.items()
+        }
     except ValueError:
         return None
     changed = Settings(**(settings._asdict() | values))
