@@ -35,7 +35,7 @@ from typednn_kernels.layout import (
 from typednn_kernels.normalizations import BATCH, NONE
 
 from typednn.backends import implementations
-from typednn.layers.storage import new_workspace
+from typednn.layers.workspace import new_workspace
 from typednn.names import BackendName
 from typednn.network.network import Network, check_network
 from typednn.plotting.display import Display, TableBlock

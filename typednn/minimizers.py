@@ -25,7 +25,7 @@ from typednn_kernels.normalizations import NONE
 from typednn import names
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
-from typednn.layers.storage import Workspace
+from typednn.layers.workspace import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt

@@ -13,7 +13,8 @@ from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import DROPOUT, NORMALIZATION, biases, gains, inner_biases, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
-from typednn.layers.storage import Storage, new_workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import new_workspace
 from typednn.network.network import Network
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import SGD

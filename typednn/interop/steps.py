@@ -1,4 +1,4 @@
-"""Networks as steps: the modules that other libraries have for what a layer here does at once.
+"""Splits layers into the steps that are modules of other libraries, and builds networks of such steps.
 
 `Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is
 an affine map, a normalisation, an activation and dropout, in this order.

@@ -15,7 +15,8 @@ from typednn_kernels.normalizations import NormalizationName, NormalizationWithS
 
 from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
-from typednn.layers.storage import Restored, Storage
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Restored
 from typednn.plotting.display import Display, TableBlock
 from typednn.validation.arrays import Y_co
 from typednn.validation.settings import check_bool

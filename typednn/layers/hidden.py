@@ -21,8 +21,8 @@ from typednn import names
 from typednn.errors import NotReadyError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.base import fixed, transposed
-from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
+from typednn.layers.workspace import Blocks
 from typednn.validation.settings import check_nonnegative
 
 

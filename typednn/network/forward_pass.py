@@ -14,7 +14,8 @@ from typednn.formats.atomic import PathLike
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
 from typednn.layers.output import mean_loss
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.training.batches import format_of
 from typednn.validation.arrays import Targets, Weights, Y_co, as_matrix, is_plain, read_only
 

@@ -26,8 +26,8 @@ from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
-from typednn.layers.storage import Workspace
 from typednn.layers.trainable import initialize
+from typednn.layers.workspace import Workspace
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor

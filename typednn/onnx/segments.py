@@ -159,7 +159,7 @@ class Segment:
         return len(self.operations) - 1
 
     def layered(self, result: int, dtype: np.dtype[np.floating]) -> Layered:
-        """Finds out what the layer is whose result an operation is.
+        """Finds the layer that computes the result of an operation.
 
         Raises:
             UnknownOperationError: no layer does this.

@@ -77,7 +77,7 @@ class Passes(ArraySource[Real]):
         samples.weights.setflags(write=False)
 
     def attach(self, storage: Storage[Real], state: OptimizerState[Real]) -> None:
-        """Says whose weights are penalised, and the state of the optimiser that is told of it."""
+        """Takes the network whose weights are penalised, and the optimiser that applies the penalty."""
         self._storage, self._state = storage, state
         self._penalties: Matrix[Real] = np.zeros((0, 2), storage.dtype)
 

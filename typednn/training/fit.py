@@ -17,7 +17,8 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import AnyLayer, OutputLayer
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state

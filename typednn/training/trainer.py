@@ -20,7 +20,8 @@ from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
 from typednn.errors import DivergenceError
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.parallel import check_interrupt
 from typednn.training.batches import CheckedSamples
 from typednn.training.optimizer_state import OptimizerState

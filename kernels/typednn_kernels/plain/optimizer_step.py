@@ -1,4 +1,4 @@
-"""Updates all parameters."""
+"""Updates all parameters by any row of the table of optimisers."""
 
 from __future__ import annotations
 

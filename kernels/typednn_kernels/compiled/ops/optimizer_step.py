@@ -1,4 +1,4 @@
-"""The update of all parameters, in one pass over them."""
+"""Updates all parameters, in one pass over them, by any row of the table of optimisers."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
