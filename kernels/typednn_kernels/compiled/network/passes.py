@@ -40,7 +40,6 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
-    DDOF,
     DROPOUT,
     EPSILON,
     FROZEN,
@@ -51,6 +50,7 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     PREVIOUS,
     RUNNING,
+    UNBIASED,
     UNITS,
     WEIGHTS,
     normalized_start,
@@ -151,12 +151,14 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 
 @inline
-def constants_of(layout: Layout, k: int) -> normalizations.Constants:
-    """Returns the constants of the normalisation of layer k."""
-    return normalizations.Constants(
+def settings_of(layout: Layout, k: int) -> normalizations.Settings:
+    """Returns the normalisation of layer k with its settings."""
+    return normalizations.Settings(
+        layout[k, NORMALIZATION],
         np.int64(layout[k, EPSILON]).view(np.float64),
         np.int64(layout[k, MOMENTUM]).view(np.float64),
-        layout[k, DDOF],
+        layout[k, UNBIASED] != 0,
+        layout[k, INNER_BIASES] != 0,
     )
 
 
@@ -193,9 +195,8 @@ def affine_block(
         inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
         affine_rows(below, W, inner_bias, z, n, parallel)
         normalize_rows(
-            normalization,
+            settings_of(layout, k),
             is_training(layout, k, key),
-            constants_of(layout, k),
             z,
             n,
             gains_range(parameters, layout, k, block.unit, block.width),

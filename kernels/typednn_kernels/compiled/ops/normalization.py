@@ -20,7 +20,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
 from typednn_kernels.compiled._codegen.jit import exported, noinline, require
 from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
-from typednn_kernels.normalizations import BATCH, Constants
+from typednn_kernels.normalizations import BATCH, Settings
 
 subtract: Loop = elementwise(lambda x, y: x - y)
 multiply: Loop = elementwise(lambda x, y: x * y)
@@ -51,9 +51,8 @@ dropout_loop: Loop = elementwise(
 
 @noinline
 def normalize_rows(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Vector[F],
     n: int,
     gain: Vector[F],
@@ -70,11 +69,12 @@ def normalize_rows(
     the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
     """
     width, samples = gain.size, (z.size + n - 1) // n
-    epsilon = z.dtype.type(constants.epsilon)
+    normalization, epsilon = settings.code, z.dtype.type(settings.epsilon)
     if normalization == BATCH:
         if training:
-            kept, moved = z.dtype.type(constants.momentum), 1 - constants.momentum
-            moved_variance = z.dtype.type(moved * (samples / max(samples - constants.ddof, 1)))
+            kept, moved = z.dtype.type(settings.momentum), 1 - settings.momentum
+            divisor = max(samples - 1, 1) if settings.unbiased else samples
+            moved_variance = z.dtype.type(moved * (samples / divisor))
             inv_count = z.dtype.type(1) / z.dtype.type(samples)
             subtract(0, width, z, z, inv_std)
             for start in range(n, z.size, n):
@@ -179,9 +179,8 @@ def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int)
 
 @exported
 def normalize(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -194,13 +193,12 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     size, n = z.size, gain.size
-    by_batch = normalization == BATCH
+    by_batch = settings.code == BATCH
     require(z.shape == a.shape and z.shape[1] == n == bias.size)
     require(inv_std.size == (n if by_batch else z.shape[0]) and (running.size == 2 * n or not by_batch))
     normalize_rows(
-        normalization,
+        settings,
         training,
-        constants,
         slice_of(z, 0, size),
         n,
         gain,
