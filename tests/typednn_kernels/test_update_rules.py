@@ -18,6 +18,7 @@ from typednn_kernels.update_rules import (
     COEFFICIENTS,
     DECAY,
     FIRST,
+    PENALTY,
     RULES,
     RuleName,
     UpdateRule,
@@ -148,3 +149,30 @@ def test_only_segments_and_the_states_of_the_rule_are_touched(
         assert (state[~inside] == 0.5).all()
     assert row.states == 0 or (more[: row.states, inside] != 0.5).any()
     assert (more[row.states] == 0.5).all()
+
+
+@pytest.mark.parametrize("clip_norm", [np.inf, 0.1])
+@by_dtype
+def test_penalties_are_multiplied_by_the_coefficient_of_the_step(
+    kernels: Any, dtype: Any, clip_norm: float
+) -> None:
+    layout, random = layout_of([5, 3], [0, 0]), np.random.default_rng(2)
+    n, factors = parameter_count(layout), [0.5, 0.0, 2.0]
+    first = random.normal(size=n).astype(dtype)
+    gradient = random.normal(size=n).astype(dtype)
+
+    def updated(penalties: Any, scales: Any) -> Any:
+        parameters = first.copy()
+        for penalty, scale in zip(penalties, scales, strict=True):
+            rows = coefficient_rows(np.full((1, 1), 0.25), np.dtype(dtype), clip_norm=clip_norm)
+            rows[:, PENALTY] = scale
+            states: Any = np.zeros((0, n), dtype)
+            steps = OptimizerSteps(CODES["sgd"], rows, np.array([[0, n]]), penalty, states)
+            assert kernels.apply_gradient(parameters, gradient, steps)
+        return parameters
+
+    penalty = np.array([[0.01, 0.1]], dtype)
+    reference = updated([dtype(factor) * penalty for factor in factors], [1] * 3)
+
+    np.testing.assert_array_equal(updated([penalty] * 3, factors), reference)
+    assert (updated([penalty] * 3, [1] * 3) != reference).any()

@@ -23,7 +23,7 @@ from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import ClassifierMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
-from typednn.sklearn.from_network import NetworkBase
+from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.parameters import (
     CLASSES,
     PERCEPTRON,
@@ -363,8 +363,10 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
             classes: the labels, in the order of the outputs; by default 0, 1, 2, …
 
         Raises:
+            TypeError: it is not a network.
             ValueError: there is not one label for each output, or two labels for one output.
         """
+        check_network(network)
         model, outputs = cls(network), network.layers[-1].length
         count = max(2, outputs)
         model.classes_ = np.arange(count) if classes is None else np.asarray(classes)

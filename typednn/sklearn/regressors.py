@@ -16,7 +16,7 @@ from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import RegressorMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
-from typednn.sklearn.from_network import NetworkBase
+from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.losses import SYNONYMS
 from typednn.sklearn.parameters import (
     PERCEPTRON,
@@ -233,7 +233,12 @@ class NetworkRegressor(NetworkBase, RegressorBase):
 
     @classmethod
     def from_network(cls, network: AnyNetwork) -> Self:
-        """Returns a fitted regressor that predicts with a trained network, which is not copied."""
+        """Returns a fitted regressor that predicts with a trained network, which is not copied.
+
+        Raises:
+            TypeError: it is not a network.
+        """
+        check_network(network)
         model = cls(network)
         model._target_count = network.layers[-1].length
         model._adopt(network)
