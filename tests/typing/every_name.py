@@ -190,8 +190,6 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     assert_type(layer.copy(), HiddenLayer[np.float64])
     assert_type(layer.Gain, Matrix64)
     assert_type(layer.dLdGain, ReadOnlyMatrix64)
-    assert_type(layer.InnerBias, Matrix64)
-    assert_type(layer.dLdInnerBias, ReadOnlyMatrix64)
     assert_type(layer.running_mean, Matrix64)
     assert_type(layer.running_variance, Matrix64)
 
@@ -260,8 +258,6 @@ def gradients_of_any(middle: Layer[np.float64]) -> None:
     assert_type(middle.dhda, ReadOnlyMatrix64)
     assert_type(middle.Gain, Matrix64)
     assert_type(middle.dLdGain, ReadOnlyMatrix64)
-    assert_type(middle.InnerBias, Matrix64)
-    assert_type(middle.dLdInnerBias, ReadOnlyMatrix64)
 
 
 def classic_training(ann: list[Layer[np.float64]]) -> None:
@@ -763,6 +759,13 @@ def normalizations_with_settings(norm: NormalizationWithSettings) -> None:
         assert_type(HiddenLayer(3, normalization=made), HiddenLayer[np.float64])
     assert_type(BatchNorm(), BatchNorm)
     assert_type(LayerNorm(), LayerNorm)
+
+
+def inner_biases(biased: HiddenLayer[np.float64], of_any: Layer[np.float64]) -> None:
+    assert_type(biased.InnerBias, Matrix64)
+    assert_type(biased.dLdInnerBias, ReadOnlyMatrix64)
+    assert_type(of_any.InnerBias, Matrix64)
+    assert_type(of_any.dLdInnerBias, ReadOnlyMatrix64)
 
 
 def activations_with_parameters(leaky: ParametricActivation) -> None:

@@ -25,10 +25,10 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     biases,
     block,
-    constants,
     gains,
     inner_biases,
     layout_of,
+    normalization_settings,
     normalized,
     parameter_count,
     prediction_size,
@@ -38,7 +38,8 @@ from typednn_kernels.layout import (
     weights,
     workspace_size,
 )
-from typednn_kernels.normalizations import Constants, settings_of
+from typednn_kernels.normalizations import Settings as Normalization
+from typednn_kernels.normalizations import settings_of
 
 from typednn.backends import Running, running
 from typednn.errors import NotReadyError, SettingError, WiringError
@@ -117,7 +118,7 @@ class Storage(Memory, Generic[F]):
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
-        constants: the constants of each layer's normalisation.
+        normalizations: the normalisation of each layer, with its settings.
         inner_biases, inner_bias_rows: for each layer, `(n,)`, `(1, n)`; empty where it has none.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
@@ -143,7 +144,7 @@ class Storage(Memory, Generic[F]):
                 "gain_rows",
                 "inner_biases",
                 "inner_bias_rows",
-                "constants",
+                "normalizations",
             ),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
             *("inner_bias_gradients", "dLdW", "dLdBias", "dLdGain", "dLdInnerBias"),
@@ -377,7 +378,7 @@ class Storage(Memory, Generic[F]):
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
         self.inner_biases: list[Vector[F]] = [inner_biases(vector, layout, k) for k in places]
         self.inner_bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.inner_biases]
-        self.constants: list[Constants] = [constants(layout, k) for k in places]
+        self.normalizations: list[Normalization] = [normalization_settings(layout, k) for k in places]
         self.running_moments: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]

@@ -24,10 +24,10 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
-    constants,
     gains,
     inner_biases,
     inv_std,
+    normalization_settings,
     normalized,
     running_moments,
     square_scale,
@@ -172,9 +172,8 @@ class Pass(Generic[F]):
         inner = inner_biases(parameters, layout, k)
         affine(below, here.W, inner if len(inner) else np.zeros_like(here.bias), z)
         normalize(
-            here.normalization,
+            normalization_settings(layout, k),
             self._is_training(k, key),
-            constants(layout, k),
             z,
             gains(parameters, layout, k),
             here.bias,

@@ -41,7 +41,6 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
-    DDOF,
     DROPOUT,
     EPSILON,
     FROZEN,
@@ -52,6 +51,7 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     PREVIOUS,
     RUNNING,
+    UNBIASED,
     UNITS,
     WEIGHTS,
     normalized_start,
@@ -152,12 +152,14 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 
 @inline
-def constants_of(layout: Layout, k: int) -> normalizations.Constants:
-    """Returns the constants of the normalisation of layer k."""
-    return normalizations.Constants(
+def settings_of(layout: Layout, k: int) -> normalizations.Settings:
+    """Returns the normalisation of layer k with its settings."""
+    return normalizations.Settings(
+        layout[k, NORMALIZATION],
         np.int64(layout[k, EPSILON]).view(np.float64),
         np.int64(layout[k, MOMENTUM]).view(np.float64),
-        layout[k, DDOF],
+        layout[k, UNBIASED] != 0,
+        layout[k, INNER_BIASES] != 0,
     )
 
 
@@ -199,9 +201,9 @@ def affine_block(
             running_mean_range(parameters, layout, k, block.unit, block.width),
             running_variance_range(parameters, layout, k, block.unit, block.width),
         )
-        training, constants = is_training(layout, k, key), constants_of(layout, k)
+        settings, training = settings_of(layout, k), is_training(layout, k, key)
         inv_std = inv_std_range(a, layout, k, n_units, block)
-        normalize_rows(normalization, training, constants, z, n, units, inv_std, pre_activations)
+        normalize_rows(settings, training, z, n, units, inv_std, pre_activations)
 
 
 @noinline

@@ -29,7 +29,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_terms_of_rows,
 )
 from typednn_kernels.compiled.ops.activation import inner, total
-from typednn_kernels.normalizations import BATCH, Constants
+from typednn_kernels.normalizations import BATCH, Settings
 
 subtract: Loop = elementwise(lambda x, y: x - y)
 multiply: Loop = elementwise(lambda x, y: x * y)
@@ -66,9 +66,8 @@ class NormalizedUnits(NamedTuple, Generic[F]):
 
 @noinline
 def normalize_rows(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Vector[F],
     n: int,
     units: NormalizedUnits[F],
@@ -83,11 +82,12 @@ def normalize_rows(
     """
     gain, mean, variance = units.gain, units.mean, units.variance
     width, samples = gain.size, (z.size + n - 1) // n
-    epsilon = z.dtype.type(constants.epsilon)
+    normalization, epsilon = settings.code, z.dtype.type(settings.epsilon)
     if normalization == BATCH:
         if training:
-            kept, moved = z.dtype.type(constants.momentum), 1 - constants.momentum
-            moved_variance = z.dtype.type(moved * (samples / max(samples - constants.ddof, 1)))
+            kept, moved = z.dtype.type(settings.momentum), 1 - settings.momentum
+            divisor = max(samples - 1, 1) if settings.unbiased else samples
+            moved_variance = z.dtype.type(moved * (samples / divisor))
             inv_count = z.dtype.type(1) / z.dtype.type(samples)
             sum_terms_of_rows(DIFFERENCES, z, z, n, 0, slice_of(inv_std, 0, width))
             mean_loop(0, width, z, inv_std, inv_count, inv_std)
@@ -184,9 +184,8 @@ def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int)
 
 @exported
 def normalize(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -199,13 +198,12 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     size, n = z.size, gain.size
-    by_batch = normalization == BATCH
+    by_batch = settings.code == BATCH
     require(z.shape == a.shape and z.shape[1] == n == bias.size)
     require(inv_std.size == (n if by_batch else z.shape[0]) and (running.size == 2 * n or not by_batch))
     normalize_rows(
-        normalization,
+        settings,
         training,
-        constants,
         slice_of(z, 0, size),
         n,
         NormalizedUnits(gain, bias, slice_of(running, 0, n), slice_of(running, n, n)),
