@@ -340,6 +340,10 @@ class BatchSource(Generic[F]):
 
     Without `steps`, an epoch is one iteration over the iterable. With it, an epoch is that number of batches,
     the next epoch continues with those that follow, and a resumed training skips those it has had.
+
+    Attributes:
+        consumed: the number of batches that were taken.
+        may_be_empty: whether there may be no batch at all, as on one of several ranks.
     """
 
     shuffled = False
@@ -348,6 +352,7 @@ class BatchSource(Generic[F]):
     format: SampleFormat[F]
     class_weight: ClassWeights | None
     consumed: int
+    may_be_empty: bool
 
     def __init__(
         self,
@@ -371,7 +376,7 @@ class BatchSource(Generic[F]):
         self.format, self.class_weight = sample_format, class_weight
         self.length: int | None = None
         self.iterator: Iterator[Batch[F]] | None = None
-        self.consumed = 0
+        self.consumed, self.may_be_empty = 0, False
 
     def epoch(self, number: int) -> Iterator[CheckedSamples[F]]:
         """Yields the batches of an epoch.
@@ -382,8 +387,8 @@ class BatchSource(Generic[F]):
         if self.steps is None:
             self.iterator = iter(self.batches)
         else:
-            while self.consumed < number * self.steps:
-                self._next(number, 0)
+            while self.consumed < number * self.steps and self._next(number, 0):
+                pass
         step = 0
         while self.steps is None or step < self.steps:
             batch = self._next(number, step)
@@ -404,6 +409,8 @@ class BatchSource(Generic[F]):
             if not again:
                 break
             self.iterator = None
+        if self.may_be_empty and self.consumed == 0:
+            return []
         if self.steps is not None:
             raise DataError(
                 f"Network: the batches ended after {step} of the {self.steps} steps of epoch {number + 1}"
