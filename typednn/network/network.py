@@ -455,7 +455,7 @@ class Network(Display, Generic[F_co, Y_co]):
             ProcessError: another of several processes has raised an exception.
         """
         if processes is not None:
-            with Ranks[F_co](processes) as ranks:
+            with Ranks(processes) as ranks:
                 training = fit_arrays(
                     *(ranks, processes, self._output, x, y),
                     epochs=epochs,
@@ -583,7 +583,7 @@ class Network(Display, Generic[F_co, Y_co]):
             Exception: as `fit`, and what the iterable raises.
         """
         if processes is not None:
-            with Ranks[F_co](processes) as ranks:
+            with Ranks(processes) as ranks:
                 training = fit_stream(
                     *(ranks, processes, self._output, batches),
                     epochs=epochs,

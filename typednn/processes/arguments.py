@@ -39,7 +39,7 @@ from typednn.validation.settings import check_bool, check_count, check_sequence
 
 
 def fit_arrays(
-    ranks: Ranks[F],
+    ranks: Ranks,
     processes: Processes,
     output: OutputLayer[F],
     x: Samples[F],
@@ -85,13 +85,13 @@ def fit_arrays(
         if validation_data is not None:
             raise SettingError("give validation_data or validation_split, not both")
         split = split_index(part.total, validation_split)
-        own = min(max(split - part.first, 0), part.count)
-        held_part = Part(max(part.first - split, 0), part.count - own, part.total - split)
+        own = min(max(split - part.first, 0), part.size)
+        held_part = Part(max(part.first - split, 0), part.size - own, part.total - split)
         part = Part(min(part.first, split), own, split)
         samples, held = samples.split(own)
     average = isinstance(processes, Averaged)
     size = BATCH_SIZE if batch_size is None else int(batch_size)
-    size = min(size, max(1, part.count) if average else part.total)
+    size = min(size, max(1, part.size) if average else part.total)
     settings = {
         **_settings(processes, epochs, metrics, label_smoothing, class_weight),
         "batch_size": batch_size,
@@ -101,15 +101,20 @@ def fit_arrays(
         "whether samples have weights": (weighted, weighted_too),
         "the number of dimensions of y": samples.y.ndim,
     }
-    return (AveragedFit if average else SharedFit)(
+    kind: type[SharedFit[F]] = AveragedFit if average else SharedFit
+    return kind(
         *(output, ArraySource(samples, bool(shuffle)), size, samples, held, metrics, epochs),
         *(trainer_of(output, size if average else 1, optimizer, learning_rate), callbacks, on_epoch),
-        *(ranks, part, held_part, (weighted, weighted_too), settings),
+        ranks=ranks,
+        part=part,
+        held_part=held_part,
+        weighted=(weighted, weighted_too),
+        settings=settings,
     )
 
 
 def fit_stream(
-    ranks: Ranks[F],
+    ranks: Ranks,
     processes: Processes,
     output: OutputLayer[F],
     batches: Iterable[Batch[F, Any]],
@@ -157,10 +162,15 @@ def fit_stream(
         "the number of dimensions of y": None if held is None else held.y.ndim,
         "fit or fit_batches": "fit_batches",
     }
-    return (AveragedFit if average else SharedFit)(
+    kind: type[SharedFit[F]] = AveragedFit if average else SharedFit
+    return kind(
         *(output, source, batch_size, None, held, metrics, epochs),
         *(trainer_of(output, batch_size or 1, optimizer, learning_rate), callbacks, on_epoch),
-        *(ranks, None, held_part, (False, weighted), settings),
+        ranks=ranks,
+        part=None,
+        held_part=held_part,
+        weighted=(False, weighted),
+        settings=settings,
     )
 
 

@@ -11,8 +11,9 @@ from math import isfinite
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.layout import (
     ACTIVATION,
     DROPOUT,
@@ -65,11 +66,12 @@ class BatchGradient(Generic[F]):
     loss: float
     count: int
 
-    def __init__(self, output: OutputLayer[F], trainer: Trainer[F], ranks: Ranks[F], streams: bool) -> None:
+    def __init__(self, output: OutputLayer[F], trainer: Trainer[F], ranks: Ranks, streams: bool) -> None:
         self._output, self._storage, self._trainer = output, output._storage, trainer
-        self._ranks, self._streams, self._layout = ranks, streams, None
+        self._ranks, self._streams = ranks, streams
+        self._layout: Layout | None = None
         self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
-        self._running: list[tuple[Matrix[F], Matrix[F]]] = []
+        self._running: list[tuple[Matrix[F], NDArray[F]]] = []
 
     def prepare(self) -> None:
         """Plans the exchanges of a step, with the settings that layers have now, and announces the first."""
@@ -175,7 +177,7 @@ class BatchGradient(Generic[F]):
         work.inputs[...] = part.x
         if layout[0, ACTIVATION] != NONE and n:
             run.activation_value(int(layout[0, ACTIVATION]), blocks[0].a, blocks[0].h)
-        places, self._size, self._masks = part.places, part.size, dict[int, Matrix[F]]()
+        places, self._size, self._masks = part.places, part.size or 0, dict[int, Matrix[F]]()
         assert places is not None
         for k in range(1, len(layout)):
             here, below, row = blocks[k], blocks[k - 1].h, layout[k]
@@ -222,7 +224,7 @@ class BatchGradient(Generic[F]):
         whole = (counts * means).sum(axis=0) / counts.sum()
         variance = (squares + counts * (means - whole) ** 2).sum(axis=0) / counts.sum()
         moments: Matrix[F] = np.stack([whole, variance]).astype(running.dtype)
-        self._running.append((running, updated_running(running, moments)))
+        self._running.append((running, updated_running(running, moments).astype(running.dtype)))
         return moments
 
     def _output_delta(self, part: BatchPart[F]) -> None:
@@ -295,5 +297,5 @@ class BatchGradient(Generic[F]):
         sums[...] = dLdBias, dLdGain
         self._add_up()
         if len(z):
-            mean, mean_product = (gain * sums / self._size).astype(z.dtype)
-            dLdz[...] = derivative_of_z(gain * dLda, z, mean, mean_product, inv_std)
+            means: Matrix[F] = (gain * sums / self._size).astype(z.dtype)
+            dLdz[...] = derivative_of_z(gain * dLda, z, means[0], means[1], inv_std)

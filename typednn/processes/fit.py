@@ -34,7 +34,7 @@ class SharedFit(Fit[F], Generic[F]):
         settings: what must be the same on all ranks, by name.
     """
 
-    ranks: Ranks[F]
+    ranks: Ranks
     part: Part | None
     held_part: Part
     weighted: tuple[bool, bool]
@@ -52,7 +52,8 @@ class SharedFit(Fit[F], Generic[F]):
         trainer: Trainer[F],
         callbacks: Sequence[CallbackLike],
         on_epoch: Callable[[History], None] | None,
-        ranks: Ranks[F],
+        *,
+        ranks: Ranks,
         part: Part | None,
         held_part: Part,
         weighted: tuple[bool, bool],
@@ -175,7 +176,7 @@ class SharedFit(Fit[F], Generic[F]):
         assert part is not None
         trainer.batch_size = size
         local = trainer.order(part.total, 1, self.source.shuffled) - part.first
-        mine = np.flatnonzero((local >= 0) & (local < part.count))
+        mine = np.flatnonzero((local >= 0) & (local < part.size))
         starts = np.arange(0, part.total, size)
         bounds = [*np.searchsorted(mine, starts).tolist(), len(mine)]
         for k, start in enumerate(starts.tolist()):
@@ -241,8 +242,8 @@ class AveragedFit(SharedFit[F]):
         vector = self.ranks.expect(size + 3, np.dtype(np.float64))
         if isinstance(self.source, BatchSource):
             self.source.may_be_empty = self.source.consumed == 0
-        if self.part is None or self.part.count:
-            Fit._train_epochs(self, 1, bar)
+        if self.part is None or self.part.size:
+            super(SharedFit, self)._train_epochs(1, bar)  # as one process does
         vector[: parameters.size] = parameters
         vector[parameters.size : size] = state.states.reshape(-1)
         vector *= self.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,4 +137,4 @@ def check_processes(processes: object) -> Processes:
             "processes must have rank, size and add_up(vector), as typednn.processes.mpi(MPI.COMM_WORLD) "
             f"has, not be {processes!r}"
         )
-    return processes  # type: ignore[return-value]
+    return cast("Processes", processes)

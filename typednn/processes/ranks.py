@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
@@ -33,14 +33,14 @@ DIGEST_BYTES = 6
 
 
 class Part(NamedTuple):
-    """The part of a rank in samples of all ranks: `count` of `total`, from `first` on."""
+    """The part of a rank in samples of all ranks: `size` of `total`, from `first` on."""
 
     first: int
-    count: int
+    size: int
     total: int
 
 
-class Ranks(Generic[F]):
+class Ranks:
     """The ranks of a training, from the checks of its data to its end: a context.
 
     An exception that leaves the context is raised in the other ranks as a `ProcessError`.
@@ -59,7 +59,7 @@ class Ranks(Generic[F]):
         self.rank, self.size = processes.rank, processes.size
         self._ended, self.stop = False, False
         self._first: Vector[Any] = np.zeros(2 * self.size + FLAGS)  # that of `parts`
-        self._next = self._first
+        self._next: Vector[Any] = self._first
 
     def __enter__(self) -> Self:
         """Returns the ranks."""
@@ -84,7 +84,8 @@ class Ranks(Generic[F]):
 
     def announce(self, size: int, dtype: np.dtype[F]) -> None:
         """Says by which exchange each phase of the training begins, unless `expect` announces another."""
-        self._next = self._first = new_vector(size + FLAGS, dtype)
+        self._first = new_vector(size + FLAGS, dtype)
+        self._next = self._first
 
     def begin(self) -> Vector[Any]:
         """Returns zeros for the values of the exchange that `announce` announced."""
@@ -117,7 +118,7 @@ class Ranks(Generic[F]):
     def expect_rows(self, part: Part, width: int) -> tuple[Matrix[np.float64], Matrix[np.float64]]:
         """Returns zeros, a row for each sample of all ranks, `(total, width)`, and a view of this rank's."""
         table = self.expect(part.total * width, np.dtype(np.float64)).reshape(part.total, width)
-        return table, table[part.first : part.first + part.count]
+        return table, table[part.first : part.first + part.size]
 
     def check_same(self, settings: Mapping[str, object]) -> None:
         """Checks that settings, by name, are the same on all ranks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ Data = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 def data(dtype: Dtype, count: int = SAMPLES) -> Data:
     """Samples, labels of three classes, and weights."""
     rng = np.random.default_rng(7)
-    x = rng.normal(0.3, 1.2, (count, 6)).astype(dtype)
+    x = rng.normal(0.3, 1.2, (count, 6))
     labels = (x[:, 0] > 0.5).astype(np.int64) + (x[:, 1] * x[:, 2] > 0)
-    return x, labels, rng.uniform(0.5, 2, count)
+    return x.astype(dtype), labels, rng.uniform(0.5, 2, count)
 
 
 def network(dtype: Dtype, seed: int = 3, **hidden: Any) -> Network[Any]:
@@ -223,10 +224,11 @@ def test_there_is_one_sum_a_step_and_one_more_each_way_for_batch_normalisation(h
         mine.fit(x[rows], labels[rows], epochs=epochs, batch_size=batch_size, processes=rank)
         return rank.sums
 
-    steps = {size: -(-SAMPLES // size) for size in (BATCH, SAMPLES)}
-    [few, many] = [results(2, lambda rank, size=size: sums(rank, 1, size))[0] for size in (SAMPLES, BATCH)]
+    few, many = (
+        results(2, partial(sums, epochs=1, batch_size=batch_size))[0] for batch_size in (SAMPLES, BATCH)
+    )
 
-    assert many - few == (steps[BATCH] - steps[SAMPLES]) * (1 + 2 * 2 * bool(hidden))
+    assert many - few == (-(-SAMPLES // BATCH) - 1) * (1 + 2 * 2 * bool(hidden))
 
 
 @both_paths
@@ -259,15 +261,17 @@ def test_a_checkpoint_is_written_by_rank_0_and_resumed_by_all(tmp_path: Path) ->
     x, labels, _ = data(np.float64)
     path = tmp_path / "ranks.safetensors"
 
-    def train(mine: Network[Any], rank: Any, epochs: int = 6, **callbacks: Any) -> None:
+    def train(mine: Network[Any], rank: Any, epochs: int = 6, callbacks: Any = ()) -> None:
         rows = rows_of(rank, SAMPLES)
-        mine.fit(x[rows], labels[rows], epochs=epochs, optimizer=Adam(0.01), processes=rank, **callbacks)
+        mine.fit(
+            x[rows], labels[rows], epochs=epochs, optimizer=Adam(0.01), processes=rank, callbacks=callbacks
+        )
 
     def begun(rank: ThreadRank) -> None:
         train(network(np.float64, dropout=0.2), rank, 3, callbacks=[Checkpoint(path)])
 
     def resumed(mine: Network[Any], rank: Any) -> None:
-        train(mine, rank, **({} if rank is None else {"callbacks": [Checkpoint(path, resume=True)]}))
+        train(mine, rank, callbacks=[] if rank is None else [Checkpoint(path, resume=True)])
 
     results(2, begun)
     check(3, np.float64, lambda: network(np.float64, dropout=0.2), resumed)
