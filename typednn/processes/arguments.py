@@ -101,7 +101,7 @@ def fit_arrays(
         "whether samples have weights": (weighted, weighted_too),
         "the number of dimensions of y": samples.y.ndim,
     }
-    kind: type[SharedFit[F]] = AveragedFit if average else SharedFit
+    kind: type[SharedFit[F]] = AveragedFit[F] if average else SharedFit[F]
     return kind(
         *(output, ArraySource(samples, bool(shuffle)), size, samples, held, metrics, epochs),
         *(trainer_of(output, size if average else 1, optimizer, learning_rate), callbacks, on_epoch),
@@ -162,7 +162,7 @@ def fit_stream(
         "the number of dimensions of y": None if held is None else held.y.ndim,
         "fit or fit_batches": "fit_batches",
     }
-    kind: type[SharedFit[F]] = AveragedFit if average else SharedFit
+    kind: type[SharedFit[F]] = AveragedFit[F] if average else SharedFit[F]
     return kind(
         *(output, source, batch_size, None, held, metrics, epochs),
         *(trainer_of(output, batch_size or 1, optimizer, learning_rate), callbacks, on_epoch),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Generic, Literal, NamedTuple, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -335,6 +335,20 @@ class ArraySource(Generic[F]):
         yield self.samples
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """An iterable of batches that can begin anywhere without reading what comes before.
+
+    Its length is the number of batches of an iteration.
+    """
+
+    def __len__(self) -> int: ...
+
+    def after(self, count: int) -> Iterator[Any]:
+        """Yields the batches that follow the first `count` of all iterations, to the end of an iteration."""
+        ...
+
+
 class BatchSource(Generic[F]):
     """Yields the batches of an iterable.
 
@@ -384,7 +398,10 @@ class BatchSource(Generic[F]):
         Raises:
             ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches.
         """
-        if self.steps is None:
+        if isinstance(self.batches, Resumable):
+            self.consumed = number * (len(self.batches) if self.steps is None else self.steps)
+            self.iterator = self.batches.after(self.consumed)
+        elif self.steps is None:
             self.iterator = iter(self.batches)
         else:
             while self.consumed < number * self.steps and self._next(number, 0):
@@ -401,7 +418,8 @@ class BatchSource(Generic[F]):
         """Returns a list of the next batch, which is empty at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
-                self.iterator = iter(self.batches)
+                resumable = isinstance(self.batches, Resumable)
+                self.iterator = self.batches.after(self.consumed) if resumable else iter(self.batches)
             for batch in self.iterator:
                 self.consumed += 1
                 return [batch]

@@ -143,13 +143,15 @@ def test_settings_that_differ_are_found_before_the_first_step(name: str, change:
     x, labels, _ = data(np.float64)
 
     def job(rank: ThreadRank) -> Any:
-        hidden, rest = change if rank.rank == 2 else ({}, {})
+        nothing: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        hidden, rest = change if rank.rank == 2 else nothing
         mine = network(np.float64, **hidden)
         if name == "initial parameters" and rank.rank == 2:
             mine.layers[1].W = -mine.layers[1].W
         before = vector(mine).copy()
         try:
-            return mine.fit(x, labels, **({"epochs": 3, "optimizer": SGD(0.1)} | rest), processes=rank)
+            settings: dict[str, Any] = {"epochs": 3, "optimizer": SGD(0.1), **rest}
+            return mine.fit(x, labels, **settings, processes=rank)
         finally:
             assert vector(mine).tobytes() == before.tobytes()
 
