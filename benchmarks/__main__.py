@@ -12,6 +12,7 @@ from benchmarks.report import report
 from benchmarks.report.api_section import api_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
+from benchmarks.report.processes_section import processes_section
 from benchmarks.report.report import Section, table
 from benchmarks.report.sklearn_section import sklearn_section
 from benchmarks.report.training_sections import batches_section, online_section
@@ -24,6 +25,7 @@ SECTIONS = {
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
+    "processes": processes_section,
     "sklearn": sklearn_section,
 }
 
