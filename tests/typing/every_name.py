@@ -77,6 +77,7 @@ from typednn import (
     ParametricActivation,
     PiecewiseConstantDecay,
     Predictor,
+    ProcessError,
     ReduceOnPlateau,
     RMSprop,
     Rprop,
@@ -811,6 +812,7 @@ def errors() -> None:
     assert_type(FormulaError("where: what"), FormulaError)
     assert_type(MissingExtraError("rich", "this", "cli"), MissingExtraError)
     assert_type(NotReadyError("where: what"), NotReadyError)
+    assert_type(ProcessError("where: what"), ProcessError)
     assert_type(SettingError("where: what"), SettingError)
     assert_type(ShapeError("where: what"), ShapeError)
     assert_type(UnknownNameError("loss", "mse", ["MSE"]), UnknownNameError)

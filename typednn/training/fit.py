@@ -100,7 +100,7 @@ class Fit(Run, Generic[F]):
         self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
-            if samples is not None:
+            if samples:
                 self.measure.check(samples.y)
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
@@ -163,7 +163,7 @@ class Fit(Run, Generic[F]):
 
     def begin(self) -> None:
         """Warns of large features, and calls the callbacks before the first step."""
-        if self.trained is not None:
+        if self.trained:
             _warn_of_large_features(self.trained)
         for callback in self.callbacks:
             callback.on_begin(self)
@@ -286,6 +286,11 @@ class Fit(Run, Generic[F]):
 
     def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
+        losses, outputs = self._losses_and_outputs(samples)
+        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
+
+    def _losses_and_outputs(self, samples: CheckedSamples[F]) -> tuple[Vector[F], Matrix[F]]:
+        """Computes losses, each times its weight, and, if there are metrics, the outputs of some samples."""
         storage, workspace = self.storage, self.evaluation_workspace
         losses: Vector[F] = np.empty(len(samples), storage.dtype)
         rows = len(samples) if self.measure.names else 0
@@ -300,7 +305,7 @@ class Fit(Run, Generic[F]):
                 outputs[chunk] = workspace.output
         if len(samples.weights):
             losses *= samples.weights
-        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
+        return losses, outputs
 
     def state(self) -> RunState:
         """Returns copies of the state of the training."""
