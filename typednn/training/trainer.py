@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, unit_count, weights
+from typednn_kernels.layout import running_moments, unit_count, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
@@ -101,7 +101,7 @@ class Trainer(Generic[F]):
         self.workspace = storage.new_workspace(batch_size)
         self._take_layout()
         self.gradient = storage.gradient
-        self._checked: Matrix[F] = np.empty((1, len(storage.parameters)), storage.dtype)
+        self._checked: Matrix[F] | None = None
         self._order: Order = np.empty(0, np.int64)
         self._ordered = 0
         self.chunk, self.done = max(1, int(2e6 / (storage.parameters.size + 1000))), 0
@@ -113,8 +113,7 @@ class Trainer(Generic[F]):
 
     def _take_layout(self) -> None:
         self.layout = self.workspace.layout = self.storage.layout
-        self._drops = bool(self.layout[:, DROPOUT].any())
-        self._only_dense = not self._drops and not self.layout[:, NORMALIZATION].any()
+        self._drops, self._only_dense = self.storage.drops, self.storage.only_dense
 
     @property
     def key(self) -> int:
@@ -226,10 +225,12 @@ class Trainer(Generic[F]):
             else None
         )
         if rate is not None:
-            saved = self.gradient
+            saved, checked = self.gradient, self._checked
+            if checked is None:
+                checked = self._checked = np.empty((1, len(parameters)), storage.dtype)
             saved[...] = parameters
             run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
-            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, self._checked)
+            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, checked)
             if not made:
                 parameters[...] = saved
         elif not state.may_divide_by_zero:
@@ -237,9 +238,15 @@ class Trainer(Generic[F]):
             run.train_batches(parameters, self.layout, key, self.loss, batch, steps, vectors, self.gradient)
             made = isfinite(batch.losses[-1])
         if made:
+            workspace = self.workspace
             state.step += 1
-            self._last_batch, self.workspace.key = size, key
-            self.show()
+            self._last_batch, workspace.key = size, key
+            if workspace is not storage.workspace or workspace.samples != size:
+                self.show()
+            else:
+                workspace.complete_forward()
+                workspace.complete_backward()
+                storage.has_gradient = [False] * len(self.layout)
         return made
 
     def apply(self, gradient: Vector[F]) -> bool:
@@ -355,7 +362,7 @@ class Trainer(Generic[F]):
             self.workspace.vectors,
             self.gradient,
         )
-        return _count_finite(epoch.losses)
+        return len(epoch.order) if isfinite(epoch.losses[-1]) else _count_finite(epoch.losses)
 
     def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
         """Returns what the kernels need for the next steps."""
