@@ -119,8 +119,17 @@ def _one_batch(architecture: Architecture, dtype: str) -> CallComparison:
     return CallComparison(made.check, candidates, made.absent)
 
 
-def _steps(architecture: Architecture, peers: Sequence[Peer], dtype: str) -> CallComparison:
-    made = TrainingComparison(architecture, dtype, peers)
+def _stream(dtype: str) -> CallComparison:
+    made = TrainingComparison(STREAM, dtype, STREAM_PEERS)
+    return CallComparison(made.check, made.candidates, made.absent)
+
+
+def _on_numpy(architecture: Architecture, dtype: str) -> CallComparison:
+    """Compares epochs of few steps, since others disturb long runs: with one sample each, or with a batch."""
+    steps = 128 if architecture.lengths[0] < 100 else 32
+    if architecture.batch_size > 1:
+        steps //= 4
+    made = TrainingComparison(architecture, dtype, NUMPY_PEERS, steps * architecture.batch_size)
     return CallComparison(made.check, made.candidates, made.absent)
 
 
@@ -136,9 +145,9 @@ def _rows() -> Iterator[tuple[str, Callable[[str], CallComparison]]]:
             yield f"{rows}, outputs", partial(_prediction, architecture, samples)
             yield f"{rows}, gradient", partial(_passes, architecture, samples)
         yield f"{name}, 32 rows, a step by Adam", partial(_one_batch, architecture)
-    yield f"{STREAM.name}, a step for a sample", partial(_steps, STREAM, STREAM_PEERS)
+    yield f"{STREAM.name}, a step for a sample", _stream
     for architecture in (*ONLINE, *BATCHES[:3]):
-        yield f"{architecture.name}, a step on NumPy", partial(_steps, architecture, NUMPY_PEERS)
+        yield f"{architecture.name}, a step on NumPy", partial(_on_numpy, architecture)
 
 
 COMPARISONS: dict[str, Callable[[str], CallComparison]] = dict(_rows())

@@ -98,8 +98,8 @@ STREAM_PEERS = (
     Peer("scikit-learn", "sklearn", "SklearnTrainer", stepwise=True),
 )
 NUMPY_PEERS = (
-    Peer("fit on NumPy", "typednn", "NumpyFitTrainer", stepwise=True),
-    Peer("textbook", "layers_trainer", "TextbookEpochTrainer", stepwise=True),
+    Peer("fit on NumPy", "typednn", "NumpyFitTrainer"),
+    Peer("textbook", "layers_trainer", "TextbookEpochTrainer"),
 )
 CALLERS = (
     Peer("predict", "typednn", "PlainPredictor"),

@@ -94,9 +94,10 @@ class TorchTrainer:
 
 
 class TorchPredictor:
-    """Predicts samples (B, n_inputs) in inference mode, from and to NumPy."""
+    """Predicts samples (B, n_inputs) in inference mode, from and to NumPy, on one thread."""
 
     def __init__(self, task: Task) -> None:
+        torch.set_num_threads(1)
         model, _ = network(task)
         whole = torch.nn.Sequential(*model, ACTIVATIONS[task.architecture.activations[-1]]())
 
@@ -109,9 +110,10 @@ class TorchPredictor:
 
 
 class TorchForwardAndBackward:
-    """Computes the gradient of the mean loss of a batch."""
+    """Computes the gradient of the mean loss of a batch, on one thread."""
 
     def __init__(self, task: Task) -> None:
+        torch.set_num_threads(1)
         model, self._linear = network(task)
         loss_of = LOSSES[task.architecture.activations[-1], task.architecture.loss]
         targets = task.labels if task.architecture.loss == "crossentropy" else task.t

@@ -110,5 +110,8 @@ def where(
 MANY_CHOICES = 2048
 """The number of elements from which on choices by a mask take less time than `np.where`."""
 
-BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+BITS: dict[Any, np.dtype[Any]] = {
+    np.dtype(np.float32): np.dtype(np.int32),
+    np.dtype(np.float64): np.dtype(np.int64),
+}
 """Integers of as many bytes, by dtype."""

@@ -170,10 +170,10 @@ class Fit(Run, Generic[F]):
 
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
-        self.ended, first_step = self.epoch, self.global_step
+        self.ended, first_step, watched = self.epoch, self.global_step, self.is_watched
         try:
             while self.ended < self.epochs and not self.stopped:
-                epochs = 1 if self.is_watched else self._epochs_at_once()
+                epochs = 1 if watched else self._epochs_at_once()
                 self._train_epochs(epochs, bar)
                 if epochs == 1:
                     self._record()

@@ -196,8 +196,9 @@ class OptimizerState(Generic[F]):
         return self.dtype.type(rate) if optimizer == SGD(rate) else None
 
     def _coefficients(self, steps: int) -> Matrix[F]:
-        if steps <= MAX_STEPS_AHEAD and not isinstance(self.optimizer.learning_rate, Schedule):
-            rows = _constant_coefficients(self.optimizer, self.step + 1, steps, self.dtype)
+        rate = self.optimizer.learning_rate
+        if steps <= MAX_STEPS_AHEAD and not isinstance(rate, Schedule):
+            rows = _constant_coefficients(self.optimizer, rate, self.step + 1, steps, self.dtype)
             return cast("Matrix[F]", rows)
         with np.errstate(over="ignore", under="ignore"):
             return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
@@ -210,12 +211,11 @@ class OptimizerState(Generic[F]):
 
     def _check_first_step(self) -> None:
         rate, decay = self.optimizer.learning_rate, self.optimizer.weight_decay
-        representable = isinstance(rate, Schedule) or 1e-30 < rate < 1e30
-        if not representable:
+        if not isinstance(rate, Schedule) and not 1e-30 < rate < 1e30:
             with np.errstate(over="ignore", under="ignore"):
                 representable = 0 < float(self.dtype.type(rate)) < inf
-        if not representable:
-            raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
+            if not representable:
+                raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
         if decay and self._rates(1)[0] * decay >= 1:
             raise SettingError(
                 f"learning_rate × weight_decay is {self._rates(1)[0] * decay:g} and must be below 1: "
@@ -225,10 +225,10 @@ class OptimizerState(Generic[F]):
 
 @lru_cache(maxsize=16)
 def _constant_coefficients(
-    optimizer: Optimizer, first: int, steps: int, dtype: np.dtype[np.float32 | np.float64]
+    optimizer: Optimizer, rate: float, first: int, steps: int, dtype: np.dtype[np.float32 | np.float64]
 ) -> Matrix[np.float32 | np.float64]:
     """Computes the coefficients of some steps with a constant learning rate, once for equal optimisers."""
-    rates = np.full(steps, optimizer.learning_rate, np.float64)
+    rates = np.full(steps, rate, np.float64)
     with np.errstate(over="ignore", under="ignore"):
         return read_only(optimizer.coefficients(first, rates, dtype))
 
@@ -250,5 +250,5 @@ def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
                     first = ranges.pop()[0]
                 ranges.append((first, last, l1, l2))
     bounds_of_ranges = np.array([each[:2] for each in ranges], np.int64).reshape(-1, 2)
-    penalties = np.array([each[2:] for each in ranges], storage.dtype).reshape(-1, 2)
-    return read_only(bounds_of_ranges), read_only(penalties)
+    coefficients: Matrix[F] = np.array([each[2:] for each in ranges], storage.dtype).reshape(-1, 2)
+    return read_only(bounds_of_ranges), read_only(coefficients)

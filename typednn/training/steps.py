@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any, Generic, Protocol, TypeAlias, cast
+from typing import Generic, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,11 +105,11 @@ class _Buffers(Generic[F]):
         if x.dtype != dtype or x.shape != of_samples:
             return False
         copy = storage.running.kernels.try_copy_sample
-        vector: NDArray[Any] = x if x.ndim == 1 else x.reshape(-1)
+        vector = cast("Vector[F]", x if x.ndim == 1 else x.reshape(-1))
         if not copy(vector, -inf, inf, self._x):
             return False
         if type(y) is np.ndarray and y.dtype == dtype and y.shape == of_targets:
-            vector = y if y.ndim == 1 else y.reshape(-1)
+            vector = cast("Vector[F]", y if y.ndim == 1 else y.reshape(-1))
             return copy(vector, self._lowest, self._highest, self._t)
         return self._classes and self._try_encode(y, x.ndim)
 

@@ -225,9 +225,7 @@ class Trainer(Generic[F]):
             else None
         )
         if rate is not None:
-            saved, checked = self.gradient, self._checked
-            if checked is None:
-                checked = self._checked = np.empty((1, len(parameters)), storage.dtype)
+            saved, checked = self.gradient, self._memory_to_check()
             saved[...] = parameters
             run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
             made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, checked)
@@ -309,20 +307,28 @@ class Trainer(Generic[F]):
         Therefore a chunk with a step that is not finite is trained again, in halves, up to the last good
         step.
         """
-        parameters, saved = self.storage.parameters, self.gradient
+        parameters, saved, run = self.storage.parameters, self.gradient, kernels(self.storage.dtype)
+        checked, count, vectors = self._memory_to_check(), len(epoch.order), self.workspace.vectors
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
-            kernels(self.storage.dtype).train_online(
-                parameters, self.layout, self.loss, part, learning_rate, self.workspace.vectors
-            )
-            if _all_finite(part.losses) and _all_finite(parameters):
+            part = epoch
+            if last - first < count:
+                part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
+            run.train_online(parameters, self.layout, self.loss, part, learning_rate, vectors)
+            finite = run.try_copy_sample(parameters, -inf, inf, checked) or _all_finite(parameters)
+            if finite and _all_finite(part.losses):
                 return True
             parameters[...] = saved
             return False
 
-        return _count_good(good, len(epoch.order))
+        return _count_good(good, count)
+
+    def _memory_to_check(self) -> Matrix[F]:
+        """Returns memory `(1, n_parameters)` to which finite parameters are copied; others are not."""
+        if self._checked is None:
+            self._checked = np.empty((1, len(self.storage.parameters)), self.storage.dtype)
+        return self._checked
 
     def _train_checked(self, epoch: Epoch[F], key: int) -> int:
         """Trains as `_train_batches` with an optimiser that may divide by 0.

@@ -153,7 +153,7 @@ class Pass(Generic[F]):
             activation, normalization, dropped, _, bias, a, h, W_T, sums, formula, _ = self.layers[k]
             if normalization == UNNORMALIZED:  # as `affine` does
                 below.dot(W_T, a)
-                sums += bias
+                np.add(sums, bias, out=sums)
             else:
                 self._normalize(k, key, below)
             if formula is not None:

@@ -29,12 +29,13 @@ def test_compiled_code_predicts(dtype: Any) -> None:
     network = network_of(case)
     predict = network.compiled_predictor()
 
-    @numba.njit(parallel=dtype is np.float64)
-    def all_of(x: Any) -> Any:
+    def by_rows(x: Any) -> Any:
         outputs = np.empty((len(x), 2), x.dtype)
         for i in numba.prange(len(x)):
             outputs[i] = predict(x[i])
         return outputs
+
+    all_of: Any = numba.njit(parallel=dtype is np.float64)(by_rows)
 
     assert_close(all_of(case.x), case.trace.h[-1], 32)
     assert_close(all_of(np.repeat(case.x, 2, axis=1)[:, ::2]), case.trace.h[-1], 32, "strided")
@@ -56,9 +57,10 @@ def test_code_with_addresses_is_not_kept_on_disk(tmp_path: Any, monkeypatch: Any
     predict = network_of(case).compiled_predictor()
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
 
-    @numba.njit(cache=True)
-    def first(x: Any) -> Any:
+    def of_first(x: Any) -> Any:
         return predict(x[0])
+
+    first: Any = numba.njit(cache=True)(of_first)
 
     with pytest.warns(numba.NumbaWarning, match="dynamic globals"):
         assert_close(first(case.x), case.trace.h[-1][0], 32)

@@ -23,6 +23,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic, view
@@ -151,7 +152,8 @@ def predictor_of(
         y = np.empty((1, outputs), real)
         if not call(x, memory, y):
             y[:] = np.nan
-        return y[0]
+        row: Vector[F] = y[0]
+        return row
 
     _kept_for_users.append((parameters, layout))
     predictor: Callable[[Vector[F]], Vector[F]] = predict
@@ -178,7 +180,7 @@ def _predict_by_address(
         def at(place: int) -> llvm.Value:
             return opaque(context.add_dynamic_addr(builder, place, "typednn"))
 
-        def array(kind: types.Array, of: Vector[F] | Layout) -> llvm.Value:
+        def array(kind: types.Array, of: NDArray[np.generic]) -> llvm.Value:
             shape = [context.get_constant(types.intp, each) for each in of.shape]
             return view(context, builder, kind, at(of.ctypes.data), shape)
 
