@@ -88,8 +88,10 @@ class Penalty:
             wanted = CHANGE * self.batch_size * steps / abs(change)
             self.joint_steps = int(max(1, min(GROWTH * self.joint_steps, wanted)))
             self.stride = max(self._least, self.joint_steps)
+        values: Vector[np.float64] = np.arange(steps, dtype=np.float64)
         with np.errstate(invalid="ignore"):  # infinite just before a training diverges
-            values: Vector[np.float64] = first + np.arange(steps) * (change / max(1, steps))
+            values *= change / max(1, steps)
+        values += first
         return values
 
     def means(self, before_steps: Vector[np.float64], epochs: int, counts: Vector[np.float64]) -> list[float]:
