@@ -56,6 +56,13 @@ class UpdateRule(NamedTuple):
     columns: Callable[..., tuple[Column, ...]]
     first_states: tuple[float | str, ...] = ()
     divisor_floor: Callable[..., float] = no_divisor
+    squares: float = INFINITY
+    """The fraction of the dtype's largest number that the square of an element of the gradient may be, if the
+    rule remembers squares: a sum of them must not become infinite, which would end all further steps."""
+
+    def largest_element(self, dtype: np.dtype[F]) -> float:
+        """Returns the bound of the gradient's elements that keeps the squares finite; usually infinity."""
+        return float(np.sqrt(self.squares * float(np.finfo(dtype).max)))
 
     @property
     def states(self) -> int:
@@ -289,6 +296,7 @@ RULES = (
         _rmsprop_columns,
         first_states=(0.0,),
         divisor_floor=_epsilon,
+        squares=0.25,
     ),
     UpdateRule(
         "rmsprop_momentum",
@@ -297,6 +305,7 @@ RULES = (
         _rmsprop_momentum_columns,
         first_states=(0.0, 0.0, 0.0),
         divisor_floor=_epsilon_unless_centered,
+        squares=0.25,
     ),
     UpdateRule(
         "adagrad",
@@ -305,6 +314,7 @@ RULES = (
         _adagrad_columns,
         first_states=("initial_accumulator_value",),
         divisor_floor=_first_squares_and_epsilon,
+        squares=2**-24,
     ),
     UpdateRule(
         "adam",
@@ -313,6 +323,7 @@ RULES = (
         _adam_columns,
         first_states=(0.0, 0.0),
         divisor_floor=_epsilon_of_first_step,
+        squares=0.25,
     ),
     UpdateRule(
         "nadam",
@@ -321,6 +332,7 @@ RULES = (
         _nadam_columns,
         first_states=(0.0, 0.0),
         divisor_floor=_epsilon_of_first_step,
+        squares=0.25,
     ),
     UpdateRule(
         "rprop",

@@ -200,6 +200,22 @@ def test_where_the_variance_overflows_all_become_0(kernels: Any, name: str, dtyp
     assert (case.a == case.bias).all()
 
 
+def test_means_and_gradients_lose_no_digits_over_many_samples(kernels: Any) -> None:
+    """Mean and variance of 0.1, 0.3, 0.1, … and the sum of gradients that are equal."""
+    samples = 1_000_000
+    z = np.tile(np.array([[0.1], [0.3]], np.float32), (samples // 2, 1))
+    case = Case("batch", True, z)
+    case.gain[...], case.bias[...], case.running[...] = 1, 0, 0
+    case.dLda[...] = np.float32(-6 / samples) * np.sign(z - np.float32(0.2))
+    case.run(kernels)
+
+    wide = z[:2].astype(np.float64)
+    expected = np.array([wide.mean(), wide.var()]) * 0.01
+    np.testing.assert_allclose(case.running[:, 0], expected, rtol=2e-6)
+    exact_sum = float(case.dLda.astype(np.float64)[:, 0] @ case.z.astype(np.float64)[:, 0])
+    np.testing.assert_allclose(case.dLdGain, [exact_sum], rtol=2e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

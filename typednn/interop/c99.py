@@ -18,7 +18,7 @@ from typednn.interop.activation_formulas import formula_of
 from typednn.interop.c99_columns import column_statements
 from typednn.interop.c99_functions import PARTS
 from typednn.interop.steps import Activation, Affine, Floats, Normalization, steps_of
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 
 CLONES = "TYPEDNN_CLONES static"
 """What functions with loops begin with: GCC compiles them for processors with and without AVX2."""
@@ -162,9 +162,11 @@ def to_c(network: AnyNetwork, *, name: str = "model") -> str:
         name: what the names of functions and constants begin with.
 
     Raises:
+        WiringError: it is not a network.
         SettingError: the network is float64, a column holds dates, or the name is no identifier of C.
         NotReadyError: an activation was registered in another process, but not in this one.
     """
+    check_network(network, "to_c")
     if network.dtype != np.float32:
         raise SettingError("to_c writes float32 networks; network.astype(np.float32) is one")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):

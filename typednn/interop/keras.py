@@ -19,7 +19,7 @@ from typednn.activations import ELU, LeakyReLU
 from typednn.errors import MissingExtraError, WiringError
 from typednn.interop.activation_formulas import family_of
 from typednn.interop.steps import Activation, Affine, Dropout, Normalization, Step, network_of, steps_of
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 
 if TYPE_CHECKING:
     import keras
@@ -116,8 +116,9 @@ def to_keras(network: AnyNetwork) -> keras.Sequential:
 
     Raises:
         MissingExtraError: Keras is not installed.
-        WiringError: an activation is none of Keras; the message names the layer.
+        WiringError: it is not a network, or an activation is none of Keras; the message names the layer.
     """
+    check_network(network, "to_keras")
     if find_spec("keras") is None:
         raise MissingExtraError("Keras", "to_keras", "keras")
     import keras

@@ -35,7 +35,7 @@ from typednn.interop.steps import (
     steps_of,
 )
 from typednn.layers import Layer, TrainableLayer
-from typednn.network.network import AnyNetwork, Network
+from typednn.network.network import AnyNetwork, Network, check_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,8 +177,10 @@ def to_torch(network: AnyNetwork) -> nn.Sequential:
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        WiringError: PyTorch has no module that predicts and trains as a layer does; the message names it.
+        WiringError: it is not a network, or PyTorch has no module that predicts and trains as a layer does;
+            the message names it.
     """
+    check_network(network, "to_torch")
     if find_spec("torch") is None:
         raise MissingExtraError("PyTorch", "to_torch", "torch")
     import torch
@@ -205,8 +207,10 @@ def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str
         number is the position in `nn.Sequential`.
 
     Raises:
+        WiringError: it is not a network.
         OSError: the file cannot be written.
     """
+    check_network(network, "to_state_dict")
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, step in enumerate(steps_of(network)):
         if isinstance(step, Affine):

@@ -62,6 +62,8 @@ def _load(path: Path) -> AnyNetwork:
     model = _parsed(path)
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY in texts:
+        if not isinstance(texts[KEY], str):  # protobuf gives the bytes of what is not UTF-8
+            raise FileFormatError(f"{path}: expected a description in UTF-8")
         restored = _restored(model, read_description(texts[KEY], path, path.stat().st_size), path)
         if restored is not None:
             return restored

@@ -41,9 +41,9 @@ def normalize(
         inv_std[...] = inverse_std(running[1], epsilon)
     else:
         first = z[:1] if axis == 0 else z[:, :1]
-        mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
+        mean = mean_of(first, _mean(z - first, axis))
         z -= mean
-        variance = (z * z).mean(axis=axis, keepdims=True)
+        variance = _mean(z * z, axis)
         inv_std[...] = inverse_std(variance, epsilon).reshape(-1)
         if normalization == BATCH:
             moved, samples = 1 - momentum, len(z)
@@ -73,8 +73,19 @@ def normalization_backward(
     if normalization == BATCH and not training:
         np.multiply(g, inv_std, out=dLdz)
     else:
-        mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
+        mean, mean_product = _mean(g, axis), _mean(g * z, axis)
         dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
+
+
+def _mean(x: Matrix[F], axis: int | None) -> Matrix[F]:
+    """Computes the mean over an axis, which it keeps; NumPy sums pairwise over the last alone."""
+    if axis == 1:
+        mean: Matrix[F] = x.mean(axis=1, keepdims=True)
+    else:
+        mean = np.empty((1, x.shape[1]), x.dtype)
+        sum_samples(x, mean[0])
+        mean /= x.dtype.type(len(x))
+    return mean
 
 
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:

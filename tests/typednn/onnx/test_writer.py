@@ -69,7 +69,7 @@ def shake(layer: Any, random: np.random.Generator) -> None:
 
 
 def magnitude(network: Any, x: Any) -> Any:
-    """The largest output, or sum of the magnitudes of what an output is made of, which rounding errors are of.
+    """The largest output, or sum of the magnitudes of what an output is made of; errors are of this order.
 
     The sum |W| |h| + |b| is that of a pre-activation of the output layer; its errors reach an output times
     the derivative of the activation.
