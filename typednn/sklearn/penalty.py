@@ -54,6 +54,7 @@ class Penalty:
     Args:
         alpha: the coefficient.
         trainer: makes the steps; the layers have the penalty of a full batch without weights.
+        batch_size: samples per step.
 
     Attributes:
         stride: the number of steps to the next measurement, in one epoch.
@@ -62,6 +63,7 @@ class Penalty:
 
     alpha: float
     trainer: PenaltyTrainer
+    batch_size: int
     stride: int
     joint_steps: int
 
