@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Ranges
 from typednn_kernels.layout import BIASES, WEIGHTS
-from typednn_kernels.update_rules import CLIP_VALUE, CODES, RULES
+from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
 from typednn.layers.storage import Storage
@@ -200,10 +200,7 @@ class OptimizerState(Generic[F]):
             rows = _constant_coefficients(self.optimizer, self.step + 1, steps, self.dtype)
             return cast("Matrix[F]", rows)
         with np.errstate(over="ignore", under="ignore"):
-            rows = self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
-        bounds = rows[:, CLIP_VALUE]
-        np.minimum(bounds, RULES[self.rule].largest_element(self.dtype), out=bounds)
-        return rows
+            return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
 
     def _rates(self, steps: int) -> Rates:
         rate = self.optimizer.learning_rate
