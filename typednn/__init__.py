@@ -24,7 +24,16 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.initializers import Seed
-from typednn.layers import AnyLayer, HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.layers import (
+    AnyLayer,
+    BatchNorm,
+    HiddenLayer,
+    InputLayer,
+    Layer,
+    LayerNorm,
+    NormalizationWithSettings,
+    OutputLayer,
+)
 from typednn.names import (
     ActivationName,
     BackendName,
@@ -115,6 +124,7 @@ __all__ = [
     "AnyNetwork",
     "ArrayTypeError",
     "BackendName",
+    "BatchNorm",
     "BiasInitializerName",
     "Callback",
     "Checkpoint",
@@ -143,6 +153,7 @@ __all__ = [
     "InverseTimeDecay",
     "Layer",
     "LayerGradients",
+    "LayerNorm",
     "LeakyReLU",
     "Lion",
     "LossName",
@@ -154,6 +165,7 @@ __all__ = [
     "Nadam",
     "Network",
     "NormalizationName",
+    "NormalizationWithSettings",
     "NotReadyError",
     "OneCycle",
     "Optimizer",
