@@ -85,7 +85,7 @@ class ParquetRows:
             raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "test") from None
         self.path, self.features, self.target, self.dtype = path, list(features), target, dtype
         try:
-            self.file = cast("Any", ParquetFile(path))
+            self.file = ParquetFile(path)
         except Exception as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -94,7 +94,7 @@ class ParquetRows:
         if missing := [name for name in [*features, target] if name not in names]:
             raise FileFormatError(f"{path}: expected the columns {missing}, found {names}")
         self.groups = [0]
-        for k in range(int(self.file.num_row_groups)):
+        for k in range(self.file.num_row_groups):
             self.groups.append(self.groups[-1] + int(self.file.metadata.row_group(k).num_rows))
 
     def bounds(self, _block: int) -> Sequence[int]:
