@@ -100,8 +100,8 @@ class use_backend:
 
     def __init__(self, name: BackendName) -> None:
         wanted = names.backend(name)
-        if wanted == "numba" and isinstance(compiled := _compiled(), Exception):
-            raise ImportError(_message(compiled)) from compiled
+        if wanted == "numba":
+            require_numba()
         self.previous: BackendName = backend()
         _activate(wanted)
 
@@ -124,6 +124,13 @@ def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
     if _wanted() == "numba" and not isinstance(compiled := _compiled(), Exception):
         found["numba"] = compiled(dtype)
     return found
+
+
+def require_numba() -> None:
+    """Raises ImportError if numba does not work."""
+    compiled = _compiled()
+    if isinstance(compiled, Exception):
+        raise ImportError(_message(compiled)) from compiled  # noqa: TRY004 (it is no wrong argument)
 
 
 def _wanted() -> BackendName:
