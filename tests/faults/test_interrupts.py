@@ -37,7 +37,7 @@ def run(command: str, **environment: str) -> str:
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.full("500 interrupts"))])
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.full("200 interrupts"))])
 def test_interrupts_at_random_moments(count: int, tmp_path: Path) -> None:
     """Of a training, a prediction and a save: the network predicts afterwards, and the next call works."""
     command = f"from tests.faults.test_interrupts import interrupt; interrupt({count}, {str(tmp_path)!r})"
@@ -123,7 +123,7 @@ print("imported")
 """
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(100, marks=pytest.mark.full("a hundred imports"))])
+@pytest.mark.parametrize("count", [5, pytest.param(50, marks=pytest.mark.full("fifty imports"))])
 def test_interrupts_of_the_import(count: int) -> None:
     assert run(IMPORT.format(count=count, seed=0), TYPEDNN_BACKEND="numpy") == "imported\n"
 
