@@ -214,15 +214,15 @@ def test_busy_neighbours() -> None:
     made, x = wide()
     y = np.eye(10)[np.arange(400) % 10]
     expected, parameters = made.predict(x), made.parameters.copy()
-    made.fit(x, y, epochs=3, optimizer=Adam(1e-3), progress=False)
+    made.fit(x, y, epochs=1, optimizer=Adam(1e-3), progress=False)
     trained = made.parameters.copy()
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
     try:
-        for _ in range(5):
+        for _ in range(2):
             again, _ = wide()
             np.testing.assert_array_equal(again.parameters, parameters)
             np.testing.assert_array_equal(again.predict(x), expected)
-            again.fit(x, y, epochs=3, optimizer=Adam(1e-3), progress=False)
+            again.fit(x, y, epochs=1, optimizer=Adam(1e-3), progress=False)
             np.testing.assert_array_equal(again.parameters, trained)
     finally:
         for each in busy:
