@@ -13,6 +13,7 @@ from benchmarks.report.api_section import api_section
 from benchmarks.report.calls_section import calls_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
+from benchmarks.report.processes_section import processes_section
 from benchmarks.report.report import Section, table
 from benchmarks.report.sklearn_section import sklearn_section
 from benchmarks.report.training_sections import batches_section, online_section
@@ -26,6 +27,7 @@ SECTIONS = {
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
+    "processes": processes_section,
     "sklearn": sklearn_section,
 }
 

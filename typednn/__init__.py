@@ -16,6 +16,7 @@ from typednn.errors import (
     FormulaError,
     MissingExtraError,
     NotReadyError,
+    ProcessError,
     SettingError,
     ShapeError,
     TypednnError,
@@ -23,7 +24,16 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.initializers import Seed
-from typednn.layers import AnyLayer, HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.layers import (
+    AnyLayer,
+    BatchNorm,
+    HiddenLayer,
+    InputLayer,
+    Layer,
+    LayerNorm,
+    NormalizationWithSettings,
+    OutputLayer,
+)
 from typednn.names import (
     ActivationName,
     BackendName,
@@ -114,6 +124,7 @@ __all__ = [
     "AnyNetwork",
     "ArrayTypeError",
     "BackendName",
+    "BatchNorm",
     "BiasInitializerName",
     "Callback",
     "Checkpoint",
@@ -142,6 +153,7 @@ __all__ = [
     "InverseTimeDecay",
     "Layer",
     "LayerGradients",
+    "LayerNorm",
     "LeakyReLU",
     "Lion",
     "LossName",
@@ -153,6 +165,7 @@ __all__ = [
     "Nadam",
     "Network",
     "NormalizationName",
+    "NormalizationWithSettings",
     "NotReadyError",
     "OneCycle",
     "Optimizer",
@@ -162,6 +175,7 @@ __all__ = [
     "ParametricActivation",
     "PiecewiseConstantDecay",
     "Predictor",
+    "ProcessError",
     "RMSprop",
     "ReduceOnPlateau",
     "Rprop",

@@ -42,6 +42,9 @@ BATCHES: dict[str, dict[str, float]] = {
 
 ESTIMATORS: dict[str, float] = {"fit": 4, "batch_size=1": 10, "row": 5, "search": 4}
 """Ratios of scikit-learn's estimators to those of `typednn.sklearn`."""
+
+TWO_THREADS = 1.0
+"""Ratio of a fit on one thread to one on two."""
 SAME_SCORES = 0.05
 """The least p of a paired t test that held-out scores are equal."""
 

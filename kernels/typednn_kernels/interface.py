@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Strided, Vector
+from typednn_kernels.normalizations import Settings
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 
@@ -75,7 +76,7 @@ class Kernels(Protocol):
 
     def normalize(
         self,
-        normalization: int,
+        settings: Settings,
         training: bool,
         z: Matrix[F],
         gain: Vector[F],

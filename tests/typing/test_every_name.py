@@ -166,6 +166,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         "History": network.fit(x, labels, epochs=1, metrics=["accuracy"], validation_data=(x, labels)),
         "GradientReport": typednn.gradcheck(network, x, labels),
         "ParametricActivation": typednn.LeakyReLU(0.01),
+        "NormalizationWithSettings": typednn.BatchNorm(0.01),
         "use_backend": typednn.use_backend(typednn.backend()),
         "use_threads": typednn.use_threads(typednn.threads()),
         "Path": folder / "network.safetensors",
@@ -198,6 +199,11 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         every_name.network_of_either_dtype,
     }:
         made["Network"] = regressor
+    if function is every_name.inner_biases:
+        hidden = HiddenLayer(3, normalization=typednn.LayerNorm(inner_bias=True))
+        inside = Network([InputLayer(2), hidden, OutputLayer(1)], seed=0)
+        inside.forward(np.zeros((3, 2))).backward(np.ones((3, 1)))
+        made["HiddenLayer"] = made["Layer"] = inside.layers[1]
     if function is every_name.attached:
         made["InputLayer"], made["TrainableLayer"] = InputLayer(2), HiddenLayer(2)
     for name, declared in signature(function).items():

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Generic, Literal, NamedTuple, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from typednn.validation.arrays import (
     Targets,
     Weights,
     Y_co,
+    as_ndarray,
     check_finite,
     check_range,
     check_same_length,
@@ -337,11 +338,29 @@ class ArraySource(Generic[F]):
         yield self.samples
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """An iterable of batches that can begin anywhere without reading what comes before.
+
+    Its length is the number of batches of an iteration.
+    """
+
+    def __len__(self) -> int: ...
+
+    def after(self, count: int) -> Iterator[Any]:
+        """Yields the batches that follow the first `count` of all iterations, to the end of an iteration."""
+        ...
+
+
 class BatchSource(Generic[F]):
     """Yields the batches of an iterable.
 
     Without `steps`, an epoch is one iteration over the iterable. With it, an epoch is that number of batches,
     the next epoch continues with those that follow, and a resumed training skips those it has had.
+
+    Attributes:
+        consumed: the number of batches that were taken.
+        may_be_empty: whether there may be no batch at all, as on one of several ranks.
     """
 
     shuffled = False
@@ -350,6 +369,7 @@ class BatchSource(Generic[F]):
     format: SampleFormat[F]
     class_weight: ClassWeights | None
     consumed: int
+    may_be_empty: bool
 
     def __init__(
         self,
@@ -373,7 +393,7 @@ class BatchSource(Generic[F]):
         self.format, self.class_weight = sample_format, class_weight
         self.length: int | None = None
         self.iterator: Iterator[Batch[F]] | None = None
-        self.consumed = 0
+        self.consumed, self.may_be_empty = 0, False
 
     def epoch(self, number: int) -> Iterator[CheckedSamples[F]]:
         """Yields the batches of an epoch.
@@ -381,11 +401,14 @@ class BatchSource(Generic[F]):
         Raises:
             ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches.
         """
-        if self.steps is None:
+        if isinstance(self.batches, Resumable):
+            self.consumed = number * (len(self.batches) if self.steps is None else self.steps)
+            self.iterator = self.batches.after(self.consumed)
+        elif self.steps is None:
             self.iterator = iter(self.batches)
         else:
-            while self.consumed < number * self.steps:
-                self._next(number, 0)
+            while self.consumed < number * self.steps and self._next(number, 0):
+                pass
         step = 0
         while self.steps is None or step < self.steps:
             batch = self._next(number, step)
@@ -398,7 +421,8 @@ class BatchSource(Generic[F]):
         """Returns a list of the next batch, which is empty at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
-                self.iterator = iter(self.batches)
+                resumable = isinstance(self.batches, Resumable)
+                self.iterator = self.batches.after(self.consumed) if resumable else iter(self.batches)
             for batch in self.iterator:
                 self.consumed += 1
                 return [batch]
@@ -406,6 +430,8 @@ class BatchSource(Generic[F]):
             if not again:
                 break
             self.iterator = None
+        if self.may_be_empty and self.consumed == 0:
+            return []
         if self.steps is not None:
             raise DataError(
                 f"Network: the batches ended after {step} of the {self.steps} steps of epoch {number + 1}"
@@ -447,14 +473,15 @@ def _weights_of(batch: Batch[F]) -> Weights | None:
 
 
 def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str) -> Vector[F]:
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+    given = as_ndarray(values, "sample_weight", owner)
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiu":
         raise ArrayTypeError(f"{owner}: sample_weight must be a numpy.ndarray of real numbers")
-    refuse_masked(values, "sample_weight", owner)
-    values = values.copy()  # what is checked is what is used
-    if values.shape != (count,):
-        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {values.shape}")
-    check_finite(values, "sample_weight", owner)
-    if values.min() < 0:
-        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {values.min():g}")
-    weights: Vector[F] = values.astype(dtype)
+    refuse_masked(given, "sample_weight", owner)
+    checked = given.copy()  # what is checked is what is used
+    if checked.shape != (count,):
+        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {checked.shape}")
+    check_finite(checked, "sample_weight", owner)
+    if checked.min() < 0:
+        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {checked.min():g}")
+    weights: Vector[F] = checked.astype(dtype)
     return weights

@@ -1,4 +1,4 @@
-"""LLVM types, and opaque pointers, which do not say what they point to.
+"""LLVM types, distinct metadata, and opaque pointers, which do not say what they point to.
 
 llvmlite 0.50 still gives some pointers an element type (those to stack memory, globals and the elements of
 numba's arrays), from which it infers the type of a load, an address or a call; it announces that it will
@@ -84,3 +84,27 @@ def internal_function(
         function.linkage = "internal"
         write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
     return module.globals[name]
+
+
+class DistinctMetadata(llvm.MDValue):
+    """A metadata node that equals no other, which llvmlite cannot write otherwise."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def descr(self, buf: list[str]) -> None:
+        """Writes the node."""
+        operands = (
+            each.get_reference()
+            if isinstance(each.type, llvm.MetaDataType)
+            else f"{each.type} {each.get_reference()}"
+            for each in self.operands
+        )
+        buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
+
+    @classmethod
+    def of(
+        cls, module: llvm.Module, make: Callable[[DistinctMetadata], tuple[llvm.Value, ...]]
+    ) -> DistinctMetadata:
+        node = cls(module, [], name=str(len(module.metadata)))
+        node.operands = tuple(make(node))
+        return node

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isinf, sqrt
 
+import numpy as np
+
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
@@ -29,6 +31,7 @@ from typednn_kernels.compiled.linalg.dense import (
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
 from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
+    NormalizedUnits,
     dropout_flat,
     gain_and_bias_gradients,
     normalization_backward_rows,
@@ -39,12 +42,16 @@ from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
     DROPOUT,
+    EPSILON,
     FROZEN,
     GAINS,
+    INNER_BIASES,
     LENGTH,
+    MOMENTUM,
     NORMALIZATION,
     PREVIOUS,
     RUNNING,
+    UNBIASED,
     UNITS,
     WEIGHTS,
     normalized_start,
@@ -60,11 +67,17 @@ weights: MatrixView = matrix_view(lambda row: (row[WEIGHTS], row[LENGTH], row[PR
 flat_weights: VectorView = vector_view(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
 biases: VectorView = vector_view(lambda row: (row[BIASES], row[LENGTH]))
 gains: VectorView = vector_view(lambda row: (row[GAINS], row[LENGTH]))
+inner_biases: VectorView = vector_view(
+    lambda row: (row[INNER_BIASES], where(row[INNER_BIASES] == 0, 0, row[LENGTH]))
+)
 weights_range: MatrixView = matrix_view(
     lambda row, unit, width: (row[WEIGHTS] + unit * row[PREVIOUS], width, row[PREVIOUS])
 )
 biases_range: VectorView = vector_view(lambda row, unit, width: (row[BIASES] + unit, width))
 gains_range: VectorView = vector_view(lambda row, unit, width: (row[GAINS] + unit, width))
+inner_biases_range: VectorView = vector_view(
+    lambda row, unit, width: (row[INNER_BIASES] + unit, where(row[INNER_BIASES] == 0, 0, width))
+)
 running_mean_range: VectorView = vector_view(lambda row, unit, width: (row[RUNNING] + unit, width))
 running_variance_range: VectorView = vector_view(
     lambda row, unit, width: (row[RUNNING] + row[LENGTH] + unit, width)
@@ -139,6 +152,18 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 
 @inline
+def settings_of(layout: Layout, k: int) -> normalizations.Settings:
+    """Returns the normalisation of layer k with its settings."""
+    return normalizations.Settings(
+        layout[k, NORMALIZATION],
+        np.int64(layout[k, EPSILON]).view(np.float64),
+        np.int64(layout[k, MOMENTUM]).view(np.float64),
+        layout[k, UNBIASED] != 0,
+        layout[k, INNER_BIASES] != 0,
+    )
+
+
+@inline
 def dropout_threshold(layout: Layout, k: int, key: int) -> int:
     """Returns the fraction of the units of layer k that a pass drops, in units of 2**-32."""
     threshold: int = 0 if key == INFERENCE else layout[k, DROPOUT]
@@ -168,19 +193,17 @@ def affine_block(
         affine_rows(below, W, bias, pre_activations, n, parallel)
     else:
         z = normalized_range(a, layout, k, n_units, block)
-        affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
-        normalize_rows(
-            normalization,
-            is_training(layout, k, key),
-            z,
-            n,
+        inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
+        affine_rows(below, W, inner_bias, z, n, parallel)
+        units = NormalizedUnits(
             gains_range(parameters, layout, k, block.unit, block.width),
             bias,
             running_mean_range(parameters, layout, k, block.unit, block.width),
             running_variance_range(parameters, layout, k, block.unit, block.width),
-            inv_std_range(a, layout, k, n_units, block),
-            pre_activations,
         )
+        settings, training = settings_of(layout, k), is_training(layout, k, key)
+        inv_std = inv_std_range(a, layout, k, n_units, block)
+        normalize_rows(settings, training, z, n, units, inv_std, pre_activations)
 
 
 @noinline
@@ -331,7 +354,10 @@ def gain_gradient_block(
 def bias_gradient_block(
     layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
 ) -> None:
-    """Computes dLdBias and dLdGain of a block, unless batch normalisation already has."""
+    """Computes dLdInnerBias of a block, and dLdBias and dLdGain unless batch normalisation already has."""
+    if layout[k, INNER_BIASES] > 0:
+        dLdz = flat_normalized(workspace.dLda, layout, k, block.rows.samples, unit_count(layout))
+        sum_rows(dLdz, inner_biases(gradient, layout, k), block.unit, block.width)
     if layout[k, NORMALIZATION] == UNNORMALIZED:
         deltas = units(workspace.dLda, layout, k, block.rows.samples)
         sum_rows(deltas, biases(gradient, layout, k), block.unit, block.width)

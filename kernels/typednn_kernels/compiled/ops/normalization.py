@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple
+
 import numpy as np
 
 from typednn_kernels import dropout, normalizations
@@ -18,16 +20,20 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.jit import exported, noinline, require
-from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
+from typednn_kernels.compiled.linalg.dense import (
+    DIFFERENCES,
+    PRODUCTS,
+    copy,
+    scal,
+    sum_rows,
+    sum_terms_of_rows,
+)
 from typednn_kernels.compiled.ops.activation import inner, total
-from typednn_kernels.normalizations import BATCH
+from typednn_kernels.normalizations import BATCH, Settings
 
 subtract: Loop = elementwise(lambda x, y: x - y)
 multiply: Loop = elementwise(lambda x, y: x * y)
-multiply_add: Loop = elementwise(lambda total, y, x: total + x * y)
 sum_differences: Formula = sum_reduction(lambda z, first: z - first)
-add_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
-add_squares: Loop = elementwise(lambda total, z: total + z * z)
 mean_loop: Loop = elementwise(
     lambda first, total, inv_count: normalizations.mean_of(first, total * inv_count)
 )
@@ -49,63 +55,69 @@ dropout_loop: Loop = elementwise(
 )
 
 
+class NormalizedUnits(NamedTuple, Generic[F]):
+    """Gains, biases, and running means and variances of some units, (units,) each."""
+
+    gain: Vector[F]
+    bias: Vector[F]
+    mean: Vector[F]
+    variance: Vector[F]
+
+
 @noinline
 def normalize_rows(
-    normalization: int,
+    settings: Settings,
     training: bool,
     z: Vector[F],
     n: int,
-    gain: Vector[F],
-    bias: Vector[F],
-    mean: Vector[F],
-    variance: Vector[F],
+    units: NormalizedUnits[F],
     inv_std: Vector[F],
     a: Vector[F],
 ) -> None:
     """Normalises z in place, and computes inv_std and a = gain z + bias, for some units or some samples.
 
-    With batch normalisation for `gain.size` units and all samples, with layer normalisation for all n units
-    and some samples. z and a are flat, from the first element on, with rows n elements apart; gain, bias and
-    the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
+    With batch normalisation for the units and all samples, with layer normalisation for all n units and some
+    samples. z and a are flat, from the first element on, with rows n elements apart; inv_std is (units,) for
+    a batch, else (samples,).
     """
+    gain, mean, variance = units.gain, units.mean, units.variance
     width, samples = gain.size, (z.size + n - 1) // n
+    normalization, epsilon = settings.code, z.dtype.type(settings.epsilon)
     if normalization == BATCH:
         if training:
+            kept, moved = z.dtype.type(settings.momentum), 1 - settings.momentum
+            divisor = max(samples - 1, 1) if settings.unbiased else samples
+            moved_variance = z.dtype.type(moved * (samples / divisor))
             inv_count = z.dtype.type(1) / z.dtype.type(samples)
-            subtract(0, width, z, z, inv_std)
-            for start in range(n, z.size, n):
-                add_differences(0, width, inv_std, slice_of(z, start, width), z, inv_std)
+            sum_terms_of_rows(DIFFERENCES, z, z, n, 0, slice_of(inv_std, 0, width))
             mean_loop(0, width, z, inv_std, inv_count, inv_std)
-            update_running(0, width, mean, inv_std, mean)
+            update_running(0, width, mean, inv_std, kept, z.dtype.type(moved), mean)
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
                 subtract(0, width, row, inv_std, row)
-            row = slice_of(z, 0, width)
-            multiply(0, width, row, row, inv_std)
-            for start in range(n, z.size, n):
-                add_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
+            sum_terms_of_rows(PRODUCTS, z, z, n, 0, slice_of(inv_std, 0, width))
             scal(0, width, inv_std, inv_count, inv_std)
-            update_running(0, width, variance, inv_std, variance)
+            update_running(0, width, variance, inv_std, kept, moved_variance, variance)
         else:
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
                 subtract(0, width, row, mean, row)
             copy(0, width, variance, inv_std)
-        inv_std_loop(0, width, inv_std, inv_std)
+        inv_std_loop(0, width, inv_std, epsilon, inv_std)
     else:
         inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row = slice_of(z, s * n, n)
             first = row[0]
             subtract(0, n, row, first + inv_count * sum_differences(0, n, row, first), row)
-            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row))
+            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row), epsilon)
     for s in range(samples):
         row = slice_of(z, s * n, width)
         if normalization == BATCH:
             multiply(0, width, row, inv_std, row)
         else:
             scal(0, width, row, inv_std[s], row)
-        scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
+        scale_and_shift(0, width, row, gain, units.bias, slice_of(a, s * n, width))
 
 
 @noinline
@@ -114,10 +126,7 @@ def gain_and_bias_gradients(
 ) -> None:
     """Computes dLdBias and dLdGain of `count` units from `first` on, from flat dLda and z of all samples."""
     sum_rows(dLda, dLdBias, first, count)
-    total = slice_of(dLdGain, first, count)
-    multiply(0, count, slice_of(dLda, first, count), slice_of(z, first, count), total)
-    for start in range(dLdGain.size + first, z.size, dLdGain.size):
-        multiply_add(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
+    sum_terms_of_rows(PRODUCTS, dLda, z, dLdGain.size, first, slice_of(dLdGain, first, count))
 
 
 @noinline
@@ -175,7 +184,7 @@ def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int)
 
 @exported
 def normalize(
-    normalization: int,
+    settings: Settings,
     training: bool,
     z: Matrix[F],
     gain: Vector[F],
@@ -189,18 +198,15 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     size, n = z.size, gain.size
-    by_batch = normalization == BATCH
+    by_batch = settings.code == BATCH
     require(z.shape == a.shape and z.shape[1] == n == bias.size)
     require(inv_std.size == (n if by_batch else z.shape[0]) and (running.size == 2 * n or not by_batch))
     normalize_rows(
-        normalization,
+        settings,
         training,
         slice_of(z, 0, size),
         n,
-        gain,
-        bias,
-        slice_of(running, 0, n),
-        slice_of(running, n, n),
+        NormalizedUnits(gain, bias, slice_of(running, 0, n), slice_of(running, n, n)),
         inv_std,
         slice_of(a, 0, size),
     )
