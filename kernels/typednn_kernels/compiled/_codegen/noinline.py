@@ -13,6 +13,7 @@ import inspect
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, ForwardRef, ParamSpec, TypeGuard, TypeVar
 
 import numba
@@ -168,7 +169,7 @@ def _predict_by_address(
     kernel: Callable[..., object], parameters: Vector[F], layout: Layout
 ) -> Callable[..., object]:
     if not isinstance(kernel, Dispatcher):  # NUMBA_DISABLE_JIT
-        return lambda x, memory, y: kernel(parameters, layout, x, memory, y)
+        return partial(kernel, parameters, layout)
     signature = signature_of(kernel.py_func, parameters.dtype)
     compiled_for(kernel, parameters.dtype)
     code = compile_for(kernel, signature.args)
