@@ -82,7 +82,7 @@ class ParquetRows:
         try:
             from pyarrow.parquet import ParquetFile
         except ImportError:
-            raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "test") from None
+            raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "parquet") from None
         self.path, self.features, self.target, self.dtype = path, list(features), target, dtype
         try:
             self.file = ParquetFile(path)
@@ -97,11 +97,11 @@ class ParquetRows:
         for k in range(self.file.num_row_groups):
             self.groups.append(self.groups[-1] + int(self.file.metadata.row_group(k).num_rows))
 
-    def bounds(self, _block: int) -> Sequence[int]:
+    def bounds(self, block: int) -> Sequence[int]:  # noqa: ARG002 (as others have it)
         """Returns where row groups begin, and where the last one ends."""
         return self.groups
 
-    def read(self, first: int, _last: int) -> Arrays:
+    def read(self, first: int, last: int) -> Arrays:  # noqa: ARG002 (as others have it)
         """Reads a row group."""
         table = self.file.read_row_group(self.groups.index(first), columns=[*self.features, self.target])
         x = np.empty((table.num_rows, len(self.features)), self.dtype)
