@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from benchmarks.machine import Limits
 from benchmarks.networks import BATCHES, Architecture, Task
@@ -100,13 +100,12 @@ def measure(place: int) -> None:
 
     trained = network(task)
     use_threads(1)
-    with threadpool_limits(1):
-        shared = partial(trained.fit, task.x[mine], task.t[mine], batch_size=size, processes=ranks)
-        times = {
-            "shared": of(partial(shared, epochs=1)),
-            "sum": of(add_up),
-            "fit": of(partial(network(task).fit, task.x, task.t, batch_size=size, epochs=1)),
-        }
+    shared = partial(trained.fit, task.x[mine], task.t[mine], batch_size=size, processes=ranks)
+    times = {
+        "shared": of(partial(shared, epochs=1)),
+        "sum": of(add_up),
+        "fit": of(partial(network(task).fit, task.x, task.t, batch_size=size, epochs=1)),
+    }
     if ranks.rank == 0:
         print(json.dumps(times))
 
@@ -126,9 +125,7 @@ def sweeps(count: int) -> list[list[str]]:
     with ProcessPoolExecutor(2) as pool:
         add("ProcessPoolExecutor", pool)
     if find_spec("loky") is not None:
-        from loky import get_reusable_executor
-
-        add("loky", get_reusable_executor(2))
+        add("loky", import_module("loky").get_reusable_executor(2))
     return rows
 
 

@@ -58,6 +58,11 @@ def write_and_read(_network: Network[Any], path: Path) -> object:
     return read_data(path)
 
 
+def save_and_load(mine: Network[Any], path: Path) -> object:
+    save(mine, path)
+    return load(path)
+
+
 CALLS: dict[str, Callable[[Network[Any], Path], object]] = {
     "create": lambda _network, _path: network(),
     "predict": lambda mine, _path: mine.predict(X),
@@ -65,7 +70,7 @@ CALLS: dict[str, Callable[[Network[Any], Path], object]] = {
     "backward": lambda mine, _path: mine.forward(X).backward(Y),
     "copy": lambda mine, _path: mine.copy(),
     "save": save,
-    "load": lambda mine, path: (save(mine, path), load(path)),
+    "load": save_and_load,
     "fit": lambda mine, _path: fit(mine),
     "table": write_and_read,
 }

@@ -85,7 +85,7 @@ class ParquetRows:
             raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "test") from None
         self.path, self.features, self.target, self.dtype = path, list(features), target, dtype
         try:
-            self.file = cast("Any", ParquetFile(path))
+            self.file = ParquetFile(path)
         except Exception as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -94,7 +94,7 @@ class ParquetRows:
         if missing := [name for name in [*features, target] if name not in names]:
             raise FileFormatError(f"{path}: expected the columns {missing}, found {names}")
         self.groups = [0]
-        for k in range(int(self.file.num_row_groups)):
+        for k in range(self.file.num_row_groups):
             self.groups.append(self.groups[-1] + int(self.file.metadata.row_group(k).num_rows))
 
     def bounds(self, _block: int) -> Sequence[int]:
@@ -196,7 +196,7 @@ def shuffled_blocks(source: Rows | Arrays, *, block: int = 8192, seed: Seed = No
     """Returns an iterable for `Network.fit_batches` of rows in random order, from data larger than memory.
 
     Blocks of rows that follow each other are read in random order, each at once, and their rows shuffled:
-    disks and memory maps read them at full speed. A row meets other rows of its block only, so that blocks
+    disks and memory maps read them at full speed. A row is shuffled with its block only, so that blocks
     should hold many batches, and rows should not be sorted. `fit_batches(blocks, batch_size=32)` makes steps
     of 32 rows. Memory: four blocks beside what the training
     needs, on NumPy alone six: used, read ahead, and copies on the way.

@@ -150,7 +150,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, packed: int) -> bytes:
     while chunk := file.read(CHUNK_BYTES):
         content += chunk
         if len(content) > MAX_RATIO * packed:
-            values += _values_in(content[counted:])
+            values += _values_in(bytes(memoryview(content)[counted:]))
             counted = len(content)
             if counted > MAX_VALUE_BYTES * values:
                 raise FileFormatError(

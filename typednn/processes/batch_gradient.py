@@ -11,17 +11,19 @@ from math import isfinite
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
 from typednn_kernels.layout import (
     ACTIVATION,
     DROPOUT,
     FROZEN,
+    INNER_BIASES,
     LENGTH,
     NORMALIZATION,
     biases,
     gains,
+    inner_biases,
+    normalization_settings,
     running_moments,
     weights,
 )
@@ -71,7 +73,7 @@ class BatchGradient(Generic[F]):
         self._ranks, self._streams = ranks, streams
         self._layout: Layout | None = None
         self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
-        self._running: list[tuple[Matrix[F], NDArray[F]]] = []
+        self._running: list[tuple[Matrix[F], Matrix[F]]] = []
 
     def prepare(self) -> None:
         """Plans the exchanges of a step, with the settings that layers have now, and announces the first."""
@@ -184,17 +186,22 @@ class BatchGradient(Generic[F]):
             W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
             code = int(row[NORMALIZATION])
             if n:
-                run.affine(below, W, bias if code == UNNORMALIZED else np.zeros_like(bias), here.z)
+                inner = inner_biases(parameters, layout, k)
+                added = inner if len(inner) else np.zeros_like(bias)
+                run.affine(below, W, bias if code == UNNORMALIZED else added, here.z)
             moments = running_moments(parameters, layout, k)
             if code == BATCH and not row[FROZEN]:
-                whole = self._moments(here.z, moments)
+                whole = self._moments(k, here.z, moments)
                 if whole is None:
                     return False
                 moments = whole
             if n:
                 if code != UNNORMALIZED:
                     gain = gains(parameters, layout, k)
-                    run.normalize(code, code != BATCH, here.z, gain, bias, moments, here.inv_std, here.a)
+                    settings = normalization_settings(layout, k)
+                    run.normalize(
+                        *(settings, code != BATCH, here.z, gain, bias, moments, here.inv_std, here.a)
+                    )
                 run.activation_value(int(row[ACTIVATION]), here.a, here.h)
             if n and row[DROPOUT]:
                 kept = np.ones((int(places[-1]) + 1, len(bias)), storage.dtype)
@@ -203,7 +210,7 @@ class BatchGradient(Generic[F]):
                 here.h[...] *= self._masks[k]
         return True
 
-    def _moments(self, z: Matrix[F], running: Matrix[F]) -> Matrix[F] | None:
+    def _moments(self, k: int, z: Matrix[F], running: Matrix[F]) -> Matrix[F] | None:
         """Computes mean and variance of z in the whole batch, `(2, n)`, or None where a rank wants to stop.
 
         Each rank has a row of the exchange: the number of its samples, their mean, and the sum of the squared
@@ -224,7 +231,14 @@ class BatchGradient(Generic[F]):
         whole = (counts * means).sum(axis=0) / counts.sum()
         variance = (squares + counts * (means - whole) ** 2).sum(axis=0) / counts.sum()
         moments: Matrix[F] = np.stack([whole, variance]).astype(running.dtype)
-        self._running.append((running, updated_running(running, moments).astype(running.dtype)))
+        settings = normalization_settings(self._trainer.layout, k)
+        momentum, samples = settings.momentum, float(counts.sum())
+        moved = 1 - momentum
+        new: Matrix[F] = np.empty_like(running)
+        new[0] = updated_running(running[0], moments[0], momentum, moved)
+        moved *= samples / (max(samples - 1, 1) if settings.unbiased else samples)
+        new[1] = updated_running(running[1], moments[1], momentum, moved)
+        self._running.append((running, new))
         return moments
 
     def _output_delta(self, part: BatchPart[F]) -> None:
@@ -266,6 +280,8 @@ class BatchGradient(Generic[F]):
                         *(code, code != BATCH, here.z, factors, here.inv_std),
                         *(here.dLda, bias, gain, here.dLdz),
                     )
+                if n and row[INNER_BIASES]:
+                    run.sum_samples(here.dLdz, inner_biases(gradient, layout, k))
                 if code == BATCH and not row[FROZEN]:
                     self._through_moments(here.z, here.dLda, here.dLdz, here.inv_std, factors, bias, gain)
             if n:

@@ -16,7 +16,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.errors import ProcessError, SettingError
-from typednn.layers.storage import new_vector
+from typednn.layers.workspace import new_vector
 from typednn.processes.groups import Processes, check_processes
 
 STOP, FAILED = -2, -1

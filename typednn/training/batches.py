@@ -403,12 +403,11 @@ class BatchSource(Generic[F]):
         """
         if isinstance(self.batches, Resumable):
             self.consumed = number * (len(self.batches) if self.steps is None else self.steps)
-            self.iterator = self.batches.after(self.consumed)
-        elif self.steps is None:
-            self.iterator = iter(self.batches)
-        else:
-            while self.consumed < number * self.steps and self._next(number, 0):
-                pass
+            self.iterator = None
+        if self.steps is None or self.iterator is None:
+            self.iterator = self._iterate()
+        while self.steps is not None and self.consumed < number * self.steps and self._next(number, 0):
+            pass
         step = 0
         while self.steps is None or step < self.steps:
             batch = self._next(number, step)
@@ -417,12 +416,17 @@ class BatchSource(Generic[F]):
             step += 1
             yield self._samples(batch[0], f"batch {step} of epoch {number + 1}")
 
+    def _iterate(self) -> Iterator[Batch[F]]:
+        """Begins an iteration, where possible after the batches that were consumed."""
+        return (
+            self.batches.after(self.consumed) if isinstance(self.batches, Resumable) else iter(self.batches)
+        )
+
     def _next(self, number: int, step: int) -> list[Batch[F]]:
         """Returns a list of the next batch, which is empty at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
-                resumable = isinstance(self.batches, Resumable)
-                self.iterator = self.batches.after(self.consumed) if resumable else iter(self.batches)
+                self.iterator = self._iterate()
             for batch in self.iterator:
                 self.consumed += 1
                 return [batch]

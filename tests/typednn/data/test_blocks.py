@@ -201,7 +201,7 @@ def test_memory_is_that_of_some_blocks(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.zeros((count, 1), np.float32))
     x[:] = 0.5
     x.flush()
-    command = [sys.executable, "-c", MEASURE, tmp_path / "x.npy", tmp_path / "y.npy"]
+    command = [sys.executable, "-c", MEASURE, str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 

@@ -18,6 +18,7 @@ from typednn import (
     Adagrad,
     Adam,
     AdamW,
+    BatchNorm,
     Callback,
     Checkpoint,
     CosineDecay,
@@ -25,6 +26,7 @@ from typednn import (
     GradientNorms,
     HiddenLayer,
     InputLayer,
+    LayerNorm,
     Lion,
     Nadam,
     Network,
@@ -63,6 +65,8 @@ LAYERS: dict[str, dict[str, Any]] = {
     "batch": {"normalization": "batch"},
     "layer": {"normalization": "layer", "dropout": 0.2},
     "batch and dropout": {"normalization": "batch", "dropout": 0.3},
+    "unbiased batch": {"normalization": BatchNorm(1e-5, 0.9, unbiased=True)},
+    "layer with biases": {"normalization": LayerNorm(1e-5, inner_bias=True)},
 }
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
