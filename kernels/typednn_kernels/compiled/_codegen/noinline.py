@@ -185,8 +185,7 @@ def _predict_by_address(
             shape = [context.get_constant(types.intp, each) for each in of.shape]
             return view(context, builder, kind, at(of.ctypes.data), shape)
 
-        *kinds, _, _, _ = signature.args
-        network = [array(kind, of) for kind, of in zip(kinds, (parameters, layout), strict=True)]
+        network = [array(signature.args[0], parameters), array(signature.args[1], layout)]
         function = FunctionAt(
             at(address), context.call_conv.get_function_type(signature.return_type, signature.args)
         )
