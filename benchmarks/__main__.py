@@ -10,6 +10,7 @@ from time import perf_counter
 from benchmarks import machine
 from benchmarks.report import report
 from benchmarks.report.api_section import api_section
+from benchmarks.report.calls_section import calls_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.processes_section import processes_section
@@ -20,6 +21,7 @@ from benchmarks.settings import Settings
 from benchmarks.tuning.command import tune
 
 SECTIONS = {
+    "calls": calls_section,
     "online": online_section,
     "api": api_section,
     "kernels": kernels_section,

@@ -30,7 +30,7 @@ from typednn.layers.trainable import initialize
 from typednn.layers.workspace import Workspace
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
-from typednn.network.predictor import Predictor
+from typednn.network.predictor import Predictor, compiled_predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
 from typednn.plotting.display import Display, PictureBlock, TableBlock
 from typednn.processes.arguments import fit_arrays, fit_stream
@@ -271,6 +271,31 @@ class Network(Display, Generic[F_co, Y_co]):
     def predictor(self) -> Predictor[F_co]:
         """Returns a `Predictor`, which predicts one sample at a time with little overhead."""
         return Predictor(self._storage)
+
+    def compiled_predictor(self) -> Callable[[Vector[F_co]], Vector[F_co]]:
+        """Returns a function that predicts one sample, for functions that you have numba compile.
+
+        A function with `@numba.njit` cannot call `predict`, or a `Predictor`, which are objects of Python. It
+        can call this function, in loops and in `prange`, with a sample `(n_features,)`, and gets new outputs
+        `(n_outputs,)`; they are NaN where the sample holds NaN or infinity. A sample of another shape raises
+        ValueError. Each call uses the present weights of the network.
+
+        Machine code that calls it has the address of the weights. numba therefore does not keep it on disk,
+        even with `cache=True`, and the memory of the weights is not freed before the process ends.
+
+            predict = network.compiled_predictor()
+
+            @numba.njit
+            def path(start, steps):
+                position = start
+                for _ in range(steps):
+                    position = position + predict(position)
+                return position
+
+        Raises:
+            ImportError: numba does not work.
+        """
+        return compiled_predictor(self._storage)
 
     def loss(
         self,

@@ -64,6 +64,8 @@ or "balanced", n_samples / (classes that occur · samples of the class), as in s
 
 Index: TypeAlias = Order | slice
 
+NO_INDICES: Order = read_only(np.arange(0))
+
 
 class Rows(Generic[F]):
     """The rows of a checked array, converted to what the kernels read.
@@ -126,7 +128,7 @@ class CheckedSamples(Generic[F]):
         self.x, self.t, self.weights = x, t, weights
         self.y = t.array
         self.max_chunk = sys.maxsize
-        self._indices: Order = read_only(np.arange(0))
+        self._indices: Order = NO_INDICES
         if x.whole is None or t.whole is None:
             self.max_chunk = max(1, MAX_CHUNK_BYTES // (x.row_bytes + t.row_bytes))
 
