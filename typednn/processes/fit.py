@@ -140,7 +140,6 @@ class SharedFit(Fit[F], Generic[F]):
         else:
             self.ranks.begin()
             self.ranks.add_up(self.stopped)
-        self.stopped = self.ranks.stop
         total = self.ranks.expect(1, np.dtype(np.float64))
         total[...] = own
         self.ranks.add_up()
