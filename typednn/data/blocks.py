@@ -83,19 +83,22 @@ class ParquetRows:
             from pyarrow.parquet import ParquetFile
         except ImportError:
             raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "parquet") from None
-        self.path, self.features, self.target, self.dtype = path, list(features), target, dtype
+        self.path: Path = path
+        self.features: list[str] = list(features)
+        self.target: str = target
+        self.dtype: np.dtype[Any] = dtype
         try:
-            self.file = ParquetFile(path)
+            self._file = ParquetFile(path)
         except Exception as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise FileFormatError(f"{path}: expected a Parquet file: {error}") from None
-        names: list[str] = self.file.schema_arrow.names
+        names: list[str] = self._file.schema_arrow.names
         if missing := [name for name in [*features, target] if name not in names]:
             raise FileFormatError(f"{path}: expected the columns {missing}, found {names}")
-        self.groups = [0]
-        for k in range(self.file.num_row_groups):
-            self.groups.append(self.groups[-1] + int(self.file.metadata.row_group(k).num_rows))
+        self.groups: list[int] = [0]
+        for k in range(self._file.num_row_groups):
+            self.groups.append(self.groups[-1] + int(self._file.metadata.row_group(k).num_rows))
 
     def bounds(self, block: int) -> Sequence[int]:  # noqa: ARG002 (as others have it)
         """Returns where row groups begin, and where the last one ends."""
@@ -103,7 +106,7 @@ class ParquetRows:
 
     def read(self, first: int, last: int) -> Arrays:  # noqa: ARG002 (as others have it)
         """Reads a row group."""
-        table = self.file.read_row_group(self.groups.index(first), columns=[*self.features, self.target])
+        table = self._file.read_row_group(self.groups.index(first), columns=[*self.features, self.target])
         x = np.empty((table.num_rows, len(self.features)), self.dtype)
         for k, name in enumerate(self.features):
             x[:, k] = table[name].to_numpy()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic
 
 import numpy as np
-from typednn_kernels.arrays import F
+from typednn_kernels.arrays import F, Vector
 
 from typednn.errors import DataError, DivergenceError
 from typednn.layers import OutputLayer
@@ -39,6 +39,14 @@ class SharedFit(Fit[F], Generic[F]):
     held_part: Part
     weighted: tuple[bool, bool]
     settings: dict[str, object]
+    rank: int
+    gradient: BatchGradient[F]
+    stopped: bool
+    step: int
+    total: float
+    count: int
+    step_losses: Vector[F]
+    first_loss: float | None
 
     def __init__(
         self,
@@ -231,6 +239,10 @@ class SharedFit(Fit[F], Generic[F]):
 
 class AveragedFit(SharedFit[F]):
     """A training in which each rank makes steps of its own, and all are averaged after each epoch."""
+
+    step: int
+    total: float
+    count: int
 
     def _train_epochs(self, epochs: int, bar: Bar) -> None:
         """Trains an epoch of this rank's samples, and averages."""

@@ -20,6 +20,7 @@ from typednn_kernels.compiled._codegen.noinline import compiled_for
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
+from typednn_kernels.layout import LENGTH
 
 
 class EntryPoints:
@@ -63,7 +64,11 @@ def predictor_of(parameters: Vector[F], layout: Layout, memory_size: int) -> Cal
         memory_size: the elements that `Kernels.predict` needs for a sample, `layout.prediction_size`.
     """
     with helped(compiled.predict, parameters.dtype):
-        return noinline.predictor_of(compiled.predict, parameters, layout, memory_size)
+        function = noinline.predictor_of(compiled.predict, parameters, layout, memory_size)
+    # What is compiled at its first call needs Python's lock, which code of users holds while it runs.
+    x, outputs = (np.zeros((1, int(layout[k, LENGTH])), parameters.dtype) for k in (0, -1))
+    kernels_for(parameters.dtype).predict(parameters, layout, x, np.empty(memory_size, x.dtype), outputs)
+    return function
 
 
 def prepare(dtype: np.dtype[np.floating]) -> None:

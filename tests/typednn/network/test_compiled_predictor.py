@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,19 @@ def test_compiled_code_predicts(dtype: Any) -> None:
     del network, parameters
     gc.collect()
     assert all_of(case.x).tolist() == [[0.5, 0.5]] * 7
+
+
+def test_what_is_compiled_at_its_first_call_is_there_before() -> None:
+    program = """
+import numba, numpy as np
+from typednn import *
+layers = [InputLayer(2), HiddenLayer(40, "softsign", normalization="layer"), OutputLayer(300, "mish")]
+network = Network(layers, dtype=np.float32, seed=0)
+predict = network.compiled_predictor()
+outputs = numba.njit(lambda x: predict(x))(np.ones(2, np.float32))
+np.testing.assert_array_equal(outputs, network.predict(np.ones((1, 2), np.float32))[0])
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 @pytest.mark.full("compiles a function; numba refuses to keep all that have addresses")
