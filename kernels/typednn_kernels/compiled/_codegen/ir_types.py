@@ -54,10 +54,10 @@ def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:
     """Calls the function at an address, whose type is `kind`."""
-    return builder.call(_Callee(pointer, kind), arguments)
+    return builder.call(Callee(pointer, kind), arguments)
 
 
-class _Callee(llvm.Value):
+class Callee(llvm.Value):
     """A pointer with the type of its function, which llvmlite asks of what it calls."""
 
     def __init__(self, pointer: llvm.Value, function_type: llvm.FunctionType) -> None:

@@ -49,6 +49,8 @@ PRIVATE_OPTIONS = frozenset({"_nrt", "forceinline", "no_cfunc_wrapper", "no_cpyt
 class NoinlineFunction:
     """A function whose parameters are annotated, with a symbol for each dtype."""
 
+    is_on_demand: bool = False
+
     def __init__(self, dispatcher: Dispatcher) -> None:
         function = dispatcher.py_func
         self.dispatcher: Dispatcher = dispatcher
@@ -58,10 +60,21 @@ class NoinlineFunction:
     def prepare(self, dtype: np.dtype[np.floating]) -> None:
         """Compiles the function for a dtype, or reads its code from disk, and tells LLVM its address."""
         if dtype not in self.ready:
-            code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
-            address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-            add_symbol(self.symbol(dtype), address)
+            add_symbol(self.symbol(dtype), self.compiled(dtype))
             self.ready.add(dtype)
+
+    def compiled(self, dtype: np.dtype[np.floating]) -> int:
+        """Compiles the function for a dtype, or reads its code from disk, and returns its address."""
+        code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
+        address: int = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        return address
+
+    def callee(
+        self, builder: llvm.IRBuilder, kind: llvm.FunctionType, dtype: np.dtype[np.floating]
+    ) -> llvm.Value:
+        """Returns what a caller calls: a symbol, whose address LLVM is told before the caller is compiled."""
+        self.prepare(dtype)
+        return cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
 
     def call(
         self,
@@ -72,16 +85,14 @@ class NoinlineFunction:
     ) -> llvm.Value:
         """Writes a call with values of some types, which are cast to those of the annotations."""
         dtype = dtype_among(kinds)
-        self.prepare(dtype)
         signature = signature_of(self.dispatcher.py_func, dtype)
         operands = [
             context.cast(builder, value, kind, wanted)
             for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
         ]
         kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-        function = cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
         _, result = context.call_conv.call_function(
-            builder, function, signature.return_type, signature.args, operands
+            builder, self.callee(builder, kind, dtype), signature.return_type, signature.args, operands
         )
         return result
 
@@ -90,9 +101,8 @@ class NoinlineFunction:
         return f"typednn_{self.name}_{dtype}"
 
 
-def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
+def callable_by_address(function: Callable[P, R], itself: NoinlineFunction) -> Callable[P, R]:
     """Returns the intrinsic that calls a compiled function."""
-    itself = NoinlineFunction(dispatcher)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -111,11 +121,16 @@ def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Cal
 
 
 def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
-    """Yields the `noinline` functions that a function calls, directly or through inlined functions."""
+    """Yields the `noinline` functions that a function calls, directly or through inlined functions.
+
+    Those that are compiled on demand need not be there before it.
+    """
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
             yield from noinline_functions_of(called.py_func)
-        elif callable(called) and called in NOINLINE_FUNCTIONS:
+        elif (
+            callable(called) and called in NOINLINE_FUNCTIONS and not NOINLINE_FUNCTIONS[called].is_on_demand
+        ):
             yield NOINLINE_FUNCTIONS[called]
 
 
@@ -177,7 +192,7 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
         return entry
 
     def compiled() -> Callable[..., object]:
-        with _without_collection():
+        with without_collection():
             return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
 
     try:
@@ -215,7 +230,7 @@ def _use_documented_options(dispatcher: Dispatcher) -> None:
 
 
 @contextmanager
-def _without_collection() -> Generator[None]:
+def without_collection() -> Generator[None]:
     """Disables the garbage collector while compiling, which saves a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()

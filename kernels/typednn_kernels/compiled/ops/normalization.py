@@ -17,7 +17,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     scalar_function,
     sum_reduction,
 )
-from typednn_kernels.compiled._codegen.jit import exported, noinline, require
+from typednn_kernels.compiled._codegen.jit import exported, on_demand, require
 from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
 from typednn_kernels.compiled.ops.activation import inner, total
 from typednn_kernels.normalizations import BATCH
@@ -49,7 +49,7 @@ dropout_loop: Loop = elementwise(
 )
 
 
-@noinline
+@on_demand
 def normalize_rows(
     normalization: int,
     training: bool,
@@ -108,7 +108,7 @@ def normalize_rows(
         scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
 
 
-@noinline
+@on_demand
 def gain_and_bias_gradients(
     dLda: Vector[F], z: Vector[F], dLdBias: Vector[F], dLdGain: Vector[F], first: int, count: int
 ) -> None:
@@ -120,7 +120,7 @@ def gain_and_bias_gradients(
         multiply_add(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
 
 
-@noinline
+@on_demand
 def normalization_backward_rows(
     normalization: int,
     training: bool,
@@ -162,7 +162,7 @@ def normalization_backward_rows(
             layer_backward(0, n, g, row, mean, mean_product, inv_std[s], g)
 
 
-@noinline
+@on_demand
 def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int) -> None:
     """Sets dropped elements of h to 0, in place, and divides the others by the fraction that is kept.
 
