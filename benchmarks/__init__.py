@@ -1,6 +1,6 @@
 """Measures how fast typednn is beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime.
 
-`python -m benchmarks [--quick] [--only online,api,kernels,batches,parallel] [--output reports]` writes a
+`python -m benchmarks [--quick] [--only online,api,cold,kernels,batches,parallel] [--output reports]` writes a
 report with tables of ratios, the targets beside them, and plots. It takes less than 15 minutes (`--quick`: 2)
 and needs an otherwise idle machine. The candidates of a comparison run in turns in one process, in a new
 random order in each round; a ratio is the median over the rounds.

@@ -10,6 +10,7 @@ from time import perf_counter
 from benchmarks import machine
 from benchmarks.report import report
 from benchmarks.report.api_section import api_section
+from benchmarks.report.cold_start_section import cold_start_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.report import Section, table
@@ -21,6 +22,7 @@ from benchmarks.tuning.command import tune
 SECTIONS = {
     "online": online_section,
     "api": api_section,
+    "cold": cold_start_section,
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,

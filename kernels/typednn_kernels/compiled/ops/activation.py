@@ -132,6 +132,13 @@ def activate_by_loops(activation: int, a: Vector[F], y: Vector[F], samples: int)
     if is_short_row(n, a):
         softmax_rows(samples, n, a, y)
         return
+    softmax_by_loops(a, y, samples)
+
+
+@on_demand
+def softmax_by_loops(a: Vector[F], y: Vector[F], samples: int) -> None:
+    """Computes softmax of rows that are not short, flat (B * n,)."""
+    n = a.size // samples
     # One loop computes the exponentials of as many rows as fit the cache; y holds their maxima until then.
     count = max(1, CHUNK_ELEMENTS // n)
     for first in range(0, samples, count):
@@ -169,6 +176,13 @@ def activation_backward_by_loops(
     if is_short_row(n, a):
         softmax_backward_rows(samples, n, y, dLdy, dLda)
         return
+    softmax_backward_by_loops(y, dLdy, dLda, samples)
+
+
+@on_demand
+def softmax_backward_by_loops(y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int) -> None:
+    """Computes y (dLdy - <dLdy, y>) of rows that are not short, flat (B * n,)."""
+    n = y.size // samples
     for s in range(samples):
         y_row, dLdy_row = slice_of(y, s * n, n), slice_of(dLdy, s * n, n)
         mean = inner(0, n, dLdy_row, y_row)

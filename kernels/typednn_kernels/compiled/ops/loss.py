@@ -251,15 +251,23 @@ def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vecto
         cross_entropies(samples, n, a, y, t, losses)
         return
     if activation == SOFTMAX and stable(loss, activation):
-        for s in range(samples):
-            losses[s] = row_max(0, n, slice_of(y, s * n, n))
-        log_loop(0, samples, losses, losses)
-        for s in range(samples):
-            a_row = slice_of(a, s * n, n)
-            terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
-            losses[s] = mean_of(loss, terms, a.dtype.type(n))
-        return
-    sample_losses_one_by_one(loss, activation, outputs, losses)
+        softmax_losses(loss, outputs, losses)
+    else:
+        sample_losses_one_by_one(loss, activation, outputs, losses)
+
+
+@on_demand
+def softmax_losses(loss: int, outputs: Outputs[F], losses: Vector[F]) -> None:
+    """Computes the loss of each sample, (B,), from softmax of rows that are not short."""
+    a, y, t = outputs.a, outputs.y, outputs.t
+    samples, n = losses.size, y.size // losses.size
+    for s in range(samples):
+        losses[s] = row_max(0, n, slice_of(y, s * n, n))
+    log_loop(0, samples, losses, losses)
+    for s in range(samples):
+        a_row = slice_of(a, s * n, n)
+        terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
+        losses[s] = mean_of(loss, terms, a.dtype.type(n))
 
 
 @on_demand
