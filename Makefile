@@ -52,6 +52,7 @@ docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python docs/figures.py
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/build
+	$(BIN)/python docs/links.py
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks

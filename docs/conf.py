@@ -67,5 +67,8 @@ python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
     ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F"),
     ("py:class", "[A-Z]|Axes|Executor|Model|Storage|Workspace"),  # not in the reference
+    ("py:class", r"(nn|keras)\..*|NoneType"),
+    ("py:class", "Activation|Build|ClassWeight|ClassifierLoss|DtypeLike|LearningRate|Normalizations"),
+    ("py:class", "OptimizerLike|RegressorLoss|Solver"),  # kinds of settings, which the docstrings describe
     ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
 ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from typednn_kernels.activations import ACTIVATIONS, BUILT_IN
+from typednn_kernels.losses import BUILT_IN as BUILT_IN_LOSSES
+from typednn_kernels.losses import LOSSES
 
 from typednn import (
     SGD,
@@ -25,6 +28,7 @@ from typednn.plotting.style import FAINT, INK, new_figure, write_figure
 
 FOLDER = Path(__file__).parent / "figures"
 START = (-8.0, 1.5)
+Curve: TypeAlias = NDArray[np.floating]
 
 
 def descent(optimizer: Optimizer) -> NDArray[np.float64]:
@@ -69,6 +73,15 @@ def valley() -> None:
         write_figure(figure, FOLDER / "valley.svg")
 
 
+def draw_formula(axes: Axes, x: Curve, value: Curve, derivative: Curve) -> None:
+    """Draws a value in blue, its derivative in orange, and the axes."""
+    axes.axhline(0, color="#e3e8ec", linewidth=0.8)
+    axes.axvline(0, color="#e3e8ec", linewidth=0.8)
+    axes.plot(x, derivative, color="#e39b3b", linewidth=1.4)
+    axes.plot(x, value, color="#2a6db0", linewidth=1.8)
+    axes.tick_params(colors=FAINT, labelsize=8)
+
+
 def activations() -> None:
     """Value and derivative of every activation of single units."""
     rows = [row for row in ACTIVATIONS[:BUILT_IN] if row.value is not None and row.derivative is not None]
@@ -79,16 +92,29 @@ def activations() -> None:
             assert row.value is not None
             assert row.derivative is not None
             y = row.value(a)
-            axes.axhline(0, color="#e3e8ec", linewidth=0.8)
-            axes.axvline(0, color="#e3e8ec", linewidth=0.8)
-            axes.plot(a, np.broadcast_to(row.derivative(a, y), a.shape), color="#e39b3b", linewidth=1.4)
-            axes.plot(a, y, color="#2a6db0", linewidth=1.8)
+            draw_formula(axes, a, y, np.broadcast_to(row.derivative(a, y), a.shape))
             axes.set_ylim(-1.6, 2.2)
             axes.set_xticks([-4, 0, 4])
             axes.set_yticks([-1, 0, 1, 2])
-            axes.tick_params(colors=FAINT, labelsize=8)
             axes.set_title(row.name, fontsize=10)
         write_figure(figure, FOLDER / "activations.svg")
+
+
+def losses() -> None:
+    """Value and derivative of every loss of one output, for a target of 1."""
+    with new_figure(10, 4.4) as figure:
+        for k, row in enumerate(LOSSES[:BUILT_IN_LOSSES], start=1):
+            axes = figure.add_subplot(2, 5, k)
+            among_probabilities = row.targets in {"probabilities", "classes"}
+            y = np.linspace(0.02, 0.98, 201) if among_probabilities else np.linspace(-2, 4, 301)
+            if row.name == "poisson":
+                y = np.linspace(0.05, 4, 301)
+            t = np.ones_like(y)
+            draw_formula(axes, y, row.value(y, t), row.derivative(y, t))
+            axes.axvline(1, color="#9aa5af", linewidth=0.8, linestyle=":")
+            axes.set_ylim(-4, 4)
+            axes.set_title(row.name, fontsize=10)
+        write_figure(figure, FOLDER / "losses.svg")
 
 
 def flow() -> None:
@@ -102,4 +128,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     activations()
     flow()
+    losses()
     valley()

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -24,7 +25,6 @@ MAX_MODULES = 15
 """Most modules that may lie directly in one folder."""
 AT_IMPORT = {"numpy", "typing_extensions", "typednn", "typednn_kernels"}
 """Packages that a module outside `compiled/` may import when it is imported itself."""
-ESTIMATORS = LIBRARY / "sklearn"
 COMPILER = {
     "numba": [*CODEGEN, COMPILED / "parallel"],
     "llvmlite": [*CODEGEN, COMPILED / "parallel", COMPILED / "linalg", COMPILED / "network"],
@@ -40,7 +40,6 @@ def name_of(source: Path) -> str:
 
 
 MODULES = {name_of(source): source for source in SOURCES}
-by_source = pytest.mark.parametrize("source", SOURCES, ids=[name_of(source) for source in SOURCES])
 
 
 def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
@@ -53,6 +52,7 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def parsed(source: Path) -> ast.AST:
     """The syntax tree of a module."""
     return ast.parse(source.read_text(encoding="utf-8"))
@@ -70,6 +70,12 @@ def at_import(node: ast.AST) -> Iterator[ast.AST]:
 def packages(modules: Iterator[str]) -> set[str]:
     """The top-level packages of modules."""
     return {module.split(".")[0] for module in modules}
+
+
+@cache
+def packages_in(source: Path) -> set[str]:
+    """The top-level packages that a module imports: at import, in functions, for type checkers."""
+    return packages(imported(ast.walk(parsed(source))))
 
 
 def arrows(source: Path) -> set[str]:
@@ -150,46 +156,65 @@ def test_folders_are_small_and_say_what_they_are_for(folder: Path) -> None:
     assert re.match(r"[^\n]+[.?]", docstring), "the first line of __init__.py says what the folder is for"
 
 
-@by_source
-def test_kernels_know_nothing_of_layers(source: Path) -> None:
-    if source.is_relative_to(KERNELS):
-        assert "typednn" not in packages(imported(ast.walk(parsed(source))))
+def test_kernels_know_nothing_of_layers() -> None:
+    kernels = [source for source in SOURCES if source.is_relative_to(KERNELS)]
+
+    assert [name_of(source) for source in kernels if "typednn" in packages_in(source)] == []
 
 
-@by_source
-def test_few_folders_import_the_compiler(source: Path) -> None:
-    found = packages(imported(ast.walk(parsed(source))))
-    for compiler, folders in COMPILER.items():
-        assert compiler not in found or source.parent in folders
+@pytest.mark.parametrize("compiler", COMPILER)
+def test_few_folders_import_the_compiler(compiler: str) -> None:
+    importing = [source for source in SOURCES if compiler in packages_in(source)]
+
+    assert [name_of(source) for source in importing if source.parent not in COMPILER[compiler]] == []
 
 
-@by_source
-def test_compiled_kernels_are_imported_when_they_are_needed(source: Path) -> None:
-    if not source.is_relative_to(COMPILED):
-        at_once = imported(at_import(parsed(source)))
-        assert not any(module.startswith("typednn_kernels.compiled") for module in at_once)
-
-
-@by_source
-def test_optional_packages_are_imported_where_they_are_used(source: Path) -> None:
-    if not source.is_relative_to(COMPILED):
-        found = packages(imported(at_import(parsed(source))))
-        if source.parent == ESTIMATORS:  # imported when it is asked for
-            found -= {"sklearn"}
-        assert found - AT_IMPORT - set(sys.stdlib_module_names) == set()
-
-
-@by_source
-def test_nothing_is_executed_or_unpickled(source: Path) -> None:
-    modules = packages(imported(ast.walk(parsed(source))))
-    calls = {
-        node.func.id
-        for node in ast.walk(parsed(source))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+def outside_compiled() -> dict[str, set[str]]:
+    """What each module outside `compiled/` imports when it is imported itself, by its name."""
+    return {
+        name_of(source): set(imported(at_import(parsed(source))))
+        for source in SOURCES
+        if not source.is_relative_to(COMPILED)
     }
 
-    own = (
-        {"pickle"} if source == COMPILED / "_codegen" / "cache" / "files.py" else set[str]()
-    )  # by numba, for itself
-    assert not ({"pickle", "marshal", "shelve", "dill", "joblib"} & modules) - own
-    assert not {"eval", "exec", "compile", "__import__"} & calls
+
+def test_compiled_kernels_are_imported_when_they_are_needed() -> None:
+    found = {
+        name: module
+        for name, modules in outside_compiled().items()
+        for module in modules
+        if module.startswith("typednn_kernels.compiled")
+    }
+
+    assert found == {}
+
+
+def test_optional_packages_are_imported_where_they_are_used() -> None:
+    allowed = AT_IMPORT | set(sys.stdlib_module_names)
+    found: dict[str, set[str]] = {}
+    for name, modules in outside_compiled().items():
+        own = {"sklearn"} if name.startswith("typednn.sklearn") else set[str]()  # imported when asked for
+        if optional := packages(iter(modules)) - allowed - own:
+            found[name] = optional
+
+    assert found == {}
+
+
+def test_nothing_is_executed_or_unpickled() -> None:
+    found: dict[str, set[str]] = {}
+    for source in SOURCES:
+        calls = {
+            node.func.id
+            for node in ast.walk(parsed(source))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        modules = packages_in(source)
+        if source == COMPILED / "_codegen" / "cache" / "files.py":
+            modules = modules - {"pickle"}  # by numba, for itself
+        bad = ({"pickle", "marshal", "shelve", "dill", "joblib"} & modules) | (
+            {"eval", "exec", "compile", "__import__"} & calls
+        )
+        if bad:
+            found[name_of(source)] = bad
+
+    assert found == {}

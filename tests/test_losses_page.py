@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS
 from typednn_kernels.losses import BUILT_IN, COUPLED, LOGARITHMIC, LOSSES, is_stable, pair_of
+from typednn_kernels.losses.softmax_rows import has_rows
 
 from typednn.synonyms import likely_name
 
@@ -43,7 +44,9 @@ def test_pairs_that_are_computed_from_pre_activations() -> None:
         f"`{ACTIVATIONS[activation].name}`": " ".join(
             f"`{name}`"
             for loss, name in enumerate(NAMES)
-            if is_stable(loss, activation) or (activation != SOFTMAX and pair_of(loss, activation) >= COUPLED)
+            if is_stable(loss, activation)
+            or has_rows(loss, activation, 2)
+            or pair_of(loss, activation) >= COUPLED
         )
         for activation in LOGARITHMIC
     }

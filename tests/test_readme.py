@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +17,7 @@ from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, ActivationName, O
 from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
 from typednn_kernels.normalizations import NORMALIZATIONS, NormalizationName
 
+from typednn.cli.main import main
 from typednn.initializers import (
     BIAS_INITIALIZERS,
     WEIGHT_INITIALIZERS,
@@ -122,9 +126,45 @@ def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
 )
 def test_examples_give_what_they_show(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    text = re.sub(
+        r"^\$ typednn (.*)", r'>>> __command("\1")', page.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    text = text.replace("```", "\n")  # ends what a command prints
+    examples = doctest.DocTestParser().get_doctest(text, {"__command": command}, page.name, str(page), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
 
-    assert doctest.testfile(str(page), module_relative=False, optionflags=flags).failed == 0
+    assert runner.run(examples).failed == 0
+
+
+@pytest.mark.parametrize(
+    "page", [DOCS / "interop.md", DOCS / "work" / "pytorch-gradients.md"], ids=lambda p: p.stem
+)
+def test_examples_with_pytorch_run(page: Path) -> None:
+    pytest.importorskip("torch", reason="the example shows a module of PyTorch")
+    [block] = re.findall(
+        r"^```python\n((?!>>>).*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+    exec(compile(block, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=lambda page: page.stem
+)
+def test_every_example_is_run(page: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    silent = [block for block in blocks if not block.startswith(">>>")]
+
+    # `types` shows mistakes, whose messages tests.typing.documents compares
+    assert len(silent) == {"interop.md": 1, "work/pytorch-gradients.md": 1, "types.md": 1}.get(
+        page.relative_to(DOCS).as_posix(), 0
+    )
+
+
+def command(line: str) -> None:
+    """Runs the command `typednn` as in a terminal that shows both outputs."""
+    with contextlib.redirect_stderr(sys.stdout):
+        assert main(shlex.split(line)) == 0
 
 
 @by_page
@@ -137,8 +177,10 @@ def test_commands_name_chapters_of_the_report(page: Path) -> None:
     assert {name for names in named for name in names.split(",")} <= set(SECTIONS)
 
 
-def test_the_gallery_has_every_activation() -> None:
+def test_the_gallery_has_every_formula() -> None:
     text = (DOCS / "reference" / "formulas.md").read_text(encoding="utf-8")
     described = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, flags=re.MULTILINE))
+    rows = [(str(row.name), row.description) for row in ACTIVATIONS[:BUILT_IN]]
+    rows += [(str(row.name), row.description) for row in LOSSES[: losses.BUILT_IN]]
 
-    assert described == {row.name: row.description.replace("|a|", "abs(a)") for row in ACTIVATIONS[:BUILT_IN]}
+    assert described == {name: re.sub(r"\|(.*?)\|", r"abs(\1)", description) for name, description in rows}

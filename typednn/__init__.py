@@ -23,7 +23,16 @@ from typednn.errors import (
     WiringError,
 )
 from typednn.initializers import Seed
-from typednn.layers import AnyLayer, HiddenLayer, InputLayer, Layer, OutputLayer
+from typednn.layers import (
+    AnyLayer,
+    BatchNorm,
+    HiddenLayer,
+    InputLayer,
+    Layer,
+    LayerNorm,
+    NormalizationWithSettings,
+    OutputLayer,
+)
 from typednn.names import (
     ActivationName,
     BackendName,
@@ -114,6 +123,7 @@ __all__ = [
     "AnyNetwork",
     "ArrayTypeError",
     "BackendName",
+    "BatchNorm",
     "BiasInitializerName",
     "Callback",
     "Checkpoint",
@@ -142,6 +152,7 @@ __all__ = [
     "InverseTimeDecay",
     "Layer",
     "LayerGradients",
+    "LayerNorm",
     "LeakyReLU",
     "Lion",
     "LossName",
@@ -153,6 +164,7 @@ __all__ = [
     "Nadam",
     "Network",
     "NormalizationName",
+    "NormalizationWithSettings",
     "NotReadyError",
     "OneCycle",
     "Optimizer",

@@ -40,7 +40,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Running:
-    """What runs for arrays of a dtype.
+    """Holds the kernels that run for arrays of a dtype.
 
     Attributes:
         kernels: those that run now; a switch to others changes it. They are chosen when first asked for.
@@ -64,7 +64,7 @@ _running: dict[np.dtype[np.floating], Running] = {}
 
 
 def running(dtype: np.dtype[np.floating]) -> Running:
-    """What runs for arrays of a dtype, now and after a switch to other kernels."""
+    """Returns the holder of the kernels for a dtype, which a switch to other kernels changes."""
     return _running.get(dtype) or _running.setdefault(dtype, Running(dtype))
 
 

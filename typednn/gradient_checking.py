@@ -21,8 +21,11 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
+    constants,
     gain_count,
     gains,
+    inner_bias_count,
+    inner_biases,
     inv_std,
     normalized,
     parameter_count,
@@ -32,7 +35,7 @@ from typednn_kernels.layout import (
 from typednn_kernels.normalizations import BATCH, NONE
 
 from typednn.backends import implementations
-from typednn.layers.storage import new_workspace
+from typednn.layers.workspace import new_workspace
 from typednn.names import BackendName
 from typednn.network.network import Network, check_network
 from typednn.plotting.display import Display, TableBlock
@@ -201,15 +204,10 @@ def gradcheck(
     random = np.random.default_rng(0)
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
-        first, middle, last = (int(storage.layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
-        parts = [("W", first, middle), ("Bias", middle, last)]
-        if layer.normalization != "none":
-            parts.append(("Gain", last, last + gain_count(storage.layout, k)))
-        for parameter, start, stop in parts:
-            checked = np.arange(start, stop)
+        for parameter, part in _parts(storage.layout, k).items():
+            checked = np.arange(part.start, part.stop)
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
-            part = slice(start, stop)
             check = _check(layer.name, parameter, gradients, part, checked, reference)
             apart = [deviation for each in steps if (deviation := _largest(each[part])) is not None]
             checks.append(replace(check, steps=max(apart, default=None)))
@@ -249,14 +247,16 @@ class _Problem(Generic[F]):
             below.h[...] *= 1 + eps * random.choice([-1.0, 1.0], below.h.shape)
             W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
             normalization, dropped = int(layout[k, NORMALIZATION]), int(layout[k, DROPOUT])
-            plain.affine(below.h, W, bias if normalization == NONE else np.zeros_like(bias), here.z)
+            inner = bias if normalization == NONE else inner_biases(parameters, layout, k)
+            plain.affine(below.h, W, inner if len(inner) else np.zeros_like(bias), here.z)
             here.z[...] *= 1 + eps * random.choice([-1.0, 1.0], (samples, len(W)))
             if normalization != NONE:
                 training = self.key != INFERENCE and not layout[k, FROZEN]
                 moments = running_moments(parameters, layout, k).copy()
                 gain, axis = gains(parameters, layout, k), 0 if normalization == BATCH else 1
                 mean = here.z.mean(axis=axis, keepdims=True)  # its rounding moves all that it is taken from
-                plain.normalize(normalization, training, here.z, gain, bias, moments, here.inv_std, here.a)
+                settings = normalization, training, constants(layout, k)
+                plain.normalize(*settings, here.z, gain, bias, moments, here.inv_std, here.a)
                 moved = eps * mean * random.choice([-1.0, 1.0], mean.shape)
                 here.z[...] += moved * np.expand_dims(here.inv_std, axis)
                 here.a[...] = gain * here.z + bias
@@ -352,6 +352,8 @@ class _Reference:
                     means = terms.mean(axis=axis, keepdims=True), (terms * z).mean(axis=axis, keepdims=True)
                     terms = terms + means[0] + z * means[1]
                 terms = terms * np.expand_dims(inv_std(a, layout, k, samples), axis)
+                if (sums := inner_biases(result, layout, k)).size:
+                    sums[...] = terms.sum(axis=0)
             weights(result, layout, k)[...] = terms.T @ np.abs(block(h, layout, k - 1, samples))
             if k > 1:
                 terms = terms @ np.abs(weights(self.parameters, layout, k))
@@ -480,11 +482,22 @@ def _tolerances(reference: _Reference, layout: Layout, gradient: Vector[np.float
     """Computes the tolerance of rounding errors for each element of a gradient, by layer and parameter."""
     result = np.empty_like(gradient)
     for k in range(1, len(layout)):
-        first, middle, last = (int(layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
-        for part in (slice(first, middle), slice(middle, last), slice(last, last + gain_count(layout, k))):
-            if part.start < part.stop:
-                result[part] = reference.rounding(part, float(np.abs(gradient[part]).max()))
+        for part in _parts(layout, k).values():
+            result[part] = reference.rounding(part, float(np.abs(gradient[part]).max()))
     return result
+
+
+def _parts(layout: Layout, k: int) -> dict[str, slice]:
+    """Returns where the parameters of layer k are in the flat vector, by name."""
+    first, middle, last = (int(layout[k, column]) for column in (WEIGHTS, BIASES, GAINS))
+    end = last + gain_count(layout, k)
+    parts = {
+        "W": slice(first, middle),
+        "Bias": slice(middle, last),
+        "Gain": slice(last, end),
+        "InnerBias": slice(end, end + inner_bias_count(layout, k)),
+    }
+    return {name: part for name, part in parts.items() if part.start < part.stop}
 
 
 def _largest(deviations: Vector[np.float64]) -> float | None:

@@ -19,13 +19,13 @@ from typing import Generic, get_args
 import numpy as np
 from typednn_kernels.arrays import F, Vector
 from typednn_kernels.dropout import INFERENCE
-from typednn_kernels.layout import NORMALIZATION, biases, gains, weights
+from typednn_kernels.layout import NORMALIZATION, biases, gains, inner_biases, weights
 from typednn_kernels.normalizations import NONE
 
 from typednn import names
 from typednn.backends import kernels
 from typednn.errors import DivergenceError, SettingError
-from typednn.layers.storage import Workspace
+from typednn.layers.workspace import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
@@ -277,4 +277,6 @@ class Objective(Generic[F]):
                     gains(gradient, layout, k),
                     here.dLdz,
                 )
+                if (sums := inner_biases(gradient, layout, k)).size:
+                    run.sum_samples(here.dLdz, sums)
             run.outer(here.dLdz, workspace.blocks[k - 1].h, weights(gradient, layout, k))

@@ -22,7 +22,8 @@ from typednn_kernels.activations import (
     elementwise_names,
 )
 from typednn_kernels.losses import LOSSES, CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
+from typednn_kernels.normalizations import name_of as normalization_of
 
 from typednn.errors import UnknownNameError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
@@ -123,6 +124,11 @@ def _with_parameters(name: str) -> CustomActivation | None:
     return made if isinstance(made, ParametricActivation) else None
 
 
+def _with_settings(name: str) -> NormalizationWithSettings | None:
+    made = normalization_of(name)
+    return made if isinstance(made, NormalizationWithSettings) and "(" in made else None
+
+
 def _losses() -> tuple[LossName | CustomLoss, ...]:
     return tuple(row.name for row in LOSSES)
 
@@ -137,7 +143,9 @@ output_activation: Names[OutputActivationName | CustomActivation] = Names(
     "output activation", _activations, _with_parameters
 )
 loss: Names[LossName | CustomLoss] = Names("loss", _losses)
-normalization: Names[NormalizationName] = Names("normalisation", lambda: get_args(NormalizationName))
+normalization: Names[NormalizationName | NormalizationWithSettings] = Names(
+    "normalisation", lambda: get_args(NormalizationName), _with_settings
+)
 weight_initializer: Names[WeightInitializerName] = Names(
     "weight initialiser", lambda: get_args(WeightInitializerName)
 )

@@ -10,10 +10,11 @@ import numpy as np
 from typednn_kernels.arrays import F, Layout, Matrix, Ranges, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.interface import Kernels
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, biases, gains, weights
+from typednn_kernels.layout import DROPOUT, NORMALIZATION, biases, gains, inner_biases, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
-from typednn.layers.storage import Storage, new_workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import new_workspace
 from typednn.network.network import Network
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import SGD
@@ -64,6 +65,8 @@ def gradients_of_layers(
         biases(result, layout, k)[...] = layer.dLdBias[0]
         if layer.normalization != "none":
             gains(result, layout, k)[...] = layer.dLdGain[0]
+        if (sums := inner_biases(result, layout, k)).size:
+            sums[...] = layer.dLdInnerBias[0]
     yield StepGradient(slice(None), result, 0.0)
 
 

@@ -69,6 +69,16 @@ def fits(table: Table, **settings: Any) -> list[Candidate]:
     return [Candidate(name, fit_of(name)) for name in PACKAGES]
 
 
+def fits_on_threads(table: Table, **settings: Any) -> list[Candidate]:
+    """Returns the fits of typednn on one thread and on two."""
+
+    def fit_on(threads: int) -> Callable[[], object]:
+        model = estimator("typednn", table, random_state=0, threads=threads, **settings)
+        return lambda: model.fit(table.x, table.y)
+
+    return [Candidate(str(threads), fit_on(threads)) for threads in (1, 2)]
+
+
 def predictions(table: Table, method: Literal["predict", "predict_proba"]) -> list[Candidate]:
     """Returns the predictions of one row by both packages."""
     row = table.x[:1]

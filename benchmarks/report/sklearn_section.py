@@ -30,6 +30,7 @@ def sklearn_section(settings: Settings, _limits: Limits) -> Section:
     chosen = settings.subset(tuple(tables), (1, 4))
     with estimators.one_thread():
         section.text.append(fit_table(section, settings, chosen))
+        section.text.append(thread_table(section, settings, chosen))
         section.text.append(prediction_table(section, settings, tables[1]))
         if not settings.quick:
             section.text.append(score_table(section, chosen))
@@ -50,6 +51,19 @@ def fit_table(section: Section, settings: Settings, chosen: tuple[estimators.Tab
             line.append(f"{number(ours * 1e3)} ms, {result}")
         lines.append(line)
     return table(("fit on one thread", *(name for name, _ in SETTINGS)), lines)
+
+
+def thread_table(section: Section, settings: Settings, chosen: tuple[estimators.Table, ...]) -> str:
+    """Times whole fits on one thread and on two; returns a table of ratios."""
+    lines: list[list[str]] = []
+    for each in chosen:
+        line = [each.name]
+        for name, given in SETTINGS[:2]:
+            timing = compare(estimators.fits_on_threads(each, **given), settings.budget(2))
+            ratio = timing.ratio("1", "2")
+            line.append(section.record_target(f"{each.name}, {name}, threads", ratio, targets.TWO_THREADS))
+        lines.append(line)
+    return table(("fit: time on one thread / on two", *(name for name, _ in SETTINGS[:2])), lines)
 
 
 def prediction_table(section: Section, settings: Settings, each: estimators.Table) -> str:

@@ -18,8 +18,8 @@ IMPORT = 1.3
 FIRST_STEP = 0.5
 FIRST_FIT, FIRST_PREDICT, FIRST_WARM = 5.0, 1.5, 0.5
 WARM_UP = 20.0
-"""Cold start, maxima: ratio to `import numpy`; seconds of the first step; of the first `fit` and `predict` with
-an empty cache, and with a warm one; of `typednn warmup`."""
+"""Cold start, maxima: ratio to `import numpy`; seconds of the first step; of the first `fit` and `predict`
+with an empty cache, and with a warm one; of `typednn warmup`."""
 
 ONLINE: dict[str, dict[str, float]] = {
     "2-2-1": {"C": 1.0, "JAX": 10, "PyTorch": 1000, "textbook": 100},
@@ -44,6 +44,9 @@ BATCHES: dict[str, dict[str, float]] = {
 
 ESTIMATORS: dict[str, float] = {"fit": 4, "batch_size=1": 10, "row": 5, "search": 4}
 """Ratios of scikit-learn's estimators to those of `typednn.sklearn`."""
+
+TWO_THREADS = 1.0
+"""Ratio of a fit on one thread to one on two."""
 SAME_SCORES = 0.05
 """The least p of a paired t test that held-out scores are equal."""
 

@@ -1,4 +1,4 @@
-"""Which compiler is installed, and what it says, for the warnings about one that does not fit."""
+"""Names the installed versions of the compiler and shortens its errors, for warnings about them."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Strided, Vector
+from typednn_kernels.normalizations import Constants
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 
@@ -77,6 +78,7 @@ class Kernels(Protocol):
         self,
         normalization: int,
         training: bool,
+        constants: Constants,
         z: Matrix[F],
         gain: Vector[F],
         bias: Vector[F],

@@ -2,8 +2,9 @@
 
 A network is described by one `int64` matrix with a row per layer, the input layer first. All parameters lie
 in one vector: layer by layer the weights `(n, n_prev)` in C order, then the biases `(n,)`, then the gains
-`(n,)` if the layer is normalised. The running means `(n,)` and variances `(n,)` of layers with batch
-normalisation follow. There is no gradient with respect to these: a vector of gradients ends where they begin.
+`(n,)` if the layer is normalised, and its inner biases `(n,)` if it has some. The running means `(n,)` and
+variances `(n,)` of layers with batch normalisation follow. There is no gradient with
+respect to these: a vector of gradients ends where they begin.
 
 Activations and deltas of `B` samples lie in vectors of `B * units` elements: the block of a layer starts at
 `B * row[UNITS]` and is a C-ordered `(B, n)` matrix. In `a` and `dLda` follow, for each normalised layer,
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Matrix, Values, Vector
-from typednn_kernels.normalizations import BATCH, NONE
+from typednn_kernels.normalizations import BATCH, NONE, Constants, Settings
 from typednn_kernels.primitives import where
 
 (
@@ -35,12 +36,17 @@ from typednn_kernels.primitives import where
     NORMALIZED,
     DROPOUT,
     FROZEN,
-) = range(12)
+    INNER_BIASES,
+    EPSILON,
+    MOMENTUM,
+    DDOF,
+) = range(16)
 """Columns: `n`, `n_prev`, activation code, offset of the weights, of the biases, of the units; normalisation
 code, offset of the gains, of the running mean, of z, for which each normalised layer before has `n + 1`; the
 fraction of units that is dropped, in units of 2**-32; whether the layer is frozen, so that in training, too,
-batch normalisation uses its running mean and variance and does not update them."""
-
+batch normalisation uses its running mean and variance and does not update them; offset of the inner biases,
+or 0; the constants of the normalisation, of which epsilon and momentum are the bits of a float64."""
+COLUMNS = DDOF + 1
 
 ROUNDED_ELEMENTS = 16
 """The number of elements to which vectors that lie in one memory are rounded up; 64 bytes at least."""
@@ -49,28 +55,31 @@ ROUNDED_ELEMENTS = 16
 def layout_of(
     lengths: Sequence[int],
     activations: Sequence[int],
-    normalizations: Sequence[int] | None = None,
+    normalizations: Sequence[int | Settings] | None = None,
     dropouts: Sequence[int] | None = None,
     fan_in: int = 0,
 ) -> Layout:
     """Computes the layout of attached layers, none of them frozen.
 
-    The first layer has parameters only if it has inputs, whose number is `fan_in`.
+    The first layer has parameters only if it has inputs, whose number is `fan_in`. Normalisations are codes,
+    or settings.
 
-    >>> layout_of([2, 3, 1], [0, 1, 1], [0, 1, 0])
+    >>> layout_of([2, 3, 1], [0, 1, 1], [0, 1, 0])[:, :INNER_BIASES]
     array([[ 2,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0],
            [ 3,  2,  1,  0,  6,  2,  1,  9, 16,  0,  0,  0],
            [ 1,  3,  1, 12, 15,  5,  0, 16,  0,  4,  0,  0]])
     """
-    layout = np.zeros((len(lengths), FROZEN + 1), np.int64)
+    layout = np.zeros((len(lengths), COLUMNS), np.int64)
     zeros = [0] * len(lengths)
     settings = zip(lengths, activations, normalizations or zeros, dropouts or zeros, strict=True)
     parameters = units = normalized = 0
     previous = fan_in
     for row, (n, activation, normalization, dropout) in zip(layout, settings, strict=True):
-        is_normalized = normalization != NONE
+        chosen = normalization if isinstance(normalization, Settings) else Settings(normalization)
+        is_normalized = chosen.code != NONE
         biases = parameters + n * previous
         gains = biases + n
+        inner_biases = gains + n
         row[:] = (
             n,
             previous,
@@ -78,14 +87,18 @@ def layout_of(
             parameters,
             biases,
             units,
-            normalization,
+            chosen.code,
             gains,
             0,
             normalized,
             dropout,
             0,
+            inner_biases if chosen.inner_bias and previous else 0,
+            _bits(chosen.epsilon),
+            _bits(chosen.momentum),
+            chosen.unbiased,
         )
-        parameters = gains + n * is_normalized if previous else 0
+        parameters = gains + n * (is_normalized + chosen.inner_bias) if previous else 0
         units += n
         normalized += (n + 1) * is_normalized
         previous = n
@@ -98,9 +111,21 @@ def layout_of(
     return layout
 
 
+def _bits(number: float) -> int:
+    return int(np.float64(number).view(np.int64))
+
+
+def constants(layout: Layout, k: int) -> Constants:
+    """Returns the constants of the normalisation of layer k."""
+    epsilon, momentum = layout[k, EPSILON : MOMENTUM + 1].view(np.float64).tolist()
+    return Constants(epsilon, momentum, int(layout[k, DDOF]))
+
+
 def parameter_count(layout: Layout) -> int:
-    """Counts the weights, biases and gains of the network."""
-    return int(layout[-1, GAINS] + gain_count(layout, len(layout) - 1)) if layout[-1, PREVIOUS] else 0
+    """Counts the weights, biases, gains and inner biases of the network."""
+    last = len(layout) - 1
+    count = gain_count(layout, last) + inner_bias_count(layout, last)
+    return int(layout[-1, GAINS]) + count if layout[-1, PREVIOUS] else 0
 
 
 def vector_size(layout: Layout) -> int:
@@ -116,6 +141,11 @@ def running_count(layout: Layout) -> int:
 def gain_count(layout: Layout, k: int) -> int:
     """Counts the gains of layer k: `n`, or 0."""
     return int(layout[k, LENGTH]) if layout[k, NORMALIZATION] != NONE else 0
+
+
+def inner_bias_count(layout: Layout, k: int) -> int:
+    """Counts the inner biases of layer k: `n`, or 0."""
+    return int(layout[k, LENGTH]) if layout[k, INNER_BIASES] else 0
 
 
 def workspace_size(layout: Layout, samples: int) -> int:
@@ -151,6 +181,12 @@ def gains(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
     """Returns the gains `(n,)` or `(0,)` of layer k in a vector of parameters or gradients."""
     start = int(layout[k, GAINS])
     return vector[start : start + gain_count(layout, k)]
+
+
+def inner_biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:
+    """Returns the inner biases `(n,)` or `(0,)` of layer k in a vector of parameters or gradients."""
+    start = int(layout[k, INNER_BIASES])
+    return vector[start : start + inner_bias_count(layout, k)]
 
 
 def running_moments(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:

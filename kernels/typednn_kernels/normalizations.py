@@ -1,11 +1,13 @@
-"""The table of normalisations of hidden layers, and their formulas.
+"""The table of normalisations of hidden layers, their settings, and their formulas.
 
-z = W h_prev becomes (z - mean) / sqrt(variance + EPSILON), and the pre-activations are a = gain * z + bias.
+z = W h_prev becomes (z - mean) / sqrt(variance + epsilon), and the pre-activations are a = gain * z + bias.
+Layer normalisation can have inner biases, which are added to W h_prev; from a batch they would cancel.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import sqrt
@@ -13,9 +15,9 @@ from typednn_kernels.primitives import sqrt
 NormalizationName: TypeAlias = Literal["none", "batch", "layer"]
 
 EPSILON = 1e-3
-"""Added to variances; the value of Keras."""
+"""Added to variances by default; the value of Keras."""
 MOMENTUM = 0.99
-"""What a training step keeps of the running mean and variance; the value of Keras."""
+"""What a training step keeps of the running mean and variance by default; the value of Keras."""
 
 
 class Normalization(NamedTuple):
@@ -40,8 +42,128 @@ NORMALIZATIONS = (
 )
 """The place of a row is its code in kernels and layouts."""
 
-CODES = {row.name: code for code, row in enumerate(NORMALIZATIONS)}
+CODES: dict[str, int] = {row.name: code for code, row in enumerate(NORMALIZATIONS)}
 NONE, BATCH, LAYER = CODES["none"], CODES["batch"], CODES["layer"]
+
+
+FLAGS = {"unbiased", "inner_bias"}
+SETTINGS: tuple[tuple[str, ...], ...] = ((), ("epsilon", "momentum", "unbiased"), ("epsilon", "inner_bias"))
+"""Which settings a normalisation has, by its code."""
+
+
+class Settings(NamedTuple):
+    """A normalisation with its settings.
+
+    Attributes:
+        code: of the normalisation.
+        epsilon: added to variances.
+        momentum: what a training step keeps of the running mean and variance.
+        unbiased: whether running variances are those of the population, estimated from the batch.
+        inner_bias: whether biases are added to W h_prev.
+    """
+
+    code: int
+    epsilon: float = EPSILON
+    momentum: float = MOMENTUM
+    unbiased: bool = False
+    inner_bias: bool = False
+
+
+class NormalizationWithSettings(str):
+    """The name of a normalisation with settings, such as `batch(epsilon=1e-05, momentum=0.9)`.
+
+    Subclasses are the library's normalisations: their `repr` is the call that makes them.
+    """
+
+    __slots__ = ()
+
+    _classes: ClassVar[dict[str, type[NormalizationWithSettings]]] = {}
+    """The subclasses, by the names of their normalisations."""
+    _kind: ClassVar[NormalizationName] = "none"
+    """The normalisation of a subclass."""
+
+    def __init_subclass__(cls, *, kind: NormalizationName) -> None:
+        """Makes the class that of a normalisation."""
+        cls._kind = kind
+        NormalizationWithSettings._classes[kind] = cls
+
+    def __repr__(self) -> str:
+        """Returns the call that makes it."""
+        return f"{type(self).__name__}({self.partition('(')[2] or ')'}"
+
+    def __reduce__(self) -> tuple[Callable[[str], str], tuple[str]]:
+        """Returns how to make it from its name."""
+        return name_of, (str(self),)
+
+
+def named(settings: Settings) -> NormalizationWithSettings:
+    """Returns the name of a normalisation with settings; it tells those that are not the default."""
+    kind = NORMALIZATIONS[settings.code].name
+    default = Settings(settings.code)
+    told = [
+        f"{name}={value!r}"
+        for name, value, usual in zip(Settings._fields, settings, default, strict=True)
+        if value != usual
+    ]
+    name = f"{kind}({', '.join(told)})" if told else kind
+    return str.__new__(NormalizationWithSettings._classes.get(kind, NormalizationWithSettings), name)
+
+
+def settings_of(name: str) -> Settings:
+    """Returns the normalisation and the settings that a name tells.
+
+    Raises ValueError if there is no such normalisation, or it has no such settings.
+    """
+    kind, parenthesis, told = name.partition("(")
+    settings = Settings(CODES[kind]) if kind in CODES else None
+    if parenthesis:
+        pairs = [each.partition("=") for each in told.removesuffix(")").split(", ")]
+        given = {key: value for key, _, value in pairs}
+        settings = _with_told(settings, given) if told.endswith(")") and len(given) == len(pairs) else None
+    if settings is None or (parenthesis and named(settings) != name):
+        raise ValueError(f"there is no normalisation {name!r}")
+    return settings
+
+
+def _with_told(settings: Settings | None, told: dict[str, str]) -> Settings | None:
+    """Returns settings with values that were told as text, or None if there are no such settings."""
+    allowed = SETTINGS[settings.code] if settings else ()
+    if settings is None or not set(told) <= set(allowed):
+        return None
+    try:
+        values = {key: text == "True" if key in FLAGS else float(text) for key, text in told.items()}
+    except ValueError:
+        return None
+    changed = Settings(**(settings._asdict() | values))
+    return changed if are_valid(changed) else None
+
+
+def are_valid(settings: Settings) -> bool:
+    """Says whether constants are within their ranges: epsilon is positive, momentum from 0 to 1."""
+    return 0 < settings.epsilon < float("inf") and 0 <= settings.momentum <= 1
+
+
+def name_of(text: str) -> str:
+    """Returns the name of a normalisation with settings that a text tells; else the text."""
+    try:
+        return named(settings_of(text))
+    except ValueError:
+        return text
+
+
+class Constants(NamedTuple):
+    """The constants that the kernels compute with.
+
+    Attributes:
+        epsilon: added to variances.
+        momentum: what a training step keeps of the running mean and variance.
+        ddof: by how much the divisor of running variances is less than the number of samples, 0 or 1; with
+            one sample it is 1 in any case.
+    """
+
+    epsilon: float = EPSILON
+    momentum: float = MOMENTUM
+    ddof: int = 0
 
 
 def mean_of(first: Values, deviation: Values) -> Values:
@@ -49,9 +171,9 @@ def mean_of(first: Values, deviation: Values) -> Values:
     return first + deviation
 
 
-def inverse_std(variance: Values) -> Values:
-    """Computes 1 / sqrt(variance + EPSILON)."""
-    return 1 / sqrt(variance + EPSILON)
+def inverse_std(variance: Values, epsilon: Values | float) -> Values:
+    """Computes 1 / sqrt(variance + epsilon)."""
+    return 1 / sqrt(variance + epsilon)
 
 
 def scaled_and_shifted(z: Values, gain: Values, bias: Values) -> Values:
@@ -59,9 +181,9 @@ def scaled_and_shifted(z: Values, gain: Values, bias: Values) -> Values:
     return z * gain + bias
 
 
-def updated_running(average: Values, value: Values) -> Values:
+def updated_running(average: Values, value: Values, kept: Values | float, moved: Values | float) -> Values:
     """Computes a running average after one more value."""
-    return average * MOMENTUM + value * (1 - MOMENTUM)
+    return average * kept + value * moved
 
 
 def derivative_of_z(g: Values, z: Values, mean: Values, mean_product: Values, inv_std: Values) -> Values:

@@ -10,12 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted(path.name for path in (ROOT / "benchmarks" / "suites").glob("bench_*.py"))
-IN_FULL = pytest.mark.full("a process that imports all peers; bench_api stands for the suites")
 
 
-@pytest.mark.parametrize(
-    "suite", [pytest.param(name, marks=() if name == "bench_api.py" else IN_FULL) for name in SUITES]
-)
+@pytest.mark.full("a process that imports all peers, for each suite")
+@pytest.mark.parametrize("suite", SUITES)
 def test_candidates_agree(suite: str) -> None:
     pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
     command = [sys.executable, "-m", "pytest", f"benchmarks/suites/{suite}", "-m", "short", "-q"]

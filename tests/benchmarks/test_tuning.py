@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 
-from benchmarks.tuning.command import crossing
+from benchmarks.tuning.command import crossing, tune
 from benchmarks.tuning.thresholds import MEASUREMENTS, UNTIMED
 from benchmarks.tuning.values import change_values, tree_values
 
@@ -44,6 +44,7 @@ def test_crossing(gains: Sequence[float], place: int) -> None:
     assert crossing(gains) == place
 
 
+@pytest.mark.full("compiles kernels for both ways of a threshold, and times them")
 def test_a_table_of_what_was_measured() -> None:
     done = run("-m", "benchmarks", "tune", "--quick", "--only", "GRAIN_ELEMENTS")
     assert done.returncode == 0, done.stderr
@@ -53,10 +54,11 @@ def test_a_table_of_what_was_measured() -> None:
     assert float(measured.strip("<> ").replace(",", "")) > 0
 
 
-def test_names_that_are_not_measured() -> None:
-    done = run("-m", "benchmarks", "tune", "--only", "WORKER_IDLE_TIMEOUT_S")
-    assert done.returncode == 2
-    assert "'WORKER_IDLE_TIMEOUT_S' is not measured; these are: GRAIN_ELEMENTS, " in done.stderr
+def test_names_that_are_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        tune(["--only", "WORKER_IDLE_TIMEOUT_S"])
+    message = "'WORKER_IDLE_TIMEOUT_S' is not measured; these are: GRAIN_ELEMENTS, "
+    assert message in capsys.readouterr().err
     with pytest.raises(KeyError, match="GRAIN"):
         change_values({"GRAIN": 1})
 

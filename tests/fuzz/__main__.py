@@ -14,8 +14,7 @@ import sys
 
 def main() -> int:
     os.environ.setdefault("TYPEDNN_BACKEND", "numpy")  # thousands of networks, none of which is large
-    from tests.fuzz.calls import limit_memory
-    from tests.fuzz.campaign import run
+    from tests.fuzz.campaign import limit_memory, run
     from tests.fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import signal
 import tempfile
 import warnings
@@ -288,12 +287,4 @@ def inputs() -> st.SearchStrategy[list[Any]]:
     return st.tuples(st.integers(0, len(callables()) - 1), st.lists(choice, min_size=1, max_size=4)).map(list)
 
 
-def limit_memory() -> None:
-    """Limits the memory of this process, so that sizes beyond it raise MemoryError and do not swap."""
-    if os.name == "posix":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-CALLS = Target("calls", st.deferred(inputs), check)
+CALLS = Target("calls", check, inputs=st.deferred(inputs))

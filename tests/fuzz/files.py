@@ -1,4 +1,4 @@
-"""Mutated files: models, checkpoints, CSV, IDX and .npz.
+"""Mutated files: models, checkpoints, CSV, IDX, .npz, Parquet, Arrow and ONNX.
 
 A reader returns what is in order, or raises an error of this library that names the file; nothing else.
 """
@@ -8,19 +8,24 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import struct
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
-from tests.fuzz.campaign import Target
-from tests.fuzz.mutations import mutated, mutations
+from tests.fuzz.campaign import Target, limit_memory
+from tests.fuzz.mutations import drawn_changes, mutated
 from typednn import (
     Adam,
     Checkpoint,
@@ -39,6 +44,8 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.reading import read_data as read_table
 from typednn.data.targets import Classes
 from typednn.errors import TypednnError
+from typednn.onnx import load as load_graph
+from typednn.onnx import save as save_graph
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 X, Y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6) % 2
@@ -103,6 +110,51 @@ def images() -> list[bytes]:
     return [content, gzip.compress(content), doubles]
 
 
+@cache
+def frames() -> list[bytes]:
+    """Files of polars and of pyarrow, which fill in different fields."""
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    frame = pl.DataFrame({"a": X[:, 0], "b": [1, None] * 3, "c": ["x", "ü", None] * 2, "y": Y == 1})
+    found: list[bytes] = []
+    for compression in ("uncompressed", "snappy", "zstd"):
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression=compression)
+        found.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"a": X[:, 0], "d": pa.array(["p", "q"] * 3).dictionary_encode()}), buffer)
+    found.append(buffer.getvalue())
+    for packing in ("uncompressed", "lz4"):
+        buffer = io.BytesIO()
+        frame.write_ipc(buffer, compression=packing)
+        found.append(buffer.getvalue())
+    return found
+
+
+@cache
+def graphs() -> list[bytes]:
+    """Files of ours, one with preprocessing, and one as others write them, without our description."""
+    import onnx
+
+    found, path = list[bytes](), FOLDER / "good"
+    layers: list[Any] = [InputLayer(2), HiddenLayer(3, "mish", normalization="layer")]
+    columns = (NumberColumn("a", 0.5, 1.0), BooleanColumn("b", ("no", "yes")))
+    preprocessing = Preprocessing(columns, Classes(("01", "grün")), ("y",), ("a", "b", "y"))
+    for each in (
+        Network([*layers, OutputLayer(2, "softmax", "crossentropy")], seed=0),
+        Model(network(np.float32), preprocessing),
+    ):
+        save_graph(each, path)
+        found.append(path.read_bytes())
+    for content in list(found):
+        graph = onnx.ModelProto.FromString(content)
+        del graph.metadata_props[:]
+        found.append(graph.SerializeToString())
+    return found
+
+
 LABELS = b"\0\0\x08\x01" + struct.pack(">I", 4) + bytes([0, 1, 2, 1])
 
 
@@ -157,24 +209,37 @@ def refused(error: TypednnError, path: Path) -> str:
 
 
 def target(
-    name: str, contents: Callable[[], list[bytes]], changes: list[Change], read: Callable[[Path], None]
+    name: str,
+    contents: Callable[[], list[bytes]],
+    changes: list[Change],
+    read: Callable[[Path], None],
+    *,
+    fragile: bool = False,
 ) -> Target:
     """Makes a target of files: an input is the number of a file, the way it is changed, and the changes."""
 
-    def check(value: list[Any]) -> str:
-        which, how = int(value[0]), int(value[1])
-        what: list[list[Any]] = value[2]
-        good = contents()
+    def check_file(content: bytes) -> str:
         path = FOLDER / f"{name} images"
-        path.write_bytes(changes[how % len(changes)](good[which % len(good)], what))
+        path.write_bytes(content)
         try:
-            read(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                read(path)
         except TypednnError as error:
             return refused(error, path)
         return "read"
 
-    inputs = st.tuples(st.integers(0, 3), st.integers(0, 2), mutations).map(list)
-    return Target(name, inputs, check)
+    def check(value: list[Any]) -> str:
+        which, how, what = value
+        good = contents()
+        return (check_fragile if fragile else check_file)(
+            changes[how % len(changes)](good[which % len(good)], what)
+        )
+
+    def draw(random: Random) -> list[Any]:
+        return [random.randrange(len(contents())), random.randrange(len(changes)), drawn_changes(random)]
+
+    return Target(name, check, draw=draw, files=contents, check_file=check_file)
 
 
 def read_model(path: Path) -> None:
@@ -219,10 +284,49 @@ def read_images(path: Path) -> None:
     read_data(path)
 
 
+def read_graph(path: Path) -> None:
+    """Reads a model of an ONNX file; one that is read predicts."""
+    loaded = load_graph(path)
+    inner: Any = loaded.network if isinstance(loaded, Model) else loaded
+    with np.errstate(all="ignore"):
+        shape = inner.predict(np.zeros((1, inner.layers[0].length), inner.dtype)).shape
+    assert shape == (1, inner.layers[-1].length)
+
+
+FRAGILE: list[ProcessPoolExecutor] = []
+"""A process that reads tables by polars, whose readers end the process where they find no memory."""
+
+
+def prepare_fragile() -> None:
+    """Keeps what Rust says of panics from the terminal, and limits memory."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    limit_memory()
+
+
+def check_fragile(content: bytes) -> str:
+    """Reads a table in a process of its own."""
+    if not FRAGILE:
+        FRAGILE.append(ProcessPoolExecutor(1, get_context("spawn"), prepare_fragile))
+    try:
+        return FRAGILE[0].submit(read_frame, content).result()
+    except BrokenProcessPool:
+        FRAGILE.clear()
+        return "ended by polars"
+
+
+def read_frame(content: bytes) -> str:
+    """Reads a file; runs in the process of its own."""
+    check_file = target("tables", frames, [raw], read_data).check_file
+    assert check_file is not None
+    return check_file(content)
+
+
 FILES: list[Target] = [
     target("models", models, [raw, in_the_header, in_the_description], read_model),
     target("checkpoints", checkpoints, [raw, in_the_header, in_the_description], read_checkpoint),
     target("csv", tables, [raw, unpacked], read_data),
     target("idx", images, [raw, unpacked], read_images),
     target("npz", archives, [raw, in_the_arrays], read_data),
+    target("tables", frames, [raw], read_data, fragile=True),
+    target("onnx", graphs, [raw], read_graph),
 ]

@@ -1,10 +1,9 @@
-"""Changes of bytes, as JSON values: so hypothesis can make them smaller, and files can keep them."""
+"""Changes of bytes, as JSON values: so some can be left out, and files can keep them."""
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
 
 TOKENS: list[bytes] = [
     *(b"null", b"true", b"-1", b"0", b"1e999", b"NaN", b"9" * 30, b'"', b"[]", b"{}", b"[", b"}", b","),
@@ -13,19 +12,26 @@ TOKENS: list[bytes] = [
 ]
 """What formats are made of."""
 
-_position = st.integers(0, 1 << 16)
-mutation: st.SearchStrategy[list[Any]] = st.one_of(
-    st.tuples(st.just("set"), _position, st.integers(0, 255)),
-    st.tuples(st.just("flip"), _position, st.integers(0, 7)),
-    st.tuples(st.just("delete"), _position, st.integers(1, 64)),
-    st.tuples(st.just("repeat"), _position, st.integers(1, 64)),
-    st.tuples(st.just("token"), _position, st.integers(0, len(TOKENS) - 1)),
-    st.tuples(st.just("insert"), _position, st.integers(0, len(TOKENS) - 1)),
-    st.tuples(st.just("cut"), _position, st.just(0)),
-    st.tuples(st.just("move"), _position, _position),
-    st.tuples(st.just("number"), _position, st.sampled_from([-1, 1, 1 << 31, (1 << 63) - 1])),
-).map(list)
-mutations: st.SearchStrategy[list[list[Any]]] = st.lists(mutation, min_size=1, max_size=5)
+PLACES = (0, 1 << 16)
+KINDS: dict[str, tuple[int, int]] = {
+    "set": (0, 255),
+    "flip": (0, 7),
+    "delete": (1, 64),
+    "repeat": (1, 64),
+    "token": (0, len(TOKENS) - 1),
+    "insert": (0, len(TOKENS) - 1),
+    "cut": (0, 0),
+    "move": PLACES,
+    "number": (0, 3),
+}
+"""The kinds of changes, and the smallest and largest value of each."""
+NUMBERS = (-1, 1, 1 << 31, (1 << 63) - 1)
+
+
+def drawn_changes(random: Random) -> list[list[Any]]:
+    """Draws one to five changes: kind, place and value."""
+    kinds = random.choices(list(KINDS), k=random.randint(1, 5))
+    return [[kind, random.randint(*PLACES), random.randint(*KINDS[kind])] for kind in kinds]
 
 
 def mutated(content: bytes, changes: list[list[Any]]) -> bytes:
@@ -49,5 +55,5 @@ def mutated(content: bytes, changes: list[list[Any]]) -> bytes:
             other = value % (len(data) + 1)
             data[other : other + 8] = chunk
         elif kind == "number":
-            data[at : at + 8] = (value & (1 << 64) - 1).to_bytes(8, "little")
+            data[at : at + 8] = (NUMBERS[value] & (1 << 64) - 1).to_bytes(8, "little")
     return bytes(data)

@@ -40,7 +40,7 @@ def test_a_failure_is_found_and_minimised(tmp_path: object, monkeypatch: pytest.
         assert sum(value) < 1000
         return "fine"
 
-    outcome = run(campaign.Target("sums", st.lists(st.integers(0, 700)), check), 0, 20, 1)
+    outcome = run(campaign.Target("sums", check, inputs=st.lists(st.integers(0, 700))), 0, 20, 1)
 
     (path,) = outcome.failures
     assert sum(map(int, path.read_text().strip("[]\n").split(","))) == 1000

@@ -38,8 +38,9 @@ Number: TypeAlias = np.longdouble
 LOGARITHMIC = ("bincrossentropy", "crossentropy", "kl_divergence", "focal", "poisson")
 STABLE_PAIRS = {
     *((output, loss) for output in ("sigmoid", "exponential", "softplus") for loss in LOGARITHMIC),
-    *(("softmax", loss) for loss in ("crossentropy", "kl_divergence", "poisson")),
+    *(("softmax", loss) for loss in LOGARITHMIC),
 }
+BINARY = ("bincrossentropy", "focal")
 USUAL = {
     "bincrossentropy": "sigmoid",
     "crossentropy": "softmax",
@@ -134,6 +135,23 @@ def log_softmax(a: Numbers) -> Numbers:
     for i in range(len(a)):
         result[i] = a[i] - largest - np.log(total)
     return result
+
+
+def log_complements(a: Numbers) -> Numbers:
+    """The logarithms of 1 - exp(a_i) / sum_j exp(a_j): of the sum of all others."""
+    result = np.zeros_like(a)
+    for i in range(len(a)):
+        others = exact([a[j] for j in range(len(a)) if j != i])
+        result[i] = log_sum_exp(others) - log_sum_exp(a)
+    return result
+
+
+def log_sum_exp(a: Numbers) -> Number:
+    """The logarithm of the sum of exp(a_i)."""
+    total = Number(0)
+    for i in range(len(a)):
+        total += np.exp(a[i] - max(a))
+    return Number(max(a) + np.log(total))
 
 
 def jacobian(name: str, a: Numbers) -> Numbers:
@@ -309,6 +327,8 @@ def sample_loss_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") -
             total += (np.exp(a[i]) - t[i] * a[i]) / n
         elif output == "softmax" and name == "poisson":
             total += (np.exp(log_softmax(a)[i]) - t[i] * log_softmax(a)[i]) / n
+        elif output == "softmax" and name in BINARY:
+            total += terms_by_logarithms(name, log_softmax(a)[i], log_complements(a)[i], t[i])[0] / n
         elif output == "softmax":
             if t[i] != 0:
                 total += -t[i] * log_softmax(a)[i] + (t[i] * np.log(t[i]) if name == "kl_divergence" else 0)
@@ -319,6 +339,22 @@ def sample_loss_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") -
 
 
 SUMS = ("crossentropy", "kl_divergence")
+
+
+def is_stable(output: str, name: str, n: int) -> bool:
+    """Whether a loss of n outputs is computed from the pre-activations; one output of softmax is always 1."""
+    return (output, name) in STABLE_PAIRS and not (output == "softmax" and name in BINARY and n == 1)
+
+
+def terms_by_logarithms(name: str, log_y: Number, log_z: Number, t: Number) -> tuple[Number, Number, Number]:
+    """A term of a loss of probabilities, and its slopes by log(y) and, as if it were free, by log(1 - y)."""
+    y, z = np.exp(log_y), np.exp(log_z)
+    binary = -(t * log_y + (1 - t) * log_z)
+    if name == "bincrossentropy":
+        return Number(binary), Number(-t), Number(t - 1)
+    miss = t * z + (1 - t) * y
+    by_log_y = 2 * miss * (1 - 2 * t) * binary * y - miss**2 * t
+    return Number(miss**2 * binary), Number(by_log_y), Number(miss**2 * (t - 1))
 
 
 def output_and_complement(name: str, output: str, a: Number) -> tuple[Number, Number]:
@@ -347,14 +383,14 @@ def sample_derivative_of_logits(name: str, a: Numbers, t: Numbers, output: str) 
     for i in range(n):
         if output == "softmax":
             y = np.exp(max(log_softmax(a)[i], Number(-11000)))  # no float at all is as small
-            z = 1 - y
+            z = np.exp(max(log_complements(a)[i], Number(-11000))) if n > 1 and name in BINARY else 1 - y
         else:
             y, z = output_and_complement(name, output, a[i])
         if name in SUMS:
             g[i] = -t[i] / y
         elif name == "poisson":
             g[i] = (1 - t[i] / y) / n
-        elif output == "sigmoid" or y < 1 - Number(1e-7):
+        elif output in {"sigmoid", "softmax"} or y < 1 - Number(1e-7):
             g[i] = (-t[i] / y + (1 - t[i]) / z) / n
             if name == "focal":
                 q, b = t[i] * z + (1 - t[i]) * y, -(t[i] * np.log(y) + (1 - t[i]) * np.log(z))
@@ -377,12 +413,26 @@ def sample_error_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") 
             error[i] = (-t[i] * (1 - y[i]) + (1 - t[i]) * y[i]) / n
         elif (output, name) == ("exponential", "poisson"):
             error[i] = (y[i] - t[i]) / n
+        elif output == "softmax" and name in BINARY:
+            error[i] = slope_of_softmax(name, a, t, i) / n
         elif output == "softmax":
             for j in range(n):
                 error[i] += -t[j] * ((1 if i == j else 0) - y[i]) / (n if name == "poisson" else 1)
         else:
             error[i] = g[i] * derivative(output, a[i])
     return error
+
+
+def slope_of_softmax(name: str, a: Numbers, t: Numbers, i: int) -> Number:
+    """The slope by a_i of the sum of the terms of a loss of probabilities after softmax."""
+    log_y, log_z, total = log_softmax(a), log_complements(a), Number(0)
+    for j in range(len(a)):
+        _, by_log_y, by_log_z = terms_by_logarithms(name, log_y[j], log_z[j], t[j])
+        if i == j:
+            total += by_log_y * np.exp(log_z[j]) - by_log_z * np.exp(log_y[j])
+        else:
+            total += by_log_z * np.exp(log_y[i] + log_y[j] - log_z[j]) - by_log_y * np.exp(log_y[i])
+    return total
 
 
 # The linear part.
@@ -480,7 +530,7 @@ class Net:
         samples, targets = exact(x), exact(t)
         a, h = self.forward(samples)
         output = self.activations[-1]
-        stable = (output, self.loss) in STABLE_PAIRS
+        stable = is_stable(output, self.loss, t.shape[1])
         B, last = len(samples), len(self.activations) - 1
         nothing = np.zeros((0, 0), np.longdouble)
         dLdh, dLda, dLdW, jacobians = ([nothing] * (last + 1) for _ in range(4))

@@ -150,7 +150,7 @@ def _has_margin(candidate: Problem) -> bool:
         return bool((abs(d - (net.loss == "huber")) > MARGIN).all())
     if net.loss == "hinge":
         return bool((abs(np.where(t == 0, -1, t) * y - 1) > MARGIN).all())
-    if net.loss not in OF_LOGARITHMS or (output, net.loss) in loops.STABLE_PAIRS:
+    if net.loss not in OF_LOGARITHMS or loops.is_stable(output, net.loss, y.shape[1]):
         return True
     inside = (y > 1e-7) & (y < 1 - 1e-7)
     near = (abs(y) < PROBABILITY_MARGIN) | (abs(1 - y) < PROBABILITY_MARGIN)

@@ -7,15 +7,28 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from typednn_kernels.normalizations import CODES, EPSILON, MOMENTUM, NORMALIZATIONS
+from typednn_kernels.normalizations import (
+    CODES,
+    EPSILON,
+    MOMENTUM,
+    NORMALIZATIONS,
+    Constants,
+    Settings,
+    named,
+    settings_of,
+)
 
 from tests.oracles import differences, normalization
 from tests.oracles.agreement import assert_agrees
-from tests.oracles.loops import exact
+from tests.oracles.loops import Number, exact
 
 NAMES = tuple(row.name for row in NORMALIZATIONS if row.axis is not None)
 TABLE: dict[str, int] = {str(name): code for name, code in CODES.items()}
 
+USUAL = Constants()
+OTHERS = (USUAL, Constants(1e-5, 0.9, 1), Constants(0.25, 0.0, 0), Constants(1e-8, 1.0, 1))
+
+by_constants = pytest.mark.parametrize("constants", OTHERS)
 by_name = pytest.mark.parametrize("name", NAMES)
 by_mode = pytest.mark.parametrize("training", [True, False])
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -25,9 +38,9 @@ by_shape = pytest.mark.parametrize("shape", [(1, 1), (1, 5), (6, 1), (2, 3), (7,
 class Case:
     """A layer's arrays, and what a path computes."""
 
-    def __init__(self, name: str, training: bool, z: NDArray[Any]) -> None:
+    def __init__(self, name: str, training: bool, z: NDArray[Any], constants: Constants = USUAL) -> None:
         rng = np.random.default_rng(len(z))
-        self.name, self.training, self.given = name, training, z
+        self.name, self.training, self.given, self.constants = name, training, z, constants
         samples, n = z.shape
         self.gain, self.bias = rng.normal(1, 0.5, (2, n)).astype(z.dtype)
         self.running_before = abs(rng.normal(1, 0.2, (2, n))).astype(z.dtype)
@@ -42,7 +55,8 @@ class Case:
         """Forward and backward."""
         code = TABLE[self.name]
         kernels.normalize(
-            code, self.training, self.z, self.gain, self.bias, self.running, self.inv_std, self.a
+            *(code, self.training, self.constants, self.z, self.gain, self.bias),
+            *(self.running, self.inv_std, self.a),
         )
         kernels.normalization_backward(
             code,
@@ -57,10 +71,17 @@ class Case:
         )
         return self
 
+    @property
+    def exact_constants(self) -> normalization.Constants:
+        """The constants in decimal digits, as they were written."""
+        epsilon, momentum, ddof = self.constants
+        return normalization.Constants(Number(repr(epsilon)), Number(repr(momentum)), ddof == 1)
+
     def reference(self) -> normalization.Normalized:
         """The definition."""
         return normalization.normalize(
-            self.name, self.training, self.given, self.gain, self.bias, self.running_before
+            *(self.name, self.training, self.given, self.gain, self.bias, self.running_before),
+            self.exact_constants,
         )
 
 
@@ -73,14 +94,16 @@ def test_constants_are_those_of_keras() -> None:
     assert (EPSILON, MOMENTUM) == (1e-3, 0.99)
 
 
+@pytest.mark.once_per("name", "constants", "training")
 @by_name
 @by_mode
 @by_dtype
 @by_shape
+@by_constants
 def test_against_the_definition(
-    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any
+    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any, constants: Constants
 ) -> None:
-    case = Case(name, training, numbers(shape, dtype)).run(kernels)
+    case = Case(name, training, numbers(shape, dtype), constants).run(kernels)
 
     reference = case.reference()
 
@@ -90,24 +113,26 @@ def test_against_the_definition(
     assert_agrees(case.a, reference.a, 16, magnitude * 3, "a")
     if name == "batch":
         assert_agrees(case.running, reference.moving, 8, 1 + abs(reference.moving).max(), "running averages")
-        assert (case.running == case.running_before).all() == (not training)
+        assert (case.running == case.running_before).all() == (not training or constants.momentum == 1)
 
 
+@pytest.mark.once_per("name", "constants", "training")
 @by_name
 @by_mode
 @by_dtype
 @by_shape
+@by_constants
 def test_gradients_against_the_jacobian(
-    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any
+    kernels: Any, name: str, training: bool, shape: tuple[int, int], dtype: Any, constants: Constants
 ) -> None:
-    case = Case(name, training, numbers(shape, dtype)).run(kernels)
+    case = Case(name, training, numbers(shape, dtype), constants).run(kernels)
 
     forward = case.reference()
     dLda = exact(case.dLda)
     if name == "batch" and not training:
         dLdz = dLda * exact(case.gain) * forward.factors
     else:
-        dLdz = normalization.slope_by_z(name, exact(case.given), case.gain, case.dLda)
+        dLdz = normalization.slope_by_z(name, exact(case.given), case.gain, case.dLda, case.exact_constants)
 
     size = abs(dLda).max() * abs(case.gain).max() * forward.factors.max() * (1 + abs(forward.z).max() ** 2)
     assert_agrees(case.dLdz, dLdz, 64, size, "dLdz")
@@ -173,3 +198,50 @@ def test_where_the_variance_overflows_all_become_0(kernels: Any, name: str, dtyp
 
     assert (case.z == 0).all()
     assert (case.a == case.bias).all()
+
+
+def test_means_and_gradients_lose_no_digits_over_many_samples(kernels: Any) -> None:
+    """Mean and variance of 0.1, 0.3, 0.1, … and the sum of gradients that are equal."""
+    samples = 1_000_000
+    z = np.tile(np.array([[0.1], [0.3]], np.float32), (samples // 2, 1))
+    case = Case("batch", True, z)
+    case.gain[...], case.bias[...], case.running[...] = 1, 0, 0
+    case.dLda[...] = np.float32(-6 / samples) * np.sign(z - np.float32(0.2))
+    case.run(kernels)
+
+    wide = z[:2].astype(np.float64)
+    expected = np.array([wide.mean(), wide.var()]) * 0.01
+    np.testing.assert_allclose(case.running[:, 0], expected, rtol=2e-6)
+    exact_sum = float(case.dLda.astype(np.float64)[:, 0] @ case.z.astype(np.float64)[:, 0])
+    np.testing.assert_allclose(case.dLdGain, [exact_sum], rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (Settings(CODES["batch"]), "batch"),
+        (
+            Settings(CODES["batch"], 1e-5, 0.9, unbiased=True),
+            "batch(epsilon=1e-05, momentum=0.9, unbiased=True)",
+        ),
+        (Settings(CODES["layer"], inner_bias=True), "layer(inner_bias=True)"),
+        (Settings(CODES["layer"], 1 / 3), "layer(epsilon=0.3333333333333333)"),
+    ],
+)
+def test_names_tell_settings(settings: Settings, name: str) -> None:
+    assert named(settings) == name
+    assert settings_of(name) == settings
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "bach", "none()", "batch()", "batch(", "batch)", "none(epsilon=1.0)", "batch(epsilon=nan)"),
+        *("batch(epsilon=0.0)", "batch(epsilon=-1.0)", "batch(momentum=1.5)", "batch(epsilon=1e-5)"),
+        *("batch(momentum=0.9, epsilon=0.1)", "layer(momentum=0.9)", "batch(inner_bias=True)"),
+        *("layer(inner_bias=1)", "batch(epsilon=0.1, epsilon=0.1)", "batch(epsilon=0.001)", "layer(x=1)"),
+    ],
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no normalisation"):
+        settings_of(name)

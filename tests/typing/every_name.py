@@ -26,6 +26,7 @@ from typednn import (
     AnyNetwork,
     ArrayTypeError,
     BackendName,
+    BatchNorm,
     BiasInitializerName,
     Callback,
     Checkpoint,
@@ -54,6 +55,7 @@ from typednn import (
     InverseTimeDecay,
     Layer,
     LayerGradients,
+    LayerNorm,
     LeakyReLU,
     Lion,
     LossName,
@@ -65,6 +67,7 @@ from typednn import (
     Nadam,
     Network,
     NormalizationName,
+    NormalizationWithSettings,
     NotReadyError,
     OneCycle,
     Optimizer,
@@ -181,12 +184,14 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     layer.backward()
     assert_type(layer.dLdh, ReadOnlyMatrix64)
     assert_type(layer.dhda, ReadOnlyMatrix64)
-    assert_type(layer.normalization, NormalizationName)
+    assert_type(layer.normalization, NormalizationName | NormalizationWithSettings)
     assert_type(layer.dropout, float)
     layer.dropout = 0.5
     assert_type(layer.copy(), HiddenLayer[np.float64])
     assert_type(layer.Gain, Matrix64)
     assert_type(layer.dLdGain, ReadOnlyMatrix64)
+    assert_type(layer.InnerBias, Matrix64)
+    assert_type(layer.dLdInnerBias, ReadOnlyMatrix64)
     assert_type(layer.running_mean, Matrix64)
     assert_type(layer.running_variance, Matrix64)
 
@@ -209,7 +214,7 @@ def first_of_any(first: Layer[np.float64]) -> None:
     assert_type(first.next, Layer[np.float64] | None)
     assert_type(first.last, bool)
     assert_type(first.name, str)
-    assert_type(first.normalization, NormalizationName)
+    assert_type(first.normalization, NormalizationName | NormalizationWithSettings)
     assert_type(first.dropout, float)
     assert_type(first.copy(), Layer[np.float64])
     assert_type(first.training, bool)
@@ -255,6 +260,8 @@ def gradients_of_any(middle: Layer[np.float64]) -> None:
     assert_type(middle.dhda, ReadOnlyMatrix64)
     assert_type(middle.Gain, Matrix64)
     assert_type(middle.dLdGain, ReadOnlyMatrix64)
+    assert_type(middle.InnerBias, Matrix64)
+    assert_type(middle.dLdInnerBias, ReadOnlyMatrix64)
 
 
 def classic_training(ann: list[Layer[np.float64]]) -> None:
@@ -375,6 +382,7 @@ def layer_gradients(gradients: LayerGradients[np.float32]) -> None:
     assert_type(gradients.dLdW, ReadOnlyMatrix32)
     assert_type(gradients.dLdBias, ReadOnlyMatrix32)
     assert_type(gradients.dLdGain, ReadOnlyMatrix32)
+    assert_type(gradients.dLdInnerBias, ReadOnlyMatrix32)
 
 
 def predictor(predict: Predictor[np.float32]) -> None:
@@ -725,7 +733,7 @@ def parsed_names() -> None:
     assert_type(names.hidden_activation("relu"), ActivationName | CustomActivation)
     assert_type(names.output_activation("softmax"), OutputActivationName | CustomActivation)
     assert_type(names.loss("MSE"), LossName | CustomLoss)
-    assert_type(names.normalization("batch"), NormalizationName)
+    assert_type(names.normalization("batch"), NormalizationName | NormalizationWithSettings)
     assert_type(names.weight_initializer("he"), WeightInitializerName)
     assert_type(names.bias_initializer("zeros"), BiasInitializerName)
     assert_type(names.optimizer("adam"), OptimizerName)
@@ -747,6 +755,13 @@ def activation_of_ones_own() -> None:
     assert_type(HiddenLayer(3, bell), HiddenLayer[np.float64])
     assert_type(OutputLayer(1, bell), OutputLayer[np.float64, AnyTargets])
     assert_type(OutputLayer(1, bell, "hinge"), OutputLayer[np.float64, AnyTargets])
+
+
+def normalizations_with_settings(norm: NormalizationWithSettings) -> None:
+    for made in (BatchNorm(1e-5, 0.9, unbiased=True), LayerNorm(inner_bias=True), norm):
+        assert_type(HiddenLayer(3, normalization=made), HiddenLayer[np.float64])
+    assert_type(BatchNorm(), BatchNorm)
+    assert_type(LayerNorm(), LayerNorm)
 
 
 def activations_with_parameters(leaky: ParametricActivation) -> None:

@@ -30,7 +30,7 @@ def say_json(value: Mapping[str, object]) -> None:
 
 
 def some(names: Sequence[str]) -> str:
-    """Returns the first names."""
+    """Returns the first names, separated by commas, and `…` where there are more."""
     return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
 
 

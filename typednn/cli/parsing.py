@@ -1,4 +1,4 @@
-"""The parser of the command: unknown commands and options are answered with the one that may be meant."""
+"""The parser of the command, whose errors name the command or option that is probably meant."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.losses import CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 
 from typednn import names
 from typednn.data.dialects import Dialect
@@ -72,7 +72,7 @@ class Settings:
     task: Task | None = None
     hidden: tuple[int, ...] | None = None
     activation: ActivationName | CustomActivation = "relu"
-    normalization: NormalizationName = "none"
+    normalization: NormalizationName | NormalizationWithSettings = "none"
     dropout: float = 0.0
     l2: float | None = None
     loss: LossName | CustomLoss | None = None

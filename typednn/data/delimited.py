@@ -53,7 +53,9 @@ def read_delimited(source: Source, dialect: Dialect, as_text: ChooseText) -> Tab
     if not len(frame):
         names = " below the column names" * layout.named
         raise DataError(f"{source.shown}: expected lines of values{names}, found none")
-    columns = [as_values(each, k in text, layout.decimal) for k, each in enumerate(frame.get_columns())]
+    read = frame.get_columns()[::-1]
+    del frame  # of each column, what polars has read is freed when its values are made
+    columns = [as_values(read.pop(), k in text, layout.decimal) for k in range(len(read))]
     return Table(
         layout.names, tuple(columns), source.shown, layout.named, notes=layout.notes, line=records.line
     )

@@ -1,4 +1,4 @@
-"""What each column of a table is: the transforms of those that tell something, and why others do not."""
+"""Chooses how each column of a table becomes features, and says why a column is left out."""
 
 from __future__ import annotations
 

@@ -36,12 +36,18 @@ MAX_COMPRESSION = 1032
 MAX_LINE = 2**24
 """The number of bytes within which a compressed file must end its first line."""
 
+MAX_RATIO, MAX_VALUE_BYTES = 32, 32
+"""Compressed text beyond `MAX_LINE` has at most 32 times the bytes of its file, or 32 for each value: four
+times those of a number. So its memory is bounded by the file, or by the numbers in it."""
+
 MAX_DIRECTORY_BYTES = 2**20
 """The largest table of contents of an archive."""
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The compressions of zip files that are read: those of numpy.savez and of every usual packer."""
 CHUNK_BYTES = 2**20
 """Bytes that are read at a time."""
+DAMAGES = (EOFError, zlib.error, NotImplementedError, RuntimeError, ValueError)
+"""What zlib and zipfile raise beside errors of their own; ValueError for places before the first byte."""
 
 STDIN = Path("-")
 
@@ -108,7 +114,7 @@ def format_of(start: bytes) -> Format:
 def _unpacked(path: Path, content: bytes) -> Source:
     if content.startswith(GZIP):
         with damage_of(path, "gzip"), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            plain = _read(file, path)
+            plain = _read(file, path, len(content))
         return Source(path, format_of(plain), True, plain)
     if content.startswith(ZIP):
         with damage_of(path, "zip"), open_archive(io.BytesIO(content), str(path)) as archive:
@@ -126,13 +132,13 @@ def _unpacked(path: Path, content: bytes) -> Source:
                     f"{path}: expected a zip file packed by Deflate, found another compression"
                 )
             with archive.open(names[0]) as member:
-                plain = _read(member, path)
+                plain = _read(member, path, len(content))
         return Source(path, format_of(plain), True, plain)
     return Source(path, format_of(content), content=content)
 
 
-def _read(file: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
-    """Reads a decompressed file; text without line ends is refused before it fills the memory."""
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path, packed: int) -> bytes:
+    """Reads a decompressed file of `packed` bytes; one that holds too little is refused as it is read."""
     start = file.read(MAX_LINE)
     if format_of(start) == "csv" and len(start) == MAX_LINE and b"\n" not in start and b"\r" not in start:
         raise FileFormatError(
@@ -140,7 +146,30 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
         )
     if format_of(start) == "idx":
         return start + read_up_to(file, idx_size(start) + 1 - len(start))
-    return start + file.read()
+    content, counted, values = bytearray(start), 0, 0
+    while chunk := file.read(CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_RATIO * packed:
+            values += _values_in(content[counted:])
+            counted = len(content)
+            if counted > MAX_VALUE_BYTES * values:
+                raise FileFormatError(
+                    f"{path}: expected a table, found {counted} bytes of which {packed} were packed, with "
+                    f"{values} values at most; if it is in order, unpack it, and name the file"
+                )
+    return bytes(content)
+
+
+def _values_in(text: bytes) -> int:
+    """Returns the largest number of values that text can hold: empty lines and comments have none."""
+    dense = text.translate(None, b"\r")
+    ends = dense.count(b"\n") - 2 * dense.count(b"\n\n") - dense.count(b"\n#")
+    return (
+        ends
+        + sum(dense.count(each) for each in (b",", b";", b"\t", b"|"))
+        + dense.count(b" ")
+        - 2 * dense.count(b"  ")
+    )
 
 
 def read_up_to(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes:
@@ -181,7 +210,9 @@ def damage_of(path: Path, kind: str) -> Generator[None]:
     """Raises FileFormatError for what goes wrong while an archive is read."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except FileFormatError:
+        raise
+    except (gzip.BadGzipFile, zipfile.BadZipFile, *DAMAGES):
         raise FileFormatError(
             f"{path}: expected a complete {kind} file, found a truncated or damaged one"
         ) from None

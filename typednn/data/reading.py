@@ -142,7 +142,7 @@ def _arrow_table(source: Source) -> Table:
     read = pl.read_parquet if source.format == "parquet" else pl.read_ipc
     try:
         frame = read(source.path if source.content is None else source.content)
-    except (pl.exceptions.PolarsError, OSError, RuntimeError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise FileFormatError(
             f"{source.shown}: expected a complete {source.format} file, found a damaged one: {reason}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args
 
@@ -12,7 +13,13 @@ import numpy as np
 from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
 from typednn_kernels.losses import CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import (
+    BATCH,
+    NONE,
+    NormalizationName,
+    NormalizationWithSettings,
+    settings_of,
+)
 
 from typednn import names
 from typednn.data.preprocessing import Preprocessing
@@ -42,7 +49,7 @@ class DescribedLayer:
     length: int
     activation: OutputActivationName | CustomActivation
     loss: LossName | CustomLoss | None
-    normalization: NormalizationName = "none"
+    normalization: NormalizationName | NormalizationWithSettings = "none"
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -52,9 +59,12 @@ class DescribedLayer:
         """Returns the shapes of the layer's tensors in a model file, by name."""
         row = (1, self.length)
         shapes = {"W": (self.length, n_prev), "Bias": row}
-        if self.normalization != "none":
+        settings = settings_of(self.normalization)
+        if settings.code != NONE:
             shapes["Gain"] = row
-        if self.normalization == "batch":
+        if settings.inner_bias:
+            shapes["InnerBias"] = row
+        if settings.code == BATCH:
             shapes |= {"moving_mean": row, "moving_variance": row}
         return shapes
 
@@ -102,6 +112,14 @@ class Description:
         return built
 
 
+def library_version() -> str:
+    """Returns the version of typednn, or nothing where it is not installed as a package."""
+    try:
+        return version("typednn")
+    except PackageNotFoundError:
+        return ""
+
+
 def describe(
     network: Network[F], preprocessing: Preprocessing | None, training: Mapping[str, object] | None = None
 ) -> str:
@@ -109,6 +127,7 @@ def describe(
     return json.dumps(
         {
             "version": VERSION,
+            "library": f"typednn {library_version()}".rstrip(),
             "dtype": str(network.dtype),
             "layers": [
                 {**layer_json(layer), **({"trainable": layer.trainable} if k > 0 else {})}
@@ -128,11 +147,12 @@ def read_description(text: str, path: Path, size: int) -> Description:
         FileFormatError: the text is not JSON or of another version, or a value in it is invalid.
     """
     entry = parse_json(text, "description", path, MAX_VALUES + size)
-    version = entry["version"].value
-    if version not in range(1, VERSION + 1):
+    format_version = entry["version"].value
+    if format_version not in range(1, VERSION + 1):
         raise entry["version"].error(f"1 to {VERSION}, the versions that this typednn reads")
-    layers = _layers(entry["layers"], version == 1)
-    inner, read = entry["preprocessing"], read_preprocessing if version == VERSION else read_old_preprocessing
+    layers = _layers(entry["layers"], format_version == 1)
+    inner = entry["preprocessing"]
+    read = read_preprocessing if format_version == VERSION else read_old_preprocessing
     preprocessing = None if inner.value is None else read(inner, layers[0].length, layers[-1].length)
     training = entry.as_object().get("training")
     record = None if training is None or training.value is None else training.as_object()
@@ -163,7 +183,9 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
             hidden: ActivationName | CustomActivation = _activation(activation, names.activation)
             made = DescribedLayer(length, hidden, None)
             if k > 0 and not is_old:
-                normalization: NormalizationName = item["normalization"].as_one_of(names.normalization.known)
+                entry = item["normalization"]
+                found = names.normalization.find(entry.value)
+                normalization = entry.as_one_of(names.normalization.known) if found is None else found
                 made = replace(made, normalization=normalization, dropout=item["dropout"].as_fraction())
         if k > 0 and not is_old:
             l1, l2 = item["l1"].as_nonnegative(), item["l2"].as_nonnegative()

@@ -1,8 +1,9 @@
 """Model files: safetensors containers with the description of the network as JSON. No pickle.
 
 The tensors are `layers.1.W` `(n, n_prev)`, `layers.1.Bias` `(1, n)`, `layers.2.W`, … in the network's dtype,
-for normalised layers also `Gain`, `moving_mean` and `moving_variance` `(1, n)`. The metadata entry `typednn`
-is the description.
+for normalised layers also `Gain`, `InnerBias`, `moving_mean` and `moving_variance` `(1, n)`. The metadata
+entry `typednn` is the description: the layers, which typednn wrote the file, and of a `Model` the
+preprocessing with the names of columns and classes, and what is recorded about the training.
 """
 
 from __future__ import annotations

@@ -45,10 +45,11 @@ class JsonValue:
 
     def __getitem__(self, key: str) -> JsonValue:
         """Returns one member of an object."""
-        members = self.as_object()
-        if key not in members:
+        if not is_object(self.value):
+            raise self.error("an object")
+        if key not in self.value:
             raise self.error(f"an entry {key!r}")
-        return members[key]
+        return JsonValue(self.value[key], f"{self.place}.{key}", self.path)
 
     def as_object(self) -> dict[str, JsonValue]:
         """Returns the members of an object."""

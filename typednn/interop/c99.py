@@ -16,9 +16,12 @@ from typednn.data.targets import Scale
 from typednn.errors import SettingError
 from typednn.interop.activation_formulas import formula_of
 from typednn.interop.c99_columns import column_statements
+from typednn.interop.c99_functions import PARTS
 from typednn.interop.steps import Activation, Affine, Floats, Normalization, steps_of
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 
+CLONES = "TYPEDNN_CLONES static"
+"""What functions with loops begin with: GCC compiles them for processors with and without AVX2."""
 BLOCK, ROWS = 32, 64
 """Units that are computed at once, in registers; and inputs whose products are summed on their own, so that
 rounding errors stay small. GCC makes vectors of loops of 32, and unrolls those of 16 to scalars."""
@@ -35,13 +38,8 @@ FUNCTIONS: dict[str, str] = {
     "greater": "({0} > {1})",
     "greater_equal": "({0} >= {1})",
     "equal": "({0} == {1})",
-    "exp": "expf({0})",
-    "expm1": "expm1f({0})",
+    **{name: f"{name}_of({{0}})" for name in PARTS},
     "log": "logf({0})",
-    "log1p": "log1pf({0})",
-    "tanh": "tanhf({0})",
-    "erf": "erff({0})",
-    "erfc": "erfcf({0})",
     "sqrt": "sqrtf({0})",
     "sign": "(float)(({0} > 0.0f) - ({0} < 0.0f))",
     "maximum": "({0} < {1} ? {1} : {0})",
@@ -53,7 +51,7 @@ CONDITIONS = {"less", "less_equal", "greater", "greater_equal", "equal"}
 
 AFFINE = f"""\
 /* y = W x + bias. W has blocks of {BLOCK} units, the last one of fewer: for each input, a block's weights. */
-static void affine(const float *W, const float *bias, const float *x, float *y, int n_prev, int n)
+{CLONES} void affine(const float *W, const float *bias, const float *x, float *y, int n_prev, int n)
 {{
     int first, i, start, u;
     for (first = 0; first + {BLOCK} <= n; first += {BLOCK}) {{
@@ -82,19 +80,27 @@ static void affine(const float *W, const float *bias, const float *x, float *y, 
 }}
 """
 
-VECTORIZE = (
-    "#if defined(__GNUC__) && !defined(__clang__)",
-    '#pragma GCC optimize ("O3") /* with -O2, GCC leaves the sums of affine in memory */',
-    "#endif",
-)
+VECTORIZE = """\
+#if defined(__GNUC__) && !defined(__clang__)
+/* With -O2, GCC leaves sums in memory, and loops with conditions, which trap nowhere here, scalar. */
+#pragma GCC optimize ("O3", "no-trapping-math")
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__AVX__)
+/* The loader chooses. */
+#define TYPEDNN_CLONES __attribute__((target_clones("arch=haswell", "default")))
+#endif
+#endif
+#ifndef TYPEDNN_CLONES
+#define TYPEDNN_CLONES
+#endif
+"""
 
-BATCH = """\
+BATCH = f"""\
 /* Batch normalisation of z with running means; scale is gain / sqrt(variance + epsilon). */
-static void batch_norm(const float *mean, const float *scale, const float *bias, float *z, int n)
-{
+{CLONES} void batch_norm(const float *mean, const float *scale, const float *bias, float *z, int n)
+{{
     int u;
     for (u = 0; u < n; u++) z[u] = (z[u] - mean[u]) * scale[u] + bias[u];
-}
+}}
 """
 
 LAYER = """\
@@ -111,15 +117,17 @@ static void layer_norm(const float *gain, const float *bias, double epsilon, flo
 }
 """
 
-SOFTMAX = """\
-static void softmax(float *a, int n)
-{
-    float highest = a[0], sum = 0.0f;
+SOFTMAX = f"""\
+{CLONES} void softmax(float *a, int n)
+{{
+    float highest = a[0];
+    double sum = 0.0;
     int u;
     for (u = 1; u < n; u++) if (a[u] > highest) highest = a[u];
-    for (u = 0; u < n; u++) sum += a[u] = expf(a[u] - highest);
-    for (u = 0; u < n; u++) a[u] /= sum;
-}
+    for (u = 0; u < n; u++) a[u] = exp_of(a[u] - highest);
+    for (u = 0; u < n; u++) sum += a[u];
+    for (u = 0; u < n; u++) a[u] /= (float)sum;
+}}
 """
 
 LABEL = """\
@@ -154,9 +162,11 @@ def to_c(network: AnyNetwork, *, name: str = "model") -> str:
         name: what the names of functions and constants begin with.
 
     Raises:
+        WiringError: it is not a network.
         SettingError: the network is float64, a column holds dates, or the name is no identifier of C.
         NotReadyError: an activation was registered in another process, but not in this one.
     """
+    check_network(network, "to_c")
     if network.dtype != np.float32:
         raise SettingError("to_c writes float32 networks; network.astype(np.float32) is one")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
@@ -232,9 +242,10 @@ class _Source:
                 f"   takes {inputs} features of one sample and writes {outputs} outputs. */",
                 "",
                 "#include <math.h>",
+                "#include <stdint.h>",
+                "#include <string.h>",
                 "",
-                *VECTORIZE,
-                "",
+                VECTORIZE,
                 f"enum {{ {name}_n_features = {inputs}, {name}_n_outputs = {outputs} }};",
                 "",
                 *self.constants,
@@ -267,22 +278,29 @@ class _Source:
         if step.mean is None or step.variance is None:
             self.functions["layer_norm"] = LAYER
             gain = self._array(step.gain)
-            self.statements.append(f"layer_norm({gain}, {bias}, {step.epsilon!r}, {here}, {width});")
+            self.statements.append(f"layer_norm({gain}, {bias}, {step.settings.epsilon!r}, {here}, {width});")
             return
         self.functions["batch_norm"] = BATCH
-        scale = step.gain / np.sqrt(step.variance.astype(np.float64) + step.epsilon)
+        scale = step.gain / np.sqrt(step.variance.astype(np.float64) + step.settings.epsilon)
         mean, scales = self._array(step.mean), self._array(scale.astype(np.float32))
         self.statements.append(f"batch_norm({mean}, {scales}, {bias}, {here}, {width});")
 
     def _activate(self, step: Activation, here: str, width: int) -> None:
         if step.name == "softmax":
+            self._define("exp")
             self.functions["softmax"] = SOFTMAX
             self.statements.append(f"softmax({here}, {width});")
             return
         formula = formula_of(step.name, step.where)
         function = f"activation_{code_of(step.name)}"
+        for each in formula.steps:
+            self._define(each.name)
         self.functions[function] = _function(function, formula)
-        self.statements.append(f"for (u = 0; u < {width}; u++) {here}[u] = {function}({here}[u]);")
+        self.statements.append(f"{function}({here}, {width});")
+
+    def _define(self, name: str) -> None:
+        """Writes what defines a function of formulas."""
+        self.functions |= {part: part for part in PARTS.get(name, ())}
 
     def _array(self, values: Floats, kind: str = "float") -> str:
         """Adds a constant array; returns its name."""
@@ -305,16 +323,17 @@ def _blocked(W: Floats) -> Floats:
 
 
 def _function(name: str, formula: TracedFormula) -> str:
-    """Writes a formula as a function of C, one statement for each operation."""
-    names = ["a"]
+    """Writes a formula as a function of C, for n units: one statement for each operation."""
+    names = ["a[u]"]
     lines: list[str] = []
     for k, step in enumerate(formula.steps):
         operands = [names[each.index] if isinstance(each, Place) else _number(each) for each in step.operands]
         kind = "int" if step.name in CONDITIONS else "float"
-        lines.append(f"    const {kind} t{k} = {FUNCTIONS[step.name].format(*operands)};")
+        lines.append(f"        const {kind} t{k} = {FUNCTIONS[step.name].format(*operands)};")
         names.append(f"t{k}")
-    body = "\n".join([*lines, f"    return {names[formula.result.index]};"])
-    return f"static float {name}(float a)\n{{\n{body}\n}}\n"
+    body = "\n".join([*lines, f"        a[u] = {names[formula.result.index]};"])
+    loop = f"    int u;\n    for (u = 0; u < n; u++) {{\n{body}\n    }}"
+    return f"{CLONES} void {name}(float *a, int n)\n{{\n{loop}\n}}\n"
 
 
 def _number(value: float) -> str:

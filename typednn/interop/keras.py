@@ -1,7 +1,7 @@
 """Models from and to Keras 3, whichever backend it runs on.
 
 A `HiddenLayer` is Dense, a normalisation, Activation and Dropout, in this order; an `OutputLayer` is Dense
-with an activation. The constants of the normalisations are those of Keras.
+with an activation.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from typednn_kernels.activations import LEAKY_RELU_FACTOR, CustomActivation, OutputActivationName
 from typednn_kernels.losses import LossName
+from typednn_kernels.normalizations import BATCH, LAYER, Settings
 
 from typednn.activations import ELU, LeakyReLU
 from typednn.errors import MissingExtraError, WiringError
 from typednn.interop.activation_formulas import family_of
 from typednn.interop.steps import Activation, Affine, Dropout, Normalization, Step, network_of, steps_of
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 
 if TYPE_CHECKING:
     import keras
@@ -115,8 +116,9 @@ def to_keras(network: AnyNetwork) -> keras.Sequential:
 
     Raises:
         MissingExtraError: Keras is not installed.
-        WiringError: an activation is none of Keras; the message names the layer.
+        WiringError: it is not a network, or an activation is none of Keras; the message names the layer.
     """
+    check_network(network, "to_keras")
     if find_spec("keras") is None:
         raise MissingExtraError("Keras", "to_keras", "keras")
     import keras
@@ -210,8 +212,8 @@ def _activation(where: str, layer: Any) -> list[Step]:
 def _batch_normalization(where: str, layer: Any) -> list[Step]:
     _check(where, layer, {"axis": -1 if layer.axis == -1 else 1, "center": True, "scale": True})
     gain, bias, mean, variance = layer.get_weights()
-    constants = layer.epsilon, layer.momentum
-    return [Normalization(where, "batch", gain, bias, *constants, mean, variance, layer.trainable)]
+    settings = Settings(BATCH, float(layer.epsilon), float(layer.momentum))
+    return [Normalization(where, settings, gain, bias, mean, variance, layer.trainable)]
 
 
 def _layer_normalization(where: str, layer: Any) -> list[Step]:
@@ -219,7 +221,8 @@ def _layer_normalization(where: str, layer: Any) -> list[Step]:
     if layer.axis not in (-1, 1, [-1], [1]):
         raise WiringError(f"{where}: normalises over the axes {layer.axis}; here it is the units")
     gain, bias = layer.get_weights()
-    return [Normalization(where, "layer", gain, bias, layer.epsilon, trainable=layer.trainable)]
+    settings = Settings(LAYER, float(layer.epsilon))
+    return [Normalization(where, settings, gain, bias, trainable=layer.trainable)]
 
 
 def _dropout(where: str, layer: Any) -> list[Step]:
@@ -251,10 +254,17 @@ def _layer(step: Step, dtype: str) -> Any:
             return layers.Dense(
                 len(step.W), use_bias=step.bias is not None, kernel_regularizer=penalty, dtype=dtype
             )
-        case Normalization(name="batch"):
-            return layers.BatchNormalization(momentum=step.momentum, epsilon=step.epsilon, dtype=dtype)
-        case Normalization():
-            return layers.LayerNormalization(epsilon=step.epsilon, dtype=dtype)
+        case Normalization(settings=settings) if settings.code == LAYER:
+            return layers.LayerNormalization(epsilon=settings.epsilon, dtype=dtype)
+        case Normalization(settings=settings):
+            if settings.unbiased:
+                raise WiringError(
+                    f"{step.where}: Keras' batch normalisation keeps a biased running variance, and would "
+                    "predict differently after a training step; BatchNorm(unbiased=False) is the same"
+                )
+            return layers.BatchNormalization(
+                momentum=settings.momentum, epsilon=settings.epsilon, dtype=dtype
+            )
         case Dropout():
             return layers.Dropout(step.rate, dtype=dtype)
         case Activation():

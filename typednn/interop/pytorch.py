@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from typednn_kernels.activation_families import FAMILIES as ACTIVATION_FAMILIES
 from typednn_kernels.activations import LEAKY_RELU_FACTOR, CustomActivation, OutputActivationName
 from typednn_kernels.losses import LossName
+from typednn_kernels.normalizations import BATCH, LAYER, NONE, Settings, settings_of
 
 from typednn import names
 from typednn.activations import named_with
@@ -34,7 +35,7 @@ from typednn.interop.steps import (
     steps_of,
 )
 from typednn.layers import Layer, TrainableLayer
-from typednn.network.network import AnyNetwork, Network
+from typednn.network.network import AnyNetwork, Network, check_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,11 +84,19 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A loss module of PyTorch: our loss, the settings with which it is ours, and what it applies itself."""
+    """A loss module of PyTorch.
+
+    Attributes:
+        loss: our loss.
+        settings: those with which it is ours.
+        activation: the output activation here, which it applies itself.
+        after: the module that must be the last one, which becomes part of loss and output activation.
+    """
 
     loss: LossName
     settings: Mapping[str, object] = field(default_factory=dict[str, object])
     activation: OutputActivationName = "none"
+    after: str = ""
 
 
 CRITERIA: dict[str, Criterion] = {
@@ -98,6 +107,7 @@ CRITERIA: dict[str, Criterion] = {
     "BCELoss": Criterion("bincrossentropy", {"weight": None}),
     "BCEWithLogitsLoss": Criterion("bincrossentropy", {"weight": None, "pos_weight": None}, "sigmoid"),
     "CrossEntropyLoss": Criterion("crossentropy", {"weight": None, "label_smoothing": 0.0}, "softmax"),
+    "NLLLoss": Criterion("crossentropy", {"weight": None}, "softmax", after="LogSoftmax"),
     "PoissonNLLLoss": Criterion("poisson", {"log_input": True, "full": False}, "exponential"),
 }
 """By the name of the class; all of them take means over the batch (`reduction="mean"`)."""
@@ -121,8 +131,9 @@ def from_torch(
             dict may hold NumPy arrays, as `safetensors.numpy.load_file` returns them.
         layers: for a state dict, the layers of the network, which say what the tensors do not.
         loss: the loss: a name, or a loss module such as `nn.CrossEntropyLoss()`, which gives the network the
-            output activation that the module applies itself. By default the one that belongs to the output
-            activation.
+            output activation that the module applies itself. `nn.NLLLoss()` needs `nn.LogSoftmax` at the end;
+            the network predicts the probabilities, not their logarithms. By default the loss that belongs to
+            the output activation.
 
     Returns:
         A network of the tensors' dtype. Modules whose parameters need no gradient become layers that are not
@@ -142,14 +153,17 @@ def from_torch(
     dtype = _common_dtype(tensors)
     leaves = _leaves(source, "")
     _check_unshared(leaves)
-    steps = [step for name, module in leaves for step in _steps(name, module, dtype)]
     named: LossName | None = None
+    applied: list[Step] = []
     if isinstance(loss, str):
         named = cast("LossName", names.loss(loss))
     elif loss is not None:
         criterion = _criterion(loss)
         named = criterion.loss
-        steps.append(Activation(type(loss).__name__, criterion.activation))
+        applied = [Activation(type(loss).__name__, criterion.activation)]
+        if criterion.after:
+            _check_last(*leaves.pop(), criterion.after, type(loss).__name__)
+    steps = [step for name, module in leaves for step in _steps(name, module, dtype)] + applied
     if dtype == "float32":
         return network_of(steps, np.float32, named)
     return network_of(steps, np.float64, named)
@@ -163,8 +177,10 @@ def to_torch(network: AnyNetwork) -> nn.Sequential:
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        WiringError: PyTorch has no module that predicts and trains as a layer does; the message names it.
+        WiringError: it is not a network, or PyTorch has no module that predicts and trains as a layer does;
+            the message names it.
     """
+    check_network(network, "to_torch")
     if find_spec("torch") is None:
         raise MissingExtraError("PyTorch", "to_torch", "torch")
     import torch
@@ -191,8 +207,10 @@ def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str
         number is the position in `nn.Sequential`.
 
     Raises:
+        WiringError: it is not a network.
         OSError: the file cannot be written.
     """
+    check_network(network, "to_state_dict")
     tensors: dict[str, NDArray[np.generic]] = {}
     for k, step in enumerate(steps_of(network)):
         if isinstance(step, Affine):
@@ -247,6 +265,11 @@ def _steps(name: str, module: Any, dtype: str) -> list[Step]:
     read = READERS.get(kind)
     if read is not None:
         return read(where, module)
+    if kind == "LogSoftmax":
+        raise WiringError(
+            f"{where}: outputs here are probabilities, not their logarithms; with loss=nn.NLLLoss() it is "
+            "read as softmax with crossentropy, which trains alike"
+        )
     name_here = _activation(where, module, kind, dtype)
     if name_here is None:
         raise WiringError(f"{where}: layers here have no such module")
@@ -283,6 +306,14 @@ def _activation(
     return None
 
 
+def _check_last(name: str, module: Any, wanted: str, loss: str) -> None:
+    """Raises WiringError unless the last module is the one that a loss needs, over the units."""
+    if type(module).__name__ != wanted or not _is_of_torch(module) or module.dim not in {1, -1}:
+        raise WiringError(
+            f"loss {loss}: needs {wanted}(-1) as last module, found module {name} ({type(module).__name__})"
+        )
+
+
 def _is_of_torch(module: nn.Module) -> bool:
     from torch import nn
 
@@ -295,11 +326,16 @@ def _linear(where: str, module: Any) -> list[Step]:
 
 
 def _batch_normalization(where: str, module: Any) -> list[Step]:
-    raise WiringError(
-        f"{where}: keeps an unbiased running variance, layers here a biased one, so that the two would "
-        "predict differently after a training step; torch.onnx.export and typednn.onnx.load make it part of "
-        "the weights"
-    )
+    if module.weight is None or module.bias is None or module.running_mean is None:
+        raise WiringError(f"{where}: has no weight and bias, or keeps no running mean and variance")
+    if module.momentum is None:
+        raise WiringError(
+            f"{where}: has momentum=None, which averages over all steps; here a step keeps a fraction"
+        )
+    settings = Settings(BATCH, module.eps, 1 - module.momentum, unbiased=True)
+    moments = _array(module.running_mean), _array(module.running_var)
+    trainable = _is_trainable(where, module)
+    return [Normalization(where, settings, _array(module.weight), _array(module.bias), *moments, trainable)]
 
 
 def _layer_normalization(where: str, module: Any) -> list[Step]:
@@ -307,7 +343,7 @@ def _layer_normalization(where: str, module: Any) -> list[Step]:
         raise WiringError(f"{where}: normalises several dimensions, or has no weight or no bias")
     trainable = _is_trainable(where, module)
     gain, bias = _array(module.weight), _array(module.bias)
-    return [Normalization(where, "layer", gain, bias, module.eps, trainable=trainable)]
+    return [Normalization(where, Settings(LAYER, module.eps), gain, bias, trainable=trainable)]
 
 
 def _dropout(where: str, module: Any) -> list[Step]:
@@ -342,12 +378,17 @@ def _module(step: Step) -> nn.Module:
             n, n_prev = step.W.shape
             dtype = _torch_dtype(step.W)
             return nn.Linear(n_prev, n, bias=step.bias is not None, dtype=dtype)
-        case Normalization(name="layer"):
-            return nn.LayerNorm(len(step.gain), eps=step.epsilon, dtype=_torch_dtype(step.gain))
-        case Normalization():
-            raise WiringError(
-                f"{step.where}: PyTorch's batch normalisation keeps an unbiased running variance, and would "
-                "predict differently after a training step; typednn.onnx.save writes what predicts the same"
+        case Normalization(settings=norm) if norm.code == LAYER:
+            return nn.LayerNorm(len(step.gain), eps=norm.epsilon, dtype=_torch_dtype(step.gain))
+        case Normalization(settings=norm):
+            if not norm.unbiased:
+                raise WiringError(
+                    f"{step.where}: PyTorch's batch normalisation keeps an unbiased running variance, and "
+                    "would predict differently after a training step; BatchNorm(unbiased=True) is the same, "
+                    "and typednn.onnx.save writes what predicts the same"
+                )
+            return nn.BatchNorm1d(
+                len(step.gain), eps=norm.epsilon, momentum=1 - norm.momentum, dtype=_torch_dtype(step.gain)
             )
         case Dropout():
             return nn.Dropout(step.rate)
@@ -431,14 +472,22 @@ def _from_state_dict(state: Mapping[str, object], layers: Sequence[Layer]) -> An
     prefixes = list(dict.fromkeys(name.rpartition(".")[0] for name in arrays))
     for layer in network.layers[1:]:
         assert isinstance(layer, TrainableLayer)
-        plain = layer.normalization == "none"
-        of_affine = {"W": "weight", **({"Bias": "bias"} if plain else {})}
+        settings = settings_of(layer.normalization)
+        plain = settings.code == NONE
+        below = {"Bias": "bias"} if plain else {"InnerBias": "bias"} if settings.inner_bias else {}
+        of_affine = {"W": "weight", **below}
         of_norm = (
             {} if plain else {name: theirs for name, theirs in TENSORS.items() if name in layer._tensors}
         )
+        bias: NDArray[Any] | None = None
         for wanted in (of_affine, of_norm):
             if wanted:
-                _fill(layer, wanted, prefixes.pop(0) if prefixes else "", arrays)
+                prefix = prefixes.pop(0) if prefixes else ""
+                _fill(layer, wanted, prefix, arrays)
+                if settings.code == BATCH and wanted is of_affine:
+                    bias = arrays.pop(f"{prefix}.bias" if prefix else "bias", None)
+        if bias is not None and bias.shape == (layer.length,):  # below a batch norm it moves the mean only
+            layer._tensors["moving_mean"][...] -= bias
     if arrays:
         raise WiringError(f"from_torch: no layer takes the tensors {', '.join(list(arrays)[:6])}")
     return network

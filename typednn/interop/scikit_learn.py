@@ -13,7 +13,7 @@ from typednn_kernels.losses import LossName
 
 from typednn.errors import MissingExtraError, WiringError
 from typednn.interop.steps import Activation, Affine, Step, network_of, steps_of
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -82,8 +82,10 @@ def to_sklearn(network: AnyNetwork, classes: Sequence[object] | None = None) -> 
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
-        WiringError: no estimator does what the network does; the message names the layer.
+        WiringError: it is not a network, or no estimator does what the network does; the message names the
+            layer.
     """
+    check_network(network, "to_sklearn")
     if find_spec("sklearn") is None:
         raise MissingExtraError("scikit-learn", "to_sklearn", "metrics")
     _check(network)

@@ -1,4 +1,4 @@
-"""Networks as steps: the modules that other libraries have for what a layer here does at once.
+"""Splits layers into the steps that are modules of other libraries, and builds networks of such steps.
 
 `Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is
 an affine map, a normalisation, an activation and dropout, in this order.
@@ -12,11 +12,19 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels import normalizations
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F
 from typednn_kernels.losses import CustomLoss, LossName
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import (
+    LAYER,
+    NONE,
+    NormalizationName,
+    NormalizationWithSettings,
+    Settings,
+    are_valid,
+    named,
+    settings_of,
+)
 
 from typednn.errors import WiringError
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
@@ -51,20 +59,16 @@ class Normalization:
 
     Attributes:
         where: what messages call it.
-        name: `"batch"` or `"layer"`.
+        settings: which normalisation it is, and its constants; inner biases are those of the affine map.
         gain, bias: what the normalised values are multiplied by, and what is added then.
-        epsilon: the constant that is added to variances.
-        momentum: what a training step keeps of the running moments; None for layer normalisation.
         mean, variance: the running moments; None for layer normalisation.
         trainable: whether training changes gains and biases.
     """
 
     where: str
-    name: NormalizationName
+    settings: Settings
     gain: Floats
     bias: Floats
-    epsilon: float
-    momentum: float | None = None
     mean: Floats | None = None
     variance: Floats | None = None
     trainable: bool = True
@@ -103,23 +107,19 @@ def steps_of(network: AnyNetwork) -> list[Step]:
         where = layer.name
         if isinstance(layer, TrainableLayer):
             tensors = {name: values.reshape(-1) for name, values in layer._tensors.items() if name != "W"}
-            plain = layer.normalization == "none"
-            bias = tensors["Bias"] if plain else None
+            settings = settings_of(layer.normalization)
+            plain = settings.code == NONE
+            bias = tensors["Bias"] if plain else tensors.get("InnerBias")
             steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
-            moments: tuple[Floats | None, Floats | None] = (None, None)
-            constants: tuple[float, float | None] = (normalizations.EPSILON, None)
-            if layer.normalization == "batch":
-                moments = tensors["moving_mean"], tensors["moving_variance"]
-                constants = normalizations.EPSILON, normalizations.MOMENTUM
             if not plain:
                 steps.append(
                     Normalization(
                         where,
-                        layer.normalization,
+                        settings,
                         tensors["Gain"],
                         tensors["Bias"],
-                        *constants,
-                        *moments,
+                        tensors.get("moving_mean"),
+                        tensors.get("moving_variance"),
                         layer.trainable,
                     )
                 )
@@ -241,17 +241,16 @@ def _hidden_layer(group: _Group) -> Layer:
     if name == "softmax":
         where = group.activation.where if group.activation else group.where
         raise WiringError(f"{where}: softmax in a hidden layer; layers here have it at the output only")
+    normalization: NormalizationName | NormalizationWithSettings = "none"
     if norm is None:
         _require_bias(affine)
-        kind: NormalizationName = "none"
     else:
-        _check_normalization(norm, affine)
-        kind = norm.name
+        normalization = _normalization(norm, affine)
     dropout = group.dropout.rate if group.dropout else 0.0
     return HiddenLayer(
         len(affine.W),
         name,
-        normalization=kind,
+        normalization=normalization,
         dropout=dropout,
         weights="zeros",
         l1=affine.l1,
@@ -279,25 +278,19 @@ def _require_bias(affine: Affine) -> None:
         )
 
 
-def _check_normalization(norm: Normalization, affine: Affine) -> None:
+def _normalization(norm: Normalization, affine: Affine) -> NormalizationWithSettings:
     if norm.trainable != affine.trainable:
         raise WiringError(
             f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; "
             "a layer here trains all of its parameters or none"
         )
-    if norm.epsilon != normalizations.EPSILON:
+    settings = norm.settings
+    if not are_valid(settings):
         raise WiringError(
-            f"{norm.where}: adds {norm.epsilon:g} to variances; layers here add {normalizations.EPSILON:g}"
+            f"{norm.where}: adds {settings.epsilon:g} to variances and keeps {settings.momentum:g} of its "
+            "running moments in a step; layers here add a positive number and keep a fraction"
         )
-    if norm.momentum is not None and abs(norm.momentum - normalizations.MOMENTUM) > 1e-12:
-        raise WiringError(
-            f"{norm.where}: keeps {norm.momentum:g} of its running moments in a step; layers here keep "
-            f"{normalizations.MOMENTUM:g}"
-        )
-    if norm.name == "layer" and affine.bias is not None:
-        raise WiringError(
-            f"{affine.where}: has a bias below a layer normalisation; layers here have none there"
-        )
+    return named(settings._replace(inner_bias=settings.code == LAYER and affine.bias is not None))
 
 
 def _tensors(group: _Group) -> dict[str, Floats]:
@@ -307,6 +300,8 @@ def _tensors(group: _Group) -> dict[str, Floats]:
         assert affine.bias is not None
         return {"W": affine.W, "Bias": affine.bias}
     tensors = {"W": affine.W, "Bias": norm.bias, "Gain": norm.gain}
+    if norm.settings.code == LAYER and affine.bias is not None:
+        tensors["InnerBias"] = affine.bias
     if norm.mean is not None and norm.variance is not None:
         # A bias below a batch normalisation moves the mean only: training does not feel it.
         mean = norm.mean if affine.bias is None else norm.mean - affine.bias

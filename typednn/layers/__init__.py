@@ -29,6 +29,7 @@ from typednn_kernels.arrays import F
 from typednn.layers.base import Layer
 from typednn.layers.hidden import HiddenLayer
 from typednn.layers.input import InputLayer
+from typednn.layers.normalizations import BatchNorm, LayerNorm, NormalizationWithSettings
 from typednn.layers.output import OutputLayer
 from typednn.layers.trainable import TrainableLayer
 from typednn.validation.arrays import Y_co
@@ -36,4 +37,14 @@ from typednn.validation.arrays import Y_co
 AnyLayer: TypeAlias = InputLayer[F] | HiddenLayer[F] | OutputLayer[F, Y_co]
 """A layer of one of the three kinds, among which `isinstance` tells."""
 
-__all__ = ["AnyLayer", "HiddenLayer", "InputLayer", "Layer", "OutputLayer", "TrainableLayer"]
+__all__ = [
+    "AnyLayer",
+    "BatchNorm",
+    "HiddenLayer",
+    "InputLayer",
+    "Layer",
+    "LayerNorm",
+    "NormalizationWithSettings",
+    "OutputLayer",
+    "TrainableLayer",
+]

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.layout import PREVIOUS
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 
 from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
-from typednn.layers.storage import Restored, Storage
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Restored
 from typednn.plotting.display import Display, TableBlock
 from typednn.validation.arrays import Y_co
 from typednn.validation.settings import check_bool
@@ -97,7 +98,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
         return self._actname
 
     @fixed
-    def normalization(self) -> NormalizationName:
+    def normalization(self) -> NormalizationName | NormalizationWithSettings:
         """The name of the normalisation; only hidden layers can have another than `"none"`."""
         return "none"
 
@@ -248,6 +249,15 @@ class Layer(Restored, Display, Generic[F, Y_co]):
         raise self._has_no("gains")
 
     @property
+    def InnerBias(self) -> Matrix[F]:
+        """The biases below a layer normalisation; see `HiddenLayer`."""
+        raise self._has_no("inner biases")
+
+    @InnerBias.setter
+    def InnerBias(self, values: Matrix[F]) -> None:
+        raise self._has_no("inner biases")
+
+    @property
     def dLda(self) -> Matrix[F]:
         """The delta, the gradient with respect to the pre-activations; see `TrainableLayer`."""
         raise self._has_no("gradients")
@@ -291,6 +301,11 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     def dLdGain(self) -> Matrix[F]:
         """The gradient with respect to the gains; see `HiddenLayer`."""
         raise self._has_no("gains")
+
+    @property
+    def dLdInnerBias(self) -> Matrix[F]:
+        """The gradient with respect to the inner biases; see `HiddenLayer`."""
+        raise self._has_no("inner biases")
 
     @property
     def _attached(self) -> list[Layer[F]]:
@@ -338,6 +353,7 @@ def rebuild(layers: list[Layer[F]], dtype: np.dtype[F]) -> Storage[F]:
             _cast(old.weights[place], storage.weights[k], where, "W")
             _cast(old.biases[place], storage.biases[k], where, "Bias")
             _cast(old.gains[place], storage.gains[k], where, "Gain")
+            _cast(old.inner_biases[place], storage.inner_biases[k], where, "InnerBias")
             _cast(old.running_moments[place], storage.running_moments[k], where, "running moments")
             storage.has_weights[k] = old.has_weights[place]
         if layer.last and old.has_targets:

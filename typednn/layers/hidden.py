@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Never
 
 import numpy as np
-from typednn_kernels import normalizations
 from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.dropout import INFERENCE, threshold
-from typednn_kernels.layout import DROPOUT
-from typednn_kernels.normalizations import NormalizationName
+from typednn_kernels.layout import DROPOUT, NORMALIZATION
+from typednn_kernels.normalizations import (
+    BATCH,
+    NONE,
+    NormalizationName,
+    NormalizationWithSettings,
+    settings_of,
+)
 
 from typednn import names
 from typednn.errors import NotReadyError, WiringError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.base import fixed, transposed
-from typednn.layers.storage import Blocks
 from typednn.layers.trainable import TrainableLayer
+from typednn.layers.workspace import Blocks
 from typednn.validation.settings import check_nonnegative
 
 
@@ -26,7 +31,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     A normalised layer turns z = W·h_prev into a = Gain · (z - mean) / sqrt(variance + 1e-3) + Bias. Mean and
     variance are those of each unit over the batch (`"batch"`), or of each sample over the units (`"layer"`).
-    Gains start at 1.
+    Gains start at 1. `BatchNorm` and `LayerNorm` have other constants, and biases below the normalisation.
 
     Batch normalisation trains with the mean and variance of the batch and predicts with running ones, which
     each training step moves by a hundredth of the way to those of the batch. A batch of one sample, such as
@@ -40,7 +45,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
         length: the number of units.
         actfn: a name of `ActivationName`, or a name that `register_activation` returned.
         normalization: `"none"`, `"batch"` (Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1) or `"layer"`
-            (Ba, Kiros & Hinton 2016, arXiv:1607.06450, equation 4), with the constants of Keras.
+            (Ba, Kiros & Hinton 2016, arXiv:1607.06450, equation 4), with the constants of Keras; or
+            `BatchNorm(...)` or `LayerNorm(...)`, with yours.
         dropout: the fraction of units that a training step drops, at least 0 and below 1 (Srivastava et al.
             2014, JMLR 15, section 4).
         weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
@@ -53,7 +59,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         UnknownNameError: there is no such activation, normalisation or initialiser.
     """
 
-    _normalization: NormalizationName = "none"
+    _normalization: NormalizationName | NormalizationWithSettings = "none"
     _dropout: float = 0.0
 
     def __init__(
@@ -61,7 +67,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
         length: int,
         actfn: ActivationName | CustomActivation = "none",
         *,
-        normalization: NormalizationName = "none",
+        normalization: NormalizationName | NormalizationWithSettings = "none",
         dropout: float = 0.0,
         weights: WeightInitializerName | None = None,
         biases: BiasInitializerName | None = None,
@@ -88,8 +94,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
         ]
 
     @fixed
-    def normalization(self) -> NormalizationName:
-        """The name of the normalisation."""
+    def normalization(self) -> NormalizationName | NormalizationWithSettings:
+        """The name of the normalisation, with its settings where they are not the default."""
         return self._normalization
 
     @property
@@ -123,6 +129,22 @@ class HiddenLayer(TrainableLayer[F, Never]):
     @Gain.setter
     def Gain(self, values: Matrix[F]) -> None:
         self._assign_row("Gain", values, self.Gain)
+
+    @property
+    def InnerBias(self) -> Matrix[F]:
+        """The biases below a layer normalisation, shape `(1, n)`; a view, and assignment copies into it.
+
+        Raises:
+            NotReadyError: read before `attach_after`.
+            WiringError: the layer has no inner biases.
+            ShapeError: assigned an array of another shape.
+        """
+        self._require_inner_bias("InnerBias")
+        return self._storage.inner_bias_rows[self._index]
+
+    @InnerBias.setter
+    def InnerBias(self, values: Matrix[F]) -> None:
+        self._assign_row("InnerBias", values, self.InnerBias)
 
     @property
     def running_mean(self) -> Matrix[F]:
@@ -192,6 +214,20 @@ class HiddenLayer(TrainableLayer[F, Never]):
         self._storage.running.kernels.sum_samples(terms, sums)
         return self._storage.dLdGain[self._index]
 
+    @property
+    def dLdInnerBias(self) -> Matrix[F]:
+        """The gradient of the batch's mean loss with respect to InnerBias, `(1, n)`: dLdz, summed.
+
+        Raises:
+            NotReadyError: read before the first `backward`.
+            WiringError: the layer has no inner biases.
+        """
+        self._require_inner_bias("dLdInnerBias")
+        self._require_backward()
+        storage, k = self._storage, self._index
+        storage.running.kernels.sum_samples(storage.workspace.blocks[k].dLdz, storage.inner_bias_gradients[k])
+        return storage.dLdInnerBias[k]
+
     def backward(self) -> None:
         """Computes dLdh, dLda, dLdW, dLdBias, and if normalised dLdGain, from the next layer's deltas.
 
@@ -216,7 +252,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 self._drop(here.dLda)
             if self._normalization != "none":
                 run.normalization_backward(
-                    normalizations.CODES[self._normalization],
+                    int(storage.layout[k, NORMALIZATION]),
                     self._is_training,
                     here.z,
                     storage.gains[k],
@@ -238,10 +274,14 @@ class HiddenLayer(TrainableLayer[F, Never]):
         if self._normalization == "none":
             run.affine(below, storage.weights[k], storage.biases[k], here.a)
         else:
-            run.affine(below, storage.weights[k], np.zeros_like(storage.biases[k]), here.z)
+            inner = storage.inner_biases[k]
+            run.affine(
+                below, storage.weights[k], inner if len(inner) else np.zeros_like(storage.biases[k]), here.z
+            )
             run.normalize(
-                normalizations.CODES[self._normalization],
+                int(storage.layout[k, NORMALIZATION]),
                 self._is_training,
+                storage.constants[k],
                 here.z,
                 storage.gains[k],
                 storage.biases[k],
@@ -256,9 +296,12 @@ class HiddenLayer(TrainableLayer[F, Never]):
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:
         tensors = super()._tensors
-        if self._normalization != "none":
+        settings = settings_of(self._normalization)
+        if settings.code != NONE:
             tensors["Gain"] = self.Gain
-        if self._normalization == "batch":
+        if settings.inner_bias:
+            tensors["InnerBias"] = self.InnerBias
+        if settings.code == BATCH:
             tensors |= {"moving_mean": self.running_mean, "moving_variance": self.running_variance}
         return tensors
 
@@ -283,7 +326,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
 
     def _running_moments(self, wanted: str) -> Matrix[F]:
         self._require_normalization(wanted)
-        if self._normalization != "batch":
+        if settings_of(self._normalization).code != BATCH:
             raise WiringError(f'{self.name}: has no {wanted}; normalization="batch" has')
         return self._storage.running_moments[self._index]
 
@@ -292,3 +335,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
             raise WiringError(f'{self.name}: has no {wanted}; normalization="batch" or "layer" has')
         if self._index == 0:
             self._fan_in(wanted)
+
+    def _require_inner_bias(self, wanted: str) -> None:
+        self._require_normalization(wanted)
+        if not settings_of(self._normalization).inner_bias:
+            raise WiringError(f"{self.name}: has no {wanted}; normalization=LayerNorm(inner_bias=True) has")

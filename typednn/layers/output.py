@@ -24,8 +24,8 @@ from typednn import names
 from typednn.errors import NotReadyError, SettingError, ShapeError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 from typednn.layers.base import fixed, transposed
-from typednn.layers.storage import Workspace
 from typednn.layers.trainable import TrainableLayer
+from typednn.layers.workspace import Workspace
 from typednn.validation.arrays import (
     AnyTargets,
     ClassTargets,

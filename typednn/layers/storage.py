@@ -7,24 +7,25 @@ of parameters begins with the trainable ones; the running means and variances of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, cast
+from typing import ClassVar, Generic, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike
-from typednn_kernels import normalizations, operands
+from typednn_kernels import operands
 from typednn_kernels.activation_families import code_of
 from typednn_kernels.activations import ACTIVATIONS, MAX_ROWS, NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
-from typednn_kernels.dropout import INFERENCE, threshold
+from typednn_kernels.dropout import threshold
 from typednn_kernels.layout import (
     ACTIVATION,
     FROZEN,
     LENGTH,
     biases,
     block,
+    constants,
     gains,
-    inv_std,
+    inner_biases,
     layout_of,
     normalized,
     parameter_count,
@@ -35,16 +36,15 @@ from typednn_kernels.layout import (
     weights,
     workspace_size,
 )
+from typednn_kernels.normalizations import Constants, settings_of
 
 from typednn.backends import Running, running
 from typednn.errors import NotReadyError, SettingError, WiringError
+from typednn.layers.workspace import Arguments, Memory, Restored, Workspace, copied, new_vector
 from typednn.validation.arrays import read_only
 
-Settings: TypeAlias = "tuple[int, str, normalizations.NormalizationName, float, bool]"
+Settings: TypeAlias = "tuple[int, str, str, float, bool]"
 """Length, activation, normalisation, dropout of a layer, and whether it is trainable."""
-
-CACHE_LINE_BYTES = 64
-"""Also the width of the widest vector of a CPU."""
 
 KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
 """A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what
@@ -63,35 +63,13 @@ class StoredLayer(Protocol):
     @property
     def actname(self) -> str: ...
     @property
-    def normalization(self) -> normalizations.NormalizationName: ...
+    def normalization(self) -> str: ...
     @property
     def dropout(self) -> float: ...
     @property
     def _trainable(self) -> bool: ...
     @property
     def _penalties(self) -> tuple[float, float]: ...
-
-
-def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
-    """Allocates zeros that begin at a cache line, so that no load of an aligned vector crosses two lines."""
-    memory: Vector[F] = np.zeros(size + CACHE_LINE_BYTES // dtype.itemsize, dtype)
-    address: int = memory.__array_interface__["data"][0]
-    start = -address % CACHE_LINE_BYTES // dtype.itemsize
-    return memory[start : start + size]
-
-
-def aligned(vector: Vector[F]) -> Vector[F]:
-    """Returns the vector if kernels can write to it and it begins at a cache line, else a copy of it."""
-    if vector.ctypes.data % CACHE_LINE_BYTES == 0 and vector.flags.writeable and type(vector) is ndarray:
-        return vector
-    return copied(vector)
-
-
-def copied(vector: Vector[F]) -> Vector[F]:
-    """Returns a copy that begins at a cache line."""
-    copied = new_vector(len(vector), vector.dtype)
-    copied[...] = vector
-    return copied
 
 
 def _code_of(name: str) -> int:
@@ -111,199 +89,6 @@ def _code_of(name: str) -> int:
     return code
 
 
-class Restored:
-    """Base of classes whose copies get their attributes one by one instead of through `__dict__`.
-
-    CPython takes several times as long for each attribute of an object whose `__dict__` has been asked for.
-    """
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
-
-
-class Memory(Restored):
-    """Base of classes that own vectors and keep views of them as attributes.
-
-    Copies and pickles leave the views out and make them again: a copied view would own its elements.
-    """
-
-    views: ClassVar[frozenset[str]] = frozenset()
-    """The names of the attributes that `make_views` sets."""
-
-    def make_views(self) -> None:
-        """Sets the views of the vectors."""
-
-    def __getstate__(self) -> dict[str, object]:
-        """Returns all attributes but the views."""
-        return {name: value for name, value in self.__dict__.items() if name not in self.views}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        super().__setstate__(state)
-        self.make_views()
-
-
-class Blocks(NamedTuple, Generic[F]):
-    """The blocks of one layer in a workspace, each `(B, n)`; dLdh of the output layer is dLdy.
-
-    In a normalised layer, z holds the normalised values, and inv_std, `(n,)` for batch and `(B,)` for layer
-    normalisation, the factors 1 / sqrt(variance + 1e-3). Elsewhere z is a, and dLdz is dLda.
-    """
-
-    a: Matrix[F]
-    h: Matrix[F]
-    dLdh: Matrix[F]
-    dLda: Matrix[F]
-    z: Matrix[F]
-    dLdz: Matrix[F]
-    inv_std: Vector[F]
-
-
-class Arguments(NamedTuple, Generic[F]):
-    """The arguments of the kernels of each layer, so that a call of one sample does not look up each array.
-
-    Attributes:
-        forward: of `Kernels.layer_forward`, by layer.
-        hidden_backward: of `Kernels.hidden_layer_backward`, by hidden layer.
-        output_backward: of `Kernels.output_layer_backward`: those before the targets, and those after them.
-        dLda: what each layer shows as its delta, `(n, B)`, read-only.
-    """
-
-    forward: dict[int, tuple[int, Matrix[F], Matrix[F], Vector[F], Matrix[F], Matrix[F]]]
-    hidden_backward: dict[
-        int,
-        tuple[int, Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F], Matrix[F]],
-    ]
-    output_backward: tuple[
-        tuple[int, Matrix[F], Matrix[F]], tuple[Matrix[F], Matrix[F], Matrix[F], Matrix[F]]
-    ]
-    dLda: list[Matrix[F]]
-
-
-class Workspace(Memory, Generic[F]):
-    """The activations and deltas of a forward and a backward pass over `B` samples.
-
-    Deltas are allocated, and views made, when they are first asked for.
-
-    Attributes:
-        layout: the layout that the pass was made with.
-        samples: the number of samples.
-        a, h, dLdh, dLda: the vectors of `typednn_kernels.operands.Workspace`.
-        blocks: the blocks of each layer, the input layer first.
-        vectors: the four vectors, as the kernels take them.
-        inputs: the rows that samples are copied to, `(B, n_inputs)`: the activations of the input layer, or
-            its pre-activations where it has an activation.
-        key: the dropout key of the forward pass; see `typednn_kernels.dropout`.
-        has_samples: whether samples have been put in.
-        forward_valid: the layers below this index have activations of the present samples.
-        forward_reached: the layers below this index have activations, if only of earlier samples.
-        backward_valid: the layers from this index on have deltas of the present samples.
-        backward_reached: the layers from this index on have deltas, if only of earlier samples.
-        in_forward_pass: whether a `ForwardPass` holds it, so that it must not be overwritten.
-        arguments: what `Storage.arguments` made of it.
-    """
-
-    views: ClassVar[frozenset[str]] = frozenset({"blocks", "inputs", "vectors", "arguments"})
-
-    if TYPE_CHECKING:
-        blocks: list[Blocks[F]]
-        inputs: Matrix[F]
-        vectors: operands.Workspace[F]
-        dLdh: Vector[F]
-        dLda: Vector[F]
-    else:
-
-        def __getattr__(self, name: str) -> object:
-            """Allocates the deltas, or makes the views, when one is first asked for."""
-            if name in {"dLdh", "dLda"}:
-                self.dLdh = new_vector(self.h.size, self.h.dtype)
-                self.dLda = new_vector(self.a.size, self.a.dtype)
-            elif name == "vectors":
-                self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
-            elif name in self.views:
-                self.make_views()
-            else:
-                raise AttributeError(name)
-            return getattr(self, name)
-
-    def __init__(self, layout: Layout, samples: int, a: Vector[F], h: Vector[F]) -> None:
-        self.layout = layout
-        self.samples: int = samples
-        self.a = a
-        self.h = h
-        self.key: int = INFERENCE
-        self.forward_valid: int = 0
-        self.forward_reached: int = 0
-        self.backward_valid: int = len(layout)
-        self.backward_reached: int = len(layout)
-        self.has_samples: bool = False
-        self.in_forward_pass: bool = False
-        self.arguments: Arguments[F] | None = None
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        Restored.__setstate__(self, state)
-        self.arguments = None
-        for name in {"a", "h", "dLdh", "dLda"} & set(state):
-            setattr(self, name, aligned(getattr(self, name)))
-
-    def make_views(self) -> None:
-        layout, samples = self.layout, self.samples
-        self.arguments = None
-        self.blocks = [
-            Blocks(
-                a=block(self.a, layout, k, samples),
-                h=block(self.h, layout, k, samples),
-                dLdh=block(self.dLdh, layout, k, samples),
-                dLda=block(self.dLda, layout, k, samples),
-                z=normalized(self.a, layout, k, samples),
-                dLdz=normalized(self.dLda, layout, k, samples),
-                inv_std=inv_std(self.a, layout, k, samples),
-            )
-            for k in range(len(layout))
-        ]
-        first = self.blocks[0]
-        self.inputs = first.h if layout[0, ACTIVATION] == NONE else first.a
-
-    @property
-    def output(self) -> Matrix[F]:
-        """The activations of the output layer, `(B, n_outputs)`."""
-        return block(self.h, self.layout, len(self.layout) - 1, self.samples)
-
-    @property
-    def dLdx(self) -> Matrix[F]:
-        """The gradient with respect to the samples, `(B, n_inputs)`."""
-        first = self.dLdh if self.layout[0, ACTIVATION] == NONE else self.dLda
-        return block(first, self.layout, 0, self.samples)
-
-    def resize_batch(self, samples: int) -> None:
-        """Sets the number of samples, at most the number that the memory was allocated for."""
-        if samples != self.samples:
-            self.samples = samples
-            self.make_views()
-
-    def with_new_deltas(self) -> Workspace[F]:
-        """Returns a workspace that shares the activations and has its own vectors of deltas."""
-        other = Workspace(self.layout, self.samples, self.a, self.h)
-        other.key, other.in_forward_pass = self.key, self.in_forward_pass
-        other.complete_forward()
-        return other
-
-    def complete_forward(self) -> None:
-        """Marks the activations of all layers as valid."""
-        self.has_samples = True
-        self.forward_valid = self.forward_reached = len(self.layout)
-
-    def complete_backward(self) -> None:
-        """Marks the deltas of all layers as valid."""
-        self.backward_valid = self.backward_reached = 1
-
-
-def new_workspace(layout: Layout, samples: int, dtype: np.dtype[F]) -> Workspace[F]:
-    """Allocates a workspace for a layout."""
-    a = new_vector(workspace_size(layout, samples), dtype)
-    return Workspace(layout, samples, a, new_vector(samples * unit_count(layout), dtype))
-
-
 class Storage(Memory, Generic[F]):
     """The memory that a sequence of attached layers shares.
 
@@ -314,7 +99,7 @@ class Storage(Memory, Generic[F]):
         fan_in: the number of inputs of the first layer: 0, unless it is a copy that is to be attached.
         layout: where the elements of each layer lie, and its codes. A change of a setting replaces it.
         parameters: all parameters, then running means and variances.
-        trainable: a view of the weights, biases and gains alone, `(n_parameters,)`.
+        trainable: a view of the parameters that are trained alone, `(n_parameters,)`.
         gradient: memory for the gradient with respect to `trainable`.
         unit_count, sample_elements, fixed_elements: elements of `h` for each sample; of `a` for each sample,
             and besides.
@@ -327,10 +112,13 @@ class Storage(Memory, Generic[F]):
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
+        constants: the constants of each layer's normalisation.
+        inner_biases, inner_bias_rows: for each layer, `(n,)`, `(1, n)`; empty where it has none.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
-        weight_gradients, bias_gradients, gain_gradients: for each layer, in the shapes of the parameters.
-        dLdW, dLdBias, dLdGain: read-only views of them, in the shapes that the layers show.
+        weight_gradients, bias_gradients, gain_gradients, inner_bias_gradients: for each layer, in the shapes
+            of the parameters.
+        dLdW, dLdBias, dLdGain, dLdInnerBias: read-only views of them, in the shapes that the layers show.
         closed: whether a `Network` owns the layers, so that none can be attached.
         training: whether `forward()` of the layers is part of a training step.
         random: the generator of the network that owns the layers.
@@ -348,9 +136,12 @@ class Storage(Memory, Generic[F]):
                 "bias_rows",
                 "gains",
                 "gain_rows",
+                "inner_biases",
+                "inner_bias_rows",
+                "constants",
             ),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
-            *("dLdW", "dLdBias", "dLdGain"),
+            *("inner_bias_gradients", "dLdW", "dLdBias", "dLdGain", "dLdInnerBias"),
         ]
     )
     kept: ClassVar[tuple[str, ...]] = (
@@ -409,7 +200,7 @@ class Storage(Memory, Generic[F]):
         self.layout: Layout = layout_of(
             lengths,
             self.activations,
-            [normalizations.CODES[name] for name in normalization],
+            [settings_of(name) for name in normalization],
             [threshold(dropout) for dropout in dropouts],
             self.fan_in,
         )
@@ -572,10 +363,17 @@ class Storage(Memory, Generic[F]):
         self.bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.biases]
         self.gains: list[Vector[F]] = [gains(vector, layout, k) for k in places]
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
+        self.inner_biases: list[Vector[F]] = [inner_biases(vector, layout, k) for k in places]
+        self.inner_bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.inner_biases]
+        self.constants: list[Constants] = [constants(layout, k) for k in places]
         self.running_moments: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]
         self.gain_gradients: list[Vector[F]] = [gains(gradient, layout, k) for k in places]
+        self.inner_bias_gradients: list[Vector[F]] = [inner_biases(gradient, layout, k) for k in places]
         self.dLdW: list[Matrix[F]] = [read_only(each) for each in self.weight_gradients]
         self.dLdBias: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.bias_gradients]
         self.dLdGain: list[Matrix[F]] = [read_only(each.reshape(1, -1)) for each in self.gain_gradients]
+        self.dLdInnerBias: list[Matrix[F]] = [
+            read_only(each.reshape(1, -1)) for each in self.inner_bias_gradients
+        ]

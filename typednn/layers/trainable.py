@@ -22,7 +22,7 @@ from typednn.initializers import (
     initializer,
 )
 from typednn.layers.base import Layer, rebuild
-from typednn.layers.storage import Blocks
+from typednn.layers.workspace import Blocks
 from typednn.plotting.display import TableBlock
 from typednn.validation.arrays import Y_co, as_numbers
 from typednn.validation.settings import check_bool, check_nonnegative

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 from typednn_kernels.arrays import Cube, Matrix
-from typednn_kernels.layout import biases, gains, weights
+from typednn_kernels.layout import biases, gains, inner_biases, weights
 
 from typednn.network.network import Network, check_network
 from typednn.validation.arrays import F_co, Samples, Targets, Y_co
@@ -74,5 +74,7 @@ def sample_gradients(network: Network[F_co, Y_co], x: Samples[F_co], y: Targets[
             biases(row, layout, k)[...] = here.dLda[s]
             if gains(row, layout, k).size:
                 np.multiply(here.dLda[s], here.z[s], out=gains(row, layout, k))
+            if (sums := inner_biases(row, layout, k)).size:
+                sums[...] = here.dLdz[s]
     result *= samples  # the deltas are those of the mean over samples
     return result

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Generic, Literal, NoReturn, overload
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.layout import biases, gains, weights
+from typednn_kernels.layout import biases, gains, inner_biases, weights
 
 from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
 from typednn.layers.output import mean_loss
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.training.batches import format_of
 from typednn.validation.arrays import Targets, Weights, Y_co, as_matrix, is_plain, read_only
 
@@ -31,12 +32,14 @@ class LayerGradients(Generic[F]):
         dLdW: with respect to the weights, `(n, n_prev)`.
         dLdBias: with respect to the biases, `(1, n)`.
         dLdGain: with respect to the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
+        dLdInnerBias: with respect to the inner biases, `(1, n)`; `(1, 0)` where the layer has none.
     """
 
     dLda: Matrix[F]
     dLdW: Matrix[F]
     dLdBias: Matrix[F]
     dLdGain: Matrix[F]
+    dLdInnerBias: Matrix[F]
 
 
 class Gradients(Generic[F]):
@@ -90,6 +93,7 @@ class Gradients(Generic[F]):
             read_only(weights(self.vector, storage.layout, k)),
             read_only(biases(self.vector, storage.layout, k).reshape(1, -1)),
             read_only(gains(self.vector, storage.layout, k).reshape(1, -1)),
+            read_only(inner_biases(self.vector, storage.layout, k).reshape(1, -1)),
         )
 
     def plot(self, path: PathLike | None = None, *, ax: Axes | None = None) -> Axes:

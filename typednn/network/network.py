@@ -19,15 +19,15 @@ from typing import Generic, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.layout import gain_count
+from typednn_kernels.layout import gain_count, inner_bias_count
 from typednn_kernels.losses import LOSSES
 
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
 from typednn.layers.base import rebuild
-from typednn.layers.storage import Workspace
 from typednn.layers.trainable import initialize
+from typednn.layers.workspace import Workspace
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor
@@ -194,7 +194,7 @@ class Network(Display, Generic[F_co, Y_co]):
 
     @property
     def parameters(self) -> Vector[F_co]:
-        """All weights, biases and gains, layer by layer, `(n_parameters,)`; the memory, not a copy."""
+        """All parameters that are trained, layer by layer, `(n_parameters,)`; the memory, not a copy."""
         return self._storage.trainable
 
     @property
@@ -588,7 +588,7 @@ class Network(Display, Generic[F_co, Y_co]):
         rows: list[tuple[str, ...]] = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
             count = layer.length * (layer.previous.length + 1) if layer.previous else 0
-            count += gain_count(self._storage.layout, k)
+            count += gain_count(self._storage.layout, k) + inner_bias_count(self._storage.layout, k)
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
         total = (
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "

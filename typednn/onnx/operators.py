@@ -21,6 +21,7 @@ from typednn_kernels.activations import (
     SELU_SCALE,
 )
 from typednn_kernels.arrays import F
+from typednn_kernels.normalizations import settings_of
 from typednn_kernels.tracing import Place, TracedFormula
 
 from typednn.errors import SettingError
@@ -167,34 +168,36 @@ def _pre_activations(graph: GraphBuilder, layer: Layer[F], k: int, h: str) -> st
         name: graph.constant(f"layers.{k}.{name}", values.reshape(tensor_shape(name, values.shape)))
         for name, values in layer._tensors.items()
     }
-    write = NORMALIZATIONS[layer.normalization]
-    return write(graph, h, tensors)
+    settings = settings_of(layer.normalization)
+    write = NORMALIZATIONS[normalizations.NORMALIZATIONS[settings.code].name]
+    return write(graph, h, tensors, settings.epsilon)
 
 
-def _plain(graph: GraphBuilder, h: str, tensors: dict[str, str]) -> str:
+def _plain(graph: GraphBuilder, h: str, tensors: dict[str, str], _epsilon: float) -> str:
     return graph.node("Gemm", h, tensors["W"], tensors["Bias"], transB=1)
 
 
-def _batch(graph: GraphBuilder, h: str, tensors: dict[str, str]) -> str:
+def _batch(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float) -> str:
     z = graph.node("Gemm", h, tensors["W"], transB=1)
     gain, bias, mean, variance = (
         tensors[name] for name in ("Gain", "Bias", "moving_mean", "moving_variance")
     )
     if graph.dtype != FLOAT64:
-        return graph.node("BatchNormalization", z, gain, bias, mean, variance, epsilon=normalizations.EPSILON)
-    return _normalized(graph, graph.node("Sub", z, mean), variance, gain, bias)
+        return graph.node("BatchNormalization", z, gain, bias, mean, variance, epsilon=epsilon)
+    return _normalized(graph, graph.node("Sub", z, mean), variance, gain, bias, epsilon)
 
 
-def _layer(graph: GraphBuilder, h: str, tensors: dict[str, str]) -> str:
+def _layer(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float) -> str:
     """Writes a layer normalisation; ONNX Runtime's LayerNormalization loses digits that the formula keeps."""
-    z = graph.node("Gemm", h, tensors["W"], transB=1)
+    inner = [tensors["InnerBias"]] if "InnerBias" in tensors else []
+    z = graph.node("Gemm", h, tensors["W"], *inner, transB=1)
     gain, bias = tensors["Gain"], tensors["Bias"]
     deviation = graph.node("Sub", z, _mean(graph, z))
     variance = _mean(graph, graph.node("Mul", deviation, deviation))
-    return _normalized(graph, deviation, variance, gain, bias)
+    return _normalized(graph, deviation, variance, gain, bias, epsilon)
 
 
-NORMALIZATIONS: dict[str, Callable[[GraphBuilder, str, dict[str, str]], str]] = {
+NORMALIZATIONS: dict[str, Callable[[GraphBuilder, str, dict[str, str], float], str]] = {
     "none": _plain,
     "batch": _batch,
     "layer": _layer,
@@ -202,12 +205,15 @@ NORMALIZATIONS: dict[str, Callable[[GraphBuilder, str, dict[str, str]], str]] = 
 """By the name of the normalisation: what writes the pre-activations of a layer."""
 
 
-def _normalized(graph: GraphBuilder, deviation: str, variance: str, gain: str, bias: str) -> str:
+def _normalized(
+    graph: GraphBuilder, deviation: str, variance: str, gain: str, bias: str, epsilon: float
+) -> str:
     """Writes pre-activations, given deviations from means; epsilon is a constant of the dtype.
 
     Attributes of operators are float32.
     """
-    inverse = write_formula(graph, TracedFormula.of(normalizations.inverse_std, 1), variance)
+    inverse_std = TracedFormula.of(lambda v: normalizations.inverse_std(v, epsilon), 1)
+    inverse = write_formula(graph, inverse_std, variance)
     scaled = TracedFormula.of(normalizations.scaled_and_shifted, 3)
     return write_formula(graph, scaled, graph.node("Mul", deviation, inverse), gain, bias)
 

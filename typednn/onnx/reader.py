@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from typednn_kernels.arrays import F
+from typednn_kernels.normalizations import LAYER, Settings
 
 from typednn.data.model import Model
 from typednn.errors import FileFormatError, SettingError, WiringError
@@ -61,6 +62,8 @@ def _load(path: Path) -> AnyNetwork:
     model = _parsed(path)
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY in texts:
+        if not isinstance(texts[KEY], str):  # protobuf gives the bytes of what is not UTF-8
+            raise FileFormatError(f"{path}: expected a description in UTF-8")
         restored = _restored(model, read_description(texts[KEY], path, path.stat().st_size), path)
         if restored is not None:
             return restored
@@ -194,16 +197,12 @@ def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step
     if layer.normalized is None:
         steps.append(Affine(segment.where, weights, bias))
     else:
-        if np.any(bias != bias[0]):
-            raise UnknownOperationError(
-                f"{segment.where}: has a bias below a layer normalisation; layers here have none there"
-            )
         scale = layer.normalized.scale
         gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in scale)
-        epsilon = known_epsilon(layer.normalized.epsilon, np.dtype(np.float32))
+        settings = Settings(LAYER, known_epsilon(layer.normalized.epsilon, np.dtype(np.float32)))
         steps += [
-            Affine(segment.where, weights, None),
-            Normalization(segment.where, "layer", gain, shift, epsilon),
+            Affine(segment.where, weights, bias if np.any(bias != bias[0]) else None),
+            Normalization(segment.where, settings, gain, shift),
         ]
     if layer.activation != "none":
         steps.append(Activation(layer.where, layer.activation))

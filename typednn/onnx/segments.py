@@ -15,7 +15,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels import normalizations
 from typednn_kernels.activation_families import FAMILIES, ParametricActivation, named
 from typednn_kernels.activations import (
     ACTIVATIONS,
@@ -160,7 +159,7 @@ class Segment:
         return len(self.operations) - 1
 
     def layered(self, result: int, dtype: np.dtype[np.floating]) -> Layered:
-        """Finds out what the layer is whose result an operation is.
+        """Finds the layer that computes the result of an operation.
 
         Raises:
             UnknownOperationError: no layer does this.
@@ -319,9 +318,10 @@ _NONE: OutputActivationName | CustomActivation = "none"
 
 
 def known_epsilon(epsilon: float, dtype: np.dtype[np.floating]) -> float:
-    """Returns the epsilon of this library where another is the same in a dtype, else the other."""
-    ours = normalizations.EPSILON
-    return ours if abs(epsilon - ours) <= TOLERANCE * float(np.finfo(dtype).eps) * ours else epsilon
+    """Returns the number of few digits that an epsilon is in a dtype, such as 1e-5; else the epsilon."""
+    rounded = float(f"{epsilon:.6g}")
+    tolerance = max(TOLERANCE * float(np.finfo(dtype).eps), 1e-9) * rounded
+    return rounded if abs(epsilon - rounded) <= tolerance else epsilon
 
 
 def _agree(values: Vector, wanted: Vector, tolerance: float) -> bool:

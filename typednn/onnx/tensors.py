@@ -76,16 +76,20 @@ def _check_count(found: float, expected: int, place: str, path: Path) -> None:
 
 def _external(tensor: TensorProto, size: int, place: str, path: Path) -> bytes:
     """Reads `size` bytes from a file in the folder of the model, and nowhere else."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "")
     beside = path.resolve().parent / name
     if name != Path(name).name or name in {"", ".", ".."} or "\\" in name or "\0" in name:
         raise FileFormatError(
             f"{path}: {place}: expected external data in a file beside the model, found the location {name!r}"
         )
-    if beside.is_symlink() or not beside.is_file():
+    try:
+        is_file = beside.is_file() and not beside.is_symlink()
+    except OSError:  # a name that is too long
+        is_file = False
+    if not is_file:
         raise FileFormatError(
-            f"{path}: {place}: expected external data in the file {name!r}, found no such file"
+            f"{path}: {place}: expected external data in the file {name[:99]!r}, found no such file"
         )
     offset, length = (
         _whole(entries.get(key, default), key, place, path)
@@ -107,6 +111,11 @@ def _external(tensor: TensorProto, size: int, place: str, path: Path) -> bytes:
             return file.read(length)
     except OSError as error:
         raise FileFormatError(f"{path}: {place}: {name!r} cannot be read: {error.strerror}") from None
+
+
+def _text(value: str | bytes) -> str:
+    """Returns text; protobuf gives the bytes of what is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _whole(text: str, key: str, place: str, path: Path) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from typednn.data.model import Model
 from typednn.errors import SettingError
-from typednn.files.model_json import describe
+from typednn.files.model_json import describe, library_version
 from typednn.files.models import KEY
 from typednn.formats.atomic import PathLike, write_file
 from typednn.layers import TrainableLayer
-from typednn.network.network import AnyNetwork
+from typednn.network.network import AnyNetwork, check_network
 from typednn.onnx.graph import GraphBuilder, require_onnx
 from typednn.onnx.operators import write_network
 from typednn.onnx.preprocessing import write_features, write_target
@@ -43,6 +42,7 @@ def save(network: AnyNetwork, path: PathLike, *, opset: int = 17) -> None:
         opset: the version of the operators, 13 to 22. Runtimes read all up to theirs.
 
     Raises:
+        WiringError: it is not a network.
         MissingExtraError: the package onnx is not installed.
         SettingError: the opset is another, the parameters exceed 2 GiB, a column of a model holds dates, or
             an activation needs the error function in float64, for which ONNX Runtime has no kernel: gelu, or
@@ -51,6 +51,7 @@ def save(network: AnyNetwork, path: PathLike, *, opset: int = 17) -> None:
         NotReadyError: an activation was registered in another process, but not in this one.
         OSError: the file cannot be written.
     """
+    check_network(network, "onnx.save")
     require_onnx()
     if isinstance(opset, bool) or opset not in OPSETS:
         raise SettingError(f"opset must be a whole number from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}")
@@ -79,11 +80,4 @@ def model_of(network: AnyNetwork, opset: int) -> ModelProto:
         graph.node("Identity", y, output="y")
         graph.add_output("y", network.dtype, n_outputs)
         description = describe(network, None, None)
-    return graph.model(_version(), {KEY: description})
-
-
-def _version() -> str:
-    try:
-        return version("typednn")
-    except PackageNotFoundError:
-        return ""
+    return graph.model(library_version(), {KEY: description})

@@ -23,7 +23,7 @@ from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import ClassifierMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
-from typednn.sklearn.from_network import NetworkBase
+from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.parameters import (
     CLASSES,
     PERCEPTRON,
@@ -225,7 +225,8 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         loss: "log_loss", or a loss of typednn, such as "focal".
         output: the activation of the output layer; by default the one that belongs to the loss.
         dropout: the fraction of hidden units that each step drops, one number or one for each layer.
-        normalization: "none", "batch" or "layer", one name or one for each layer.
+        normalization: "none", "batch" or "layer", `BatchNorm(...)` or `LayerNorm(...)`, one or one for each
+            layer.
         class_weight: "balanced", or weights by label; labels that are missing have 1.
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.
@@ -362,8 +363,10 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
             classes: the labels, in the order of the outputs; by default 0, 1, 2, …
 
         Raises:
+            TypeError: it is not a network.
             ValueError: there is not one label for each output, or two labels for one output.
         """
+        check_network(network)
         model, outputs = cls(network), network.layers[-1].length
         count = max(2, outputs)
         model.classes_ = np.arange(count) if classes is None else np.asarray(classes)

@@ -36,6 +36,7 @@ from typednn.sklearn.parameters import (
     Weights,
 )
 from typednn.sklearn.passes import Passes
+from typednn.sklearn.penalty import Penalty, PenaltyTrainer
 from typednn.sklearn.samples import Features, as_weights, outputs_of, samples_of, some_of
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
@@ -43,9 +44,7 @@ from typednn.sklearn.training import Training
 from typednn.training.batches import CheckedSamples
 from typednn.training.callbacks import CallbackLike
 from typednn.training.history import History
-from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
-from typednn.training.trainer import Trainer
 
 Real: TypeAlias = np.float32 | np.float64
 Targets: TypeAlias = NDArray[np.generic]
@@ -115,7 +114,7 @@ class Estimator(BaseEstimator, ABC):
     feature_names_in_: NDArray[np.object_]
 
     _no_improvement_count: int
-    _trainer: Trainer[Real] | None
+    _trainer: PenaltyTrainer | None
     _parameter_constraints: ClassVar[dict[str, Any]]
     _numeric_targets: ClassVar[bool]
 
@@ -281,16 +280,13 @@ class Estimator(BaseEstimator, ABC):
             held = some_of(samples, held_rows, self._scale.factors(len(held_rows), held_weights))
         size = self._size_of_batches(len(rows))
         self._penalise(size)
-        passes = Passes(
-            samples, rows, size, random if self.shuffle else None, self._penalty, weights, self._scale
-        )
+        passes = Passes(samples, rows, size, random if self.shuffle else None, weights, self._scale)
         stopping = Stopping(self, passes, held, incremental=incremental)
         trained = None
         if self.metrics:
             trained = samples if len(rows) == len(samples) else some_of(samples, rows, None)
         if self._trainer is None or not incremental:
-            self._trainer = Trainer(self.network_._storage, self.network_._loss, size, self._new_optimizer())
-        passes.attach(self.network_._storage, self._trainer.optimizer_state)
+            self._trainer = self._new_trainer(size)
         callbacks: list[CallbackLike] = [stopping, *self.callbacks]
         training = Training(
             self.network_._output,
@@ -304,7 +300,8 @@ class Estimator(BaseEstimator, ABC):
             callbacks,
             None,
         )
-        training.passes = passes
+        training.passes, training.stopping = passes, stopping
+        training.penalty = Penalty(self._penalty, self._trainer, size) if self._penalty else None
         training.history = self.network_.history = self.history_
         self.n_iter_ = 0
         self._run(training, stopping)
@@ -383,17 +380,21 @@ class Estimator(BaseEstimator, ABC):
                 assert isinstance(layer, TrainableLayer)
                 layer.l2 = self._penalty / (2 * total)
 
-    def _new_optimizer(self) -> Optimizer:
-        return optimizer_of(
-            self.optimizer,
-            self.solver,
-            self.learning_rate_init,
-            self.momentum,
-            self.nesterovs_momentum,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
+    def _new_trainer(self, batch_size: int) -> PenaltyTrainer:
+        network, optimizer = (
+            self.network_,
+            optimizer_of(
+                self.optimizer,
+                self.solver,
+                self.learning_rate_init,
+                self.momentum,
+                self.nesterovs_momentum,
+                self.beta_1,
+                self.beta_2,
+                self.epsilon,
+            ),
         )
+        return PenaltyTrainer(network._storage, network._loss, batch_size, optimizer)
 
     def _outputs(self, X: Data) -> Matrix[Real]:
         """Computes the outputs `(n_samples, n_outputs)`."""
@@ -417,11 +418,13 @@ class Estimator(BaseEstimator, ABC):
     @property
     def coefs_(self) -> list[Matrix[Real]]:
         """The weights of each layer, `(n_inputs, n_units)`: views of the network's."""
+        check_is_fitted(self)
         return [layer.W.T for layer in self.network_.layers[1:]]
 
     @property
     def intercepts_(self) -> list[Vector[Real]]:
         """The biases of each layer, `(n_units,)`: views of the network's."""
+        check_is_fitted(self)
         return [layer.Bias[0] for layer in self.network_.layers[1:]]
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -455,7 +458,7 @@ class Estimator(BaseEstimator, ABC):
             self.loss_curve_ = self.history_.loss
         saved = cast("dict[str, NDArray[np.generic]] | None", state["_trainer"])
         if saved is not None:
-            self._trainer = Trainer(self.network_._storage, self.network_._loss, 1, self._new_optimizer())
+            self._trainer = self._new_trainer(1)
             try:
                 self._trainer.optimizer_state.restore(saved)
             except ShapeError:  # the parameters name another optimiser since: it starts again

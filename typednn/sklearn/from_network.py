@@ -45,3 +45,14 @@ class NetworkBase(Estimator):
         """Becomes a fitted estimator with a trained network."""
         self.n_features_in_: int = network.layers[0].length
         self._begin(network)
+
+
+def check_network(network: object) -> None:
+    """Checks that an estimator can be made of something.
+
+    Raises:
+        TypeError: it is not a network.
+    """
+    if not isinstance(network, Network):
+        hint = ": give its network_" if hasattr(network, "network_") else ""
+        raise TypeError(f"from_network takes a Network, not {type(network).__name__}{hint}")

@@ -1,4 +1,4 @@
-"""What scikit-learn's losses are of the library's: sums over outputs, squared errors halved."""
+"""Turns the library's losses into scikit-learn's: sums over outputs, squared errors halved."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typednn_kernels.update_rules import Column
+
 from typednn.sklearn.parameters import OptimizerLike, Solver
-from typednn.training.optimizers import SGD, Adam, Column, Optimizer, resolve_optimizer
+from typednn.training.optimizers import SGD, Adam, Optimizer, resolve_optimizer
 from typednn.training.schedules import Rates, Schedule, StepNumbers
 
 

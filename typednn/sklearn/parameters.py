@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from typednn_kernels.activations import ActivationName, CustomActivation
 from typednn_kernels.losses import CustomLoss, LossName, RegressionLossName
 
-from typednn.layers import Layer
+from typednn.layers import Layer, NormalizationWithSettings
 from typednn.names import NormalizationName, OptimizerName
 from typednn.network.network import AnyNetwork
 from typednn.training.optimizers import Optimizer
@@ -25,7 +25,8 @@ Solver: TypeAlias = Literal["lbfgs", "sgd", "adam"]
 LearningRate: TypeAlias = Literal["constant", "invscaling", "adaptive"]
 DtypeLike: TypeAlias = Literal["float32", "float64"] | type[np.float32 | np.float64] | None
 OptimizerLike: TypeAlias = Optimizer | OptimizerName | Schedule | None
-Normalizations: TypeAlias = NormalizationName | Sequence[NormalizationName]
+Normalization: TypeAlias = NormalizationName | NormalizationWithSettings
+Normalizations: TypeAlias = Normalization | Sequence[Normalization]
 AnyLayers: TypeAlias = Sequence[Layer[np.float32] | Layer[np.float64]]
 Build: TypeAlias = Callable[[int, int], AnyLayers | AnyNetwork] | AnyLayers | AnyNetwork
 """A function that makes layers for the numbers of inputs and outputs, or the layers or network themselves."""

@@ -52,9 +52,11 @@ class PerceptronBase(Estimator):
         return self.alpha
 
     def _new_network(self, inputs: int, dtype: type[Real], random: np.random.RandomState) -> AnyNetwork:
-        sizes = [int(size) for size in listed(self.hidden_layer_sizes)]
+        sizes = listed(self.hidden_layer_sizes)
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if any(size != int(size) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         wanted: list[str] = for_each(self.activation, len(sizes), "activation")
         activations = [OURS.get(name, name) for name in wanted]
         layers: list[Layer] = [InputLayer(inputs)]
@@ -67,7 +69,7 @@ class PerceptronBase(Estimator):
         ):
             layers.append(
                 HiddenLayer(
-                    size,
+                    int(size),
                     names.hidden_activation(activation),
                     weights="zeros",
                     dropout=float(dropout),

@@ -16,7 +16,7 @@ from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import RegressorMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
-from typednn.sklearn.from_network import NetworkBase
+from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.losses import SYNONYMS
 from typednn.sklearn.parameters import (
     PERCEPTRON,
@@ -116,7 +116,8 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
         output: the activation of the output layer; by default the one that belongs to the loss.
         dropout: the fraction of hidden units that each step drops, one number or one for each layer.
-        normalization: "none", "batch" or "layer", one name or one for each layer.
+        normalization: "none", "batch" or "layer", `BatchNorm(...)` or `LayerNorm(...)`, one or one for each
+            layer.
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.
         callbacks: callbacks of typednn, such as `GradientNorms`.
@@ -232,7 +233,12 @@ class NetworkRegressor(NetworkBase, RegressorBase):
 
     @classmethod
     def from_network(cls, network: AnyNetwork) -> Self:
-        """Returns a fitted regressor that predicts with a trained network, which is not copied."""
+        """Returns a fitted regressor that predicts with a trained network, which is not copied.
+
+        Raises:
+            TypeError: it is not a network.
+        """
+        check_network(network)
         model = cls(network)
         model._target_count = network.layers[-1].length
         model._adopt(network)

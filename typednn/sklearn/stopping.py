@@ -102,6 +102,14 @@ class Stopping(Callback):
                 stacklevel=8,
             )
 
+    @property
+    def epochs_to_come(self) -> float:
+        """The number of epochs after which the training may stop or its rate may change, at the earliest."""
+        est = self.estimator
+        if self.held is not None or self._rate_falls("invscaling"):
+            return 1
+        return est.n_iter_no_change + 1 - est._no_improvement_count
+
     def _rate_falls(self, how: str) -> bool:
         est = self.estimator
         return est.solver == "sgd" and est.optimizer is None and est.learning_rate == how

@@ -26,6 +26,7 @@ from typednn.validation.arrays import (
     Targets,
     Weights,
     Y_co,
+    as_ndarray,
     check_finite,
     check_range,
     check_same_length,
@@ -445,14 +446,15 @@ def _weights_of(batch: Batch[F]) -> Weights | None:
 
 
 def _checked_weights(values: Weights, count: int, dtype: np.dtype[F], owner: str) -> Vector[F]:
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+    given = as_ndarray(values, "sample_weight", owner)
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiu":
         raise ArrayTypeError(f"{owner}: sample_weight must be a numpy.ndarray of real numbers")
-    refuse_masked(values, "sample_weight", owner)
-    values = values.copy()  # what is checked is what is used
-    if values.shape != (count,):
-        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {values.shape}")
-    check_finite(values, "sample_weight", owner)
-    if values.min() < 0:
-        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {values.min():g}")
-    weights: Vector[F] = values.astype(dtype)
+    refuse_masked(given, "sample_weight", owner)
+    checked = given.copy()  # what is checked is what is used
+    if checked.shape != (count,):
+        raise ShapeError(f"{owner}: sample_weight must have the shape ({count},), not {checked.shape}")
+    check_finite(checked, "sample_weight", owner)
+    if checked.min() < 0:
+        raise DataError(f"{owner}: sample_weight must be 0 or more, but holds {checked.min():g}")
+    weights: Vector[F] = checked.astype(dtype)
     return weights

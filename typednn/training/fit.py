@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from math import isfinite, nan
+from math import nan
 from typing import Generic, cast
 
 import numpy as np
@@ -17,7 +17,8 @@ from typednn_kernels.losses import LOSSES
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import AnyLayer, OutputLayer
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.names import MetricName
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state
@@ -26,11 +27,13 @@ from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE, OPTIONAL
 from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError, Trainer
-from typednn.validation.arrays import CHUNK_ELEMENTS
 from typednn.validation.settings import check_count, check_sequence
 
 LARGE_FEATURE = 1e4
 """Features of this size or more earn a warning: gradients grow with them, and steps overshoot."""
+
+SEEN_FEATURES = 1 << 18
+"""Number of features, at most, that are looked at for that; in fewer none is left out."""
 
 GROWN_LOSS = 1e6
 """A loss of this many times that of the first step earns a warning."""
@@ -176,7 +179,6 @@ class Fit(Run, Generic[F]):
                     self._record()
                 self.ended = self.epoch
                 self._call_after_epoch(bar)
-            self._warn_of_overflow()
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
@@ -275,20 +277,6 @@ class Fit(Run, Generic[F]):
             )
             self.first_loss = 0.0
 
-    def _warn_of_overflow(self) -> None:
-        """Warns where the optimiser divides by an infinity that it remembers: the parameter is stuck."""
-        states = self.trainer.optimizer_state.states
-        with np.errstate(all="ignore"):
-            finite = isfinite(float(states.sum()))  # no array of as many elements
-        if not finite and not np.isfinite(states).all():
-            frozen = int((~np.isfinite(states)).any(axis=0).sum())
-            warnings.warn(
-                f"the optimiser no longer changes {frozen} parameters, whose squared gradients are beyond "
-                f"what {self.storage.dtype} can hold; clip_norm of the optimiser helps, or features scaled "
-                "to about -1 … 1",
-                stacklevel=5,
-            )
-
     def _call_after_epoch(self, bar: Bar) -> None:
         bar.show_epoch(self.epoch, self.history.last)
         if self.on_epoch is not None:
@@ -382,13 +370,13 @@ class Fit(Run, Generic[F]):
 
 
 def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
-    """Warns where one of the first features is large; all of them may be more than memory holds."""
+    """Warns where a feature of some rows is large, from all over x: all may be more than memory holds."""
     x = samples.x.array
-    first = x[: max(1, CHUNK_ELEMENTS // x.shape[1])]
+    seen = x[:: 1 + x.size // SEEN_FEATURES]
     largest = (
-        max(first.max(), -first.min())
-        if first.dtype.kind == "f"
-        else float(np.abs(first.astype(np.float64)).max())
+        max(seen.max(), -seen.min())
+        if seen.dtype.kind == "f"
+        else float(np.abs(seen.astype(np.float64)).max())
     )
     if largest >= LARGE_FEATURE:
         warnings.warn(

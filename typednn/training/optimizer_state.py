@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Ranges
 from typednn_kernels.layout import BIASES, WEIGHTS
-from typednn_kernels.update_rules import CODES
+from typednn_kernels.update_rules import CLIP_VALUE, CODES, RULES
 
 from typednn.errors import SettingError, ShapeError
 from typednn.layers.storage import Storage
@@ -188,7 +188,10 @@ class OptimizerState(Generic[F]):
 
     def _coefficients(self, steps: int) -> Matrix[F]:
         with np.errstate(over="ignore", under="ignore"):
-            return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
+            rows = self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
+        bounds = rows[:, CLIP_VALUE]
+        np.minimum(bounds, RULES[self.rule].largest_element(self.dtype), out=bounds)
+        return rows
 
     def _rates(self, steps: int) -> Rates:
         rate = self.optimizer.learning_rate

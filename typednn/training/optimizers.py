@@ -1,8 +1,9 @@
 """The optimisers: how a training step changes the parameters, given their gradient.
 
 `network.fit(x, y, optimizer=Adam(learning_rate=1e-3))`. Names and meanings follow Keras 3 unless a docstring
-says otherwise. An optimiser is immutable: its state belongs to the training, and its arithmetic is a row of
-the table in `typednn_kernels.update_rules`.
+says otherwise. An optimiser is immutable and has settings: `rule` names the row of the table in
+`typednn_kernels.update_rules` that says what it computes, remembers and corrects. The state belongs to the
+training.
 
 All optimisers take these keywords:
 
@@ -24,11 +25,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import field, fields, replace
 from math import inf
-from typing import TypeAlias
 
 import numpy as np
-from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.update_rules import RuleName, coefficient_rows
+from typednn_kernels.arrays import F, Matrix
+from typednn_kernels.update_rules import (
+    CODES,
+    RULES,
+    Column,
+    RuleName,
+    UpdateRule,
+    coefficient_rows,
+    settings_of,
+)
 
 from typednn import names
 from typednn.errors import SettingError
@@ -36,9 +44,6 @@ from typednn.names import OptimizerName
 from typednn.records import Record
 from typednn.training.schedules import Rates, Schedule, StepNumbers
 from typednn.validation.settings import check_bool, check_nonnegative, check_positive
-
-Column: TypeAlias = float | Vector[np.float64]
-"""A coefficient of some steps: one number, or a number for each step `(n,)`."""
 
 
 class Optimizer(Record, ABC, kw_only=True):
@@ -77,12 +82,21 @@ class Optimizer(Record, ABC, kw_only=True):
     @property
     def first_states(self) -> tuple[float, ...]:
         """The values of the rule's state vectors before the first step."""
-        return ()
+        return tuple(
+            float(getattr(self, first)) if isinstance(first, str) else first
+            for first in self._row.first_states
+        )
 
     @property
     def _divisor_floor(self) -> float:
         """What a step adds to its divisors at least, so that they are not 0; infinity where it has none."""
-        return inf
+        floor = self._row.divisor_floor
+        return floor(**settings_of(floor, self))
+
+    @property
+    def _row(self) -> UpdateRule:
+        """The update rule."""
+        return RULES[CODES[self.rule]]
 
     def coefficients(self, first: int, rates: Rates, dtype: np.dtype[F]) -> Matrix[F]:
         """Computes the coefficients that the kernels read, for the steps from `first` on, counted from 1."""
@@ -102,9 +116,10 @@ class Optimizer(Record, ABC, kw_only=True):
     def _check(self) -> None:
         """Checks the settings that only this optimiser has."""
 
-    @abstractmethod
     def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
         """Computes the coefficients of the rule at steps t `(n,)`, given their learning rates."""
+        columns = self._row.columns
+        return columns(t, rates, **settings_of(columns, self))
 
 
 class SGD(Optimizer):
@@ -131,16 +146,9 @@ class SGD(Optimizer):
     def rule(self) -> RuleName:
         return "sgd" if self.momentum == 0 else "nesterov" if self.nesterov else "momentum"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return () if self.momentum == 0 else (0.0,)
-
     def _check(self) -> None:
         check_nonnegative("momentum", self.momentum, 1)
         check_bool("nesterov", self.nesterov)
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        return (rates,) if self.momentum == 0 else (rates, self.momentum)
 
 
 class RMSprop(Optimizer):
@@ -172,23 +180,11 @@ class RMSprop(Optimizer):
     def rule(self) -> RuleName:
         return "rmsprop_momentum" if self.centered or self.momentum else "rmsprop"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return (0.0, 0.0, 0.0) if self.centered or self.momentum else (0.0,)
-
-    @property
-    def _divisor_floor(self) -> float:
-        return 0.0 if self.centered else self.epsilon  # rounding can make a variance negative
-
     def _check(self) -> None:
         check_nonnegative("rho", self.rho, 1)
         check_nonnegative("momentum", self.momentum, 1)
         check_nonnegative("epsilon", self.epsilon)
         check_bool("centered", self.centered)
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        columns: tuple[Column, ...] = (rates, 1 - self.rho, self.epsilon)
-        return (*columns, self.momentum, float(self.centered)) if len(self.first_states) > 1 else columns
 
 
 class Adagrad(Optimizer):
@@ -214,20 +210,9 @@ class Adagrad(Optimizer):
     def rule(self) -> RuleName:
         return "adagrad"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return (self.initial_accumulator_value,)
-
-    @property
-    def _divisor_floor(self) -> float:
-        return self.initial_accumulator_value + self.epsilon
-
     def _check(self) -> None:
         check_nonnegative("initial_accumulator_value", self.initial_accumulator_value)
         check_nonnegative("epsilon", self.epsilon)
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        return rates, self.epsilon
 
 
 class Adam(Optimizer):
@@ -258,24 +243,10 @@ class Adam(Optimizer):
     def rule(self) -> RuleName:
         return "adam"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return 0.0, 0.0
-
-    @property
-    def _divisor_floor(self) -> float:
-        return self.epsilon * float(np.sqrt(1 - self.beta_2))
-
     def _check(self) -> None:
         check_nonnegative("beta_1", self.beta_1, 1)
         check_nonnegative("beta_2", self.beta_2, 1)
         check_nonnegative("epsilon", self.epsilon)
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        # α m̂/(√v̂ + ε) = α√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε√(1−β₂ᵗ))
-        root = np.sqrt(1 - self.beta_2**t)
-        rate = rates * root / (1 - self.beta_1**t)
-        return rate, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
 
 
 class AdamW(Adam):
@@ -306,17 +277,6 @@ class Nadam(Adam):
     def rule(self) -> RuleName:
         return "nadam"
 
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        momentum, next_momentum = self._momentum(t), self._momentum(t + 1)
-        product = self.beta_1**t * _product_of_warm_up(t)
-        root = np.sqrt(1 - self.beta_2**t)
-        rate_of_mean = rates * root * next_momentum / (1 - product * next_momentum)
-        rate_of_gradient = rates * root * (1 - momentum) / (1 - product)
-        return rate_of_mean, rate_of_gradient, 1 - self.beta_1, 1 - self.beta_2, self.epsilon * root
-
-    def _momentum(self, t: StepNumbers) -> StepNumbers:
-        return self.beta_1 * (1 - 0.5 * 0.96**t)
-
 
 class Rprop(Optimizer):
     """Rprop: w ← w - Δ sign(g), with a step size Δ for each parameter that depends on signs alone.
@@ -343,10 +303,6 @@ class Rprop(Optimizer):
     def rule(self) -> RuleName:
         return "rprop"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return 0.0, self.learning_rate
-
     def _check(self) -> None:
         if isinstance(self.learning_rate, Schedule):
             raise SettingError(
@@ -362,9 +318,6 @@ class Rprop(Optimizer):
             raise SettingError(f"etas must be a number below and one above 1, not {self.etas}")
         if smallest > largest:
             raise SettingError(f"step_sizes must be the smallest and the largest, not {self.step_sizes}")
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        return *self.etas, *self.step_sizes
 
 
 class Lion(Optimizer):
@@ -390,16 +343,9 @@ class Lion(Optimizer):
     def rule(self) -> RuleName:
         return "lion"
 
-    @property
-    def first_states(self) -> tuple[float, ...]:
-        return (0.0,)
-
     def _check(self) -> None:
         check_nonnegative("beta_1", self.beta_1, 1)
         check_nonnegative("beta_2", self.beta_2, 1)
-
-    def _columns(self, t: StepNumbers, rates: Rates) -> tuple[Column, ...]:
-        return rates, 1 - self.beta_1, 1 - self.beta_2
 
 
 OPTIMIZERS: dict[OptimizerName, Optimizer] = {
@@ -435,14 +381,3 @@ def resolve_optimizer(
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer must be one of typednn's, such as Adam(), not {optimizer!r}")
     return optimizer
-
-
-WARM_UP_STEPS = 1024
-"""The number of steps after which 1 - 0.96ᵗ / 2 is 1 in float64."""
-
-
-def _product_of_warm_up(t: StepNumbers) -> StepNumbers:
-    """Computes the product of 1 - 0.96ⁱ / 2 over i from 1 to t."""
-    products: Vector[np.float64] = np.empty(WARM_UP_STEPS)
-    np.cumprod(1 - 0.5 * 0.96 ** np.arange(1, WARM_UP_STEPS + 1, dtype=np.float64), out=products)
-    return products[np.minimum(t, WARM_UP_STEPS).astype(np.intp) - 1]

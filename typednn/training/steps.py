@@ -58,7 +58,7 @@ MAX_COPIED_ELEMENTS = 1 << 18
 
 
 class HasOutputLayer(Protocol[F, Y_co]):
-    """A network, of which training needs the output layer alone: all others are attached to it."""
+    """A network. Training needs only its output layer, to which all others are attached."""
 
     @property
     def _output(self) -> OutputLayer[F, Y_co]: ...

@@ -20,7 +20,8 @@ from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
 from typednn.errors import DivergenceError
-from typednn.layers.storage import Storage, Workspace
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import Workspace
 from typednn.parallel import check_interrupt
 from typednn.training.batches import CheckedSamples
 from typednn.training.optimizer_state import OptimizerState
@@ -58,8 +59,8 @@ class NonFiniteStepError(Exception):
         state = "the network is as it was before this step. A smaller learning rate helps"
         if not _all_finite(storage.parameters):
             state = (
-                f"parameters are not finite since an earlier step, whose squared gradients {storage.dtype} "
-                "cannot hold. clip_norm of the optimiser helps, or features scaled to about -1 … 1"
+                f"parameters are not finite since an earlier step, which {storage.dtype} cannot hold. "
+                "clip_norm of the optimiser helps, or features scaled to about -1 … 1"
             )
         return DivergenceError(
             f"training diverged at {place}: {storage.layers[self.layer].name}, has "

@@ -77,8 +77,8 @@ instead of assuming the parameter's type.
 Targets: TypeAlias = Matrix[F] | Y_co | ArrayExport
 """Targets `(n_samples, n_outputs)`, or labels `(n_samples,)`."""
 
-Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]]
-"""Nonnegative weights of samples, `(n_samples,)`."""
+Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]] | ArrayExport
+"""Nonnegative weights of samples, `(n_samples,)`: an array, or a column of a DataFrame."""
 
 OF_CLASSES = " and ".join(row.name for row in LOSSES if row.targets == "classes")
 

@@ -1,5 +1,6 @@
 """Collects the kernels compiled by numba; it is imported when one is first needed."""
 
+from typednn_kernels.compiled._codegen.function_tables import start_threads_for_first_calls
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call
 from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
@@ -56,3 +57,5 @@ __all__ = [
     "train_online",
     "try_copy_sample",
 ]
+
+start_threads_for_first_calls()

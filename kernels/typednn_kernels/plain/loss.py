@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from typednn_kernels.activations import SOFTMAX
-from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.losses import (
     COUPLED,
     LOSSES,
@@ -15,8 +15,23 @@ from typednn_kernels.losses import (
     pair_derivative,
     pair_of,
     pair_value,
+    softmax_rows,
 )
 from typednn_kernels.plain.activation import activation_backward, apply
+
+
+class Rows:
+    """The reductions of the rows of a matrix (B, n), to (B, 1)."""
+
+    def largest(self, x: Values) -> Values:
+        """Returns the maximum of each row."""
+        result: Values = x.max(axis=1, keepdims=True)
+        return result
+
+    def total(self, x: Values) -> Values:
+        """Returns the sum of each row."""
+        result: Values = x.sum(axis=1, keepdims=True, dtype=x.dtype)
+        return result
 
 
 def loss_value(
@@ -25,7 +40,10 @@ def loss_value(
     """Computes the loss of each sample, (B,), from pre-activations, outputs and targets (B, n)."""
     row, pair = LOSSES[loss], pair_of(loss, activation)
     terms = np.empty_like(y)
-    if not is_stable(loss, activation):
+    if softmax_rows.has_rows(loss, activation, y.shape[1]):
+        sums = softmax_rows.row_sums(loss, Rows(), a, y, t)
+        terms[...] = softmax_rows.value(loss)(a, y, t, *sums)
+    elif not is_stable(loss, activation):
         if pair >= COUPLED:
             apply(pair_value(pair), a, t, terms)
         else:
@@ -74,6 +92,12 @@ def output_delta_if_shown(
 
     Where dLda does not depend on dLdy, this is computed only if it will be `shown`.
     """
+    if softmax_rows.has_rows(loss, activation, y.shape[1]):
+        sums = softmax_rows.row_sums(loss, Rows(), a, y, t)
+        divisor = mean_divisor(loss, y)
+        np.divide(softmax_rows.derivative(loss)(a, y, t, *sums), divisor, out=dLdy)
+        np.divide(softmax_rows.delta(loss)(a, y, t, *sums), divisor, out=dLda)
+        return
     pair = pair_of(loss, activation)
     if shown or not (is_stable(loss, activation) or pair >= COUPLED):
         if pair < 0:

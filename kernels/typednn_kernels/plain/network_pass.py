@@ -15,6 +15,7 @@ from typednn_kernels.layout import (
     BIASES,
     DROPOUT,
     FROZEN,
+    INNER_BIASES,
     LENGTH,
     NORMALIZATION,
     PREVIOUS,
@@ -22,7 +23,9 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
+    constants,
     gains,
+    inner_biases,
     inv_std,
     normalized,
     running_moments,
@@ -134,10 +137,12 @@ class Pass(Generic[F]):
     def _normalize(self, k: int, key: int, below: Matrix[F]) -> None:
         here, layout, parameters, a = self.layers[k], self.layout, self.parameters, self.workspace.a
         z = normalized(a, layout, k, self.samples)
-        affine(below, here.W, np.zeros_like(here.bias), z)
+        inner = inner_biases(parameters, layout, k)
+        affine(below, here.W, inner if len(inner) else np.zeros_like(here.bias), z)
         normalize(
             here.normalization,
             self._is_training(k, key),
+            constants(layout, k),
             z,
             gains(parameters, layout, k),
             here.bias,
@@ -178,6 +183,8 @@ class Pass(Generic[F]):
                     gains(self.gradient, self.layout, k),
                     dLdz,
                 )
+                if self.layout[k, INNER_BIASES]:
+                    sum_samples(dLdz, inner_biases(self.gradient, self.layout, k))
             outer(dLdz, self.layers[k - 1].h, dLdW)
 
     def gradient_norm_bound(self) -> float:

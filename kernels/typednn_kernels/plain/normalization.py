@@ -9,6 +9,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.normalizations import (
     BATCH,
     NORMALIZATIONS,
+    Constants,
     derivative_of_z,
     inverse_std,
     mean_of,
@@ -21,6 +22,7 @@ from typednn_kernels.plain.dense import sum_samples
 def normalize(
     normalization: int,
     training: bool,
+    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -33,17 +35,21 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     axis = NORMALIZATIONS[normalization].axis
+    epsilon, momentum, ddof = constants
     if normalization == BATCH and not training:
         z -= running[0]
-        inv_std[...] = inverse_std(running[1])
+        inv_std[...] = inverse_std(running[1], epsilon)
     else:
         first = z[:1] if axis == 0 else z[:, :1]
-        mean = mean_of(first, (z - first).mean(axis=axis, keepdims=True))
+        mean = mean_of(first, _mean(z - first, axis))
         z -= mean
-        variance = (z * z).mean(axis=axis, keepdims=True)
-        inv_std[...] = inverse_std(variance).reshape(-1)
+        variance = _mean(z * z, axis)
+        inv_std[...] = inverse_std(variance, epsilon).reshape(-1)
         if normalization == BATCH:
-            running[...] = updated_running(running, np.concatenate([mean, variance]))
+            moved, samples = 1 - momentum, len(z)
+            running[0] = updated_running(running[0], mean[0], momentum, moved)
+            moved *= samples / max(samples - ddof, 1)
+            running[1] = updated_running(running[1], variance[0], momentum, moved)
     z *= np.expand_dims(inv_std, axis or 0)
     a[...] = scaled_and_shifted(z, gain, bias)
 
@@ -67,8 +73,19 @@ def normalization_backward(
     if normalization == BATCH and not training:
         np.multiply(g, inv_std, out=dLdz)
     else:
-        mean, mean_product = (each.mean(axis=axis, keepdims=True) for each in (g, g * z))
+        mean, mean_product = _mean(g, axis), _mean(g * z, axis)
         dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
+
+
+def _mean(x: Matrix[F], axis: int | None) -> Matrix[F]:
+    """Computes the mean over an axis, which it keeps; NumPy sums pairwise over the last alone."""
+    if axis == 1:
+        mean: Matrix[F] = x.mean(axis=1, keepdims=True)
+    else:
+        mean = np.empty((1, x.shape[1]), x.dtype)
+        sum_samples(x, mean[0])
+        mean /= x.dtype.type(len(x))
+    return mean
 
 
 def apply_dropout(key: int, layer: int, threshold: int, h: Matrix[F]) -> None:

@@ -1,4 +1,4 @@
-"""Updates all parameters."""
+"""Updates all parameters by any row of the table of optimisers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.layout import square_scale
 from typednn_kernels.operands import OptimizerSteps
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS
-from typednn_kernels.update_rules import CLIP_NORM, CLIP_VALUE, DECAY, FIRST, RULES, SGD, clipped, penalized
+from typednn_kernels.update_rules import (
+    CLIP_NORM,
+    CLIP_VALUE,
+    DECAY,
+    FIRST,
+    PENALTY,
+    RULES,
+    SGD,
+    clipped,
+    penalized,
+)
 
 
 class Update(Generic[F]):
@@ -39,9 +49,10 @@ class Update(Generic[F]):
         """Makes a step with its coefficients."""
         coefficients = self.rows[step]
         bound, decay, rule = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[self._own]
-        scale = self._scale(coefficients[CLIP_NORM])
+        penalty = coefficients[PENALTY]
+        scale = self._scale(coefficients[CLIP_NORM], penalty)
         for w, gradient, states, l1, l2 in self.blocks:
-            g: Values = penalized(w, gradient, l1, l2) if l1 or l2 else gradient
+            g: Values = penalized(w, gradient, penalty * l1, penalty * l2) if l1 or l2 else gradient
             if scale is not self.one:
                 g = scale * g
             if bound < np.inf:
@@ -55,13 +66,13 @@ class Update(Generic[F]):
             for old, values in zip(states, new, strict=True):
                 old[...] = values
 
-    def _scale(self, clip_norm: np.floating) -> np.floating:
+    def _scale(self, clip_norm: np.floating, penalty: np.floating) -> np.floating:
         """Returns the factor that limits the norm of the gradient."""
         if clip_norm == np.inf:
             return self.one
         total = self.one - self.one
         for w, gradient, _, l1, l2 in self.blocks:
-            g = penalized(w, gradient, l1, l2)
+            g = penalized(w, gradient, penalty * l1, penalty * l2)
             total += np.dot(g, g)
         norm = np.sqrt(total)
         return clip_norm / norm if norm > clip_norm else self.one

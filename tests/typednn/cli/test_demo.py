@@ -15,6 +15,12 @@ from typednn.cli.demo import HELD_OUT, SIDE, Digits, demonstrate, scanned_digits
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 
+ON_PATHS = [
+    pytest.param(path, marks=() if path == PATHS[-1] else pytest.mark.full("as the compiled path"))
+    for path in PATHS
+]
+
+
 @pytest.fixture(scope="module")
 def digits() -> Digits:
     return scanned_digits()
@@ -68,6 +74,7 @@ def test_copies_are_moved_by_a_pixel_or_turned(digits: Digits) -> None:
     np.testing.assert_array_equal(digits.y.reshape(7, -1)[6], digits.y[: digits.scans])
 
 
+@pytest.mark.parametrize("path", ON_PATHS, indirect=True)
 @pytest.mark.usefixtures("path")
 def test_it_reads_97_percent_of_the_held_out_digits(digits: Digits) -> None:
     shown = demonstrate(digits, seed=3)

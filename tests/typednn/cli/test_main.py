@@ -18,6 +18,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from typednn_kernels.activations import ActivationName, OutputActivationName
+from typednn_kernels.losses import LossName
 
 import typednn
 from tests.conftest import PATHS, compiling_only, kernels_of
@@ -352,16 +353,27 @@ def test_demo_times_both_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert Path("demo/digits.png").read_bytes() == b"picture"
 
 
-def test_check(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "losses",
+    [("MSE", "hinge"), pytest.param(commands.LOSSES, marks=pytest.mark.full("500 networks"))],
+    ids=len,
+)
+def test_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], losses: tuple[LossName, ...]
+) -> None:
+    monkeypatch.setattr(commands, "LOSSES", losses)
+
     assert main(["check", "--backend", "numpy"]) == 0
+
     output = capsys.readouterr().out
     assert f"NumPy {np.__version__}, " in output
     assert "the backend is numpy" in output
-    assert f"all gradients of {2 * (10 * len(OUTPUTS) + len(HIDDEN))} networks agree" in output
+    assert f"all gradients of {2 * (len(losses) * len(OUTPUTS) + len(HIDDEN))} networks agree" in output
     names = {*get_args(OutputActivationName)}
     rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
     assert len(rows) == 2 * len(names)
-    assert all(len(row) == 12 - (row[0] == "softmax") and max(map(float, row[1:])) < 1 for row in rows)
+    width = 2 + len(losses)
+    assert all(len(row) == width - (row[0] == "softmax") and max(map(float, row[1:])) < 1 for row in rows)
 
 
 def test_check_fails_where_a_gradient_is_wrong(

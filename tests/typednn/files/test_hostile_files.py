@@ -30,7 +30,7 @@ from typednn import (
     load,
     save,
 )
-from typednn.data.opening import MAX_LINE
+from typednn.data.opening import MAX_LINE, MAX_RATIO
 from typednn.data.reading import read_data
 from typednn.formats.safetensors import open_tensors, tensor_bytes, tensor_entries
 
@@ -208,7 +208,7 @@ def many_members() -> bytes:
     return buffer.getvalue()
 
 
-def zipped(text: str, compression: int) -> bytes:
+def zipped(text: str | bytes, compression: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         archive.writestr("data.csv", text)
@@ -258,6 +258,38 @@ def test_no_more_is_unpacked_than_an_idx_file_says_that_it_has(tmp_path: Path) -
         tracemalloc.stop()
 
     assert peak < 2.5 * MAX_LINE
+
+
+BOMBS = {"empty lines": b"\n", "of Windows": b"\r\n", "comments": b"#\n", "blanks": b" ", "long text": b"a"}
+
+
+@pytest.mark.once_per("name")
+@pytest.mark.parametrize(
+    "pack", [lambda text: gzip.compress(text, 1), lambda text: zipped(text, zipfile.ZIP_DEFLATED)]
+)
+@pytest.mark.parametrize("name", BOMBS)
+def test_compressed_text_without_values_is_refused_as_it_is_read(
+    name: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "data.csv.gz"
+    path.write_bytes(pack(b'a,b\n1,2\n3,"' + BOMBS[name] * (6 * MAX_LINE // len(BOMBS[name]))))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match=r"data.csv.gz: expected a table, found .* unpack it"):
+            read_data(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 4.5 * MAX_LINE
+
+
+def test_a_small_file_of_many_values_is_read(tmp_path: Path) -> None:
+    rows, path = 2 * MAX_LINE // 8, tmp_path / "data.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b,c,d\n" + b"1,2,3,4\n" * rows, 1))
+    assert path.stat().st_size * MAX_RATIO < 2 * MAX_LINE
+
+    assert len(read_data(path).table) == rows
 
 
 def test_text_that_is_none(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,27 @@ def test_what_is_saved_is_loaded(tmp_path: Path, hidden: Any, output: Any, loss:
     assert repr(loaded) == repr(network)
     assert loaded.dtype == dtype
     np.testing.assert_array_equal(loaded.parameters, network.parameters)
+
+
+@pytest.mark.parametrize("hidden", [100, pytest.param(9_998, marks=pytest.mark.full("takes ten seconds"))])
+def test_a_million_features_and_thousands_of_layers(hidden: int, tmp_path: Path) -> None:
+    wide: Any = Network([InputLayer(1_000_000), OutputLayer(2, "softmax")], np.float32, seed=0)
+    deep: Any = Network(
+        [InputLayer(2), *(HiddenLayer(2, "tanh") for _ in range(hidden)), OutputLayer(1)], np.float32, seed=0
+    )
+    for network in (wide, deep):
+        save(network, tmp_path / "model")
+        again = load(tmp_path / "model", np.float32)
+        assert again.parameters.tobytes() == network.parameters.tobytes()
+        assert len(again.layers) == len(network.layers)
+
+
+def test_a_file_says_which_typednn_wrote_it(tmp_path: Path) -> None:
+    save(Network([InputLayer(2), OutputLayer(1)], seed=0), tmp_path / "model")
+
+    content = (tmp_path / "model").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["typednn"])["library"] == f"typednn {version('typednn')}"
 
 
 def test_penalties_and_freezing_are_saved(tmp_path: Path) -> None:

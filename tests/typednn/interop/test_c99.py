@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.typednn.onnx.test_writer import ACTIVATIONS, NORMALIZATIONS, columns_of_all_kinds, network_with
+from tests.oracles import error_function
+from tests.typednn.onnx.test_writer import (
+    ACTIVATIONS,
+    NORMALIZATIONS,
+    columns_of_all_kinds,
+    magnitude,
+    network_with,
+)
 from typednn import (
     HiddenLayer,
     InputLayer,
@@ -26,6 +33,7 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.targets import Classes, Scale
 from typednn.formulas import erf, exp, sign, sqrt
 from typednn.interop import to_c
+from typednn.interop.c99_functions import PARTS
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
@@ -59,7 +67,7 @@ def check(network: Any, folder: Path, *flags: str) -> None:
     outputs = outputs_of(compiled(to_c(network), folder, *flags), x, network.layers[-1].length)
 
     expected = network.predict(x)
-    assert abs(outputs - expected).max() <= 8 * np.finfo(np.float32).eps * abs(expected).max()
+    assert abs(outputs - expected).max() <= 8 * np.finfo(np.float32).eps * magnitude(network, x)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +97,42 @@ def test_layers_of_any_length(lengths: tuple[int, ...], flags: tuple[str, ...], 
     layers = [InputLayer(first, "tanh"), *(HiddenLayer(n, "relu") for n in between), OutputLayer(last)]
 
     check(network_with(layers, np.float32), tmp_path, *flags)
+
+
+EXACT: dict[str, Any] = {
+    **{name: getattr(np, name) for name in ("exp", "expm1", "log1p", "tanh")},
+    "erf": error_function.erf,
+    "erfc": error_function.erfc,
+}
+
+
+@pytest.mark.parametrize("flags", [("-O1",), ("-O3", "-march=native", "-ffp-contract=fast")])
+def test_elementary_functions_are_accurate(flags: tuple[str, ...], tmp_path: Path) -> None:
+    parts = dict.fromkeys(part for parts in PARTS.values() for part in parts)
+    loops = [
+        f"void v_{name}(const float *x, float *y, int n)\n"
+        f"{{ int u; for (u = 0; u < n; u++) y[u] = {name}_of(x[u]); }}\n"
+        for name in EXACT
+    ]
+    heads = [f"#include <{name}.h>\n" for name in ("math", "stdint", "string")]
+    library = compiled("".join([*heads, *parts, *loops]), tmp_path, *flags)
+    large = np.geomspace(1e-38, 1e38, 2000)
+    near = np.concatenate([np.linspace(-110, 95, 20001), np.linspace(-2, 2, 20001)])
+    x = np.concatenate([near, large, -large, [0, np.inf, -np.inf, np.nan]]).astype(np.float32)
+    assert EXACT.keys() == PARTS.keys()
+
+    for name, exact in EXACT.items():
+        y = np.full_like(x, 7)
+        getattr(library, f"v_{name}")(x.ctypes.data_as(POINTER), y.ctypes.data_as(POINTER), len(x))
+
+        with np.errstate(all="ignore"):
+            wanted = np.asarray(exact(x.astype(np.longdouble)))
+            rounded = wanted.astype(np.float32)
+            off = abs(y - wanted) / np.maximum(
+                np.spacing(abs(rounded)), np.finfo(np.float32).smallest_subnormal
+            )
+        same = (y == rounded) | (np.isnan(y) & np.isnan(rounded))
+        assert (same | (off < 2)).all(), (name, x[~(same | (off < 2))][:5])
 
 
 def test_activations_of_users(tmp_path: Path) -> None:

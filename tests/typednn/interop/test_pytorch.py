@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.oracles.torch_float64 import pytorch
-from typednn import HiddenLayer, InputLayer, Network, OutputLayer, WiringError
+from typednn import BatchNorm, HiddenLayer, InputLayer, LayerNorm, Network, OutputLayer, WiringError
 from typednn.activations import CELU, ELU, HardTanh, LeakyReLU, Softplus
 from typednn.interop import from_torch, to_state_dict, to_torch
 
@@ -88,6 +88,65 @@ def test_outputs_and_a_training_step_agree(activation: Callable[[], Any], name: 
     back = to_torch(network)
     assert abs(network.predict(X) - outputs_of(back)).max() < 1e-12
     assert repr(from_torch(back, loss="MSE")) == repr(network)
+
+
+NORMS: list[tuple[Callable[[], Any], bool, str]] = [
+    (lambda: nn.BatchNorm1d(7), True, "BatchNorm(epsilon=1e-05, momentum=0.9, unbiased=True)"),
+    (
+        lambda: nn.BatchNorm1d(7, eps=0.1, momentum=0.25),
+        False,
+        "BatchNorm(epsilon=0.1, momentum=0.75, unbiased=True)",
+    ),
+    (lambda: nn.LayerNorm(7), True, "LayerNorm(epsilon=1e-05, inner_bias=True)"),
+    (lambda: nn.LayerNorm(7), False, "LayerNorm(epsilon=1e-05)"),
+    (lambda: nn.LayerNorm(7, eps=1e-3), False, "'layer'"),
+]
+
+
+@pytest.mark.parametrize(("norm", "bias", "said"), NORMS, ids=[said for _, _, said in NORMS])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_normalizations_train_alike(norm: Callable[[], Any], bias: bool, said: str, trainable: bool) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(5, 7, bias=bias), norm(), nn.Tanh(), nn.Linear(7, 3)).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += torch.randn_like(parameter) / 4
+    module.train()(torch.from_numpy(X) * 2 + 1)  # running moments that are not 0 and 1
+    module[:2].requires_grad_(trainable)
+
+    network: Any = from_torch(module)
+    assert repr(network.layers[1].normalization) == said
+    assert abs(network.predict(X) - outputs_of(module.eval())).max() < 1e-12
+
+    for _ in range(3):
+        # In PyTorch, modules that need no gradient still train their running moments unless told otherwise.
+        module.train()[:2].train(trainable)
+        optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=RATE)
+        nn.MSELoss()(module(torch.from_numpy(X)), torch.from_numpy(Y)).backward()
+        optimizer.step()
+        step_here(network, Y)
+        module.zero_grad()
+    again: Any = from_torch(module)
+    assert abs(network._storage.parameters - again._storage.parameters).max() < 1e-10
+    assert abs(network.predict(X) - outputs_of(module.eval())).max() < 1e-10
+
+    back = to_torch(network)
+    assert abs(network.predict(X) - outputs_of(back)).max() < 1e-12
+    assert repr(from_torch(back, loss="MSE")) == repr(network)
+
+
+def test_a_logarithm_of_softmax_is_part_of_the_loss() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3), nn.LogSoftmax(-1)).double()
+    targets = np.arange(16) % 3
+
+    network: Any = from_torch(module, loss=nn.NLLLoss())
+    assert (network.layers[-1].actname, network.layers[-1].lossfnname) == ("softmax", "crossentropy")
+    assert abs(np.log(network.predict(X)) - outputs_of(module)).max() < 1e-12
+
+    step(module, nn.NLLLoss(), targets)
+    step_here(network, targets)
+    assert abs(network.parameters - from_torch(module, loss=nn.NLLLoss()).parameters).max() < 1e-10
 
 
 def test_the_gradient_of_hardsigmoid_is_that_of_pytorch_as_far_as_its_constant_is_exact() -> None:
@@ -176,17 +235,22 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         r"module 1 \(Own\): only nn.Sequential and modules of torch.nn",
     ),
     (
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)),
-        r"module 1 \(BatchNorm1d\).*unbiased",
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, momentum=None), nn.Linear(3, 1)),
+        r"module 1 \(BatchNorm1d\).*momentum=None",
     ),
     (
-        lambda: nn.Sequential(nn.Linear(5, 3, bias=False), nn.LayerNorm(3), nn.Linear(3, 1)),
-        "adds 1e-05 to variances",
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, affine=False), nn.Linear(3, 1)),
+        "has no weight and bias",
     ),
     (
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.LayerNorm(3, eps=1e-3), nn.Linear(3, 1)),
-        "bias below a layer norm",
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 1)),
+        "keeps no running mean",
     ),
+    (
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.LayerNorm(3, eps=0), nn.Linear(3, 1)),
+        r"module 1 \(LayerNorm\): adds 0 to variances",
+    ),
+    (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(-1)), "probabilities, not their logarithms"),
     (lambda: nn.Sequential(nn.LayerNorm(5, eps=1e-3), nn.Linear(5, 1)), "module 0 .*normalises the input"),
     (
         lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.LayerNorm(3, eps=1e-3), nn.Linear(3, 1)),
@@ -230,7 +294,8 @@ def test_what_layers_here_do_not_do_is_refused(module: Callable[[], Any], messag
     [
         (lambda: nn.MSELoss(reduction="sum"), "loss MSELoss: has reduction='sum'"),
         (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), "label_smoothing=0.1"),
-        (nn.NLLLoss, "loss NLLLoss: is none of"),
+        (nn.NLLLoss, r"loss NLLLoss: needs LogSoftmax\(-1\) as last module, found module 0 \(Linear\)"),
+        (nn.CosineEmbeddingLoss, "loss CosineEmbeddingLoss: is none of"),
     ],
 )
 def test_other_losses_are_refused(criterion: Callable[[], Any], message: str) -> None:
@@ -282,6 +347,27 @@ def test_a_state_dict_of_pytorch_fills_layers() -> None:
         from_torch(plain, [InputLayer(5), HiddenLayer(3, "relu"), OutputLayer(2)])
     with pytest.raises(WiringError, match=r"needs layers=\[\.\.\.\]"):
         from_torch(plain)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_state_dict_with_normalizations_fills_layers() -> None:
+    module = nn.Sequential(
+        *(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU()),
+        *(nn.Linear(4, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 2)),
+    )
+    module.train()(torch.randn(9, 5))
+    module.double().eval()
+
+    network: Any = from_torch(
+        module.state_dict(),
+        [
+            InputLayer(5),
+            HiddenLayer(4, "relu", normalization=BatchNorm(1e-5, 0.9, unbiased=True)),
+            HiddenLayer(3, "relu", normalization=LayerNorm(1e-5, inner_bias=True)),
+            OutputLayer(2),
+        ],
+    )
+
+    assert abs(network.predict(X) - outputs_of(module)).max() < 1e-12
 
 
 def test_what_pytorch_has_no_module_for_is_refused() -> None:

@@ -15,7 +15,8 @@ from tests.oracles.problems import problem
 from tests.typednn.building import COPIES, DTYPES, both_ways, network_of
 from typednn import HiddenLayer, InputLayer, OutputLayer, WiringError, use_backend
 from typednn.backends import kernels
-from typednn.layers.storage import Storage, new_vector
+from typednn.layers.storage import Storage
+from typednn.layers.workspace import new_vector
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 copies = pytest.mark.parametrize("duplicate", COPIES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from tests.oracles.torch_float64 import pytorch
 from tests.typednn.building import COPIES, Dtype
 from typednn import (
     SGD,
+    BatchNorm,
     DataError,
     FileFormatError,
     HiddenLayer,
     InputLayer,
+    LayerNorm,
     Network,
     OutputLayer,
     SettingError,
@@ -29,6 +32,7 @@ from typednn import (
     gradcheck,
     gradient_descent_epoch,
     load,
+    names,
     save,
 )
 from typednn.training.batches import format_of
@@ -37,6 +41,10 @@ from typednn.training.trainer import Trainer
 DTYPES: tuple[Any, ...] = (np.float32, np.float64)
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 NAMES: tuple[Any, ...] = ("batch", "layer")
+WITH_SETTINGS: tuple[Any, ...] = (
+    BatchNorm(1e-5, 0.9, unbiased=True),
+    LayerNorm(1e-5, inner_bias=True),
+)
 both_paths = pytest.mark.usefixtures("path")
 
 
@@ -74,7 +82,9 @@ def stirred(network: Network[Any]) -> Network[Any]:
         layer.Bias = rng.normal(0, 0.3, layer.length)
         if isinstance(layer, HiddenLayer) and layer.normalization != "none":
             layer.Gain = rng.normal(1, 0.3, layer.length)
-        if isinstance(layer, HiddenLayer) and layer.normalization == "batch":
+        if isinstance(layer, HiddenLayer) and "inner_bias" in layer.normalization:
+            layer.InnerBias = rng.normal(0, 0.3, layer.length)
+        if isinstance(layer, HiddenLayer) and layer.normalization.startswith("batch"):
             layer.running_mean[...] = rng.normal(0, 1, layer.length)
             layer.running_variance[...] = rng.uniform(0.5, 2, layer.length)
     return network
@@ -96,7 +106,7 @@ def choose_kernels(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> No
 @by_dtype
 @pytest.mark.parametrize("samples", [1, 2, 9])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("name", "dropout"), list(product(("none", *NAMES), (0.0, 0.4))))
+@pytest.mark.parametrize(("name", "dropout"), list(product(("none", *NAMES, *WITH_SETTINGS), (0.0, 0.4))))
 def test_gradients_against_differences(
     name: str, dropout: float, training: bool, samples: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +118,7 @@ def test_gradients_against_differences(
 
     assert report.passed, report
     counts = {"W": 28, "Bias": 7} | ({"Gain": 7} if name != "none" else {})
+    counts |= {"InnerBias": 7} if "inner_bias" in name else {}
     first = {check.parameter: check.checked for check in report.checks if check.layer.startswith("layer 1")}
     assert first == counts
     assert everything(network).tobytes() == before.tobytes()
@@ -243,7 +254,7 @@ def test_training_follows_pytorch(name: str) -> None:
 @both_paths
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 8])
-@pytest.mark.parametrize(("name", "dropout"), list(product(("none", *NAMES), (0.0, 0.3))))
+@pytest.mark.parametrize(("name", "dropout"), list(product(("none", *NAMES, *WITH_SETTINGS), (0.0, 0.3))))
 def test_a_loop_by_hand_trains_as_fit(
     name: str, dropout: float, batch_size: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +279,8 @@ def test_a_loop_by_hand_trains_as_fit(
             layer.Bias -= rate * layer.dLdBias
             if isinstance(layer, HiddenLayer) and layer.normalization != "none":
                 layer.Gain -= rate * layer.dLdGain
+            if isinstance(layer, HiddenLayer) and "inner_bias" in layer.normalization:
+                layer.InnerBias -= rate * layer.dLdInnerBias
 
     limit = 512 * np.finfo(dtype).eps * abs(everything(first)).max()
     np.testing.assert_allclose(everything(second), everything(first), rtol=0, atol=limit)
@@ -506,6 +519,63 @@ def test_what_layers_say() -> None:
     assert network.parameters.size == 4 * 7 + 7 + 7 + 7 * 5 + 5 + 5 + 5 * 3 + 3
     assert everything(network).size == network.parameters.size + 14
     assert [row.split()[-1] for row in network.summary().splitlines()[2:5]] == ["42", "45", "18"]
+
+
+@pytest.mark.parametrize("settings", WITH_SETTINGS)
+def test_settings_go_wherever_the_name_goes(settings: Any, tmp_path: Path) -> None:
+    network = stirred(built(normalization=settings))
+    x = data(9)[0]
+
+    save(network, tmp_path / "model")
+    for other in (load(tmp_path / "model", np.float64), *(each(network) for each in COPIES)):
+        layer = other.layers[1]
+        assert repr(layer.normalization) == repr(settings)
+        assert everything(other).tobytes() == everything(network).tobytes()
+        assert other.predict(x).tobytes() == network.predict(x).tobytes()
+    attached: Any = network.layers[1].copy()
+    assert attached.normalization == settings
+    assert names.normalization(str(settings)) == settings
+
+
+def test_defaults_are_the_names() -> None:
+    assert repr(BatchNorm()) == "BatchNorm()"
+    assert (BatchNorm(), LayerNorm()) == ("batch", "layer")
+    assert HiddenLayer(3, normalization=BatchNorm()).normalization == "batch"
+    assert repr(HiddenLayer(3, normalization=LayerNorm(0.5))) == (
+        "HiddenLayer(3, 'none', normalization=LayerNorm(epsilon=0.5))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: BatchNorm(0),
+            "BatchNorm: needs a positive epsilon, and a momentum from 0 to 1, not epsilon=0.0",
+        ),
+        (lambda: BatchNorm(1e-3, 1.01), "not epsilon=0.001, momentum=1.01"),
+        (lambda: BatchNorm(np.nan), "BatchNorm: epsilon must be a finite number, not nan"),
+        (lambda: LayerNorm("1"), "LayerNorm: epsilon must be a finite number, not '1'"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: LayerNorm(inner_bias=1), "inner_bias must be True or False"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        (lambda: BatchNorm(unbiased="no"), "unbiased must be True or False"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_wrong_settings(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        make()
+
+
+def test_inner_biases_of_layers_without_them() -> None:
+    network = built(normalization=LayerNorm(inner_bias=True))
+    first, second, output = network.layers[1:]
+    assert first.InnerBias.shape == (1, 7)
+    for layer in (second, output):
+        with pytest.raises(WiringError, match="has no"):
+            _ = layer.InnerBias
+        with pytest.raises(WiringError, match="has no"):
+            layer.InnerBias = np.ones((1, 7))
+        with pytest.raises(WiringError, match="has no"):
+            _ = layer.dLdInnerBias
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, np.nan, np.inf, "0.5", None, True])

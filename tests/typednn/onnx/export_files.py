@@ -1,7 +1,11 @@
 """Writes models by the exporters of PyTorch, scikit-learn and Keras.
 
 `python -m tests.typednn.onnx.export_files FOLDER` writes them to a folder. Beside each `NAME.onnx`,
-`NAME.npz` holds samples and the outputs of the library that made it.
+`NAME.npz` holds samples and the outputs of the library that made it, and which versions made it.
+
+The folder `exported` beside this script holds what it wrote, so that tests read files of real exporters where
+these are not installed. Nothing in them was changed, except that nodes of PyTorch's newer exporter have lost
+their notes, which are stack traces with the paths of the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,11 @@ N_FEATURES = 5
 
 def samples() -> Any:
     return np.random.default_rng(0).normal(size=(60, N_FEATURES)).astype(np.float32)
+
+
+def save_outputs(path: Path, x: Any, y: Any, *packages: str) -> None:
+    """Writes samples and outputs, and the versions of the packages that made a model."""
+    np.savez(path, x=x, y=y, made_by=[f"{package} {version(package)}" for package in packages])
 
 
 def write_torch(folder: Path) -> None:
@@ -44,8 +54,11 @@ def write_torch(folder: Path) -> None:
         *(nn.Hardswish(), nn.GELU("tanh"), nn.Identity()),
     ]
     hidden = [each for f in activations for each in (nn.Linear(6, 6), f)]
-    norms = [nn.BatchNorm1d(6), nn.Dropout(0.2), nn.Linear(6, 6, bias=False), nn.LayerNorm(6, eps=1e-3)]
-    model = nn.Sequential(nn.Linear(N_FEATURES, 6), *norms, *hidden, nn.Linear(6, 3), nn.Softmax(-1))
+    norms = [
+        *(nn.BatchNorm1d(60), nn.Dropout(0.2), nn.Linear(60, 6, bias=False), nn.LayerNorm(6, eps=1e-3)),
+        *(nn.Tanh(), nn.Linear(6, 6), nn.LayerNorm(6)),
+    ]
+    model = nn.Sequential(nn.Linear(N_FEATURES, 60), *norms, *hidden, nn.Linear(6, 3), nn.Softmax(-1))
     model.train()(torch.from_numpy(samples()) * 2 + 1)  # running moments that are not 0 and 1
     model.eval()
     x = torch.from_numpy(samples())
@@ -60,7 +73,8 @@ def write_torch(folder: Path) -> None:
         verbose=False,
         dynamic_shapes=({0: batch},),
     )
-    np.savez(folder / "torch_dynamo.npz", x=samples(), y=outputs)
+    without_notes(folder / "torch_dynamo.onnx")
+    save_outputs(folder / "torch_dynamo.npz", samples(), outputs, "torch", "onnxscript")
     for opset in (13, 17):
         name = f"torch_script_{opset}"
         torch.onnx.export(
@@ -72,10 +86,19 @@ def write_torch(folder: Path) -> None:
             input_names=["x"],
             dynamic_axes={"x": {0: "batch"}},
         )
-        np.savez(folder / f"{name}.npz", x=samples(), y=outputs)
+        save_outputs(folder / f"{name}.npz", samples(), outputs, "torch")
     image = nn.Sequential(nn.Flatten(), nn.Linear(N_FEATURES, 4), nn.Tanh(), nn.Linear(4, 1)).eval()
     torch.onnx.export(image, (x.reshape(60, 1, N_FEATURES),), str(folder / "torch_image.onnx"), dynamo=False)
-    np.savez(folder / "torch_image.npz", x=samples(), y=image(x).detach().numpy())
+    save_outputs(folder / "torch_image.npz", samples(), image(x).detach().numpy(), "torch")
+
+
+def without_notes(path: Path) -> None:
+    """Removes what nodes of a file note: stack traces."""
+    onnx: Any = import_module("onnx")
+    model = onnx.load(str(path), load_external_data=False)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    path.write_bytes(model.SerializeToString())
 
 
 def write_sklearn(folder: Path) -> None:
@@ -105,7 +128,7 @@ def write_sklearn(folder: Path) -> None:
         if name == "two_classes":
             y = y[:, 1:]
         (folder / f"sklearn_{name}.onnx").write_bytes(to_onnx(pipeline, x[:1]).SerializeToString())
-        np.savez(folder / f"sklearn_{name}.npz", x=x, y=y)
+        save_outputs(folder / f"sklearn_{name}.npz", x, y, "skl2onnx", "scikit-learn")
 
 
 def write_keras(folder: Path) -> None:
@@ -126,7 +149,7 @@ def write_keras(folder: Path) -> None:
     )
     y = np.asarray(model.predict(samples(), verbose=0))
     model.export(str(folder / "keras.onnx"), format="onnx", verbose=False)
-    np.savez(folder / "keras.npz", x=samples(), y=y)
+    save_outputs(folder / "keras.npz", samples(), y, "keras")
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {

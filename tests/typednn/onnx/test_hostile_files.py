@@ -104,6 +104,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "no path": (external(), "found the location ''"),
     "the folder": (external(location="."), "beside the model"),
     "no such file": (external(location="none.data"), "found no such file"),
+    "a long name": (external(location="x" * 9000), "found no such file"),
     "a link": (external(location="link.data"), "found no such file"),
     "a short file": (external(location="short.data"), "expected bytes 0 to 48 of 'short.data', which has 10"),
     "an offset beyond": (external(location="short.data", offset="9" * 18), "expected bytes"),
@@ -147,6 +148,18 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(FileFormatError, match="expected operators of ONNX"):
         typednn.onnx.load(tmp_path / "empty.onnx")
+
+
+def test_text_that_is_no_utf_8(tmp_path: Path) -> None:
+    made, path = model(), tmp_path / "model.onnx"
+    external(location="LOCATION")(made)
+    path.write_bytes(made.SerializeToString().replace(b"LOCATION", b"LOCATI\xff\xfe"))
+    with pytest.raises(FileFormatError, match="found no such file"):
+        typednn.onnx.load(path)
+
+    path.write_bytes(files()[0].replace(b'"hidden"', b'"hidd\xffn"'))
+    with pytest.raises(FileFormatError, match="description in UTF-8"):
+        typednn.onnx.load(path)
 
 
 def test_truncated_files(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("sklearn")
 import sklearn.neural_network as theirs
 
 import typednn.sklearn as ours
+from typednn import Callback, Run, gradcheck
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(117, 6))
@@ -132,3 +133,60 @@ def test_partial_fit_and_warm_starts_go_on_as_there(kind: str, solver: str) -> N
         np.testing.assert_allclose(array, expected, rtol=0, atol=1e-10)
     assert computed.t_ == reference.t_
     np.testing.assert_allclose(computed.loss_curve_, reference.loss_curve_, rtol=1e-6)
+
+
+def test_the_worked_example_of_scikit_learn() -> None:
+    """What its `test_fit` checks, which makes the private state of an estimator by hand."""
+    settings: Any = {"learning_rate_init": 0.1, "alpha": 0.1, "momentum": 0, "random_state": 1}
+    model = ours.MLPClassifier(2, "logistic", solver="sgd", max_iter=1, **settings)
+    x = np.array([[0.6, 0.8, 0.7]])
+    model.partial_fit(x, [0], classes=[0, 1])
+    model.coefs_[0][...] = [[0.1, 0.2], [0.3, 0.1], [0.5, 0]]
+    model.coefs_[1][...] = [[0.1], [0.2]]
+    model.intercepts_[0][...], model.intercepts_[1][...] = 0.1, 1.0
+
+    model.partial_fit(x, [0])
+
+    expected = [[0.098, 0.195756], [0.2956664, 0.096008], [0.493833, -0.002618]]  # x[2] is 0.7
+    np.testing.assert_allclose(model.coefs_[0], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(model.coefs_[1], [[0.04706], [0.154089]], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(model.intercepts_[0], [0.098333, 0.09626], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(model.intercepts_[1], [0.9235], rtol=0, atol=1e-4)
+    assert model.predict_proba(x)[0, 1] == pytest.approx(0.739, abs=1e-3)
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("kind", ["two classes", "four classes"])
+@pytest.mark.once_per("activation")
+def test_gradients_are_those_of_the_loss(kind: str, activation: str) -> None:
+    """What its `test_gradient` checks, by the private `_loss_grad_lbfgs`."""
+    model = fitted(ours, kind, None, activation=activation, solver="lbfgs", max_iter=1)
+
+    assert gradcheck(model.network_, X[:5], model._encode(TARGETS[kind][:5])).passed
+
+
+class Rates(Callback):
+    """Notes the learning rate after each epoch."""
+
+    def on_begin(self, run: Run) -> None:  # noqa: ARG002
+        self.rates: list[float] = []
+
+    def on_epoch(self, run: Run) -> None:
+        self.rates.append(run.learning_rate)
+
+
+def test_callbacks_see_how_rates_change() -> None:
+    """What its tests of learning rates check, by the private `_optimizer.learning_rate`."""
+    noted = Rates()
+    settings: Any = {"solver": "sgd", "callbacks": [noted], "random_state": 0}
+    model = ours.MLPClassifier(
+        4, learning_rate="invscaling", power_t=0.25, max_iter=1, warm_start=True, **settings
+    )
+    for _ in range(2):
+        model.fit([[3, 2], [1, 6], [5, 6], [-2, -4]], [1, 1, 1, 0])
+    assert noted.rates[-1] == pytest.approx(model.learning_rate_init / (8 + 1) ** 0.25)
+
+    model = ours.MLPClassifier(tol=0.5, max_iter=3000, learning_rate="adaptive", **settings)
+    model.fit([[3, 2], [1, 6]], [1, 0])
+    assert model.n_iter_ < 3000
+    assert 0 < noted.rates[-1] < 1e-6

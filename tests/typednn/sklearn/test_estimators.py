@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from typednn import (
@@ -31,6 +32,8 @@ from typednn import (
 )
 from typednn.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
 from typednn.sklearn import samples as samples_module
+from typednn.training import trainer as trainer_module
+from typednn.training.trainer import Trainer
 
 sparse: Any = import_module("scipy.sparse")
 config_context: Any = import_module("sklearn").config_context
@@ -112,7 +115,7 @@ def test_float32_is_kept_or_asked_for(given: Any) -> None:
 
 def test_sample_weights_of_whole_numbers_repeat_samples() -> None:
     weights = np.arange(90) % 3
-    settings: dict[str, Any] = {**FAST, "batch_size": 1000, "shuffle": False, "max_iter": 5}
+    settings: dict[str, Any] = {**FAST, "batch_size": 1000, "shuffle": False, "max_iter": 5, "alpha": 1.0}
     with pytest.warns(UserWarning, match="going to be clipped"):
         reference = MLPClassifier(**settings).fit(np.repeat(X, weights, 0), np.repeat(LABELS, weights))
 
@@ -281,6 +284,17 @@ def test_a_failing_call_says_why() -> None:
     with pytest.raises(ValueError, match="'lbfgs' has no epochs"):
         MLPClassifier(solver="lbfgs", callbacks=[Noted()]).fit(X, LABELS)
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        assert MLPClassifier().coefs_
+    assert not hasattr(MLPClassifier(), "intercepts_")
+    with pytest.raises(ValueError, match=r"whole numbers, got \[3.5\]"):
+        clone(model).set_params(hidden_layer_sizes=[3.5]).fit(X, LABELS)
+    fitted: Any = model.set_params(max_iter=1).fit(X, LABELS)
+    with pytest.raises(TypeError, match="takes a Network, not MLPClassifier: give its network_"):
+        NetworkRegressor.from_network(fitted)
+    layers: Any = [InputLayer(4), OutputLayer(1)]
+    with pytest.raises(TypeError, match="takes a Network, not list"):
+        NetworkClassifier.from_network(layers)
 
 
 def test_a_warm_start_may_change_solver_and_way_to_stop() -> None:
@@ -303,3 +317,59 @@ def test_a_pickle_of_another_solver_since_loads() -> None:
     again = pickle.loads(pickle.dumps(model)).partial_fit(X, LABELS)
 
     assert again.n_iter_ == 1
+
+
+@pytest.mark.parametrize("rate", ["constant", "adaptive", "invscaling"])
+@pytest.mark.parametrize("batch_size", [90, 40, 7])
+@pytest.mark.once_per("rate")
+def test_epochs_trained_in_one_call_are_those_of_many(
+    rate: Any, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    train = Trainer._train
+
+    def noted(self: Any, samples: Any, order: Any, *rest: Any) -> None:
+        calls.append(len(order))
+        train(self, samples, order, *rest)
+
+    monkeypatch.setattr(Trainer, "_train", noted)
+    settings: Any = {**FAST, "batch_size": batch_size, "max_iter": 300, "tol": 1e-2, "n_iter_no_change": 4}
+    settings |= {
+        "solver": "sgd",
+        "learning_rate": rate,
+        "learning_rate_init": 0.5,
+        "dropout": 0.2,
+        "alpha": 1e-6,
+    }
+    reference = MLPClassifier(callbacks=[Noted()], **settings).fit(X, LABELS)
+    of_many = len(calls)
+
+    computed = MLPClassifier(**settings).fit(X, LABELS)
+
+    assert of_many >= reference.n_iter_ > 5
+    if rate != "invscaling":
+        assert len(calls) - of_many < 0.7 * of_many
+    np.testing.assert_array_equal(computed.coefs_[0], reference.coefs_[0])
+    np.testing.assert_allclose(computed.loss_curve_, reference.loss_curve_, rtol=1e-7)
+    assert (computed.n_iter_, computed.t_) == (reference.n_iter_, reference.t_)
+
+
+def test_epochs_before_an_interrupt_or_a_divergence_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Any = {"n_iter_no_change": np.inf, "max_iter": 2000, "batch_size": 90, "alpha": 0.0}
+    model = MLPRegressor("squared_error", (), solver="sgd", learning_rate_init=3.0, **settings)
+    reference = clone(model).set_params(callbacks=[Noted()])
+    for each in (model, reference):
+        with pytest.raises(ValueError, match=r"non-finite.*epoch"):
+            each.set_params(random_state=0).fit(X, X[:, 0])
+    assert model.n_iter_ == reference.n_iter_ > 11
+    assert len(model.loss_curve_) == model.n_iter_
+    np.testing.assert_array_equal(model.coefs_[0], reference.coefs_[0])
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer_module, "check_interrupt", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model = MLPRegressor(alpha=0.0, **FAST).fit(X, X[:, 0])
+    assert len(model.loss_curve_) == model.n_iter_ == 11
+    assert model.t_ == 90 * 11

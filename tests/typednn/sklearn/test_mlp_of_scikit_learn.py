@@ -16,12 +16,12 @@ import sklearn.neural_network
 from typednn.sklearn import MLPClassifier, MLPRegressor
 
 PRIVATE = {
-    "test_fit": "sets coefs_ and intercepts_ of an estimator that is not fitted, and its private optimiser",
+    "test_fit": "makes the private _coef_grads, _intercept_grads and _no_improvement_count by hand",
     "test_gradient": "calls the private _loss_grad_lbfgs",
     "test_learning_rate_warmstart": "reads the private _optimizer.learning_rate",
     "test_adaptive_learning_rate": "reads the private _optimizer.learning_rate",
 }
-"""The tests that read private attributes, and which."""
+"""The tests that read private attributes, and which; `test_against_scikit_learn` checks the same without."""
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),

@@ -449,3 +449,31 @@ def test_optimizers_show_what_they_were_made_with() -> None:
         == "SGD(learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.1)"
     )
     assert made("Rprop, limits") == eval(repr(made("Rprop, limits")), dict(vars(typednn)))
+
+
+@both_paths
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Adam(0.1),
+        Nadam(0.1),
+        RMSprop(0.1),
+        RMSprop(0.1, momentum=0.5, centered=True),
+        Adagrad(0.1),
+        Adam(0.1, clip_value=1e30),
+    ],
+    ids=repr,
+)
+def test_squared_gradients_beyond_float32_stop_no_parameter(optimizer: Optimizer) -> None:
+    """A step does not depend on the scale of all gradients: that of float64, where nothing overflows."""
+    results = []
+    for dtype in DTYPES:
+        network: Any = Network([InputLayer(1), OutputLayer(1, "none", "mae")], dtype=dtype)
+        network.parameters[...] = 0
+        x, y = np.ones((3, 1), dtype), np.full((3, 1), 50, dtype)
+        history = network.fit(x, y, epochs=20, sample_weight=np.full(3, 1e30), optimizer=optimizer)
+        assert np.isfinite(history.loss).all()
+        results.append(network.parameters.copy())
+
+    assert (results[0] > 0.3).all()
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.oracles.problems import problem
 from tests.typednn.building import DTYPES, both_ways, gradient_of, network_of
-from typednn import Network
+from typednn import InputLayer, Network, OutputLayer
 from typednn.errors import ArrayTypeError, DataError, ShapeError
 from typednn.validation.arrays import (
     as_matrix,
@@ -444,6 +444,15 @@ def test_arrays_of_other_libraries_are_taken() -> None:
     for _, given_labels in from_elsewhere(x, labels):
         rows = as_targets(given_labels, 3, np.dtype(np.float64), True, "n")
         np.testing.assert_array_equal(rows.argmax(axis=1), labels)
+
+
+def test_weights_of_other_libraries_are_taken() -> None:
+    x, y, weights = np.ones((3, 1)), np.arange(3.0), np.array([1.0, 0.0, 2.0])
+    network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    expected = network.evaluate(x, y, sample_weight=weights).loss
+
+    for _, theirs in from_elsewhere(np.ones((3, 2)), weights):
+        assert network.evaluate(x, y, sample_weight=theirs).loss == expected
 
 
 def test_what_cannot_become_an_array_is_said() -> None:

@@ -20,6 +20,8 @@ from typednn_kernels.compiled._codegen import tuning
 from typednn_kernels.compiled.entry_points import kernels_for
 from typednn_kernels.layout import layout_of, parameter_count, unit_count, vector_size, workspace_size
 from typednn_kernels.losses import CODES as LOSS_CODES
+from typednn_kernels.normalizations import BATCH, LAYER, Settings
+from typednn_kernels.normalizations import NONE as UNNORMALIZED
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.update_rules import SGD, coefficient_rows
 
@@ -66,6 +68,14 @@ class Case(NamedTuple):
     states: NDArray[Any]
 
 
+SETTINGS = (
+    *(Settings(code) for code in (UNNORMALIZED, BATCH, LAYER)),
+    Settings(BATCH, 1e-5, 0.9, unbiased=True),
+    Settings(LAYER, 1e-5, inner_bias=True),
+)
+"""Normalisations of hidden layers."""
+
+
 def around(rng: np.random.Generator, threshold: int) -> int:
     return max(1, threshold + int(rng.integers(-2, 3)))
 
@@ -82,7 +92,7 @@ def drawn(rng: np.random.Generator, dtype: Any) -> tuple[Case, int, int]:
     codes = [0, *rng.integers(0, len(CODES) - 1, len(lengths) - 1)]
     names = {code: name for name, code in CODES.items()}
     codes = [code if names[int(code)] != "exponential" else 1 for code in codes]
-    normalizations = [0, *rng.integers(0, 3, len(lengths) - 2), 0]
+    normalizations = [0, *(SETTINGS[k] for k in rng.integers(0, len(SETTINGS), len(lengths) - 2)), 0]
     dropouts = [0, *rng.choice([0, 1 << 31], len(lengths) - 2), 0]
     layout = layout_of(lengths, codes, normalizations, dropouts)
     count, units = 2 * samples + 1, samples * unit_count(layout)

@@ -24,7 +24,7 @@ from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.private_parts import HINTS
 from typednn_kernels.compiled._codegen.tuning import STACK_ROW_ELEMENTS
-from typednn_kernels.layout import FROZEN
+from typednn_kernels.layout import COLUMNS
 from typednn_kernels.operands import Block, Rows
 from typednn_kernels.thread_limit import MAX_THREADS
 
@@ -218,7 +218,7 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
             vector, layout, k, packed = values
             numbers = _as_ir_values(builder, signature.args[3].types, packed)
             table = elements(context, builder, signature.args[1], layout)
-            row = builder.gep(table, [builder.mul(k, INDEX(FROZEN + 1))], source_etype=INDEX)
+            row = builder.gep(table, [builder.mul(k, INDEX(COLUMNS))], source_etype=INDEX)
             start, *shape = (
                 IRValue(builder, k).peer(each).value for each in place(_Row(builder, row), *numbers)
             )

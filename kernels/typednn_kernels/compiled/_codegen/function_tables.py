@@ -3,8 +3,10 @@
 The formulas that networks use most are inlined, each in its loop. All others, and those of users, are
 compiled one by one when they are first needed, and called: a layer costs one indirect call. Addresses differ
 from process to process. So they lie in tables in memory, by code, and the machine code, which is kept on
-disk, knows the symbols of the tables. At first each address is that of a Python function that compiles the
-loop, stores its address in place of its own, and calls it.
+disk, knows the symbols of the tables. At first each address is that of a function that has a thread call
+Python, which compiles the loop, stores its address in place of the first, and calls it. In the main thread
+Ctrl-C could raise KeyboardInterrupt before the first line of Python: ctypes would drop it, and nothing would
+be computed.
 """
 
 # pyright: reportUnknownLambdaType=false
@@ -14,7 +16,9 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import os
 from collections.abc import Callable, Iterable, Sequence
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +34,17 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic
 from typednn_kernels.compiled._codegen.cache.files import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_operands, write_loop
-from typednn_kernels.compiled._codegen.ir_types import INDEX, POINTER, call_pointer
+from typednn_kernels.compiled._codegen.ir_types import (
+    INDEX,
+    NULL,
+    POINTER,
+    call_in_thread,
+    call_pointer,
+    field_pointer,
+    internal_function,
+    stored,
+    struct_fields,
+)
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.private_parts import CALLED_LOOPS, DISK_CACHE, PIPELINE, report
 from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
@@ -52,6 +66,9 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
 }
 EXPORTED_NAME = "written"
 """The name of a function that is called by address, in its library."""
+
+REDELIVERY_S = 0.05
+"""Seconds after which an interrupt is delivered again, where there was no thread to be had."""
 
 MAX_FILES = 128
 """Number of files that are kept for tiny networks, and for each table: the last used."""
@@ -203,6 +220,7 @@ class FunctionTable:
                 first = self._prototype(dtype)(self._first_call(dtype))
                 self.kept.append(first)
                 table[:] = ctypes.cast(first, ctypes.c_void_p).value or 0
+                add_symbol(f"{self._symbol(dtype)}_in_python", int(table[0]))
 
     def formula(self, code: int) -> Formula | None:
         """Returns the formula of a code."""
@@ -269,13 +287,41 @@ class FunctionTable:
                     else np.array(each, dtype)
                     for each in operands
                 ]
-                if isinstance(error, KeyboardInterrupt):
-                    _thread.interrupt_main()
+                if isinstance(error, KeyboardInterrupt):  # raised here, ctypes would drop it
+                    Timer(REDELIVERY_S, _thread.interrupt_main).start()
                 result = self._in_python(code, arrays)
                 report()
                 return result
 
         return run
+
+    def write_first_call(self, module: llvm.Module, dtype: np.dtype[np.floating]) -> None:
+        """Writes the function that has a thread call Python, or calls it itself without one."""
+        _, real = SCALAR_TYPES[dtype]
+        result = real if self.sums else llvm.VoidType()
+        operands = [POINTER if each == "v" else real for each in self.operands]
+        kind = llvm.FunctionType(result, [INDEX, INDEX, *operands])
+        python = llvm.Function(module, kind, f"{self._symbol(dtype)}_in_python")
+        job = llvm.LiteralStructType([*kind.args, real])
+
+        def run(builder: llvm.IRBuilder, place: llvm.Value) -> None:
+            found = builder.call(python, struct_fields(builder, place, job)[:-1])
+            if self.sums:
+                builder.store(found, field_pointer(builder, place, job, len(kind.args)))
+            builder.ret(NULL)
+
+        thread = internal_function(module, f"{python.name}_thread", POINTER, (POINTER,), run)
+        function = llvm.Function(module, kind, self._first_name(dtype))
+        builder = llvm.IRBuilder(function.append_basic_block("entry"))
+        _, place = stored(builder, [*function.args, real(0.0)])
+        call_in_thread(builder, thread, place)
+        if self.sums:
+            builder.ret(struct_fields(builder, place, job)[-1])
+        else:
+            builder.ret_void()
+
+    def _first_name(self, dtype: np.dtype[np.floating]) -> str:
+        return f"{self._symbol(dtype)}_first"
 
     def _in_python(self, code: int, arrays: list[Values]) -> float | None:
         """Computes the loop in NumPy, for the call in which the compiler failed or was interrupted."""
@@ -287,6 +333,28 @@ class FunctionTable:
             *arguments, out = arrays
             out[...] = formula(*arguments)
         return None
+
+
+def start_threads_for_first_calls() -> None:
+    """Has all tables call Python in a thread; they call it themselves where that cannot be compiled."""
+    if JIT_DISABLED or os.name != "posix":
+        return
+
+    def write(module: llvm.Module) -> None:
+        for table in TABLES:
+            for dtype in table.addresses:
+                table.write_first_call(module, dtype)
+
+    def install() -> None:
+        with CALLED_LOOPS, global_compiler_lock:
+            key = [(table.name, table.operands, table.sums) for table in TABLES]
+            library = _library("first_calls", key, write, cpu_target.target_context.codegen)
+            LIBRARIES.append(library)
+            for table in TABLES:
+                for dtype, places in table.addresses.items():
+                    places[places == places[-1]] = library.get_pointer_to_function(table._first_name(dtype))
+
+    with_large_stack(install)
 
 
 def compile_tables(dtype: np.dtype[np.floating]) -> None:

@@ -30,14 +30,12 @@ from typednn_kernels.compiled._codegen.array_views import (
     elements,
     prefer_widest_vectors,
 )
-from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
+from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER, DistinctMetadata
 from typednn_kernels.compiled._codegen.ir_values import (
-    FLOAT32,
     INSTRUCTIONS,
     REASSOCIATE,
     IRValue,
     Number,
-    element_of,
     emit,
     emit_all,
 )
@@ -311,11 +309,6 @@ def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None
     return register
 
 
-def is_float32(argument: object) -> bool:
-    """Whether an argument is an IR value of float32."""
-    return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32
-
-
 def _heads(n: int, arrays: Iterable[Values | tuple[Values, ...]]) -> list[Values]:
     """Returns the first n elements of each array, for loops in Python."""
     heads: list[Values] = []
@@ -494,27 +487,3 @@ def _describe(loop: cgutils.Loop, hints: Mapping[str, llvm.Value | None]) -> Non
     _latch(loop).terminator.set_metadata(
         "llvm.loop", DistinctMetadata.of(module, lambda itself: (itself, *nodes))
     )
-
-
-class DistinctMetadata(llvm.MDValue):
-    """A metadata node that equals no other, which llvmlite cannot write otherwise."""
-
-    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
-
-    def descr(self, buf: list[str]) -> None:
-        """Writes the node."""
-        operands = (
-            each.get_reference()
-            if isinstance(each.type, llvm.MetaDataType)
-            else f"{each.type} {each.get_reference()}"
-            for each in self.operands
-        )
-        buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
-
-    @classmethod
-    def of(
-        cls, module: llvm.Module, make: Callable[[DistinctMetadata], tuple[llvm.Value, ...]]
-    ) -> DistinctMetadata:
-        node = cls(module, [], name=str(len(module.metadata)))
-        node.operands = tuple(make(node))
-        return node

@@ -1,4 +1,4 @@
-"""LLVM types, and opaque pointers, which do not say what they point to.
+"""LLVM types, distinct metadata, and opaque pointers, which do not say what they point to.
 
 llvmlite 0.50 still gives some pointers an element type (those to stack memory, globals and the elements of
 numba's arrays), from which it infers the type of a load, an address or a call; it announces that it will
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
+from numba.core import cgutils
 
 INDEX: llvm.Type = llvm.IntType(64)
 INT32: llvm.Type = llvm.IntType(32)
@@ -84,3 +85,43 @@ def internal_function(
         function.linkage = "internal"
         write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
     return module.globals[name]
+
+
+def call_in_thread(builder: llvm.IRBuilder, function: llvm.Function, argument: llvm.Value) -> None:
+    """Calls `function(pointer) -> pointer` in a thread of its own, or here where none can be started."""
+    handle = opaque(builder.alloca(INDEX))
+    names = "pthread_create", "pthread_join"
+    create, join = (
+        cgutils.get_or_insert_function(builder.module, llvm.FunctionType(INT32, arguments), name)
+        for name, arguments in zip(names, ([POINTER] * 4, [INDEX, POINTER]), strict=True)
+    )
+    refusal = builder.call(create, [handle, NULL, function, argument])
+    with builder.if_else(builder.icmp_signed("==", refusal, INT32(0))) as (started, refused):
+        with started:
+            builder.call(join, [builder.load(handle, typ=INDEX), NULL])
+        with refused:
+            builder.call(function, [argument])
+
+
+class DistinctMetadata(llvm.MDValue):
+    """A metadata node that equals no other, which llvmlite cannot write otherwise."""
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def descr(self, buf: list[str]) -> None:
+        """Writes the node."""
+        operands = (
+            each.get_reference()
+            if isinstance(each.type, llvm.MetaDataType)
+            else f"{each.type} {each.get_reference()}"
+            for each in self.operands
+        )
+        buf.append(f"distinct !{{ {', '.join(operands)} }}\n")
+
+    @classmethod
+    def of(
+        cls, module: llvm.Module, make: Callable[[DistinctMetadata], tuple[llvm.Value, ...]]
+    ) -> DistinctMetadata:
+        node = cls(module, [], name=str(len(module.metadata)))
+        node.operands = tuple(make(node))
+        return node

@@ -182,3 +182,8 @@ def emit_all(
     operands = [(UnsignedIRValue if each.type == INT32 else IRValue)(builder, each) for each in arguments]
     results = formula(*operands)
     return [operands[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]
+
+
+def is_float32(argument: object) -> bool:
+    """Whether an argument is an IR value of float32."""
+    return isinstance(argument, IRValue) and element_of(argument.value.type) == FLOAT32

@@ -169,7 +169,13 @@ def _annotated(annotated: Callable[..., object], dtype: np.dtype[np.floating]) -
     real, index = numba.from_dtype(dtype), types.intp
     arrays = {"Vector[F]": (real, 1), "Matrix[F]": (real, 2), "Cube[F]": (real, 3)}
     arrays |= {"Order": (index, 1), "Layout": (index, 2), "Ranges": (index, 2)}
-    kinds = {"int": index, "bool": types.boolean, "F": real, "None": types.none}
+    kinds = {
+        "int": index,
+        "bool": types.boolean,
+        "F": real,
+        "float": numba.from_dtype(np.dtype(np.float64)),
+        "None": types.none,
+    }
     kinds |= {name: types.Array(*kind, "C") for name, kind in arrays.items()}
     kinds["Strided[F]"] = types.Array(real, 1, "A", aligned=False)
 

@@ -1,4 +1,4 @@
-"""numba's pipeline from Python to machine code, without the passes that have nothing to do here.
+"""numba's pipeline from Python to machine code, without the passes that are not needed here.
 
 Three weak points of numba cost compile time. It looks for closures, `with` and raised errors, of which the
 functions here have none. It optimises each function by itself and the whole module twice, to remove reference

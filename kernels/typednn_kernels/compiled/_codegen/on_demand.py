@@ -1,19 +1,18 @@
 """Functions that are compiled when machine code first calls them, since few networks need them.
 
-A caller finds the address of such a function in memory. While it is 0 there, the caller has Python compile
-the function first, in the middle of a kernel. Nothing can be raised there: Ctrl-C interrupts Python after the
-kernel; that a function cannot be compiled, when those that every kernel needs could be, ends the process.
+A caller finds the address of such a function in memory. While it is 0 there, the caller has a thread call
+Python, which compiles the function. Nothing can be raised in the middle of a kernel: Ctrl-C interrupts Python
+after it, and where a function cannot be compiled, when those that every kernel needs could be, the process
+ends. In the main thread Ctrl-C could raise KeyboardInterrupt before the first line of Python, for nobody.
 """
 
 from __future__ import annotations
 
 import ctypes
-import signal
+import os
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,13 @@ from llvmlite.binding import add_symbol
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, POINTER, Callee, internal_function
+from typednn_kernels.compiled._codegen.ir_types import (
+    INDEX,
+    POINTER,
+    Callee,
+    call_in_thread,
+    internal_function,
+)
 from typednn_kernels.compiled._codegen.noinline import NoinlineFunction, without_collection
 from typednn_kernels.compiled._codegen.private_parts import on_compiled, report
 from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
@@ -30,8 +35,8 @@ from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
 if TYPE_CHECKING:
     from numba.core.dispatcher import Dispatcher
 
-COMPILE, INTERRUPT = "typednn_compile_on_demand", "typednn_interrupt"
-"""The symbols of what compiles the function whose address is missing, and of what simulates Ctrl-C."""
+COMPILE = "typednn_compile_on_demand"
+"""The symbol of what compiles the function whose address is missing."""
 
 ON_DEMAND: dict[int, AddressOnDemand] = {}
 """All addresses of functions on demand, by where in memory they are."""
@@ -99,24 +104,27 @@ class OnDemandFunction(NoinlineFunction):
 
 
 def _write_ensure(builder: llvm.IRBuilder, place: llvm.Value) -> None:
-    """Writes a loop that has the function compiled until its address is there."""
+    """Writes a loop that has a thread compile the function until its address is there."""
     look, missing, there = (builder.append_basic_block(name) for name in ("look", "missing", "there"))
     builder.branch(look)
     builder.position_at_end(look)
     builder.cbranch(builder.icmp_signed("==", builder.load(place, typ=INDEX), INDEX(0)), missing, there)
     builder.position_at_end(missing)
-    compile_it = cgutils.get_or_insert_function(builder.module, llvm.FunctionType(BIT, [POINTER]), COMPILE)
-    with builder.if_then(builder.call(compile_it, [place])):
-        kind = llvm.FunctionType(llvm.VoidType(), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, INTERRUPT), [])
+    compile_it = cgutils.get_or_insert_function(
+        builder.module, llvm.FunctionType(POINTER, [POINTER]), COMPILE
+    )
+    if os.name == "posix":
+        call_in_thread(builder, compile_it, place)
+    else:
+        builder.call(compile_it, [place])
     builder.branch(look)
     builder.position_at_end(there)
     builder.ret_void()
 
 
-@ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
-def compile_on_demand(place: int) -> bool:
-    """Compiles the function whose address is missing at a place; returns whether Ctrl-C came meanwhile."""
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+def compile_on_demand(place: int) -> None:
+    """Compiles the function whose address is missing at a place."""
     function = ON_DEMAND[place]
 
     def compiled() -> None:
@@ -124,8 +132,7 @@ def compile_on_demand(place: int) -> bool:
             function.prepare()
 
     try:
-        with _noting_interrupts() as interrupts:
-            with_large_stack(compiled)
+        with_large_stack(compiled)
     except Exception:
         traceback.print_exc()
         message = f"typednn: numba cannot compile {function.name}; TYPEDNN_BACKEND=numpy does without it"
@@ -134,26 +141,9 @@ def compile_on_demand(place: int) -> bool:
     for call in on_compiled:
         call(function.name)
     report()
-    return bool(interrupts)
-
-
-@contextmanager
-def _noting_interrupts() -> Generator[list[int]]:
-    """Lists the interrupts of a block, instead of having Python raise KeyboardInterrupt in it."""
-    interrupts: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or current_thread() is not main_thread():
-        yield interrupts
-        return
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 add_symbol(COMPILE, ctypes.cast(compile_on_demand, ctypes.c_void_p).value)
-add_symbol(INTERRUPT, ctypes.cast(ctypes.pythonapi.PyErr_SetInterrupt, ctypes.c_void_p).value)
 
 
 def prepare_all(dtype: np.dtype[np.floating]) -> None:

@@ -34,6 +34,7 @@ from typednn_kernels.compiled._codegen.tuning import (
     SHORT_VECTOR_REGISTERS,
     SHORT_VECTOR_SCALAR_ELEMENTS,
 )
+from typednn_kernels.plain.loss import Rows
 from typednn_kernels.primitives import maximum, where
 
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
@@ -48,18 +49,6 @@ class Row(Protocol):
 
     def total(self, x: Number) -> Number:
         """Returns the sum."""
-
-
-class _Rows:
-    """The rows of a matrix in NumPy."""
-
-    def largest(self, x: Values) -> Values:
-        result: Values = x.max(axis=1, keepdims=True)
-        return result
-
-    def total(self, x: Values) -> Values:
-        result: Values = x.sum(axis=1, keepdims=True, dtype=x.dtype)
-        return result
 
 
 class VectorLanes:
@@ -138,7 +127,7 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
     def python(samples: int, n: int, *arrays: Values) -> None:
         *arguments, out = (each.reshape(samples, -1) if np.ndim(each) else each for each in arrays)
         with np.errstate(all="ignore"):
-            out[...] = formula(_Rows(), *arguments)
+            out[...] = formula(Rows(), *arguments)
 
     return emitted_function(name, _writing(formula, numbers=numbers), python)
 
@@ -184,7 +173,7 @@ def by_short_vector(
         with np.errstate(all="ignore"):
             formula = formulas[code]
             if formula is not None:
-                out[:, : 1 if sums else n] = of_row(formula)(_Rows(), *arguments)
+                out[:, : 1 if sums else n] = of_row(formula)(Rows(), *arguments)
 
     def generate(
         context: BaseContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]

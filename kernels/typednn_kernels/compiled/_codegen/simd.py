@@ -17,8 +17,16 @@ from typednn_kernels.compiled._codegen.array_views import (
     elements,
     field,
 )
-from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, DistinctMetadata, fields_of
-from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, NULL, POINTER, opaque
+from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, fields_of
+from typednn_kernels.compiled._codegen.ir_types import (
+    BIT,
+    INDEX,
+    INT32,
+    NULL,
+    POINTER,
+    DistinctMetadata,
+    opaque,
+)
 from typednn_kernels.compiled._codegen.ir_values import FLOAT32
 from typednn_kernels.compiled._codegen.private_parts import HINTS
 

@@ -1,7 +1,7 @@
-"""What does not fit the stack of a small thread: large buffers, which come from the heap, and the compiler.
+"""Keeps large buffers and the compiler off the small stacks that threads may have.
 
-A thread may have a stack of 64 KiB, of which a kernel takes half at most. Memory from the heap can be
-refused: then there is a slower way that needs none. The compiler gets a thread of its own.
+A thread may have a stack of 64 KiB, of which a kernel takes half at most. Large buffers come from the
+heap; where the system refuses memory, a slower way needs none. The compiler gets a thread of its own.
 """
 
 from __future__ import annotations

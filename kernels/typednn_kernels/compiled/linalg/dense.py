@@ -52,6 +52,17 @@ gemv_t_and_update_2: Loop = elementwise(
 
 add_with_rest: Loop = elementwise(add_in_twice_the_precision, outs=2)
 
+PLAIN, PRODUCTS, DIFFERENCES = range(3)
+first_terms: Loop = elementwise(lambda x, y: x, lambda x, y: x * y, lambda x, y: x - y)
+add_terms: Loop = elementwise(
+    lambda total, x, y: total + x, lambda total, x, y: total + x * y, lambda total, x, y: total + (x - y)
+)
+"""What `sum_terms_of_rows` sums."""
+
+SUMMED_SAMPLES = 4096
+"""Number of samples whose products `gemm` sums in their order; the sums of as many are added in twice the
+precision. Another value changes the last bits of gradients of larger batches. Chosen for precision."""
+
 
 @reassociate
 def dot(x: Vector[F], y: Vector[F], n: int) -> F:
@@ -250,6 +261,65 @@ def backpropagate_rows(
         gemm(Gemm(samples, count, n, A, B, empty, W.dtype.type(1), False, result, m), parallel)
 
 
+@inline
+def outer_of_samples(
+    samples: int,
+    deltas: Vector[F],
+    n: int,
+    inputs: Vector[F],
+    m: int,
+    alpha: F,
+    accumulate: bool,
+    result: Vector[F],
+    units: int,
+    width: int,
+    parallel: bool,
+) -> None:
+    """Computes alpha dLda^T h_prev of some samples, or adds it, for `units` units and `width` inputs."""
+    A, B, empty = MatrixOperand(deltas, n, True), MatrixOperand(inputs, m, False), slice_of(result, 0, 0)
+    gemm(Gemm(units, width, samples, A, B, empty, alpha, accumulate, result, width), parallel)
+
+
+@on_demand
+def outer_in_blocks(
+    samples: int,
+    deltas: Vector[F],
+    n: int,
+    inputs: Vector[F],
+    m: int,
+    alpha: F,
+    accumulate: bool,
+    result: Vector[F],
+    parallel: bool,
+) -> None:
+    """Computes alpha dLda^T h_prev of many samples, or adds it, in blocks that lose no digits.
+
+    Without memory it is done for a few inputs of a unit at a time: the results are the same.
+    """
+    heap, count = heap_row(2 * result.size, result), result.size // m
+    memory = heap if heap.size > 0 else stack_row(result)
+    room = memory.size // 2
+    height = max(1, room // m)
+    for unit in range(0, count, height):
+        for column in range(0, m, room):
+            units, width = min(height, count - unit), min(room, m - column)
+            size = units * width
+            total = slice_of(result, unit * m + column, size)
+            part, rest = slice_of(memory, 0, size), slice_of(memory, room, size)
+            copy(0, size, result.dtype.type(-0.0), rest)
+            for start in range(0, samples, SUMMED_SAMPLES):
+                block = min(SUMMED_SAMPLES, samples - start)
+                A = slice_of(deltas, start * n + unit, deltas.size - start * n - unit)
+                B = slice_of(inputs, start * m + column, inputs.size - start * m - column)
+                if start == 0 and not accumulate:
+                    outer_of_samples(block, A, n, B, m, alpha, False, total, units, width, parallel)
+                else:
+                    outer_of_samples(block, A, n, B, m, alpha, False, part, units, width, parallel)
+                    add_with_rest(0, size, total, rest, part, total, rest)
+            add(0, size, total, rest, total)
+    free_row(heap)
+
+
 @noinline
 def outer_rows(
     dLda: Matrix[F],
@@ -268,18 +338,48 @@ def outer_rows(
     if samples == 1 and not accumulate:
         grain = 1 + GRAIN_ELEMENTS // m if parallel else count
         parallel_outer(count, grain, slice_of(deltas, 0, count), inputs, result)
+    elif samples > SUMMED_SAMPLES:
+        outer_in_blocks(samples, deltas, n, inputs, m, alpha, accumulate, result, parallel)
     else:
-        A, B, empty = MatrixOperand(deltas, n, True), MatrixOperand(inputs, m, False), slice_of(result, 0, 0)
-        gemm(Gemm(count, m, samples, A, B, empty, alpha, accumulate, result, m), parallel)
+        outer_of_samples(samples, deltas, n, inputs, m, alpha, accumulate, result, count, m, parallel)
 
 
 @inline
-def sum_few_rows(rows: Vector[F], n: int, first: int, stop: int, total: Vector[F]) -> None:
-    """Computes the sum of rows of n elements from `first` on, which is in the first row, to below `stop`."""
+def sum_few_rows(
+    terms: int, x: Vector[F], y: Vector[F], n: int, first: int, stop: int, total: Vector[F]
+) -> None:
+    """Computes the sum of the `terms` of rows n elements apart from `first` on, to below `stop`."""
     count = total.size
-    copy(0, count, slice_of(rows, first, count), total)
+    y_row = slice_of(y, 0 if terms == DIFFERENCES else first, count)
+    first_terms(terms, count, slice_of(x, first, count), y_row, total)
     for start in range(first + n, stop, n):
-        add(0, count, total, slice_of(rows, start, count), total)
+        y_row = slice_of(y, 0 if terms == DIFFERENCES else start, count)
+        add_terms(terms, count, total, slice_of(x, start, count), y_row, total)
+
+
+@noinline
+def sum_terms_of_rows(terms: int, x: Vector[F], y: Vector[F], n: int, first: int, total: Vector[F]) -> None:
+    """Computes the sum over rows, n elements apart, of x, of x * y, or of x - y, from `first` on.
+
+    Of `DIFFERENCES`, y is the same for all rows. Blocks of rows are added in twice the precision.
+    """
+    count = total.size
+    sum_few_rows(terms, x, y, n, first, min(x.size, SUMMED_ROWS * n), total)
+    if x.size > SUMMED_ROWS * n:
+        sums = stack_row(x)
+        size = sums.size // 2
+        for column in range(0, count, size):
+            width = min(size, count - column)
+            columns, part = slice_of(total, column, width), slice_of(sums, 0, width)
+            rest = slice_of(sums, size, width)
+            copy(0, width, x.dtype.type(-0.0), rest)
+            skipped = column if terms == DIFFERENCES else 0
+            y_columns = slice_of(y, skipped, y.size - skipped)
+            for start in range(SUMMED_ROWS * n, x.size, SUMMED_ROWS * n):
+                stop = min(x.size, start + SUMMED_ROWS * n)
+                sum_few_rows(terms, x, y_columns, n, start + first + column, stop, part)
+                add_with_rest(0, width, columns, rest, part, columns, rest)
+            add(0, width, columns, rest, columns)
 
 
 @noinline
@@ -288,22 +388,8 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
     total = slice_of(dLdBias, first, count)
     if count == dLdBias.size and is_short_row(count, dLda):
         sum_short_rows(dLda.size // count, count, dLda, total)
-        return
-    n = dLdBias.size
-    sum_few_rows(dLda, n, first, min(dLda.size, SUMMED_ROWS * n), total)
-    if dLda.size > SUMMED_ROWS * n:
-        sums = stack_row(dLda)
-        size = sums.size // 2
-        for column in range(0, count, size):
-            width = min(size, count - column)
-            columns, part = slice_of(total, column, width), slice_of(sums, 0, width)
-            rest = slice_of(sums, size, width)
-            copy(0, width, dLda.dtype.type(-0.0), rest)
-            for start in range(SUMMED_ROWS * n, dLda.size, SUMMED_ROWS * n):
-                stop = min(dLda.size, start + SUMMED_ROWS * n)
-                sum_few_rows(dLda, n, start + first + column, stop, part)
-                add_with_rest(0, width, columns, rest, part, columns, rest)
-            add(0, width, columns, rest, columns)
+    else:
+        sum_terms_of_rows(PLAIN, dLda, dLda, dLdBias.size, first, total)
 
 
 @exported

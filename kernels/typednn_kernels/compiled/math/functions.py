@@ -19,8 +19,8 @@ from functools import cache
 import numpy as np
 
 from typednn_kernels import primitives
-from typednn_kernels.compiled._codegen.ir_loops import is_float32, lowers
-from typednn_kernels.compiled._codegen.ir_values import Number
+from typednn_kernels.compiled._codegen.ir_loops import lowers
+from typednn_kernels.compiled._codegen.ir_values import Number, is_float32
 from typednn_kernels.compiled.math.polynomials import (
     ERF_SWITCH,
     ERFC_CENTER,

@@ -7,8 +7,9 @@ from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.layout import (
     BIASES,
-    FROZEN,
+    COLUMNS,
     GAINS,
+    INNER_BIASES,
     LENGTH,
     NORMALIZATION,
     NORMALIZED,
@@ -29,7 +30,7 @@ MAX_SIZE = 1 << 31
 def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace: Workspace[F]) -> bool:
     """Says whether all that a layout describes lies within the parameters, and within the workspace."""
     size, last = parameters.size, layout.shape[0] - 1
-    fits = layout.shape[1] == FROZEN + 1 and last >= 1 and 0 <= samples < MAX_SIZE
+    fits = layout.shape[1] == COLUMNS and last >= 1 and 0 <= samples < MAX_SIZE
     n_units = before = 0
     if fits:
         n_units = layout[last, UNITS] + layout[last, LENGTH]
@@ -44,6 +45,7 @@ def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace:
         fits &= 0 <= layout[k, BIASES] <= size - n or k == 0
         if is_normalized:
             fits &= 0 <= layout[k, GAINS] <= size - n
+            fits &= 0 <= layout[k, INNER_BIASES] <= size - n
             end = samples * n_units + (samples + 1) * (layout[k, NORMALIZED] + n + 1)
             fits &= 0 <= layout[k, NORMALIZED] < MAX_SIZE
             fits &= end <= workspace.a.size and end <= workspace.dLda.size
@@ -55,9 +57,10 @@ def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace:
 
 @noinline
 def gradient_fits(parameters: Vector[F], layout: Layout, gradient: Vector[F]) -> bool:
-    """Says whether a gradient has an element for each weight, bias and gain, and the parameters for each."""
+    """Says whether a gradient has an element for each trained parameter, and the parameters for each."""
     last = layout.shape[0] - 1
     n = layout[last, LENGTH] if layout[last, NORMALIZATION] != UNNORMALIZED else 0
+    n += layout[last, LENGTH] if layout[last, INNER_BIASES] > 0 else 0
     fits: bool = layout[last, GAINS] + n == gradient.size <= parameters.size
     return fits
 

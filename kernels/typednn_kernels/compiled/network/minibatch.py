@@ -111,10 +111,10 @@ def batch_train_thread(
             copy(0, count, saved, running)
             break
         gradient_thread(thread, parameters, layout, workspace, gradient, optimizer, step, samples)
-        scale, clip_norm = one, optimizer.coefficients[step, CLIP_NORM]
-        if clip_norm < np.inf:
+        scale = one
+        if optimizer.coefficients[step, CLIP_NORM] < np.inf:
             barrier(thread.team)
-            scale = clip_norm_scale(parameters, gradient, optimizer, clip_norm)
+            scale = clip_norm_scale(parameters, gradient, optimizer, step)
             barrier(thread.team)
         if not updates_by_unit(optimizer, step, gradient.size, thread):
             first, n = thread_range(gradient.size, thread)
@@ -163,8 +163,8 @@ def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: Optimi
         norm = parameters.dtype.type(sqrt(add_scaled_squares(zero, gradient, scale)) / scale)
     if not isfinite(max(coefficients[0, FIRST], one) * norm):
         return False
-    scale, clip_norm = one, coefficients[0, CLIP_NORM]
-    if clip_norm < np.inf:
-        scale = clip_norm_scale(parameters, gradient, optimizer, clip_norm)
+    scale = one
+    if coefficients[0, CLIP_NORM] < np.inf:
+        scale = clip_norm_scale(parameters, gradient, optimizer, 0)
     apply_update(parameters, gradient, optimizer, 0, scale, 0, gradient.size)
     return True

@@ -23,7 +23,16 @@ from typednn_kernels.compiled.network.passes import (
 from typednn_kernels.compiled.ops.loss import Outputs, loss_range
 from typednn_kernels.compiled.ops.optimizer_step import apply_update, updates_by_gemm, updates_by_unit
 from typednn_kernels.compiled.parallel.team import barrier
-from typednn_kernels.layout import ACTIVATION, BIASES, GAINS, LENGTH, NORMALIZATION, PREVIOUS, WEIGHTS
+from typednn_kernels.layout import (
+    ACTIVATION,
+    BIASES,
+    GAINS,
+    INNER_BIASES,
+    LENGTH,
+    NORMALIZATION,
+    PREVIOUS,
+    WEIGHTS,
+)
 from typednn_kernels.operands import Block, Epoch, OptimizerSteps, Rows, Thread, Workspace
 from typednn_kernels.update_rules import FIRST
 
@@ -150,14 +159,17 @@ def batch_update_units(
     block: Block,
     weights_too: bool,
 ) -> None:
-    """Updates the biases, gains and, if wanted, weights of the units of a block of layer k."""
+    """Updates the biases, gains, inner biases and, if wanted, weights of the units of a block of layer k."""
     m = layout[k, PREVIOUS]
-    for i in range(3):
+    for i in range(4):
         start, size = layout[k, BIASES] + block.unit, block.width
         if i == 1:
             start = layout[k, GAINS] + block.unit
             size = block.width if layout[k, NORMALIZATION] != UNNORMALIZED else 0
         elif i == 2:
+            start = layout[k, INNER_BIASES] + block.unit
+            size = block.width if layout[k, INNER_BIASES] > 0 else 0
+        elif i == 3:
             start = layout[k, WEIGHTS] + block.unit * m
             size = block.width * m if weights_too else 0
         if size > 0:

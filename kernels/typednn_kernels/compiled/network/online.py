@@ -253,7 +253,7 @@ def backward_upper_layers(
         elif thread.thread_num == 0:
             outputs = Outputs(a, h, t)
             loss_gradient(loss, activation, outputs, dLdh, 1, 1)
-            if canonical_delta(loss, activation, outputs, dLda, 1, 1):
+            if canonical_delta(loss, activation, outputs, dLdh, dLda, 1, 1):
                 count = 0
         if count > 0:
             activation_backward_flat(

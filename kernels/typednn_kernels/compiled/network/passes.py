@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isinf, sqrt
 
+import numpy as np
+
 from typednn_kernels import normalizations
 from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
@@ -38,10 +40,14 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
+    DDOF,
     DROPOUT,
+    EPSILON,
     FROZEN,
     GAINS,
+    INNER_BIASES,
     LENGTH,
+    MOMENTUM,
     NORMALIZATION,
     PREVIOUS,
     RUNNING,
@@ -60,11 +66,17 @@ weights: MatrixView = matrix_view(lambda row: (row[WEIGHTS], row[LENGTH], row[PR
 flat_weights: VectorView = vector_view(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
 biases: VectorView = vector_view(lambda row: (row[BIASES], row[LENGTH]))
 gains: VectorView = vector_view(lambda row: (row[GAINS], row[LENGTH]))
+inner_biases: VectorView = vector_view(
+    lambda row: (row[INNER_BIASES], where(row[INNER_BIASES] == 0, 0, row[LENGTH]))
+)
 weights_range: MatrixView = matrix_view(
     lambda row, unit, width: (row[WEIGHTS] + unit * row[PREVIOUS], width, row[PREVIOUS])
 )
 biases_range: VectorView = vector_view(lambda row, unit, width: (row[BIASES] + unit, width))
 gains_range: VectorView = vector_view(lambda row, unit, width: (row[GAINS] + unit, width))
+inner_biases_range: VectorView = vector_view(
+    lambda row, unit, width: (row[INNER_BIASES] + unit, where(row[INNER_BIASES] == 0, 0, width))
+)
 running_mean_range: VectorView = vector_view(lambda row, unit, width: (row[RUNNING] + unit, width))
 running_variance_range: VectorView = vector_view(
     lambda row, unit, width: (row[RUNNING] + row[LENGTH] + unit, width)
@@ -139,6 +151,16 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 
 @inline
+def constants_of(layout: Layout, k: int) -> normalizations.Constants:
+    """Returns the constants of the normalisation of layer k."""
+    return normalizations.Constants(
+        np.int64(layout[k, EPSILON]).view(np.float64),
+        np.int64(layout[k, MOMENTUM]).view(np.float64),
+        layout[k, DDOF],
+    )
+
+
+@inline
 def dropout_threshold(layout: Layout, k: int, key: int) -> int:
     """Returns the fraction of the units of layer k that a pass drops, in units of 2**-32."""
     threshold: int = 0 if key == INFERENCE else layout[k, DROPOUT]
@@ -168,10 +190,12 @@ def affine_block(
         affine_rows(below, W, bias, pre_activations, n, parallel)
     else:
         z = normalized_range(a, layout, k, n_units, block)
-        affine_rows(below, W, slice_of(bias, 0, 0), z, n, parallel)
+        inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
+        affine_rows(below, W, inner_bias, z, n, parallel)
         normalize_rows(
             normalization,
             is_training(layout, k, key),
+            constants_of(layout, k),
             z,
             n,
             gains_range(parameters, layout, k, block.unit, block.width),
@@ -331,7 +355,10 @@ def gain_gradient_block(
 def bias_gradient_block(
     layout: Layout, k: int, workspace: Workspace[F], gradient: Vector[F], block: Block
 ) -> None:
-    """Computes dLdBias and dLdGain of a block, unless batch normalisation already has."""
+    """Computes dLdInnerBias of a block, and dLdBias and dLdGain unless batch normalisation already has."""
+    if layout[k, INNER_BIASES] > 0:
+        dLdz = flat_normalized(workspace.dLda, layout, k, block.rows.samples, unit_count(layout))
+        sum_rows(dLdz, inner_biases(gradient, layout, k), block.unit, block.width)
     if layout[k, NORMALIZATION] == UNNORMALIZED:
         deltas = units(workspace.dLda, layout, k, block.rows.samples)
         sum_rows(deltas, biases(gradient, layout, k), block.unit, block.width)

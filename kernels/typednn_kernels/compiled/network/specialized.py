@@ -47,6 +47,7 @@ from typednn_kernels.losses import (
     pair_delta,
     pair_derivative,
     pair_of,
+    softmax_rows,
 )
 from typednn_kernels.operands import Epoch, Workspace
 
@@ -133,14 +134,26 @@ class _Loss:
         self.loss, self.output = loss, output
         self.terms = output.n if is_mean(loss) else 1
         self.pair = pair_of(loss, output.activation)
+        self.in_rows = softmax_rows.has_rows(loss, output.activation, output.n)
 
     def value(self, a: Number, y: Number, t: Number) -> Number:
         """Computes the loss of a sample, in all lanes."""
-        terms: Number = row_terms(self.loss, self.output.activation)(self.output, a, y, t)
+        terms: Number
+        if self.in_rows:
+            terms = softmax_rows.value(self.loss)(a, y, t, *self.row_sums(a, y, t))
+        else:
+            terms = row_terms(self.loss, self.output.activation)(self.output, a, y, t)
         return self.output.total(terms) / self.terms
+
+    def row_sums(self, a: Number, y: Number, t: Number) -> Sequence[Number]:
+        """Computes what the outputs have in common, for `softmax_rows`."""
+        return softmax_rows.row_sums(self.loss, self.output, a, y, t)
 
     def derivative(self, a: Number, y: Number, t: Number) -> Number:
         """Computes dLdy."""
+        if self.in_rows:
+            formula = softmax_rows.derivative(self.loss)
+            return formula(a, y, t, *self.row_sums(a, y, t)) / self.terms
         derivative: Number = (
             LOSSES[self.loss].derivative(y, t) if self.pair < 0 else pair_derivative(self.pair)(a, y, t)
         )
@@ -148,6 +161,9 @@ class _Loss:
 
     def delta(self, a: Number, y: Number, t: Number) -> Number:
         """Computes dLda."""
+        if self.in_rows:
+            formula = softmax_rows.delta(self.loss)
+            return self.output.masked(formula(a, y, t, *self.row_sums(a, y, t)) / self.terms, 0.0)
         if not is_stable(self.loss, self.output.activation):
             delta = (
                 pair_delta(self.pair)(a, t) / self.terms

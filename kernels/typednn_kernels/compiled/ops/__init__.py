@@ -1,1 +1,1 @@
-"""Computes what is no matrix product: activations, losses, normalisations, optimizer steps."""
+"""Computes what is no matrix product: activations, losses, normalisations, optimiser steps."""

@@ -20,6 +20,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     Formula,
     Loop,
     elementwise,
+    max_reduction,
     scalar_function,
     sum_reduction,
 )
@@ -52,6 +53,7 @@ from typednn_kernels.losses import (
     pair_derivative,
     pair_of,
     pair_value,
+    softmax_rows,
 )
 from typednn_kernels.primitives import log
 
@@ -110,6 +112,16 @@ PAIR_DERIVATIVES = FunctionTable(
 )
 """By place of the pair: a term of (a, t), dLda of (a, t, divisor), dLdy of (a, y, t, divisor)."""
 
+SOFTMAX_SUMS = FunctionTable("softmax_loss", "vvvnnnn", softmax_rows.summand, softmax_rows.CODES, sums=True)
+SOFTMAX_DERIVATIVES = FunctionTable(
+    "softmax_loss_derivative", "vvvnnnnv", softmax_rows.derivative, softmax_rows.CODES, _pair_divided
+)
+SOFTMAX_DELTAS = FunctionTable(
+    "softmax_loss_delta", "vvvnnnnnnnnv", softmax_rows.delta, softmax_rows.CODES, _pair_divided
+)
+"""By loss code: a summand of (a, y, t, largest, second, rest, place), dLdy of the same without a place, and
+dLda of (a, y, t, *RowSums); the last two are divided by their last argument."""
+
 sum_terms: Formula = sum_reduction(default_case=CALLED_TERMS)
 sum_stable_terms: Formula = sum_reduction(default_case=CALLED_STABLE_TERMS)
 derivative_loop: Loop = elementwise(default_case=CALLED_DERIVATIVES)
@@ -117,7 +129,14 @@ sum_pair_terms: Formula = sum_reduction(default_case=PAIR_TERMS)
 pair_delta_loop: Loop = elementwise(default_case=PAIR_DELTAS)
 pair_derivative_loop: Loop = elementwise(default_case=PAIR_DERIVATIVES)
 
+largest_of_rest: Formula = max_reduction(softmax_rows.of_rest)
+sum_exp_of_rest: Formula = sum_reduction(softmax_rows.exp_of_rest)
+softmax_sum: Formula = sum_reduction(default_case=SOFTMAX_SUMS)
+softmax_derivative_loop: Loop = elementwise(default_case=SOFTMAX_DERIVATIVES)
+softmax_delta_loop: Loop = elementwise(default_case=SOFTMAX_DELTAS)
+
 stable: Callable[[int, int], bool] = inline(is_stable)
+has_rows: Callable[[int, int, int], bool] = inline(softmax_rows.has_rows)
 place_of_pair: Callable[[int, int], int] = inline(pair_of)
 is_mean_loss: Callable[[int], bool] = inline(is_mean)
 log_loop: Loop = elementwise(log)
@@ -162,6 +181,46 @@ def mean_of(loss: int, total: Number, n: F) -> F:
     return mean
 
 
+@on_demand
+def softmax_row_loss(loss: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
+    """Computes the loss of a sample of n outputs; see `softmax_rows`."""
+    largest, second = row_max(0, n, a), largest_of_rest(0, n, a, y)
+    rest = sum_exp_of_rest(0, n, a, y, second)
+    total: F = softmax_sum(loss, n, a, y, t, largest, second, rest, a.dtype.type(0))
+    return total
+
+
+@on_demand
+def softmax_row_gradients(
+    loss: int, a: Vector[F], y: Vector[F], t: Vector[F], divisor: F, dLdy: Vector[F], dLda: Vector[F]
+) -> None:
+    """Computes dLdy and dLda of a sample; see `softmax_rows`. The targets may lie where dLda is written."""
+    n, real = a.size, a.dtype.type
+    largest, second = row_max(0, n, a), largest_of_rest(0, n, a, y)
+    rest = sum_exp_of_rest(0, n, a, y, second)
+    by_logarithms = softmax_sum(loss, n, a, y, t, largest, second, rest, real(1))
+    top_by_logarithm = softmax_sum(loss, n, a, y, t, largest, second, rest, real(2))
+    by_complements = softmax_sum(loss, n, a, y, t, largest, second, rest, real(3))
+    top_by_complement = softmax_sum(loss, n, a, y, t, largest, second, rest, real(4))
+    softmax_derivative_loop(loss, n, a, y, t, largest, second, rest, divisor, dLdy)
+    softmax_delta_loop(
+        loss,
+        n,
+        a,
+        y,
+        t,
+        largest,
+        second,
+        rest,
+        by_logarithms,
+        top_by_logarithm,
+        by_complements,
+        top_by_complement,
+        divisor,
+        dLda,
+    )
+
+
 @inline
 def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """Computes the loss of a sample of n outputs."""
@@ -169,6 +228,8 @@ def sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: Vecto
     is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
     if not is_stable_pair and pair >= COUPLED:
         result = sum_pair_terms(pair, n, a, t)
+    elif has_rows(loss, activation, n):
+        result = softmax_row_loss(loss, a, y, t, n)
     elif short and not is_stable_pair:
         short_sum_terms(loss, n, y, t, only)
         result = only[0]
@@ -216,11 +277,18 @@ def gradient_loop(
 
 @inline
 def canonical_delta(
-    loss: int, activation: int, outputs: Outputs[F], dLda: Vector[F], count: int, samples: int
+    loss: int,
+    activation: int,
+    outputs: Outputs[F],
+    dLdy: Vector[F],
+    dLda: Vector[F],
+    count: int,
+    samples: int,
 ) -> bool:
     """Computes dLda of `count` of the `samples` of a batch, flat (count * n,), without dLdy.
 
-    Returns whether the pair of loss and activation has a formula for it; otherwise nothing is written.
+    With the losses of `softmax_rows` it computes dLdy, too, which depends on whole rows. Returns whether
+    the pair of loss and activation has a formula for it; otherwise nothing is written.
     """
     a, y, t = outputs.a, outputs.y, outputs.t
     is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
@@ -239,7 +307,19 @@ def canonical_delta(
             )
     elif pair >= COUPLED:
         pair_delta_loop(pair, y.size, a, t, divisor, dLda)
-    return is_stable_pair or pair >= COUPLED
+    in_rows = has_rows(loss, activation, n)
+    if in_rows:
+        for s in range(count):
+            softmax_row_gradients(
+                loss,
+                slice_of(a, s * n, n),
+                slice_of(y, s * n, n),
+                slice_of(t, s * n, n),
+                divisor,
+                slice_of(dLdy, s * n, n),
+                slice_of(dLda, s * n, n),
+            )
+    return is_stable_pair or pair >= COUPLED or in_rows
 
 
 @inline
@@ -381,9 +461,8 @@ def output_delta_range(
     """Computes dLda of a range of the `samples` of a batch, whose dLdy is known."""
     first, size, count = start * n, (stop - start) * n, stop - start
     part = outputs_range(outputs, first, size)
-    delta = slice_of(dLda, first, size)
-    if not canonical_delta(loss, activation, part, delta, count, samples):
-        upstream = slice_of(dLdy, first, size)
+    upstream, delta = slice_of(dLdy, first, size), slice_of(dLda, first, size)
+    if not canonical_delta(loss, activation, part, upstream, delta, count, samples):
         activation_backward_range(0, 0, count, activation, part.a, part.y, upstream, delta, n)
 
 
@@ -403,6 +482,8 @@ def long_sample_loss(loss: int, activation: int, a: Vector[F], y: Vector[F], t: 
     is_stable_pair, pair = stable(loss, activation), place_of_pair(loss, activation)
     if not is_stable_pair and pair >= COUPLED:
         num_threads = parallel_sum_pair_terms(n, GRAIN_ELEMENTS, pair, a, t, sums)
+    elif has_rows(loss, activation, n):
+        num_threads, sums[0] = 1, softmax_row_loss(loss, a, y, t, n)
     elif not is_stable_pair:
         num_threads = parallel_sum_terms(n, GRAIN_ELEMENTS, loss, y, t, sums)
     else:

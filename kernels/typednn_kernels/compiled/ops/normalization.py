@@ -18,16 +18,20 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.jit import exported, on_demand, require
-from typednn_kernels.compiled.linalg.dense import copy, scal, sum_rows
+from typednn_kernels.compiled.linalg.dense import (
+    DIFFERENCES,
+    PRODUCTS,
+    copy,
+    scal,
+    sum_rows,
+    sum_terms_of_rows,
+)
 from typednn_kernels.compiled.ops.activation import inner, total
-from typednn_kernels.normalizations import BATCH
+from typednn_kernels.normalizations import BATCH, Constants
 
 subtract: Loop = elementwise(lambda x, y: x - y)
 multiply: Loop = elementwise(lambda x, y: x * y)
-multiply_add: Loop = elementwise(lambda total, y, x: total + x * y)
 sum_differences: Formula = sum_reduction(lambda z, first: z - first)
-add_differences: Loop = elementwise(lambda total, z, first: total + (z - first))
-add_squares: Loop = elementwise(lambda total, z: total + z * z)
 mean_loop: Loop = elementwise(
     lambda first, total, inv_count: normalizations.mean_of(first, total * inv_count)
 )
@@ -53,6 +57,7 @@ dropout_loop: Loop = elementwise(
 def normalize_rows(
     normalization: int,
     training: bool,
+    constants: Constants,
     z: Vector[F],
     n: int,
     gain: Vector[F],
@@ -69,36 +74,34 @@ def normalize_rows(
     the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
     """
     width, samples = gain.size, (z.size + n - 1) // n
+    epsilon = z.dtype.type(constants.epsilon)
     if normalization == BATCH:
         if training:
+            kept, moved = z.dtype.type(constants.momentum), 1 - constants.momentum
+            moved_variance = z.dtype.type(moved * (samples / max(samples - constants.ddof, 1)))
             inv_count = z.dtype.type(1) / z.dtype.type(samples)
-            subtract(0, width, z, z, inv_std)
-            for start in range(n, z.size, n):
-                add_differences(0, width, inv_std, slice_of(z, start, width), z, inv_std)
+            sum_terms_of_rows(DIFFERENCES, z, z, n, 0, slice_of(inv_std, 0, width))
             mean_loop(0, width, z, inv_std, inv_count, inv_std)
-            update_running(0, width, mean, inv_std, mean)
+            update_running(0, width, mean, inv_std, kept, z.dtype.type(moved), mean)
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
                 subtract(0, width, row, inv_std, row)
-            row = slice_of(z, 0, width)
-            multiply(0, width, row, row, inv_std)
-            for start in range(n, z.size, n):
-                add_squares(0, width, inv_std, slice_of(z, start, width), inv_std)
+            sum_terms_of_rows(PRODUCTS, z, z, n, 0, slice_of(inv_std, 0, width))
             scal(0, width, inv_std, inv_count, inv_std)
-            update_running(0, width, variance, inv_std, variance)
+            update_running(0, width, variance, inv_std, kept, moved_variance, variance)
         else:
             for start in range(0, z.size, n):
                 row = slice_of(z, start, width)
                 subtract(0, width, row, mean, row)
             copy(0, width, variance, inv_std)
-        inv_std_loop(0, width, inv_std, inv_std)
+        inv_std_loop(0, width, inv_std, epsilon, inv_std)
     else:
         inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
             row = slice_of(z, s * n, n)
             first = row[0]
             subtract(0, n, row, first + inv_count * sum_differences(0, n, row, first), row)
-            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row))
+            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row), epsilon)
     for s in range(samples):
         row = slice_of(z, s * n, width)
         if normalization == BATCH:
@@ -114,10 +117,7 @@ def gain_and_bias_gradients(
 ) -> None:
     """Computes dLdBias and dLdGain of `count` units from `first` on, from flat dLda and z of all samples."""
     sum_rows(dLda, dLdBias, first, count)
-    total = slice_of(dLdGain, first, count)
-    multiply(0, count, slice_of(dLda, first, count), slice_of(z, first, count), total)
-    for start in range(dLdGain.size + first, z.size, dLdGain.size):
-        multiply_add(0, count, total, slice_of(dLda, start, count), slice_of(z, start, count), total)
+    sum_terms_of_rows(PRODUCTS, dLda, z, dLdGain.size, first, slice_of(dLdGain, first, count))
 
 
 @on_demand
@@ -177,6 +177,7 @@ def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int)
 def normalize(
     normalization: int,
     training: bool,
+    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -195,6 +196,7 @@ def normalize(
     normalize_rows(
         normalization,
         training,
+        constants,
         slice_of(z, 0, size),
         n,
         gain,

@@ -1,4 +1,4 @@
-"""The update of all parameters, in one pass over them."""
+"""Updates all parameters, in one pass over them, by any row of the table of optimisers."""
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 # Formulas written as lambdas have no types.
@@ -24,6 +24,7 @@ from typednn_kernels.update_rules import (
     L1,
     L2,
     MOST_STATES,
+    PENALTY,
     RULES,
     SGD,
     START,
@@ -73,16 +74,16 @@ def updates_by_unit(optimizer: OptimizerSteps[F], step: int, size: int, thread: 
 
 
 @on_demand
-def clip_norm_scale(
-    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], clip_norm: F
-) -> F:
-    """Computes the factor by which the norm of the gradient becomes `clip_norm`, or 1 where it is less."""
+def clip_norm_scale(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> F:
+    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less."""
+    clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]
     total = parameters.dtype.type(0)
     for i in range(optimizer.ranges.shape[0]):
         start = optimizer.ranges[i, START]
         n = optimizer.ranges[i, STOP] - start
         w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
-        total += squares(0, n, w, g, optimizer.penalties[i, L1], optimizer.penalties[i, L2])
+        l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
+        total += squares(0, n, w, g, l1, l2)
     norm = np.sqrt(total)
     scale: F = clip_norm / norm if norm > clip_norm else parameters.dtype.type(1)
     return scale
@@ -118,10 +119,11 @@ def apply_update(
 ) -> None:
     """Updates the trained ones of `count` parameters from `first` on, with the coefficients of a step."""
     one, coefficients = parameters.dtype.type(1), optimizer.coefficients
+    penalty = coefficients[step, PENALTY]
     for i in range(optimizer.ranges.shape[0]):
         start = max(first, optimizer.ranges[i, START])
         n = max(0, min(first + count, optimizer.ranges[i, STOP]) - start)
-        l1, l2 = optimizer.penalties[i, L1], optimizer.penalties[i, L2]
+        l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
         w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
         if scale == one and is_multiple_of_gradient(optimizer, step, i):
             subtract_scaled(0, n, w, g, coefficients[step, FIRST], w)

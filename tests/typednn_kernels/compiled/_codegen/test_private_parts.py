@@ -219,7 +219,7 @@ dispatcher.Dispatcher._cache = property(lambda self: self._kept, lambda self, ca
     check(outcome, FEATURES["DISK_CACHE"].without, run="call_kernels")
 
 
-@pytest.mark.parametrize("after", [0, 1, 4])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.full("as after four")), 4])
 def test_a_compiler_that_fails_leaves_the_rest_to_numpy(after: int, ask: Ask) -> None:
     """After some functions, too: kernels of both paths work on the same arrays."""
     before = f"""

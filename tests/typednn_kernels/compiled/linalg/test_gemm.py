@@ -167,6 +167,7 @@ def test_products(name: str, dtype: Any) -> None:
 
 
 @compiled_only
+@pytest.mark.once_per("name", "width")
 @by_dtype
 @by_name
 @pytest.mark.parametrize(

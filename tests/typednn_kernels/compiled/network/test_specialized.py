@@ -83,7 +83,7 @@ def is_written(case: Problem) -> bool:
     return bool(tiny.is_tiny(layout(case.lengths, case.activations), LOSS_CODES[case.loss], case.x.itemsize))
 
 
-@pytest.mark.once_per("lengths", "activations", "loss", "written")
+@pytest.mark.once_per("lengths", "activations", "loss")
 @by_dtype
 @by_kernel
 @pytest.mark.parametrize(("lengths", "activations", "loss"), NETWORKS)

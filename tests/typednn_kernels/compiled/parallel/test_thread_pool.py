@@ -87,6 +87,7 @@ def agree(computed: Any, reference: Any, units: float = 16, terms: Any = 0) -> N
     np.testing.assert_allclose(computed, reference, rtol=unit, atol=unit * largest)
 
 
+@pytest.mark.once_per("activation", "allowed")
 @by_dtype
 @pytest.mark.parametrize("activation", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 @pytest.mark.parametrize("shape", [(1, LARGE), (LARGE // 10, 10)], ids=["row", "rows"])
@@ -106,6 +107,7 @@ def test_activations(activation: int, shape: tuple[int, int], dtype: Any) -> Non
     agree(computed, reference, 64)
 
 
+@pytest.mark.once_per("loss", "allowed")
 @by_dtype
 @pytest.mark.parametrize("loss", [row.name for row in LOSSES])
 @pytest.mark.parametrize("activation", [0, SOFTMAX])

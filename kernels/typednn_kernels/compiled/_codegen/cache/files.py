@@ -96,9 +96,11 @@ class CacheFile:
                 file.write(self._checksum(code) + code)
             part.replace(self.path)
             self._remove_old_ones()
-        except OSError:
+        except BaseException as error:
             with suppress(OSError):
-                part.unlink()
+                part.unlink(missing_ok=True)
+            if not isinstance(error, OSError):  # such as Ctrl-C
+                raise
 
     def _checksum(self, code: bytes) -> bytes:
         return hashlib.sha256(self._key + code).digest()
