@@ -1,12 +1,11 @@
 """Tables of loops that are called by address, and how functions written in LLVM are compiled and kept.
 
-The formulas that networks use most are inlined, each in its loop. All others, and those of users, are
-compiled one by one when they are first needed, and called: a layer costs one indirect call. Addresses differ
-from process to process. So they lie in tables in memory, by code, and the machine code, which is kept on
-disk, knows the symbols of the tables. At first each address is that of a function that has a thread call
-Python, which compiles the loop, stores its address in place of the first, and calls it. In the main thread
-Ctrl-C could raise KeyboardInterrupt before the first line of Python: ctypes would drop it, and nothing would
-be computed.
+The loop over a formula, the library's or a user's, is compiled when it is first needed, and called: a layer
+costs one indirect call. Addresses differ from process to process. So they lie in tables in memory, by code,
+and the machine code, which is kept on disk, knows the symbols of the tables. At first each address is that of
+a function that has a thread call Python, which compiles the loop, stores its address in place of the first,
+and calls it. In the main thread Ctrl-C could raise KeyboardInterrupt before the first line of Python: ctypes
+would drop it, and nothing would be computed.
 """
 
 # pyright: reportUnknownLambdaType=false
