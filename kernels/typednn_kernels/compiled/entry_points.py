@@ -14,8 +14,7 @@ import numpy as np
 
 from typednn_kernels import compiled
 from typednn_kernels.compiled._codegen.helpers import helped
-from typednn_kernels.compiled._codegen.noinline import compiled_for
-from typednn_kernels.compiled._codegen.on_demand import prepare_all
+from typednn_kernels.compiled._codegen.noinline import compiled_for, prepare_all
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels

@@ -21,11 +21,11 @@ from typednn_kernels.compiled._codegen.cache.folder import cache_folder
 from typednn_kernels.compiled._codegen.noinline import (
     DISPATCHERS,
     NoinlineFunction,
+    OnDemandFunction,
     callable_by_address,
     dtype_among,
     noinline_functions_of,
 )
-from typednn_kernels.compiled._codegen.on_demand import OnDemandFunction
 from typednn_kernels.compiled._codegen.private_parts import PIPELINE
 
 P = ParamSpec("P")

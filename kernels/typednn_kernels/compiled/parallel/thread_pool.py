@@ -37,8 +37,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
     stored,
     struct_fields,
 )
-from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
-from typednn_kernels.compiled._codegen.on_demand import AddressOnDemand
+from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS, AddressOnDemand
 from typednn_kernels.compiled._codegen.tuning import WORKER_IDLE_TIMEOUT_S, WORKER_SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (

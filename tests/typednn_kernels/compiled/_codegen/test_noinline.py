@@ -19,7 +19,7 @@ if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 compiled = import_module("typednn_kernels.compiled")
 kernels_for = import_module("typednn_kernels.compiled.entry_points").kernels_for
-on_demand = import_module("typednn_kernels.compiled._codegen.on_demand")
+noinline = import_module("typednn_kernels.compiled._codegen.noinline")
 private_parts = import_module("typednn_kernels.compiled._codegen.private_parts")
 
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
@@ -31,7 +31,7 @@ KEY, LAYER, HALF = 5, 1, 1 << 31
 def missing(dtype: Any) -> Any:
     """The address of the function that drops units, which is not there."""
     found = next(
-        each for each in on_demand.ON_DEMAND.values() if each.symbol == f"typednn_{NAME}_{np.dtype(dtype)}"
+        each for each in noinline.ON_DEMAND.values() if each.symbol == f"typednn_{NAME}_{np.dtype(dtype)}"
     )
     assert kernels_for(np.dtype(dtype)).apply_dropout
     found.address[0] = 0
@@ -48,7 +48,7 @@ def dropped(kernels: Any, dtype: Any) -> Any:
 def test_the_first_call_compiles(dtype: Any, missing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     monkeypatch.setattr(private_parts, "on_compiled", names)
-    monkeypatch.setattr(on_demand, "on_compiled", [names.append])
+    monkeypatch.setattr(noinline, "on_compiled", [names.append])
 
     first, second = (dropped(kernels_for(np.dtype(dtype)), dtype) for _ in range(2))
 
@@ -96,8 +96,6 @@ def test_an_interrupt_comes_after_the_kernel(
 
 
 def test_kernels_do_not_wait_for_what_they_need_on_demand() -> None:
-    noinline = import_module("typednn_kernels.compiled._codegen.noinline")
-
     names = {
         each.dispatcher.__name__ for each in noinline.noinline_functions_of(compiled.apply_dropout.py_func)
     }
@@ -108,11 +106,11 @@ def test_kernels_do_not_wait_for_what_they_need_on_demand() -> None:
 def test_what_cannot_be_compiled_ends_the_process_with_a_sentence() -> None:
     program = (
         "import numpy as np\n"
-        "from typednn_kernels.compiled._codegen import on_demand\n"
+        "from typednn_kernels.compiled._codegen import noinline\n"
         "from typednn_kernels.compiled.entry_points import kernels_for\n"
         "def failing(*_):\n"
         "    raise RuntimeError('no')\n"
-        "for each in on_demand.ON_DEMAND.values():\n"
+        "for each in noinline.ON_DEMAND.values():\n"
         "    each.compiled = failing\n"
         "kernels_for(np.dtype('f4')).apply_dropout(5, 1, 9, np.ones((2, 3), np.float32))\n"
     )
