@@ -351,7 +351,6 @@ def _write_ensure(builder: llvm.IRBuilder, place: llvm.Value) -> None:
     builder.ret_void()
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
 def compile_on_demand(place: int) -> None:
     """Compiles the function whose address is missing at a place."""
     function = ON_DEMAND[place]
@@ -372,7 +371,8 @@ def compile_on_demand(place: int) -> None:
     report()
 
 
-add_symbol(COMPILE, ctypes.cast(compile_on_demand, ctypes.c_void_p).value)
+COMPILE_IN_PYTHON = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(compile_on_demand)
+add_symbol(COMPILE, ctypes.cast(COMPILE_IN_PYTHON, ctypes.c_void_p).value)
 
 
 def prepare_all(dtype: np.dtype[np.floating]) -> None:

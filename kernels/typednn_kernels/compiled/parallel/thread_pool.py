@@ -222,7 +222,6 @@ def _write_run_parts(module: llvm.Module) -> None:
     write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
 
 
-@ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 def _run_in_turn(work: int, jobs: int, stride: int, parts: int) -> None:
     """Runs all parts of some work one after another, where the function that shares them is not compiled."""
     part = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(work)
@@ -230,9 +229,12 @@ def _run_in_turn(work: int, jobs: int, stride: int, parts: int) -> None:
         part(jobs + i * stride)
 
 
+IN_TURN = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(_run_in_turn)
+
+
 def _address_of_run_parts() -> int:
     address = address_of_compiled("run_parts", (), _write_run_parts)
-    return address or ctypes.cast(_run_in_turn, ctypes.c_void_p).value or 0
+    return address or ctypes.cast(IN_TURN, ctypes.c_void_p).value or 0
 
 
 RUN_PARTS = AddressOnDemand("run_parts", "typednn_run_parts", _address_of_run_parts)
