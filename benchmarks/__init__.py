@@ -1,9 +1,9 @@
 """Measures how fast typednn is beside NumPy, C, JAX, PyTorch, scikit-learn and ONNX Runtime.
 
-`python -m benchmarks [--quick] [--only online,api,cold,kernels,batches,parallel] [--output reports]` writes a
+`python -m benchmarks [--quick] [--only calls,online,api,…] [--output reports]` writes a
 report with tables of ratios, the targets beside them, and plots. It takes less than 15 minutes (`--quick`: 2)
 and needs an otherwise idle machine. The candidates of a comparison run in turns in one process, in a new
-random order in each round; a ratio is the median over the rounds.
+random order in each round; a ratio is the median over the rounds, of calls that of the shortest times.
 
 `python -m benchmarks tune [--quick] [--only NAME,…]` measures the tuning thresholds of the compiled kernels
 on this machine and prints them beside the values in the source.

@@ -10,9 +10,11 @@ from time import perf_counter
 from benchmarks import machine
 from benchmarks.report import report
 from benchmarks.report.api_section import api_section
+from benchmarks.report.calls_section import calls_section
 from benchmarks.report.cold_start_section import cold_start_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
+from benchmarks.report.processes_section import processes_section
 from benchmarks.report.report import Section, table
 from benchmarks.report.sklearn_section import sklearn_section
 from benchmarks.report.training_sections import batches_section, online_section
@@ -20,12 +22,14 @@ from benchmarks.settings import Settings
 from benchmarks.tuning.command import tune
 
 SECTIONS = {
+    "calls": calls_section,
     "online": online_section,
     "api": api_section,
     "cold": cold_start_section,
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,
+    "processes": processes_section,
     "sklearn": sklearn_section,
 }
 

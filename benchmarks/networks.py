@@ -80,6 +80,22 @@ BATCHES = (
 )
 """Networks trained with mini-batches."""
 
+XOR = Architecture((2, 2, 1), ("sigmoid", "none"), "MSE", 4 * 5000)
+XOR_BATCH = Architecture((2, 4, 1), ("tanh", "sigmoid"), "bincrossentropy", 4 * 2000, 4)
+IRIS = Architecture((4, 16, 3), ("relu", "softmax"), "crossentropy", 150 * 200, 150)
+SMALL_DATA = ((XOR, 4), (XOR_BATCH, 4), (IRIS, 150))
+"""Networks trained for many epochs with few samples, and how many samples there are."""
+
+CALLED = (
+    Architecture((2, 2, 1), ("sigmoid", "none"), "MSE", 32, 32),
+    Architecture((64, 32, 10), ("relu", "softmax"), "crossentropy", 32, 32),
+    Architecture((784, 128, 10), ("relu", "softmax"), "crossentropy", 32, 32),
+)
+"""Networks that are called with one sample and with one batch."""
+
+STREAM = Architecture((5, 16, 1), ("relu", "none"), "MSE", 256)
+"""A network trained with a stream of samples."""
+
 
 class Task:
     """A network with its initial parameters, and samples in the order in which they are trained.
@@ -91,6 +107,8 @@ class Task:
         labels: class of each sample `(n_samples,)`; `t` is its one-hot form where the loss is crossentropy.
         optimizer: name of the optimiser, which follows the gradient of the mean loss of a batch.
         learning_rate: its learning rate.
+        epsilon: what Adam adds to its divisor.
+        distinct: number of samples after which they repeat: those of an epoch.
     """
 
     def __init__(
@@ -99,11 +117,13 @@ class Task:
         dtype: str,
         samples: int | None = None,
         optimizer: OptimizerName = "SGD",
+        distinct: int | None = None,
     ) -> None:
         rng = np.random.default_rng(3)
         self.architecture = architecture
         self.optimizer: OptimizerName = optimizer
         self.learning_rate = LEARNING_RATES[optimizer]
+        self.epsilon = EPSILON
         self.dtype = np.dtype(dtype)
         self.batch_size = architecture.batch_size
         count = samples or architecture.samples
@@ -126,6 +146,9 @@ class Task:
             self.t = rng.integers(0, 2, (count, n_outputs)).astype(self.dtype)
         else:
             self.t = rng.uniform(0, 1, (count, n_outputs)).astype(self.dtype)
+        self.distinct = distinct or count
+        rows = np.arange(count) % self.distinct
+        self.x, self.t, self.labels = self.x[rows], self.t[rows], self.labels[rows]
 
     @cached_property
     def weights(self) -> list[Array]:

@@ -64,6 +64,10 @@ class Timing:
         """Returns the median time of one operation, in seconds."""
         return median(self.seconds[name])
 
+    def shortest(self, name: str) -> float:
+        """Returns the shortest time of one operation, in seconds; other work only makes a call longer."""
+        return min(self.seconds[name])
+
     def ratio(self, name: str, reference: str) -> float:
         """Returns the median over the rounds of the time of `name` divided by that of `reference`."""
         pairs = zip(self.seconds[name], self.seconds[reference], strict=True)

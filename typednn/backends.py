@@ -100,8 +100,8 @@ class use_backend:
 
     def __init__(self, name: BackendName) -> None:
         wanted = names.backend(name)
-        if wanted == "numba" and isinstance(compiled := _compiled(), Exception):
-            raise ImportError(_message(compiled)) from compiled
+        if wanted == "numba":
+            require_numba()
         self.previous: BackendName = backend()
         _activate(wanted)
 
@@ -124,6 +124,13 @@ def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
     if _wanted() == "numba" and not isinstance(compiled := _compiled(), Exception):
         found["numba"] = compiled(dtype)
     return found
+
+
+def require_numba() -> None:
+    """Raises ImportError if numba does not work."""
+    compiled = _compiled()
+    if isinstance(compiled, Exception):
+        raise ImportError(_message(compiled)) from compiled  # noqa: TRY004 (it is no wrong argument)
 
 
 def _wanted() -> BackendName:
@@ -212,11 +219,14 @@ def _imported() -> KernelsFor:
 
         if current_thread() is main_thread():
             thread = Thread(target=load, name="typednn imports numba")
-            thread.start()
             try:
+                thread.start()
                 thread.join()
+            except RuntimeError:  # there is no thread to be had
+                load()
             finally:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
         else:
             load()
         if errors:

@@ -81,6 +81,10 @@ class DivergenceError(TypednnError, RuntimeError):
         self.epoch, self.step, self.layer = epoch, step, layer
 
 
+class ProcessError(TypednnError, RuntimeError):
+    """Another process of a training has failed, and ended it on all; the message is that of its exception."""
+
+
 class FileFormatError(TypednnError, ValueError):
     """A file cannot be read: it is missing, truncated, foreign, or of another version."""
 

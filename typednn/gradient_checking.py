@@ -21,12 +21,12 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
-    constants,
     gain_count,
     gains,
     inner_bias_count,
     inner_biases,
     inv_std,
+    normalization_settings,
     normalized,
     parameter_count,
     running_moments,
@@ -205,7 +205,7 @@ def gradcheck(
     checks: list[GradientCheck] = []
     for k, layer in enumerate(storage.layers[1:], start=1):
         for parameter, part in _parts(storage.layout, k).items():
-            checked = np.arange(part.start, part.stop)
+            checked = np.arange(int(part.start), int(part.stop))
             if len(checked) > MAX_CHECKED:
                 checked = np.sort(random.choice(checked, MAX_CHECKED, replace=False))
             check = _check(layer.name, parameter, gradients, part, checked, reference)
@@ -255,8 +255,8 @@ class _Problem(Generic[F]):
                 moments = running_moments(parameters, layout, k).copy()
                 gain, axis = gains(parameters, layout, k), 0 if normalization == BATCH else 1
                 mean = here.z.mean(axis=axis, keepdims=True)  # its rounding moves all that it is taken from
-                settings = normalization, training, constants(layout, k)
-                plain.normalize(*settings, here.z, gain, bias, moments, here.inv_std, here.a)
+                settings = normalization_settings(layout, k)
+                plain.normalize(settings, training, here.z, gain, bias, moments, here.inv_std, here.a)
                 moved = eps * mean * random.choice([-1.0, 1.0], mean.shape)
                 here.z[...] += moved * np.expand_dims(here.inv_std, axis)
                 here.a[...] = gain * here.z + bias

@@ -47,8 +47,9 @@ _interrupted: ContextVar[tuple[Event, ...]] = ContextVar("interrupted", default=
 def threads() -> int:
     """Returns the largest number of threads of a kernel call.
 
-    The environment variable `TYPEDNN_THREADS` sets it for a process, or `NUMBA_NUM_THREADS`, by which joblib
-    gives each of its processes a part of the cores; the default is the number of cores.
+    The environment variable `TYPEDNN_THREADS` sets it for a process, or `NUMBA_NUM_THREADS`, or
+    `OMP_NUM_THREADS`, by which joblib and Dask give each of their processes a part of the cores; the default
+    is the number of cores.
     """
     return THREADS.value
 
@@ -263,3 +264,7 @@ for _variable in ("TYPEDNN_THREADS", "NUMBA_NUM_THREADS"):
     if _variable in os.environ:
         _choose_by(_variable)
         break
+else:
+    _openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a number for each level
+    if _openmp.isdecimal() and int(_openmp) > 0:
+        _choose(int(_openmp))

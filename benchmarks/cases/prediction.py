@@ -1,8 +1,8 @@
-"""Comparison of predictions of one sample; first they are checked."""
+"""Comparison of predictions, of one sample or of several; first they are checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from typednn_kernels import plain
@@ -13,23 +13,25 @@ from typednn_kernels.operands import Workspace
 from benchmarks.cases.training import TOLERANCE_EPS
 from benchmarks.installed import AbsentError
 from benchmarks.networks import Architecture, Array, Task
-from benchmarks.peers.registry import PREDICTORS
+from benchmarks.peers.registry import PREDICTORS, Peer
 from benchmarks.timing import Candidate
 
 
 class PredictionComparison:
-    """All installed candidates predict one sample.
+    """All installed candidates predict the same samples, by default one.
 
     Attributes:
         predictors: functions to call, by name.
         absent: reasons why others cannot take part, by name.
     """
 
-    def __init__(self, architecture: Architecture, dtype: str) -> None:
-        self.task = Task(architecture, dtype, 1)
+    def __init__(
+        self, architecture: Architecture, dtype: str, peers: Sequence[Peer] = PREDICTORS, samples: int = 1
+    ) -> None:
+        self.task = Task(architecture, dtype, samples)
         self.predictors: dict[str, Callable[[], Array]] = {}
         self.absent: dict[str, str] = {}
-        for peer in PREDICTORS:
+        for peer in peers:
             try:
                 self.predictors[peer.name] = peer.make(self.task).run
             except AbsentError as reason:
@@ -38,9 +40,11 @@ class PredictionComparison:
     def check(self) -> None:
         """Raises AssertionError unless all predict what the plain kernels compute."""
         task = self.task
-        workspace = Workspace(*(np.zeros(unit_count(task.layout), task.dtype) for _ in range(4)))
+        samples = len(task.x)
+        size = samples * unit_count(task.layout)
+        workspace = Workspace(*(np.zeros(size, task.dtype) for _ in range(4)))
         plain.forward(task.parameters, task.layout, INFERENCE, task.x, workspace)
-        reference = block(workspace.h, task.layout, len(task.layout) - 1, 1)[0]
+        reference = block(workspace.h, task.layout, len(task.layout) - 1, samples).reshape(-1)
         for name, predict in self.predictors.items():
             outputs = predict().reshape(-1)
             assert outputs.dtype == task.dtype, f"{name} predicts in {outputs.dtype}"
@@ -48,5 +52,5 @@ class PredictionComparison:
             assert off <= TOLERANCE_EPS, f"{name} differs by {off:.3g} eps"
 
     def candidates(self) -> list[Candidate]:
-        """Returns what to time, per sample."""
+        """Returns what to time, per call."""
         return [Candidate(name, predict) for name, predict in self.predictors.items()]

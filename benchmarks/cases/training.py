@@ -38,8 +38,9 @@ class TrainingComparison:
         peers: Sequence[Peer],
         samples: int | None = None,
         optimizer: OptimizerName = "SGD",
+        distinct: int | None = None,
     ) -> None:
-        self.task = Task(architecture, dtype, samples, optimizer)
+        self.task = Task(architecture, dtype, samples, optimizer, distinct)
         self.peers = peers
         self.trainers: dict[str, Any] = {}
         self.absent: dict[str, str] = {}
@@ -56,8 +57,11 @@ class TrainingComparison:
         if task.optimizer == "Adam" and task.dtype != np.float64:
             TrainingComparison(task.architecture, "float64", self.peers, samples, task.optimizer).check()
             return
+        checked = {peer.name for peer in self.peers if peer.in_order}
         reference: Array | None = None
         for name, trainer in self.trainers.items():
+            if name not in checked:
+                continue
             trainer.reset()
             trainer.train(samples)
             computed: Array = trainer.parameters()

@@ -46,4 +46,8 @@ class TextbookEpochTrainer(TextbookTrainer):
     def train(self, samples: int) -> None:
         """Trains on the first samples."""
         task = self.task
-        textbook.gradient_descent_epoch(self.layers, task.x[:samples], task.t[:samples], task.learning_rate)
+        x, t, rate, size = task.x[:samples], task.t[:samples], task.learning_rate, task.batch_size
+        if size == 1:
+            textbook.gradient_descent_epoch(self.layers, x, t, rate)
+        else:
+            textbook.batch_gradient_descent_epoch(self.layers, x, t, rate, size)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: prediction of one sample, by a model made of Gemm and activation nodes."""
+"""ONNX Runtime: prediction, by a model made of Gemm and activation nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NODES = {"none": "Identity", "sigmoid": "Sigmoid", "relu": "Relu", "tanh": "Tanh
 
 
 class OnnxPredictor:
-    """Predicts one sample (1, n_inputs) on one thread; with more, small networks are slower."""
+    """Predicts samples (B, n_inputs) on one thread; with more, small networks are slower."""
 
     def __init__(self, task: Task) -> None:
         options = runtime.SessionOptions()
@@ -48,7 +48,7 @@ def _model(task: Task) -> Any:
     kind = onnx.helper.np_dtype_to_tensor_dtype(task.dtype)
     lengths = task.architecture.lengths
     ends = [
-        onnx.helper.make_tensor_value_info(name, kind, [1, n])
+        onnx.helper.make_tensor_value_info(name, kind, [len(task.x), n])
         for name, n in (("x", lengths[0]), (below, lengths[-1]))
     ]
     graph = onnx.helper.make_graph(nodes, "network", ends[:1], ends[1:], constants)

@@ -38,12 +38,14 @@ class Peer:
         module: module of `benchmarks.peers`.
         attribute: name of its class in the module.
         stepwise: whether it runs Python code at each step; it then trains fewer samples.
+        in_order: whether it trains the samples in order, so that its parameters can be compared.
     """
 
     name: str
     module: str
     attribute: str
     stepwise: bool = False
+    in_order: bool = True
 
     def make(self, task: Task) -> Any:
         """Creates the candidate for a task.
@@ -74,10 +76,57 @@ CLASSIC_PEERS = (
     Peer(OURS, "typednn", "ClassicTrainer", stepwise=True),
     Peer("textbook", "layers_trainer", "TextbookTrainer", stepwise=True),
 )
+EPOCHS = "fit"
+SHUFFLED = "fit, shuffled"
+EPOCH_PEERS = (
+    Peer(EPOCHS, "typednn", "EpochsTrainer"),
+    Peer(SHUFFLED, "typednn", "ShuffledTrainer", in_order=False),
+    Peer("gradient_descent_epoch", "typednn", "GradientDescentTrainer"),
+    Peer("gradient_descent_threshold", "typednn", "ThresholdTrainer"),
+    Peer("C", "c", "CTrainer"),
+)
+FULL_BATCH_PEERS = (*EPOCH_PEERS[:2], JAX)
+STEP_PEERS = (
+    Peer("Steps.train", "typednn", "StepsTrainer"),
+    Peer("fit, one batch", "typednn", "FitTrainer"),
+    TORCH,
+)
+STREAM_PEERS = (
+    Peer("Steps.train", "typednn", "StreamTrainer", stepwise=True),
+    KERNELS,
+    TORCH,
+    Peer("scikit-learn", "sklearn", "SklearnTrainer", stepwise=True),
+)
+NUMPY_PEERS = (
+    Peer("fit on NumPy", "typednn", "NumpyFitTrainer"),
+    Peer("textbook", "layers_trainer", "TextbookEpochTrainer"),
+)
+CALLERS = (
+    Peer("predict", "typednn", "PlainPredictor"),
+    Peer("ONNX Runtime", "onnx", "OnnxPredictor"),
+    Peer("PyTorch", "torch", "TorchPredictor"),
+)
+PASSES = (
+    Peer("forward(x).backward(y)", "typednn", "ForwardAndBackward"),
+    Peer("PyTorch", "torch", "TorchForwardAndBackward"),
+)
+CALLS = frozenset(
+    peers[k].name
+    for peers, count in (
+        *((EPOCH_PEERS, 4), (STEP_PEERS, 2), (STREAM_PEERS, 1)),
+        *((NUMPY_PEERS, 1), (CALLERS, 1), (PASSES, 1)),
+    )
+    for k in range(count)
+)
+"""The names of typednn's calls."""
+
 PREDICTORS = (
     Peer(OURS, "typednn", "FastPredictor"),
     Peer("typednn predict", "typednn", "PlainPredictor"),
     Peer("ONNX Runtime", "onnx", "OnnxPredictor"),
     Peer("PyTorch", "torch", "TorchPredictor"),
 )
-"""Candidates of each kind of comparison; typednn is the first and the reference of all ratios."""
+"""Candidates of each kind of comparison; typednn is the first and the reference of all ratios.
+
+Calls have the names that users write.
+"""

@@ -17,8 +17,8 @@ Array = NDArray[Any]
 
 
 def softmax(a: Array) -> Array:
-    e = np.exp(a - np.max(a))
-    y: Array = e / np.sum(e)
+    e = np.exp(a - np.max(a, axis=0))
+    y: Array = e / np.sum(e, axis=0)
     return y
 
 
@@ -38,12 +38,16 @@ DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
 LOSSES: dict[str, Callable[[Array, Array], Any]] = {
     "MSE": lambda y, t: np.mean((y - t) ** 2),
     "bincrossentropy": lambda y, t: -np.mean(t * np.log(y) + (1 - t) * np.log(1 - y)),
-    "crossentropy": lambda y, t: -np.sum(t * np.log(y)),
+    "crossentropy": lambda y, t: -np.sum(t * np.log(y)) / t.shape[1],
 }
 LOSS_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "MSE": lambda y, t: 2 * (y - t) / y.size,
     "bincrossentropy": lambda y, t: (y - t) / (y * (1 - y)) / y.size,
 }
+
+
+def weight_gradient(dLda: Array, h: Array) -> Array:
+    return np.outer(dLda, h) if h.shape[1] == 1 else np.dot(dLda, h.T)
 
 
 class InputLayer:
@@ -53,7 +57,7 @@ class InputLayer:
         self.length = length
 
     def put_values(self, values: Array) -> None:
-        self.h = values.reshape(-1, 1)
+        self.h = values.T if values.ndim == 2 else values.reshape(-1, 1)
 
     def forward(self) -> None:
         pass
@@ -85,7 +89,7 @@ class HiddenLayer(TrainableLayer):
     def backward(self) -> None:
         self.dLdh = np.dot(self.next.W.T, self.next.dLda)
         self.dLda = self.dLdh * DERIVATIVES[self.actname](self.a, self.h)
-        self.dLdW = np.outer(self.dLda, self.previous.h)
+        self.dLdW = weight_gradient(self.dLda, self.previous.h)
 
 
 class OutputLayer(TrainableLayer):
@@ -94,18 +98,18 @@ class OutputLayer(TrainableLayer):
         self.lossname = lossname
 
     def set_actual(self, actual: Array) -> None:
-        self.actual = actual.reshape(-1, 1)
+        self.actual = actual.T if actual.ndim == 2 else actual.reshape(-1, 1)
 
     def loss(self) -> float:
         return float(LOSSES[self.lossname](self.h, self.actual))
 
     def backward(self) -> None:
         if self.actname == "softmax" and self.lossname == "crossentropy":
-            self.dLda = self.h - self.actual
+            self.dLda = (self.h - self.actual) / self.h.shape[1]
         else:
             self.dLdy = LOSS_DERIVATIVES[self.lossname](self.h, self.actual)
             self.dLda = self.dLdy * DERIVATIVES[self.actname](self.a, self.h)
-        self.dLdW = np.outer(self.dLda, self.previous.h)
+        self.dLdW = weight_gradient(self.dLda, self.previous.h)
 
 
 class IdleLayer:
@@ -159,3 +163,20 @@ def gradient_descent_epoch(ANN: list[Any], x: Array, y: Array, eta: float) -> fl
         step(ANN, sample, target, eta)
         total += ANN[-1].loss()
     return total / len(x)
+
+
+def batch_gradient_descent_epoch(ANN: list[Any], x: Array, y: Array, eta: float, size: int) -> float:
+    """Trains as `gradient_descent_epoch`, a step for each batch, whose biases get the sum of all deltas."""
+    total = 0.0
+    for start in range(0, len(x), size):
+        ANN[0].put_values(x[start : start + size])
+        ANN[-1].set_actual(y[start : start + size])
+        for layer in ANN:
+            layer.forward()
+        for i in range(len(ANN) - 1, 0, -1):
+            ANN[i].backward()
+        for i in range(1, len(ANN)):
+            ANN[i].W -= eta * ANN[i].dLdW
+            ANN[i].Bias -= eta * ANN[i].dLda.sum(axis=1)
+        total += ANN[-1].loss()
+    return total * size / len(x)

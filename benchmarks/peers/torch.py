@@ -1,4 +1,4 @@
-"""PyTorch: the usual loop over samples or batches, with `torch.optim`; and single-sample prediction."""
+"""PyTorch: the usual loop over samples or batches, with `torch.optim`; prediction; both passes alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.installed import package
 from benchmarks.machine import cores
-from benchmarks.networks import BETA_1, BETA_2, EPSILON, Array, Task, flat
+from benchmarks.networks import BETA_1, BETA_2, Array, Task, flat
 
 torch: Any = package("torch")
 
@@ -81,7 +81,9 @@ class TorchTrainer:
         parameters, rate = self._model.parameters(), self.task.learning_rate
         if self.task.optimizer == "SGD":
             return torch.optim.SGD(parameters, lr=rate)
-        return torch.optim.Adam(parameters, lr=rate, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True)
+        return torch.optim.Adam(
+            parameters, lr=rate, betas=(BETA_1, BETA_2), eps=self.task.epsilon, fused=True
+        )
 
     def parameters(self) -> Array:
         """Returns the parameters as one vector."""
@@ -92,9 +94,10 @@ class TorchTrainer:
 
 
 class TorchPredictor:
-    """Predicts one sample (1, n_inputs) in inference mode, from and to NumPy."""
+    """Predicts samples (B, n_inputs) in inference mode, from and to NumPy, on one thread."""
 
     def __init__(self, task: Task) -> None:
+        torch.set_num_threads(1)
         model, _ = network(task)
         whole = torch.nn.Sequential(*model, ACTIVATIONS[task.architecture.activations[-1]]())
 
@@ -104,3 +107,27 @@ class TorchPredictor:
             return outputs
 
         self.run = run
+
+
+class TorchForwardAndBackward:
+    """Computes the gradient of the mean loss of a batch, on one thread."""
+
+    def __init__(self, task: Task) -> None:
+        torch.set_num_threads(1)
+        model, self._linear = network(task)
+        loss_of = LOSSES[task.architecture.activations[-1], task.architecture.loss]
+        targets = task.labels if task.architecture.loss == "crossentropy" else task.t
+        x, t = torch.tensor(task.x), torch.tensor(targets)
+
+        def run() -> None:
+            model.zero_grad()
+            loss_of(model(x), t).backward()
+
+        self.run = run
+
+    def result(self) -> Array:
+        """Returns the gradient as one vector."""
+        return flat(
+            [layer.weight.grad.numpy() for layer in self._linear],
+            [layer.bias.grad.numpy() for layer in self._linear],
+        )

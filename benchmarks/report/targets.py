@@ -31,7 +31,7 @@ ONLINE: dict[str, dict[str, float]] = {
 }
 """Ratios by network and peer, in float32; in float64 those of C."""
 
-HAND_WRITTEN: dict[str, dict[str, float]] = {"2-2-1": {"textbook": 4}}
+HAND_WRITTEN: dict[str, dict[str, float]] = {"2-2-1": {"textbook": 2.5}, "5-3-5": {"textbook": 2.5}}
 
 PREDICTED: dict[str, dict[str, float]] = {"2-2-1": {"ONNX Runtime": 4}, "784-128-10": {"ONNX Runtime": 1.5}}
 
@@ -49,6 +49,23 @@ TWO_THREADS = 1.0
 """Ratio of a fit on one thread to one on two."""
 SAME_SCORES = 0.05
 """The least p of a paired t test that held-out scores are equal."""
+
+CALLS: dict[tuple[str, str], dict[str, float]] = {
+    ("epochs of 4 samples, a step for each", "fit"): {"C": 0.67},
+    ("epochs of 4 samples, a step for each", "fit, shuffled"): {"C": 0.3},
+    ("epochs of 4 samples, a step for each", "gradient_descent_epoch"): {"C": 0.67},
+    ("epochs of 4 samples, a step for each", "gradient_descent_threshold"): {"C": 0.67},
+    ("epochs of 4 samples, a step for all", "fit"): {"JAX": 2},
+    ("epochs of 150 samples, a step for all", "fit"): {"JAX": 2},
+    ("1 row, outputs", "predict"): {"ONNX Runtime": 1.5, "PyTorch": 3},
+    ("32 rows, outputs", "predict"): {"ONNX Runtime": 1.5, "PyTorch": 1.5},
+    ("1 row, gradient", "forward(x).backward(y)"): {"PyTorch": 3},
+    ("32 rows, gradient", "forward(x).backward(y)"): {"PyTorch": 2},
+    ("2-2-1, 32 rows, a step by Adam", "Steps.train"): {"PyTorch": 5},
+    ("64-32-10, 32 rows, a step by Adam", "Steps.train"): {"PyTorch": 5},
+    ("a step on NumPy", "fit on NumPy"): {"textbook": 1},
+}
+"""Ratios by work, with the network or for all of them, call and peer, in float32."""
 
 IN_PARALLEL: dict[str, float] = {"64-32-10 × 32": 1.8}
 """Ratio of training one network after another to one call of `in_parallel`, on two cores."""

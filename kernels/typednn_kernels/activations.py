@@ -248,7 +248,7 @@ ACTIVATIONS: list[Activation] = [
     Activation(
         "relu",
         lambda a: maximum(a, 0),
-        lambda a, y: where(a > 0, 1, unless_nan(a, 0)),
+        lambda a, y: where(y > 0, 1, y),  # y is 0, or NaN
         0.0,
         INFINITY,
         "max(a, 0); its derivative at 0 is 0",

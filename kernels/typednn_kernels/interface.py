@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from typednn_kernels.arrays import Cube, F, Layout, Matrix, Order, Strided, Vector
-from typednn_kernels.normalizations import Constants
+from typednn_kernels.normalizations import Settings
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 
 
@@ -76,9 +76,8 @@ class Kernels(Protocol):
 
     def normalize(
         self,
-        normalization: int,
+        settings: Settings,
         training: bool,
-        constants: Constants,
         z: Matrix[F],
         gain: Vector[F],
         bias: Vector[F],

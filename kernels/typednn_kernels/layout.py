@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Matrix, Values, Vector
-from typednn_kernels.normalizations import BATCH, NONE, Constants, Settings
+from typednn_kernels.normalizations import BATCH, NONE, Settings
 from typednn_kernels.primitives import where
 
 (
@@ -39,14 +39,14 @@ from typednn_kernels.primitives import where
     INNER_BIASES,
     EPSILON,
     MOMENTUM,
-    DDOF,
+    UNBIASED,
 ) = range(16)
 """Columns: `n`, `n_prev`, activation code, offset of the weights, of the biases, of the units; normalisation
 code, offset of the gains, of the running mean, of z, for which each normalised layer before has `n + 1`; the
 fraction of units that is dropped, in units of 2**-32; whether the layer is frozen, so that in training, too,
 batch normalisation uses its running mean and variance and does not update them; offset of the inner biases,
-or 0; the constants of the normalisation, of which epsilon and momentum are the bits of a float64."""
-COLUMNS = DDOF + 1
+or 0; the settings of the normalisation, of which epsilon and momentum are the bits of a float64."""
+COLUMNS = UNBIASED + 1
 
 ROUNDED_ELEMENTS = 16
 """The number of elements to which vectors that lie in one memory are rounded up; 64 bytes at least."""
@@ -115,10 +115,11 @@ def _bits(number: float) -> int:
     return int(np.float64(number).view(np.int64))
 
 
-def constants(layout: Layout, k: int) -> Constants:
-    """Returns the constants of the normalisation of layer k."""
+def normalization_settings(layout: Layout, k: int) -> Settings:
+    """Returns the normalisation of layer k with its settings."""
     epsilon, momentum = layout[k, EPSILON : MOMENTUM + 1].view(np.float64).tolist()
-    return Constants(epsilon, momentum, int(layout[k, DDOF]))
+    code, unbiased, inner_bias = (int(layout[k, each]) for each in (NORMALIZATION, UNBIASED, INNER_BIASES))
+    return Settings(code, epsilon, momentum, bool(unbiased), bool(inner_bias))
 
 
 def parameter_count(layout: Layout) -> int:

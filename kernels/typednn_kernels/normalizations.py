@@ -7,7 +7,7 @@ Layer normalisation can have inner biases, which are added to W h_prev; from a b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import sqrt
@@ -58,7 +58,8 @@ class Settings(NamedTuple):
         code: of the normalisation.
         epsilon: added to variances.
         momentum: what a training step keeps of the running mean and variance.
-        unbiased: whether running variances are those of the population, estimated from the batch.
+        unbiased: whether running variances are those of the population, estimated from the batch: divided by
+            one less than the number of samples, if there are several.
         inner_bias: whether biases are added to W h_prev.
     """
 
@@ -131,7 +132,9 @@ def _with_told(settings: Settings | None, told: dict[str, str]) -> Settings | No
     if settings is None or not set(told) <= set(allowed):
         return None
     try:
-        values = {key: text == "True" if key in FLAGS else float(text) for key, text in told.items()}
+        values: dict[str, Any] = {
+            key: text == "True" if key in FLAGS else float(text) for key, text in told.items()
+        }
     except ValueError:
         return None
     changed = Settings(**(settings._asdict() | values))
@@ -149,21 +152,6 @@ def name_of(text: str) -> str:
         return named(settings_of(text))
     except ValueError:
         return text
-
-
-class Constants(NamedTuple):
-    """The constants that the kernels compute with.
-
-    Attributes:
-        epsilon: added to variances.
-        momentum: what a training step keeps of the running mean and variance.
-        ddof: by how much the divisor of running variances is less than the number of samples, 0 or 1; with
-            one sample it is 1 in any case.
-    """
-
-    epsilon: float = EPSILON
-    momentum: float = MOMENTUM
-    ddof: int = 0
 
 
 def mean_of(first: Values, deviation: Values) -> Values:

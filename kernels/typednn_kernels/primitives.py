@@ -7,6 +7,8 @@ the functions of this module become those of `compiled.math`, which LLVM vectori
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,5 +92,26 @@ def where(
     condition: NDArray[np.bool], x: Values | np.floating | float, y: Values | np.floating | float
 ) -> Values:
     """Returns x where the condition holds, else y, in the dtype of the array among them."""
-    result: Values = np.where(condition, x, y)
-    return result
+    many = isinstance(condition, np.ndarray) and condition.size >= MANY_CHOICES  # not in traced formulas
+    dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)} if many else set[Any]()
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    if dtype is None or dtype not in BITS:
+        result: Values = np.where(condition, x, y)
+        return result
+    bits = BITS[dtype]
+    chosen, others = (np.asarray(each, dtype).view(bits) for each in (x, y))
+    mask = np.negative(condition.view(np.int8), dtype=bits)
+    mask &= np.bitwise_xor(chosen, others)  # a mask does not guess, as a jump for each element does
+    mask ^= others
+    chosen_or_others: Values = mask.view(dtype)
+    return chosen_or_others
+
+
+MANY_CHOICES = 2048
+"""The number of elements from which on choices by a mask take less time than `np.where`."""
+
+BITS: dict[Any, np.dtype[Any]] = {
+    np.dtype(np.float32): np.dtype(np.int32),
+    np.dtype(np.float64): np.dtype(np.int64),
+}
+"""Integers of as many bytes, by dtype."""

@@ -1,4 +1,4 @@
-"""A training that writes checkpoints is killed, interrupted and forked at random moments."""
+"""A training that writes checkpoints is killed at random moments, and a writer at each of its calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,9 @@ from typednn import (
     InputLayer,
     Network,
     OutputLayer,
-    backend,
-    load,
-    save,
     use_backend,
 )
+from typednn.formats.atomic import write_file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -102,74 +99,48 @@ def train_no_more(path: Path) -> Network[Any]:
     return trained
 
 
-@pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("count", [10])
-def test_interrupts_at_random_moments(count: int, tmp_path: Path) -> None:
-    """Of a training, a prediction and a save: the network predicts afterwards, and the next call works."""
-    environment = {**os.environ, "TYPEDNN_BACKEND": backend()}
-    command = f"from tests.faults.test_kills import interrupt; interrupt({count}, {str(tmp_path)!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def interrupt(count: int, folder: str) -> None:
-    file, trained = Path(folder, "model"), network()
-    trained.fit(X, Y, epochs=1, progress=False)
-    save(trained, file)
-    caught = 0
-    for number in range(count):
-        alarm = Timer(0.001 + 0.0013 * (number % 23), os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            alarm.start()
-            deadline = time.monotonic() + 2  # a lost interrupt, whose cause is not known, must not hang
-            while time.monotonic() < deadline:
-                trained.fit(X, Y, epochs=3, batch_size=1 + number % 3, progress=False)
-                trained.predict(X)
-                save(trained, file)
-        except KeyboardInterrupt:
-            caught += 1
-        alarm.join()
-        assert np.isfinite(trained.parameters).all()
-        assert np.isfinite(trained.predict(X)).all()
-        assert load(file).predict(X).shape == (64, 1)
-    save(trained, file)
-
-    assert caught >= count - 2
-    assert [each.name for each in Path(folder).iterdir()] == ["model"]
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from typednn.formats.atomic import write_file
+path, wanted, after = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "after"
+calls = 0
+def killed(known):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == wanted and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = known(*arguments, **options)
+        if calls == wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+for name in ("open", "fdopen", "chmod", "fsync", "replace", "close"):
+    setattr(os, name, killed(getattr(os, name)))
+write_file(path, bytes([1]) * 300_000)
+"""
 
 
-@pytest.mark.usefixtures("path")
-def test_signals_with_handlers_do_not_disturb_a_training() -> None:
-    expected, seen = network(), list[int]()
-    expected.fit(X, Y, epochs=30, batch_size=4, progress=False)
-    before = signal.signal(signal.SIGALRM, lambda number, _: seen.append(number))
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-    try:
-        trained = network()
-        while len(seen) < 3:
-            trained = network()
-            trained.fit(X, Y, epochs=30, batch_size=4, progress=False)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.full("twenty processes")
+def test_a_writer_killed_at_each_of_its_calls(when: str, tmp_path: Path) -> None:
+    """Also before and after the draft is renamed: the file is the old one or the new one."""
+    path, found = tmp_path / "model", list[int]()
+    for wanted in range(1, 20):
+        write_file(path, bytes(300_000))
+        command = [sys.executable, "-c", WRITER, str(path), str(wanted), when]
+        run = subprocess.run(command, check=False)
+        content = path.read_bytes()
+        assert len(content) == 300_000
+        assert len(set(content)) == 1
+        found.append(content[0])
+        if run.returncode == 0:
+            break
+        assert run.returncode == -signal.SIGKILL
 
-    np.testing.assert_array_equal(trained.parameters, expected.parameters)
-
-
-@pytest.mark.usefixtures("path")
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads have no set of cores here")
-def test_cores_that_change_while_threads_work() -> None:
-    cores = os.sched_getaffinity(0)
-    rng = np.random.default_rng(0)
-    x, layers = rng.random((400, 300)), list[Any]([InputLayer(300), HiddenLayer(600, "tanh")])
-    wide: Network[Any] = Network([*layers, OutputLayer(10)], seed=0)
-    expected = wide.predict(x)
-    try:
-        for number in range(20):
-            os.sched_setaffinity(0, {min(cores)} if number % 2 else cores)
-            np.testing.assert_array_equal(wide.predict(x), expected)
-    finally:
-        os.sched_setaffinity(0, cores)
+    assert found[0] == 0
+    assert found == sorted(found)
+    assert len(found) > 6
+    write_file(path, b"last")
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -114,8 +115,9 @@ def images() -> list[bytes]:
 def frames() -> list[bytes]:
     """Files of polars and of pyarrow, which fill in different fields."""
     import polars as pl
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    pa: Any = import_module("pyarrow")
+    pq: Any = import_module("pyarrow.parquet")
 
     frame = pl.DataFrame({"a": X[:, 0], "b": [1, None] * 3, "c": ["x", "ü", None] * 2, "y": Y == 1})
     found: list[bytes] = []

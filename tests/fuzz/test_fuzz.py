@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
+from typing import Any
+
 import pytest
 
 from tests.conftest import compiling_only
@@ -44,3 +48,22 @@ def test_a_failure_is_found_and_minimised(tmp_path: object, monkeypatch: pytest.
 
     (path,) = outcome.failures
     assert sum(map(int, path.read_text().strip("[]\n").split(","))) == 1000
+
+
+def test_a_drawn_failure_is_found_and_made_smaller(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.fuzz import campaign
+
+    monkeypatch.setattr(campaign, "REGRESSIONS", tmp_path)
+
+    def check(value: list[Any]) -> str:
+        assert {3, 5} - set(value[1])
+        return "fine"
+
+    def draw(random: Random) -> list[Any]:
+        return [7, [random.randrange(8) for _ in range(6)]]
+
+    outcome = campaign.run(campaign.Target("sets", check, draw=draw), 0, 20, 1)
+
+    (path,) = outcome.failures
+    which, kept = json.loads(path.read_text())
+    assert (which, sorted(kept)) == (7, [3, 5])

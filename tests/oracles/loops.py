@@ -530,7 +530,7 @@ class Net:
         samples, targets = exact(x), exact(t)
         a, h = self.forward(samples)
         output = self.activations[-1]
-        stable = is_stable(output, self.loss, t.shape[1])
+        stable = is_stable(output, self.loss, targets.shape[1])
         B, last = len(samples), len(self.activations) - 1
         nothing = np.zeros((0, 0), np.longdouble)
         dLdh, dLda, dLdW, jacobians = ([nothing] * (last + 1) for _ in range(4))

@@ -9,11 +9,15 @@ import pytest
 
 from tests.fuzz.targets import TARGETS
 
-FILES = sorted(Path(__file__).parent.glob("*.json"))
+FILES = sorted(each for each in Path(__file__).parent.glob("*-*") if each.is_file())
+"""Inputs as JSON, and files as they are, which atheris names after their target and `crash`."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=[each.stem for each in FILES])
 def test_inputs(path: Path) -> None:
-    target = TARGETS[path.stem.rpartition("-")[0]]
-
-    target.check(json.loads(path.read_text(encoding="utf-8")))
+    target = TARGETS[path.stem.partition("-")[0]]
+    if path.suffix == ".json":
+        target.check(json.loads(path.read_text(encoding="utf-8")))
+    else:
+        assert target.check_file is not None
+        target.check_file(path.read_bytes())

@@ -186,6 +186,22 @@ VARIABLES = ("TYPEDNN_THREADS", "NUMBA_NUM_THREADS")
 """The environment variables that choose the number of threads."""
 
 
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [({"OMP_NUM_THREADS": "1"}, 1), ({"OMP_NUM_THREADS": "1,4"}, 1), ({"OMP_NUM_THREADS": "many"}, None)],
+    ids=["number", "numbers", "text"],
+)
+def test_openmp_chooses_where_nothing_else_does(chosen: dict[str, str], expected: int | None) -> None:
+    others = {each: value for each, value in os.environ.items() if each not in VARIABLES}
+
+    def threads_with(variables: dict[str, str]) -> int:
+        command = [sys.executable, "-c", "import typednn; print(typednn.threads())"]
+        return int(subprocess.check_output(command, env={**others, **variables}))
+
+    assert threads_with(chosen) == (expected or available_cores())
+    assert threads_with({**chosen, "TYPEDNN_THREADS": "64"}) == available_cores()
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize(
     ("text", "said"), [("1", "1"), ("0", "must be a positive integer"), ("two", "not 'two'"), ("", "not ''")]
@@ -233,7 +249,7 @@ def test_threads_train_and_predict_at_the_same_time() -> None:
 
 
 @compiling_only
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 16, 64])
 def test_the_number_of_threads_changes_no_bit(count: int) -> None:
     if typednn.backend() == "numpy":
         pytest.skip("NumPy's BLAS sums in another order with more threads")

@@ -569,6 +569,29 @@ def test_training(
     assert all((before == after).all() for before, after in zip(given, (*data, order), strict=True))
 
 
+@pytest.mark.once_per("output", "loss")
+@by_dtype
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(("output", "loss"), PAIRS)
+def test_steps_do_not_depend_on_how_many_a_call_makes(
+    kernels: Any, output: str, loss: str, batch_size: int, dtype: Any
+) -> None:
+    """Only the last step of a call shows all that it computes."""
+    case = problem((3, 4, 2), ("none", "relu", output), loss, 6, dtype)
+    results: list[list[bytes]] = []
+    for steps in (6 // batch_size, 1):
+        work, losses, size = workspaces(case, batch_size), unwritten(6, dtype), steps * batch_size
+        for start in range(0, 6, size):
+            part, order = losses[start : start + size], np.arange(start, start + size)
+            epoch = Epoch(case.x, case.t, np.empty(0, dtype), order, batch_size, part)
+            update = descent(2**-6, steps, work.parameters)
+            network = work.parameters, work.layout, 0, LOSS_CODES[loss]
+            kernels.train_batches(*network, epoch, update, work.flat, work.gradient)
+        results.append([work.parameters.tobytes(), losses.tobytes()])
+
+    assert results[0] == results[1]
+
+
 @pytest.mark.once_per("lengths", "names", "loss", "batch_size")
 @by_dtype
 @pytest.mark.parametrize("batch_size", [1, 4, 11])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from typednn_kernels.normalizations import (
     EPSILON,
     MOMENTUM,
     NORMALIZATIONS,
-    Constants,
     Settings,
     named,
     settings_of,
@@ -25,8 +24,10 @@ from tests.oracles.loops import Number, exact
 NAMES = tuple(row.name for row in NORMALIZATIONS if row.axis is not None)
 TABLE: dict[str, int] = {str(name): code for name, code in CODES.items()}
 
-USUAL = Constants()
-OTHERS = (USUAL, Constants(1e-5, 0.9, 1), Constants(0.25, 0.0, 0), Constants(1e-8, 1.0, 1))
+Constants: TypeAlias = tuple[float, float, bool]
+USUAL: Constants = (EPSILON, MOMENTUM, False)
+OTHERS: tuple[Constants, ...] = (USUAL, (1e-5, 0.9, True), (0.25, 0.0, False), (1e-8, 1.0, True))
+"""Epsilon, momentum, and whether running variances are unbiased."""
 
 by_constants = pytest.mark.parametrize("constants", OTHERS)
 by_name = pytest.mark.parametrize("name", NAMES)
@@ -55,7 +56,7 @@ class Case:
         """Forward and backward."""
         code = TABLE[self.name]
         kernels.normalize(
-            *(code, self.training, self.constants, self.z, self.gain, self.bias),
+            *(Settings(code, *self.constants), self.training, self.z, self.gain, self.bias),
             *(self.running, self.inv_std, self.a),
         )
         kernels.normalization_backward(
@@ -74,8 +75,8 @@ class Case:
     @property
     def exact_constants(self) -> normalization.Constants:
         """The constants in decimal digits, as they were written."""
-        epsilon, momentum, ddof = self.constants
-        return normalization.Constants(Number(repr(epsilon)), Number(repr(momentum)), ddof == 1)
+        epsilon, momentum, unbiased = self.constants
+        return normalization.Constants(Number(repr(epsilon)), Number(repr(momentum)), unbiased)
 
     def reference(self) -> normalization.Normalized:
         """The definition."""
@@ -113,7 +114,7 @@ def test_against_the_definition(
     assert_agrees(case.a, reference.a, 16, magnitude * 3, "a")
     if name == "batch":
         assert_agrees(case.running, reference.moving, 8, 1 + abs(reference.moving).max(), "running averages")
-        assert (case.running == case.running_before).all() == (not training or constants.momentum == 1)
+        assert (case.running == case.running_before).all() == (not training or constants[1] == 1)
 
 
 @pytest.mark.once_per("name", "constants", "training")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
@@ -77,6 +77,7 @@ from typednn import (
     ParametricActivation,
     PiecewiseConstantDecay,
     Predictor,
+    ProcessError,
     ReduceOnPlateau,
     RMSprop,
     Rprop,
@@ -190,8 +191,6 @@ def hidden_layer(layer: HiddenLayer[np.float64]) -> None:
     assert_type(layer.copy(), HiddenLayer[np.float64])
     assert_type(layer.Gain, Matrix64)
     assert_type(layer.dLdGain, ReadOnlyMatrix64)
-    assert_type(layer.InnerBias, Matrix64)
-    assert_type(layer.dLdInnerBias, ReadOnlyMatrix64)
     assert_type(layer.running_mean, Matrix64)
     assert_type(layer.running_variance, Matrix64)
 
@@ -260,8 +259,6 @@ def gradients_of_any(middle: Layer[np.float64]) -> None:
     assert_type(middle.dhda, ReadOnlyMatrix64)
     assert_type(middle.Gain, Matrix64)
     assert_type(middle.dLdGain, ReadOnlyMatrix64)
-    assert_type(middle.InnerBias, Matrix64)
-    assert_type(middle.dLdInnerBias, ReadOnlyMatrix64)
 
 
 def classic_training(ann: list[Layer[np.float64]]) -> None:
@@ -282,6 +279,7 @@ def classifier(network: Classifier) -> None:
     assert_type(network.predict(x), Matrix32)
     assert_type(network.predict(x.astype(np.uint8)), Matrix32)
     assert_type(network.predictor(), Predictor[np.float32])
+    assert_type(network.compiled_predictor(), Callable[[Vector32], Vector32])
     assert_type(network.forward(x), ForwardPass[np.float32, ClassTargets])
     assert_type(network.forward(x, training=True), ForwardPass[np.float32, ClassTargets])
     assert_type(network.loss(x, labels), float)
@@ -764,6 +762,13 @@ def normalizations_with_settings(norm: NormalizationWithSettings) -> None:
     assert_type(LayerNorm(), LayerNorm)
 
 
+def inner_biases(biased: HiddenLayer[np.float64], of_any: Layer[np.float64]) -> None:
+    assert_type(biased.InnerBias, Matrix64)
+    assert_type(biased.dLdInnerBias, ReadOnlyMatrix64)
+    assert_type(of_any.InnerBias, Matrix64)
+    assert_type(of_any.dLdInnerBias, ReadOnlyMatrix64)
+
+
 def activations_with_parameters(leaky: ParametricActivation) -> None:
     for name in (LeakyReLU(), ELU(0.5), CELU(2), Softplus(2.0), HardTanh(-1, 2), HardSigmoid(beta=0.5)):
         assert_type(HiddenLayer(3, name), HiddenLayer[np.float64])
@@ -807,6 +812,7 @@ def errors() -> None:
     assert_type(FormulaError("where: what"), FormulaError)
     assert_type(MissingExtraError("rich", "this", "cli"), MissingExtraError)
     assert_type(NotReadyError("where: what"), NotReadyError)
+    assert_type(ProcessError("where: what"), ProcessError)
     assert_type(SettingError("where: what"), SettingError)
     assert_type(ShapeError("where: what"), ShapeError)
     assert_type(UnknownNameError("loss", "mse", ["MSE"]), UnknownNameError)

@@ -199,6 +199,11 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         every_name.network_of_either_dtype,
     }:
         made["Network"] = regressor
+    if function is every_name.inner_biases:
+        hidden = HiddenLayer(3, normalization=typednn.LayerNorm(inner_bias=True))
+        inside = Network([InputLayer(2), hidden, OutputLayer(1)], seed=0)
+        inside.forward(np.zeros((3, 2))).backward(np.ones((3, 1)))
+        made["HiddenLayer"] = made["Layer"] = inside.layers[1]
     if function is every_name.attached:
         made["InputLayer"], made["TrainableLayer"] = InputLayer(2), HiddenLayer(2)
     for name, declared in signature(function).items():

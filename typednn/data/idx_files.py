@@ -45,20 +45,29 @@ def idx_array(content: bytes, shown: str) -> NDArray[np.generic]:
     Raises:
         FileFormatError: the file is truncated, or none.
     """
-    header = _header(content)
+    dtype, shape, offset = idx_layout(content, len(content), shown)
+    return np.frombuffer(content, dtype, offset=offset).reshape(shape)
+
+
+def idx_layout(start: bytes, length: int, shown: str) -> tuple[np.dtype[np.generic], tuple[int, ...], int]:
+    """Returns the dtype and shape of the array of an IDX file, and where it begins, given the file's length.
+
+    Raises:
+        FileFormatError: the file is truncated, or none.
+    """
+    header = _header(start)
     if header is None:
         raise FileFormatError(
-            f"{shown}: expected an IDX file, beginning with 00 00, type and rank, found "
-            f"{content[:4].hex(' ')}"
+            f"{shown}: expected an IDX file, beginning with 00 00, type and rank, found {start[:4].hex(' ')}"
         )
     dtype, shape, offset = header
-    found, size = len(content) - offset, prod(shape) * dtype.itemsize
+    found, size = length - offset, prod(shape) * dtype.itemsize
     if not shape or found != size or not is_possible(shape):
         raise FileFormatError(
             f"{shown}: expected {size} bytes of numbers for the shape {shape}, found "
             + ("more" if found > size else "fewer")
         )
-    return np.frombuffer(content, dtype, offset=offset).reshape(shape)
+    return dtype, shape, offset
 
 
 def _header(start: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...], int] | None:

@@ -82,7 +82,8 @@ class Checkpoint(Callback):
             self._write(run)
 
     def _write(self, run: Run) -> None:
-        write_checkpoint(self.path, run)
+        if run.rank == 0:
+            write_checkpoint(self.path, run)
         self._last_written = run.epoch
 
 

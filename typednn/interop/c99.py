@@ -86,11 +86,16 @@ VECTORIZE = """\
 #pragma GCC optimize ("O3", "no-trapping-math")
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__AVX__)
 /* The loader chooses. */
-#define TYPEDNN_CLONES __attribute__((target_clones("arch=haswell", "default")))
+#define TYPEDNN_CLONES __attribute__((target_clones("avx2", "default")))
 #endif
 #endif
 #ifndef TYPEDNN_CLONES
 #define TYPEDNN_CLONES
+#endif
+#ifdef __GNUC__
+#define TYPEDNN_INLINE static inline __attribute__((always_inline))
+#else
+#define TYPEDNN_INLINE static inline
 #endif
 """
 
@@ -145,7 +150,8 @@ def to_c(network: AnyNetwork, *, name: str = "model") -> str:
     """Writes a float32 network that predicts as one file of C99.
 
     The file defines `model_predict(const float *features, float *outputs)`, which computes the outputs of one
-    sample as `network.predict` does, within 8 eps of the largest output.
+    sample as `network.predict` does, within 8 eps of the largest output, or of the largest sum that an output
+    is made of, where terms cancel.
 
     Of a `Model`, features are raw numbers in double, one for each column: NaN for what is missing, 0 or 1 for
     a boolean, and for a category its index in `model_column_K`, the words of column K. The outputs of a

@@ -8,19 +8,19 @@ most.
 from __future__ import annotations
 
 BITS = """\
-static float float_of(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
-static uint32_t bits_of(float x) { uint32_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
+TYPEDNN_INLINE float float_of(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+TYPEDNN_INLINE uint32_t bits_of(float x) { uint32_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
 """
 
 SIGN = """\
-static float with_sign(float x, float sign)
+TYPEDNN_INLINE float with_sign(float x, float sign)
 {
     return float_of((bits_of(x) & 0x7fffffffu) | (bits_of(sign) & 0x80000000u));
 }
 """
 
 CLIP = """\
-static float clip(float x, float lowest, float highest) /* NaN stays */
+TYPEDNN_INLINE float clip(float x, float lowest, float highest) /* NaN stays */
 {
     const float above = x < lowest ? lowest : x;
     return above > highest ? highest : above;
@@ -29,8 +29,8 @@ static float clip(float x, float lowest, float highest) /* NaN stays */
 
 POWERS = """\
 /* 2^n where it is a normal number; and n, x = n log(2) + r, as an integer modulo 2^32. */
-static float power(uint32_t n) { return float_of((n + 127u) << 23); }
-static uint32_t multiple(float x, float *n)
+TYPEDNN_INLINE float power(uint32_t n) { return float_of((n + 127u) << 23); }
+TYPEDNN_INLINE uint32_t multiple(float x, float *n)
 {
     const float sum = x * 1.44269504f + 12582912.0f;
     *n = sum - 12582912.0f;
@@ -40,7 +40,7 @@ static uint32_t multiple(float x, float *n)
 
 REDUCED = """\
 /* exp(r) - 1, r from -log(2) / 2 to log(2) / 2. */
-static float expm1_reduced(float r)
+TYPEDNN_INLINE float expm1_reduced(float r)
 {
     const float p = (0.00014933609f * r + 0.0013930523f) * r + 0.008341606f;
     return r + r * r * (((p * r + 0.04166651f) * r + 0.16666636f) * r + 0.5f);
@@ -48,7 +48,7 @@ static float expm1_reduced(float r)
 """
 
 EXP = """\
-static float exp_of(float x)
+TYPEDNN_INLINE float exp_of(float x)
 {
     float n;
     const float limited = clip(x, -104.0f, 89.0f);
@@ -62,7 +62,7 @@ static float exp_of(float x)
 """
 
 EXPM1 = """\
-static float expm1_of(float x)
+TYPEDNN_INLINE float expm1_of(float x)
 {
     float n;
     const float limited = clip(x, -18.0f, 89.0f);
@@ -75,7 +75,7 @@ static float expm1_of(float x)
 """
 
 TANH = """\
-static float tanh_of(float x)
+TYPEDNN_INLINE float tanh_of(float x)
 {
     float n;
     const float a = fabsf(x), limited = clip(a + a, 0.0f, 19.0f), z = a * a;
@@ -91,7 +91,7 @@ static float tanh_of(float x)
 """
 
 LOG1P = """\
-static float log1p_of(float x)
+TYPEDNN_INLINE float log1p_of(float x)
 {
     const float u = x + 1.0f;
     const uint32_t bits = bits_of(u) + 0x004afb0du; /* bits of 1, less those of sqrt(1/2) */
@@ -108,12 +108,12 @@ static float log1p_of(float x)
 
 ERF_PARTS = """\
 /* erf(x) - x below 3/4; and erfc(a) from there on. */
-static float erf_small(float x)
+TYPEDNN_INLINE float erf_small(float x)
 {
     const float z = x * x, p = (-0.00067375833f * z + 0.005113157f) * z - 0.026834335f;
     return x * (((p * z + 0.11283379f) * z - 0.3761262f) * z + 0.12837917f);
 }
-static float erfc_large(float x)
+TYPEDNN_INLINE float erfc_large(float x)
 {
     float n;
     const float a = clip(x, 0.0f, 10.1f), b = float_of(bits_of(a) & 0xfffff000u);
@@ -132,7 +132,7 @@ static float erfc_large(float x)
 """
 
 ERFC = """\
-static float erfc_of(float x)
+TYPEDNN_INLINE float erfc_of(float x)
 {
     const float a = fabsf(x), tail = erfc_large(a);
     return a < 0.75f ? 0.5f - ((x - 0.5f) + erf_small(x)) : x < 0.0f ? 2.0f - tail : tail;
@@ -140,7 +140,7 @@ static float erfc_of(float x)
 """
 
 ERF = """\
-static float erf_of(float x)
+TYPEDNN_INLINE float erf_of(float x)
 {
     const float a = fabsf(x);
     return with_sign(a < 0.75f ? a + erf_small(a) : 1.0f - erfc_large(a), x);

@@ -279,9 +279,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 below, storage.weights[k], inner if len(inner) else np.zeros_like(storage.biases[k]), here.z
             )
             run.normalize(
-                int(storage.layout[k, NORMALIZATION]),
+                storage.normalizations[k],
                 self._is_training,
-                storage.constants[k],
                 here.z,
                 storage.gains[k],
                 storage.biases[k],

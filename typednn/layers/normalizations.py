@@ -12,7 +12,7 @@ HiddenLayer(8, 'relu', normalization=BatchNorm(epsilon=1e-05, momentum=0.9))
 
 from __future__ import annotations
 
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from typednn_kernels.normalizations import (
     CODES,
@@ -82,7 +82,9 @@ def _made(kind: type[N], **settings: float) -> N:
     for name, value in settings.items():
         if name not in FLAGS and not is_number(value):
             raise SettingError(f"{kind.__name__}: {name} must be a finite number, not {value!r}")
-    numbers = {name: bool(value) if name in FLAGS else float(value) for name, value in settings.items()}
+    numbers: dict[str, Any] = {
+        name: bool(value) if name in FLAGS else float(value) for name, value in settings.items()
+    }
     chosen = Settings(**(Settings(CODES[kind._kind])._asdict() | numbers))
     if not are_valid(chosen):
         given = ", ".join(f"{name}={value!r}" for name, value in numbers.items())

@@ -15,18 +15,20 @@ from numpy.typing import ArrayLike
 from typednn_kernels import operands
 from typednn_kernels.activation_families import code_of
 from typednn_kernels.activations import ACTIVATIONS, MAX_ROWS, NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Ranges, Vector
 from typednn_kernels.dropout import threshold
 from typednn_kernels.layout import (
     ACTIVATION,
+    DROPOUT,
     FROZEN,
     LENGTH,
+    NORMALIZATION,
     biases,
     block,
-    constants,
     gains,
     inner_biases,
     layout_of,
+    normalization_settings,
     normalized,
     parameter_count,
     prediction_size,
@@ -36,11 +38,12 @@ from typednn_kernels.layout import (
     weights,
     workspace_size,
 )
-from typednn_kernels.normalizations import Constants, settings_of
+from typednn_kernels.normalizations import Settings as Normalization
+from typednn_kernels.normalizations import settings_of
 
 from typednn.backends import Running, running
 from typednn.errors import NotReadyError, SettingError, WiringError
-from typednn.layers.workspace import Arguments, Memory, Restored, Workspace, copied, new_vector
+from typednn.layers.workspace import Arguments, Memory, Restored, Workspace, copied, new_vector, new_vectors
 from typednn.validation.arrays import read_only
 
 Settings: TypeAlias = "tuple[int, str, str, float, bool]"
@@ -109,10 +112,13 @@ class Storage(Memory, Generic[F]):
         running: the kernels for the dtype.
         targets_view: a read-only view of the targets, for the kernels.
         loss: the code of the loss and the limits of its targets, once they have been looked up.
+        drops, only_dense: whether a layer drops units; whether none does, and none is normalised.
+        trained: a layout, the ranges of parameters that are trained with it, and their penalties, once they
+            have been looked up.
         weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
-        constants: the constants of each layer's normalisation.
+        normalizations: the normalisation of each layer, with its settings.
         inner_biases, inner_bias_rows: for each layer, `(n,)`, `(1, n)`; empty where it has none.
         running_moments: for each layer its running mean and variance, `(2, n)`; empty without batch
             normalisation.
@@ -138,7 +144,7 @@ class Storage(Memory, Generic[F]):
                 "gain_rows",
                 "inner_biases",
                 "inner_bias_rows",
-                "constants",
+                "normalizations",
             ),
             *("running_moments", "weight_gradients", "bias_gradients", "gain_gradients"),
             *("inner_bias_gradients", "dLdW", "dLdBias", "dLdGain", "dLdInnerBias"),
@@ -205,6 +211,7 @@ class Storage(Memory, Generic[F]):
             self.fan_in,
         )
         self.layout[:, FROZEN] = [not each for each in trainable]
+        self._look_at_layout()
         self.unit_count: int = unit_count(self.layout)
         self.fixed_elements: int = workspace_size(self.layout, 0)
         self.sample_elements: int = workspace_size(self.layout, 1) - self.fixed_elements
@@ -218,10 +225,15 @@ class Storage(Memory, Generic[F]):
         self.kept_memory: list[Vector[F]] = []
         self.no_weights: Vector[F] = np.empty(0, self.dtype)
         self.loss: tuple[int, Vector[F]] | None = None
+        self.trained: tuple[Layout, Ranges, Matrix[F]] | None = None
         self.has_targets: bool = False
         self.targets: Matrix[F] = np.zeros((1, int(self.layout[-1, LENGTH])), self.dtype)
         self.workspace: Workspace[F] = self.new_workspace(1)
         self.make_views()
+
+    def _look_at_layout(self) -> None:
+        self.drops: bool = bool(self.layout[:, DROPOUT].any())
+        self.only_dense: bool = not self.drops and not self.layout[:, NORMALIZATION].any()
 
     def change_layout(self, k: int, column: int, value: int) -> None:
         """Sets a code of layer k; the results of the layout before belong to another network.
@@ -230,12 +242,13 @@ class Storage(Memory, Generic[F]):
         """
         self.layout = self.layout.copy()
         self.layout[k, column] = value
+        self._look_at_layout()
         self.workspace.forward_valid, self.workspace.backward_valid = 0, len(self.layers)
 
     def new_workspace(self, samples: int) -> Workspace[F]:
         """Allocates a workspace."""
         size = self.fixed_elements + samples * self.sample_elements
-        a, h = new_vector(size, self.dtype), new_vector(samples * self.unit_count, self.dtype)
+        a, h = new_vectors(size, samples * self.unit_count, self.dtype)
         return Workspace(self.layout, samples, a, h)
 
     def try_forward(self, workspace: Workspace[F], x: Matrix[F]) -> bool:
@@ -365,7 +378,7 @@ class Storage(Memory, Generic[F]):
         self.gain_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.gains]
         self.inner_biases: list[Vector[F]] = [inner_biases(vector, layout, k) for k in places]
         self.inner_bias_rows: list[Matrix[F]] = [each.reshape(1, -1) for each in self.inner_biases]
-        self.constants: list[Constants] = [constants(layout, k) for k in places]
+        self.normalizations: list[Normalization] = [normalization_settings(layout, k) for k in places]
         self.running_moments: list[Matrix[F]] = [running_moments(vector, layout, k) for k in places]
         self.weight_gradients: list[Matrix[F]] = [weights(gradient, layout, k) for k in places]
         self.bias_gradients: list[Vector[F]] = [biases(gradient, layout, k) for k in places]

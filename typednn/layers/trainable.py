@@ -201,7 +201,9 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @l1.setter
     def l1(self, value: float) -> None:
-        self._l1 = self._penalty("l1", value)
+        check_nonnegative(f"{self.name}: l1", value)
+        self._l1 = float(value)
+        self._announce_penalty()
 
     @property
     def l2(self) -> float:
@@ -214,12 +216,13 @@ class TrainableLayer(Layer[F, Y_co]):
 
     @l2.setter
     def l2(self, value: float) -> None:
-        self._l2 = self._penalty("l2", value)
+        check_nonnegative(f"{self.name}: l2", value)
+        self._l2 = float(value)
+        self._announce_penalty()
 
-    def _penalty(self, name: str, value: float) -> float:
-        check_nonnegative(f"{self.name}: {name}", value)
-        self._storage.change_layout(self._index, FROZEN, not self._trainable)  # a training looks again
-        return float(value)
+    def _announce_penalty(self) -> None:
+        """Makes a training look at the settings again, which it knows by the layout."""
+        self._storage.change_layout(self._index, FROZEN, not self._trainable)
 
     @property
     def dLda(self) -> Matrix[F]:

@@ -18,10 +18,18 @@ CACHE_LINE_BYTES = 64
 
 def new_vector(size: int, dtype: np.dtype[F]) -> Vector[F]:
     """Allocates zeros that begin at a cache line, so that no load of an aligned vector crosses two lines."""
-    memory: Vector[F] = np.zeros(size + CACHE_LINE_BYTES // dtype.itemsize, dtype)
+    return new_vectors(size, 0, dtype)[0]
+
+
+def new_vectors(size: int, size_of_second: int, dtype: np.dtype[F]) -> tuple[Vector[F], Vector[F]]:
+    """Allocates two vectors of zeros in one memory; each begins at a cache line, as `new_vector` does."""
+    line = CACHE_LINE_BYTES // dtype.itemsize
+    rounded = -(-size // line) * line
+    memory: Vector[F] = np.zeros(line + rounded + size_of_second, dtype)
     address: int = memory.__array_interface__["data"][0]
     start = -address % CACHE_LINE_BYTES // dtype.itemsize
-    return memory[start : start + size]
+    second = start + rounded
+    return memory[start : start + size], memory[second : second + size_of_second]
 
 
 def aligned(vector: Vector[F]) -> Vector[F]:
@@ -143,8 +151,7 @@ class Workspace(Memory, Generic[F]):
         def __getattr__(self, name: str) -> object:
             """Allocates the deltas, or makes the views, when one is first asked for."""
             if name in {"dLdh", "dLda"}:
-                self.dLdh = new_vector(self.h.size, self.h.dtype)
-                self.dLda = new_vector(self.a.size, self.a.dtype)
+                self.dLdh, self.dLda = new_vectors(self.h.size, self.a.size, self.h.dtype)
             elif name == "vectors":
                 self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
             elif name in self.views:

@@ -30,9 +30,12 @@ from typednn.layers.trainable import initialize
 from typednn.layers.workspace import Workspace
 from typednn.names import MetricName, OptimizerName
 from typednn.network.forward_pass import ForwardPass
-from typednn.network.predictor import Predictor
+from typednn.network.predictor import Predictor, compiled_predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
 from typednn.plotting.display import Display, PictureBlock, TableBlock
+from typednn.processes.arguments import fit_arrays, fit_stream
+from typednn.processes.groups import Processes
+from typednn.processes.ranks import Ranks
 from typednn.tables import aligned
 from typednn.training.batches import (
     ArraySource,
@@ -269,6 +272,31 @@ class Network(Display, Generic[F_co, Y_co]):
         """Returns a `Predictor`, which predicts one sample at a time with little overhead."""
         return Predictor(self._storage)
 
+    def compiled_predictor(self) -> Callable[[Vector[F_co]], Vector[F_co]]:
+        """Returns a function that predicts one sample, for functions that you have numba compile.
+
+        A function with `@numba.njit` cannot call `predict`, or a `Predictor`, which are objects of Python. It
+        can call this function, in loops and in `prange`, with a sample `(n_features,)`, and gets new outputs
+        `(n_outputs,)`; they are NaN where the sample holds NaN or infinity. A sample of another shape raises
+        ValueError. Each call uses the present weights of the network.
+
+        Machine code that calls it has the address of the weights. numba therefore does not keep it on disk,
+        even with `cache=True`, and the memory of the weights is not freed before the process ends.
+
+            predict = network.compiled_predictor()
+
+            @numba.njit
+            def path(start, steps):
+                position = start
+                for _ in range(steps):
+                    position = position + predict(position)
+                return position
+
+        Raises:
+            ImportError: numba does not work.
+        """
+        return compiled_predictor(self._storage)
+
     def loss(
         self,
         x: Samples[F_co],
@@ -345,6 +373,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = ...,
         on_epoch: Callable[[History], None] | None = ...,
         progress: bool = ...,
+        processes: Processes | None = ...,
     ) -> History: ...
     @overload
     def fit(
@@ -366,6 +395,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = ...,
         on_epoch: Callable[[History], None] | None = ...,
         progress: bool = ...,
+        processes: Processes | None = ...,
     ) -> History: ...
     def fit(
         self,
@@ -386,6 +416,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = (),
         on_epoch: Callable[[History], None] | None = None,
         progress: bool = True,
+        processes: Processes | None = None,
     ) -> History:
         """Trains the network with arrays.
 
@@ -433,6 +464,8 @@ class Network(Display, Generic[F_co, Y_co]):
                 with the methods on_begin, on_batch, on_epoch and on_end.
             on_epoch: a function that is called with the history after each epoch.
             progress: whether a training of some seconds shows a bar on a terminal.
+            processes: several processes, such as `typednn.processes.mpi(comm)`, each of which calls `fit`
+                with its part of the samples, which may be none; see `typednn.processes`.
 
         Returns:
             Losses and metrics by epoch. The training loss is the mean over samples, each measured before the
@@ -444,7 +477,27 @@ class Network(Display, Generic[F_co, Y_co]):
             UnknownNameError: there is no such optimiser or metric.
             DivergenceError: a step is not finite; the network is as it was before this step.
             MissingExtraError: metrics need scikit-learn, which is not installed.
+            ProcessError: another of several processes has raised an exception.
         """
+        if processes is not None:
+            with Ranks(processes) as ranks:
+                training = fit_arrays(
+                    *(ranks, processes, self._output, x, y),
+                    epochs=epochs,
+                    batch_size=batch_size,
+                    learning_rate=learning_rate,
+                    optimizer=optimizer,
+                    shuffle=shuffle,
+                    validation_data=validation_data,
+                    validation_split=validation_split,
+                    metrics=metrics,
+                    sample_weight=sample_weight,
+                    class_weight=class_weight,
+                    label_smoothing=label_smoothing,
+                    callbacks=callbacks,
+                    on_epoch=on_epoch,
+                )
+                return self._run(training, progress)
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
         check_bool("shuffle", shuffle)
@@ -479,6 +532,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = ...,
         on_epoch: Callable[[History], None] | None = ...,
         progress: bool = ...,
+        processes: Processes | None = ...,
     ) -> History: ...
     @overload
     def fit_batches(
@@ -497,6 +551,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = ...,
         on_epoch: Callable[[History], None] | None = ...,
         progress: bool = ...,
+        processes: Processes | None = ...,
     ) -> History: ...
     def fit_batches(
         self,
@@ -514,6 +569,7 @@ class Network(Display, Generic[F_co, Y_co]):
         callbacks: Sequence[CallbackLike] = (),
         on_epoch: Callable[[History], None] | None = None,
         progress: bool = True,
+        processes: Processes | None = None,
     ) -> History:
         """Trains the network with the batches of an iterable; otherwise as `fit`.
 
@@ -540,6 +596,8 @@ class Network(Display, Generic[F_co, Y_co]):
             callbacks: as in `fit`.
             on_epoch: as in `fit`.
             progress: as in `fit`.
+            processes: as in `fit`. Each process has an iterable of its own, also an empty one; a step is made
+                with the batches of all, in the order of their ranks.
 
         Returns:
             As `fit`.
@@ -549,6 +607,23 @@ class Network(Display, Generic[F_co, Y_co]):
                 network is as after the last step.
             Exception: as `fit`, and what the iterable raises.
         """
+        if processes is not None:
+            with Ranks(processes) as ranks:
+                training = fit_stream(
+                    *(ranks, processes, self._output, batches),
+                    epochs=epochs,
+                    steps_per_epoch=steps_per_epoch,
+                    batch_size=batch_size,
+                    learning_rate=learning_rate,
+                    optimizer=optimizer,
+                    validation_data=validation_data,
+                    metrics=metrics,
+                    class_weight=class_weight,
+                    label_smoothing=label_smoothing,
+                    callbacks=callbacks,
+                    on_epoch=on_epoch,
+                )
+                return self._run(training, progress)
         if steps_per_epoch is not None:
             check_count("steps_per_epoch", steps_per_epoch, 1)
         if batch_size is not None:
@@ -575,7 +650,7 @@ class Network(Display, Generic[F_co, Y_co]):
         check_bool("progress", progress)
         training.begin()
         self.history = training.history
-        with Bar(training.epochs, training.source.length, progress) as bar:
+        with Bar(training.epochs, training.source.length, progress and training.rank == 0) as bar:
             training.run(bar)
         return training.history
 

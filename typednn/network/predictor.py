@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import nan
 from typing import Generic, Self
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.layout import prediction_size
 
-from typednn.backends import kernels
+from typednn.backends import kernels, require_numba
 from typednn.errors import ArrayTypeError, ShapeError
 from typednn.layers.storage import Storage
 from typednn.validation.arrays import read_only, refuse_masked
+
+
+def compiled_predictor(storage: Storage[F]) -> Callable[[Vector[F]], Vector[F]]:
+    """Returns what `Network.compiled_predictor` documents."""
+    require_numba()
+    from typednn_kernels.compiled.entry_points import predictor_of
+
+    return predictor_of(storage.parameters, storage.layout, prediction_size(storage.layout, 1))
 
 
 class Predictor(Generic[F]):
     """Predicts one sample at a time with little overhead; `Network.predictor` returns it.
 
     Each call uses the present weights of the network, on the backend that was active when the predictor was
-    made. Samples are not checked for NaN and infinity. Each thread needs a predictor of its own.
+    made. The outputs for a sample that holds NaN or infinity are NaN. Each thread needs a predictor of its
+    own. `Network.compiled_predictor` returns one that compiled code of your own can call.
 
     >>> from typednn import InputLayer, Network, OutputLayer
     >>> network = Network([InputLayer(2), OutputLayer(1)], seed=0)
@@ -69,7 +81,8 @@ class Predictor(Generic[F]):
         if out is not None:
             self._check_out(out)
         self._row[:] = sample
-        self._forward(self._parameters, self._layout, INFERENCE, self._x, self._vectors)
+        if not self._forward(self._parameters, self._layout, INFERENCE, self._x, self._vectors):
+            self._output.fill(nan)
         if out is None:
             return self._output.copy()
         out[:] = self._output

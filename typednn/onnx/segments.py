@@ -24,7 +24,7 @@ from typednn_kernels.activations import (
     elementwise_names,
 )
 
-from typednn.onnx.functions import Array, Function
+from typednn.onnx.functions import OF_ROWS, Array, Function
 
 MAX_OPERATIONS = 1000
 """The largest number of operations between two matrix products."""
@@ -218,9 +218,13 @@ class Segment:
             name = self._identified(path[begin], path[end], dtype, identify)
             if name is not None:
                 return name, begin, end
-        raise UnknownOperationError(
-            f"{self.operations[path[core]].where}: computes no activation that layers here have"
-        )
+        unknown = self.operations[path[core]]
+        if unknown.function is OF_ROWS["LogSoftmax"]:
+            raise UnknownOperationError(
+                f"{unknown.where}: computes logarithms of probabilities; outputs here are the probabilities, "
+                "so that a model with Softmax in its place is read"
+            )
+        raise UnknownOperationError(f"{unknown.where}: computes no activation that layers here have")
 
     def _while_uniform(self, path: list[int], positions: range) -> Iterator[int]:
         """Yields positions as long as the links between them are linear, and the same for all units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from typednn_kernels.arrays import Matrix, Order, Vector
+from typednn_kernels.arrays import Order, Vector
 
 from typednn.sklearn.losses import LossScale
 from typednn.training.batches import ArraySource, CheckedSamples
@@ -75,15 +75,15 @@ class Passes(ArraySource[Real]):
 
     def draw(self, epochs: int) -> Order:
         """Draws the orders of some epochs, `(epochs * count,)`; of several, `may_be_joined` must be true."""
-        orders: Matrix[np.int64] = np.empty((epochs, self.count), np.int64)
-        for order in orders:
+        drawn: Order = np.empty(epochs * self.count, np.int64)
+        for first in range(0, len(drawn), self.count):
+            order: Order = drawn[first : first + self.count]
             order[...] = self.order
             if self.draws is not None:
                 self.draws.shuffle(order)
             self.order = order
         if self.weights is not None:
             self._weigh(self.weights[self.order])
-        drawn: Order = orders.reshape(-1)
         return drawn
 
     def reported(self, loss: float) -> float:

@@ -54,6 +54,7 @@ class Penalty:
     Args:
         alpha: the coefficient.
         trainer: makes the steps; the layers have the penalty of a full batch without weights.
+        batch_size: samples per step.
 
     Attributes:
         stride: the number of steps to the next measurement, in one epoch.
@@ -62,6 +63,7 @@ class Penalty:
 
     alpha: float
     trainer: PenaltyTrainer
+    batch_size: int
     stride: int
     joint_steps: int
 
@@ -88,8 +90,10 @@ class Penalty:
             wanted = CHANGE * self.batch_size * steps / abs(change)
             self.joint_steps = int(max(1, min(GROWTH * self.joint_steps, wanted)))
             self.stride = max(self._least, self.joint_steps)
+        values: Vector[np.float64] = np.arange(steps, dtype=np.float64)
         with np.errstate(invalid="ignore"):  # infinite just before a training diverges
-            values: Vector[np.float64] = first + np.arange(steps) * (change / max(1, steps))
+            values *= change / max(1, steps)
+        values += first
         return values
 
     def means(self, before_steps: Vector[np.float64], epochs: int, counts: Vector[np.float64]) -> list[float]:

@@ -99,7 +99,7 @@ class Stopping(Callback):
                 f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization "
                 "hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=8,
+                stacklevel=9,
             )
 
     @property

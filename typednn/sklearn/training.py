@@ -29,6 +29,11 @@ class Training(Fit[Real]):
     passes: Passes
     stopping: Stopping
     penalty: Penalty | None
+    ended: int
+    step: int
+    step_losses: Vector[Real]
+    total: float
+    count: int
 
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""

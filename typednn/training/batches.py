@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Generic, Literal, NamedTuple, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ or "balanced", n_samples / (classes that occur · samples of the class), as in s
 """
 
 Index: TypeAlias = Order | slice
+
+NO_INDICES: Order = read_only(np.arange(0))
 
 
 class Rows(Generic[F]):
@@ -126,7 +128,7 @@ class CheckedSamples(Generic[F]):
         self.x, self.t, self.weights = x, t, weights
         self.y = t.array
         self.max_chunk = sys.maxsize
-        self._indices: Order = read_only(np.arange(0))
+        self._indices: Order = NO_INDICES
         if x.whole is None or t.whole is None:
             self.max_chunk = max(1, MAX_CHUNK_BYTES // (x.row_bytes + t.row_bytes))
 
@@ -336,11 +338,29 @@ class ArraySource(Generic[F]):
         yield self.samples
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """An iterable of batches that can begin anywhere without reading what comes before.
+
+    Its length is the number of batches of an iteration.
+    """
+
+    def __len__(self) -> int: ...
+
+    def after(self, count: int) -> Iterator[Any]:
+        """Yields the batches that follow the first `count` of all iterations, to the end of an iteration."""
+        ...
+
+
 class BatchSource(Generic[F]):
     """Yields the batches of an iterable.
 
     Without `steps`, an epoch is one iteration over the iterable. With it, an epoch is that number of batches,
     the next epoch continues with those that follow, and a resumed training skips those it has had.
+
+    Attributes:
+        consumed: the number of batches that were taken.
+        may_be_empty: whether there may be no batch at all, as on one of several ranks.
     """
 
     shuffled = False
@@ -349,6 +369,7 @@ class BatchSource(Generic[F]):
     format: SampleFormat[F]
     class_weight: ClassWeights | None
     consumed: int
+    may_be_empty: bool
 
     def __init__(
         self,
@@ -372,7 +393,7 @@ class BatchSource(Generic[F]):
         self.format, self.class_weight = sample_format, class_weight
         self.length: int | None = None
         self.iterator: Iterator[Batch[F]] | None = None
-        self.consumed = 0
+        self.consumed, self.may_be_empty = 0, False
 
     def epoch(self, number: int) -> Iterator[CheckedSamples[F]]:
         """Yields the batches of an epoch.
@@ -380,11 +401,13 @@ class BatchSource(Generic[F]):
         Raises:
             ShapeError, ArrayTypeError, DataError: a batch does not fit, or there are too few batches.
         """
-        if self.steps is None:
-            self.iterator = iter(self.batches)
-        else:
-            while self.consumed < number * self.steps:
-                self._next(number, 0)
+        if isinstance(self.batches, Resumable):
+            self.consumed = number * (len(self.batches) if self.steps is None else self.steps)
+            self.iterator = None
+        if self.steps is None or self.iterator is None:
+            self.iterator = self._iterate()
+        while self.steps is not None and self.consumed < number * self.steps and self._next(number, 0):
+            pass
         step = 0
         while self.steps is None or step < self.steps:
             batch = self._next(number, step)
@@ -393,11 +416,17 @@ class BatchSource(Generic[F]):
             step += 1
             yield self._samples(batch[0], f"batch {step} of epoch {number + 1}")
 
+    def _iterate(self) -> Iterator[Batch[F]]:
+        """Begins an iteration, where possible after the batches that were consumed."""
+        return (
+            self.batches.after(self.consumed) if isinstance(self.batches, Resumable) else iter(self.batches)
+        )
+
     def _next(self, number: int, step: int) -> list[Batch[F]]:
         """Returns a list of the next batch, which is empty at the end of an epoch that is one iteration."""
         for _ in range(2):
             if self.iterator is None:
-                self.iterator = iter(self.batches)
+                self.iterator = self._iterate()
             for batch in self.iterator:
                 self.consumed += 1
                 return [batch]
@@ -405,6 +434,8 @@ class BatchSource(Generic[F]):
             if not again:
                 break
             self.iterator = None
+        if self.may_be_empty and self.consumed == 0:
+            return []
         if self.steps is not None:
             raise DataError(
                 f"Network: the batches ended after {step} of the {self.steps} steps of epoch {number + 1}"

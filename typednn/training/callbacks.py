@@ -95,8 +95,10 @@ class Run(ABC):
         epochs: the number of epochs that were asked for.
         step: the number of steps made in this epoch.
         curves: the names of the curves that the history gets.
+        rank: the number of this process, 0 where there is one only. That of number 0 writes files.
     """
 
+    rank: int = 0
     history: History
     epochs: int
     step: int

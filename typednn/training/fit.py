@@ -100,7 +100,7 @@ class Fit(Run, Generic[F]):
         self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
-            if samples is not None:
+            if samples:
                 self.measure.check(samples.y)
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
         self.on_epoch, self.history = on_epoch, History()
@@ -146,7 +146,7 @@ class Fit(Run, Generic[F]):
     @property
     def step_loss(self) -> float:
         """The mean loss of the samples of the last step."""
-        return float(self.step_losses.mean(dtype=np.float64)) if len(self.step_losses) else nan
+        return _mean(self.step_losses) if len(self.step_losses) else nan
 
     @property
     def learning_rate(self) -> float:
@@ -163,17 +163,17 @@ class Fit(Run, Generic[F]):
 
     def begin(self) -> None:
         """Warns of large features, and calls the callbacks before the first step."""
-        if self.trained is not None:
+        if self.trained:
             _warn_of_large_features(self.trained)
         for callback in self.callbacks:
             callback.on_begin(self)
 
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
-        self.ended, first_step = self.epoch, self.global_step
+        self.ended, first_step, watched = self.epoch, self.global_step, self.is_watched
         try:
             while self.ended < self.epochs and not self.stopped:
-                epochs = 1 if self.is_watched else self._epochs_at_once()
+                epochs = 1 if watched else self._epochs_at_once()
                 self._train_epochs(epochs, bar)
                 if epochs == 1:
                     self._record()
@@ -216,7 +216,7 @@ class Fit(Run, Generic[F]):
             try:
                 for done in trainer.run(samples, order, losses, max_steps):
                     if self.first_loss is None:
-                        self.first_loss = float(losses[: min(size, done)].mean(dtype=np.float64))
+                        self.first_loss = _mean(losses[: min(size, done)])
                     in_epoch = (done - 1) % n + 1
                     self.step = before - (-in_epoch // size)
                     self.step_losses = losses[done - (in_epoch - 1) % size - 1 : done]
@@ -234,7 +234,7 @@ class Fit(Run, Generic[F]):
                 self._record_losses(losses[: trainer.done], n, epochs)
                 raise
             self._record_losses(losses, n, epochs)
-            self.total += float(losses[:done].sum(dtype=np.float64))
+            self.total += float(np.add.reduce(losses[:done], dtype=np.float64))
             self.count += done
             if self.stopped:
                 break
@@ -248,7 +248,7 @@ class Fit(Run, Generic[F]):
             self.history.loss.extend(means.tolist())
             self.ended = self.epoch
             if self.first_loss is None:
-                self.first_loss = float(losses[: min(self.batch_size or n, n)].mean(dtype=np.float64))
+                self.first_loss = _mean(losses[: min(self.batch_size or n, n)])
             self._warn_of_growth(float(means[(means > max(GROWN_LOSS * self.first_loss, 1)).argmax()]), 7)
 
     def _record(self) -> None:
@@ -286,6 +286,11 @@ class Fit(Run, Generic[F]):
 
     def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
+        losses, outputs = self._losses_and_outputs(samples)
+        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
+
+    def _losses_and_outputs(self, samples: CheckedSamples[F]) -> tuple[Vector[F], Matrix[F]]:
+        """Computes losses, each times its weight, and, if there are metrics, the outputs of some samples."""
         storage, workspace = self.storage, self.evaluation_workspace
         losses: Vector[F] = np.empty(len(samples), storage.dtype)
         rows = len(samples) if self.measure.names else 0
@@ -300,7 +305,7 @@ class Fit(Run, Generic[F]):
                 outputs[chunk] = workspace.output
         if len(samples.weights):
             losses *= samples.weights
-        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
+        return losses, outputs
 
     def state(self) -> RunState:
         """Returns copies of the state of the training."""
@@ -367,6 +372,10 @@ class Fit(Run, Generic[F]):
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
             for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
         ]
+
+
+def _mean(losses: Vector[F]) -> float:
+    return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
 
 
 def _warn_of_large_features(samples: CheckedSamples[F]) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from math import inf
-from typing import Generic
+from typing import Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Ranges
 from typednn_kernels.layout import BIASES, WEIGHTS
-from typednn_kernels.update_rules import CLIP_VALUE, CODES, RULES
+from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
 from typednn.layers.storage import Storage
 from typednn.training.optimizers import SGD, Optimizer, Rprop
 from typednn.training.schedules import Rates, Schedule
+from typednn.validation.arrays import read_only
 from typednn.validation.settings import check_positive
 
 ASSIGNED_RATE = "learning_rate"
@@ -33,6 +35,12 @@ MAX_STEP = 1 << 53
 
 MAX_STEPS_AHEAD = 256
 """The number of steps for which coefficients are computed in advance, where the learning rate is constant."""
+
+
+SAFE_DIVISORS = {
+    name: float(np.finfo(name).tiny) / float(np.finfo(name).eps) for name in ("float32", "float64")
+}
+"""By dtype, the divisors from which on a step from finite gradients is finite."""
 
 
 class OptimizerState(Generic[F]):
@@ -75,21 +83,22 @@ class OptimizerState(Generic[F]):
         rate = optimizer.learning_rate
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._assigned = False
-        info = np.finfo(storage.dtype)
-        self.may_divide_by_zero = optimizer._divisor_floor < float(info.tiny) / float(info.eps)
+        self.may_divide_by_zero = optimizer._divisor_floor < SAFE_DIVISORS[storage.dtype.name]
         self._check_first_step()
         firsts = optimizer.first_states
-        self.states: Matrix[F] = np.empty((len(firsts), storage.gradient.size), storage.dtype)
-        for state, first in zip(self.states, firsts, strict=True):
-            state[...] = first
+        self.states: Matrix[F] = np.zeros((len(firsts), storage.gradient.size), storage.dtype)
+        if any(firsts):
+            self.states += np.array(firsts, storage.dtype).reshape(-1, 1)
         self.take_settings(storage)
 
     def take_settings(self, storage: Storage[F]) -> None:
         """Takes up which layers are trainable, and their penalties."""
-        self.trainable_ranges, self.penalties = trainable_ranges(storage)
+        known = storage.trained
+        if known is None or known[0] is not storage.layout:
+            known = storage.trained = storage.layout, *trainable_ranges(storage)
+        self.trainable_ranges, self.penalties = known[1], known[2].copy()
         whole = [[0, storage.gradient.size]]
-        self._whole = not self.penalties.any() and self.trainable_ranges.tolist() == whole
-
+        self._whole = self.trainable_ranges.tolist() == whole and not any(self.penalties.tolist()[0])
         self.constant_sgd_rate = self._constant_sgd_rate()
 
     @property
@@ -187,11 +196,12 @@ class OptimizerState(Generic[F]):
         return self.dtype.type(rate) if optimizer == SGD(rate) else None
 
     def _coefficients(self, steps: int) -> Matrix[F]:
+        rate = self.optimizer.learning_rate
+        if steps <= MAX_STEPS_AHEAD and not isinstance(rate, Schedule):
+            rows = _constant_coefficients(self.optimizer, rate, self.step + 1, steps, self.dtype)
+            return cast("Matrix[F]", rows)
         with np.errstate(over="ignore", under="ignore"):
-            rows = self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
-        bounds = rows[:, CLIP_VALUE]
-        np.minimum(bounds, RULES[self.rule].largest_element(self.dtype), out=bounds)
-        return rows
+            return self.optimizer.coefficients(self.step + 1, self._rates(steps), self.dtype)
 
     def _rates(self, steps: int) -> Rates:
         rate = self.optimizer.learning_rate
@@ -201,15 +211,26 @@ class OptimizerState(Generic[F]):
 
     def _check_first_step(self) -> None:
         rate, decay = self.optimizer.learning_rate, self.optimizer.weight_decay
-        with np.errstate(over="ignore", under="ignore"):
-            representable = isinstance(rate, Schedule) or 0 < float(self.dtype.type(rate)) < inf
-        if not representable:
-            raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
-        if self._rates(1)[0] * decay >= 1:
+        if not isinstance(rate, Schedule) and not 1e-30 < rate < 1e30:
+            with np.errstate(over="ignore", under="ignore"):
+                representable = 0 < float(self.dtype.type(rate)) < inf
+            if not representable:
+                raise SettingError(f"learning_rate {rate!r} is beyond what {self.dtype} can hold")
+        if decay and self._rates(1)[0] * decay >= 1:
             raise SettingError(
                 f"learning_rate × weight_decay is {self._rates(1)[0] * decay:g} and must be below 1: "
                 "one step would erase every parameter"
             )
+
+
+@lru_cache(maxsize=16)
+def _constant_coefficients(
+    optimizer: Optimizer, rate: float, first: int, steps: int, dtype: np.dtype[np.float32 | np.float64]
+) -> Matrix[np.float32 | np.float64]:
+    """Computes the coefficients of some steps with a constant learning rate, once for equal optimisers."""
+    rates = np.full(steps, rate, np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        return read_only(optimizer.coefficients(first, rates, dtype))
 
 
 def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
@@ -229,4 +250,5 @@ def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
                     first = ranges.pop()[0]
                 ranges.append((first, last, l1, l2))
     bounds_of_ranges = np.array([each[:2] for each in ranges], np.int64).reshape(-1, 2)
-    return bounds_of_ranges, np.array([each[2:] for each in ranges], storage.dtype).reshape(-1, 2)
+    coefficients: Matrix[F] = np.array([each[2:] for each in ranges], storage.dtype).reshape(-1, 2)
+    return read_only(bounds_of_ranges), read_only(coefficients)

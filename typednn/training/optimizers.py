@@ -108,7 +108,7 @@ class Optimizer(Record, ABC, kw_only=True):
             own,
             dtype,
             decay=self.weight_decay * rates,
-            clip_value=self.clip_value or inf,
+            clip_value=min(self.clip_value or inf, self._row.largest_element(dtype)),
             clip_norm=self.clip_norm or inf,
         )
 

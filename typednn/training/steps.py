@@ -85,7 +85,9 @@ class _Buffers(Generic[F]):
     def __init__(self, output: OutputLayer[F], count: int) -> None:
         storage = self._storage = output._storage
         inputs, outputs, dtype = storage.layers[0].length, output.length, storage.dtype
-        self._loss = LOSSES[output._loss_code]
+        loss = LOSSES[output._loss_code]
+        self._lowest, self._highest = loss.target_minimum, loss.target_maximum
+        self._classes = loss.targets == "classes"
         self._x: Matrix[F] = np.empty((1, count * inputs), dtype)
         self._t: Matrix[F] = np.empty((1, count * outputs), dtype)
         self._shapes = ((count, inputs), (count, outputs)), ((inputs,), (outputs,))
@@ -103,12 +105,13 @@ class _Buffers(Generic[F]):
         if x.dtype != dtype or x.shape != of_samples:
             return False
         copy = storage.running.kernels.try_copy_sample
-        if not copy(cast("Vector[F]", x.reshape(-1)), -inf, inf, self._x):
+        vector = cast("Vector[F]", x if x.ndim == 1 else x.reshape(-1))
+        if not copy(vector, -inf, inf, self._x):
             return False
         if type(y) is np.ndarray and y.dtype == dtype and y.shape == of_targets:
-            flat, loss = cast("Vector[F]", y.reshape(-1)), self._loss
-            return copy(flat, loss.target_minimum, loss.target_maximum, self._t)
-        return self._loss.targets == "classes" and self._try_encode(y, x.ndim)
+            vector = cast("Vector[F]", y if y.ndim == 1 else y.reshape(-1))
+            return copy(vector, self._lowest, self._highest, self._t)
+        return self._classes and self._try_encode(y, x.ndim)
 
     def _try_encode(self, y: Given | float | int, ndim: int) -> bool:  # noqa: PYI041 (mypy needs both)
         """Encodes valid labels, or one label, as one-hot rows; returns whether they are."""
@@ -220,10 +223,11 @@ class Steps(Generic[F_co, Y_co]):
         trainer = self._trainer
         batch = self._prepared(x, y) if sample_weight is None else None
         if batch is not None and trainer.try_step(batch):
-            return float(np.add.reduce(batch.losses, dtype=np.float64)) / batch.batch_size
+            count, losses = batch.batch_size, batch.losses
+            return float(losses[0] if count == 1 else np.add.reduce(losses, dtype=np.float64) / count)
         samples = self._samples(x, y, sample_weight)
         count = len(samples)
-        losses: Vector[F_co] = np.empty(count, self._output._storage.dtype)
+        losses = np.empty(count, self._output._storage.dtype)
         trainer.resize(count)
         try:
             trainer.train(samples, losses)

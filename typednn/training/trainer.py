@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.activations import CODES
 from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
-from typednn_kernels.layout import DROPOUT, NORMALIZATION, running_moments, unit_count, weights
+from typednn_kernels.layout import running_moments, unit_count, weights
 from typednn_kernels.operands import Epoch, OptimizerSteps
 
 from typednn.backends import kernels
@@ -101,7 +101,7 @@ class Trainer(Generic[F]):
         self.workspace = storage.new_workspace(batch_size)
         self._take_layout()
         self.gradient = storage.gradient
-        self._checked: Matrix[F] = np.empty((1, len(storage.parameters)), storage.dtype)
+        self._checked: Matrix[F] | None = None
         self._order: Order = np.empty(0, np.int64)
         self._ordered = 0
         self.chunk, self.done = max(1, int(2e6 / (storage.parameters.size + 1000))), 0
@@ -113,8 +113,7 @@ class Trainer(Generic[F]):
 
     def _take_layout(self) -> None:
         self.layout = self.workspace.layout = self.storage.layout
-        self._drops = bool(self.layout[:, DROPOUT].any())
-        self._only_dense = not self._drops and not self.layout[:, NORMALIZATION].any()
+        self._drops, self._only_dense = self.storage.drops, self.storage.only_dense
 
     @property
     def key(self) -> int:
@@ -226,10 +225,10 @@ class Trainer(Generic[F]):
             else None
         )
         if rate is not None:
-            saved = self.gradient
+            saved, checked = self.gradient, self._memory_to_check()
             saved[...] = parameters
             run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
-            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, self._checked)
+            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, checked)
             if not made:
                 parameters[...] = saved
         elif not state.may_divide_by_zero:
@@ -237,9 +236,15 @@ class Trainer(Generic[F]):
             run.train_batches(parameters, self.layout, key, self.loss, batch, steps, vectors, self.gradient)
             made = isfinite(batch.losses[-1])
         if made:
+            workspace = self.workspace
             state.step += 1
-            self._last_batch, self.workspace.key = size, key
-            self.show()
+            self._last_batch, workspace.key = size, key
+            if workspace is not storage.workspace or workspace.samples != size:
+                self.show()
+            else:
+                workspace.complete_forward()
+                workspace.complete_backward()
+                storage.has_gradient = [False] * len(self.layout)
         return made
 
     def apply(self, gradient: Vector[F]) -> bool:
@@ -302,20 +307,28 @@ class Trainer(Generic[F]):
         Therefore a chunk with a step that is not finite is trained again, in halves, up to the last good
         step.
         """
-        parameters, saved = self.storage.parameters, self.gradient
+        parameters, saved, run = self.storage.parameters, self.gradient, kernels(self.storage.dtype)
+        checked, count, vectors = self._memory_to_check(), len(epoch.order), self.workspace.vectors
 
         def good(first: int, last: int) -> bool:
             saved[...] = parameters
-            part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
-            kernels(self.storage.dtype).train_online(
-                parameters, self.layout, self.loss, part, learning_rate, self.workspace.vectors
-            )
-            if _all_finite(part.losses) and _all_finite(parameters):
+            part = epoch
+            if last - first < count:
+                part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
+            run.train_online(parameters, self.layout, self.loss, part, learning_rate, vectors)
+            finite = run.try_copy_sample(parameters, -inf, inf, checked) or _all_finite(parameters)
+            if finite and _all_finite(part.losses):
                 return True
             parameters[...] = saved
             return False
 
-        return _count_good(good, len(epoch.order))
+        return _count_good(good, count)
+
+    def _memory_to_check(self) -> Matrix[F]:
+        """Returns memory `(1, n_parameters)` to which finite parameters are copied; others are not."""
+        if self._checked is None:
+            self._checked = np.empty((1, len(self.storage.parameters)), self.storage.dtype)
+        return self._checked
 
     def _train_checked(self, epoch: Epoch[F], key: int) -> int:
         """Trains as `_train_batches` with an optimiser that may divide by 0.
@@ -355,7 +368,7 @@ class Trainer(Generic[F]):
             self.workspace.vectors,
             self.gradient,
         )
-        return _count_finite(epoch.losses)
+        return len(epoch.order) if isfinite(epoch.losses[-1]) else _count_finite(epoch.losses)
 
     def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
         """Returns what the kernels need for the next steps."""

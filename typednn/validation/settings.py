@@ -46,6 +46,8 @@ def check_bool(name: str, value: bool) -> None:
 
 def check_sequence(name: str, value: object) -> None:
     """Raises SettingError if the value is one thing, such as a string, where a sequence is expected."""
+    if type(value) in {tuple, list}:
+        return
     if value is None:
         raise SettingError(f"{name} must be a sequence, such as (), not None")
     if isinstance(value, str):
@@ -57,5 +59,7 @@ def check_sequence(name: str, value: object) -> None:
 
 def is_number(value: float) -> bool:
     """Tells whether the value is a finite real number, not a boolean."""
+    if type(value) is float:
+        return isfinite(value)
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     return number and isfinite(value)

@@ -13,6 +13,8 @@ from typing import cast
 import numpy as np
 
 from typednn_kernels import compiled
+from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.compiled._codegen import noinline
 from typednn_kernels.compiled._codegen.helpers import helped
 from typednn_kernels.compiled._codegen.noinline import compiled_for, prepare_all
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
@@ -50,6 +52,18 @@ class EntryPoints:
 def kernels_for(dtype: np.dtype[np.floating]) -> Kernels:
     """Returns the kernels for float32 or float64."""
     return cast("Kernels", EntryPoints(dtype))  # a checker does not see attributes made on first use
+
+
+def predictor_of(parameters: Vector[F], layout: Layout, memory_size: int) -> Callable[[Vector[F]], Vector[F]]:
+    """Returns a function that predicts one sample, for what numba compiles for users.
+
+    Args:
+        parameters: the parameters of a network, which are read at each call.
+        layout: their layout.
+        memory_size: the elements that `Kernels.predict` needs for a sample, `layout.prediction_size`.
+    """
+    with helped(compiled.predict, parameters.dtype):
+        return noinline.predictor_of(compiled.predict, parameters, layout, memory_size)
 
 
 def prepare(dtype: np.dtype[np.floating]) -> None:

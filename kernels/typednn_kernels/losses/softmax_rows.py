@@ -129,7 +129,11 @@ def _formulas(loss: int) -> OfLogarithms:
 
 def value(loss: int) -> Callable[..., Values]:
     """Returns the formula of a term of the loss."""
-    return lambda a, y, t, *row: terms(loss, a, y, t, *row).value
+
+    def formula(a: Values, y: Values, t: Values, *row: Values) -> Values:
+        return terms(loss, a, y, t, *row).value
+
+    return formula
 
 
 def derivative(loss: int) -> Callable[..., Values]:

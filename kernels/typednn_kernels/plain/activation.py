@@ -29,11 +29,19 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """Computes y = f(a), (B, n)."""
     value = ACTIVATIONS[activation].value
     if value is None:
-        np.subtract(a, a.max(axis=1, keepdims=True), out=y)
-        np.exp(y, out=y)
-        y /= y.sum(axis=1, keepdims=True)
+        softmax(a, y)
     else:
         apply(value, a, y)
+
+
+def softmax(a: Matrix[F], y: Matrix[F]) -> tuple[Matrix[F], Matrix[F]]:
+    """Computes y, (B, n); returns the largest a of each sample and the sum of exp(a - largest), (B, 1)."""
+    largest: Matrix[F] = np.maximum.reduce(a, axis=1, keepdims=True)
+    np.subtract(a, largest, out=y)
+    np.exp(y, out=y)
+    total: Matrix[F] = np.add.reduce(y, axis=1, keepdims=True)
+    y /= total
+    return largest, total
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
@@ -59,8 +67,7 @@ def activation_backward(
     else:
         derivative = ACTIVATIONS[activation].derivative
         assert derivative is not None
-        apply(derivative, a, y, dLda)
-        dLda *= dLdy
+        apply(lambda a, y, g: np.multiply(derivative(a, y), g), a, y, dLdy, dLda)
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:

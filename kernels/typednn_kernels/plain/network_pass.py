@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isinf, sqrt
 from typing import Generic, NamedTuple, Self
 
 import numpy as np
 
-from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
+from typednn_kernels.arrays import F, Layout, Matrix, Values, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
@@ -23,10 +24,10 @@ from typednn_kernels.layout import (
     WEIGHTS,
     biases,
     block,
-    constants,
     gains,
     inner_biases,
     inv_std,
+    normalization_settings,
     normalized,
     running_moments,
     square_scale,
@@ -35,13 +36,22 @@ from typednn_kernels.layout import (
 )
 from typednn_kernels.normalizations import NONE as UNNORMALIZED
 from typednn_kernels.operands import Workspace
-from typednn_kernels.plain.activation import activation_backward, activation_value
+from typednn_kernels.plain.activation import (
+    CACHE_CHUNK_ELEMENTS,
+    activation_backward,
+    activation_value,
+    softmax,
+)
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
 
 
 class Forward(NamedTuple, Generic[F]):
-    """The views of one layer that a forward pass needs; those of normalised layers are looked up."""
+    """The views of one layer that a forward pass needs; those of normalised layers are looked up.
+
+    `sums` is a, or its row where there is one sample. Of layers with few units, the formulas of value and
+    derivative are at hand as well.
+    """
 
     activation: int
     normalization: int
@@ -50,6 +60,10 @@ class Forward(NamedTuple, Generic[F]):
     bias: Vector[F]
     a: Matrix[F]
     h: Matrix[F]
+    W_T: Matrix[F]
+    sums: Matrix[F] | Vector[F]
+    formula: Callable[[Values], Values] | None
+    derivative: Callable[[Values, Values], Values | float] | None
 
 
 class Backward(NamedTuple, Generic[F]):
@@ -73,20 +87,28 @@ class Pass(Generic[F]):
 
     def __init__(self, parameters: Vector[F], layout: Layout, workspace: Workspace[F], samples: int) -> None:
         self.parameters, self.layout, self.workspace, self.samples = parameters, layout, workspace, samples
+        self.exponentials: tuple[Matrix[F], Matrix[F]] | None = None
         self.rows: list[list[int]] = layout.tolist()
         self.layers: list[Forward[F]] = []
         for row in self.rows:
             n, n_prev, start, units = row[LENGTH], row[PREVIOUS], row[WEIGHTS], samples * row[UNITS]
+            formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * n <= CACHE_CHUNK_ELEMENTS
             size, end, first_bias = samples * n, start + n * n_prev, row[BIASES]
+            W = parameters[start:end].reshape(n, n_prev)
+            a = workspace.a[units : units + size].reshape(samples, n)
             self.layers.append(
                 Forward(
                     row[ACTIVATION],
                     row[NORMALIZATION],
                     row[DROPOUT],
-                    parameters[start:end].reshape(n, n_prev),
+                    W,
                     parameters[first_bias : first_bias + n],
-                    workspace.a[units : units + size].reshape(samples, n),
+                    a,
                     workspace.h[units : units + size].reshape(samples, n),
+                    W.T,
+                    a[0] if samples == 1 else a,
+                    formulas.value if is_small else None,
+                    formulas.derivative if is_small else None,
                 )
             )
 
@@ -117,19 +139,29 @@ class Pass(Generic[F]):
 
     def forward(self, key: int, x: Matrix[F]) -> None:
         """Computes all activations for some samples."""
+        self.layers[0].h[...] = x
+        self.forward_inputs(key)
+
+    def forward_inputs(self, key: int) -> None:
+        """Computes all activations for the samples in the activations of the input layer."""
         first = self.layers[0]
         below = first.h
-        below[...] = x
         if first.activation != NONE:
-            first.a[...] = x
+            first.a[...] = below
             activation_value(first.activation, first.a, below)
         for k in range(1, len(self.layers)):
-            activation, normalization, dropped, W, bias, a, h = self.layers[k]
-            if normalization == UNNORMALIZED:
-                affine(below, W, bias, a)
+            activation, normalization, dropped, _, bias, a, h, W_T, sums, formula, _ = self.layers[k]
+            if normalization == UNNORMALIZED:  # as `affine` does
+                below.dot(W_T, a)
+                np.add(sums, bias, out=sums)
             else:
                 self._normalize(k, key, below)
-            activation_value(activation, a, h)
+            if formula is not None:
+                h[...] = formula(a)
+            elif activation == SOFTMAX:
+                self.exponentials = softmax(a, h)
+            else:
+                activation_value(activation, a, h)
             if dropped and key != INFERENCE:
                 apply_dropout(key, k, dropped, h)
             below = h
@@ -140,9 +172,8 @@ class Pass(Generic[F]):
         inner = inner_biases(parameters, layout, k)
         affine(below, here.W, inner if len(inner) else np.zeros_like(here.bias), z)
         normalize(
-            here.normalization,
+            normalization_settings(layout, k),
             self._is_training(k, key),
-            constants(layout, k),
             z,
             gains(parameters, layout, k),
             here.bias,
@@ -159,7 +190,7 @@ class Pass(Generic[F]):
         """Computes all deltas from those of the output layer, and the gradient."""
         last = len(self.layers) - 1
         for k in range(last, 0, -1):
-            activation, normalization, dropped, _, _, a, h = self.layers[k]
+            activation, normalization, dropped, _, _, a, h, _, _, _, derivative = self.layers[k]
             dLdh, dLda, dLdz, dLdW, dLdBias = self.backward_views[k]
             if k < last:
                 backpropagate(self.backward_views[k + 1].dLdz, self.layers[k + 1].W, dLdh)
@@ -167,6 +198,8 @@ class Pass(Generic[F]):
                     activation_value(activation, a, dLda)
                     activation_backward(activation, a, dLda.copy(), dLdh, dLda)
                     apply_dropout(key, k, dropped, dLda)
+                elif derivative is not None:
+                    np.multiply(derivative(a, h), dLdh, out=dLda)
                 else:
                     activation_backward(activation, a, h, dLdh, dLda)
             if normalization == UNNORMALIZED:
@@ -189,17 +222,18 @@ class Pass(Generic[F]):
 
     def gradient_norm_bound(self) -> float:
         """Computes a bound of the gradient's norm by Schwarz's inequality: all deltas times all inputs."""
-        return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
+        squares = self.ones + float(self.inputs.dot(self.inputs))
+        of_deltas = sum(float(each.dot(each)) for each in self.deltas)
+        if isinf(squares) or isinf(of_deltas):
+            return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
+        return sqrt(squares) * sqrt(of_deltas)
 
 
 def _norm(vectors: list[Vector[F]], ones: int) -> float:
     """Computes the norm of all elements of some vectors, and of a number of ones.
 
-    Where the squares overflow, they are those of scaled elements.
+    The squares, some of which overflow, are those of scaled elements.
     """
-    squares = float(ones) + sum(float(each.dot(each)) for each in vectors)
-    if not isinf(squares):
-        return sqrt(squares)
     scale = square_scale(vectors[0].itemsize)
     scaled = [each * each.dtype.type(scale) for each in vectors]
     return sqrt(sum(float(each.dot(each)) for each in scaled)) / scale

@@ -9,7 +9,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.normalizations import (
     BATCH,
     NORMALIZATIONS,
-    Constants,
+    Settings,
     derivative_of_z,
     inverse_std,
     mean_of,
@@ -20,9 +20,8 @@ from typednn_kernels.plain.dense import sum_samples
 
 
 def normalize(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -34,8 +33,8 @@ def normalize(
 
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
+    normalization, epsilon, momentum, unbiased, _ = settings
     axis = NORMALIZATIONS[normalization].axis
-    epsilon, momentum, ddof = constants
     if normalization == BATCH and not training:
         z -= running[0]
         inv_std[...] = inverse_std(running[1], epsilon)
@@ -48,7 +47,7 @@ def normalize(
         if normalization == BATCH:
             moved, samples = 1 - momentum, len(z)
             running[0] = updated_running(running[0], mean[0], momentum, moved)
-            moved *= samples / max(samples - ddof, 1)
+            moved *= samples / (max(samples - 1, 1) if unbiased else samples)
             running[1] = updated_running(running[1], variance[0], momentum, moved)
     z *= np.expand_dims(inv_std, axis or 0)
     a[...] = scaled_and_shifted(z, gain, bias)

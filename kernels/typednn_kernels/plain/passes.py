@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -11,8 +11,14 @@ from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import LENGTH, block, unit_count
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
-from typednn_kernels.plain.activation import activation_backward
-from typednn_kernels.plain.loss import loss_value, output_delta, output_delta_if_shown
+from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS, activation_backward
+from typednn_kernels.plain.loss import (
+    has_short_step,
+    loss_value,
+    output_delta,
+    output_delta_if_shown,
+    short_step,
+)
 from typednn_kernels.plain.network_pass import Backward, Pass
 from typednn_kernels.plain.optimizer_step import Update
 from typednn_kernels.update_rules import FIRST, SGD, coefficient_rows
@@ -146,28 +152,36 @@ def train_batches(
     """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
     trainable, running = parameters[: len(gradient)], parameters[len(gradient) :]
     saved = workspace.dLda[len(workspace.dLda) - len(running) :]
-    batches = list(_batches(epoch))
+    if len(epoch.order) and not 0 <= epoch.order.min() <= epoch.order.max() < len(epoch.x):
+        raise IndexError("the order of an epoch has an index beyond the samples")
+    batches, largest = list(_batches(epoch)), float(np.finfo(parameters.dtype).max)
+    largest_rates: list[float] = np.maximum(optimizer.coefficients[:, FIRST], 1).tolist()
     views = Pass(parameters, layout, workspace, epoch.batch_size).with_gradient(gradient)
     update = Update(trainable, gradient, optimizer)
+    is_short = has_short_step(loss, views.layers[-1].activation) and not len(epoch.sample_weights)
     for step, (start, stop) in enumerate(batches):
         chosen, losses = epoch.order[start:stop], epoch.losses[start:stop]
-        samples, x, t = len(chosen), epoch.x.take(chosen, 0), epoch.t.take(chosen, 0)
+        samples, t = len(chosen), epoch.t.take(chosen, 0)
         if samples != views.samples:
             views = Pass(parameters, layout, workspace, samples).with_gradient(gradient)
         here, back = views.layers[-1], views.backward_views[-1]
-        saved[...] = running
-        views.forward(key + step, x)
-        loss_value(loss, here.activation, here.a, here.h, t, losses)
+        if len(running):
+            saved[...] = running
+        epoch.x.take(chosen, 0, views.layers[0].h, "clip")  # which writes to it without a copy in between
+        views.forward_inputs(key + step)
         shown = step + 1 == len(batches)
-        output_delta_if_shown(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda, shown)
+        if is_short and not shown and here.a.size <= CACHE_CHUNK_ELEMENTS:
+            short_step(loss, here.activation, here.a, here.h, t, back.dLda, losses, views.exponentials)
+        else:
+            loss_value(loss, here.activation, here.a, here.h, t, losses)
+            output_delta_if_shown(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda, shown)
         factors = epoch.sample_weights[chosen] if len(epoch.sample_weights) else None
         if factors is not None:
             losses *= factors
             weigh(back, factors)
         views.backward(key + step)
-        largest_rate = max(float(optimizer.coefficients[step, FIRST]), 1.0)
-        bound = parameters.dtype.type(largest_rate * views.gradient_norm_bound())
-        total = float(bound) + float(np.add.reduce(losses))
+        bound = largest_rates[step] * views.gradient_norm_bound()
+        total = float(np.add.reduce(losses)) + (bound if bound <= largest else inf)
         if len(running):
             total += float(np.add.reduce(running))
         if not isfinite(total):

@@ -33,6 +33,7 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.targets import Classes, Scale
 from typednn.formulas import erf, exp, sign, sqrt
 from typednn.interop import to_c
+from typednn.interop.c99 import VECTORIZE
 from typednn.interop.c99_functions import PARTS
 
 pytestmark = pytest.mark.usefixtures("numpy_alone")
@@ -115,7 +116,7 @@ def test_elementary_functions_are_accurate(flags: tuple[str, ...], tmp_path: Pat
         for name in EXACT
     ]
     heads = [f"#include <{name}.h>\n" for name in ("math", "stdint", "string")]
-    library = compiled("".join([*heads, *parts, *loops]), tmp_path, *flags)
+    library = compiled("".join([*heads, VECTORIZE, *parts, *loops]), tmp_path, *flags)
     large = np.geomspace(1e-38, 1e38, 2000)
     near = np.concatenate([np.linspace(-110, 95, 20001), np.linspace(-2, 2, 20001)])
     x = np.concatenate([near, large, -large, [0, np.inf, -np.inf, np.nan]]).astype(np.float32)

@@ -83,15 +83,15 @@ def test_outputs_and_a_training_step_agree(activation: Any) -> None:
     assert repr(from_keras(to_keras(network))) == repr(network)
 
 
-@pytest.mark.parametrize(
-    ("norm", "bias", "ours"),
-    [
-        (lambda L: L.BatchNormalization(epsilon=1e-5, momentum=0.9), True, BatchNorm(1e-5, 0.9)),
-        (lambda L: L.BatchNormalization(momentum=0.0), False, BatchNorm(momentum=0)),
-        (lambda L: L.LayerNormalization(epsilon=1e-6), True, LayerNorm(1e-6, inner_bias=True)),
-        (lambda L: L.LayerNormalization(epsilon=0.1), False, LayerNorm(0.1)),
-    ],
-)
+NORMS: list[tuple[Callable[[Any], Any], bool, Any]] = [
+    (lambda L: L.BatchNormalization(epsilon=1e-5, momentum=0.9), True, BatchNorm(1e-5, 0.9)),
+    (lambda L: L.BatchNormalization(momentum=0.0), False, BatchNorm(momentum=0)),
+    (lambda L: L.LayerNormalization(epsilon=1e-6), True, LayerNorm(1e-6, inner_bias=True)),
+    (lambda L: L.LayerNormalization(epsilon=0.1), False, LayerNorm(0.1)),
+]
+
+
+@pytest.mark.parametrize(("norm", "bias", "ours"), NORMS)
 def test_normalizations_train_alike(norm: Callable[[Any], Any], bias: bool, ours: Any) -> None:
     L = keras.layers
     first = L.Dense(6, use_bias=bias, bias_initializer="random_normal")

@@ -229,6 +229,15 @@ def test_a_predictor_gives_what_predict_gives(dtype: Any) -> None:
         predict(case.x[:1])
 
 
+@both_paths
+def test_a_sample_that_is_not_finite_has_no_outputs_of_another() -> None:
+    predict = network_of(CASE).predictor()
+    predict(CASE.x[0])
+
+    for number in (np.nan, np.inf):
+        assert np.isnan(predict(np.array([0.5, number, 0.5]))).all()
+
+
 @pytest.mark.parametrize("duplicate", COPIES)
 @both_paths
 def test_copies_of_a_predictor_predict(duplicate: Any) -> None:

@@ -532,8 +532,9 @@ def test_settings_go_wherever_the_name_goes(settings: Any, tmp_path: Path) -> No
         assert repr(layer.normalization) == repr(settings)
         assert everything(other).tobytes() == everything(network).tobytes()
         assert other.predict(x).tobytes() == network.predict(x).tobytes()
-    attached: Any = network.layers[1].copy()
-    assert attached.normalization == settings
+    attached: Any = Network([each.copy() for each in network.layers])
+    assert attached.layers[1].normalization == settings
+    assert everything(attached).tobytes() == everything(network).tobytes()
     assert names.normalization(str(settings)) == settings
 
 

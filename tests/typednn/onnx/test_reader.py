@@ -264,6 +264,11 @@ REFUSED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         {**TWO, "V": W2},
         "softmax in a hidden layer",
     ),
+    "logarithms of softmax": (
+        [GEMM, ("LogSoftmax", ["z"], "y", {"axis": 1})],
+        TWO,
+        r"node 1 \(LogSoftmax\): computes logarithms of probabilities",
+    ),
     "an epsilon of 0": (
         [
             ("Gemm", ["x", "W"], "z", {"transB": 1}),

@@ -76,8 +76,9 @@ def test_constant_targets_that_no_float_has_exactly_count_as_constant(dtype: Any
     x: NDArray[Any] = np.linspace(0, 1, 1001).astype(dtype).reshape(-1, 1)
     t: NDArray[Any] = np.full((1001, 1), 0.1, dtype)
 
-    assert network.evaluate(x, t).r2 == 0
-    assert network.evaluate(t, t).r2 == 1
+    for weights in (None, np.linspace(0.1, 1, 1001)):
+        assert network.evaluate(x, t, sample_weight=weights).r2 == 0
+        assert network.evaluate(t, t, sample_weight=weights).r2 == 1
 
 
 @both_paths

@@ -466,7 +466,7 @@ def test_optimizers_show_what_they_were_made_with() -> None:
 )
 def test_squared_gradients_beyond_float32_stop_no_parameter(optimizer: Optimizer) -> None:
     """A step does not depend on the scale of all gradients: that of float64, where nothing overflows."""
-    results = []
+    results: list[NDArray[Any]] = []
     for dtype in DTYPES:
         network: Any = Network([InputLayer(1), OutputLayer(1, "none", "mae")], dtype=dtype)
         network.parameters[...] = 0

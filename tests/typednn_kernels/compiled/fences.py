@@ -92,7 +92,8 @@ def drawn(rng: np.random.Generator, dtype: Any) -> tuple[Case, int, int]:
     codes = [0, *rng.integers(0, len(CODES) - 1, len(lengths) - 1)]
     names = {code: name for name, code in CODES.items()}
     codes = [code if names[int(code)] != "exponential" else 1 for code in codes]
-    normalizations = [0, *(SETTINGS[k] for k in rng.integers(0, len(SETTINGS), len(lengths) - 2)), 0]
+    chosen: list[int] = rng.integers(0, len(SETTINGS), len(lengths) - 2).tolist()
+    normalizations: list[int | Settings] = [0, *(SETTINGS[k] for k in chosen), 0]
     dropouts = [0, *rng.choice([0, 1 << 31], len(lengths) - 2), 0]
     layout = layout_of(lengths, codes, normalizations, dropouts)
     count, units = 2 * samples + 1, samples * unit_count(layout)

@@ -298,18 +298,18 @@ class FunctionTable:
         """Writes the function that has a thread call Python, or calls it itself without one."""
         _, real = SCALAR_TYPES[dtype]
         result = real if self.sums else llvm.VoidType()
-        operands = [POINTER if each == "v" else real for each in self.operands]
-        kind = llvm.FunctionType(result, [INDEX, INDEX, *operands])
-        python = llvm.Function(module, kind, f"{self._symbol(dtype)}_in_python")
-        job = llvm.LiteralStructType([*kind.args, real])
+        arguments = [INDEX, INDEX, *(POINTER if each == "v" else real for each in self.operands)]
+        kind, symbol = llvm.FunctionType(result, arguments), self._symbol(dtype)
+        python = llvm.Function(module, kind, f"{symbol}_in_python")
+        job = llvm.LiteralStructType([*arguments, real])
 
         def run(builder: llvm.IRBuilder, place: llvm.Value) -> None:
             found = builder.call(python, struct_fields(builder, place, job)[:-1])
             if self.sums:
-                builder.store(found, field_pointer(builder, place, job, len(kind.args)))
+                builder.store(found, field_pointer(builder, place, job, len(arguments)))
             builder.ret(NULL)
 
-        thread = internal_function(module, f"{python.name}_thread", POINTER, (POINTER,), run)
+        thread = internal_function(module, f"{symbol}_thread", POINTER, (POINTER,), run)
         function = llvm.Function(module, kind, self._first_name(dtype))
         builder = llvm.IRBuilder(function.append_basic_block("entry"))
         _, place = stored(builder, [*function.args, real(0.0)])

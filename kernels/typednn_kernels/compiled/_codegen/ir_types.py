@@ -55,10 +55,10 @@ def call_pointer(
     builder: llvm.IRBuilder, pointer: llvm.Value, kind: llvm.FunctionType, arguments: Sequence[llvm.Value]
 ) -> llvm.Value:
     """Calls the function at an address, whose type is `kind`."""
-    return builder.call(Callee(pointer, kind), arguments)
+    return builder.call(FunctionAt(pointer, kind), arguments)
 
 
-class Callee(llvm.Value):
+class FunctionAt(llvm.Value):
     """A pointer with the type of its function, which llvmlite asks of what it calls."""
 
     def __init__(self, pointer: llvm.Value, function_type: llvm.FunctionType) -> None:

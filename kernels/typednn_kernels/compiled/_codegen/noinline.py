@@ -35,18 +35,28 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic
+from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic, view
 from typednn_kernels.compiled._codegen.cache.files import claim_of
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     POINTER,
-    Callee,
+    FunctionAt,
     call_in_thread,
     internal_function,
+    opaque,
 )
-from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, HINTS, PIPELINE, on_compiled, report
+from typednn_kernels.compiled._codegen.private_parts import (
+    CALLS_OF_USERS,
+    DISK_CACHE,
+    HINTS,
+    PIPELINE,
+    on_compiled,
+    report,
+)
 from typednn_kernels.compiled._codegen.references import Reference
 from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
+from typednn_kernels.layout import LENGTH
 
 if TYPE_CHECKING:
     from numba.core.compiler import CompileResult
@@ -183,7 +193,7 @@ class OnDemandFunction(NoinlineFunction):
         self, builder: llvm.IRBuilder, kind: llvm.FunctionType, dtype: np.dtype[np.floating]
     ) -> llvm.Value:
         """Returns what a caller calls: an address that it loads."""
-        return Callee(self.addresses[dtype].load(builder), kind)
+        return FunctionAt(self.addresses[dtype].load(builder), kind)
 
 
 def callable_by_address(function: Callable[P, R], itself: NoinlineFunction) -> Callable[P, R]:
@@ -202,6 +212,87 @@ def callable_by_address(function: Callable[P, R], itself: NoinlineFunction) -> C
     vars(typer)["__signature__"] = inspect.Signature([first, *parameters])
     caller: Callable[P, R] = intrinsic(typer)
     NOINLINE_FUNCTIONS[caller] = itself
+    return caller
+
+
+def predictor_of(
+    kernel: Callable[..., object], parameters: Vector[F], layout: Layout, memory_size: int
+) -> Callable[[Vector[F]], Vector[F]]:
+    """Returns a function that predicts one sample, for what numba compiles for users.
+
+    Their machine code has the addresses of the kernel and of the parameters, which are therefore kept until
+    the process ends; numba does not store such code on disk.
+
+    Args:
+        kernel: `Kernels.predict`, compiled.
+        parameters: the parameters, as they are at each call.
+        layout: their layout.
+        memory_size: the number of elements that the kernel needs to work with.
+
+    Raises:
+        ImportError: this numba has no such addresses.
+    """
+    if not CALLS_OF_USERS.works:
+        raise ImportError(f"{CALLS_OF_USERS.without}: {CALLS_OF_USERS.error}") from CALLS_OF_USERS.error
+    inputs, outputs, real = int(layout[0, LENGTH]), int(layout[-1, LENGTH]), parameters.dtype.type
+    call = _predict_by_address(kernel, parameters, layout)
+    message = f"the sample must have the shape ({inputs},)"
+
+    @numba.njit()
+    def predict(sample: Vector[F]) -> Vector[F]:
+        if sample.shape != (inputs,):
+            raise ValueError(message)
+        x, memory = np.empty((1, inputs), real), np.empty(memory_size, real)
+        x[0, :] = sample
+        y = np.empty((1, outputs), real)
+        if not call(x, memory, y):
+            y[:] = np.nan
+        row: Vector[F] = y[0]
+        return row
+
+    _kept_for_users.append((parameters, layout))
+    predictor: Callable[[Vector[F]], Vector[F]] = predict
+    return predictor
+
+
+_kept_for_users: list[tuple[object, object]] = []
+"""Arrays whose addresses are in machine code of users."""
+
+
+def _predict_by_address(
+    kernel: Callable[..., object], parameters: Vector[F], layout: Layout
+) -> Callable[..., object]:
+    if not isinstance(kernel, Dispatcher):  # NUMBA_DISABLE_JIT
+        return lambda x, memory, y: kernel(parameters, layout, x, memory, y)
+    signature = signature_of(kernel.py_func, parameters.dtype)
+    compiled_for(kernel, parameters.dtype)
+    code = compile_for(kernel, signature.args)
+    address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+
+    def generate(
+        context: CPUContext, builder: llvm.IRBuilder, given: Signature, values: Sequence[llvm.Value]
+    ) -> llvm.Value:
+        def at(place: int) -> llvm.Value:
+            return opaque(context.add_dynamic_addr(builder, place, "typednn"))
+
+        def array(kind: types.Array, of: NDArray[np.generic]) -> llvm.Value:
+            shape = [context.get_constant(types.intp, each) for each in of.shape]
+            return view(context, builder, kind, at(of.ctypes.data), shape)
+
+        *kinds, _, _, _ = signature.args
+        network = [array(kind, of) for kind, of in zip(kinds, (parameters, layout), strict=True)]
+        function = FunctionAt(
+            at(address), context.call_conv.get_function_type(signature.return_type, signature.args)
+        )
+        _, result = context.call_conv.call_function(
+            builder, function, signature.return_type, signature.args, [*network, *values]
+        )
+        return result
+
+    def typer(_context: object, x: types.Type, memory: types.Type, y: types.Type) -> TypedIntrinsic:
+        return signature.return_type(x, memory, y), generate
+
+    caller: Callable[..., object] = intrinsic(typer)
     return caller
 
 

@@ -1,8 +1,8 @@
 """Undocumented parts of numba and llvmlite that are used here, and what happens without them.
 
-A release may rename, change or remove any of it. Parts that only save time are left out then: `PIPELINE`,
-`DISK_CACHE`, `HINTS` and `CALLED_LOOPS` list them and say what is lost. `ESSENTIAL` lists the parts without
-which nothing can be compiled; the library then runs on NumPy.
+A release may rename, change or remove any of it. Parts that can be missed are left out then: `PIPELINE`,
+`DISK_CACHE`, `HINTS`, `CALLED_LOOPS` and `CALLS_OF_USERS` list them and say what is lost. `ESSENTIAL` lists
+the parts without which nothing can be compiled; the library then runs on NumPy.
 
 Each part is looked up when this module is imported, with its parameters where these are passed or
 overridden. What changes in other ways fails when the first function is compiled, which is then compiled again
@@ -138,6 +138,12 @@ CALLED_LOOPS = Feature(
     """,
 )
 """Functions written in LLVM, compiled when they are first needed, and called by address."""
+
+CALLS_OF_USERS = Feature(
+    "compiled code of users cannot call typednn",
+    "base BaseContext.add_dynamic_addr(self, builder, intaddr, info)",
+)
+"""Addresses in machine code that numba must not keep on disk."""
 
 ESSENTIAL = Feature(
     "typednn runs on NumPy alone",

@@ -261,25 +261,6 @@ def backpropagate_rows(
         gemm(Gemm(samples, count, n, A, B, empty, W.dtype.type(1), False, result, m), parallel)
 
 
-@inline
-def outer_of_samples(
-    samples: int,
-    deltas: Vector[F],
-    n: int,
-    inputs: Vector[F],
-    m: int,
-    alpha: F,
-    accumulate: bool,
-    result: Vector[F],
-    units: int,
-    width: int,
-    parallel: bool,
-) -> None:
-    """Computes alpha dLda^T h_prev of some samples, or adds it, for `units` units and `width` inputs."""
-    A, B, empty = MatrixOperand(deltas, n, True), MatrixOperand(inputs, m, False), slice_of(result, 0, 0)
-    gemm(Gemm(units, width, samples, A, B, empty, alpha, accumulate, result, width), parallel)
-
-
 @on_demand
 def outer_in_blocks(
     samples: int,
@@ -298,7 +279,7 @@ def outer_in_blocks(
     """
     heap, count = heap_row(2 * result.size, result), result.size // m
     memory = heap if heap.size > 0 else stack_row(result)
-    room = memory.size // 2
+    room, empty = memory.size // 2, slice_of(result, 0, 0)
     height = max(1, room // m)
     for unit in range(0, count, height):
         for column in range(0, m, room):
@@ -309,12 +290,13 @@ def outer_in_blocks(
             copy(0, size, result.dtype.type(-0.0), rest)
             for start in range(0, samples, SUMMED_SAMPLES):
                 block = min(SUMMED_SAMPLES, samples - start)
-                A = slice_of(deltas, start * n + unit, deltas.size - start * n - unit)
-                B = slice_of(inputs, start * m + column, inputs.size - start * m - column)
+                rows = slice_of(deltas, start * n + unit, deltas.size - start * n - unit)
+                columns = slice_of(inputs, start * m + column, inputs.size - start * m - column)
+                A, B = MatrixOperand(rows, n, True), MatrixOperand(columns, m, False)
                 if start == 0 and not accumulate:
-                    outer_of_samples(block, A, n, B, m, alpha, False, total, units, width, parallel)
+                    gemm(Gemm(units, width, block, A, B, empty, alpha, False, total, width), parallel)
                 else:
-                    outer_of_samples(block, A, n, B, m, alpha, False, part, units, width, parallel)
+                    gemm(Gemm(units, width, block, A, B, empty, alpha, False, part, width), parallel)
                     add_with_rest(0, size, total, rest, part, total, rest)
             add(0, size, total, rest, total)
     free_row(heap)
@@ -341,7 +323,8 @@ def outer_rows(
     elif samples > SUMMED_SAMPLES:
         outer_in_blocks(samples, deltas, n, inputs, m, alpha, accumulate, result, parallel)
     else:
-        outer_of_samples(samples, deltas, n, inputs, m, alpha, accumulate, result, count, m, parallel)
+        A, B, empty = MatrixOperand(deltas, n, True), MatrixOperand(inputs, m, False), slice_of(result, 0, 0)
+        gemm(Gemm(count, m, samples, A, B, empty, alpha, accumulate, result, m), parallel)
 
 
 @inline

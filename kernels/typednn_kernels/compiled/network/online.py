@@ -40,7 +40,13 @@ from typednn_kernels.compiled.network.fitting import epoch_fits, network_fits
 from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import biases, flat_weights, units
 from typednn_kernels.compiled.ops.activation import activate, activate_range, activation_backward_flat
-from typednn_kernels.compiled.ops.loss import Outputs, canonical_delta, loss_gradient, sample_loss
+from typednn_kernels.compiled.ops.loss import (
+    Outputs,
+    canonical_delta,
+    has_rows,
+    loss_gradient,
+    sample_loss,
+)
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 from typednn_kernels.operands import Epoch, Thread, Workspace
@@ -235,8 +241,12 @@ def backward_upper_layers(
     learning_rate: F,
     workspace: Workspace[F],
     second: Vector[F],
+    shown: bool,
 ) -> None:
-    """Computes all deltas (of layer 1 at least this thread's units) and updates layers 2 and above."""
+    """Computes all deltas (of layer 1 at least this thread's units) and updates layers 2 and above.
+
+    Where dLda of the output layer does not depend on dLdy, this is computed only if it will be `shown`.
+    """
     last = layout.shape[0] - 1
     for k in range(last, 0, -1):
         n, activation = layout[k, LENGTH], layout[k, ACTIVATION]
@@ -252,9 +262,10 @@ def backward_upper_layers(
                 add(0, count, total, slice_of(second, first, count), total)
         elif thread.thread_num == 0:
             outputs = Outputs(a, h, t)
-            loss_gradient(loss, activation, outputs, dLdh, 1, 1)
             if canonical_delta(loss, activation, outputs, dLdh, dLda, 1, 1):
                 count = 0
+            if (shown or count > 0) and not has_rows(loss, activation, n):
+                loss_gradient(loss, activation, outputs, dLdh, 1, 1)
         if count > 0:
             activation_backward_flat(
                 activation,
@@ -307,7 +318,8 @@ def online_train_thread(
         if thread.thread_num == 0:
             a, y = units(workspace.a, layout, last, 1), units(workspace.h, layout, last, 1)
             epoch.losses[step] = sample_loss(loss, layout[last, ACTIVATION], a, y, t, n)
-        backward_upper_layers(thread, parameters, layout, loss, t, learning_rate, workspace, second)
+        shown = step == order.size - 1
+        backward_upper_layers(thread, parameters, layout, loss, t, learning_rate, workspace, second, shown)
     if order.size > 0:
         online_update_units(W1, bias1, dLda1, learning_rate, x)
         if thread.thread_num == 0:

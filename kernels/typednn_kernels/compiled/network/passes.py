@@ -31,6 +31,7 @@ from typednn_kernels.compiled.linalg.dense import (
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
 from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
+    NormalizedUnits,
     dropout_flat,
     gain_and_bias_gradients,
     normalization_backward_rows,
@@ -40,7 +41,6 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
-    DDOF,
     DROPOUT,
     EPSILON,
     FROZEN,
@@ -51,6 +51,7 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     PREVIOUS,
     RUNNING,
+    UNBIASED,
     UNITS,
     WEIGHTS,
     normalized_start,
@@ -151,12 +152,14 @@ def is_training(layout: Layout, k: int, key: int) -> bool:
 
 
 @inline
-def constants_of(layout: Layout, k: int) -> normalizations.Constants:
-    """Returns the constants of the normalisation of layer k."""
-    return normalizations.Constants(
+def settings_of(layout: Layout, k: int) -> normalizations.Settings:
+    """Returns the normalisation of layer k with its settings."""
+    return normalizations.Settings(
+        layout[k, NORMALIZATION],
         np.int64(layout[k, EPSILON]).view(np.float64),
         np.int64(layout[k, MOMENTUM]).view(np.float64),
-        layout[k, DDOF],
+        layout[k, UNBIASED] != 0,
+        layout[k, INNER_BIASES] != 0,
     )
 
 
@@ -192,19 +195,15 @@ def affine_block(
         z = normalized_range(a, layout, k, n_units, block)
         inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
         affine_rows(below, W, inner_bias, z, n, parallel)
-        normalize_rows(
-            normalization,
-            is_training(layout, k, key),
-            constants_of(layout, k),
-            z,
-            n,
+        units = NormalizedUnits(
             gains_range(parameters, layout, k, block.unit, block.width),
             bias,
             running_mean_range(parameters, layout, k, block.unit, block.width),
             running_variance_range(parameters, layout, k, block.unit, block.width),
-            inv_std_range(a, layout, k, n_units, block),
-            pre_activations,
         )
+        settings, training = settings_of(layout, k), is_training(layout, k, key)
+        inv_std = inv_std_range(a, layout, k, n_units, block)
+        normalize_rows(settings, training, z, n, units, inv_std, pre_activations)
 
 
 @noinline

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple
+
 import numpy as np
 
 from typednn_kernels import dropout, normalizations
@@ -27,7 +29,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_terms_of_rows,
 )
 from typednn_kernels.compiled.ops.activation import inner, total
-from typednn_kernels.normalizations import BATCH, Constants
+from typednn_kernels.normalizations import BATCH, Settings
 
 subtract: Loop = elementwise(lambda x, y: x - y)
 multiply: Loop = elementwise(lambda x, y: x * y)
@@ -53,32 +55,39 @@ dropout_loop: Loop = elementwise(
 )
 
 
+class NormalizedUnits(NamedTuple, Generic[F]):
+    """Gains, biases, and running means and variances of some units, (units,) each."""
+
+    gain: Vector[F]
+    bias: Vector[F]
+    mean: Vector[F]
+    variance: Vector[F]
+
+
 @on_demand
 def normalize_rows(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Vector[F],
     n: int,
-    gain: Vector[F],
-    bias: Vector[F],
-    mean: Vector[F],
-    variance: Vector[F],
+    units: NormalizedUnits[F],
     inv_std: Vector[F],
     a: Vector[F],
 ) -> None:
     """Normalises z in place, and computes inv_std and a = gain z + bias, for some units or some samples.
 
-    With batch normalisation for `gain.size` units and all samples, with layer normalisation for all n units
-    and some samples. z and a are flat, from the first element on, with rows n elements apart; gain, bias and
-    the running mean and variance are (units,); inv_std is (units,) for a batch, else (samples,).
+    With batch normalisation for the units and all samples, with layer normalisation for all n units and some
+    samples. z and a are flat, from the first element on, with rows n elements apart; inv_std is (units,) for
+    a batch, else (samples,).
     """
+    gain, mean, variance = units.gain, units.mean, units.variance
     width, samples = gain.size, (z.size + n - 1) // n
-    epsilon = z.dtype.type(constants.epsilon)
+    normalization, epsilon = settings.code, z.dtype.type(settings.epsilon)
     if normalization == BATCH:
         if training:
-            kept, moved = z.dtype.type(constants.momentum), 1 - constants.momentum
-            moved_variance = z.dtype.type(moved * (samples / max(samples - constants.ddof, 1)))
+            kept, moved = z.dtype.type(settings.momentum), 1 - settings.momentum
+            divisor = max(samples - 1, 1) if settings.unbiased else samples
+            moved_variance = z.dtype.type(moved * (samples / divisor))
             inv_count = z.dtype.type(1) / z.dtype.type(samples)
             sum_terms_of_rows(DIFFERENCES, z, z, n, 0, slice_of(inv_std, 0, width))
             mean_loop(0, width, z, inv_std, inv_count, inv_std)
@@ -108,7 +117,7 @@ def normalize_rows(
             multiply(0, width, row, inv_std, row)
         else:
             scal(0, width, row, inv_std[s], row)
-        scale_and_shift(0, width, row, gain, bias, slice_of(a, s * n, width))
+        scale_and_shift(0, width, row, gain, units.bias, slice_of(a, s * n, width))
 
 
 @on_demand
@@ -175,9 +184,8 @@ def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int)
 
 @exported
 def normalize(
-    normalization: int,
+    settings: Settings,
     training: bool,
-    constants: Constants,
     z: Matrix[F],
     gain: Vector[F],
     bias: Vector[F],
@@ -190,19 +198,15 @@ def normalize(
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
     size, n = z.size, gain.size
-    by_batch = normalization == BATCH
+    by_batch = settings.code == BATCH
     require(z.shape == a.shape and z.shape[1] == n == bias.size)
     require(inv_std.size == (n if by_batch else z.shape[0]) and (running.size == 2 * n or not by_batch))
     normalize_rows(
-        normalization,
+        settings,
         training,
-        constants,
         slice_of(z, 0, size),
         n,
-        gain,
-        bias,
-        slice_of(running, 0, n),
-        slice_of(running, n, n),
+        NormalizedUnits(gain, bias, slice_of(running, 0, n), slice_of(running, n, n)),
         inv_std,
         slice_of(a, 0, size),
     )

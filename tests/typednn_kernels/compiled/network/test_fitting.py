@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from typednn_kernels.interface import Kernels
 from typednn_kernels.layout import LENGTH, WEIGHTS, layout_of, parameter_count, vector_size, workspace_size
-from typednn_kernels.normalizations import Constants
+from typednn_kernels.normalizations import BATCH, Settings
 from typednn_kernels.operands import Epoch, Workspace
 
 from tests.conftest import compiling_only, kernels_of
@@ -59,7 +59,7 @@ def test_one_layer(name: str) -> None:
     kernel = getattr(kernels_of("numba"), name)
     shapes = [tuple(SIZES[letter] for letter in each) for each in SHAPES[name].split()]
     parameters = list(inspect.signature(getattr(Kernels, name)).parameters.values())[1:]
-    kinds: dict[str, Any] = {"int": 1, "bool": True, "Constants": Constants()}
+    kinds: dict[str, Any] = {"int": 1, "bool": True, "Settings": Settings(BATCH)}
     codes = [kinds[each.annotation] for each in parameters if each.annotation in kinds]
     kernel(*codes, *map(filled, shapes))
 

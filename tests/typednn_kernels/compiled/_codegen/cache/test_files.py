@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -167,18 +168,27 @@ def test_a_folder_that_cannot_be_written_is_read(monkeypatch: pytest.MonkeyPatch
     assert {each.name for each in folder.iterdir()} == {"lock", file.path.name}
 
 
-def test_a_disk_that_is_full_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = cache_folder.cache_folder()
-    original = Path.replace
+@posix
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("name", ["open", "fdopen", "replace"])
+def test_a_disk_that_is_full_and_an_interrupt_at_each_call(
+    name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is passed over, Ctrl-C is not; no draft stays."""
+    folder, known = cache_folder.cache_folder(), getattr(os, name)
 
-    def full(_path: Path, _target: Path) -> None:
-        raise OSError(28, "No space left on device")
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if name == "fdopen":
+            os.close(arguments[0])
+        raise error
 
-    monkeypatch.setattr(Path, "replace", full)
-    file_of(folder).write((1,))
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(os, name, failing)
+        file_of(folder).write((1,))
+        assert isinstance(error, OSError)
+    assert getattr(os, name) is known
     assert [each.name for each in folder.iterdir()] == ["lock"]
 
-    monkeypatch.setattr(Path, "replace", original)
     file_of(folder).write((1,))
     assert file_of(folder).read() == (1,)
 

@@ -1,0 +1,316 @@
+"""The gradient of a batch of which each rank has some samples.
+
+Without batch normalisation it is a sum over the ranks, computed by the same kernels as elsewhere. Mean and
+variance of a batch, and what flows back through them, are sums over all ranks in the middle of a pass, which
+is therefore made here, layer by layer. Which units are dropped depends on the place of a sample in the batch.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, Generic, NamedTuple
+
+import numpy as np
+from typednn_kernels.activations import NONE
+from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.layout import (
+    ACTIVATION,
+    DROPOUT,
+    FROZEN,
+    INNER_BIASES,
+    LENGTH,
+    NORMALIZATION,
+    biases,
+    constants,
+    gains,
+    inner_biases,
+    running_moments,
+    weights,
+)
+from typednn_kernels.normalizations import BATCH, derivative_of_z, updated_running
+from typednn_kernels.normalizations import NONE as UNNORMALIZED
+
+from typednn.backends import kernels
+from typednn.layers import OutputLayer
+from typednn.processes.ranks import Ranks
+from typednn.training.trainer import Trainer
+
+TOTALS = 2
+"""The number of elements after the gradient: the sum of the losses, and the number of samples."""
+
+
+class BatchPart(NamedTuple, Generic[F]):
+    """The samples of a batch that a rank has.
+
+    Attributes:
+        x, t, sample_weights: samples, targets and weights, as the kernels take them; weights may be `(0,)`.
+        places: the place of each sample in the batch, `(n,)`; None where all follow those of lower ranks.
+        size: the number of samples of all ranks; None where it is not known yet.
+    """
+
+    x: Matrix[F]
+    t: Matrix[F]
+    sample_weights: Vector[F]
+    places: Order | None
+    size: int | None
+
+
+class BatchGradient(Generic[F]):
+    """Computes gradients of batches of which each rank has some samples.
+
+    Attributes:
+        losses: the losses of the samples of this rank, each times its weight.
+        loss: the sum of the losses of all ranks.
+        count: the number of samples of all ranks.
+    """
+
+    losses: Vector[F]
+    loss: float
+    count: int
+
+    def __init__(self, output: OutputLayer[F], trainer: Trainer[F], ranks: Ranks, streams: bool) -> None:
+        self._output, self._storage, self._trainer = output, output._storage, trainer
+        self._ranks, self._streams = ranks, streams
+        self._layout: Layout | None = None
+        self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
+        self._running: list[tuple[Matrix[F], Matrix[F]]] = []
+
+    def prepare(self) -> None:
+        """Plans the exchanges of a step, with the settings that layers have now, and announces the first."""
+        trainer, ranks = self._trainer, self._ranks
+        if trainer.layout is not self._storage.layout:
+            trainer._take_settings()
+        if self._layout is trainer.layout:
+            return
+        self._layout = layout = trainer.layout
+        batch_layers = np.flatnonzero((layout[:, NORMALIZATION] == BATCH) & (layout[:, FROZEN] == 0))
+        self._drops = bool(layout[:, DROPOUT].any())
+        self._by_layers = self._drops or len(batch_layers) > 0
+        lengths = layout[batch_layers, LENGTH].tolist()
+        sizes = [ranks.size] if self._streams and self._by_layers else []
+        sizes += [ranks.size * (1 + 2 * n) for n in lengths] + [2 * n for n in reversed(lengths)]
+        self._plan: list[tuple[int, np.dtype[Any]]] = [(size, np.dtype(np.float64)) for size in sizes]
+        self._plan.append((self._storage.gradient.size + TOTALS, self._storage.dtype))
+        ranks.announce(*self._plan[0])
+
+    def compute(self, part: BatchPart[F], stop: bool) -> bool:
+        """Computes the gradient of the batch's mean loss, and writes it to that of the trainer.
+
+        Returns:
+            Whether there was a batch: not where no rank has samples, or one wants to stop.
+
+        Raises:
+            ProcessError: another rank has failed.
+        """
+        storage, trainer, ranks = self._storage, self._trainer, self._ranks
+        self._place, self._stop, self._values = 0, stop, ranks.begin()
+        n, dtype = len(part.x), storage.dtype
+        key = trainer.key + trainer.optimizer_state.step if self._drops else 0
+        if self._streams and self._by_layers:
+            counts = self._values
+            counts[ranks.rank] = n
+            if not self._add_up() or not counts.any():
+                ranks.begin()
+                return False
+            before, size = int(counts[: ranks.rank].sum()), int(counts.sum())
+            part = part._replace(places=np.arange(before, before + n), size=size)
+        if n > trainer._room:
+            trainer.workspace = storage.new_workspace(n)
+        trainer.workspace.resize_batch(n)
+        trainer.workspace.key, trainer._last_batch = key, n
+        self.losses, self._running = np.empty(n, dtype), []
+        if self._by_layers:
+            if not self._forward(part, key):
+                return False
+            self._output_delta(part)
+            self._backward()
+            self._values[:-TOTALS] = trainer.gradient
+        elif n:
+            self._compute_at_once(part, key, self._values[:-TOTALS])
+            self._values[:-TOTALS] *= dtype.type(n / part.size if part.size else n)
+        values = self._values
+        values[-TOTALS:] = self.losses.sum(dtype=np.float64), n
+        goes_on = self._add_up()
+        self.loss, self.count = float(values[-TOTALS]), int(values[-1])
+        if not goes_on or not self.count:
+            return False
+        np.divide(values[:-TOTALS], dtype.type(1 if part.size else self.count), out=trainer.gradient)
+        return True
+
+    def apply(self) -> bool:
+        """Makes the step of the gradient, unless it is not finite; returns whether it did."""
+        finite = isfinite(self.loss) and all(np.isfinite(new).all() for _, new in self._running)
+        if not finite or not self._trainer.apply(self._trainer.gradient):
+            return False
+        for old, new in self._running:
+            old[...] = new
+        return True
+
+    def show(self) -> None:
+        """Makes the layers show this rank's part of the last step, and the gradients of the batch."""
+        self._trainer.show()
+        self._storage.has_gradient = [True] * len(self._storage.layers)
+
+    def _add_up(self) -> bool:
+        """Makes the next exchange of the step, and prepares that after it; returns whether no rank stops."""
+        self._ranks.add_up(self._stop and not self._place)
+        self._place += 1
+        if self._ranks.stop:
+            return False
+        if self._place < len(self._plan):
+            self._values = self._ranks.expect(*self._plan[self._place])
+        return True
+
+    def _compute_at_once(self, part: BatchPart[F], key: int, gradient: Vector[F]) -> None:
+        storage, work = self._storage, self._trainer.workspace
+        run, layout = kernels(storage.dtype), self._trainer.layout
+        code, limits = storage.loss or self._output._look_up_loss()
+        run.forward(storage.parameters, layout, key, part.x, work.vectors)
+        run.loss_and_gradient(
+            *(storage.parameters, layout, key, code, part.t, limits, part.sample_weights),
+            *(work.vectors, self.losses, gradient),
+        )
+
+    def _forward(self, part: BatchPart[F], key: int) -> bool:
+        """Computes the activations; returns whether no rank wanted to stop."""
+        storage, layout, run = self._storage, self._trainer.layout, kernels(self._storage.dtype)
+        work, parameters, n = self._trainer.workspace, self._storage.parameters, len(part.x)
+        blocks = work.blocks
+        work.inputs[...] = part.x
+        if layout[0, ACTIVATION] != NONE and n:
+            run.activation_value(int(layout[0, ACTIVATION]), blocks[0].a, blocks[0].h)
+        places, self._size, self._masks = part.places, part.size or 0, dict[int, Matrix[F]]()
+        assert places is not None
+        for k in range(1, len(layout)):
+            here, below, row = blocks[k], blocks[k - 1].h, layout[k]
+            W, bias = weights(parameters, layout, k), biases(parameters, layout, k)
+            code = int(row[NORMALIZATION])
+            if n:
+                inner = inner_biases(parameters, layout, k)
+                added = inner if len(inner) else np.zeros_like(bias)
+                run.affine(below, W, bias if code == UNNORMALIZED else added, here.z)
+            moments = running_moments(parameters, layout, k)
+            if code == BATCH and not row[FROZEN]:
+                whole = self._moments(k, here.z, moments)
+                if whole is None:
+                    return False
+                moments = whole
+            if n:
+                if code != UNNORMALIZED:
+                    gain = gains(parameters, layout, k)
+                    run.normalize(
+                        *(code, code != BATCH, constants(layout, k), here.z, gain, bias, moments),
+                        *(here.inv_std, here.a),
+                    )
+                run.activation_value(int(row[ACTIVATION]), here.a, here.h)
+            if n and row[DROPOUT]:
+                kept = np.ones((int(places[-1]) + 1, len(bias)), storage.dtype)
+                run.apply_dropout(key, k, int(row[DROPOUT]), kept)
+                self._masks[k] = kept.take(places, 0)
+                here.h[...] *= self._masks[k]
+        return True
+
+    def _moments(self, k: int, z: Matrix[F], running: Matrix[F]) -> Matrix[F] | None:
+        """Computes mean and variance of z in the whole batch, `(2, n)`, or None where a rank wants to stop.
+
+        Each rank has a row of the exchange: the number of its samples, their mean, and the sum of the squared
+        deviations from it. All combine the rows in the same way (Chan, Golub and LeVeque 1983, "Algorithms
+        for computing the sample variance", equation 2.1).
+        """
+        n, rows = z.shape[1], self._values.reshape(self._ranks.size, -1)
+        mine = rows[self._ranks.rank]
+        mine[0] = len(z)
+        if len(z):
+            mean = mine[1 : 1 + n]
+            mean[...] = z.mean(axis=0, dtype=np.float64)
+            deviations = z - mean
+            np.add.reduce(deviations * deviations, axis=0, out=mine[1 + n :])
+        if not self._add_up():
+            return None
+        counts, means, squares = rows[:, :1], rows[:, 1 : 1 + n], rows[:, 1 + n :]
+        whole = (counts * means).sum(axis=0) / counts.sum()
+        variance = (squares + counts * (means - whole) ** 2).sum(axis=0) / counts.sum()
+        moments: Matrix[F] = np.stack([whole, variance]).astype(running.dtype)
+        _, momentum, ddof = constants(self._trainer.layout, k)
+        moved, samples = 1 - momentum, float(counts.sum())
+        new: Matrix[F] = np.empty_like(running)
+        new[0] = updated_running(running[0], moments[0], momentum, moved)
+        moved *= samples / max(samples - ddof, 1)
+        new[1] = updated_running(running[1], moments[1], momentum, moved)
+        self._running.append((running, new))
+        return moments
+
+    def _output_delta(self, part: BatchPart[F]) -> None:
+        """Computes losses, and the deltas of the output layer for the mean loss of the whole batch."""
+        n, layout, run = len(part.x), self._trainer.layout, kernels(self._storage.dtype)
+        if not n or part.size is None:
+            return
+        code, _ = self._storage.loss or self._output._look_up_loss()
+        here, activation = self._trainer.workspace.blocks[-1], int(layout[-1, ACTIVATION])
+        run.loss_value(code, activation, here.a, here.h, part.t, self.losses)
+        run.output_delta(code, activation, here.a, here.h, part.t, here.dLdh, here.dLda)
+        factors = np.full((n, 1), n / part.size, self._storage.dtype)
+        if len(part.sample_weights):
+            self.losses *= part.sample_weights
+            factors *= part.sample_weights.reshape(-1, 1)
+        for deltas in (here.dLdh, here.dLda):
+            deltas *= factors
+
+    def _backward(self) -> None:
+        """Computes deltas, and the part of this rank's samples in the gradient."""
+        storage, layout, run = self._storage, self._trainer.layout, kernels(self._storage.dtype)
+        work, parameters = self._trainer.workspace, storage.parameters
+        blocks, n = work.blocks, work.samples
+        gradient = self._trainer.gradient
+        gradient[...] = 0
+        for k in range(len(layout) - 1, 0, -1):
+            here, row = blocks[k], layout[k]
+            if n and k < len(layout) - 1:
+                run.backpropagate(blocks[k + 1].dLdz, weights(parameters, layout, k + 1), here.dLdh)
+                self._activation_backward(k)
+            bias, gain = biases(gradient, layout, k), gains(gradient, layout, k)
+            if row[NORMALIZATION] == UNNORMALIZED:
+                if n:
+                    run.sum_samples(here.dLda, bias)
+            else:
+                code, factors = int(row[NORMALIZATION]), gains(parameters, layout, k)
+                if n:
+                    run.normalization_backward(
+                        *(code, code != BATCH, here.z, factors, here.inv_std),
+                        *(here.dLda, bias, gain, here.dLdz),
+                    )
+                if n and row[INNER_BIASES]:
+                    run.sum_samples(here.dLdz, inner_biases(gradient, layout, k))
+                if code == BATCH and not row[FROZEN]:
+                    self._through_moments(here.z, here.dLda, here.dLdz, here.inv_std, factors, bias, gain)
+            if n:
+                run.outer(here.dLdz, blocks[k - 1].h, weights(gradient, layout, k))
+
+    def _activation_backward(self, k: int) -> None:
+        here, run = self._trainer.workspace.blocks[k], kernels(self._storage.dtype)
+        activation = int(self._trainer.layout[k, ACTIVATION])
+        if k not in self._masks:
+            run.activation_backward(activation, here.a, here.h, here.dLdh, here.dLda)
+            return
+        before = np.empty_like(here.h)  # the derivative is that at the activations before dropout
+        run.activation_value(activation, here.a, before)
+        run.activation_backward(activation, here.a, before, here.dLdh, here.dLda)
+        here.dLda[...] *= self._masks[k]
+
+    def _through_moments(
+        self,
+        z: Matrix[F],
+        dLda: Matrix[F],
+        dLdz: Matrix[F],
+        inv_std: Vector[F],
+        gain: Vector[F],
+        dLdBias: Vector[F],
+        dLdGain: Vector[F],
+    ) -> None:
+        """Computes dLdz through the batch's mean and variance, with the sums over samples of all ranks."""
+        sums = self._values.reshape(2, -1)
+        sums[...] = dLdBias, dLdGain
+        self._add_up()
+        if len(z):
+            means: Matrix[F] = (gain * sums / self._size).astype(z.dtype)
+            dLdz[...] = derivative_of_z(gain * dLda, z, means[0], means[1], inv_std)

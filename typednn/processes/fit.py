@@ -1,0 +1,256 @@
+"""The loop of `fit` on several ranks: as that of one, but that sums are those of all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic
+
+import numpy as np
+from typednn_kernels.arrays import F
+
+from typednn.errors import DataError, DivergenceError
+from typednn.layers import OutputLayer
+from typednn.names import MetricName
+from typednn.parallel import check_interrupt
+from typednn.processes.batch_gradient import BatchGradient, BatchPart
+from typednn.processes.ranks import Part, Ranks
+from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
+from typednn.training.callbacks import CallbackLike
+from typednn.training.fit import Fit
+from typednn.training.history import History
+from typednn.training.metrics import MetricFunction
+from typednn.training.progress import Bar
+from typednn.training.trainer import Trainer
+
+
+class SharedFit(Fit[F], Generic[F]):
+    """A training of which each rank has some samples.
+
+    Attributes:
+        ranks: the ranks.
+        part: this rank's part of the training samples of an epoch; None for batches of an iterable.
+        held_part: this rank's part of the validation samples.
+        weighted: whether training and validation samples have weights.
+        settings: what must be the same on all ranks, by name.
+    """
+
+    ranks: Ranks
+    part: Part | None
+    held_part: Part
+    weighted: tuple[bool, bool]
+    settings: dict[str, object]
+
+    def __init__(
+        self,
+        output: OutputLayer[F],
+        source: ArraySource[F] | BatchSource[F],
+        batch_size: int | None,
+        trained: CheckedSamples[F] | None,
+        held_out: CheckedSamples[F] | None,
+        metrics: Sequence[MetricName | MetricFunction],
+        epochs: int,
+        trainer: Trainer[F],
+        callbacks: Sequence[CallbackLike],
+        on_epoch: Callable[[History], None] | None,
+        *,
+        ranks: Ranks,
+        part: Part | None,
+        held_part: Part,
+        weighted: tuple[bool, bool],
+        settings: dict[str, object],
+    ) -> None:
+        super().__init__(
+            *(output, source, batch_size, trained, held_out, metrics, epochs, trainer, callbacks, on_epoch)
+        )
+        self.ranks, self.part, self.held_part, self.settings = ranks, part, held_part, settings
+        self.weighted = weighted
+        self.rank = ranks.rank
+        self.gradient = BatchGradient(output, trainer, ranks, part is None)
+
+    @property
+    def is_watched(self) -> bool:
+        """True: each epoch is a call of its own."""
+        return True
+
+    def begin(self) -> None:
+        """Calls the callbacks; then checks that all ranks begin in the same way.
+
+        Raises:
+            SettingError: they do not.
+        """
+        super().begin()
+        self.ranks.begin()
+        self.ranks.add_up(self.stopped)
+        self.stopped = self.ranks.stop
+        self.ranks.check_same({**self.settings, **self._state()})
+        self.gradient.prepare()
+
+    def _state(self) -> dict[str, object]:
+        """Returns what the training has come to, by name, as bytes."""
+        storage, state = self.storage, self.trainer.optimizer_state
+        arrays = {name: array.tobytes() for name, array in state.state().items()}
+        names = (layer.name for layer in storage.layers)
+        return {
+            "the network": [*names, storage.dtype.name, storage.layout.tolist(), self.output.lossfnname],
+            "the optimizer": state.optimizer,
+            "the learning rate": state.learning_rate,
+            "the seed of the network, or its generator's state,": repr(
+                self.random.bit_generator.state
+            ).encode(),
+            "the initial parameters, or the checkpoint,": storage.parameters.tobytes(),
+            "the state of the optimizer, or the checkpoint,": repr(arrays).encode(),
+            "the number of epochs that have ended": self.epoch,
+        }
+
+    def run(self, bar: Bar) -> None:
+        """Trains; at the end all ranks have the same parameters, and none has failed."""
+        super().run(bar)
+        self._agree()
+
+    def _agree(self) -> None:
+        """Makes the ranks stop together, and checks that they have the same parameters."""
+        self.gradient.prepare()
+        self.ranks.begin()
+        self.ranks.add_up(self.stopped)
+        self.stopped = self.ranks.stop
+        self.ranks.check_same(
+            {
+                "the parameters, which callbacks of one rank alone must not change,": (
+                    self.storage.parameters.tobytes()
+                ),
+                "the learning rate": self.learning_rate,
+            }
+        )
+
+    def _train_epochs(self, epochs: int, bar: Bar) -> None:
+        """Trains an epoch."""
+        self.step, self.total, self.count = 0, 0.0, 0
+        own = 0.0
+        for part in self._parts():
+            self.gradient.prepare()
+            if not self.gradient.compute(part, self.stopped):
+                break
+            self._make_step()
+            own += self.gradient.losses.sum(dtype=np.float64)
+            bar.show(self.ended, self.count)
+            for callback in self.each_step:
+                self.gradient.show()
+                callback.on_batch(self)
+            check_interrupt()
+        else:
+            self.ranks.begin()
+            self.ranks.add_up(self.stopped)
+        self.stopped = self.ranks.stop
+        total = self.ranks.expect(1, np.dtype(np.float64))
+        total[...] = own
+        self.ranks.add_up()
+        self.total = float(total[0])
+        if not self.count:
+            raise DataError("Network: no rank has batches")
+        self.gradient.show()
+
+    def _make_step(self) -> None:
+        gradient = self.gradient
+        if not gradient.apply():
+            raise DivergenceError(
+                f"training diverged at step {self.step + 1} of epoch {self.ended + 1}: losses, running "
+                "moments or gradients of the whole batch are not finite; the network is as it was before "
+                "this step. A smaller learning rate helps",
+                self.ended + 1,
+                self.step + 1,
+            )
+        self.step += 1
+        self.count += gradient.count
+        self.step_losses = np.full(1, gradient.loss / gradient.count, self.storage.dtype)
+        if self.first_loss is None:
+            self.first_loss = gradient.loss / gradient.count
+
+    def _parts(self) -> Iterator[BatchPart[F]]:
+        """Yields this rank's part of each batch of an epoch."""
+        if isinstance(self.source, BatchSource):
+            assert self.part is None
+            yield from self._parts_of_batches(self.source)
+            return
+        samples, size, part, trainer = self.source.samples, self.batch_size, self.part, self.trainer
+        assert size is not None
+        assert part is not None
+        trainer.batch_size = size
+        local = trainer.order(part.total, 1, self.source.shuffled) - part.first
+        mine = np.flatnonzero((local >= 0) & (local < part.size))
+        starts = np.arange(0, part.total, size)
+        bounds = [*np.searchsorted(mine, starts).tolist(), len(mine)]
+        for k, start in enumerate(starts.tolist()):
+            places = mine[bounds[k] : bounds[k + 1]]
+            x, t, weights, rows = samples.take(local[places])
+            yield BatchPart(
+                x.take(rows, 0),
+                t.take(rows, 0),
+                weights.take(rows) if len(weights) else weights,
+                places - start,
+                min(size, part.total - start),
+            )
+
+    def _parts_of_batches(self, source: BatchSource[F]) -> Iterator[BatchPart[F]]:
+        """Yields the batches of an iterable, and then empty ones: the epoch ends when no rank has any."""
+        source.may_be_empty = source.consumed == 0
+        for samples in source.epoch(self.ended):
+            rows = slice(len(samples))
+            weights = samples.weights
+            yield BatchPart(samples.x.take(rows), samples.t.take(rows), weights, None, None)
+        lengths, dtype = (source.format.inputs, source.format.outputs), self.storage.dtype
+        x, t = (np.empty((0, n), dtype) for n in lengths)
+        while source.steps is None or self.step < source.steps:
+            yield BatchPart(x, t, self.storage.no_weights, None, None)
+
+    def _call_after_epoch(self, bar: Bar) -> None:
+        super()._call_after_epoch(bar)
+        self._agree()
+
+    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
+        """Computes the mean loss and the metrics of the samples of all ranks."""
+        part = self.held_part if samples is self.held_out else self.part
+        assert part is not None
+        weighted, y, dtype = self.weighted[samples is self.held_out], samples.y, self.storage.dtype
+        width, columns = self.output.length, y.shape[1] if y.ndim == 2 else 1
+        if not self.measure.names:
+            total = self.ranks.expect(1, np.dtype(np.float64))
+            total[...] = self._losses_and_outputs(samples)[0].sum(dtype=np.float64)
+            self.ranks.add_up()
+            return float(total[0]) / part.total, {}
+        rows, mine = self.ranks.expect_rows(part, 1 + width + columns + weighted)
+        losses, outputs = self._losses_and_outputs(samples)
+        mine[:, 0], mine[:, 1 : 1 + width] = losses, outputs
+        mine[:, 1 + width : 1 + width + columns] = y.reshape(-1, columns)
+        if weighted:
+            mine[:, -1] = samples.weights
+        self.ranks.add_up()
+        targets = rows[:, 1 + width : 1 + width + columns].astype(y.dtype).reshape(-1, *y.shape[1:])
+        weights = rows[:, 1 + width + columns :].astype(dtype).reshape(-1)
+        metrics = self.measure(targets, rows[:, 1 : 1 + width].astype(dtype), weights)
+        return float(rows[:, 0].mean()), metrics
+
+
+class AveragedFit(SharedFit[F]):
+    """A training in which each rank makes steps of its own, and all are averaged after each epoch."""
+
+    def _train_epochs(self, epochs: int, bar: Bar) -> None:
+        """Trains an epoch of this rank's samples, and averages."""
+        state, parameters = self.trainer.optimizer_state, self.storage.parameters
+        before = state.step
+        self.step, self.total, self.count = 0, 0.0, 0
+        size = parameters.size + state.states.size
+        vector = self.ranks.expect(size + 3, np.dtype(np.float64))
+        if isinstance(self.source, BatchSource):
+            self.source.may_be_empty = self.source.consumed == 0
+        if self.part is None or self.part.size:
+            super(SharedFit, self)._train_epochs(1, bar)  # as one process does
+        vector[: parameters.size] = parameters
+        vector[parameters.size : size] = state.states.reshape(-1)
+        vector *= self.count
+        vector[size:] = self.count, self.total, self.step
+        self.ranks.add_up()
+        self.count, self.total = int(vector[size]), float(vector[size + 1])
+        vector[:size] /= self.count
+        parameters[...] = vector[: parameters.size]
+        state.states[...] = vector[parameters.size : size].reshape(state.states.shape)
+        state.step = before + round(vector[size + 2] / self.ranks.size)
