@@ -21,9 +21,9 @@ from typednn_kernels.layout import (
     LENGTH,
     NORMALIZATION,
     biases,
-    constants,
     gains,
     inner_biases,
+    normalization_settings,
     running_moments,
     weights,
 )
@@ -198,9 +198,9 @@ class BatchGradient(Generic[F]):
             if n:
                 if code != UNNORMALIZED:
                     gain = gains(parameters, layout, k)
+                    settings = normalization_settings(layout, k)
                     run.normalize(
-                        *(code, code != BATCH, constants(layout, k), here.z, gain, bias, moments),
-                        *(here.inv_std, here.a),
+                        *(settings, code != BATCH, here.z, gain, bias, moments, here.inv_std, here.a)
                     )
                 run.activation_value(int(row[ACTIVATION]), here.a, here.h)
             if n and row[DROPOUT]:
@@ -231,11 +231,12 @@ class BatchGradient(Generic[F]):
         whole = (counts * means).sum(axis=0) / counts.sum()
         variance = (squares + counts * (means - whole) ** 2).sum(axis=0) / counts.sum()
         moments: Matrix[F] = np.stack([whole, variance]).astype(running.dtype)
-        _, momentum, ddof = constants(self._trainer.layout, k)
-        moved, samples = 1 - momentum, float(counts.sum())
+        settings = normalization_settings(self._trainer.layout, k)
+        momentum, samples = settings.momentum, float(counts.sum())
+        moved = 1 - momentum
         new: Matrix[F] = np.empty_like(running)
         new[0] = updated_running(running[0], moments[0], momentum, moved)
-        moved *= samples / max(samples - ddof, 1)
+        moved *= samples / (max(samples - 1, 1) if settings.unbiased else samples)
         new[1] = updated_running(running[1], moments[1], momentum, moved)
         self._running.append((running, new))
         return moments
