@@ -33,9 +33,9 @@ FIRST_CALL = """
 import numpy as np
 from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer
 from time import perf_counter
-lengths, settings = {lengths}, {settings}
+lengths, activation, settings = {lengths}, {activation!r}, {settings}
 x = np.random.default_rng(0).random((256, lengths[0]), np.float32)
-hidden = [HiddenLayer(n, **settings) for n in lengths[1:-1]]
+hidden = [HiddenLayer(n, activation, **settings) for n in lengths[1:-1]]
 output = OutputLayer(lengths[-1], "softmax", "crossentropy")
 network = Network([InputLayer(lengths[0]), *hidden, output], dtype=np.float32, seed=0)
 began = perf_counter()
@@ -47,26 +47,30 @@ FIT = "network.fit(x, np.arange(256) % lengths[-1], epochs=1, batch_size={batch_
 FIRST_CALLS = {
     "`fit`, 64-32-10, relu, batches of 32, Adam": FIRST_CALL.format(
         lengths=(64, 32, 10),
-        settings={"activation": "relu"},
+        activation="relu",
+        settings={},
         call=FIT.format(batch_size=32, optimizer="Adam(1e-3)"),
     ),
     "`fit`, 784-128-10, relu, batches of 64, SGD": FIRST_CALL.format(
         lengths=(784, 128, 10),
-        settings={"activation": "relu"},
+        activation="relu",
+        settings={},
         call=FIT.format(batch_size=64, optimizer="SGD(0.01)"),
     ),
     "`fit`, 4-16-3, tanh, batches of 16, Adam": FIRST_CALL.format(
         lengths=(4, 16, 3),
-        settings={"activation": "tanh"},
+        activation="tanh",
+        settings={},
         call=FIT.format(batch_size=16, optimizer="Adam(1e-3)"),
     ),
     "`fit`, 20-64-32-5, batch normalisation, dropout": FIRST_CALL.format(
         lengths=(20, 64, 32, 5),
-        settings={"activation": "relu", "normalization": "batch", "dropout": 0.2},
+        activation="relu",
+        settings={"normalization": "batch", "dropout": 0.2},
         call=FIT.format(batch_size=32, optimizer="Adam(1e-3)"),
     ),
     "`predict`, 64-32-10, 256 samples": FIRST_CALL.format(
-        lengths=(64, 32, 10), settings={"activation": "relu"}, call="network.predict(x)"
+        lengths=(64, 32, 10), activation="relu", settings={}, call="network.predict(x)"
     ),
 }
 """First calls of a process, by their description."""
