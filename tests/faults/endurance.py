@@ -49,6 +49,9 @@ def main(scale: float) -> int:
     trained = network(5)
     rates = [0.01, 0.02]
 
+    def predict(_number: int) -> None:
+        trained.predict(X)
+
     def create(number: int) -> None:
         network(1 + number % 50).predict(X)
 
@@ -60,7 +63,7 @@ def main(scale: float) -> int:
 
     grown: list[int] = []
     for what, count, call in (
-        ("predictions", 1_000_000, lambda _number: trained.predict(X)),
+        ("predictions", 1_000_000, predict),
         ("networks", 100_000, create),
         ("trainings", 20_000, fit),
     ):

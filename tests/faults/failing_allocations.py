@@ -6,8 +6,8 @@ import ctypes
 from collections.abc import Generator
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, byref, c_char, c_int, c_size_t, c_uint8, c_void_p, py_object, pythonapi
-
-import numpy as np
+from importlib import import_module
+from typing import Any
 
 MALLOC = CFUNCTYPE(c_void_p, c_void_p, c_size_t)
 CALLOC = CFUNCTYPE(c_void_p, c_void_p, c_size_t, c_size_t)
@@ -72,7 +72,8 @@ def _set_handler(capsule: object) -> object:
     """Has NumPy allocate by a handler; returns the one before."""
     pointer = pythonapi.PyCapsule_GetPointer
     pointer.argtypes, pointer.restype = [py_object, ctypes.c_char_p], c_void_p
-    table = pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
+    core: Any = import_module("numpy._core._multiarray_umath")
+    table = pointer(core._ARRAY_API, None)
     address = ctypes.cast(table, ctypes.POINTER(c_void_p))[SET_HANDLER]
     before: object = ctypes.PYFUNCTYPE(py_object, py_object)(address)(capsule)
     return before

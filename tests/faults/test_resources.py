@@ -78,7 +78,7 @@ CALLS: dict[str, Callable[[Network[Any], Path], object]] = {
 
 @pytest.mark.skipif(os.name != "posix", reason="the C library is found by its name")
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("most", [20, pytest.param(1 << 30, marks=pytest.mark.full("every allocation"))])
+@pytest.mark.parametrize("most", [20, pytest.param(100, marks=pytest.mark.full("a hundred of each"))])
 @pytest.mark.parametrize("name", CALLS)
 def test_the_nth_allocation_fails(name: str, most: int, tmp_path: Path) -> None:
     file, first, second = tmp_path / "file", network(), network()
@@ -132,7 +132,7 @@ WRITES: dict[str, Callable[[Network[Any], Path], object]] = {
 @pytest.mark.parametrize("name", WRITES)
 def test_the_nth_call_of_a_writer_fails(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is the old one or the new one, and no draft stays."""
-    file = tmp_path / "file"
+    file, number = tmp_path / "file", 0
     for number in count():
         file.write_bytes(b"old")
         mine = network()
@@ -179,7 +179,8 @@ def test_a_disk_that_is_full_after_n_bytes(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(3))
 def test_the_nth_thread_is_not_made(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call with several jobs says so; the next one works."""
-    known, asked = threading._start_new_thread, list[int]()  # type: ignore[attr-defined]
+    known: Any = getattr(threading, "_start_new_thread")  # noqa: B009 (it has no type)
+    asked = list[int]()
 
     def start(*arguments: Any) -> Any:
         asked.append(1)

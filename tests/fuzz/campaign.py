@@ -111,7 +111,12 @@ def _generated(inputs: SearchStrategy[Any] | None, check: Callable[[Any], None],
         derandomize=False,
         phases=[Phase.generate, Phase.shrink],
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+        ],
     )
     @given(inputs)
     def batch(value: Any) -> None:

@@ -232,7 +232,8 @@ def target(
         return "read"
 
     def check(value: list[Any]) -> str:
-        which, how, what = value
+        which, how = int(value[0]), int(value[1])
+        what: list[list[Any]] = value[2]
         good = contents()
         return (check_fragile if fragile else check_file)(
             changes[how % len(changes)](good[which % len(good)], what)

@@ -55,5 +55,5 @@ def mutated(content: bytes, changes: list[list[Any]]) -> bytes:
             other = value % (len(data) + 1)
             data[other : other + 8] = chunk
         elif kind == "number":
-            data[at : at + 8] = (NUMBERS[value] & (1 << 64) - 1).to_bytes(8, "little")
+            data[at : at + 8] = (NUMBERS[int(value)] & (1 << 64) - 1).to_bytes(8, "little")
     return bytes(data)

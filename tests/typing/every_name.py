@@ -574,6 +574,7 @@ def run_of_a_training(run: Run) -> None:
     assert_type(run.step, int)
     assert_type(run.curves, tuple[str, ...])
     assert_type(run.global_step, int)
+    assert_type(run.rank, int)
     assert_type(run.step_loss, float)
     assert_type(run.learning_rate, float)
     run.learning_rate = 0.1

@@ -82,7 +82,7 @@ class ParquetRows:
         try:
             from pyarrow.parquet import ParquetFile
         except ImportError:
-            raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "test") from None
+            raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "parquet") from None
         self.path, self.features, self.target, self.dtype = path, list(features), target, dtype
         try:
             self.file = ParquetFile(path)
@@ -97,11 +97,11 @@ class ParquetRows:
         for k in range(self.file.num_row_groups):
             self.groups.append(self.groups[-1] + int(self.file.metadata.row_group(k).num_rows))
 
-    def bounds(self, _block: int) -> Sequence[int]:
+    def bounds(self, block: int) -> Sequence[int]:  # noqa: ARG002 (as others have it)
         """Returns where row groups begin, and where the last one ends."""
         return self.groups
 
-    def read(self, first: int, _last: int) -> Arrays:
+    def read(self, first: int, last: int) -> Arrays:  # noqa: ARG002 (as others have it)
         """Reads a row group."""
         table = self.file.read_row_group(self.groups.index(first), columns=[*self.features, self.target])
         x = np.empty((table.num_rows, len(self.features)), self.dtype)
@@ -198,8 +198,8 @@ def shuffled_blocks(source: Rows | Arrays, *, block: int = 8192, seed: Seed = No
     Blocks of rows that follow each other are read in random order, each at once, and their rows shuffled:
     disks and memory maps read them at full speed. A row is shuffled with its block only, so that blocks
     should hold many batches, and rows should not be sorted. `fit_batches(blocks, batch_size=32)` makes steps
-    of 32 rows. Memory: four blocks beside what the training
-    needs, on NumPy alone six: used, read ahead, and copies on the way.
+    of 32 rows. Memory: four blocks beside what the training needs, on NumPy alone six: used, read ahead,
+    and copies on the way.
 
     A training that a `Checkpoint` resumes begins where it was, without reading what came before; with
     `steps_per_epoch`, an epoch may be a part of a pass.

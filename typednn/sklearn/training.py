@@ -76,7 +76,7 @@ class Training(Fit[Real]):
             penalty.set_totals(passes.totals, epochs)
         self.step = done = first = 0
         try:
-            while first < len(order) and not self.stopped:
+            while first < len(order):
                 stop, began = len(order), self.global_step
                 if penalty is not None and epochs == 1:
                     stop = min(stop, first + penalty.stride * size)
@@ -89,6 +89,8 @@ class Training(Fit[Real]):
                     done, first = first + trainer.done, stop
                     if penalty is not None:
                         squares.append(penalty.before_steps(self.global_step - began))
+                if self.stopped:
+                    break
         except NonFiniteStepError as bad:
             self._end_epochs(losses[:done], squares)
             step = done % passes.count // size + 1

@@ -67,7 +67,11 @@ def activation_backward(
     else:
         derivative = ACTIVATIONS[activation].derivative
         assert derivative is not None
-        apply(lambda a, y, g: np.multiply(derivative(a, y), g), a, y, dLdy, dLda)
+
+        def product(a: Values, y: Values, upstream: Values) -> Values:
+            return derivative(a, y) * upstream
+
+        apply(product, a, y, dLdy, dLda)
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:

@@ -60,9 +60,9 @@ def loss_value(
         losses /= y.shape[1]
 
 
-def has_short_step(loss: int, activation: int) -> bool:
-    """Says whether `short_step` computes a loss, one of the library's, of an activation."""
-    if loss >= BUILT_IN:
+def has_short_step(loss: int, activation: int, n: int) -> bool:
+    """Says whether `short_step` computes a loss, one of the library's, of an activation of n units."""
+    if loss >= BUILT_IN or softmax_rows.has_rows(loss, activation, n):
         return False
     elementwise = activation != SOFTMAX and pair_of(loss, activation) < 0
     return elementwise or is_stable(loss, activation)

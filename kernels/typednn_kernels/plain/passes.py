@@ -158,7 +158,8 @@ def train_batches(
     largest_rates: list[float] = np.maximum(optimizer.coefficients[:, FIRST], 1).tolist()
     views = Pass(parameters, layout, workspace, epoch.batch_size).with_gradient(gradient)
     update = Update(trainable, gradient, optimizer)
-    is_short = has_short_step(loss, views.layers[-1].activation) and not len(epoch.sample_weights)
+    last = views.layers[-1]
+    is_short = has_short_step(loss, last.activation, last.a.shape[1]) and not len(epoch.sample_weights)
     for step, (start, stop) in enumerate(batches):
         chosen, losses = epoch.order[start:stop], epoch.losses[start:stop]
         samples, t = len(chosen), epoch.t.take(chosen, 0)

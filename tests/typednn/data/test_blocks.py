@@ -45,7 +45,7 @@ def test_a_pass_has_each_row_once_and_each_block_has_rows_that_follow_each_other
 
     for blocks in passes:
         places = [block[0][:, 0].astype(int) for block in blocks]
-        assert sorted(np.concatenate(places)) == list(range(103))
+        assert sorted(np.concatenate(places).tolist()) == list(range(103))
         assert sorted(len(each) for each in places) == [3, 20, 20, 20, 20, 20]
         assert all(np.ptp(each) == len(each) - 1 for each in places)
         assert any((each != np.sort(each)).any() for each in places)
@@ -112,7 +112,7 @@ def test_an_error_of_the_source_is_raised_where_the_block_is_used() -> None:
         def bounds(self, block: int) -> list[int]:
             return [0, block, 2 * block]
 
-        def read(self, *_: int) -> Any:
+        def read(self, first: int, last: int) -> Any:  # noqa: ARG002 (of the protocol)
             raise OSError("the tape is torn")
 
     with pytest.raises(OSError, match="the tape is torn"):

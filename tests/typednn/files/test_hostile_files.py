@@ -264,15 +264,14 @@ BOMBS = {"empty lines": b"\n", "of Windows": b"\r\n", "comments": b"#\n", "blank
 
 
 @pytest.mark.once_per("name")
-@pytest.mark.parametrize(
-    "pack", [lambda text: gzip.compress(text, 1), lambda text: zipped(text, zipfile.ZIP_DEFLATED)]
-)
+@pytest.mark.parametrize("packer", ["gzip", "zip"])
 @pytest.mark.parametrize("name", BOMBS)
 def test_compressed_text_without_values_is_refused_as_it_is_read(
-    name: str, pack: Callable[[bytes], bytes], tmp_path: Path
+    name: str, packer: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "data.csv.gz"
-    path.write_bytes(pack(b'a,b\n1,2\n3,"' + BOMBS[name] * (6 * MAX_LINE // len(BOMBS[name]))))
+    text = b'a,b\n1,2\n3,"' + BOMBS[name] * (6 * MAX_LINE // len(BOMBS[name]))
+    path.write_bytes(gzip.compress(text, 1) if packer == "gzip" else zipped(text, zipfile.ZIP_DEFLATED))
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match=r"data.csv.gz: expected a table, found .* unpack it"):

@@ -274,9 +274,34 @@ def test_grid_search_in_two_processes() -> None:
     assert search.fit(X, LABELS).best_score_ > 0.5
 
 
+class StopsAt(Callback):
+    """Stops the training after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_batch(self, run: Run) -> None:
+        if run.global_step == self.step:
+            assert run.step == (self.step - 1) % 5 + 1
+            run.stop()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_a_callback_stops_within_an_epoch(alpha: float) -> None:
+    whole, part = (MLPClassifier(callbacks=[StopsAt(step)], **FAST) for step in (10, 8))
+
+    whole.set_params(alpha=alpha).fit(X, LABELS)
+    part.set_params(alpha=alpha).fit(X, LABELS)
+
+    assert whole.n_iter_ == part.n_iter_ == len(part.loss_curve_) == 2
+    assert part.loss_curve_[0] == whole.loss_curve_[0]
+    assert part.loss_curve_[1] == pytest.approx(whole.loss_curve_[1], rel=0.3)
+
+
 def test_a_warning_points_to_the_call() -> None:
+    model = MLPClassifier(**FAST).set_params(max_iter=2)
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(2\)") as noted:
-        MLPClassifier(**{**FAST, "max_iter": 2}).fit(X, LABELS)
+        model.fit(X, LABELS)
 
     assert [each.filename for each in noted] == [__file__]
 

@@ -263,7 +263,7 @@ def _predict_by_address(
     kernel: Callable[..., object], parameters: Vector[F], layout: Layout
 ) -> Callable[..., object]:
     if not isinstance(kernel, Dispatcher):  # NUMBA_DISABLE_JIT
-        return lambda x, memory, y: kernel(parameters, layout, x, memory, y)
+        return partial(kernel, parameters, layout)
     signature = signature_of(kernel.py_func, parameters.dtype)
     compiled_for(kernel, parameters.dtype)
     code = compile_for(kernel, signature.args)
@@ -279,8 +279,7 @@ def _predict_by_address(
             shape = [context.get_constant(types.intp, each) for each in of.shape]
             return view(context, builder, kind, at(of.ctypes.data), shape)
 
-        *kinds, _, _, _ = signature.args
-        network = [array(kind, of) for kind, of in zip(kinds, (parameters, layout), strict=True)]
+        network = [array(signature.args[0], parameters), array(signature.args[1], layout)]
         function = FunctionAt(
             at(address), context.call_conv.get_function_type(signature.return_type, signature.args)
         )

@@ -59,20 +59,28 @@ class _Large(Thread, Generic[R]):
 
 
 def with_large_stack(function: Callable[[], R]) -> R:
-    """Calls a function, in a thread with a large stack unless this one is the main thread.
+    """Calls a function in a thread with a large stack, where Ctrl-C does not leave numba broken.
 
-    Raises what the function raises.
+    Raises what the function raises; KeyboardInterrupt when it has ended.
     """
-    if current_thread() is main_thread() or isinstance(current_thread(), _Large):
+    if isinstance(current_thread(), _Large):
         return function()
     thread = _Large(function)
-    with _setting_stack_size:
-        before = stack_size(COMPILER_STACK_BYTES)
-        try:
-            thread.start()
-        finally:
-            stack_size(before)
-    thread.join()
+    try:
+        with _setting_stack_size:
+            before = stack_size(COMPILER_STACK_BYTES)
+            try:
+                thread.start()
+            finally:
+                stack_size(before)
+        thread.join()
+    except RuntimeError:  # there is no thread to be had
+        if current_thread() is not main_thread():
+            raise
+        return function()
+    finally:
+        if thread.ident is not None:
+            thread.join()
     for error in thread.errors:
         raise error
     return thread.results[0]

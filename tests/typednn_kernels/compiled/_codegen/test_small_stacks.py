@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import Any
 
@@ -68,8 +70,22 @@ def test_the_compiler_gets_a_thread_of_its_own() -> None:
     thread.start()
     thread.join()
 
-    assert names == [threading.main_thread().name, "typednn compiles", "2"]
+    assert names == ["typednn compiles", "typednn compiles", "2"]
     assert threading.stack_size() == 0
+
+
+def test_ctrl_c_is_raised_when_the_compiler_has_ended() -> None:
+    ended: list[int] = []
+
+    def compile_something() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        ended.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        small_stacks.with_large_stack(compile_something)
+
+    assert ended == [1]
 
 
 def test_what_the_compiler_raises() -> None:
