@@ -11,6 +11,7 @@ from benchmarks import machine
 from benchmarks.report import report
 from benchmarks.report.api_section import api_section
 from benchmarks.report.calls_section import calls_section
+from benchmarks.report.cold_start_section import cold_start_section
 from benchmarks.report.kernels_section import kernels_section
 from benchmarks.report.parallel_section import parallel_section
 from benchmarks.report.processes_section import processes_section
@@ -24,6 +25,7 @@ SECTIONS = {
     "calls": calls_section,
     "online": online_section,
     "api": api_section,
+    "cold": cold_start_section,
     "kernels": kernels_section,
     "batches": batches_section,
     "parallel": parallel_section,

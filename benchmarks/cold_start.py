@@ -29,6 +29,52 @@ network.fit(np.zeros((1, 2), np.{dtype}), np.zeros((1, 1), np.{dtype}), epochs=1
 print(perf_counter() - began)
 """
 
+FIRST_CALL = """
+import numpy as np
+from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer
+from time import perf_counter
+lengths, activation, settings = {lengths}, {activation!r}, {settings}
+x = np.random.default_rng(0).random((256, lengths[0]), np.float32)
+hidden = [HiddenLayer(n, activation, **settings) for n in lengths[1:-1]]
+output = OutputLayer(lengths[-1], "softmax", "crossentropy")
+network = Network([InputLayer(lengths[0]), *hidden, output], dtype=np.float32, seed=0)
+began = perf_counter()
+{call}
+print(perf_counter() - began)
+"""
+FIT = "network.fit(x, np.arange(256) % lengths[-1], epochs=1, batch_size={batch_size}, optimizer={optimizer})"
+
+FIRST_CALLS = {
+    "`fit`, 64-32-10, relu, batches of 32, Adam": FIRST_CALL.format(
+        lengths=(64, 32, 10),
+        activation="relu",
+        settings={},
+        call=FIT.format(batch_size=32, optimizer="Adam(1e-3)"),
+    ),
+    "`fit`, 784-128-10, relu, batches of 64, SGD": FIRST_CALL.format(
+        lengths=(784, 128, 10),
+        activation="relu",
+        settings={},
+        call=FIT.format(batch_size=64, optimizer="SGD(0.01)"),
+    ),
+    "`fit`, 4-16-3, tanh, batches of 16, Adam": FIRST_CALL.format(
+        lengths=(4, 16, 3),
+        activation="tanh",
+        settings={},
+        call=FIT.format(batch_size=16, optimizer="Adam(1e-3)"),
+    ),
+    "`fit`, 20-64-32-5, batch normalisation, dropout": FIRST_CALL.format(
+        lengths=(20, 64, 32, 5),
+        activation="relu",
+        settings={"normalization": "batch", "dropout": 0.2},
+        call=FIT.format(batch_size=32, optimizer="Adam(1e-3)"),
+    ),
+    "`predict`, 64-32-10, 256 samples": FIRST_CALL.format(
+        lengths=(64, 32, 10), activation="relu", settings={}, call="network.predict(x)"
+    ),
+}
+"""First calls of a process, by their description."""
+
 WARM_UP = """
 from time import perf_counter
 began = perf_counter()
@@ -83,10 +129,15 @@ def first_step(rounds: int, dtype: str = "float32") -> float:
     return median(seconds(program) for _ in range(rounds))
 
 
-def first_ever() -> float:
-    """Returns the seconds of the first training step with an empty cache of machine code."""
-    with tempfile.TemporaryDirectory() as cache:
-        return seconds(FIRST_STEP.format(dtype="float32"), cache)
+def first_call(program: str, rounds: int) -> tuple[float, float]:
+    """Returns the seconds of a first call with an empty cache of machine code, and with a warm one."""
+    empty: list[float] = []
+    warm: list[float] = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            empty.append(seconds(program, cache))
+            warm.append(seconds(program, cache))
+    return median(empty), median(warm)
 
 
 def warm_up() -> float:

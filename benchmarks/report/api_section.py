@@ -1,11 +1,10 @@
-"""Section on calls of users: the hand-written loop, the prediction of one sample, the cold start."""
+"""Section on calls of users: the hand-written loop and the prediction of one sample."""
 
 from __future__ import annotations
 
 import itertools
 from functools import partial
 
-from benchmarks import cold_start
 from benchmarks.cases import training
 from benchmarks.cases.prediction import PredictionComparison
 from benchmarks.machine import Limits
@@ -22,7 +21,7 @@ from benchmarks.timing import Candidate, compare
 
 
 def api_section(settings: Settings, _limits: Limits) -> Section:
-    """Measures the layer API, `Network.predict` and the cold start."""
+    """Measures the layer API and `Network.predict`."""
     section = Section("The layer API and the Network API")
     for dtype in settings.dtypes:
         section.text.append("A hand-written loop over a list of layers, one step per sample:")
@@ -31,7 +30,6 @@ def api_section(settings: Settings, _limits: Limits) -> Section:
         section.text.append(limit_of_loop(settings, HAND_WRITTEN[0], dtype))
         section.text.append("The prediction of one sample:")
         section.text.append(prediction_table(section, settings, dtype))
-    section.text.append(cold_start_table(section, settings))
     return section
 
 
@@ -63,30 +61,3 @@ def prediction_table(section: Section, settings: Settings, dtype: str) -> str:
         goals = targets.PREDICTED[architecture.name]
         lines.append(ratio_row(section, architecture.name, dtype, timing, names, goals))
     return table((f"network, {dtype}", "typednn, µs", *names), lines)
-
-
-def cold_start_table(section: Section, settings: Settings) -> str:
-    """Times imports and first calls in new processes; returns a table."""
-    rounds = 3 if settings.quick else 11
-    imports = cold_start.imports(11)
-    ratio, step = imports.ratio("typednn", "numpy"), cold_start.first_step(rounds)
-    relative = section.record_target("import", ratio, targets.IMPORT, most=True)
-    rows = [
-        ("`import typednn`, s", number(imports.median("typednn"))),
-        ("`import typednn` / `import numpy`", relative),
-        (
-            "first training step after import, warm cache, s",
-            section.record_target("first step", step, targets.FIRST_STEP, most=True),
-        ),
-    ]
-    if settings.quick:
-        return table(("cold start", ""), rows)
-    rows.append(("first training step ever, s", number(cold_start.first_ever())))
-    try:
-        taken = cold_start.warm_up()
-    except RuntimeError as error:
-        section.text.append(f"`typednn warmup` was not measured: {error}.")
-    else:
-        result = section.record_target("everything compiled", taken, targets.FIRST_EVER, most=True)
-        rows.append(("`typednn warmup`, empty cache, s", result))
-    return table(("cold start", ""), rows)

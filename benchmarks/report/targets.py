@@ -15,9 +15,11 @@ SGEMM = 0.9
 """Fraction of the speed of large matrix products, on the largest network with mini-batches."""
 
 IMPORT = 1.3
-FIRST_STEP = 0.7
-FIRST_EVER = 15.0
-"""Cold start, maxima: ratio to `import numpy`; seconds; seconds."""
+FIRST_STEP = 0.5
+FIRST_FIT, FIRST_PREDICT, FIRST_WARM = 5.0, 1.5, 0.5
+WARM_UP = 20.0
+"""Cold start, maxima: ratio to `import numpy`; seconds of the first step; of the first `fit` and `predict`
+with an empty cache, and with a warm one; of `typednn warmup`."""
 
 ONLINE: dict[str, dict[str, float]] = {
     "2-2-1": {"C": 1.0, "JAX": 10, "PyTorch": 1000, "textbook": 100},

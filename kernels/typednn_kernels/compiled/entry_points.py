@@ -16,7 +16,7 @@ from typednn_kernels import compiled
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen import noinline
 from typednn_kernels.compiled._codegen.helpers import helped
-from typednn_kernels.compiled._codegen.noinline import compiled_for
+from typednn_kernels.compiled._codegen.noinline import compiled_for, prepare_all
 from typednn_kernels.compiled._codegen.private_parts import kernels_after, report
 from typednn_kernels.compiled.network.specialized import train_online_for, train_tiny
 from typednn_kernels.interface import Kernels
@@ -75,3 +75,4 @@ def prepare(dtype: np.dtype[np.floating]) -> None:
     """Compiles all kernels for a dtype."""
     for entry in (*(getattr(compiled, name) for name in compiled.__all__), train_tiny):
         compiled_for(entry, dtype)
+    prepare_all(dtype)

@@ -1,12 +1,11 @@
 """Tables of loops that are called by address, and how functions written in LLVM are compiled and kept.
 
-The formulas that networks use most are inlined, each in its loop. All others, and those of users, are
-compiled one by one when they are first needed, and called: a layer costs one indirect call. Addresses differ
-from process to process. So they lie in tables in memory, by code, and the machine code, which is kept on
-disk, knows the symbols of the tables. At first each address is that of a function that has a thread call
-Python, which compiles the loop, stores its address in place of the first, and calls it. In the main thread
-Ctrl-C could raise KeyboardInterrupt before the first line of Python: ctypes would drop it, and nothing would
-be computed.
+The loop over a formula, the library's or a user's, is compiled when it is first needed, and called: a layer
+costs one indirect call. Addresses differ from process to process. So they lie in tables in memory, by code,
+and the machine code, which is kept on disk, knows the symbols of the tables. At first each address is that of
+a function that has a thread call Python, which compiles the loop, stores its address in place of the first,
+and calls it. In the main thread Ctrl-C could raise KeyboardInterrupt before the first line of Python: ctypes
+would drop it, and nothing would be computed.
 """
 
 # pyright: reportUnknownLambdaType=false
@@ -25,7 +24,6 @@ import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
-from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
@@ -37,13 +35,12 @@ from typednn_kernels.compiled._codegen.cache.files import CacheFile
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_operands, write_loop
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
-    INT32,
     NULL,
     POINTER,
+    call_in_thread,
     call_pointer,
     field_pointer,
     internal_function,
-    opaque,
     stored,
     struct_fields,
 )
@@ -316,18 +313,7 @@ class FunctionTable:
         function = llvm.Function(module, kind, self._first_name(dtype))
         builder = llvm.IRBuilder(function.append_basic_block("entry"))
         _, place = stored(builder, [*function.args, real(0.0)])
-        handle = opaque(builder.alloca(INDEX))
-        names = "pthread_create", "pthread_join"
-        create, join = (
-            cgutils.get_or_insert_function(module, llvm.FunctionType(INT32, given), name)
-            for name, given in zip(names, ([POINTER] * 4, [INDEX, POINTER]), strict=True)
-        )
-        refusal = builder.call(create, [handle, NULL, thread, place])
-        with builder.if_else(builder.icmp_signed("==", refusal, INT32(0))) as (started, refused):
-            with started:
-                builder.call(join, [builder.load(handle, typ=INDEX), NULL])
-            with refused:
-                builder.call(thread, [place])
+        call_in_thread(builder, thread, place)
         if self.sums:
             builder.ret(struct_fields(builder, place, job)[-1])
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
+from numba.core import cgutils
 
 INDEX: llvm.Type = llvm.IntType(64)
 INT32: llvm.Type = llvm.IntType(32)
@@ -84,6 +85,22 @@ def internal_function(
         function.linkage = "internal"
         write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
     return module.globals[name]
+
+
+def call_in_thread(builder: llvm.IRBuilder, function: llvm.Function, argument: llvm.Value) -> None:
+    """Calls `function(pointer) -> pointer` in a thread of its own, or here where none can be started."""
+    handle = opaque(builder.alloca(INDEX))
+    names = "pthread_create", "pthread_join"
+    create, join = (
+        cgutils.get_or_insert_function(builder.module, llvm.FunctionType(INT32, arguments), name)
+        for name, arguments in zip(names, ([POINTER] * 4, [INDEX, POINTER]), strict=True)
+    )
+    refusal = builder.call(create, [handle, NULL, function, argument])
+    with builder.if_else(builder.icmp_signed("==", refusal, INT32(0))) as (started, refused):
+        with started:
+            builder.call(join, [builder.load(handle, typ=INDEX), NULL])
+        with refused:
+            builder.call(function, [argument])
 
 
 class DistinctMetadata(llvm.MDValue):

@@ -4,6 +4,7 @@
 - `inline`: a function that numba inlines into its callers; sums keep their order.
 - `reassociate`: a function that LLVM inlines into its callers; it may reorder the sums and so vectorise them.
 - `noinline`: a function that is compiled once, called by address, from threads too, and kept on disk.
+- `on_demand`: one that is compiled when it is first called: few networks need it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typednn_kernels.compiled._codegen.cache.files import attach_cache
 from typednn_kernels.compiled._codegen.cache.folder import cache_folder
 from typednn_kernels.compiled._codegen.noinline import (
     DISPATCHERS,
+    NoinlineFunction,
+    OnDemandFunction,
     callable_by_address,
     dtype_among,
     noinline_functions_of,
@@ -84,7 +87,7 @@ def reassociate(function: Callable[P, R]) -> Callable[P, R]:
     return compiled(function, fastmath=EXACT | {"reassoc"}, private={"forceinline": True})
 
 
-def noinline(function: Callable[P, R]) -> Callable[P, R]:
+def noinline(function: Callable[P, R], kind: type[NoinlineFunction] = NoinlineFunction) -> Callable[P, R]:
     """Compiles a function by itself, for all that call it, and keeps its machine code on disk.
 
     Its parameters are annotated, one at least with an array of floats. It must not raise.
@@ -93,7 +96,12 @@ def noinline(function: Callable[P, R]) -> Callable[P, R]:
     if not isinstance(dispatcher, Dispatcher):
         return dispatcher
     _keep(dispatcher)
-    return callable_by_address(function, dispatcher)
+    return callable_by_address(function, kind(dispatcher))
+
+
+def on_demand(function: Callable[P, R]) -> Callable[P, R]:
+    """Compiles a function as `noinline` does, but not before machine code calls it."""
+    return noinline(function, OnDemandFunction)
 
 
 def _keep(dispatcher: Dispatcher) -> None:

@@ -4,13 +4,22 @@ An inlined function is compiled again with each function that calls it. So what 
 batch or a layer and not for a single element, is not inlined. Machine code is kept on disk, and addresses
 differ from process to process: it knows each function by a symbol. Before a function is compiled or read from
 disk, those that it calls are, and LLVM is told their addresses.
+
+Functions that few networks need are compiled on demand. A caller finds the address of such a function in
+memory. While it is 0 there, the caller has a thread call Python, which compiles the function. Nothing can be
+raised in the middle of a kernel: Ctrl-C interrupts Python after it, and where a function cannot be compiled,
+when those that every kernel needs could be, the process ends. In the main thread Ctrl-C could raise
+KeyboardInterrupt before the first line of Python, for nobody.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import inspect
+import os
 import sys
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -29,13 +38,21 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic, view
 from typednn_kernels.compiled._codegen.cache.files import claim_of
-from typednn_kernels.compiled._codegen.ir_types import FunctionAt, opaque
+from typednn_kernels.compiled._codegen.ir_types import (
+    INDEX,
+    POINTER,
+    FunctionAt,
+    call_in_thread,
+    internal_function,
+    opaque,
+)
 from typednn_kernels.compiled._codegen.private_parts import (
     CALLS_OF_USERS,
     DISK_CACHE,
     HINTS,
     PIPELINE,
     on_compiled,
+    report,
 )
 from typednn_kernels.compiled._codegen.references import Reference
 from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
@@ -54,11 +71,19 @@ NOINLINE_FUNCTIONS: dict[object, NoinlineFunction] = {}
 
 DISPATCHERS: list[Dispatcher] = []
 """All functions that numba is to compile."""
+COMPILE = "typednn_compile_on_demand"
+"""The symbol of what compiles the function whose address is missing."""
+
+ON_DEMAND: dict[int, AddressOnDemand] = {}
+"""All addresses of functions on demand, by where in memory they are."""
+
 PRIVATE_OPTIONS = frozenset({"_nrt", "forceinline", "no_cfunc_wrapper", "no_cpython_wrapper"})
 
 
 class NoinlineFunction:
     """A function whose parameters are annotated, with a symbol for each dtype."""
+
+    is_on_demand: bool = False
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         function = dispatcher.py_func
@@ -69,10 +94,21 @@ class NoinlineFunction:
     def prepare(self, dtype: np.dtype[np.floating]) -> None:
         """Compiles the function for a dtype, or reads its code from disk, and tells LLVM its address."""
         if dtype not in self.ready:
-            code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
-            address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-            add_symbol(self.symbol(dtype), address)
+            add_symbol(self.symbol(dtype), self.compiled(dtype))
             self.ready.add(dtype)
+
+    def compiled(self, dtype: np.dtype[np.floating]) -> int:
+        """Compiles the function for a dtype, or reads its code from disk, and returns its address."""
+        code = compile_for(self.dispatcher, signature_of(self.dispatcher.py_func, dtype).args)
+        address: int = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        return address
+
+    def callee(
+        self, builder: llvm.IRBuilder, kind: llvm.FunctionType, dtype: np.dtype[np.floating]
+    ) -> llvm.Value:
+        """Returns what a caller calls: a symbol, whose address LLVM is told before the caller is compiled."""
+        self.prepare(dtype)
+        return cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
 
     def call(
         self,
@@ -83,16 +119,14 @@ class NoinlineFunction:
     ) -> llvm.Value:
         """Writes a call with values of some types, which are cast to those of the annotations."""
         dtype = dtype_among(kinds)
-        self.prepare(dtype)
         signature = signature_of(self.dispatcher.py_func, dtype)
         operands = [
             context.cast(builder, value, kind, wanted)
             for value, kind, wanted in zip(values, kinds, signature.args, strict=True)
         ]
         kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-        function = cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
         _, result = context.call_conv.call_function(
-            builder, function, signature.return_type, signature.args, operands
+            builder, self.callee(builder, kind, dtype), signature.return_type, signature.args, operands
         )
         return result
 
@@ -101,9 +135,69 @@ class NoinlineFunction:
         return f"typednn_{self.name}_{dtype}"
 
 
-def callable_by_address(function: Callable[P, R], dispatcher: Dispatcher) -> Callable[P, R]:
+class AddressOnDemand:
+    """A place in memory for the address of a function, which is compiled when machine code needs it.
+
+    Args:
+        name: of the function, for messages.
+        symbol: by which machine code knows the place.
+        compiled: compiles the function and returns its address.
+        dtype: of the arrays that it takes, if any.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        symbol: str,
+        compiled: Callable[[], int],
+        dtype: np.dtype[np.floating] | None = None,
+    ) -> None:
+        self.name: str = name
+        self.symbol: str = symbol
+        self.compiled: Callable[[], int] = compiled
+        self.dtype: np.dtype[np.floating] | None = dtype
+        self.address: NDArray[np.int64] = np.zeros(1, np.int64)
+        ON_DEMAND[self.address.ctypes.data] = self
+        add_symbol(symbol, self.address.ctypes.data)
+
+    def prepare(self) -> None:
+        """Compiles the function, or reads its code from disk, unless its address is there."""
+        if not self.address[0]:
+            self.address[0] = self.compiled()
+
+    def load(self, builder: llvm.IRBuilder) -> llvm.Value:
+        """Writes what loads the address, after the function has been compiled if it is missing."""
+        module = builder.module
+        place = module.globals.get(self.symbol) or llvm.GlobalVariable(module, INDEX, self.symbol)
+        builder.call(internal_function(module, "ensure", llvm.VoidType(), (POINTER,), _write_ensure), [place])
+        return builder.inttoptr(builder.load(place, typ=INDEX), POINTER)
+
+
+class OnDemandFunction(NoinlineFunction):
+    """A function that machine code has compiled when it first calls it."""
+
+    is_on_demand: bool = True
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(dispatcher)
+        self.addresses: dict[np.dtype[np.floating], AddressOnDemand] = {
+            dtype: AddressOnDemand(self.name, self.symbol(dtype), partial(self.compiled, dtype), dtype)
+            for dtype in (np.dtype(np.float32), np.dtype(np.float64))
+        }
+
+    def prepare(self, dtype: np.dtype[np.floating]) -> None:
+        """Compiles the function for a dtype, or reads its code from disk, and stores its address."""
+        self.addresses[dtype].prepare()
+
+    def callee(
+        self, builder: llvm.IRBuilder, kind: llvm.FunctionType, dtype: np.dtype[np.floating]
+    ) -> llvm.Value:
+        """Returns what a caller calls: an address that it loads."""
+        return FunctionAt(self.addresses[dtype].load(builder), kind)
+
+
+def callable_by_address(function: Callable[P, R], itself: NoinlineFunction) -> Callable[P, R]:
     """Returns the intrinsic that calls a compiled function."""
-    itself = NoinlineFunction(dispatcher)
 
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, signature: Signature, values: Sequence[llvm.Value]
@@ -202,11 +296,16 @@ def _predict_by_address(
 
 
 def noinline_functions_of(function: Callable[..., object]) -> Iterator[NoinlineFunction]:
-    """Yields the `noinline` functions that a function calls, directly or through inlined functions."""
+    """Yields the `noinline` functions that a function calls, directly or through inlined functions.
+
+    Those that are compiled on demand need not be there before it.
+    """
     for called in inspect.getclosurevars(function).globals.values():
         if isinstance(called, Dispatcher):
             yield from noinline_functions_of(called.py_func)
-        elif callable(called) and called in NOINLINE_FUNCTIONS:
+        elif (
+            callable(called) and called in NOINLINE_FUNCTIONS and not NOINLINE_FUNCTIONS[called].is_on_demand
+        ):
             yield NOINLINE_FUNCTIONS[called]
 
 
@@ -274,7 +373,7 @@ def compiled_for(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> 
         return entry
 
     def compiled() -> Callable[..., object]:
-        with _without_collection():
+        with without_collection():
             return compile_for(entry, signature_of(entry.py_func, dtype).args).entry_point
 
     try:
@@ -312,7 +411,7 @@ def _use_documented_options(dispatcher: Dispatcher) -> None:
 
 
 @contextmanager
-def _without_collection() -> Generator[None]:
+def without_collection() -> Generator[None]:
     """Disables the garbage collector while compiling, which saves a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -321,3 +420,53 @@ def _without_collection() -> Generator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _write_ensure(builder: llvm.IRBuilder, place: llvm.Value) -> None:
+    """Writes a loop that has a thread compile the function until its address is there."""
+    look, missing, there = (builder.append_basic_block(name) for name in ("look", "missing", "there"))
+    builder.branch(look)
+    builder.position_at_end(look)
+    builder.cbranch(builder.icmp_signed("==", builder.load(place, typ=INDEX), INDEX(0)), missing, there)
+    builder.position_at_end(missing)
+    compile_it = cgutils.get_or_insert_function(
+        builder.module, llvm.FunctionType(POINTER, [POINTER]), COMPILE
+    )
+    if os.name == "posix":
+        call_in_thread(builder, compile_it, place)
+    else:
+        builder.call(compile_it, [place])
+    builder.branch(look)
+    builder.position_at_end(there)
+    builder.ret_void()
+
+
+def compile_on_demand(place: int) -> None:
+    """Compiles the function whose address is missing at a place."""
+    function = ON_DEMAND[place]
+
+    def compiled() -> None:
+        with without_collection():
+            function.prepare()
+
+    try:
+        with_large_stack(compiled)
+    except Exception:
+        traceback.print_exc()
+        message = f"typednn: numba cannot compile {function.name}; TYPEDNN_BACKEND=numpy does without it"
+        ctypes.pythonapi.Py_FatalError(message.encode())
+        raise
+    for call in on_compiled:
+        call(function.name)
+    report()
+
+
+COMPILE_IN_PYTHON = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(compile_on_demand)
+add_symbol(COMPILE, ctypes.cast(COMPILE_IN_PYTHON, ctypes.c_void_p).value)
+
+
+def prepare_all(dtype: np.dtype[np.floating]) -> None:
+    """Compiles all functions for a dtype, and those without."""
+    for each in ON_DEMAND.values():
+        if each.dtype in {None, dtype}:
+            each.prepare()

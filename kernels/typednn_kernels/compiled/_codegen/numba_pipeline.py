@@ -9,8 +9,12 @@ changed, numba's own pipeline compiles the functions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from copy import deepcopy
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 from llvmlite.binding import ModuleRef
 from numba.core.codegen import JITCodeLibrary
@@ -137,8 +141,30 @@ def untyped(state: StateDict) -> PassManager:
     return adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
+def load_without_blas() -> None:
+    """Imports numba's functions of arrays, but not SciPy's BLAS, which takes longer and is not called here.
+
+    numba imports it again before it compiles a product of matrices.
+    """
+    if "numba.np.arraymath" in sys.modules:
+        return
+    linalg = import_module("numba.np.linalg")
+    ensure_blas = getattr(linalg, "ensure_blas", None)
+    if ensure_blas is None or find_spec("scipy") is None:
+        return
+    setattr(linalg, "ensure_blas", lambda: None)  # noqa: B010 (a module has no such type)
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        setattr(linalg, "ensure_blas", ensure_blas)  # noqa: B010
+
+
 class Pipeline(Compiler):
     """The pipeline of all functions that are compiled by themselves."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        load_without_blas()
+        super().__init__(*arguments, **options)
 
     def define_pipelines(self) -> list[PassManager]:
         """Returns the one pipeline: ours, or numba's own once ours has failed."""

@@ -129,7 +129,7 @@ HINTS = Feature(
 """What LLVM is told about loops: that their steps are independent, and which vectors to use."""
 
 CALLED_LOOPS = Feature(
-    "rarely used formulas run in NumPy, and tiny networks have no loop of their own",
+    "loops over formulas run in NumPy, and tiny networks have no loop of their own",
     """
     codegen JITCPUCodegen(module_name)
     codegen JITCPUCodegen.create_library(self, name)

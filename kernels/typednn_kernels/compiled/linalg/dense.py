@@ -18,7 +18,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     add_in_twice_the_precision,
     elementwise,
 )
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, reassociate, require
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
 from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
@@ -127,7 +127,7 @@ def ger(dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]) -> None:
         scal(0, m, h_prev, dLda[i], slice_of(dLdW, i * m, m))
 
 
-@noinline
+@on_demand
 def affine_range(
     part: int, start: int, stop: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F]
 ) -> None:
@@ -137,7 +137,7 @@ def affine_range(
     gemv_bias(x, slice_of(W, first * m, n * m), slice_of(bias, first, n), slice_of(a, first, n))
 
 
-@noinline
+@on_demand
 def outer_range(
     part: int, start: int, stop: int, dLda: Vector[F], h_prev: Vector[F], dLdW: Vector[F]
 ) -> None:
@@ -175,7 +175,7 @@ def gemv_t(dLda: Vector[F], W: Vector[F], ldw: int, dLdh: Vector[F]) -> None:
         axpy(0, size, dLdh, slice_of(W, i * ldw, size), dLda[i], dLdh)
 
 
-@noinline
+@on_demand
 def backpropagate_range(
     part: int,
     start: int,
@@ -203,7 +203,7 @@ def backpropagate_range(
         gemv_t(slice_of(dLda, n, dLda.size - n), columns, m, slice_of(second, first, end - first))
 
 
-@noinline
+@on_demand
 def backpropagate_without_memory(dLda: Vector[F], W: Vector[F], dLdh: Vector[F], m: int) -> None:
     """Computes dLdh of one sample in halves, as two threads do, a few inputs at a time."""
     half, row = dLda.size // 2, stack_row(dLdh)
@@ -261,7 +261,7 @@ def backpropagate_rows(
         gemm(Gemm(samples, count, n, A, B, empty, W.dtype.type(1), False, result, m), parallel)
 
 
-@noinline
+@on_demand
 def outer_in_blocks(
     samples: int,
     deltas: Vector[F],

@@ -21,7 +21,7 @@ from typednn_kernels.compiled._codegen.array_views import (
     slice_of,
     vector_view,
 )
-from typednn_kernels.compiled._codegen.jit import inline, noinline
+from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
     backpropagate_rows,
@@ -429,7 +429,7 @@ def add_scaled_squares(total: F, x: Vector[F], scale: F) -> F:
     return total
 
 
-@noinline
+@on_demand
 def norm_of_activations(layout: Layout, h: Vector[F], samples: int) -> F:
     """Computes the norm of all activations, output excepted, where their squares overflow."""
     total, scale = h.dtype.type(0), h.dtype.type(scale_of_squares(h.itemsize))
@@ -438,7 +438,7 @@ def norm_of_activations(layout: Layout, h: Vector[F], samples: int) -> F:
     return h.dtype.type(sqrt(total) / scale)
 
 
-@noinline
+@on_demand
 def norm_of_deltas(layout: Layout, dLda: Vector[F], samples: int) -> F:
     """Computes the norm of dLda of all layers, and dLdz of normalised ones, where their squares overflow."""
     total, scale = dLda.dtype.type(0), dLda.dtype.type(scale_of_squares(dLda.itemsize))

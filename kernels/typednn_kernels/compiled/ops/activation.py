@@ -24,7 +24,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, require
 from typednn_kernels.compiled._codegen.short_rows import (
     Row,
     by_short_row,
@@ -56,22 +56,25 @@ def _softmax_backward(y: Values, dLdy: Values, mean: Values) -> Values:
 
 
 INLINED = 5
-"""Number of activations, the first, that are compiled into the kernels; the others are called by address."""
-CALLED = range(INLINED, BUILT_IN)
+"""Number of activations, the first, whose code for short vectors is compiled into the kernels."""
+CALLED = [code for code in range(BUILT_IN) if ACTIVATIONS[code].value is not None]
+"""Activations of single units: their loops are called by address, and compiled when they are first called."""
 
 VALUES = [row.value for row in ACTIVATIONS[:INLINED]]
 DERIVATIVES = [derivative_to_show(row) for row in ACTIVATIONS[:INLINED]]
 BACKWARDS = [_backward(row.derivative) for row in ACTIVATIONS[:INLINED]]
 CALLED_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, CALLED)
-CALLED_DERIVATIVES = FunctionTable("derivative", "vvv", lambda code: ACTIVATIONS[code].derivative, CALLED)
+CALLED_DERIVATIVES = FunctionTable(
+    "derivative", "vvv", lambda code: ACTIVATIONS[code].derivative, range(INLINED, BUILT_IN)
+)
 CALLED_BACKWARDS = FunctionTable(
     "backward", "vvvv", lambda code: ACTIVATIONS[code].derivative, CALLED, _backward
 )
 """By activation code: y of a, the derivative of (a, y), dLda of (a, y, dLdy)."""
 
-value_loop: Loop = elementwise(*VALUES, default_case=CALLED_VALUES)
+value_loop: Loop = elementwise(default_case=CALLED_VALUES)
 derivative_loop: Loop = elementwise(*DERIVATIVES, default_case=CALLED_DERIVATIVES)
-backward_loop: Loop = elementwise(*BACKWARDS, default_case=CALLED_BACKWARDS)
+backward_loop: Loop = elementwise(default_case=CALLED_BACKWARDS)
 
 row_max: Formula = max_reduction(lambda a: a)
 total: Formula = sum_reduction(lambda y: y)
@@ -104,18 +107,38 @@ rescaled: Formula = scalar_function(lambda sum_exp, difference: sum_exp * exp(di
 
 
 @inline
+def is_short(activation: int, a: Vector[F]) -> bool:
+    """Says whether the activation of a vector has code for short ones."""
+    short: bool = activation < INLINED and activation != SOFTMAX and is_short_vector(a.size, a)
+    return short
+
+
+@inline
 def activate(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
     """Computes y = f(a), flat (B * n,)."""
+    if is_short(activation, a):
+        short_value(activation, a.size, a, y)
+    else:
+        activate_by_loops(activation, a, y, samples)
+
+
+@inline
+def activate_by_loops(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
+    """Computes y = f(a), flat (B * n,), of vectors that are not short."""
     if activation != SOFTMAX:
-        if activation < INLINED and is_short_vector(a.size, a):
-            short_value(activation, a.size, a, y)
-        else:
-            value_loop(activation, a.size, a, y)
+        value_loop(activation, a.size, a, y)
         return
     n = a.size // samples
     if is_short_row(n, a):
         softmax_rows(samples, n, a, y)
         return
+    softmax_by_loops(a, y, samples)
+
+
+@on_demand
+def softmax_by_loops(a: Vector[F], y: Vector[F], samples: int) -> None:
+    """Computes softmax of rows that are not short, flat (B * n,)."""
+    n = a.size // samples
     # One loop computes the exponentials of as many rows as fit the cache; y holds their maxima until then.
     count = max(1, CHUNK_ELEMENTS // n)
     for first in range(0, samples, count):
@@ -135,20 +158,49 @@ def activation_backward_flat(
     activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
     """Computes dLda = dLdy * dy/da, flat (B * n,); for softmax y (dLdy - <dLdy, y>)."""
+    if is_short(activation, a):
+        short_backward(activation, a.size, a, y, dLdy, dLda)
+    else:
+        activation_backward_by_loops(activation, a, y, dLdy, dLda, samples)
+
+
+@inline
+def activation_backward_by_loops(
+    activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
+) -> None:
+    """Computes dLda as `activation_backward_flat`, of vectors that are not short."""
     if activation != SOFTMAX:
-        if activation < INLINED and is_short_vector(a.size, a):
-            short_backward(activation, a.size, a, y, dLdy, dLda)
-        else:
-            backward_loop(activation, a.size, a, y, dLdy, dLda)
+        backward_loop(activation, a.size, a, y, dLdy, dLda)
         return
     n = a.size // samples
     if is_short_row(n, a):
         softmax_backward_rows(samples, n, y, dLdy, dLda)
         return
+    softmax_backward_by_loops(y, dLdy, dLda, samples)
+
+
+@on_demand
+def softmax_backward_by_loops(y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int) -> None:
+    """Computes y (dLdy - <dLdy, y>) of rows that are not short, flat (B * n,)."""
+    n = y.size // samples
     for s in range(samples):
         y_row, dLdy_row = slice_of(y, s * n, n), slice_of(dLdy, s * n, n)
         mean = inner(0, n, dLdy_row, y_row)
         softmax_backward_loop(0, n, y_row, dLdy_row, mean, slice_of(dLda, s * n, n))
+
+
+@on_demand
+def activate_short(activation: int, a: Vector[F], y: Vector[F]) -> None:
+    """Computes y = f(a) of a short vector."""
+    short_value(activation, a.size, a, y)
+
+
+@on_demand
+def activation_backward_short(
+    activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F]
+) -> None:
+    """Computes dLda = dLdy * dy/da of a short vector."""
+    short_backward(activation, a.size, a, y, dLdy, dLda)
 
 
 @noinline
@@ -157,7 +209,11 @@ def activate_range(
 ) -> None:
     """Computes y = f(a) for a range of rows; n is the row length; elementwise activations accept any n."""
     first, size = start * n, (stop - start) * n
-    activate(activation, slice_of(a, first, size), slice_of(y, first, size), stop - start)
+    a_part, y_part = slice_of(a, first, size), slice_of(y, first, size)
+    if is_short(activation, a_part):
+        activate_short(activation, a_part, y_part)
+    else:
+        activate_by_loops(activation, a_part, y_part, stop - start)
 
 
 @noinline
@@ -185,14 +241,12 @@ def activation_backward_range(
 ) -> None:
     """Computes dLda = dLdy * dy/da for a range of rows of n elements."""
     first, size = start * n, (stop - start) * n
-    activation_backward_flat(
-        activation,
-        slice_of(a, first, size),
-        slice_of(y, first, size),
-        slice_of(dLdy, first, size),
-        slice_of(dLda, first, size),
-        stop - start,
-    )
+    a_part, y_part = slice_of(a, first, size), slice_of(y, first, size)
+    dLdy_part, dLda_part = slice_of(dLdy, first, size), slice_of(dLda, first, size)
+    if is_short(activation, a_part):
+        activation_backward_short(activation, a_part, y_part, dLdy_part, dLda_part)
+    else:
+        activation_backward_by_loops(activation, a_part, y_part, dLdy_part, dLda_part, stop - start)
 
 
 @noinline

@@ -25,7 +25,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     sum_reduction,
 )
 from typednn_kernels.compiled._codegen.ir_values import Number
-from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, require
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, require
 from typednn_kernels.compiled._codegen.short_rows import (
     Row,
     by_short_row,
@@ -35,7 +35,7 @@ from typednn_kernels.compiled._codegen.short_rows import (
 )
 from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.ops.activation import (
-    activation_backward_flat,
+    activation_backward_range,
     row_max,
     row_max_and_sum_exp,
     total,
@@ -83,13 +83,13 @@ class Outputs(NamedTuple, Generic[F]):
 
 
 INLINED = 3
-"""MSE and the cross-entropies are compiled into the kernels; the other losses are called by address."""
-CALLED = range(INLINED, BUILT_IN)
+"""MSE and the cross-entropies: their code for short vectors is compiled into the kernels."""
+CALLED = range(BUILT_IN)
+"""The loops of all losses are called by address, and compiled when they are first called."""
 CROSS_ENTROPY: int = CODES["crossentropy"]
 
 TERMS = [row.value for row in LOSSES[:INLINED]]
 STABLE_TERMS = [row.canonical and _shifted(row.stable_value) for row in LOSSES[:INLINED]]
-DERIVATIVES = [_divided(row.derivative) for row in LOSSES[:INLINED]]
 CALLED_TERMS = FunctionTable("loss", "vv", lambda loss: LOSSES[loss].value, CALLED, sums=True)
 CALLED_STABLE_TERMS = FunctionTable(
     "stable_loss",
@@ -122,9 +122,9 @@ SOFTMAX_DELTAS = FunctionTable(
 """By loss code: a summand of (a, y, t, largest, second, rest, place), dLdy of the same without a place, and
 dLda of (a, y, t, *RowSums); the last two are divided by their last argument."""
 
-sum_terms: Formula = sum_reduction(*TERMS, default_case=CALLED_TERMS)
-sum_stable_terms: Formula = sum_reduction(*STABLE_TERMS, default_case=CALLED_STABLE_TERMS)
-derivative_loop: Loop = elementwise(*DERIVATIVES, default_case=CALLED_DERIVATIVES)
+sum_terms: Formula = sum_reduction(default_case=CALLED_TERMS)
+sum_stable_terms: Formula = sum_reduction(default_case=CALLED_STABLE_TERMS)
+derivative_loop: Loop = elementwise(default_case=CALLED_DERIVATIVES)
 sum_pair_terms: Formula = sum_reduction(default_case=PAIR_TERMS)
 pair_delta_loop: Loop = elementwise(default_case=PAIR_DELTAS)
 pair_derivative_loop: Loop = elementwise(default_case=PAIR_DERIVATIVES)
@@ -181,7 +181,7 @@ def mean_of(loss: int, total: Number, n: F) -> F:
     return mean
 
 
-@noinline
+@on_demand
 def softmax_row_loss(loss: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int) -> F:
     """Computes the loss of a sample of n outputs; see `softmax_rows`."""
     largest, second = row_max(0, n, a), largest_of_rest(0, n, a, y)
@@ -190,7 +190,7 @@ def softmax_row_loss(loss: int, a: Vector[F], y: Vector[F], t: Vector[F], n: int
     return total
 
 
-@noinline
+@on_demand
 def softmax_row_gradients(
     loss: int, a: Vector[F], y: Vector[F], t: Vector[F], divisor: F, dLdy: Vector[F], dLda: Vector[F]
 ) -> None:
@@ -331,18 +331,32 @@ def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vecto
         cross_entropies(samples, n, a, y, t, losses)
         return
     if activation == SOFTMAX and stable(loss, activation):
-        for s in range(samples):
-            losses[s] = row_max(0, n, slice_of(y, s * n, n))
-        log_loop(0, samples, losses, losses)
-        for s in range(samples):
-            a_row = slice_of(a, s * n, n)
-            terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
-            losses[s] = mean_of(loss, terms, a.dtype.type(n))
-        return
+        softmax_losses(loss, outputs, losses)
+    else:
+        sample_losses_one_by_one(loss, activation, outputs, losses)
+
+
+@on_demand
+def softmax_losses(loss: int, outputs: Outputs[F], losses: Vector[F]) -> None:
+    """Computes the loss of each sample, (B,), from softmax of rows that are not short."""
+    a, y, t = outputs.a, outputs.y, outputs.t
+    samples, n = losses.size, y.size // losses.size
     for s in range(samples):
-        losses[s] = sample_loss(
-            loss, activation, slice_of(a, s * n, n), slice_of(y, s * n, n), slice_of(t, s * n, n), n
-        )
+        losses[s] = row_max(0, n, slice_of(y, s * n, n))
+    log_loop(0, samples, losses, losses)
+    for s in range(samples):
+        a_row = slice_of(a, s * n, n)
+        terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
+        losses[s] = mean_of(loss, terms, a.dtype.type(n))
+
+
+@on_demand
+def sample_losses_one_by_one(loss: int, activation: int, outputs: Outputs[F], losses: Vector[F]) -> None:
+    """Computes the loss of each sample, (B,), as online training does."""
+    n = outputs.y.size // losses.size
+    for s in range(losses.size):
+        a, y, t = outputs_range(outputs, s * n, n)
+        losses[s] = sample_loss(loss, activation, a, y, t, n)
 
 
 @inline
@@ -449,7 +463,7 @@ def output_delta_range(
     part = outputs_range(outputs, first, size)
     upstream, delta = slice_of(dLdy, first, size), slice_of(dLda, first, size)
     if not canonical_delta(loss, activation, part, upstream, delta, count, samples):
-        activation_backward_flat(activation, part.a, part.y, upstream, delta, count)
+        activation_backward_range(0, 0, count, activation, part.a, part.y, upstream, delta, n)
 
 
 parallel_sum_terms: Callable[..., int] = parallel_for(sum_terms_range)

@@ -19,7 +19,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     scalar_function,
     sum_reduction,
 )
-from typednn_kernels.compiled._codegen.jit import exported, noinline, require
+from typednn_kernels.compiled._codegen.jit import exported, on_demand, require
 from typednn_kernels.compiled.linalg.dense import (
     DIFFERENCES,
     PRODUCTS,
@@ -64,7 +64,7 @@ class NormalizedUnits(NamedTuple, Generic[F]):
     variance: Vector[F]
 
 
-@noinline
+@on_demand
 def normalize_rows(
     settings: Settings,
     training: bool,
@@ -120,7 +120,7 @@ def normalize_rows(
         scale_and_shift(0, width, row, gain, units.bias, slice_of(a, s * n, width))
 
 
-@noinline
+@on_demand
 def gain_and_bias_gradients(
     dLda: Vector[F], z: Vector[F], dLdBias: Vector[F], dLdGain: Vector[F], first: int, count: int
 ) -> None:
@@ -129,7 +129,7 @@ def gain_and_bias_gradients(
     sum_terms_of_rows(PRODUCTS, dLda, z, dLdGain.size, first, slice_of(dLdGain, first, count))
 
 
-@noinline
+@on_demand
 def normalization_backward_rows(
     normalization: int,
     training: bool,
@@ -171,7 +171,7 @@ def normalization_backward_rows(
             layer_backward(0, n, g, row, mean, mean_product, inv_std[s], g)
 
 
-@noinline
+@on_demand
 def dropout_flat(key: int, layer: int, threshold: int, h: Vector[F], start: int) -> None:
     """Sets dropped elements of h to 0, in place, and divides the others by the fraction that is kept.
 

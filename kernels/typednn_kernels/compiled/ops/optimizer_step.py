@@ -12,7 +12,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
-from typednn_kernels.compiled._codegen.jit import inline, noinline
+from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
 from typednn_kernels.compiled.linalg.dense import subtract_scaled
 from typednn_kernels.operands import OptimizerSteps, Thread
 from typednn_kernels.update_rules import (
@@ -73,7 +73,7 @@ def updates_by_unit(optimizer: OptimizerSteps[F], step: int, size: int, thread: 
     return (thread.num_threads > 1 and not clipped) or updates_by_gemm(optimizer, step, size)
 
 
-@noinline
+@on_demand
 def clip_norm_scale(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> F:
     """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less."""
     clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]

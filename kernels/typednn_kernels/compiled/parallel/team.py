@@ -22,6 +22,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
     NULL,
     POINTER,
     field_pointer,
+    internal_function,
     opaque,
     stored,
     struct_fields,
@@ -132,22 +133,29 @@ def _barrier(_context: object, team: types.Type) -> TypedIntrinsic:
     def generate(
         context: CPUContext, builder: llvm.IRBuilder, _signature: object, values: Sequence[llvm.Value]
     ) -> llvm.Value:
-        lines = AtomicLines(builder, builder.inttoptr(values[0], POINTER))
-        num_threads = lines.load(NUM_THREADS)
+        num_threads = AtomicLines(builder, builder.inttoptr(values[0], POINTER)).load(NUM_THREADS)
         with builder.if_then(builder.icmp_signed(">", num_threads, INDEX(1))):
-            before = lines.load(GENERATION)
-            is_last = builder.icmp_signed(
-                "==", builder.add(lines.fetch_add(ARRIVED, 1), INDEX(1)), num_threads
-            )
-            with builder.if_else(is_last) as (last, others):
-                with last:
-                    lines.store(ARRIVED, INDEX(0))
-                    lines.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
-                with others:
-                    lines.wait(GENERATION, before, spins=lines.load(SPIN_LIMIT))
+            function = internal_function(builder.module, "arrive", llvm.VoidType(), (INDEX,), _write_arrival)
+            function.attributes.add("noinline")  # a step has many barriers
+            builder.call(function, values)
         return context.get_dummy_value()
 
     return types.none(team), generate
+
+
+def _write_arrival(builder: llvm.IRBuilder, team: llvm.Value) -> None:
+    """Writes what a thread does at a barrier."""
+    lines = AtomicLines(builder, builder.inttoptr(team, POINTER))
+    before = lines.load(GENERATION)
+    arrived = builder.add(lines.fetch_add(ARRIVED, 1), INDEX(1))
+    is_last = builder.icmp_signed("==", arrived, lines.load(NUM_THREADS))
+    with builder.if_else(is_last) as (last, others):
+        with last:
+            lines.store(ARRIVED, INDEX(0))
+            lines.store_and_notify(GENERATION, builder.add(before, INDEX(1)))
+        with others:
+            lines.wait(GENERATION, before, spins=lines.load(SPIN_LIMIT))
+    builder.ret_void()
 
 
 if TYPE_CHECKING or JIT_DISABLED:

@@ -8,6 +8,7 @@ none of its parent's workers, starts its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from ctypes import py_object, pythonapi
@@ -24,6 +25,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
+from typednn_kernels.compiled._codegen.function_tables import EXPORTED_NAME, address_of_compiled
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     NULL,
@@ -35,7 +37,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
     stored,
     struct_fields,
 )
-from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS
+from typednn_kernels.compiled._codegen.noinline import NOINLINE_FUNCTIONS, AddressOnDemand
 from typednn_kernels.compiled._codegen.tuning import WORKER_IDLE_TIMEOUT_S, WORKER_SPINS_BEFORE_SLEEP
 from typednn_kernels.compiled.parallel.atomics import FIRST_FREE_LINE, LINE_WORDS, AtomicLines
 from typednn_kernels.compiled.parallel.pthreads import (
@@ -172,14 +174,19 @@ def _divide_function(
                     for each in (jobs, builder.gep(jobs, [one], source_etype=PART))
                 )
                 stride, function = builder.sub(following, place), builder.ptrtoint(work, INDEX)
-                builder.call(_run_parts_function(module), [function, place, stride, parts])
+                call_pointer(
+                    builder, RUN_PARTS.load(builder), RUN_PARTS_TYPE, [function, place, stride, parts]
+                )
         builder.ret(parts)
 
     return internal_function(module, f"divide {name}", INDEX, (INDEX, INDEX, *common.elements), write)
 
 
-def _run_parts_function(module: llvm.Module) -> llvm.Function:
-    """Returns the LLVM function that runs all parts of some work, with the workers unless they are busy."""
+RUN_PARTS_TYPE: llvm.FunctionType = llvm.FunctionType(llvm.VoidType(), [INDEX] * 4)
+
+
+def _write_run_parts(module: llvm.Module) -> None:
+    """Writes the LLVM function that runs all parts of some work, with the workers unless they are busy."""
 
     def write(builder: llvm.IRBuilder, work: llvm.Value, *numbers: llvm.Value) -> None:
         lines, (jobs, stride, parts) = _workers(builder), numbers
@@ -211,7 +218,26 @@ def _run_parts_function(module: llvm.Module) -> llvm.Function:
             _do(builder, work, jobs, stride, loop.index)
         builder.ret_void()
 
-    return internal_function(module, "run_parts", llvm.VoidType(), (INDEX,) * 4, write)
+    function = llvm.Function(module, RUN_PARTS_TYPE, EXPORTED_NAME)
+    write(llvm.IRBuilder(function.append_basic_block("entry")), *function.args)
+
+
+def _run_in_turn(work: int, jobs: int, stride: int, parts: int) -> None:
+    """Runs all parts of some work one after another, where the function that shares them is not compiled."""
+    part = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(work)
+    for i in range(parts):
+        part(jobs + i * stride)
+
+
+IN_TURN = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(_run_in_turn)
+
+
+def _address_of_run_parts() -> int:
+    address = address_of_compiled("run_parts", (), _write_run_parts)
+    return address or ctypes.cast(IN_TURN, ctypes.c_void_p).value or 0
+
+
+RUN_PARTS = AddressOnDemand("run_parts", "typednn_run_parts", _address_of_run_parts)
 
 
 def _adopt_after_fork(module: llvm.Module) -> llvm.Function:

@@ -36,6 +36,7 @@ if numba.config.DISABLE_JIT:
 compiled = ENTRY_POINTS
 tuning = import_module("typednn_kernels.compiled._codegen.tuning")
 jit = import_module("typednn_kernels.compiled._codegen.jit")
+tables = import_module("typednn_kernels.compiled._codegen.function_tables")
 threads = import_module("typednn_kernels.compiled.parallel.pthreads")
 workers = import_module("typednn_kernels.compiled.parallel.thread_pool")
 boards = import_module("typednn_kernels.compiled.parallel.atomics")
@@ -399,25 +400,23 @@ def test_workers_leave_in_peace_when_python_has_ended() -> None:
     assert (run.stdout, run.stderr) == ("1, 2, 1", "")
 
 
-KEPT: list[Any] = []
-"""Entries of tests: a worker runs machine code of the one that made it."""
-
-
 @contextmanager
 def compiled_against(**fakes: Any) -> Generator[Callable[..., None], None, None]:
-    """The entry, compiled against these functions instead of those of the C library; nobody works before."""
+    """The entry, with a pool compiled against these functions instead of those of the C library."""
     wait_until_workers_are_gone()
+    place = workers.RUN_PARTS.address
+    before = int(place[0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jit, "CACHE", None)
+        patch.setattr(tables, "CACHE", None)
         for name, fake in fakes.items():
             llvmlite.add_symbol(name, cast(fake, c_void_p).value)
         try:
-            KEPT.append(jit.exported(count_parts))
-            KEPT[-1](1, np.zeros(MAX_THREADS))
+            place[0] = workers.RUN_PARTS.compiled()
         finally:
             threads.register_c_functions(*fakes)
-    yield KEPT[-1]
+    yield entry
     wait_until_workers_are_gone()
+    place[0] = before
 
 
 def test_who_may_make_no_worker_does_all(allowed: int) -> None:
