@@ -136,16 +136,17 @@ def test_examples_give_what_they_show(page: Path, tmp_path: Path, monkeypatch: p
     assert runner.run(examples).failed == 0
 
 
-@pytest.mark.parametrize(
-    "page", [DOCS / "interop.md", DOCS / "work" / "pytorch-gradients.md"], ids=lambda p: p.stem
-)
-def test_examples_with_pytorch_run(page: Path) -> None:
-    pytest.importorskip("torch", reason="the example shows a module of PyTorch")
-    [block] = re.findall(
-        r"^```python\n((?!>>>).*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
+NEEDED = {"interop.md": "torch", "work/pytorch-gradients.md": "torch", "work/calls.md": "numba"}
+"""Pages with an example that is run without prompts, and the package that it needs."""
 
-    exec(compile(block, page.name, "exec"), {})
+
+@pytest.mark.parametrize(("page", "package"), NEEDED.items())
+def test_examples_with_other_packages_run(page: str, package: str) -> None:
+    pytest.importorskip(package, reason="the example needs it", exc_type=ImportError)
+    text = (DOCS / page).read_text(encoding="utf-8")
+    [block] = re.findall(r"^```python\n((?!>>>).*?)```", text, re.MULTILINE | re.DOTALL)
+
+    exec(compile(block, page, "exec"), {})
 
 
 @pytest.mark.parametrize(
@@ -156,9 +157,7 @@ def test_every_example_is_run(page: Path) -> None:
     silent = [block for block in blocks if not block.startswith(">>>")]
 
     # `types` shows mistakes, whose messages tests.typing.documents compares
-    assert len(silent) == {"interop.md": 1, "work/pytorch-gradients.md": 1, "types.md": 1}.get(
-        page.relative_to(DOCS).as_posix(), 0
-    )
+    assert len(silent) == (page.relative_to(DOCS).as_posix() in {*NEEDED, "types.md"})
 
 
 def command(line: str) -> None:
