@@ -16,7 +16,7 @@ typedef REAL real;
 
 /* A row of the layout. */
 typedef struct {
-    int64_t n, n_prev, activation, weights, biases, units, normalization[4], dropout, frozen;
+    int64_t n, n_prev, activation, weights, biases, units, unused[10]; /* COLUMNS in all */
 } Layer;
 
 enum { NONE, SIGMOID, RELU, TANH, SOFTMAX };

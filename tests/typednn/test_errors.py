@@ -53,6 +53,7 @@ def test_every_error_is_one_of_pythons_as_well(kind: type[TypednnError]) -> None
         ArrayTypeError: TypeError,
         NotReadyError: RuntimeError,
         errors.DivergenceError: RuntimeError,
+        errors.ProcessError: RuntimeError,
         errors.MissingExtraError: ImportError,
     }.get(kind, ValueError)
 

@@ -20,7 +20,7 @@ epoch."""
 SMALL_ALPHA = 0.01
 """Where alpha is larger, ΣW² may be measured at each step."""
 
-CHANGE = 1e-5
+CHANGE = 1e-6
 """Between two measurements, the penalty of a batch changes by about this, if the least steps allow it."""
 
 GROWTH = 8

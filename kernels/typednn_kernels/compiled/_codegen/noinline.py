@@ -450,7 +450,11 @@ def compile_on_demand(place: int) -> None:
             function.prepare()
 
     try:
-        with_large_stack(compiled)
+        try:
+            with_large_stack(compiled)
+        except Exception:  # there may be no thread to be had, or no memory for a moment
+            gc.collect()
+            compiled()
     except Exception:
         traceback.print_exc()
         message = f"typednn: numba cannot compile {function.name}; TYPEDNN_BACKEND=numpy does without it"

@@ -37,6 +37,8 @@ from typednn_kernels.compiled.entry_points import kernels_for
 kernels = kernels_for(np.dtype(np.float32))
 for name in "affine", "activation_derivative", "normalize", "output_delta", "try_copy_sample":
     getattr(kernels, name)
+from typednn_kernels.compiled.parallel.thread_pool import RUN_PARTS
+RUN_PARTS.prepare()
 print(*sorted(set(count)))
 """
 
