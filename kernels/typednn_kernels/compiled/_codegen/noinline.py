@@ -452,7 +452,7 @@ def compile_on_demand(place: int) -> None:
     try:
         try:
             with_large_stack(compiled)
-        except Exception:  # there may be no thread to be had, or no memory for a moment
+        except Exception:  # noqa: BLE001 (for want of a thread, or of memory for a moment: once more, here)
             gc.collect()
             compiled()
     except Exception:
