@@ -281,7 +281,7 @@ class Network(Display, Generic[F_co, Y_co]):
         ValueError. Each call uses the present weights of the network.
 
         Machine code that calls it has the address of the weights. numba therefore does not keep it on disk,
-        even with `cache=True`, and the memory of the weights is not freed before the process ends.
+        even with `cache=True`, and the memory of the weights is not freed before the process ends. Its use::
 
             predict = network.compiled_predictor()
 
