@@ -66,7 +66,10 @@ intersphinx_mapping = {"python": ("https://docs.python.org/3.11", "inventories/p
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
     ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F"),
-    ("py:class", "[A-Z]|Axes|Communicator|Executor|Model|Processes|Storage|Workspace"),  # not in the reference
+    (
+        "py:class",
+        "[A-Z]|Axes|Communicator|Executor|Model|Processes|Storage|Workspace",
+    ),  # not in the reference
     ("py:class", r"(nn|keras)\..*|NoneType"),
     ("py:class", "Activation|Build|ClassWeight|ClassifierLoss|DtypeLike|LearningRate|Normalizations"),
     ("py:class", "OptimizerLike|RegressorLoss|Solver"),  # kinds of settings, which the docstrings describe
