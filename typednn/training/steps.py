@@ -57,14 +57,14 @@ MAX_COPIED_ELEMENTS = 1 << 18
 """The number of elements of the largest batch that is copied on its way to the kernels."""
 
 
-class HasOutputLayer(Protocol[F, Y_co]):
+class NetworkLike(Protocol[F, Y_co]):
     """A network. Training needs only its output layer, to which all others are attached."""
 
     @property
     def _output(self) -> OutputLayer[F, Y_co]: ...
 
 
-class HasVector(Protocol[F_co]):
+class GradientsLike(Protocol[F_co]):
     """Gradients, such as `ForwardPass.backward` returns."""
 
     @property
@@ -146,7 +146,7 @@ class Steps(Generic[F_co, Y_co]):
         UnknownNameError: there is no optimiser of that name.
     """
 
-    def __init__(self, network: HasOutputLayer[F_co, Y_co], optimizer: Optimizer | OptimizerName) -> None:
+    def __init__(self, network: NetworkLike[F_co, Y_co], optimizer: Optimizer | OptimizerName) -> None:
         output: object = getattr(network, "_output", None)
         if not isinstance(output, OutputLayer):
             raise WiringError(f"Steps: network must be a Network, not {type(network).__name__}")
@@ -235,7 +235,7 @@ class Steps(Generic[F_co, Y_co]):
             raise bad.divergence(trainer.storage, None, self.count + 1) from None
         return float(losses.mean(dtype=np.float64))
 
-    def step(self, gradients: HasVector[F_co] | Vector[F_co]) -> None:
+    def step(self, gradients: GradientsLike[F_co] | Vector[F_co]) -> None:
         """Makes one step with gradients, to which penalties and clipping are applied as in `train`.
 
         Args:
