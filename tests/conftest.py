@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from tests.sizes import one_of_each
 
-settings.register_profile(
-    "typednn",
-    deadline=None,  # the first call compiles
-    derandomize=True,
-    max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("typednn")
+EXAMPLES = {"rotation": 20, "full": 40}
+"""The number of examples that hypothesis draws for a case, in the default run and with `--full`."""
+for profile, examples in EXAMPLES.items():
+    settings.register_profile(
+        profile,
+        deadline=None,  # the first call compiles
+        derandomize=True,
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
 
 PATHS = ("numpy",) if os.environ.get("TYPEDNN_BACKEND") == "numpy" else ("numpy", "numba")
 collect_ignore = [] if "numba" in PATHS else ["typednn_kernels/compiled", "benchmarks"]
@@ -38,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Kernels that Python runs warn of overflow, unlike machine code.
     """
+    whole = config.getoption("full") or config.getoption("every_case")
+    settings.load_profile("full" if whole else "rotation")
     if "TYPEDNN_CACHE_DIR" not in os.environ:
         folder = Path(config.rootpath, str(config.getini("cache_dir")), "typednn")
         os.environ["TYPEDNN_CACHE_DIR"] = str(folder)

@@ -399,6 +399,7 @@ def test_check_fails_where_a_gradient_is_wrong(
     assert "GRADIENTS DISAGREE" in output
 
 
+@pytest.mark.full("it compiles all")
 @compiling_only
 def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
     kernels_of("numba")

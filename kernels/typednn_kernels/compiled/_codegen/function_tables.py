@@ -16,6 +16,8 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -74,6 +76,15 @@ MAX_FILES = 128
 
 LIBRARIES: list[object] = []
 """What keeps machine code in memory."""
+
+
+def interrupt_main_thread() -> None:
+    """Interrupts the main thread as Ctrl-C does: also where it sleeps, if the system has signals for threads."""
+    thread = threading.main_thread().ident
+    if os.name == "posix" and thread is not None and callable(signal.getsignal(signal.SIGINT)):
+        signal.pthread_kill(thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
@@ -287,7 +298,7 @@ class FunctionTable:
                     for each in operands
                 ]
                 if isinstance(error, KeyboardInterrupt):  # raised here, ctypes would drop it
-                    Timer(REDELIVERY_S, _thread.interrupt_main).start()
+                    Timer(REDELIVERY_S, interrupt_main_thread).start()
                 result = self._in_python(code, arrays)
                 report()
                 return result
