@@ -242,7 +242,10 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     def columns_block(j: llvm.Value) -> None:
         n = code.smaller(builder.sub(g.n, j), g.nc)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
+        # Rows that end within a vector are read with a mask by the narrowest microkernel, and packed for others.
         ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
+        if HAS_MASKED_VECTORS:
+            ragged = builder.and_(ragged, builder.icmp_signed(">", n, INDEX(code.lanes)))
         pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
         with builder.if_then(pack):
             _pack_panels(code, n, g.k, b, g.ldb, g.trans_b, g.packed, INDEX(nr))
@@ -283,6 +286,7 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
         full = builder.icmp_signed("==", g.n, INDEX(vectors * lanes))
         tail = code.mask(builder.sub(g.n, INDEX((vectors - 1) * lanes)), lanes)
         alpha = code.splat(g.alpha, code.vector)
+        masks = [tail] if vectors == 1 and HAS_MASKED_VECTORS else [None] * vectors
 
         def tile(mr: int, i: llvm.Value) -> None:
             panel = code.round_down(i, panel_rows)
@@ -290,7 +294,7 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
             rows = [code.at(a, (r, g.rs_a)) for r in range(mr)]
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
-                b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes)) for v in range(vectors)]
+                b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes), mask=masks[v]) for v in range(vectors)]
                 column = [builder.load(code.at(row, (p, g.cs_a)), typ=code.real) for row in rows]
                 pairs = [(code.splat(x, code.vector), y) for x in column for y in b]
                 return [code.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
