@@ -203,7 +203,8 @@ def _results(futures: list[Future[T]]) -> list[T]:
 
 def check_interrupt() -> None:
     """Raises KeyboardInterrupt in a job of a call of `in_parallel` that was interrupted."""
-    if any(stop.is_set() for stop in _interrupted.get()):
+    stops = _interrupted.get()
+    if stops and any(stop.is_set() for stop in stops):
         raise KeyboardInterrupt
 
 

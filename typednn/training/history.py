@@ -157,9 +157,10 @@ class History(Display):
         self.loss.append(loss)
         if validation_loss is not None:
             self.validation_loss.append(validation_loss)
-        for mine, values in ((self.metrics, metrics), (self.validation_metrics, validation_metrics)):
-            for name, value in values.items():
-                mine.setdefault(name, []).append(value)
+        for name, value in metrics.items():
+            self.metrics.setdefault(name, []).append(value)
+        for name, value in validation_metrics.items():
+            self.validation_metrics.setdefault(name, []).append(value)
 
     def _truncate(self, epochs: int) -> None:
         """Keeps the first `epochs` epochs only."""

@@ -127,7 +127,8 @@ class OptimizerState(Generic[F]):
 
     def coefficients(self, steps: int) -> Matrix[F]:
         """Returns the coefficients of the next steps, `(steps, n_coefficients)`."""
-        if isinstance(self.optimizer.learning_rate, Schedule):
+        rate = self.optimizer.learning_rate
+        if type(rate) is not float and isinstance(rate, Schedule):
             return self._coefficients(steps)
         start = self.step - self._ahead_from
         if not 0 <= start <= len(self._ahead) - steps:
@@ -144,7 +145,7 @@ class OptimizerState(Generic[F]):
     def observe(self, loss: float) -> None:
         """Passes the loss of an epoch to the schedule of the learning rate."""
         rate = self.optimizer.learning_rate
-        if isinstance(rate, Schedule):
+        if type(rate) is not float and isinstance(rate, Schedule):
             self.schedule_state = rate.observe(self.schedule_state, loss)
 
     def state(self) -> dict[str, NDArray[np.generic]]:

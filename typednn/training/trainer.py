@@ -181,15 +181,18 @@ class Trainer(Generic[F]):
             NonFiniteStepError: a step is not finite; the network is as it was before this step.
             WiringError: a layer drops units and has no generator to draw from.
         """
-        start, size, self.done = 0, self.batch_size, 0
+        start, size, self.done, count = 0, self.batch_size, 0, len(order)
         self.storage.has_gradient = [False] * len(self.storage.layers)  # computed again when they are read
-        while start < len(order):
+        while start < count:
             steps = -(-min(self.chunk, samples.max_chunk) // size)
             if max_steps is not None:
                 steps = min(steps, max_steps)
-            stop = len(order) if len(order) > len(samples) else min(start + steps * size, len(order))
+            stop = count if count > len(samples) else min(start + steps * size, count)
             began = perf_counter()
-            self._train(samples, order[start:stop], losses[start:stop], start)
+            if stop - start == count:
+                self._train(samples, order, losses, 0)
+            else:
+                self._train(samples, order[start:stop], losses[start:stop], start)
             elapsed = perf_counter() - began
             if 2 * (stop - start) >= self.chunk:
                 self.chunk = max(1, int((stop - start) * min(8.0, CHUNK_SECONDS / max(elapsed, 1e-9))))
@@ -239,12 +242,7 @@ class Trainer(Generic[F]):
             workspace = self.workspace
             state.step += 1
             self._last_batch, workspace.key = size, key
-            if workspace is not storage.workspace or workspace.samples != size:
-                self.show()
-            else:
-                workspace.complete_forward()
-                workspace.complete_backward()
-                storage.has_gradient = [False] * len(self.layout)
+            self.show()
         return made
 
     def apply(self, gradient: Vector[F]) -> bool:
@@ -263,39 +261,43 @@ class Trainer(Generic[F]):
 
     def show(self) -> None:
         """Makes the layers' attributes show the last step."""
-        self.workspace.resize_batch(self._last_batch)
-        self.workspace.complete_forward()
-        self.workspace.complete_backward()
-        self.storage.set_workspace(self.workspace)
+        workspace = self.workspace
+        if workspace.samples != self._last_batch:
+            workspace.resize_batch(self._last_batch)
+        workspace.complete_forward()
+        workspace.complete_backward()
+        self.storage.set_workspace(workspace)
 
     def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
         """Trains one chunk, given the number of samples trained `before`."""
         if self.layout is not self.storage.layout:  # somebody has changed a setting
             self._take_settings()
-        key = self.key + self.optimizer_state.step if self._drops else 0
-        n, size = len(samples), self.batch_size
-        self._last_batch = (len(order) - 1) % n % size + 1
-        self.workspace.key = key + _count_steps(len(order), n, size) - 1
+        state = self.optimizer_state
+        key = self.key + state.step if self._drops else 0
+        n, size, count = len(samples), self.batch_size, len(order)
+        steps = _count_steps(count, n, size)
+        self._last_batch = (count - 1) % n % size + 1
+        self.workspace.key = key + steps - 1
         x, t, sample_weights, indices = samples.take(order)
         epoch = Epoch(x, t, sample_weights, indices, size, losses, n)
         online = size == 1 and self._only_dense and not len(sample_weights)
-        online_rate = self.optimizer_state.constant_sgd_rate if online else None
-        first_step, done = self.optimizer_state.step, 0
+        online_rate = state.constant_sgd_rate if online else None
+        first_step, done = state.step, 0
         losses.fill(nan)
         try:
             if online_rate is not None:
                 done = self._train_online(epoch, online_rate)
-            elif self.optimizer_state.may_divide_by_zero:
+            elif state.may_divide_by_zero:
                 done = self._train_checked(epoch, key)
             else:
-                done = self._train_batches(epoch, key)
+                done = self._train_batches(epoch, key, steps)
         except KeyboardInterrupt:  # which compiled code lets wait until it has ended
             done = _count_finite(losses)
             raise
         finally:
-            steps, self.done = _count_steps(done, n, size), before + done
-            self.optimizer_state.step = first_step + steps
-        if done < len(losses):
+            steps, self.done = steps if done == count else _count_steps(done, n, size), before + done
+            state.step = first_step + steps
+        if done < count:
             batch = indices[done : min(done + size, done - done % n + n)]
             self.workspace.key = key + steps
             raise NonFiniteStepError(before + done, *self._locate_nonfinite(x[batch], t[batch]))
@@ -345,7 +347,8 @@ class Trainer(Generic[F]):
             rows = slice(first * size, last * size)
             part = epoch._replace(order=epoch.order[rows], losses=epoch.losses[rows])
             state.step = before + first
-            if self._train_batches(part, key + first) == len(part.order) and _all_finite(parameters):
+            steps = _count_steps(len(part.order), part.length, size)
+            if self._train_batches(part, key + first, steps) == len(part.order) and _all_finite(parameters):
                 return True
             parameters[...], state.states[...] = saved
             return False
@@ -354,17 +357,16 @@ class Trainer(Generic[F]):
         state.step = before
         return min(done * size, len(epoch.order))
 
-    def _train_batches(self, epoch: Epoch[F], key: int) -> int:
+    def _train_batches(self, epoch: Epoch[F], key: int, steps: int) -> int:
         """Trains batch by batch; returns the number of samples before the first whose loss is not finite."""
         storage = self.storage
-        optimizer = self._optimizer_steps(_count_steps(len(epoch.order), epoch.length, epoch.batch_size))
-        kernels(storage.dtype).train_batches(
+        storage.running.kernels.train_batches(
             storage.parameters,
             self.layout,
             key,
             self.loss,
             epoch,
-            optimizer,
+            self._optimizer_steps(steps),
             self.workspace.vectors,
             self.gradient,
         )

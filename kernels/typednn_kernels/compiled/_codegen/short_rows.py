@@ -37,6 +37,9 @@ from typednn_kernels.compiled._codegen.tuning import (
 from typednn_kernels.plain.loss import Rows
 from typednn_kernels.primitives import maximum, where
 
+NARROW_LANES = 4
+"""Lanes for each of several rows that are computed together, where no row has more elements."""
+
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest short row; 0 where the CPU cannot load parts of vectors."""
 
@@ -54,12 +57,19 @@ class Row(Protocol):
 class VectorLanes:
     """A row in a vector whose width is a power of two; the mask marks the lanes that hold elements."""
 
+    count = 1
+    """The number of rows."""
+
     def __init__(self, code: SimdBuilder, width: int, mask: llvm.Value) -> None:
         self.code, self.width, self.mask = code, width, mask
 
     def first(self, x: Number) -> IRValue:
         """Returns the first element."""
         return IRValue(self.code.builder, self.code.builder.extract_element(x.value, INT32(0)))
+
+    def firsts(self, x: Number) -> llvm.Value:
+        """Returns a vector of the first element of each row."""
+        return self.code.shuffled(x.value, x.value, range(0, self.width * self.count, self.width))
 
     def largest(self, x: Number) -> Number:
         return self.horizontal_reduce(self.masked(x, -np.inf), maximum)
@@ -117,6 +127,42 @@ class RowLanes(VectorLanes):
         code.store_some(*last, self.left)
 
 
+class BlockLanes(VectorLanes):
+    """Some rows of at most `width` elements side by side, each in as many lanes."""
+
+    def __init__(self, code: SimdBuilder, n: llvm.Value, width: int, count: int) -> None:
+        self.n, self.count = n, count
+        self.of_row = code.mask(n, width)
+        super().__init__(code, width, code.joined([self.of_row] * count, width))
+
+    def horizontal_reduce(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
+        """Combines the lanes of each row by `join`, and returns the result in all of them."""
+        value, count = x.value, self.width
+        half = self.width // 2
+        while half:
+            other = [i ^ half for i in range(self.width * self.count)]
+            value = join(x.like(value), x.like(self.code.shuffled(value, value, other))).value
+            half //= 2
+        return x.like(value)
+
+    def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
+        """Loads the rows of an array from row s on, or broadcasts a scalar to all lanes."""
+        code, kind = self.code, llvm.VectorType(self.code.real, self.width)
+        if operand.type != POINTER:
+            kind = llvm.VectorType(code.real, self.width * self.count)
+            return IRValue(code.builder, code.splat(operand, kind))
+        place = code.at(operand, (s, self.n))
+        rows = [code.load(code.at(place, (r, self.n)), kind, self.of_row) for r in range(self.count)]
+        return IRValue(code.builder, code.joined(rows, self.width))
+
+    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
+        """Stores rows of an array from row s on."""
+        code, place = self.code, self.code.at(out, (s, self.n))
+        for r in range(self.count):
+            row = code.shuffled(result.value, result.value, range(r * self.width, (r + 1) * self.width))
+            code.store_some(row, code.at(place, (r, self.n)), self.n)
+
+
 def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
     """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
@@ -129,7 +175,7 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
         with np.errstate(all="ignore"):
             out[...] = formula(Rows(), *arguments)
 
-    return emitted_function(name, _writing(formula, numbers=numbers), python)
+    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=True), python)
 
 
 def emitted_function(
@@ -259,24 +305,31 @@ def _call(
 
 
 def _writing(
-    formula: Callable[..., Number], *, numbers: bool, most: int = SHORT_ROW_REGISTERS
+    formula: Callable[..., Number], *, numbers: bool, most: int = SHORT_ROW_REGISTERS, in_blocks: bool = False
 ) -> Callable[..., None]:
-    """Returns a function that writes the LLVM of a formula."""
+    """Returns a function that writes the LLVM of a formula; rows are computed one by one, or `in_blocks`."""
 
     def write(code: SimdBuilder, samples: llvm.Value, n: llvm.Value, *operands: llvm.Value) -> None:
         *arguments, out = operands
 
-        def body(lanes: RowLanes) -> None:
-            def row(s: llvm.Value) -> None:
+        def rows(lanes: RowLanes | BlockLanes, start: IndexLike, stop: IndexLike) -> None:
+            def compute(s: llvm.Value) -> None:
                 result = formula(lanes, *(lanes.argument(each, s) for each in arguments))
                 if numbers:
-                    code.builder.store(lanes.first(result).value, code.at(out, s))
+                    code.store(lanes.firsts(result), code.at(out, s))
                 else:
                     lanes.store(result, out, s)
 
-            code.repeat(0, samples, 1, row)
+            code.repeat(start, stop, lanes.count, compute)
 
-        by_row_length(code, n, body, most)
+        done: llvm.Value = INDEX(0)
+        for width in sorted({min(NARROW_LANES, code.lanes), code.lanes}) if in_blocks else ():
+            count = most * code.lanes // width
+            fits = code.builder.icmp_signed("<=", n, INDEX(width))
+            stop = code.builder.select(fits, code.round_down(samples, count), done)
+            rows(BlockLanes(code, n, width, count), done, stop)
+            done = stop
+        by_row_length(code, n, lambda lanes: rows(lanes, done, samples), most)
 
     return write
 

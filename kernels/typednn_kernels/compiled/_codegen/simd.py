@@ -133,7 +133,7 @@ class SimdBuilder:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
             size = INT32(self.itemsize)
-            self.call("llvm.masked.store", self.vector, ".p0", llvm.VoidType(), value, pointer, size, mask)
+            self.call("llvm.masked.store", value.type, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
     def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
         """Stores the first `count` elements of a vector.
@@ -141,16 +141,17 @@ class SimdBuilder:
         Where a masked store takes longer, it stores halves, quarters and so on.
         """
         if HAS_MASKED_VECTORS:
-            self.store(value, pointer, self.mask(count, self.lanes))
+            self.store(value, pointer, self.mask(count, value.type.count))
             return
-        with self.builder.if_else(self.builder.icmp_signed("<", count, INDEX(self.lanes))) as (some, all_):
+        whole = INDEX(value.type.count)
+        with self.builder.if_else(self.builder.icmp_signed("<", count, whole)) as (some, all_):
             with some:
                 self._store_parts(value, pointer, count)
             with all_:
                 self.store(value, pointer)
 
     def _store_parts(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
-        builder, half = self.builder, self.lanes // 2
+        builder, half = self.builder, value.type.count // 2
         while half:
             low, high = (self.shuffled(value, value, range(first, first + half)) for first in (0, half))
             before = builder.block

@@ -242,7 +242,10 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     def columns_block(j: llvm.Value) -> None:
         n = code.smaller(builder.sub(g.n, j), g.nc)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
+        # Rows that end within a vector are read with a mask by the narrowest microkernel, and packed for others.
         ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
+        if HAS_MASKED_VECTORS:
+            ragged = builder.and_(ragged, builder.icmp_signed(">", n, INDEX(code.lanes)))
         pack = builder.or_(g.trans_b, builder.or_(ragged, g.pack_b))
         with builder.if_then(pack):
             _pack_panels(code, n, g.k, b, g.ldb, g.trans_b, g.packed, INDEX(nr))
@@ -283,31 +286,44 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
         full = builder.icmp_signed("==", g.n, INDEX(vectors * lanes))
         tail = code.mask(builder.sub(g.n, INDEX((vectors - 1) * lanes)), lanes)
         alpha = code.splat(g.alpha, code.vector)
+        masks = [tail] if vectors == 1 and HAS_MASKED_VECTORS else [None] * vectors
 
         def tile(mr: int, i: llvm.Value) -> None:
-            panel = code.round_down(i, panel_rows)
+            panel, last_row = code.round_down(i, panel_rows), builder.sub(builder.sub(g.m, INDEX(1)), i)
             a = code.at(g.a, (panel, g.ps_a), (builder.sub(i, panel), g.rs_a))
-            rows = [code.at(a, (r, g.rs_a)) for r in range(mr)]
+            # A tile that is too tall has its last row several times.
+            places = [
+                INDEX(r) if mr != MR[vectors][-1] else code.smaller(INDEX(r), last_row) for r in range(mr)
+            ]
+            rows = [code.at(a, (r, g.rs_a)) for r in places]
 
             def step(p: llvm.Value, *sums: llvm.Value) -> Sequence[llvm.Value]:
-                b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes)) for v in range(vectors)]
+                b = [code.load(code.at(g.b, (p, g.rs_b), v * lanes), mask=masks[v]) for v in range(vectors)]
                 column = [builder.load(code.at(row, (p, g.cs_a)), typ=code.real) for row in rows]
                 pairs = [(code.splat(x, code.vector), y) for x in column for y in b]
                 return [code.multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
-            for r in range(mr):
-                for v in range(vectors):
-                    code.prefetch(code.at(g.c, (i, g.ldc), (r, g.ldc), v * lanes))
+            targets = [
+                code.at(g.c, (i, g.ldc), (r, g.ldc), v * lanes) for r in places for v in range(vectors)
+            ]
+            for target in targets:
+                code.prefetch(target)
             zeros = [llvm.Constant(code.vector, None)] * mr * vectors
             sums = code.repeat(0, g.k, 1, step, *zeros)
 
             def finish(last: llvm.Value | None) -> None:
-                for place, total in enumerate(sums):
-                    r, v = divmod(place, vectors)
-                    mask = last if v == vectors - 1 else None
-                    before = code.load(code.at(g.base, (i, g.rs_base), (r, g.rs_base), v * lanes), mask=mask)
-                    target = code.at(g.c, (i, g.ldc), (r, g.ldc), v * lanes)
-                    code.store(code.multiply_add(alpha, total, before), target, mask)
+                masks = ([None] * (vectors - 1) + [last]) * mr
+                bases = [
+                    code.at(g.base, (i, g.rs_base), (r, g.rs_base), v * lanes)
+                    for r in places
+                    for v in range(vectors)
+                ]
+                results = [
+                    code.multiply_add(alpha, total, code.load(base, mask=mask))
+                    for total, base, mask in zip(sums, bases, masks, strict=True)
+                ]
+                for result, target, mask in zip(results, targets, masks, strict=True):
+                    code.store(result, target, mask)
 
             if HAS_MASKED_VECTORS:
                 finish(tail)
@@ -320,9 +336,9 @@ def _microkernel_of(vectors: int) -> Callable[..., None]:
 
         done: llvm.Value = INDEX(0)
         for mr in MR[vectors]:
-            whole = code.round_down(g.m, mr)
-            code.repeat(done, whole, mr, partial(tile, mr))
-            done = whole
+            stop = g.m if mr == MR[vectors][-1] else code.round_down(g.m, mr)
+            code.repeat(done, stop, mr, partial(tile, mr))
+            done = stop
 
     return write
 
@@ -374,4 +390,7 @@ def gemm(product: Gemm[F], parallel: bool) -> None:
     """Computes a product; other threads help with a large one if it is to be done in `parallel`."""
     m, n, k = product.m, product.n, product.k
     blocks = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
-    parallel_gemm(blocks, 1 + GEMM_GRAIN_FMAS * blocks // (m * n * k) if parallel else blocks, product)
+    if parallel:
+        parallel_gemm(blocks, 1 + GEMM_GRAIN_FMAS * blocks // (m * n * k), product)
+    else:
+        gemm_range(0, 0, blocks, product)

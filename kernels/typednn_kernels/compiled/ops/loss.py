@@ -112,6 +112,13 @@ PAIR_DERIVATIVES = FunctionTable(
 )
 """By place of the pair: a term of (a, t), dLda of (a, t, divisor), dLdy of (a, y, t, divisor)."""
 
+SINGLE_TERMS = FunctionTable("term", "vvv", lambda loss: LOSSES[loss].value, CALLED)
+SINGLE_STABLE_TERMS = FunctionTable(
+    "stable_term", "vvnnv", CALLED_STABLE_TERMS.source, CALLED_STABLE_TERMS.codes, _shifted
+)
+SINGLE_PAIR_TERMS = FunctionTable("pair_term", "vvv", pair_value, ELEMENTWISE)
+"""The same terms, one for each element, for samples of one output."""
+
 SOFTMAX_SUMS = FunctionTable("softmax_loss", "vvvnnnn", softmax_rows.summand, softmax_rows.CODES, sums=True)
 SOFTMAX_DERIVATIVES = FunctionTable(
     "softmax_loss_derivative", "vvvnnnnv", softmax_rows.derivative, softmax_rows.CODES, _pair_divided
@@ -124,6 +131,9 @@ dLda of (a, y, t, *RowSums); the last two are divided by their last argument."""
 
 sum_terms: Formula = sum_reduction(default_case=CALLED_TERMS)
 sum_stable_terms: Formula = sum_reduction(default_case=CALLED_STABLE_TERMS)
+term_loop: Loop = elementwise(default_case=SINGLE_TERMS)
+stable_term_loop: Loop = elementwise(default_case=SINGLE_STABLE_TERMS)
+pair_term_loop: Loop = elementwise(default_case=SINGLE_PAIR_TERMS)
 derivative_loop: Loop = elementwise(default_case=CALLED_DERIVATIVES)
 sum_pair_terms: Formula = sum_reduction(default_case=PAIR_TERMS)
 pair_delta_loop: Loop = elementwise(default_case=PAIR_DELTAS)
@@ -332,6 +342,8 @@ def sample_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vecto
         return
     if activation == SOFTMAX and stable(loss, activation):
         softmax_losses(loss, outputs, losses)
+    elif n == 1:
+        single_output_losses(loss, activation, outputs, losses)
     else:
         sample_losses_one_by_one(loss, activation, outputs, losses)
 
@@ -348,6 +360,19 @@ def softmax_losses(loss: int, outputs: Outputs[F], losses: Vector[F]) -> None:
         a_row = slice_of(a, s * n, n)
         terms = sum_stable_terms(loss, n, a_row, slice_of(t, s * n, n), row_max(0, n, a_row), -losses[s])
         losses[s] = mean_of(loss, terms, a.dtype.type(n))
+
+
+@on_demand
+def single_output_losses(loss: int, activation: int, outputs: Outputs[F], losses: Vector[F]) -> None:
+    """Computes the loss of each sample of one output, (B,): its only term."""
+    a, y, t = outputs.a, outputs.y, outputs.t
+    n, zero, pair = losses.size, a.dtype.type(0), place_of_pair(loss, activation)
+    if stable(loss, activation):
+        stable_term_loop(loss, n, a, t, zero, zero, losses)
+    elif pair >= COUPLED:
+        pair_term_loop(pair, n, a, t, losses)
+    else:
+        term_loop(loss, n, y, t, losses)
 
 
 @on_demand
