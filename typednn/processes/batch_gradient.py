@@ -32,7 +32,8 @@ from typednn_kernels.normalizations import NONE as UNNORMALIZED
 
 from typednn.backends import kernels
 from typednn.layers import OutputLayer
-from typednn.processes.ranks import Ranks
+from typednn.layers.workspace import new_vector
+from typednn.processes.ranks import FLAGS, Ranks
 from typednn.training.trainer import Trainer
 
 TOTALS = 2
@@ -46,6 +47,7 @@ class BatchPart(NamedTuple, Generic[F]):
         x, t, sample_weights: samples, targets and weights, as the kernels take them; weights may be `(0,)`.
         places: the place of each sample in the batch, `(n,)`; None where all follow those of lower ranks.
         size: the number of samples of all ranks; None where it is not known yet.
+        is_last: whether all ranks know that the epoch ends with this batch.
     """
 
     x: Matrix[F]
@@ -53,17 +55,24 @@ class BatchPart(NamedTuple, Generic[F]):
     sample_weights: Vector[F]
     places: Order | None
     size: int | None
+    is_last: bool
 
 
 class BatchGradient(Generic[F]):
     """Computes gradients of batches of which each rank has some samples.
 
+    The kernels write the gradient to the vector that the ranks add up, and the step reads it there. Two such
+    vectors take turns, so that the gradient of a step is there while the next, which is not made where a rank
+    stops, is computed.
+
     Attributes:
+        gradient: that of the last step, `(n_parameters,)`.
         losses: the losses of the samples of this rank, each times its weight.
         loss: the sum of the losses of all ranks.
         count: the number of samples of all ranks.
     """
 
+    gradient: Vector[F]
     losses: Vector[F]
     loss: float
     count: int
@@ -74,27 +83,38 @@ class BatchGradient(Generic[F]):
         self._layout: Layout | None = None
         self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
         self._running: list[tuple[Matrix[F], Matrix[F]]] = []
+        self._vectors: list[Vector[F]] = []
 
     def prepare(self) -> None:
-        """Plans the exchanges of a step, with the settings that layers have now, and announces the first."""
+        """Plans the exchanges of a step, with the settings that layers have now; the first is expected."""
         trainer, ranks = self._trainer, self._ranks
         if trainer.layout is not self._storage.layout:
             trainer._take_settings()
-        if self._layout is trainer.layout:
-            return
-        self._layout = layout = trainer.layout
-        batch_layers = np.flatnonzero((layout[:, NORMALIZATION] == BATCH) & (layout[:, FROZEN] == 0))
-        self._drops = bool(layout[:, DROPOUT].any())
-        self._by_layers = self._drops or len(batch_layers) > 0
-        lengths = layout[batch_layers, LENGTH].tolist()
-        sizes = [ranks.size] if self._streams and self._by_layers else []
-        sizes += [ranks.size * (1 + 2 * n) for n in lengths] + [2 * n for n in reversed(lengths)]
-        self._plan: list[tuple[int, np.dtype[Any]]] = [(size, np.dtype(np.float64)) for size in sizes]
-        self._plan.append((self._storage.gradient.size + TOTALS, self._storage.dtype))
-        ranks.announce(*self._plan[0])
+        if self._layout is not trainer.layout:
+            self._layout = layout = trainer.layout
+            batch_layers = np.flatnonzero((layout[:, NORMALIZATION] == BATCH) & (layout[:, FROZEN] == 0))
+            self._drops = bool(layout[:, DROPOUT].any())
+            self._by_layers = self._drops or len(batch_layers) > 0
+            lengths = layout[batch_layers, LENGTH].tolist()
+            self._plan: list[int] = [ranks.size] if self._streams and self._by_layers else []
+            self._plan += [ranks.size * (1 + 2 * n) for n in lengths] + [2 * n for n in reversed(lengths)]
+        if not self._vectors:
+            size, dtype = self._storage.gradient.size + TOTALS + FLAGS, self._storage.dtype
+            self._vectors = [new_vector(size, dtype) for _ in range(2)]
+            self.gradient = self._vectors[1][: -TOTALS - FLAGS]
+        self._expect(0)
+
+    def _expect(self, place: int) -> None:
+        """Says that the next exchange is that at a place of the plan, after which comes the gradient."""
+        self._place = place
+        self._values: Vector[Any] = (
+            self._ranks.expect(self._plan[place], np.dtype(np.float64))
+            if place < len(self._plan)
+            else self._ranks.expect_vector(self._vectors[0])
+        )
 
     def compute(self, part: BatchPart[F], stop: bool) -> bool:
-        """Computes the gradient of the batch's mean loss, and writes it to that of the trainer.
+        """Computes the gradient of the batch's mean loss; the first exchange of the next step is expected.
 
         Returns:
             Whether there was a batch: not where no rank has samples, or one wants to stop.
@@ -102,15 +122,15 @@ class BatchGradient(Generic[F]):
         Raises:
             ProcessError: another rank has failed.
         """
+        self.prepare()
         storage, trainer, ranks = self._storage, self._trainer, self._ranks
-        self._place, self._stop, self._values = 0, stop, ranks.begin()
+        self._stop = stop
         n, dtype = len(part.x), storage.dtype
         key = trainer.key + trainer.optimizer_state.step if self._drops else 0
         if self._streams and self._by_layers:
             counts = self._values
             counts[ranks.rank] = n
             if not self._add_up() or not counts.any():
-                ranks.begin()
                 return False
             before, size = int(counts[: ranks.rank].sum()), int(counts.sum())
             part = part._replace(places=np.arange(before, before + n), size=size)
@@ -119,28 +139,32 @@ class BatchGradient(Generic[F]):
         trainer.workspace.resize_batch(n)
         trainer.workspace.key, trainer._last_batch = key, n
         self.losses, self._running = np.empty(n, dtype), []
+        gradient, totals = self._vectors[0][: -TOTALS - FLAGS], self._vectors[0][-TOTALS - FLAGS : -FLAGS]
         if self._by_layers:
             if not self._forward(part, key):
                 return False
             self._output_delta(part)
-            self._backward()
-            self._values[:-TOTALS] = trainer.gradient
+            self._backward(gradient)
         elif n:
-            self._compute_at_once(part, key, self._values[:-TOTALS])
-            self._values[:-TOTALS] *= dtype.type(n / part.size if part.size else n)
-        values = self._values
-        values[-TOTALS:] = self.losses.sum(dtype=np.float64), n
+            self._compute_at_once(part, key, gradient)
+        else:
+            gradient.fill(0)
+        totals[...] = self.losses.sum(dtype=np.float64), n
         goes_on = self._add_up()
-        self.loss, self.count = float(values[-TOTALS]), int(values[-1])
+        self.loss, self.count = float(totals[0]), int(totals[1])
         if not goes_on or not self.count:
             return False
-        np.divide(values[:-TOTALS], dtype.type(1 if part.size else self.count), out=trainer.gradient)
+        if not part.size:
+            gradient /= dtype.type(self.count)
+        self.gradient = gradient
+        self._vectors.reverse()
+        self._expect(0)
         return True
 
     def apply(self) -> bool:
         """Makes the step of the gradient, unless it is not finite; returns whether it did."""
         finite = isfinite(self.loss) and all(np.isfinite(new).all() for _, new in self._running)
-        if not finite or not self._trainer.apply(self._trainer.gradient):
+        if not finite or not self._trainer.apply(self.gradient):
             return False
         for old, new in self._running:
             old[...] = new
@@ -149,27 +173,33 @@ class BatchGradient(Generic[F]):
     def show(self) -> None:
         """Makes the layers show this rank's part of the last step, and the gradients of the batch."""
         self._trainer.show()
+        self._trainer.gradient[...] = self.gradient
         self._storage.has_gradient = [True] * len(self._storage.layers)
 
     def _add_up(self) -> bool:
-        """Makes the next exchange of the step, and prepares that after it; returns whether no rank stops."""
+        """Makes the expected exchange of the step, and expects that after it; returns whether no rank stops."""
         self._ranks.add_up(self._stop and not self._place)
-        self._place += 1
         if self._ranks.stop:
             return False
         if self._place < len(self._plan):
-            self._values = self._ranks.expect(*self._plan[self._place])
+            self._expect(self._place + 1)
         return True
 
     def _compute_at_once(self, part: BatchPart[F], key: int, gradient: Vector[F]) -> None:
+        """Computes losses, and the part of this rank's samples in the gradient, by weights of the samples."""
         storage, work = self._storage, self._trainer.workspace
-        run, layout = kernels(storage.dtype), self._trainer.layout
+        run, layout, n = kernels(storage.dtype), self._trainer.layout, len(part.x)
         code, limits = storage.loss or self._output._look_up_loss()
+        factor = storage.dtype.type(n / part.size if part.size else n)  # of the mean of n samples
+        sample_weights = part.sample_weights
+        if factor != 1:
+            sample_weights = sample_weights * factor if len(sample_weights) else np.full(n, factor)
         run.forward(storage.parameters, layout, key, part.x, work.vectors)
         run.loss_and_gradient(
-            *(storage.parameters, layout, key, code, part.t, limits, part.sample_weights),
+            *(storage.parameters, layout, key, code, part.t, limits, sample_weights),
             *(work.vectors, self.losses, gradient),
         )
+        self.losses /= factor
 
     def _forward(self, part: BatchPart[F], key: int) -> bool:
         """Computes the activations; returns whether no rank wanted to stop."""
@@ -257,13 +287,12 @@ class BatchGradient(Generic[F]):
         for deltas in (here.dLdh, here.dLda):
             deltas *= factors
 
-    def _backward(self) -> None:
+    def _backward(self, gradient: Vector[F]) -> None:
         """Computes deltas, and the part of this rank's samples in the gradient."""
         storage, layout, run = self._storage, self._trainer.layout, kernels(self._storage.dtype)
         work, parameters = self._trainer.workspace, storage.parameters
         blocks, n = work.blocks, work.samples
-        gradient = self._trainer.gradient
-        gradient[...] = 0
+        gradient.fill(0)
         for k in range(len(layout) - 1, 0, -1):
             here, row = blocks[k], layout[k]
             if n and k < len(layout) - 1:

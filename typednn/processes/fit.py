@@ -13,7 +13,7 @@ from typednn.layers import OutputLayer
 from typednn.names import MetricName
 from typednn.parallel import check_interrupt
 from typednn.processes.batch_gradient import BatchGradient, BatchPart
-from typednn.processes.ranks import Part, Ranks
+from typednn.processes.ranks import Part, Ranks, digest
 from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
 from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import Fit
@@ -87,16 +87,12 @@ class SharedFit(Fit[F], Generic[F]):
             SettingError: they do not.
         """
         super().begin()
-        self.ranks.begin()
-        self.ranks.add_up(self.stopped)
-        self.stopped = self.ranks.stop
+        self.stopped = self.ranks.agree(self.stopped)
         self.ranks.check_same({**self.settings, **self._state()})
-        self.gradient.prepare()
 
     def _state(self) -> dict[str, object]:
-        """Returns what the training has come to, by name, as bytes."""
+        """Returns what the training has come to, by name."""
         storage, state = self.storage, self.trainer.optimizer_state
-        arrays = {name: array.tobytes() for name, array in state.state().items()}
         names = (layer.name for layer in storage.layers)
         return {
             "the network": [*names, storage.dtype.name, storage.layout.tolist(), self.output.lossfnname],
@@ -105,8 +101,10 @@ class SharedFit(Fit[F], Generic[F]):
             "the seed of the network, or its generator's state,": repr(
                 self.random.bit_generator.state
             ).encode(),
-            "the initial parameters, or the checkpoint,": storage.parameters.tobytes(),
-            "the state of the optimizer, or the checkpoint,": repr(arrays).encode(),
+            "the initial parameters, or the checkpoint,": storage.parameters,
+            "the state of the optimizer, or the checkpoint,": repr(
+                (state.step, state.schedule_state, state.key, digest(state.states))
+            ).encode(),
             "the number of epochs that have ended": self.epoch,
         }
 
@@ -117,15 +115,10 @@ class SharedFit(Fit[F], Generic[F]):
 
     def _agree(self) -> None:
         """Makes the ranks stop together, and checks that they have the same parameters."""
-        self.gradient.prepare()
-        self.ranks.begin()
-        self.ranks.add_up(self.stopped)
-        self.stopped = self.ranks.stop
+        self.stopped = self.ranks.agree(self.stopped)
         self.ranks.check_same(
             {
-                "the parameters, which callbacks of one rank alone must not change,": (
-                    self.storage.parameters.tobytes()
-                ),
+                "the parameters, which callbacks of one rank alone must not change,": self.storage.parameters,
                 "the learning rate": self.learning_rate,
             }
         )
@@ -134,10 +127,12 @@ class SharedFit(Fit[F], Generic[F]):
         """Trains an epoch."""
         self.step, self.total, self.count = 0, 0.0, 0
         own = 0.0
+        self.gradient.prepare()
         for part in self._parts():
-            self.gradient.prepare()
             if not self.gradient.compute(part, self.stopped):
                 break
+            if part.is_last:
+                self.ranks.expect(1, np.dtype(np.float64))
             self._make_step()
             own += self.gradient.losses.sum(dtype=np.float64)
             bar.show(self.ended, self.count)
@@ -145,9 +140,6 @@ class SharedFit(Fit[F], Generic[F]):
                 self.gradient.show()
                 callback.on_batch(self)
             check_interrupt()
-        else:
-            self.ranks.begin()
-            self.ranks.add_up(self.stopped)
         total = self.ranks.expect(1, np.dtype(np.float64))
         total[...] = own
         self.ranks.add_up()
@@ -195,6 +187,7 @@ class SharedFit(Fit[F], Generic[F]):
                 weights.take(rows) if len(weights) else weights,
                 places - start,
                 min(size, part.total - start),
+                start + size >= part.total,
             )
 
     def _parts_of_batches(self, source: BatchSource[F]) -> Iterator[BatchPart[F]]:
@@ -203,11 +196,12 @@ class SharedFit(Fit[F], Generic[F]):
         for samples in source.epoch(self.ended):
             rows = slice(len(samples))
             weights = samples.weights
-            yield BatchPart(samples.x.take(rows), samples.t.take(rows), weights, None, None)
+            is_last = self.step + 1 == source.steps
+            yield BatchPart(samples.x.take(rows), samples.t.take(rows), weights, None, None, is_last)
         lengths, dtype = (source.format.inputs, source.format.outputs), self.storage.dtype
         x, t = (np.empty((0, n), dtype) for n in lengths)
         while source.steps is None or self.step < source.steps:
-            yield BatchPart(x, t, self.storage.no_weights, None, None)
+            yield BatchPart(x, t, self.storage.no_weights, None, None, self.step + 1 == source.steps)
 
     def _call_after_epoch(self, bar: Bar) -> None:
         super()._call_after_epoch(bar)

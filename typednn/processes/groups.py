@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from typednn.errors import MissingExtraError, SettingError
 
+CHUNK_BYTES = 1 << 22
+"""How much of a vector MPI adds up at a time: what caches hold."""
+
 
 class Processes(Protocol):
     """The processes of a training, as each of them sees them."""
@@ -100,7 +103,9 @@ class MPIProcesses:
 
     def add_up(self, vector: NDArray[np.float32] | NDArray[np.float64], /) -> None:
         """Replaces a vector in each process by the sum of all."""
-        self._comm.Allreduce(self._in_place, vector)
+        rows = CHUNK_BYTES // vector.itemsize
+        for first in range(0, len(vector), rows):
+            self._comm.Allreduce(self._in_place, vector[first : first + rows])
 
 
 class Communicator(Protocol):

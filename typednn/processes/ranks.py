@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
@@ -58,8 +59,8 @@ class Ranks:
         self._processes = check_processes(processes)
         self.rank, self.size = processes.rank, processes.size
         self._ended, self.stop = False, False
-        self._first: Vector[Any] = np.zeros(2 * self.size + FLAGS)  # that of `parts`
-        self._next: Vector[Any] = self._first
+        self._agreement: Vector[Any] = np.zeros(FLAGS)
+        self._next: Vector[Any] = np.zeros(2 * self.size + FLAGS)  # that of `parts`
 
     def __enter__(self) -> Self:
         """Returns the ranks."""
@@ -78,23 +79,26 @@ class Ranks:
 
     def expect(self, size: int, dtype: np.dtype[F]) -> Vector[F]:
         """Returns zeros for the values of the next exchange, `(size,)`, to be written before `add_up`."""
-        vector = new_vector(size + FLAGS, dtype)
+        return self.expect_vector(new_vector(size + FLAGS, dtype))
+
+    def expect_vector(self, vector: Vector[F]) -> Vector[F]:
+        """Says that the next exchange is of this vector; returns its values, before the `FLAGS` at its end."""
         self._next = vector
-        return vector[:size]
+        vector[-FLAGS:] = 0
+        return vector[:-FLAGS]
 
-    def announce(self, size: int, dtype: np.dtype[F]) -> None:
-        """Says by which exchange each phase of the training begins, unless `expect` announces another."""
-        self._first = new_vector(size + FLAGS, dtype)
-        self._next = self._first
+    def agree(self, stop: bool) -> bool:
+        """Returns whether a rank wants to stop: the exchange where no other is expected.
 
-    def begin(self) -> Vector[Any]:
-        """Returns zeros for the values of the exchange that `announce` announced."""
-        self._next = self._first
-        self._next[...] = 0
-        return self._first[:-FLAGS]
+        Raises:
+            ProcessError: another rank has failed.
+        """
+        self.expect_vector(self._agreement)
+        self.add_up(stop)
+        return self.stop
 
     def add_up(self, stop: bool = False) -> None:
-        """Adds up the vector that `expect` or `begin` has announced.
+        """Adds up the vector that is expected; the next one is that of `agree`, unless another is expected.
 
         Raises:
             ProcessError: another rank has failed.
@@ -102,13 +106,13 @@ class Ranks:
         vector = self._next
         vector[STOP] = stop
         self._add(vector)
-        self._next, self.stop = self._first, bool(vector[STOP])
+        self._next, self.stop = self._agreement, bool(vector[STOP])
         if vector[FAILED]:
             self._messages("")
 
     def parts(self, samples: int, held_out: int) -> tuple[Part, Part]:
         """Returns the parts of this rank, which has these numbers of training and held-out samples."""
-        table = self.begin().reshape(self.size, 2)
+        table = self._next[:-FLAGS].reshape(self.size, 2)
         table[self.rank] = counts = samples, held_out
         self.add_up()
         firsts, totals = table[: self.rank].sum(axis=0), table.sum(axis=0)
@@ -127,12 +131,12 @@ class Ranks:
             SettingError: they are not; raised on all ranks.
         """
         table = self.expect(self.size * len(settings), np.dtype(np.float64)).reshape(self.size, -1)
-        table[self.rank] = [_digest(value) for value in settings.values()]
+        table[self.rank] = [digest(value) for value in settings.values()]
         self.add_up()
         for k, (name, value) in enumerate(settings.items()):
             others = np.flatnonzero(table[:, k] != table[0, k])
             if len(others):
-                here = "" if isinstance(value, bytes) else f"; on rank {self.rank} it is {value}"
+                here = "" if isinstance(value, bytes | np.ndarray) else f"; on rank {self.rank} it is {value}"
                 raise SettingError(
                     f"processes: {name} must be the same on all ranks, and on rank {others[0]} it is not "
                     f"that of rank 0{here}"
@@ -156,6 +160,8 @@ class Ranks:
             raise ProcessError(f"rank {rank} of {self.size} has ended the training on all: {message}")
 
 
-def _digest(value: object) -> int:
-    data = value if isinstance(value, bytes) else repr(value).encode()
-    return int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "big")
+def digest(value: object) -> int:
+    """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
+    if isinstance(value, np.ndarray):
+        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+    return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")
