@@ -1,14 +1,14 @@
-"""Reads delimited text, such as CSV, by polars; what polars cannot read is read again, to say where."""
+"""Reads delimited text, such as CSV, by polars, in chunks; what it cannot read is read again, to say why."""
 
 from __future__ import annotations
 
 import csv
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from itertools import islice
 from math import isnan
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,30 @@ if TYPE_CHECKING:
 ChooseText = Callable[[Sequence[str]], Collection[int]]
 """Returns, given the names of the columns, the places of those that are read as they are written."""
 
+CHUNK_BYTES = 2**22
+"""The number of bytes that are read at a time."""
+
+CHUNK_RECORDS = 2**16
+"""The number of records that are read at a time where polars cannot read them."""
+
+MAX_QUOTED_LINES = 1000
+"""The number of lines after a chunk among which quotes that are open at its end are closed."""
+
+
+SOME_ROWS = 10_000
+"""The number of rows that tell whether most words of a column differ."""
+
+
+class Start(NamedTuple):
+    """Where a chunk begins: its first row, and its first byte in the file."""
+
+    row: int
+    byte: int
+
+
+class TurnsToTextError(Exception):
+    """A column that began with numbers has text, so that what has been read of it must be read as text."""
+
 
 def read_delimited(source: Source, dialect: Dialect, as_text: ChooseText) -> Table:
     """Reads delimited text.
@@ -39,69 +63,177 @@ def read_delimited(source: Source, dialect: Dialect, as_text: ChooseText) -> Tab
         DataError: there are no values.
         MissingExtraError: polars is not installed.
     """
-    content, start = text_of(source, dialect.encoding)
-    layout = find_layout(start, dialect, source.shown)
-    text = frozenset(as_text(layout.names))
-    records = Records(source, content, layout)
-    frame = None
-    if layout.delimiter != " " and len(layout.delimiter.encode()) == 1 and not _is_odd(source, content):
-        frame = _parse(source.path if content is None else content, layout, text)
-    if frame is None or frame.to_series(-1).null_count():
-        frame = _parse(records.rewritten(), layout, text, rewritten=True)
-    if frame is None:
-        raise FileFormatError(f"{source.shown}: expected delimited text, found something else")
-    if not len(frame):
-        names = " below the column names" * layout.named
-        raise DataError(f"{source.shown}: expected lines of values{names}, found none")
-    read = frame.get_columns()[::-1]
-    del frame  # of each column, what polars has read is freed when its values are made
-    columns = [as_values(read.pop(), k in text, layout.decimal) for k in range(len(read))]
-    return Table(
-        layout.names, tuple(columns), source.shown, layout.named, notes=layout.notes, line=records.line
-    )
-
-
-def _is_odd(source: Source, content: bytes | None) -> bool:
-    """Tells whether quotes cannot match, or there is a NUL byte, for which polars has no word."""
-    quotes, nul = 0, False
-    with io.BytesIO(content) if content is not None else source.path.open("rb") as file:
-        for block in iter(partial(file.read, 2**20), b""):
-            quotes += block.count(b'"')
-            nul = nul or b"\0" in block
-    return nul or quotes % 2 == 1
-
-
-def _parse(
-    file: Path | bytes, layout: Layout, text: Collection[int], *, rewritten: bool = False
-) -> pl.DataFrame | None:
-    """Reads text by polars, columns that begin with numbers as numbers if all are; None if it cannot."""
     try:
         import polars as pl
     except ImportError:
         raise MissingExtraError("polars", "reading tables", "tables") from None
-    names = [str(k) for k in range(len(layout.names))]
-    numeric = [
-        k not in text and all(_is_plain_number(record[k]) for record in layout.sample if k < len(record))
-        for k in range(len(names))
-    ]
-    for numbers in [numeric, [False] * len(names)] if any(numeric) else [numeric]:
-        kinds = [pl.Float64 if number else pl.String for number in numbers]
-        schema = dict(zip(names, kinds, strict=True))
-        try:
-            return pl.read_csv(
-                file,
-                has_header=False,
-                schema=schema,
-                separator="\t" if rewritten else layout.delimiter,
-                skip_lines=0 if rewritten else layout.skipped,
-                comment_prefix="#" if layout.commented and not rewritten else None,
-                decimal_comma=layout.decimal == "," and not rewritten,
-            )
-        except pl.exceptions.NoDataError:
-            return pl.DataFrame(schema=schema)
-        except pl.exceptions.PolarsError:
-            continue
-    return None
+    file = Delimited(source, dialect, as_text)
+    frames = file.all_frames()
+    if not sum(map(len, frames)):
+        raise file.no_values()
+    read = pl.concat(frames, rechunk=False).get_columns()[::-1]
+    del frames  # of each column, what polars has read is freed when its values are made
+    layout = file.layout
+    columns = [as_values(read.pop(), k in file.text, layout.decimal) for k in range(len(read))]
+    return Table(layout.names, tuple(columns), source.shown, layout.named, notes=layout.notes, line=file.line)
+
+
+class Delimited:
+    """A file of delimited text, which can be read again and again, a chunk at a time.
+
+    Attributes:
+        layout: what was found at its start.
+        text: the places of the columns that are kept as they are written.
+    """
+
+    def __init__(self, source: Source, dialect: Dialect, as_text: ChooseText) -> None:
+        self._source = source
+        self._content, start = text_of(source, dialect.encoding)
+        self.layout: Layout = find_layout(start, dialect, source.shown)
+        self.text: frozenset[int] = frozenset(as_text(self.layout.names))
+        self._starts = [Start(0, 0)]
+        self._are_numbers = [
+            k not in self.text
+            and all(_is_plain_number(record[k]) for record in self.layout.sample if k < len(record))
+            for k in range(len(self.layout.names))
+        ]
+
+    def all_frames(self) -> list[pl.DataFrame]:
+        """Reads all chunks, again if a column that began with numbers turns out to be text.
+
+        Raises:
+            FileFormatError: as `read_delimited`.
+        """
+        for _ in range(2):
+            try:
+                return list(self.frames())
+            except TurnsToTextError:
+                continue
+        self._are_numbers = [False] * len(self._are_numbers)
+        return list(self.frames())
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Yields the rows of one chunk after the other: columns of numbers, or of text as it is written.
+
+        Raises:
+            FileFormatError: as `read_delimited`.
+            TurnsToTextError: what was read of a column must be read again, as text.
+        """
+        layout = self.layout
+        fast = layout.delimiter != " " and len(layout.delimiter.encode()) == 1
+        self._starts.clear()
+        row = 0
+        with self._open() as file:
+            for _ in range(layout.skipped):
+                file.readline()
+            byte = file.tell()
+            for chunk in _chunks(file):
+                self._starts.append(Start(row, byte))
+                parsed = self._parse(chunk) if fast and chunk is not None and b"\0" not in chunk else None
+                for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
+                    row += len(frame)
+                    yield frame
+                byte = file.tell()
+
+    def line(self, row: int) -> int:
+        """Returns the line in which a row begins, counted from 1."""
+        start = self._starts[bisect_right(self._starts, row, key=lambda start: start.row) - 1]
+        with self._open() as file:
+            file.seek(start.byte)
+            line, _ = next(islice(self._records(file, start.byte), row - start.row, None))
+            return line + self._lines_before(start.byte)
+
+    def _records(self, file: IO[bytes], byte: int) -> Records:
+        """Returns the records of a file from where it is, which is behind this byte of the whole."""
+        return Records(file, self.layout, self._source.shown, lambda: self._lines_before(byte))
+
+    def _lines_before(self, byte: int) -> int:
+        with self._open() as file:
+            parts = (file.read(min(CHUNK_BYTES, byte - at)) for at in range(0, byte, CHUNK_BYTES))
+            return sum(part.count(b"\n") for part in parts)
+
+    def _slowly(self, chunk: bytes | None, byte: int) -> Iterator[pl.DataFrame]:
+        """Yields the rows of a chunk that begins at a byte, or of all that follows where it is None."""
+        with self._open() if chunk is None else io.BytesIO(chunk) as file:
+            if chunk is None:
+                file.seek(byte)
+            for text in self._records(file, byte).rewritten():
+                frame = self._parse(text, rewritten=True)
+                if frame is None:
+                    raise FileFormatError(
+                        f"{self._source.shown}: expected delimited text, found something else"
+                    )
+                yield frame
+
+    def no_values(self) -> DataError:
+        """Returns the error of a file without rows."""
+        names = " below the column names" * self.layout.named
+        return DataError(f"{self._source.shown}: expected lines of values{names}, found none")
+
+    def _open(self) -> IO[bytes]:
+        return io.BytesIO(self._content) if self._content is not None else self._source.path.open("rb")
+
+    def _parse(self, text: bytes, *, rewritten: bool = False) -> pl.DataFrame | None:
+        """Reads text by polars, numbers as numbers if all are; None if it cannot, or values are missing."""
+        import polars as pl
+
+        layout, numbers = self.layout, self._are_numbers
+        names = [str(k) for k in range(len(layout.names))]
+        for as_numbers in [numbers, [False] * len(names)] if any(numbers) else [numbers]:
+            kinds = [pl.Float64 if number else pl.String for number in as_numbers]
+            schema = dict(zip(names, kinds, strict=True))
+            try:
+                frame = pl.read_csv(
+                    text,
+                    has_header=False,
+                    schema=schema,
+                    separator="\t" if rewritten else layout.delimiter,
+                    comment_prefix="#" if layout.commented and not rewritten else None,
+                    decimal_comma=layout.decimal == "," and not rewritten,
+                )
+            except pl.exceptions.NoDataError:
+                return pl.DataFrame(schema=schema)
+            except pl.exceptions.PolarsError:
+                continue
+            if not rewritten and frame.to_series(-1).null_count() and not self._is_even(text, len(frame)):
+                return None
+            return frame if as_numbers is numbers else self._with_numbers(frame)
+        return None
+
+    def _is_even(self, text: bytes, rows: int) -> bool:
+        """Tells whether no line is short, which polars takes for missing values."""
+        delimiter, count = self.layout.delimiter.encode(), len(self.layout.names)
+        plain = b'"' not in text and not self.layout.commented
+        short = len(text) <= rows * csv.field_size_limit()
+        return plain and short and count > 1 and text.count(delimiter) == rows * (count - 1)
+
+    def _with_numbers(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Makes numbers of the text in columns of numbers, such as `NA`."""
+        turned = False
+        for k, is_number in enumerate(self._are_numbers):
+            if is_number:
+                numbers = _numbers_in(_words(frame.to_series(k), self.layout.decimal), False)
+                if numbers is None:
+                    self._are_numbers[k], turned = False, True
+                else:
+                    frame = frame.replace_column(k, numbers.alias(str(k)))
+        if turned and len(self._starts) > 1:
+            raise TurnsToTextError
+        return frame
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes | None]:
+    """Yields chunks that end where a record does; None stands for all the rest, whose quotes do not match."""
+    while text := file.read(CHUNK_BYTES):
+        parts = [text, file.readline()]
+        odd = sum(part.count(b'"') for part in parts) % 2
+        while odd and len(parts) < MAX_QUOTED_LINES and (line := file.readline()):
+            parts.append(line)
+            odd ^= line.count(b'"') % 2
+        if odd:
+            yield None
+            return
+        yield b"".join(parts)
 
 
 def _is_plain_number(field: str) -> bool:
@@ -116,16 +248,27 @@ def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
     if series.dtype != pl.String:
         column: Column = series.to_numpy()
         return column
+    series = series.fill_null("")
+    few = series.head(SOME_ROWS).n_unique() <= SOME_ROWS / 2  # then rows that have one word share it
+    different = series.unique() if few else series
+    words = _words(different, decimal)
+    numbers = _numbers_in(words, as_text)
+    found: Column = (
+        np.array([word or None for word in words.to_list()], object)
+        if numbers is None
+        else numbers.to_numpy()
+    )
+    return found[series.cast(pl.Enum(different)).to_physical().to_numpy()] if few else found
+
+
+def _words(series: pl.Series, decimal: str) -> pl.Series:
+    """Returns text without spaces around it, with decimal points in numbers."""
     words = series.str.strip_chars(" \t\r")
     if decimal == ",":
         words = words.str.replace(
             "^" + DECIMAL_COMMA.pattern.replace(r"\d+,\d+", r"(\d+),(\d+)") + "$", "$1.$2"
         )
-    numbers = _numbers_in(words, as_text)
-    if numbers is not None:
-        found: Column = numbers.to_numpy()
-        return found
-    return np.array([word or None for word in words.to_list()], object)
+    return words
 
 
 def _numbers_in(words: pl.Series, as_text: bool) -> pl.Series | None:
@@ -145,74 +288,66 @@ def _numbers_in(words: pl.Series, as_text: bool) -> pl.Series | None:
 class Records:
     """The records of a file, one after the other, with their lines; slow, and exact about what is wrong."""
 
-    def __init__(self, source: Source, content: bytes | None, layout: Layout) -> None:
-        self._source, self._content, self._layout = source, content, layout
-        self._lines: list[int] | None = None
+    def __init__(self, file: IO[bytes], layout: Layout, shown: str, lines_before: Callable[[], int]) -> None:
+        self._file, self._layout, self._shown, self._lines_before = file, layout, shown, lines_before
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Yields the line in which each record begins, and its fields.
+        """Yields the line in which each record begins, counted from 1 here, and its fields.
 
         Raises:
             FileFormatError: a record is ragged, quotes do not match, or the text is not UTF-8.
         """
-        layout, shown = self._layout, self._source.shown
+        layout, shown = self._layout, self._shown
         count, spaces = len(layout.names), layout.delimiter == " "
-        line = end = layout.skipped
-        with self._open() as file:
-            lines = _lines_of(file, layout)
-            reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=spaces, strict=True)
-            try:
-                for record in reader:
-                    line, end = end + 1, layout.skipped + reader.line_num
-                    if not record or record == [""]:
-                        continue
-                    if len(record) != count:
-                        raise FileFormatError(
-                            f"{shown}, line {end}: expected {count} values, as in the first line, "
-                            f"found {len(record)}"
-                        )
-                    yield line, record
-            except csv.Error:
-                raise FileFormatError(
-                    f"{shown}, line {layout.skipped + reader.line_num}: expected values between "
-                    f"{layout.delimiter!r}, found quotes that do not match, a NUL byte, or an overlong value"
-                ) from None
-            except UnicodeDecodeError as error:
-                raise FileFormatError(
-                    f"{shown}: expected CSV in UTF-8, found the byte {error.object[error.start]:#04x} after "
-                    f"line {end}; --encoding latin-1 (or cp1252, …) reads other text"
-                ) from None
+        line = end = 0
+        text = io.TextIOWrapper(self._file, "utf-8", newline="")
+        lines = _lines_of(text, layout)
+        reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=spaces, strict=True)
+        try:
+            for record in reader:
+                line, end = end + 1, reader.line_num
+                if not record or record == [""]:
+                    continue
+                if len(record) != count:
+                    raise FileFormatError(
+                        f"{shown}, line {self._lines_before() + end}: expected {count} values, as in the "
+                        f"first line, found {len(record)}"
+                    )
+                yield line, record
+        except csv.Error:
+            raise FileFormatError(
+                f"{shown}, line {self._lines_before() + reader.line_num}: expected values between "
+                f"{layout.delimiter!r}, found quotes that do not match, a NUL byte, or an overlong value"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise FileFormatError(
+                f"{shown}: expected CSV in UTF-8, found the byte {error.object[error.start]:#04x} after "
+                f"line {self._lines_before() + end}; --encoding latin-1 (or cp1252, …) reads other text"
+            ) from None
+        finally:
+            text.detach()
 
-    def line(self, row: int) -> int:
-        """Returns the line in which a row begins, counted from 1."""
-        if self._lines is None:
-            self._lines = [line for line, _ in self]
-        return self._lines[row]
-
-    def rewritten(self) -> bytes:
-        """Returns the records separated by tabs, with decimal points and without empty lines."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    def rewritten(self) -> Iterator[bytes]:
+        """Yields chunks of records separated by tabs, with decimal points and without empty lines."""
         comma = self._layout.decimal == ","
-        for _, record in self:
-            fields = [field.strip(" \t\r") for field in record]
-            if comma:
-                fields = [
-                    field.replace(",", ".") if DECIMAL_COMMA.fullmatch(field) else field for field in fields
-                ]
-            writer.writerow(fields)
-        return text.getvalue().encode()
-
-    def _open(self) -> io.TextIOWrapper:
-        raw = io.BytesIO(self._content) if self._content is not None else self._source.path.open("rb")
-        return io.TextIOWrapper(raw, "utf-8", newline="")
+        records = iter(self)
+        while some := list(islice(records, CHUNK_RECORDS)):
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+            for _, record in some:
+                fields = [field.strip(" \t\r") for field in record]
+                if comma:
+                    fields = [
+                        field.replace(",", ".") if DECIMAL_COMMA.fullmatch(field) else field
+                        for field in fields
+                    ]
+                writer.writerow(fields)
+            yield text.getvalue().encode()
 
 
 def _lines_of(file: io.TextIOWrapper, layout: Layout) -> Iterator[str]:
     """Yields the lines of values, comments emptied."""
-    for number, line in enumerate(file):
-        if number < layout.skipped:
-            continue
+    for line in file:
         text = "\n" if layout.commented and line.startswith("#") else line
         if layout.delimiter == " ":
             text = text.replace("\t", " ").strip() + "\n"

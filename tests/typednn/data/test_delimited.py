@@ -1,0 +1,102 @@
+"""Delimited text that is longer than a chunk, compared with what Python's csv module reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from typednn import FileFormatError
+from typednn.data import delimited, dialects
+from typednn.data.dialects import Dialect
+from typednn.data.reading import Data, read_data
+
+ROWS = 120
+CHUNKS = (16, 17, 18, 19, 31, 64, 2**22)
+
+
+def lines(*, broken: bool = True, gap: str = "") -> str:
+    """Numbers, text with commas and line ends in quotes, a last column with gaps."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["number", "text", "y"])
+    for k in range(ROWS):
+        text = f'a, "b"\n{k % 7}' if broken and k % 3 == 0 else f"plain {k % 7}"
+        writer.writerow([f"{k / 8:.3f}", text, gap if k % 5 == 2 else k % 4])
+    return file.getvalue()
+
+
+def read(folder: Path, text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> Data:
+    monkeypatch.setattr(delimited, "CHUNK_BYTES", size)
+    monkeypatch.setattr(delimited, "CHUNK_RECORDS", 5)
+    monkeypatch.setattr(dialects, "SAMPLE_RECORDS", 10)
+    path = folder / "data.csv"
+    path.write_bytes(text.encode())
+    return read_data(path, dialect=Dialect(delimiter=",", header=True))
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_record_may_lie_in_two_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, broken: bool
+) -> None:
+    text = lines(broken=broken)
+    records = list(csv.reader(io.StringIO(text, newline="")))[1:]
+
+    table = read(tmp_path, text, size, monkeypatch).table
+
+    np.testing.assert_array_equal(table["number"], [float(record[0]) for record in records])
+    assert table["text"].tolist() == [record[1] for record in records]
+    assert table["y"].tolist() == [record[2] or None for record in records]
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_a_column_may_turn_to_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(delimited, "SOME_ROWS", 8)
+    text = lines(broken=False).replace("14.000", "x").replace("12.000", "NA")
+
+    table = read(tmp_path, text, size, monkeypatch).table
+
+    expected = [f"{k / 8:.3f}" for k in range(ROWS)]
+    expected[96], expected[112] = "NA", "x"
+    assert table["number"].tolist() == expected
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_gaps_in_numbers_of_a_later_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    text = lines(broken=False, gap="NA").replace("14.000", "NA").replace("13.000", "")
+
+    data = read(tmp_path, text, size, monkeypatch)
+
+    expected = np.arange(ROWS) / 8
+    expected[[104, 112]] = np.nan
+    np.testing.assert_array_equal(data.table["number"], expected)
+    assert data.table["y"].tolist()[:4] == ["0", "1", "NA", "3"]
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("wrong", ["1\n", "1,2\n", "1,2,3,4\n", '1,"2,3\n', '1,2"\n', "1,2,3\0,\n"])
+def test_the_line_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, wrong: str
+) -> None:
+    text = lines()
+    line = text.count("\n") + 1
+
+    with pytest.raises(FileFormatError, match=f"line {line}: expected "):
+        read(tmp_path, text + wrong, size, monkeypatch)
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_the_line_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    text = lines()
+    reader = csv.reader(io.StringIO(text, newline=""))
+    begins = [reader.line_num + 1 for _ in reader][:-1]
+
+    table = read(tmp_path, text, size, monkeypatch).table
+
+    assert [table.place(row) for row in range(0, ROWS, 7)] == [
+        f"{table.source}, line {line}" for line in begins[0:ROWS:7]
+    ]
