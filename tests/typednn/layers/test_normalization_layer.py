@@ -47,7 +47,7 @@ def data(samples: int, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 def built(first: list[Any], second: list[Any], dtype: Any) -> Network[Any]:
     """4-(4)-6-(6)-2, with values like those of a trained network."""
     layers = [InputLayer(4), *first, HiddenLayer(6, "relu"), *second, OutputLayer(2)]
-    network: Any = Network(layers, dtype, seed=1)
+    network: Network[Any] = Network(layers, dtype, seed=1)
     rng = np.random.default_rng(5)
     for layer in network.layers[1:]:
         for name, values in layer._tensors.items():

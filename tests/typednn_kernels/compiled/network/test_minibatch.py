@@ -47,10 +47,10 @@ LAYOUTS = {
         (3200, 50, 3, 7), ACTIVATIONS, [NONE, NONE, BATCH, NONE], [0, 0, ALL // 3, 0]
     ),
     "features normalised": layout_of(
-        (500, 500, 300, 7), ACTIVATIONS, [NONE, BATCH, NONE, NONE], weighted=[True, False, True, True]
+        (620, 620, 300, 7), ACTIVATIONS, [NONE, BATCH, NONE, NONE], weighted=[True, False, True, True]
     ),
     "only normalises": layout_of(
-        *((1500, 100, 100, 7), ACTIVATIONS, [NONE, NONE, LAYER, NONE], [0, 0, ALL // 3, 0]),
+        *((1900, 100, 100, 7), ACTIVATIONS, [NONE, NONE, LAYER, NONE], [0, 0, ALL // 3, 0]),
         weighted=[True, True, False, True],
     ),
 }
