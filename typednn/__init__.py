@@ -31,6 +31,7 @@ from typednn.layers import (
     InputLayer,
     Layer,
     LayerNorm,
+    NormalizationLayer,
     NormalizationWithSettings,
     OutputLayer,
 )
@@ -164,6 +165,7 @@ __all__ = [
     "Model",
     "Nadam",
     "Network",
+    "NormalizationLayer",
     "NormalizationName",
     "NormalizationWithSettings",
     "NotReadyError",

@@ -354,9 +354,11 @@ class _Reference:
                 terms = terms * np.expand_dims(inv_std(a, layout, k, samples), axis)
                 if (sums := inner_biases(result, layout, k)).size:
                     sums[...] = terms.sum(axis=0)
-            weights(result, layout, k)[...] = terms.T @ np.abs(block(h, layout, k - 1, samples))
+            W = np.abs(weights(self.parameters, layout, k))
+            if W.size:
+                weights(result, layout, k)[...] = terms.T @ np.abs(block(h, layout, k - 1, samples))
             if k > 1:
-                terms = terms @ np.abs(weights(self.parameters, layout, k))
+                terms = terms @ W if W.size else terms
                 terms = terms * np.abs(self._activation_derivative(k - 1))
         return result
 

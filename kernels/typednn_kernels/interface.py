@@ -43,16 +43,19 @@ class Kernels(Protocol):
         """Writes dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""
 
     def affine(self, x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-        """Writes a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n)."""
+        """Writes a = x W^T + bias, from (B, n_prev), (n, n_prev), (n,) to (B, n).
+
+        Where W is (n, 0), the layer has no weights, and a = x + bias; here and in the next two.
+        """
 
     def outer(self, dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-        """Writes dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev)."""
+        """Writes dLdW = dLda^T h_prev, from (B, n) and (B, n_prev) to (n, n_prev); (n, 0) stays empty."""
 
     def sum_samples(self, dLda: Matrix[F], dLdBias: Vector[F]) -> None:
         """Writes dLdBias, the sum of dLda over samples, from (B, n) to (n,)."""
 
     def backpropagate(self, dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
-        """Writes dLdh = dLda W of the layer below, from (B, n) and (n, n_prev) to (B, n_prev)."""
+        """Writes dLdh = dLda W, or dLda, of the layer below, from (B, n) and (n, n_prev) to (B, n_prev)."""
 
     def loss_value(
         self, loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], losses: Vector[F]

@@ -2,7 +2,8 @@
 
 A network is described by one `int64` matrix with a row per layer, the input layer first. All parameters lie
 in one vector: layer by layer the weights `(n, n_prev)` in C order, then the biases `(n,)`, then the gains
-`(n,)` if the layer is normalised, and its inner biases `(n,)` if it has some. The running means `(n,)` and
+`(n,)` if the layer is normalised, and its inner biases `(n,)` if it has some. A layer that only normalises
+has no weights: W is `(n, 0)`, and z is h of the layer before. The running means `(n,)` and
 variances `(n,)` of layers with batch normalisation follow. There is no gradient with
 respect to these: a vector of gradients ends where they begin.
 
@@ -40,13 +41,15 @@ from typednn_kernels.primitives import where
     EPSILON,
     MOMENTUM,
     UNBIASED,
-) = range(16)
+    FAN_IN,
+) = range(17)
 """Columns: `n`, `n_prev`, activation code, offset of the weights, of the biases, of the units; normalisation
 code, offset of the gains, of the running mean, of z, for which each normalised layer before has `n + 1`; the
 fraction of units that is dropped, in units of 2**-32; whether the layer is frozen, so that in training, too,
 batch normalisation uses its running mean and variance and does not update them; offset of the inner biases,
-or 0; the settings of the normalisation, of which epsilon and momentum are the bits of a float64."""
-COLUMNS = UNBIASED + 1
+or 0; the settings of the normalisation, of which epsilon and momentum are the bits of a float64; the number
+of columns of W: `n_prev`, or 0 in a layer without weights."""
+COLUMNS = FAN_IN + 1
 
 ROUNDED_ELEMENTS = 16
 """The number of elements to which vectors that lie in one memory are rounded up; 64 bytes at least."""
@@ -58,11 +61,12 @@ def layout_of(
     normalizations: Sequence[int | Settings] | None = None,
     dropouts: Sequence[int] | None = None,
     fan_in: int = 0,
+    weighted: Sequence[bool] | None = None,
 ) -> Layout:
     """Computes the layout of attached layers, none of them frozen.
 
     The first layer has parameters only if it has inputs, whose number is `fan_in`. Normalisations are codes,
-    or settings.
+    or settings. Layers have weights unless `weighted` says otherwise.
 
     >>> layout_of([2, 3, 1], [0, 1, 1], [0, 1, 0])[:, :INNER_BIASES]
     array([[ 2,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0],
@@ -71,13 +75,21 @@ def layout_of(
     """
     layout = np.zeros((len(lengths), COLUMNS), np.int64)
     zeros = [0] * len(lengths)
-    settings = zip(lengths, activations, normalizations or zeros, dropouts or zeros, strict=True)
+    columns = zip(
+        lengths,
+        activations,
+        normalizations or zeros,
+        dropouts or zeros,
+        weighted or [True] * len(lengths),
+        strict=True,
+    )
     parameters = units = normalized = 0
     previous = fan_in
-    for row, (n, activation, normalization, dropout) in zip(layout, settings, strict=True):
+    for row, (n, activation, normalization, dropout, has_weights) in zip(layout, columns, strict=True):
         chosen = normalization if isinstance(normalization, Settings) else Settings(normalization)
         is_normalized = chosen.code != NONE
-        biases = parameters + n * previous
+        columns_of_W = previous if has_weights else 0
+        biases = parameters + n * columns_of_W
         gains = biases + n
         inner_biases = gains + n
         row[:] = (
@@ -97,6 +109,7 @@ def layout_of(
             _bits(chosen.epsilon),
             _bits(chosen.momentum),
             chosen.unbiased,
+            columns_of_W,
         )
         parameters = gains + n * (is_normalized + chosen.inner_bias) if previous else 0
         units += n
@@ -167,9 +180,9 @@ def unit_count(layout: Layout) -> int:
 
 
 def weights(vector: Vector[F], layout: Layout, k: int) -> Matrix[F]:
-    """Returns the weights `(n, n_prev)` of layer k in a vector of parameters or gradients."""
-    start, n, n_prev = int(layout[k, WEIGHTS]), int(layout[k, LENGTH]), int(layout[k, PREVIOUS])
-    return vector[start : start + n * n_prev].reshape(n, n_prev)
+    """Returns the weights `(n, n_prev)` or `(n, 0)` of layer k in a vector of parameters or gradients."""
+    start, n, columns = int(layout[k, WEIGHTS]), int(layout[k, LENGTH]), int(layout[k, FAN_IN])
+    return vector[start : start + n * columns].reshape(n, columns)
 
 
 def biases(vector: Vector[F], layout: Layout, k: int) -> Vector[F]:

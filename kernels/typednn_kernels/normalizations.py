@@ -46,8 +46,12 @@ CODES: dict[str, int] = {row.name: code for code, row in enumerate(NORMALIZATION
 NONE, BATCH, LAYER = CODES["none"], CODES["batch"], CODES["layer"]
 
 
-FLAGS = {"unbiased", "inner_bias"}
-SETTINGS: tuple[tuple[str, ...], ...] = ((), ("epsilon", "momentum", "unbiased"), ("epsilon", "inner_bias"))
+FLAGS = {"unbiased", "inner_bias", "center", "scale"}
+SETTINGS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("epsilon", "momentum", "unbiased", "center", "scale"),
+    ("epsilon", "inner_bias", "center", "scale"),
+)
 """Which settings a normalisation has, by its code."""
 
 
@@ -61,6 +65,7 @@ class Settings(NamedTuple):
         unbiased: whether running variances are those of the population, estimated from the batch: divided by
             one less than the number of samples, if there are several.
         inner_bias: whether biases are added to W h_prev.
+        center, scale: whether biases and gains are trained; kernels compute with both in any case.
     """
 
     code: int
@@ -68,6 +73,8 @@ class Settings(NamedTuple):
     momentum: float = MOMENTUM
     unbiased: bool = False
     inner_bias: bool = False
+    center: bool = True
+    scale: bool = True
 
 
 class NormalizationWithSettings(str):

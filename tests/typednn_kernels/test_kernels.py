@@ -180,6 +180,23 @@ def test_affine(kernels: Any, samples: int, n_prev: int, n: int, dtype: Any) -> 
 
 
 @by_dtype
+@pytest.mark.parametrize("n", [1, 5, 64, 300])
+@by_batch
+def test_no_weights_are_the_identity(kernels: Any, samples: int, n: int, dtype: Any) -> None:
+    rng = np.random.default_rng(4)
+    x, dLda = rng.normal(size=(2, samples, n)).astype(dtype)
+    W, bias = np.empty((n, 0), dtype), rng.normal(size=n).astype(dtype)
+    a, dLdh = unwritten((samples, n), dtype), unwritten((samples, n), dtype)
+
+    kernels.affine(x, W, bias, a)
+    kernels.backpropagate(dLda, W, dLdh)
+    kernels.outer(dLda, x, W.copy())
+
+    assert (a == x + bias).all()
+    assert (dLdh == dLda).all()
+
+
+@by_dtype
 @by_sizes
 @by_batch
 def test_gradients_of_the_affine_part(kernels: Any, samples: int, n_prev: int, n: int, dtype: Any) -> None:

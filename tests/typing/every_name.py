@@ -66,6 +66,7 @@ from typednn import (
     Model,
     Nadam,
     Network,
+    NormalizationLayer,
     NormalizationName,
     NormalizationWithSettings,
     NotReadyError,
@@ -761,6 +762,16 @@ def normalizations_with_settings(norm: NormalizationWithSettings) -> None:
         assert_type(HiddenLayer(3, normalization=made), HiddenLayer[np.float64])
     assert_type(BatchNorm(), BatchNorm)
     assert_type(LayerNorm(), LayerNorm)
+
+
+def normalization_layer() -> None:
+    layer = NormalizationLayer(2, BatchNorm(center=False, scale=False), "relu", dropout=0.1)
+    assert_type(layer, NormalizationLayer[np.float64])
+    assert_type(layer.copy(), NormalizationLayer[np.float64])
+    layer.set_weights("he", seed=0)
+    assert_type(Network([InputLayer(2), layer, OutputLayer(1)]), Network[np.float64, AnyTargets])
+    narrow = Network([InputLayer(2), NormalizationLayer(2), OutputLayer(1)], np.float32)
+    assert_type(narrow, Network[np.float32, AnyTargets])
 
 
 def inner_biases(biased: HiddenLayer[np.float64], of_any: Layer[np.float64]) -> None:

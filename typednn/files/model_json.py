@@ -29,7 +29,7 @@ from typednn.files.preprocessing_json import (
     read_preprocessing,
 )
 from typednn.formats.json_values import MAX_VALUES, JsonValue, parse_json
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
+from typednn.layers import HiddenLayer, InputLayer, Layer, NormalizationLayer, OutputLayer, TrainableLayer
 from typednn.network.network import Network
 
 VERSION = 3
@@ -54,11 +54,12 @@ class DescribedLayer:
     l1: float = 0.0
     l2: float = 0.0
     trainable: bool = True
+    weighted: bool = True
 
     def tensors(self, n_prev: int) -> dict[str, tuple[int, int]]:
         """Returns the shapes of the layer's tensors in a model file, by name."""
         row = (1, self.length)
-        shapes = {"W": (self.length, n_prev), "Bias": row}
+        shapes = {"W": (self.length, n_prev), "Bias": row} if self.weighted else {"Bias": row}
         settings = settings_of(self.normalization)
         if settings.code != NONE:
             shapes["Gain"] = row
@@ -91,6 +92,12 @@ class Description:
                         weights="zeros",
                         l1=layer.l1,
                         l2=layer.l2,
+                    )
+                )
+            elif not layer.weighted and layer.activation != "softmax":
+                built.append(
+                    NormalizationLayer(
+                        layer.length, layer.normalization, layer.activation, dropout=layer.dropout
                     )
                 )
             elif layer.activation != "softmax":
@@ -171,7 +178,8 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
     layers: list[DescribedLayer] = []
     for k, item in enumerate(items):
         last = k == len(items) - 1
-        item["kind"].as_one_of(("input" if k == 0 else "output" if last else "hidden",))
+        kinds = ("input",) if k == 0 else ("output",) if last else ("hidden", "normalization")
+        weighted = item["kind"].as_one_of(kinds) != "normalization"
         length, activation = item["length"].as_int(1), item["activation"]
         if last:
             output: OutputActivationName | CustomActivation = _activation(activation, names.output_activation)
@@ -186,12 +194,27 @@ def _layers(entry: JsonValue, is_old: bool) -> list[DescribedLayer]:
                 entry = item["normalization"]
                 found = names.normalization.find(entry.value)
                 normalization = entry.as_one_of(names.normalization.known) if found is None else found
-                made = replace(made, normalization=normalization, dropout=item["dropout"].as_fraction())
+                made = replace(
+                    made,
+                    normalization=normalization,
+                    dropout=item["dropout"].as_fraction(),
+                    weighted=weighted,
+                )
+                if not weighted:
+                    _check_normalization_layer(item, made, layers[-1].length)
         if k > 0 and not is_old:
             l1, l2 = item["l1"].as_nonnegative(), item["l2"].as_nonnegative()
             made = replace(made, l1=l1, l2=l2, trainable=item["trainable"].as_bool())
         layers.append(made)
     return layers
+
+
+def _check_normalization_layer(item: JsonValue, layer: DescribedLayer, n_prev: int) -> None:
+    settings = settings_of(layer.normalization)
+    if settings.code == NONE or settings.inner_bias:
+        raise item["normalization"].error("a normalisation without inner biases")
+    if layer.length != n_prev:
+        raise item["length"].error(f"{n_prev}, the length of the layer before, which it normalises")
 
 
 def _activation(entry: JsonValue, known: names.Names[N]) -> N:
@@ -205,7 +228,8 @@ def layer_json(layer: Layer[np.float32] | Layer[np.float64] | Layer[F]) -> dict[
     if isinstance(layer, OutputLayer):
         kind, more = "output", {"loss": layer.lossfnname}
     elif isinstance(layer, HiddenLayer):
-        kind, more = "hidden", {"normalization": layer.normalization, "dropout": layer.dropout}
+        kind = "hidden" if layer._weighted else "normalization"
+        more = {"normalization": layer.normalization, "dropout": layer.dropout}
     if isinstance(layer, TrainableLayer):
         more |= {"l1": layer.l1, "l2": layer.l2}
     return {"kind": kind, "length": layer.length, "activation": layer.actname, **more}

@@ -206,14 +206,15 @@ class _Source:
                     here, width = target, n
                     self.buffers.add(target)
                     self.width = max(self.width, n)
-                case Normalization():
-                    self._normalize(step, here, width)
-                case Activation():
+                case Normalization() | Activation():
                     if here == "x":  # the samples are the caller's
                         self.statements.append(f"for (u = 0; u < {width}; u++) a[u] = x[u];")
                         here, self.width = "a", max(self.width, width)
                         self.buffers.add("a")
-                    self._activate(step, here, width)
+                    if isinstance(step, Activation):
+                        self._activate(step, here, width)
+                    else:
+                        self._normalize(step, here, width)
                 case _:
                     pass  # dropout, in training only
         self.result = here

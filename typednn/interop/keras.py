@@ -18,7 +18,17 @@ from typednn_kernels.normalizations import BATCH, LAYER, Settings
 from typednn.activations import ELU, LeakyReLU
 from typednn.errors import MissingExtraError, WiringError
 from typednn.interop.activation_formulas import family_of
-from typednn.interop.steps import Activation, Affine, Dropout, Normalization, Step, network_of, steps_of
+from typednn.interop.steps import (
+    Activation,
+    Affine,
+    Dropout,
+    Floats,
+    Normalization,
+    Step,
+    check_fixed,
+    network_of,
+    steps_of,
+)
 from typednn.network.network import AnyNetwork, check_network
 
 if TYPE_CHECKING:
@@ -133,7 +143,8 @@ def to_keras(network: AnyNetwork) -> keras.Sequential:
             layer.trainable = step.trainable
         elif isinstance(step, Normalization):
             moments = [] if step.mean is None or step.variance is None else [step.mean, step.variance]
-            layer.set_weights([step.gain, step.bias, *moments])
+            gain, bias = [step.gain] * step.settings.scale, [step.bias] * step.settings.center
+            layer.set_weights([*gain, *bias, *moments])
             layer.trainable = step.trainable
     return model
 
@@ -210,19 +221,30 @@ def _activation(where: str, layer: Any) -> list[Step]:
 
 
 def _batch_normalization(where: str, layer: Any) -> list[Step]:
-    _check(where, layer, {"axis": -1 if layer.axis == -1 else 1, "center": True, "scale": True})
-    gain, bias, mean, variance = layer.get_weights()
-    settings = Settings(BATCH, float(layer.epsilon), float(layer.momentum))
-    return [Normalization(where, settings, gain, bias, mean, variance, layer.trainable)]
+    _check(where, layer, {"axis": -1 if layer.axis == -1 else 1})
+    mean, variance = (np.array(each) for each in layer.get_weights()[-2:])
+    settings = Settings(BATCH, float(layer.epsilon), float(layer.momentum), **_trained(layer))
+    return [Normalization(where, settings, *_gain_and_bias(layer), mean, variance, layer.trainable)]
 
 
 def _layer_normalization(where: str, layer: Any) -> list[Step]:
-    _check(where, layer, {"center": True, "scale": True, "rms_scaling": False})
+    _check(where, layer, {"rms_scaling": False})
     if layer.axis not in (-1, 1, [-1], [1]):
         raise WiringError(f"{where}: normalises over the axes {layer.axis}; here it is the units")
-    gain, bias = layer.get_weights()
-    settings = Settings(LAYER, float(layer.epsilon))
-    return [Normalization(where, settings, gain, bias, trainable=layer.trainable)]
+    settings = Settings(LAYER, float(layer.epsilon), **_trained(layer))
+    return [Normalization(where, settings, *_gain_and_bias(layer), trainable=layer.trainable)]
+
+
+def _trained(layer: Any) -> dict[str, bool]:
+    return {"center": bool(layer.center), "scale": bool(layer.scale)}
+
+
+def _gain_and_bias(layer: Any) -> tuple[Floats, Floats]:
+    """Returns gains and biases; 1 and 0 where a normalisation has none."""
+    n = int(layer.get_build_config()["input_shape"][-1])
+    weights: list[Floats] = list(layer.get_weights())
+    gain = weights.pop(0) if layer.scale else np.ones(n)
+    return gain, weights[0] if layer.center else np.zeros(n)
 
 
 def _dropout(where: str, layer: Any) -> list[Step]:
@@ -255,7 +277,9 @@ def _layer(step: Step, dtype: str) -> Any:
                 len(step.W), use_bias=step.bias is not None, kernel_regularizer=penalty, dtype=dtype
             )
         case Normalization(settings=settings) if settings.code == LAYER:
-            return layers.LayerNormalization(epsilon=settings.epsilon, dtype=dtype)
+            return layers.LayerNormalization(
+                epsilon=settings.epsilon, **check_fixed(step, "Keras"), dtype=dtype
+            )
         case Normalization(settings=settings):
             if settings.unbiased:
                 raise WiringError(
@@ -263,7 +287,10 @@ def _layer(step: Step, dtype: str) -> Any:
                     "predict differently after a training step; BatchNorm(unbiased=False) is the same"
                 )
             return layers.BatchNormalization(
-                momentum=settings.momentum, epsilon=settings.epsilon, dtype=dtype
+                momentum=settings.momentum,
+                epsilon=settings.epsilon,
+                **check_fixed(step, "Keras"),
+                dtype=dtype,
             )
         case Dropout():
             return layers.Dropout(step.rate, dtype=dtype)

@@ -31,6 +31,7 @@ from typednn.interop.steps import (
     Floats,
     Normalization,
     Step,
+    check_fixed,
     network_of,
     steps_of,
 )
@@ -207,7 +208,7 @@ def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str
         number is the position in `nn.Sequential`.
 
     Raises:
-        WiringError: it is not a network.
+        WiringError: it is not a network, or has gains or biases that are not trained and not 1 or 0.
         OSError: the file cannot be written.
     """
     check_network(network, "to_state_dict")
@@ -218,7 +219,11 @@ def to_state_dict(network: AnyNetwork, path: PathLike | None = None) -> dict[str
             if step.bias is not None:
                 tensors[f"{k}.bias"] = step.bias
         elif isinstance(step, Normalization):
-            tensors |= {f"{k}.weight": step.gain, f"{k}.bias": step.bias}
+            trained = check_fixed(step, "PyTorch")
+            if trained["scale"]:
+                tensors[f"{k}.weight"] = step.gain
+            if trained["center"]:
+                tensors[f"{k}.bias"] = step.bias
             if step.mean is not None and step.variance is not None:
                 tensors |= {
                     f"{k}.running_mean": step.mean,
@@ -326,24 +331,34 @@ def _linear(where: str, module: Any) -> list[Step]:
 
 
 def _batch_normalization(where: str, module: Any) -> list[Step]:
-    if module.weight is None or module.bias is None or module.running_mean is None:
-        raise WiringError(f"{where}: has no weight and bias, or keeps no running mean and variance")
+    if module.running_mean is None:
+        raise WiringError(f"{where}: keeps no running mean and variance")
     if module.momentum is None:
         raise WiringError(
             f"{where}: has momentum=None, which averages over all steps; here a step keeps a fraction"
         )
-    settings = Settings(BATCH, module.eps, 1 - module.momentum, unbiased=True)
+    settings = Settings(BATCH, module.eps, 1 - module.momentum, unbiased=True, **_trained(module))
     moments = _array(module.running_mean), _array(module.running_var)
-    trainable = _is_trainable(where, module)
-    return [Normalization(where, settings, _array(module.weight), _array(module.bias), *moments, trainable)]
+    gain_and_bias = _gain_and_bias(module, module.num_features)
+    return [Normalization(where, settings, *gain_and_bias, *moments, _is_trainable(where, module))]
 
 
 def _layer_normalization(where: str, module: Any) -> list[Step]:
-    if len(module.normalized_shape) != 1 or module.weight is None or module.bias is None:
-        raise WiringError(f"{where}: normalises several dimensions, or has no weight or no bias")
-    trainable = _is_trainable(where, module)
-    gain, bias = _array(module.weight), _array(module.bias)
-    return [Normalization(where, Settings(LAYER, module.eps), gain, bias, trainable=trainable)]
+    if len(module.normalized_shape) != 1:
+        raise WiringError(f"{where}: normalises several dimensions")
+    settings = Settings(LAYER, module.eps, **_trained(module))
+    gain, bias = _gain_and_bias(module, module.normalized_shape[0])
+    return [Normalization(where, settings, gain, bias, trainable=_is_trainable(where, module))]
+
+
+def _trained(module: Any) -> dict[str, bool]:
+    return {"center": module.bias is not None, "scale": module.weight is not None}
+
+
+def _gain_and_bias(module: Any, n: int) -> tuple[Floats, Floats]:
+    """Returns gains and biases; 1 and 0 where a normalisation has none."""
+    gain = np.ones(n) if module.weight is None else _array(module.weight)
+    return gain, np.zeros(n) if module.bias is None else _array(module.bias)
 
 
 def _dropout(where: str, module: Any) -> list[Step]:
@@ -379,7 +394,14 @@ def _module(step: Step) -> nn.Module:
             dtype = _torch_dtype(step.W)
             return nn.Linear(n_prev, n, bias=step.bias is not None, dtype=dtype)
         case Normalization(settings=norm) if norm.code == LAYER:
-            return nn.LayerNorm(len(step.gain), eps=norm.epsilon, dtype=_torch_dtype(step.gain))
+            _check_modules_have(step)
+            return nn.LayerNorm(
+                len(step.gain),
+                eps=norm.epsilon,
+                elementwise_affine=norm.scale,
+                bias=norm.center,
+                dtype=_torch_dtype(step.gain),
+            )
         case Normalization(settings=norm):
             if not norm.unbiased:
                 raise WiringError(
@@ -387,8 +409,13 @@ def _module(step: Step) -> nn.Module:
                     "would predict differently after a training step; BatchNorm(unbiased=True) is the same, "
                     "and typednn.onnx.save writes what predicts the same"
                 )
+            _check_modules_have(step)
             return nn.BatchNorm1d(
-                len(step.gain), eps=norm.epsilon, momentum=1 - norm.momentum, dtype=_torch_dtype(step.gain)
+                len(step.gain),
+                eps=norm.epsilon,
+                momentum=1 - norm.momentum,
+                affine=norm.scale,
+                dtype=_torch_dtype(step.gain),
             )
         case Dropout():
             return nn.Dropout(step.rate)
@@ -396,6 +423,14 @@ def _module(step: Step) -> nn.Module:
             name, settings = _module_of(step)
             module: nn.Module = getattr(nn, name)(**settings)
             return module
+
+
+def _check_modules_have(step: Normalization) -> None:
+    """Raises WiringError where PyTorch's normalisation has gains or biases other than those here."""
+    norm = step.settings
+    if norm.center != norm.scale and not (norm.code == LAYER and norm.scale):
+        told = f"center={norm.center}, scale={norm.scale}"
+        raise WiringError(f"{step.where}: has {told}; PyTorch has gains and biases, or neither of them")
 
 
 def _module_of(step: Activation) -> tuple[str, Mapping[str, object]]:
@@ -430,7 +465,7 @@ def _criterion(loss: nn.Module) -> Criterion:
 
 
 def _is_trainable(where: str, module: nn.Module) -> bool:
-    needed = {parameter.requires_grad for parameter in module.parameters()}
+    needed = {parameter.requires_grad for parameter in module.parameters()} or {True}
     if len(needed) > 1:
         raise WiringError(
             f"{where}: only some of its parameters need a gradient; layers here train all or none"
@@ -475,9 +510,16 @@ def _from_state_dict(state: Mapping[str, object], layers: Sequence[Layer]) -> An
         settings = settings_of(layer.normalization)
         plain = settings.code == NONE
         below = {"Bias": "bias"} if plain else {"InnerBias": "bias"} if settings.inner_bias else {}
-        of_affine = {"W": "weight", **below}
+        of_affine = {"W": "weight", **below} if layer._weighted else {}
+        trained = {"Gain": settings.scale, "Bias": settings.center}
         of_norm = (
-            {} if plain else {name: theirs for name, theirs in TENSORS.items() if name in layer._tensors}
+            {}
+            if plain
+            else {
+                name: theirs
+                for name, theirs in TENSORS.items()
+                if name in layer._tensors and trained.get(name, True)
+            }
         )
         bias: NDArray[Any] | None = None
         for wanted in (of_affine, of_norm):

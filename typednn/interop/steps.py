@@ -1,7 +1,8 @@
 """Splits layers into the steps that are modules of other libraries, and builds networks of such steps.
 
 `Affine`, `Normalization`, `Activation` and `Dropout` are what Keras and PyTorch call layers. A layer here is
-an affine map, a normalisation, an activation and dropout, in this order.
+an affine map, a normalisation, an activation and dropout, in this order; a `NormalizationLayer` has no affine
+map, and an input layer has an activation only.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typednn_kernels.normalizations import (
 )
 
 from typednn.errors import WiringError
-from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer, TrainableLayer
+from typednn.layers import HiddenLayer, InputLayer, Layer, NormalizationLayer, OutputLayer, TrainableLayer
 from typednn.network.network import AnyNetwork, Network
 
 Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.float32 | np.float64]
@@ -110,7 +111,8 @@ def steps_of(network: AnyNetwork) -> list[Step]:
             settings = settings_of(layer.normalization)
             plain = settings.code == NONE
             bias = tensors["Bias"] if plain else tensors.get("InnerBias")
-            steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
+            if layer._weighted:
+                steps.append(Affine(where, layer.W, bias, layer.trainable, layer.l1, layer.l2))
             if not plain:
                 steps.append(
                     Normalization(
@@ -130,6 +132,24 @@ def steps_of(network: AnyNetwork) -> list[Step]:
     return steps
 
 
+def check_fixed(step: Normalization, library: str) -> dict[str, bool]:
+    """Returns whether biases and gains are trained, and have tensors in another library.
+
+    Raises:
+        WiringError: some are not trained, and are other than the 0 or 1 of that library.
+    """
+    for name, trained, values, usual in (
+        ("Bias", step.settings.center, step.bias, 0),
+        ("Gain", step.settings.scale, step.gain, 1),
+    ):
+        if not trained and (values != usual).any():
+            raise WiringError(
+                f"{step.where}: {name} is not trained and not {usual}, which {library} has for a "
+                "normalisation without it"
+            )
+    return {"center": step.settings.center, "scale": step.settings.scale}
+
+
 def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLoss | None) -> Network[F]:
     """Builds the network of some steps.
 
@@ -142,13 +162,17 @@ def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLos
         WiringError: a layer cannot do the steps exactly; the message names the step.
     """
     groups = _groups(steps)
-    first = groups[1].affine if len(groups) > 1 else None
-    if first is None:
-        raise WiringError("there is no affine map, and a network needs one at least")
-    layers: list[Layer] = [_input_layer(groups[0], first.W.shape[1])]
-    n_prev = first.W.shape[1]
+    if groups[-1].affine is None:
+        where = groups[-1].normalization
+        raise WiringError(
+            f"{where.where}: comes after the last affine map; the output layer is not normalised"
+            if where
+            else "there is no affine map, and a network needs one at least"
+        )
+    n_prev = _inputs(groups[1])
+    layers: list[Layer] = [_input_layer(groups[0], n_prev)]
     for group in groups[1:]:
-        n_prev = _check_affine(group, n_prev)
+        n_prev = _check_inputs(group, n_prev)
         layers.append(_output_layer(group, loss) if group is groups[-1] else _hidden_layer(group))
     network = Network(layers, dtype)
     for layer, group in zip(network.layers[1:], groups[1:], strict=True):
@@ -160,13 +184,13 @@ def network_of(steps: Sequence[Step], dtype: type[F], loss: LossName | CustomLos
                 view[...] = values.reshape(view.shape)
             if not np.isfinite(view).all():
                 raise WiringError(f"{group.where}: {name} holds NaN or infinity")
-        layer.trainable = group.affine is None or group.affine.trainable
+        layer.trainable = group.trainable
     return network
 
 
 @dataclass(slots=True)
 class _Group:
-    """The steps of one layer; the input layer has no affine map."""
+    """The steps of one layer; an input layer, and a layer that only normalises, has no affine map."""
 
     affine: Affine | None = None
     normalization: Normalization | None = None
@@ -175,7 +199,13 @@ class _Group:
 
     @property
     def where(self) -> str:
-        return self.affine.where if self.affine else "the input"
+        step = self.affine or self.normalization
+        return step.where if step else "the input"
+
+    @property
+    def trainable(self) -> bool:
+        step = self.affine or self.normalization
+        return step is None or step.trainable
 
     @property
     def actname(self) -> OutputActivationName | CustomActivation:
@@ -191,9 +221,12 @@ def _groups(steps: Sequence[Step]) -> list[_Group]:
                 groups.append(_Group(step))
             case Activation(name="none"):
                 pass
-            case Normalization():
-                _check_place(step, group)
+            case Normalization() if group.affine and not (
+                group.normalization or group.activation or group.dropout
+            ):
                 group.normalization = step
+            case Normalization():
+                groups.append(_Group(normalization=step))
             case Activation() if group.activation or group.dropout:
                 raise WiringError(
                     f"{step.where}: {step.name} follows another activation or dropout in the same layer; "
@@ -201,31 +234,32 @@ def _groups(steps: Sequence[Step]) -> list[_Group]:
                 )
             case Activation():
                 group.activation = step
-            case Dropout() if group.dropout or group.affine is None:
+            case Dropout() if group.dropout or group is groups[0]:
                 raise WiringError(f"{step.where}: drops features of the input, or units twice")
             case Dropout():
                 group.dropout = step
     return groups
 
 
-def _check_place(step: Normalization, group: _Group) -> None:
-    if group.affine is None:
-        raise WiringError(f"{step.where}: normalises the input, which layers here do not")
-    if group.normalization or group.activation or group.dropout:
-        raise WiringError(
-            f"{step.where}: normalises after an activation or another normalisation; layers here normalise "
-            "between the affine map and the activation"
-        )
+def _inputs(group: _Group) -> int:
+    """Returns the number of inputs of a layer with parameters."""
+    if group.affine is not None:
+        return int(group.affine.W.shape[-1])
+    assert group.normalization is not None
+    return len(group.normalization.gain)
 
 
-def _check_affine(group: _Group, n_prev: int) -> int:
-    affine = group.affine
-    assert affine is not None
-    if affine.W.ndim != 2 or affine.W.shape[1] != n_prev:
-        raise WiringError(
-            f"{affine.where}: takes {affine.W.shape[-1]} values, and what is before it has {n_prev} units"
-        )
-    return len(affine.W)
+def _check_inputs(group: _Group, n_prev: int) -> int:
+    """Checks what a layer takes; returns the number of its units."""
+    for step in (group.affine, group.normalization):
+        if step is not None:
+            W = step.W if isinstance(step, Affine) else step.gain
+            if W.ndim != (2 if isinstance(step, Affine) else 1) or W.shape[-1] != n_prev:
+                raise WiringError(
+                    f"{step.where}: takes {W.shape[-1]} values, and what is before it has {n_prev} units"
+                )
+            n_prev = len(W)
+    return n_prev
 
 
 def _input_layer(group: _Group, length: int) -> Layer:
@@ -237,16 +271,18 @@ def _input_layer(group: _Group, length: int) -> Layer:
 
 def _hidden_layer(group: _Group) -> Layer:
     affine, norm, name = group.affine, group.normalization, group.actname
-    assert affine is not None
     if name == "softmax":
         where = group.activation.where if group.activation else group.where
         raise WiringError(f"{where}: softmax in a hidden layer; layers here have it at the output only")
     normalization: NormalizationName | NormalizationWithSettings = "none"
-    if norm is None:
-        _require_bias(affine)
-    else:
+    if norm is not None:
         normalization = _normalization(norm, affine)
+    elif affine is not None:
+        _require_bias(affine)
     dropout = group.dropout.rate if group.dropout else 0.0
+    if affine is None:
+        assert norm is not None
+        return NormalizationLayer(len(norm.gain), normalization, name, dropout=dropout)
     return HiddenLayer(
         len(affine.W),
         name,
@@ -263,7 +299,9 @@ def _output_layer(group: _Group, loss: LossName | CustomLoss | None) -> Layer:
     assert affine is not None
     unfit = group.normalization or group.dropout
     if unfit is not None:
-        raise WiringError(f"{unfit.where}: comes after the last affine map; the output layer has none")
+        raise WiringError(
+            f"{unfit.where}: comes after the last affine map; the output layer neither normalises nor drops"
+        )
     _require_bias(affine)
     length, name = len(affine.W), group.actname
     chosen = loss or (LOSSES.get(name, "MSE") if length > 1 or name != "softmax" else "MSE")
@@ -278,8 +316,9 @@ def _require_bias(affine: Affine) -> None:
         )
 
 
-def _normalization(norm: Normalization, affine: Affine) -> NormalizationWithSettings:
-    if norm.trainable != affine.trainable:
+def _normalization(norm: Normalization, affine: Affine | None) -> NormalizationWithSettings:
+    has_parameters = norm.settings.center or norm.settings.scale
+    if affine is not None and has_parameters and norm.trainable != affine.trainable:
         raise WiringError(
             f"{norm.where}: is {'' if norm.trainable else 'not '}trainable, unlike the affine map below it; "
             "a layer here trains all of its parameters or none"
@@ -290,20 +329,22 @@ def _normalization(norm: Normalization, affine: Affine) -> NormalizationWithSett
             f"{norm.where}: adds {settings.epsilon:g} to variances and keeps {settings.momentum:g} of its "
             "running moments in a step; layers here add a positive number and keep a fraction"
         )
-    return named(settings._replace(inner_bias=settings.code == LAYER and affine.bias is not None))
+    inner_bias = settings.code == LAYER and affine is not None and affine.bias is not None
+    return named(settings._replace(inner_bias=inner_bias))
 
 
 def _tensors(group: _Group) -> dict[str, Floats]:
     affine, norm = group.affine, group.normalization
-    assert affine is not None
+    bias = affine.bias if affine else None
+    tensors = {"W": affine.W} if affine else {}
     if norm is None:
-        assert affine.bias is not None
-        return {"W": affine.W, "Bias": affine.bias}
-    tensors = {"W": affine.W, "Bias": norm.bias, "Gain": norm.gain}
-    if norm.settings.code == LAYER and affine.bias is not None:
-        tensors["InnerBias"] = affine.bias
+        assert bias is not None
+        return {**tensors, "Bias": bias}
+    tensors |= {"Bias": norm.bias, "Gain": norm.gain}
+    if norm.settings.code == LAYER and bias is not None:
+        tensors["InnerBias"] = bias
     if norm.mean is not None and norm.variance is not None:
         # A bias below a batch normalisation moves the mean only: training does not feel it.
-        mean = norm.mean if affine.bias is None else norm.mean - affine.bias
+        mean = norm.mean if bias is None else norm.mean - bias
         tensors |= {"moving_mean": mean, "moving_variance": norm.variance}
     return tensors

@@ -29,6 +29,7 @@ from typednn_kernels.arrays import F
 from typednn.layers.base import Layer
 from typednn.layers.hidden import HiddenLayer
 from typednn.layers.input import InputLayer
+from typednn.layers.normalization_layer import NormalizationLayer
 from typednn.layers.normalizations import BatchNorm, LayerNorm, NormalizationWithSettings
 from typednn.layers.output import OutputLayer
 from typednn.layers.trainable import TrainableLayer
@@ -44,6 +45,7 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LayerNorm",
+    "NormalizationLayer",
     "NormalizationWithSettings",
     "OutputLayer",
     "TrainableLayer",

@@ -51,6 +51,9 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     last: ClassVar[bool] = False
     """Whether no layer can be attached after it."""
 
+    _weighted: bool = True
+    """Whether it has weights, if it is no input layer."""
+
     _storage: Storage[F]
     _index: int = 0
     _trainable: bool = True
@@ -324,6 +327,11 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     def _inputs(self) -> int:
         """The number of inputs of each unit; 0 where it is not known yet."""
         return int(self._storage.layout[self._index, PREVIOUS])
+
+    @property
+    def _fitting(self) -> str:
+        """What layers can be before this one, as error messages say it."""
+        return f"has weights for {self._inputs} inputs (a new layer gets weights that fit)"
 
     def _require_forward(self) -> None:
         if self._index >= self._storage.workspace.forward_reached:

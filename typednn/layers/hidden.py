@@ -239,9 +239,10 @@ class HiddenLayer(TrainableLayer[F, Never]):
         if k + 1 == len(storage.layers) or workspace.backward_valid > k + 1:
             raise NotReadyError(f"{self.name}: call backward() of the layer after it first")
         run = storage.running.kernels
-        if self._dense:
-            arguments = workspace.arguments or storage.arguments(workspace)
-            run.hidden_layer_backward(*arguments.hidden_backward[k])
+        arguments = workspace.arguments or storage.arguments(workspace)
+        fused = arguments.hidden_backward.get(k) if self._dense else None
+        if fused is not None:
+            run.hidden_layer_backward(*fused)
         else:
             blocks, activation = workspace.blocks, storage.activations[k]
             here, dLdz_next, W_next = blocks[k], blocks[k + 1].dLdz, storage.weights[k + 1]

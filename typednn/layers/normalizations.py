@@ -41,17 +41,29 @@ class BatchNorm(NormalizationWithSettings, kind="batch"):
         momentum: what a training step keeps of the running mean and variance.
         unbiased: whether the running variance is estimated for the population: that of a batch of B samples
             times B / (B - 1). A batch is normalised by its own variance in any case.
+        center, scale: whether training changes the biases and the gains; otherwise they stay 0 and 1, or what
+            they are set to. PyTorch's `affine=False` is `center=False, scale=False`.
 
     Raises:
-        SettingError: epsilon is not a positive finite number, momentum is not from 0 to 1, or unbiased is
-            neither True nor False.
+        SettingError: epsilon is not a positive finite number, momentum is not from 0 to 1, or another
+            argument is neither True nor False.
     """
 
     __slots__ = ()
 
-    def __new__(cls, epsilon: float = 1e-3, momentum: float = 0.99, *, unbiased: bool = False) -> Self:
+    def __new__(
+        cls,
+        epsilon: float = 1e-3,
+        momentum: float = 0.99,
+        *,
+        unbiased: bool = False,
+        center: bool = True,
+        scale: bool = True,
+    ) -> Self:
         check_bool("BatchNorm: unbiased", unbiased)
-        return _made(cls, epsilon=epsilon, momentum=momentum, unbiased=unbiased)
+        return _made(
+            cls, epsilon=epsilon, momentum=momentum, unbiased=unbiased, **_trained(cls, center, scale)
+        )
 
 
 class LayerNorm(NormalizationWithSettings, kind="layer"):
@@ -63,19 +75,29 @@ class LayerNorm(NormalizationWithSettings, kind="layer"):
     Args:
         epsilon: added to variances.
         inner_bias: whether the layer has biases below the normalisation, too: z = W·h_prev + InnerBias.
+        center, scale: whether training changes the biases and the gains, as in `BatchNorm`.
 
     Raises:
-        SettingError: epsilon is not a positive finite number, or inner_bias is neither True nor False.
+        SettingError: epsilon is not a positive finite number, or another argument is neither True nor False.
     """
 
     __slots__ = ()
 
-    def __new__(cls, epsilon: float = 1e-3, *, inner_bias: bool = False) -> Self:
+    def __new__(
+        cls, epsilon: float = 1e-3, *, inner_bias: bool = False, center: bool = True, scale: bool = True
+    ) -> Self:
         check_bool("LayerNorm: inner_bias", inner_bias)
-        return _made(cls, epsilon=epsilon, inner_bias=inner_bias)
+        return _made(cls, epsilon=epsilon, inner_bias=inner_bias, **_trained(cls, center, scale))
 
 
 N = TypeVar("N", bound=NormalizationWithSettings)
+
+
+def _trained(kind: type[NormalizationWithSettings], center: bool, scale: bool) -> dict[str, bool]:
+    """Returns which of biases and gains are trained."""
+    check_bool(f"{kind.__name__}: center", center)
+    check_bool(f"{kind.__name__}: scale", scale)
+    return {"center": center, "scale": scale}
 
 
 def _made(kind: type[N], **settings: float) -> N:

@@ -46,8 +46,8 @@ from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers.workspace import Arguments, Memory, Restored, Workspace, copied, new_vector, new_vectors
 from typednn.validation.arrays import read_only
 
-Settings: TypeAlias = "tuple[int, str, str, float, bool]"
-"""Length, activation, normalisation, dropout of a layer, and whether it is trainable."""
+Settings: TypeAlias = "tuple[int, str, str, float, bool, bool]"
+"""Length, activation, normalisation, dropout of a layer, whether it is trainable, and has weights."""
 
 KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
 """A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what
@@ -71,6 +71,8 @@ class StoredLayer(Protocol):
     def dropout(self) -> float: ...
     @property
     def _trainable(self) -> bool: ...
+    @property
+    def _weighted(self) -> bool: ...
     @property
     def _penalties(self) -> tuple[float, float]: ...
 
@@ -115,7 +117,8 @@ class Storage(Memory, Generic[F]):
         drops, only_dense: whether a layer drops units; whether none does, and none is normalised.
         trained: a layout, the ranges of parameters that are trained with it, and their penalties, once they
             have been looked up.
-        weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`.
+        has_weights: for each layer whether its weights are set, or it has none.
+        weights, biases, bias_rows: for each layer, `(n, n_prev)`, `(n,)`, `(1, n)`; `(n, 0)` without weights.
         W: the views of the weights that layers show: who sets the shape of one does not reach the kernels.
         gains, gain_rows: for each layer, `(n,)`, `(1, n)`; empty where it is not normalised.
         normalizations: the normalisation of each layer, with its settings.
@@ -163,7 +166,7 @@ class Storage(Memory, Generic[F]):
 
     def __init__(self, layers: Sequence[StoredLayer], dtype: np.dtype[F], fan_in: int = 0) -> None:
         self.layers, self.dtype, self.fan_in = list(layers), dtype, fan_in
-        self.has_weights: list[bool] = [False] * len(self.layers)
+        self.has_weights: list[bool] = [not each._weighted for each in self.layers]
         self.closed: bool = False
         self.training: bool = False
         self.random: np.random.Generator | None = None
@@ -196,12 +199,15 @@ class Storage(Memory, Generic[F]):
     def _settings(self) -> list[Settings]:
         """What the layout is made of, by layer; copied layers may get theirs after the storage."""
         return [
-            (each.length, each.actname, each.normalization, each.dropout, each._trainable)
+            (
+                *(each.length, each.actname, each.normalization, each.dropout),
+                *(each._trainable, each._weighted),
+            )
             for each in self.layers
         ]
 
     def _set_layout(self, settings: list[Settings]) -> None:
-        lengths, actnames, normalization, dropouts, trainable = zip(*settings, strict=True)
+        lengths, actnames, normalization, dropouts, trainable, weighted = zip(*settings, strict=True)
         self.activations: list[int] = [_code_of(name) for name in actnames]
         self.layout: Layout = layout_of(
             lengths,
@@ -209,6 +215,7 @@ class Storage(Memory, Generic[F]):
             [settings_of(name) for name in normalization],
             [threshold(dropout) for dropout in dropouts],
             self.fan_in,
+            weighted,
         )
         self.layout[:, FROZEN] = [not each for each in trainable]
         self._look_at_layout()
@@ -299,6 +306,7 @@ class Storage(Memory, Generic[F]):
                         *(blocks[k].dLdh, blocks[k].dLda, gradients[k]),
                     )
                     for k in range(1, last)
+                    if self.weights[k + 1].size
                 },
                 output_backward=(
                     (self.activations[last], end.a, end.h),

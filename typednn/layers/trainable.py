@@ -86,10 +86,7 @@ class TrainableLayer(Layer[F, Y_co]):
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
         if self._inputs not in (0, layer.length):
-            raise WiringError(
-                f"{self!r}: has weights for {self._inputs} inputs, {layer!r} has {layer.length} units; "
-                "a new layer gets weights that fit"
-            )
+            raise WiringError(f"{self!r}: {self._fitting}, {layer!r} has {layer.length} units")
         dtype = self._storage.dtype
         if layer._storage.dtype != dtype:
             raise ArrayTypeError(
@@ -145,7 +142,8 @@ class TrainableLayer(Layer[F, Y_co]):
     def W(self, values: Matrix[F]) -> None:
         if values is self._storage.W[self._index]:
             return
-        shape = (self.length, self._fan_in("W"))
+        self._fan_in("W")
+        shape = self._storage.weights[self._index].shape
         numbers = as_numbers(values, "W", self.name)
         if numbers.shape != shape:
             raise ShapeError(f"{self.name}: W has the shape {shape}, not {numbers.shape}")

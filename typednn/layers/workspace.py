@@ -99,7 +99,7 @@ class Arguments(NamedTuple, Generic[F]):
 
     Attributes:
         forward: of `Kernels.layer_forward`, by layer.
-        hidden_backward: of `Kernels.hidden_layer_backward`, by hidden layer.
+        hidden_backward: of `Kernels.hidden_layer_backward`, by hidden layer that has weights above it.
         output_backward: of `Kernels.output_layer_backward`: those before the targets, and those after them.
         dLda: what each layer shows as its delta, `(n, B)`, read-only.
     """

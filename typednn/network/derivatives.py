@@ -70,7 +70,8 @@ def sample_gradients(network: Network[F_co, Y_co], x: Samples[F_co], y: Targets[
     for k in range(1, len(blocks)):
         here, h_prev = blocks[k], blocks[k - 1].h
         for s, row in enumerate(result):
-            np.multiply.outer(here.dLdz[s], h_prev[s], out=weights(row, layout, k))
+            if (products := weights(row, layout, k)).size:
+                np.multiply.outer(here.dLdz[s], h_prev[s], out=products)
             biases(row, layout, k)[...] = here.dLda[s]
             if gains(row, layout, k).size:
                 np.multiply(here.dLda[s], here.z[s], out=gains(row, layout, k))

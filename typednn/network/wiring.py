@@ -58,8 +58,8 @@ def members_of(layers: list[Layer[F]]) -> list[Layer[F]]:
             )
         if before is not None and layer._inputs not in (0, before.length):
             raise WiringError(
-                f"Network: layer {k}, {layer!r}, has weights for {layer._inputs} inputs, and the layer "
-                f"before it has {before.length} units; a new layer gets weights that fit"
+                f"Network: layer {k}, {layer!r}, {layer._fitting}, and the layer before it has "
+                f"{before.length} units"
             )
     return members
 

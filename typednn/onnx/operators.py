@@ -169,16 +169,17 @@ def _pre_activations(graph: GraphBuilder, layer: Layer[F], k: int, h: str) -> st
         for name, values in layer._tensors.items()
     }
     settings = settings_of(layer.normalization)
+    if settings.code == normalizations.NONE:
+        return graph.node("Gemm", h, tensors["W"], tensors["Bias"], transB=1)
+    z = h
+    if "W" in tensors:
+        inner = [tensors["InnerBias"]] if "InnerBias" in tensors else []
+        z = graph.node("Gemm", h, tensors["W"], *inner, transB=1)
     write = NORMALIZATIONS[normalizations.NORMALIZATIONS[settings.code].name]
-    return write(graph, h, tensors, settings.epsilon)
+    return write(graph, z, tensors, settings.epsilon)
 
 
-def _plain(graph: GraphBuilder, h: str, tensors: dict[str, str], _epsilon: float) -> str:
-    return graph.node("Gemm", h, tensors["W"], tensors["Bias"], transB=1)
-
-
-def _batch(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float) -> str:
-    z = graph.node("Gemm", h, tensors["W"], transB=1)
+def _batch(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float) -> str:
     gain, bias, mean, variance = (
         tensors[name] for name in ("Gain", "Bias", "moving_mean", "moving_variance")
     )
@@ -187,10 +188,8 @@ def _batch(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float)
     return _normalized(graph, graph.node("Sub", z, mean), variance, gain, bias, epsilon)
 
 
-def _layer(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float) -> str:
+def _layer(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float) -> str:
     """Writes a layer normalisation; ONNX Runtime's LayerNormalization loses digits that the formula keeps."""
-    inner = [tensors["InnerBias"]] if "InnerBias" in tensors else []
-    z = graph.node("Gemm", h, tensors["W"], *inner, transB=1)
     gain, bias = tensors["Gain"], tensors["Bias"]
     deviation = graph.node("Sub", z, _mean(graph, z))
     variance = _mean(graph, graph.node("Mul", deviation, deviation))
@@ -198,11 +197,10 @@ def _layer(graph: GraphBuilder, h: str, tensors: dict[str, str], epsilon: float)
 
 
 NORMALIZATIONS: dict[str, Callable[[GraphBuilder, str, dict[str, str], float], str]] = {
-    "none": _plain,
     "batch": _batch,
     "layer": _layer,
 }
-"""By the name of the normalisation: what writes the pre-activations of a layer."""
+"""By the name of the normalisation: what writes the pre-activations of a layer, from what is normalised."""
 
 
 def _normalized(

@@ -19,7 +19,7 @@ from typednn.interop.steps import Activation, Affine, Normalization, Step, netwo
 from typednn.network.network import AnyNetwork, Network
 from typednn.onnx.graph import require_onnx
 from typednn.onnx.operators import tensor_shape
-from typednn.onnx.segments import Layered, Linear, Segment, UnknownOperationError, known_epsilon
+from typednn.onnx.segments import Layered, Linear, Normalized, Segment, UnknownOperationError, known_epsilon
 from typednn.onnx.tensors import Constant, constant_of
 from typednn.onnx.walk import Rows, Walk
 from typednn.onnx.writer import OPSETS, model_of
@@ -137,8 +137,11 @@ def _chain(walk: Walk, path: Path) -> AnyNetwork:
         steps: list[Step] = []
         between = Linear()
         for segment, layer in chain:
-            steps += _input_steps(layer) if segment.W is None else _layer_steps(segment, layer, between)
-            between = layer.before if segment.W is None and layer.activation == "none" else layer.after
+            steps += (
+                _input_steps(segment, layer) if segment.W is None else _layer_steps(segment, layer, between)
+            )
+            only_scaled = segment.W is None and layer.activation == "none" and layer.normalized is None
+            between = layer.before if only_scaled else layer.after
         _require_unscaled(between, chain[-1][1].where)
         if dtype == np.float32:
             return network_of(steps, np.float32, None)
@@ -170,14 +173,19 @@ def _segments(result: Rows) -> tuple[list[tuple[Segment, Layered]], np.dtype[np.
     return [(segment, segment.layered(index, dtype)) for segment, index in reversed(places)], dtype
 
 
-def _input_steps(layer: Layered) -> list[Step]:
-    if layer.normalized is not None:
-        raise UnknownOperationError("the input is normalised by the statistics of each sample")
-    if layer.activation == "none":
+def _input_steps(segment: Segment, layer: Layered) -> list[Step]:
+    if layer.normalized is None and layer.activation == "none":
         return []
     if not layer.before.is_identity:
-        raise UnknownOperationError(f"{layer.where}: the input is scaled before an activation")
-    return [Activation(layer.where, layer.activation)]
+        raise UnknownOperationError(
+            f"{layer.where}: the input is scaled before an activation or a layer normalisation"
+        )
+    steps: list[Step] = []
+    if layer.normalized is not None:
+        steps.append(_normalization("the input", layer.normalized, segment.width))
+    if layer.activation != "none":
+        steps.append(Activation(layer.where, layer.activation))
+    return steps
 
 
 def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step]:
@@ -197,13 +205,16 @@ def _layer_steps(segment: Segment, layer: Layered, between: Linear) -> list[Step
     if layer.normalized is None:
         steps.append(Affine(segment.where, weights, bias))
     else:
-        scale = layer.normalized.scale
-        gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in scale)
-        settings = Settings(LAYER, known_epsilon(layer.normalized.epsilon, np.dtype(np.float32)))
         steps += [
             Affine(segment.where, weights, bias if np.any(bias != bias[0]) else None),
-            Normalization(segment.where, settings, gain, shift),
+            _normalization(segment.where, layer.normalized, n),
         ]
     if layer.activation != "none":
         steps.append(Activation(layer.where, layer.activation))
     return steps
+
+
+def _normalization(where: str, normalized: Normalized, n: int) -> Normalization:
+    gain, shift = (np.broadcast_to(np.asarray(each, np.float64), n) for each in normalized.scale)
+    settings = Settings(LAYER, known_epsilon(normalized.epsilon, np.dtype(np.float32)))
+    return Normalization(where, settings, gain, shift)

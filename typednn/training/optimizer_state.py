@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -12,7 +12,8 @@ from typing import Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Ranges
-from typednn_kernels.layout import BIASES, WEIGHTS
+from typednn_kernels.layout import BIASES, LENGTH, WEIGHTS
+from typednn_kernels.normalizations import settings_of
 from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
@@ -234,10 +235,19 @@ def _constant_coefficients(
         return read_only(optimizer.coefficients(first, rates, dtype))
 
 
+def _without(start: int, stop: int, left_out: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yields the ranges that are left of a range where others, in order, are left out."""
+    for first, last in left_out:
+        yield start, first
+        start = last
+    yield start, stop
+
+
 def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
     """Returns the ranges of parameters that are trained and their L1 and L2 coefficients, both `(n, 2)`.
 
-    Biases and gains have no penalties. Neighbouring ranges with equal penalties are merged.
+    Biases and gains have no penalties, and are not trained with `center=False` and `scale=False`.
+    Neighbouring ranges with equal penalties are merged.
     """
     bounds = [*storage.layout[1:, WEIGHTS].tolist(), storage.gradient.size]
     ranges: list[tuple[int, int, float, float]] = []
@@ -246,7 +256,15 @@ def trainable_ranges(storage: Storage[F]) -> tuple[Ranges, Matrix[F]]:
     ):
         if layer._trainable:
             middle, penalties = int(layout[BIASES]), layer._penalties
-            for first, last, l1, l2 in ((start, middle, *penalties), (middle, stop, 0.0, 0.0)):
+            settings, n = settings_of(layer.normalization), int(layout[LENGTH])
+            fixed = [(middle, middle + n)] * (not settings.center)
+            fixed += [(middle + n, middle + 2 * n)] * (not settings.scale)
+            for first, last, l1, l2 in (
+                (start, middle, *penalties),
+                *((first, last, 0.0, 0.0) for first, last in _without(middle, stop, fixed)),
+            ):
+                if first == last:
+                    continue
                 if ranges and ranges[-1][1:] == (first, l1, l2):
                     first = ranges.pop()[0]
                 ranges.append((first, last, l1, l2))

@@ -11,8 +11,11 @@ from typednn_kernels.arrays import F, Matrix, Vector
 
 
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,)."""
-    x.dot(W.T, a)
+    """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,); see `Kernels`."""
+    if W.shape[1]:
+        x.dot(W.T, a)
+    else:
+        a[...] = x
     if len(a) == 1:
         a = a[0]
     a += bias
@@ -20,6 +23,8 @@ def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
 
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
     """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev)."""
+    if not dLdW.size:
+        return
     if len(dLda) <= SUMMED_PRODUCTS:
         dLda.T.dot(h_prev, dLdW)
     else:
@@ -54,4 +59,7 @@ def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
 
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """Computes dLdh = dLda W, (B, n_prev), for the layer below from dLda (B, n) and W (n, n_prev)."""
-    dLda.dot(W, dLdh)
+    if W.shape[1]:
+        dLda.dot(W, dLdh)
+    else:
+        dLdh[...] = dLda

@@ -15,11 +15,11 @@ from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
     DROPOUT,
+    FAN_IN,
     FROZEN,
     INNER_BIASES,
     LENGTH,
     NORMALIZATION,
-    PREVIOUS,
     UNITS,
     WEIGHTS,
     biases,
@@ -91,10 +91,10 @@ class Pass(Generic[F]):
         self.rows: list[list[int]] = layout.tolist()
         self.layers: list[Forward[F]] = []
         for row in self.rows:
-            n, n_prev, start, units = row[LENGTH], row[PREVIOUS], row[WEIGHTS], samples * row[UNITS]
+            n, fan_in, start, units = row[LENGTH], row[FAN_IN], row[WEIGHTS], samples * row[UNITS]
             formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * n <= CACHE_CHUNK_ELEMENTS
-            size, end, first_bias = samples * n, start + n * n_prev, row[BIASES]
-            W = parameters[start:end].reshape(n, n_prev)
+            size, end, first_bias = samples * n, start + n * fan_in, row[BIASES]
+            W = parameters[start:end].reshape(n, fan_in)
             a = workspace.a[units : units + size].reshape(samples, n)
             self.layers.append(
                 Forward(

@@ -33,7 +33,7 @@ def normalize(
 
     inv_std is (n,) for a batch, (B,) for layers. In training running mean and variance, (2, n), are updated.
     """
-    normalization, epsilon, momentum, unbiased, _ = settings
+    normalization, epsilon, momentum, unbiased = settings[:4]
     axis = NORMALIZATIONS[normalization].axis
     if normalization == BATCH and not training:
         z -= running[0]

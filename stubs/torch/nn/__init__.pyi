@@ -20,11 +20,25 @@ class Linear(Module):
     ) -> None: ...
 
 class LayerNorm(Module):
-    def __init__(self, normalized_shape: int, eps: float = ..., *, dtype: dtype | None = ...) -> None: ...
+    def __init__(
+        self,
+        normalized_shape: int,
+        eps: float = ...,
+        elementwise_affine: bool = ...,
+        bias: bool = ...,
+        *,
+        dtype: dtype | None = ...,
+    ) -> None: ...
 
 class BatchNorm1d(Module):
     def __init__(
-        self, num_features: int, eps: float = ..., momentum: float | None = ..., *, dtype: dtype | None = ...
+        self,
+        num_features: int,
+        eps: float = ...,
+        momentum: float | None = ...,
+        affine: bool = ...,
+        *,
+        dtype: dtype | None = ...,
     ) -> None: ...
 
 class Dropout(Module):

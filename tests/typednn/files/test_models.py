@@ -438,7 +438,10 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "penalty true": (version_2(l2=True), r"layers\[1\].l2: expected a finite number of 0 or more"),
     "frozen by a number": (version_2(trainable=0), r"layers\[1\].trainable: expected true or false"),
     "no gains": (version_2(normalization="layer"), "expected the tensors .*Gain.* found"),
-    "kinds in disorder": (changed_layer(1, kind="output"), r"layers\[1\].kind: expected 'hidden'"),
+    "kinds in disorder": (
+        changed_layer(1, kind="output"),
+        r"layers\[1\].kind: expected one of 'hidden', 'normalization'",
+    ),
     "length 0": (changed_layer(1, length=0), r"layers\[1\].length: expected a whole number"),
     "length true": (changed_layer(1, length=True), r"layers\[1\].length: expected a whole number"),
     "another length": (changed_layer(1, length=4), r"shape: expected \[4, 2\], as the layers say"),

@@ -18,6 +18,7 @@ from tests.typednn.onnx.test_writer import (
     columns_of_all_kinds,
     magnitude,
     network_with,
+    normalizing,
 )
 from typednn import (
     HiddenLayer,
@@ -78,6 +79,11 @@ def check(network: Any, folder: Path, *flags: str) -> None:
 def test_each_normalization(activation: Any, normalization: Any, output: Any, tmp_path: Path) -> None:
     hidden = HiddenLayer(7, activation, normalization=normalization)
     check(network_with([InputLayer(5), hidden, OutputLayer(3, output)], np.float32), tmp_path)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_layers_that_only_normalize(normalization: Any, tmp_path: Path) -> None:
+    check(normalizing(normalization, np.float32), tmp_path)
 
 
 @pytest.mark.full("compiles a file for each case")

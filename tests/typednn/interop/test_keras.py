@@ -12,7 +12,16 @@ import pytest
 from typednn_kernels.activations import ActivationName
 
 from tests.oracles.torch_float64 import pytorch
-from typednn import BatchNorm, HiddenLayer, InputLayer, LayerNorm, Network, OutputLayer, WiringError
+from typednn import (
+    BatchNorm,
+    HiddenLayer,
+    InputLayer,
+    LayerNorm,
+    Network,
+    NormalizationLayer,
+    OutputLayer,
+    WiringError,
+)
 from typednn.activations import CELU, ELU, LeakyReLU
 from typednn.interop import from_keras, to_keras
 from typednn.interop.keras import THEIRS
@@ -88,6 +97,13 @@ NORMS: list[tuple[Callable[[Any], Any], bool, Any]] = [
     (lambda L: L.BatchNormalization(momentum=0.0), False, BatchNorm(momentum=0)),
     (lambda L: L.LayerNormalization(epsilon=1e-6), True, LayerNorm(1e-6, inner_bias=True)),
     (lambda L: L.LayerNormalization(epsilon=0.1), False, LayerNorm(0.1)),
+    (lambda L: L.BatchNormalization(scale=False), True, BatchNorm(scale=False)),
+    (lambda L: L.LayerNormalization(center=False), False, LayerNorm(center=False)),
+    (
+        lambda L: L.LayerNormalization(center=False, scale=False),
+        True,
+        LayerNorm(inner_bias=True, center=False, scale=False),
+    ),
 ]
 
 
@@ -95,9 +111,21 @@ NORMS: list[tuple[Callable[[Any], Any], bool, Any]] = [
 def test_normalizations_train_alike(norm: Callable[[Any], Any], bias: bool, ours: Any) -> None:
     L = keras.layers
     first = L.Dense(6, use_bias=bias, bias_initializer="random_normal")
-    model = model_of([first, norm(L), L.Activation("tanh"), L.Dense(3)])
-    network: Any = from_keras(model)
+    network = train_alike(model_of([first, norm(L), L.Activation("tanh"), L.Dense(3)]))
     assert network.layers[1].normalization == ours
+
+
+@pytest.mark.parametrize("norm", [norm for norm, _, _ in NORMS])
+def test_layers_that_only_normalize_train_alike(norm: Callable[[Any], Any]) -> None:
+    L = keras.layers
+    layers = [L.BatchNormalization(), L.Dense(6, "relu"), norm(L), L.Dropout(0.0), L.Dense(3)]
+    network = train_alike(model_of(layers))
+    assert repr(network.layers[1]) == "NormalizationLayer(5, 'batch')"
+    assert type(network.layers[3]) is NormalizationLayer
+
+
+def train_alike(model: Any) -> Any:
+    network: Any = from_keras(model)
     assert abs(network.predict(X) - outputs_of(model)).max() < 1e-12
 
     model.compile(keras.optimizers.SGD(RATE), "mse")
@@ -108,6 +136,7 @@ def test_normalizations_train_alike(norm: Callable[[Any], Any], bias: bool, ours
     assert abs(network._storage.parameters - trained._storage.parameters).max() < 1e-10
     assert abs(network.predict(X) - outputs_of(to_keras(network))).max() < 1e-12
     assert repr(from_keras(to_keras(network))) == repr(network)
+    return network
 
 
 def test_layers_of_activations_dropout_and_frozen_layers() -> None:
@@ -151,7 +180,7 @@ REFUSED: list[tuple[Callable[[Any], list[Any]], str]] = [
         "keeps 1.5 of its running moments",
     ),
     (lambda L: [L.Dense(3, use_bias=False)], "has no bias"),
-    (lambda L: [L.Dense(3, "relu"), L.BatchNormalization(), L.Dense(1)], "normalises after an activation"),
+    (lambda L: [L.Dense(3, "relu"), L.BatchNormalization()], "comes after the last affine map"),
     (lambda L: [L.Dense(3, bias_regularizer="l2")], "bias_regularizer"),
     (lambda L: [L.Dense(3, "glu")], "has the activation 'glu'"),
     (lambda L: [L.Dense(3), L.ReLU(max_value=2.0)], "max_value=2.0"),

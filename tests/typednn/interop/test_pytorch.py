@@ -100,6 +100,17 @@ NORMS: list[tuple[Callable[[], Any], bool, str]] = [
     (lambda: nn.LayerNorm(7), True, "LayerNorm(epsilon=1e-05, inner_bias=True)"),
     (lambda: nn.LayerNorm(7), False, "LayerNorm(epsilon=1e-05)"),
     (lambda: nn.LayerNorm(7, eps=1e-3), False, "'layer'"),
+    (
+        lambda: nn.BatchNorm1d(7, affine=False),
+        True,
+        "BatchNorm(epsilon=1e-05, momentum=0.9, unbiased=True, center=False, scale=False)",
+    ),
+    (
+        lambda: nn.LayerNorm(7, elementwise_affine=False),
+        True,
+        "LayerNorm(epsilon=1e-05, inner_bias=True, center=False, scale=False)",
+    ),
+    (lambda: nn.LayerNorm(7, bias=False), False, "LayerNorm(epsilon=1e-05, center=False)"),
 ]
 
 
@@ -108,6 +119,23 @@ NORMS: list[tuple[Callable[[], Any], bool, str]] = [
 def test_normalizations_train_alike(norm: Callable[[], Any], bias: bool, said: str, trainable: bool) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 7, bias=bias), norm(), nn.Tanh(), nn.Linear(7, 3)).double()
+    train_alike(module, said, trainable)
+
+
+@pytest.mark.parametrize("norm", [norm for norm, _, _ in NORMS], ids=[said for _, _, said in NORMS])
+def test_layers_that_only_normalize_train_alike(norm: Callable[[], Any]) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *(nn.BatchNorm1d(5), nn.Linear(5, 7), nn.ReLU(), norm(), nn.Dropout(0.0), nn.Linear(7, 3))
+    ).double()
+    network = train_alike(module, "BatchNorm(epsilon=1e-05, momentum=0.9, unbiased=True)", trainable=True)
+    assert [type(layer).__name__ for layer in network.layers[1:-1]] == [
+        *("NormalizationLayer", "HiddenLayer", "NormalizationLayer")
+    ]
+
+
+def train_alike(module: Any, said: str, trainable: bool) -> Any:
+    """Trains both for three steps, and compares them; `said` is the normalisation of the first layer."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += torch.randn_like(parameter) / 4
@@ -133,6 +161,25 @@ def test_normalizations_train_alike(norm: Callable[[], Any], bias: bool, said: s
     back = to_torch(network)
     assert abs(network.predict(X) - outputs_of(back)).max() < 1e-12
     assert repr(from_torch(back, loss="MSE")) == repr(network)
+    state = {name: np.array(each) for name, each in to_state_dict(network).items()}
+    layers = [layer.copy() for layer in network.layers]
+    assert (from_torch(state, layers)._storage.parameters == network._storage.parameters).all()
+    return network
+
+
+def test_normalizations_that_pytorch_lacks_are_not_written() -> None:
+    def written(norm: Any, gain: float = 1.0) -> None:
+        network = Network([InputLayer(5), HiddenLayer(4, normalization=norm), OutputLayer(1)])
+        hidden: Any = network.layers[1]
+        hidden.Gain[...] = gain
+        to_torch(network)
+
+    with pytest.raises(WiringError, match=r"layer 1, .*scale=False; PyTorch has gains and biases, or nei"):
+        written(BatchNorm(unbiased=True, scale=False))
+    with pytest.raises(WiringError, match=r"layer 1, .*scale=False; PyTorch has gains and biases, or nei"):
+        written(LayerNorm(scale=False))
+    with pytest.raises(WiringError, match=r"layer 1, .*: Gain is not trained and not 1, which PyTorch has"):
+        written(LayerNorm(center=False, scale=False), 2.0)
 
 
 def test_a_logarithm_of_softmax_is_part_of_the_loss() -> None:
@@ -239,10 +286,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         r"module 1 \(BatchNorm1d\).*momentum=None",
     ),
     (
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, affine=False), nn.Linear(3, 1)),
-        "has no weight and bias",
-    ),
-    (
         lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 1)),
         "keeps no running mean",
     ),
@@ -251,10 +294,13 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         r"module 1 \(LayerNorm\): adds 0 to variances",
     ),
     (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(-1)), "probabilities, not their logarithms"),
-    (lambda: nn.Sequential(nn.LayerNorm(5, eps=1e-3), nn.Linear(5, 1)), "module 0 .*normalises the input"),
     (
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.LayerNorm(3, eps=1e-3), nn.Linear(3, 1)),
-        "normalises after",
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.LayerNorm(3)),
+        r"module 2 \(LayerNorm\): comes after the last affine map; the output layer is not normalised",
+    ),
+    (
+        lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(5, 3)),
+        r"module 1 \(Linear\): takes 5 values, and what is before it has 4 units",
     ),
     (lambda: nn.Sequential(nn.Linear(5, 3, bias=False)), r"module 0 \(Linear\): has no bias"),
     (lambda: nn.Sequential(nn.Linear(5, 3), nn.Softplus()).double(), "is linear from threshold=20 on"),

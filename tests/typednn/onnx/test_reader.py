@@ -182,6 +182,21 @@ CHAINS: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
         {"W": W1, "m": np.array([4.0, 9.0, 16.0])},
         lambda x: x @ W1.T / [2, 3, 4],
     ),
+    "features by a layer normalisation": (
+        [
+            ("LayerNormalization", ["x", "m", "n"], "h", {"epsilon": 0.5}),
+            ("Gemm", ["h", "W", "b"], "y", {"transB": 1}),
+        ],
+        {"m": np.array([2.0, -1.0]), "n": np.array([0.5, 1.0]), "W": W1, "b": B1},
+        lambda x: (
+            (
+                (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 0.5) * [2, -1]
+                + [0.5, 1]
+            )
+            @ W1.T
+            + B1
+        ),
+    ),
     "softplus by its formula": (
         [
             ("Gemm", ["x", "W", "b"], "z", {"transB": 1}),

@@ -18,6 +18,7 @@ from typednn import (
     HiddenLayer,
     InputLayer,
     LayerNorm,
+    NormalizationLayer,
     NotReadyError,
     OutputLayer,
     SettingError,
@@ -117,6 +118,31 @@ def test_onnx_runtime_computes_what_predict_computes(
     expected = network.predict(x)
     assert outputs.dtype == dtype
     assert abs(outputs - expected).max() <= 4 * np.finfo(dtype).eps * magnitude(network, x)
+
+
+@pytest.mark.once_per("normalization", "opset")
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("normalization", ["batch", "layer", BatchNorm(1e-5, 0.9, scale=False)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layers_that_only_normalize_are_written(
+    normalization: Any, opset: int, dtype: Any, tmp_path: Path
+) -> None:
+    network = normalizing(normalization, dtype)
+    path, x = tmp_path / "model.onnx", samples(dtype)
+
+    typednn.onnx.save(network, path, opset=opset)
+    [outputs] = run(path, x)
+
+    assert abs(outputs - network.predict(x)).max() <= 4 * np.finfo(dtype).eps * magnitude(network, x)
+    restored: Any = typednn.onnx.load(path)
+    assert repr(restored) == repr(network)
+    assert restored._storage.parameters.tobytes() == network._storage.parameters.tobytes()
+
+
+def normalizing(normalization: Any, dtype: Any) -> Any:
+    """A network that normalises its features, and the activations of a hidden layer."""
+    layers = [InputLayer(5), NormalizationLayer(5, normalization, "tanh"), HiddenLayer(7, "relu")]
+    return network_with([*layers, NormalizationLayer(7, normalization), OutputLayer(3)], dtype)
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -30,6 +30,7 @@ from typednn import (
     Lion,
     Nadam,
     Network,
+    NormalizationLayer,
     Optimizer,
     OutputLayer,
     ReduceOnPlateau,
@@ -66,6 +67,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "layer": {"normalization": "layer", "dropout": 0.2},
     "batch and dropout": {"normalization": "batch", "dropout": 0.3},
     "unbiased batch": {"normalization": BatchNorm(1e-5, 0.9, unbiased=True)},
+    "features": {"features": "batch"},
     "layer with biases": {"normalization": LayerNorm(1e-5, inner_bias=True)},
 }
 
@@ -82,9 +84,10 @@ def data(dtype: Dtype, count: int = SAMPLES) -> Data:
     return x.astype(dtype), labels, rng.uniform(0.5, 2, count)
 
 
-def network(dtype: Dtype, seed: int = 3, **hidden: Any) -> Network[Any]:
+def network(dtype: Dtype, seed: int = 3, features: Any = None, **hidden: Any) -> Network[Any]:
     layers: list[Any] = [
         InputLayer(6),
+        *([] if features is None else [NormalizationLayer(6, features, "tanh")]),
         HiddenLayer(12, "tanh", **hidden),
         HiddenLayer(7, "sigmoid", **hidden),
         OutputLayer(3, "softmax", "crossentropy"),

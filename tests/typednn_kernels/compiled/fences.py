@@ -95,7 +95,11 @@ def drawn(rng: np.random.Generator, dtype: Any) -> tuple[Case, int, int]:
     chosen: list[int] = rng.integers(0, len(SETTINGS), len(lengths) - 2).tolist()
     normalizations: list[int | Settings] = [0, *(SETTINGS[k] for k in chosen), 0]
     dropouts = [0, *rng.choice([0, 1 << 31], len(lengths) - 2), 0]
-    layout = layout_of(lengths, codes, normalizations, dropouts)
+    weighted = [True] * len(lengths)
+    for k in range(1, len(lengths) - 1):
+        if chosen[k - 1] and not SETTINGS[chosen[k - 1]].inner_bias and rng.integers(2):
+            weighted[k], lengths[k] = False, lengths[k - 1]
+    layout = layout_of(lengths, codes, normalizations, dropouts, weighted=weighted)
     count, units = 2 * samples + 1, samples * unit_count(layout)
     n, whole = parameter_count(layout), workspace_size(layout, samples)
     parameters = rng.normal(0, 0.3, vector_size(layout))

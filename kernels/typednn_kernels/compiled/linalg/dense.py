@@ -221,6 +221,13 @@ parallel_backpropagate: Callable[..., int] = parallel_for(backpropagate_range)
 parallel_outer: Callable[..., int] = parallel_for(outer_range)
 
 
+@inline
+def copy_columns(x: Vector[F], n: int, count: int, result: Vector[F]) -> None:
+    """Copies the first `count` elements of each row; rows of both lie n elements apart."""
+    for start in range(0, x.size, n):
+        copy(0, count, slice_of(x, start, count), slice_of(result, start, count))
+
+
 @noinline
 def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], lda: int, parallel: bool) -> None:
     """Computes a = x W^T + bias, (B, n) with rows `lda` elements apart; an empty bias counts as none."""
@@ -239,8 +246,12 @@ def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], lda: 
 def backpropagate_rows(
     dLda: Matrix[F], W: Matrix[F], dLdh: Vector[F], first: int, count: int, parallel: bool
 ) -> None:
-    """Computes dLdh = dLda W, flat (B * m,), for `count` inputs from `first` on."""
+    """Computes dLdh = dLda W, flat (B * m,), for `count` inputs from `first` on; without W, dLdh = dLda."""
     samples, (n, m) = dLda.shape[0], W.shape
+    if m == 0:
+        columns, result = slice_of(dLda, first, dLda.size - first), slice_of(dLdh, first, dLdh.size - first)
+        copy_columns(columns, n, count, result)
+        return
     deltas, columns = slice_of(dLda, 0, dLda.size), slice_of(W, first, W.size - first)
     result, empty = slice_of(dLdh, first, dLdh.size - first), slice_of(W, 0, 0)
     if samples == 1 and n * m >= 2 * GEMV_GRAIN_WEIGHTS and m <= SCRATCH_ROW_ELEMENTS:
@@ -377,16 +388,24 @@ def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> Non
 
 @exported
 def affine(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Matrix[F]) -> None:
-    """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,)."""
-    require(W.shape[1] == x.shape[1] and bias.size == W.shape[0] and a.shape == (x.shape[0], W.shape[0]))
-    affine_rows(x, W, bias, slice_of(a, 0, a.size), W.shape[0], True)
+    """Computes a = x W^T + bias, (B, n), from x (B, n_prev), W (n, n_prev) and bias (n,); see `Kernels`."""
+    (samples, m), (n, columns) = x.shape, W.shape
+    require(columns == m or (columns == 0 and n == m))
+    require(bias.size == n and a.shape == (samples, n))
+    if columns > 0:
+        affine_rows(x, W, bias, slice_of(a, 0, a.size), n, True)
+    else:
+        for start in range(0, a.size, n):
+            add(0, n, slice_of(x, start, n), bias, slice_of(a, start, n))
 
 
 @exported
 def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
-    """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev)."""
-    require(dLda.shape[0] == h_prev.shape[0] and dLdW.shape == (dLda.shape[1], h_prev.shape[1]))
-    outer_rows(dLda, h_prev, dLdW.dtype.type(1), False, dLdW, 0, dLdW.shape[0], True)
+    """Computes dLdW = dLda^T h_prev, (n, n_prev), from dLda (B, n) and h_prev (B, n_prev); see `Kernels`."""
+    n, m = dLdW.shape
+    require(dLda.shape[0] == h_prev.shape[0] and n == dLda.shape[1] and m in (0, h_prev.shape[1]))
+    if m > 0:
+        outer_rows(dLda, h_prev, dLdW.dtype.type(1), False, dLdW, 0, n, True)
 
 
 @exported
@@ -399,5 +418,6 @@ def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
 @exported
 def backpropagate(dLda: Matrix[F], W: Matrix[F], dLdh: Matrix[F]) -> None:
     """Computes dLdh = dLda W, (B, n_prev), for the layer below from dLda (B, n) and W (n, n_prev)."""
-    require(W.shape[0] == dLda.shape[1] and dLdh.shape == (dLda.shape[0], W.shape[1]))
-    backpropagate_rows(dLda, W, slice_of(dLdh, 0, dLdh.size), 0, W.shape[1], True)
+    (samples, n), (n_of_W, m) = dLda.shape, W.shape
+    require(n_of_W == n and dLdh.shape == (samples, m if m > 0 else n))
+    backpropagate_rows(dLda, W, slice_of(dLdh, 0, dLdh.size), 0, dLdh.shape[1], True)

@@ -8,6 +8,7 @@ from typednn_kernels.compiled._codegen.jit import noinline
 from typednn_kernels.layout import (
     BIASES,
     COLUMNS,
+    FAN_IN,
     GAINS,
     INNER_BIASES,
     LENGTH,
@@ -37,11 +38,12 @@ def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace:
         size_of_all = min(workspace.a.size, workspace.h.size, workspace.dLdh.size, workspace.dLda.size)
         fits = 0 <= n_units < MAX_SIZE and samples * n_units <= size_of_all
     for k in range(last + 1 if fits else 0):
-        n, m = layout[k, LENGTH], layout[k, PREVIOUS]
+        n, m, columns = layout[k, LENGTH], layout[k, PREVIOUS], layout[k, FAN_IN]
         is_normalized = layout[k, NORMALIZATION] != UNNORMALIZED
         fits &= 0 < n < MAX_SIZE and m == before
+        fits &= columns == m or (columns == 0 and n == m and is_normalized)
         fits &= 0 <= layout[k, UNITS] <= n_units - n
-        fits &= 0 <= layout[k, WEIGHTS] <= size - n * m or k == 0
+        fits &= 0 <= layout[k, WEIGHTS] <= size - n * columns or k == 0
         fits &= 0 <= layout[k, BIASES] <= size - n or k == 0
         if is_normalized:
             fits &= 0 <= layout[k, GAINS] <= size - n
@@ -53,6 +55,15 @@ def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace:
             fits &= 0 <= layout[k, RUNNING] <= size - 2 * n
         before = n
     return fits
+
+
+@noinline
+def has_all_weights(layout: Layout) -> bool:
+    """Says whether each layer but the input layer has weights."""
+    count = 0
+    for k in range(1, layout.shape[0]):
+        count += layout[k, FAN_IN] == 0
+    return count == 0
 
 
 @noinline

@@ -26,11 +26,11 @@ from typednn_kernels.compiled.parallel.team import barrier
 from typednn_kernels.layout import (
     ACTIVATION,
     BIASES,
+    FAN_IN,
     GAINS,
     INNER_BIASES,
     LENGTH,
     NORMALIZATION,
-    PREVIOUS,
     WEIGHTS,
 )
 from typednn_kernels.operands import Block, Epoch, OptimizerSteps, Rows, Thread, Workspace
@@ -160,7 +160,7 @@ def batch_update_units(
     weights_too: bool,
 ) -> None:
     """Updates the biases, gains, inner biases and, if wanted, weights of the units of a block of layer k."""
-    m = layout[k, PREVIOUS]
+    m = layout[k, FAN_IN]
     for i in range(4):
         start, size = layout[k, BIASES] + block.unit, block.width
         if i == 1:

@@ -36,7 +36,7 @@ from typednn_kernels.compiled.linalg.short_gemv import (
     short_backward_and_update,
     short_update_and_gemv,
 )
-from typednn_kernels.compiled.network.fitting import epoch_fits, network_fits
+from typednn_kernels.compiled.network.fitting import epoch_fits, has_all_weights, network_fits
 from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import biases, flat_weights, units
 from typednn_kernels.compiled.ops.activation import activate, activate_range, activation_backward_flat
@@ -348,6 +348,7 @@ def train_online(
         MemoryError: there is no memory for half of an upstream gradient.
     """
     require(network_fits(parameters, layout, 1, workspace) and epoch_fits(layout, epoch))
+    require(has_all_weights(layout))
     num_threads, second = (
         online_num_threads(layout, epoch.order.size),
         heap_row(SCRATCH_ROW_ELEMENTS, parameters),

@@ -25,6 +25,7 @@ from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
 from typednn_kernels.compiled.linalg.dense import (
     affine_rows,
     backpropagate_rows,
+    copy_columns,
     outer_rows,
     sum_rows,
 )
@@ -43,13 +44,13 @@ from typednn_kernels.layout import (
     BIASES,
     DROPOUT,
     EPSILON,
+    FAN_IN,
     FROZEN,
     GAINS,
     INNER_BIASES,
     LENGTH,
     MOMENTUM,
     NORMALIZATION,
-    PREVIOUS,
     RUNNING,
     UNBIASED,
     UNITS,
@@ -63,15 +64,15 @@ from typednn_kernels.primitives import where
 UNNORMALIZED, BATCH = normalizations.NONE, normalizations.BATCH
 
 
-weights: MatrixView = matrix_view(lambda row: (row[WEIGHTS], row[LENGTH], row[PREVIOUS]))
-flat_weights: VectorView = vector_view(lambda row: (row[WEIGHTS], row[LENGTH] * row[PREVIOUS]))
+weights: MatrixView = matrix_view(lambda row: (row[WEIGHTS], row[LENGTH], row[FAN_IN]))
+flat_weights: VectorView = vector_view(lambda row: (row[WEIGHTS], row[LENGTH] * row[FAN_IN]))
 biases: VectorView = vector_view(lambda row: (row[BIASES], row[LENGTH]))
 gains: VectorView = vector_view(lambda row: (row[GAINS], row[LENGTH]))
 inner_biases: VectorView = vector_view(
     lambda row: (row[INNER_BIASES], where(row[INNER_BIASES] == 0, 0, row[LENGTH]))
 )
 weights_range: MatrixView = matrix_view(
-    lambda row, unit, width: (row[WEIGHTS] + unit * row[PREVIOUS], width, row[PREVIOUS])
+    lambda row, unit, width: (row[WEIGHTS] + unit * row[FAN_IN], width, row[FAN_IN])
 )
 biases_range: VectorView = vector_view(lambda row, unit, width: (row[BIASES] + unit, width))
 gains_range: VectorView = vector_view(lambda row, unit, width: (row[GAINS] + unit, width))
@@ -160,6 +161,8 @@ def settings_of(layout: Layout, k: int) -> normalizations.Settings:
         np.int64(layout[k, MOMENTUM]).view(np.float64),
         layout[k, UNBIASED] != 0,
         layout[k, INNER_BIASES] != 0,
+        True,
+        True,
     )
 
 
@@ -194,7 +197,11 @@ def affine_block(
     else:
         z = normalized_range(a, layout, k, n_units, block)
         inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
-        affine_rows(below, W, inner_bias, z, n, parallel)
+        if layout[k, FAN_IN] > 0:
+            affine_rows(below, W, inner_bias, z, n, parallel)
+        else:
+            activations = slice_of(below, block.unit, below.size - block.unit)
+            copy_columns(activations, n, block.width, z)
         units = NormalizedUnits(
             gains_range(parameters, layout, k, block.unit, block.width),
             bias,
@@ -378,16 +385,17 @@ def weight_gradient_block(
 ) -> None:
     """Computes alpha dLdW of the units of a block in layer k of `result`, or adds it there (`accumulate`)."""
     samples = block.rows.samples
-    outer_rows(
-        normalized(workspace.dLda, layout, k, samples, unit_count(layout)),
-        block_matrix(workspace.h, layout, k - 1, samples),
-        alpha,
-        accumulate,
-        weights(result, layout, k),
-        block.unit,
-        block.width,
-        parallel,
-    )
+    if layout[k, FAN_IN] > 0:
+        outer_rows(
+            normalized(workspace.dLda, layout, k, samples, unit_count(layout)),
+            block_matrix(workspace.h, layout, k - 1, samples),
+            alpha,
+            accumulate,
+            weights(result, layout, k),
+            block.unit,
+            block.width,
+            parallel,
+        )
 
 
 @inline

@@ -46,6 +46,13 @@ LAYOUTS = {
     "fewer units than threads": layout_of(
         (3200, 50, 3, 7), ACTIVATIONS, [NONE, NONE, BATCH, NONE], [0, 0, ALL // 3, 0]
     ),
+    "features normalised": layout_of(
+        (620, 620, 300, 7), ACTIVATIONS, [NONE, BATCH, NONE, NONE], weighted=[True, False, True, True]
+    ),
+    "only normalises": layout_of(
+        *((1900, 100, 100, 7), ACTIVATIONS, [NONE, NONE, LAYER, NONE], [0, 0, ALL // 3, 0]),
+        weighted=[True, True, False, True],
+    ),
 }
 LARGE = (1200, 1000, 61, 7)
 LARGE_LAYOUTS = {
