@@ -32,6 +32,7 @@ from typednn_kernels.primitives import (
     log1p,
     maximum,
     minimum,
+    sign,
     tanh,
     unless_nan,
     where,
@@ -248,7 +249,7 @@ ACTIVATIONS: list[Activation] = [
     Activation(
         "relu",
         lambda a: maximum(a, 0),
-        lambda a, y: where(y > 0, 1, y),  # y is 0, or NaN
+        lambda a, y: sign(y),  # y is at least 0, or NaN
         0.0,
         INFINITY,
         "max(a, 0); its derivative at 0 is 0",

@@ -92,9 +92,10 @@ def where(
     condition: NDArray[np.bool], x: Values | np.floating | float, y: Values | np.floating | float
 ) -> Values:
     """Returns x where the condition holds, else y, in the dtype of the array among them."""
-    many = isinstance(condition, np.ndarray) and condition.size >= MANY_CHOICES  # not in traced formulas
-    dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)} if many else set[Any]()
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    dtype = None
+    if isinstance(condition, np.ndarray) and condition.size >= MANY_CHOICES:  # not in traced formulas
+        dtypes = {each.dtype for each in (x, y) if isinstance(each, np.ndarray)}
+        dtype = dtypes.pop() if len(dtypes) == 1 else None
     if dtype is None or dtype not in BITS:
         result: Values = np.where(condition, x, y)
         return result

@@ -8,6 +8,7 @@ import numpy as np
 
 from typednn_kernels.activations import ACTIVATIONS, SOFTMAX, derivative_to_show
 from typednn_kernels.arrays import Cube, F, Matrix, Values
+from typednn_kernels.plain.dense import sum_units
 
 CACHE_CHUNK_ELEMENTS = 16384
 """Elements to which a formula is applied at a time, so that its intermediate results stay in the cache."""
@@ -36,12 +37,22 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
 
 def softmax(a: Matrix[F], y: Matrix[F]) -> tuple[Matrix[F], Matrix[F]]:
     """Computes y, (B, n); returns the largest a of each sample and the sum of exp(a - largest), (B, 1)."""
-    largest: Matrix[F] = np.maximum.reduce(a, axis=1, keepdims=True)
+    largest = largest_unit(a)
     np.subtract(a, largest, out=y)
     np.exp(y, out=y)
-    total: Matrix[F] = np.add.reduce(y, axis=1, keepdims=True)
+    total = sum_units(y).reshape(-1, 1)
     y /= total
     return largest, total
+
+
+def largest_unit(a: Matrix[F]) -> Matrix[F]:
+    """Returns the largest a of each sample, (B, 1); NumPy finds its place faster than the number."""
+    if len(a) == 1:
+        place = int(a.argmax())
+        return a[:, place : place + 1]
+    places = a.argmax(axis=1)
+    places += np.arange(0, a.size, a.shape[1])
+    return a.take(places).reshape(-1, 1)
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
@@ -62,7 +73,7 @@ def activation_backward(
     """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
     if activation == SOFTMAX:
         np.multiply(dLdy, y, out=dLda)
-        np.subtract(dLdy, dLda.sum(axis=1, keepdims=True), out=dLda)
+        np.subtract(dLdy, sum_units(dLda).reshape(-1, 1), out=dLda)
         dLda *= y
     else:
         derivative = ACTIVATIONS[activation].derivative

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, cast
+
 import numpy as np
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.losses import (
     BUILT_IN,
@@ -18,7 +21,8 @@ from typednn_kernels.losses import (
     pair_value,
     softmax_rows,
 )
-from typednn_kernels.plain.activation import activation_backward, apply
+from typednn_kernels.plain.activation import activation_backward, apply, largest_unit
+from typednn_kernels.plain.dense import sum_units
 
 
 class Rows:
@@ -50,61 +54,73 @@ def loss_value(
         else:
             apply(row.value, y, t, terms)
     elif activation == SOFTMAX:
-        shifted = a - a.max(axis=1, keepdims=True)
-        shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        shifted = a - largest_unit(a)
+        shifted -= np.log(sum_units(np.exp(shifted)).reshape(-1, 1))
         apply(row.stable_value, shifted, t, terms)
     else:
         apply(row.stable_value, a, t, terms)
-    np.add.reduce(terms, axis=1, out=losses)
+    sum_units(terms, losses)
     if is_mean(loss):
         losses /= y.shape[1]
 
 
 def has_short_step(loss: int, activation: int, n: int) -> bool:
-    """Says whether `short_step` computes a loss, one of the library's, of an activation of n units."""
+    """Says whether `ShortStep` computes a loss, one of the library's, of an activation of n units."""
     if loss >= BUILT_IN or softmax_rows.has_rows(loss, activation, n):
         return False
     elementwise = activation != SOFTMAX and pair_of(loss, activation) < 0
     return elementwise or is_stable(loss, activation)
 
 
-def short_step(
-    loss: int,
-    activation: int,
-    a: Matrix[F],
-    y: Matrix[F],
-    t: Matrix[F],
-    dLda: Matrix[F],
-    losses: Vector[F],
-    exponentials: tuple[Matrix[F], Matrix[F]] | None,
-) -> None:
+def is_one_hot(t: Matrix[F]) -> bool:
+    """Says whether each row of targets (B, n) has a single 1, and else 0."""
+    return bool(((t == 0) | (t == 1)).all() and (sum_units(t) == 1).all())
+
+
+class ShortStep(Generic[F]):
     """Computes losses and dLda as `loss_value` and `output_delta` do, to the bit, with less around it.
 
-    `exponentials` is what `softmax` returned for a.
+    What all batches of a size have in common is looked up once.
     """
-    row, divisor = LOSSES[loss], len(y)
-    if is_mean(loss):
-        divisor = y.size
-    delta: Values
-    if not is_stable(loss, activation):
-        terms = row.value(y, t)
-        delta = row.derivative(y, t)
-    elif activation == SOFTMAX:
-        assert exponentials is not None
-        shifted = a - exponentials[0]
-        shifted -= np.log(exponentials[1])
-        terms = row.stable_value(shifted, t)
-        delta = y * np.add.reduce(t, axis=1, keepdims=True) - t
-    else:
-        terms = row.stable_value(a, t)
-        delta = y - t
-    np.add.reduce(terms, axis=1, out=losses)
-    if is_mean(loss) and y.shape[1] > 1:
-        losses /= y.shape[1]
-    np.divide(delta, divisor, out=dLda)
-    derivative = ACTIVATIONS[activation].derivative
-    if derivative is not None and not is_stable(loss, activation):
-        np.multiply(derivative(a, y), dLda, out=dLda)
+
+    def __init__(self, loss: int, activation: int, y: Matrix[F], one_hot: bool) -> None:
+        row, stable = LOSSES[loss], is_stable(loss, activation)
+        self.value: Callable[[Values, Values], Values] = row.stable_value if stable else row.value
+        self.derivative: Callable[[Values, Values], Values] | None = None if stable else row.derivative
+        self.of_activation: Callable[[Values, Values], Values | float] | None = None
+        if not stable and activation != NONE:
+            self.of_activation = ACTIVATIONS[activation].derivative
+        self.is_softmax: bool = activation == SOFTMAX
+        self.has_weights: bool = self.is_softmax and not one_hot
+        self.outputs: int = y.shape[1] if is_mean(loss) else 1
+        self.divisor: Values = np.array(mean_divisor(loss, y), y.dtype)
+
+    def compute(
+        self,
+        a: Matrix[F],
+        y: Matrix[F],
+        t: Matrix[F],
+        dLda: Matrix[F],
+        losses: Vector[F],
+        exponentials: tuple[Matrix[F], Matrix[F]] | None,
+    ) -> None:
+        """Writes losses (B,) and dLda (B, n); `exponentials` is what `softmax` returned for a."""
+        if self.derivative is not None:
+            terms, delta = self.value(y, t), self.derivative(y, t)
+        else:
+            logits: Values = a
+            if self.is_softmax:
+                assert exponentials is not None
+                logits = a - exponentials[0]
+                logits -= np.log(exponentials[1])
+            terms = self.value(logits, t)
+            delta = y * sum_units(t).reshape(-1, 1) - t if self.has_weights else y - t
+        sum_units(cast("Matrix[F]", terms), losses)
+        if self.outputs > 1:
+            losses /= self.outputs
+        np.divide(delta, self.divisor, out=dLda)
+        if self.of_activation is not None:
+            np.multiply(self.of_activation(a, y), dLda, out=dLda)
 
 
 def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
@@ -160,7 +176,7 @@ def output_delta_if_shown(
         else:
             activation_backward(activation, a, y, dLdy, dLda)
         return
-    weight = t.sum(axis=1, keepdims=True) if activation == SOFTMAX else 1
+    weight = sum_units(t).reshape(-1, 1) if activation == SOFTMAX else 1
     np.multiply(y, weight, out=dLda)
     dLda -= t
     dLda /= mean_divisor(loss, y)

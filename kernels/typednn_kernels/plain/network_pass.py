@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isinf, sqrt
+from math import inf, sqrt
 from typing import Generic, NamedTuple, Self
 
 import numpy as np
@@ -22,8 +22,6 @@ from typednn_kernels.layout import (
     NORMALIZATION,
     UNITS,
     WEIGHTS,
-    biases,
-    block,
     gains,
     inner_biases,
     inv_std,
@@ -31,8 +29,6 @@ from typednn_kernels.layout import (
     normalized,
     running_moments,
     square_scale,
-    unit_count,
-    weights,
 )
 from typednn_kernels.normalizations import NONE as UNNORMALIZED
 from typednn_kernels.operands import Workspace
@@ -91,20 +87,17 @@ class Pass(Generic[F]):
         self.rows: list[list[int]] = layout.tolist()
         self.layers: list[Forward[F]] = []
         for row in self.rows:
-            n, fan_in, start, units = row[LENGTH], row[FAN_IN], row[WEIGHTS], samples * row[UNITS]
-            formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * n <= CACHE_CHUNK_ELEMENTS
-            size, end, first_bias = samples * n, start + n * fan_in, row[BIASES]
-            W = parameters[start:end].reshape(n, fan_in)
-            a = workspace.a[units : units + size].reshape(samples, n)
+            formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * row[LENGTH] <= CACHE_CHUNK_ELEMENTS
+            W, a = _weights(parameters, row), _block(workspace.a, row, samples)
             self.layers.append(
                 Forward(
                     row[ACTIVATION],
                     row[NORMALIZATION],
                     row[DROPOUT],
                     W,
-                    parameters[first_bias : first_bias + n],
+                    _biases(parameters, row),
                     a,
-                    workspace.h[units : units + size].reshape(samples, n),
+                    _block(workspace.h, row, samples),
                     W.T,
                     a[0] if samples == 1 else a,
                     formulas.value if is_small else None,
@@ -114,27 +107,27 @@ class Pass(Generic[F]):
 
     def with_gradient(self, gradient: Vector[F]) -> Self:
         """Makes the views of a backward pass."""
-        layout, samples, dLda = self.layout, self.samples, self.workspace.dLda
+        layout, samples, (_, h, dLdh, dLda) = self.layout, self.samples, self.workspace
         self.gradient = gradient
         self.backward_views: list[Backward[F]] = []
-        for k, here in enumerate(self.layers):
-            deltas = block(dLda, layout, k, samples)
+        for k, row in enumerate(self.rows):
+            deltas = _block(dLda, row, samples)
             self.backward_views.append(
                 Backward(
-                    block(self.workspace.dLdh, layout, k, samples),
+                    _block(dLdh, row, samples),
                     deltas,
-                    deltas if here.normalization == UNNORMALIZED else normalized(dLda, layout, k, samples),
-                    weights(gradient, layout, k),
-                    biases(gradient, layout, k),
+                    deltas if row[NORMALIZATION] == UNNORMALIZED else normalized(dLda, layout, k, samples),
+                    _weights(gradient, row),
+                    _biases(gradient, row),
                 )
             )
-        units, last = samples * layout[:, UNITS], len(layout) - 1
-        self.inputs: Vector[F] = self.workspace.h[: units[last]]
-        self.deltas: list[Vector[F]] = [dLda[units[1] : samples * unit_count(layout)]]
+        first, last = self.rows[1], self.rows[-1]
+        self.inputs: Vector[F] = h[: samples * last[UNITS]]
+        self.deltas: list[Vector[F]] = [dLda[samples * first[UNITS] : samples * (last[UNITS] + last[LENGTH])]]
         for here, back in zip(self.layers, self.backward_views, strict=True):
             if here.normalization != UNNORMALIZED:
                 self.deltas.append(back.dLdz.reshape(-1))
-        self.ones = samples * int(layout[:, LENGTH].sum())
+        self.ones = samples * (last[UNITS] + last[LENGTH])
         return self
 
     def forward(self, key: int, x: Matrix[F]) -> None:
@@ -222,11 +215,29 @@ class Pass(Generic[F]):
 
     def gradient_norm_bound(self) -> float:
         """Computes a bound of the gradient's norm by Schwarz's inequality: all deltas times all inputs."""
-        squares = self.ones + float(self.inputs.dot(self.inputs))
-        of_deltas = sum(float(each.dot(each)) for each in self.deltas)
-        if isinf(squares) or isinf(of_deltas):
-            return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
-        return sqrt(squares) * sqrt(of_deltas)
+        of_inputs, of_deltas = self.ones + float(self.inputs.dot(self.inputs)), 0.0
+        for each in self.deltas:
+            of_deltas += float(each.dot(each))
+        bound = sqrt(of_inputs) * sqrt(of_deltas)
+        if bound < inf:
+            return bound
+        return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
+
+
+def _block(vector: Vector[F], row: list[int], samples: int) -> Matrix[F]:
+    """Returns what `layout.block` does, from a row of the layout as a list, whose elements cost less."""
+    start, n = samples * row[UNITS], row[LENGTH]
+    return vector[start : start + samples * n].reshape(samples, n)
+
+
+def _weights(vector: Vector[F], row: list[int]) -> Matrix[F]:
+    start, n, fan_in = row[WEIGHTS], row[LENGTH], row[FAN_IN]
+    return vector[start : start + n * fan_in].reshape(n, fan_in)
+
+
+def _biases(vector: Vector[F], row: list[int]) -> Vector[F]:
+    start = row[BIASES]
+    return vector[start : start + row[LENGTH]]
 
 
 def _norm(vectors: list[Vector[F]], ones: int) -> float:

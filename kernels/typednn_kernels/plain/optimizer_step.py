@@ -35,33 +35,39 @@ class Update(Generic[F]):
         self.formula: Callable[..., tuple[Values, ...]] = rule.formula
         self.one: np.floating = parameters.dtype.type(1)
         self.rows: Matrix[F] = optimizer.coefficients
-        self.is_sgd: bool = optimizer.rule == SGD
-        self.product: Vector[F] = np.empty(CACHE_CHUNK_ELEMENTS, parameters.dtype)
+        self.is_plain_sgd: bool = (
+            optimizer.rule == SGD
+            and not np.count_nonzero(optimizer.penalties)
+            and not np.count_nonzero(self.rows[:, DECAY])
+            and not np.count_nonzero(self.rows[:, CLIP_VALUE : CLIP_NORM + 1] < np.inf)
+        )
+        product: Vector[F] = np.empty(CACHE_CHUNK_ELEMENTS, parameters.dtype)
         self._own = slice(FIRST, FIRST + rule.coefficients)
-        self.blocks: list[tuple[Vector[F], Vector[F], list[Vector[F]], Values, Values]] = []
+        self.blocks: list[tuple[Vector[F], Vector[F], Vector[F], list[Vector[F]], Values, Values]] = []
         for (first, stop), (l1, l2) in zip(optimizer.ranges.tolist(), optimizer.penalties, strict=True):
             for start in range(first, stop, CACHE_CHUNK_ELEMENTS):
                 block = slice(start, min(start + CACHE_CHUNK_ELEMENTS, stop))
-                states = list(optimizer.states[:, block])
-                self.blocks.append((parameters[block], gradient[block], states, l1, l2))
+                w, states = parameters[block], [each[block] for each in optimizer.states]
+                self.blocks.append((w, gradient[block], product[: len(w)], states, l1, l2))
 
     def apply(self, step: int) -> None:
         """Makes a step with its coefficients."""
+        if self.is_plain_sgd:
+            rate = self.rows[step, FIRST, ...]
+            for w, g, product, _, _, _ in self.blocks:  # the formula of sgd, without new arrays
+                np.multiply(g, rate, product)
+                np.subtract(w, product, w)
+            return
         coefficients = self.rows[step]
         bound, decay, rule = coefficients[CLIP_VALUE], coefficients[DECAY], coefficients[self._own]
         penalty = coefficients[PENALTY]
         scale = self._scale(coefficients[CLIP_NORM], penalty)
-        for w, gradient, states, l1, l2 in self.blocks:
+        for w, gradient, _, states, l1, l2 in self.blocks:
             g: Values = penalized(w, gradient, penalty * l1, penalty * l2) if l1 or l2 else gradient
             if scale is not self.one:
                 g = scale * g
             if bound < np.inf:
                 g = clipped(g, bound)
-            if self.is_sgd and not decay:  # the formula of sgd, without an array for each of its terms
-                product = self.product[: len(w)]
-                np.multiply(g, rule[0], product)
-                w -= product
-                continue
             w[...], *new = self.formula(w - decay * w if decay else w, g, *states, *rule)
             for old, values in zip(states, new, strict=True):
                 old[...] = values
@@ -71,7 +77,7 @@ class Update(Generic[F]):
         if clip_norm == np.inf:
             return self.one
         total = self.one - self.one
-        for w, gradient, _, l1, l2 in self.blocks:
+        for w, gradient, _, _, l1, l2 in self.blocks:
             g = penalized(w, gradient, penalty * l1, penalty * l2)
             total += np.dot(g, g)
         norm = np.sqrt(total)

@@ -12,12 +12,14 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import LENGTH, block, unit_count
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS, activation_backward
+from typednn_kernels.plain.dense import sum_units
 from typednn_kernels.plain.loss import (
+    ShortStep,
     has_short_step,
+    is_one_hot,
     loss_value,
     output_delta,
     output_delta_if_shown,
-    short_step,
 )
 from typednn_kernels.plain.network_pass import Backward, Pass
 from typednn_kernels.plain.optimizer_step import Update
@@ -156,23 +158,24 @@ def train_batches(
         raise IndexError("the order of an epoch has an index beyond the samples")
     batches, largest = list(_batches(epoch)), float(np.finfo(parameters.dtype).max)
     largest_rates: list[float] = np.maximum(optimizer.coefficients[:, FIRST], 1).tolist()
+    targets, update = epoch.t.take(epoch.order, 0), Update(trainable, gradient, optimizer)
     views = Pass(parameters, layout, workspace, epoch.batch_size).with_gradient(gradient)
-    update = Update(trainable, gradient, optimizer)
-    last = views.layers[-1]
+    last, one_hot = views.layers[-1], len(batches) > 1 and is_one_hot(targets)
     is_short = has_short_step(loss, last.activation, last.a.shape[1]) and not len(epoch.sample_weights)
+    short_step = ShortStep(loss, last.activation, last.a, one_hot) if is_short else None
     for step, (start, stop) in enumerate(batches):
-        chosen, losses = epoch.order[start:stop], epoch.losses[start:stop]
-        samples, t = len(chosen), epoch.t.take(chosen, 0)
+        chosen, losses, t = epoch.order[start:stop], epoch.losses[start:stop], targets[start:stop]
+        samples, shown = stop - start, step + 1 == len(batches)
         if samples != views.samples:
             views = Pass(parameters, layout, workspace, samples).with_gradient(gradient)
+            short_step = short_step and ShortStep(loss, last.activation, views.layers[-1].a, one_hot)
         here, back = views.layers[-1], views.backward_views[-1]
         if len(running):
             saved[...] = running
         epoch.x.take(chosen, 0, views.layers[0].h, "clip")  # which writes to it without a copy in between
         views.forward_inputs(key + step)
-        shown = step + 1 == len(batches)
-        if is_short and not shown and here.a.size <= CACHE_CHUNK_ELEMENTS:
-            short_step(loss, here.activation, here.a, here.h, t, back.dLda, losses, views.exponentials)
+        if short_step and not shown and here.a.size <= CACHE_CHUNK_ELEMENTS:
+            short_step.compute(here.a, here.h, t, back.dLda, losses, views.exponentials)
         else:
             loss_value(loss, here.activation, here.a, here.h, t, losses)
             output_delta_if_shown(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda, shown)
@@ -182,7 +185,7 @@ def train_batches(
             weigh(back, factors)
         views.backward(key + step)
         bound = largest_rates[step] * views.gradient_norm_bound()
-        total = float(np.add.reduce(losses)) + (bound if bound <= largest else inf)
+        total = float(sum_units(losses.reshape(1, -1))[0]) + (bound if bound <= largest else inf)
         if len(running):
             total += float(np.add.reduce(running))
         if not isfinite(total):
