@@ -8,6 +8,7 @@ import doctest
 import re
 import shlex
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +18,7 @@ from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, ActivationName, O
 from typednn_kernels.losses import LOSSES, LossName, RegressionLossName
 from typednn_kernels.normalizations import NORMALIZATIONS, NormalizationName
 
+import typednn
 from typednn.cli.main import main
 from typednn.initializers import (
     BIAS_INITIALIZERS,
@@ -24,6 +26,8 @@ from typednn.initializers import (
     BiasInitializerName,
     WeightInitializerName,
 )
+from typednn.training.metrics import METRICS
+from typednn.training.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -174,6 +178,33 @@ def test_commands_name_chapters_of_the_report(page: Path) -> None:
     named = re.findall(r"--only ([\w,]+)", page.read_text(encoding="utf-8"))
 
     assert {name for names in named for name in names.split(",")} <= set(SECTIONS)
+
+
+def test_the_dictionary_has_every_name() -> None:
+    text = (DOCS / "work" / "names-of-others.md").read_text(encoding="utf-8")
+    ours = "\n".join(re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE))
+    kinds = (typednn.Optimizer, typednn.Schedule, typednn.Callback)
+    classes = {
+        name
+        for name in typednn.__all__
+        for thing in [getattr(typednn, name)]
+        if isinstance(thing, type) and issubclass(thing, kinds) and thing not in kinds
+    }
+    named = NAMES["weights"] | NAMES["biases"] | {row.name for row in METRICS}
+    arguments = set(signature(typednn.Network.fit).parameters) - {"self", "x", "y"}
+
+    assert {name for name in classes | named | arguments if not re.search(rf"\b{name}\b", ours)} == set()
+
+
+def test_the_dictionary_has_the_defaults_of_optimizers() -> None:
+    text = (DOCS / "work" / "names-of-others.md").read_text(encoding="utf-8")
+    written = re.findall(r"^\| `([A-Z]\w+)\((.*?)\)`", text.partition("## Optimisers")[2], re.MULTILINE)
+    optimizers = {type(each).__name__: each for each in OPTIMIZERS.values()}
+    shown = [(name, re.sub(r"…, |, …", "", given)) for name, given in written if name in optimizers]
+
+    assert {name for name, _ in shown} == set(optimizers)
+    for name, given in shown:
+        assert eval(f"{name}({given})", vars(typednn)) == optimizers[name]
 
 
 def test_the_gallery_has_every_formula() -> None:
