@@ -55,7 +55,7 @@ def test_the_documentation_lists_all_names(kind: str) -> None:
 
 def test_type_checkers_know_all_names() -> None:
     assert set(get_args(OutputActivationName)) == NAMES["activations"]
-    assert set(get_args(ActivationName)) == NAMES["activations"] - {"softmax"}
+    assert set(get_args(ActivationName)) == NAMES["activations"] - {"softmax", "log_softmax"}
     assert set(get_args(LossName)) == NAMES["losses"]
     assert set(get_args(RegressionLossName)) == {
         row.name for row in LOSSES[: losses.BUILT_IN] if row.targets == "numbers"

@@ -8,7 +8,8 @@ _ACTIVATIONS = {
     "swish": "silu",
     "exp": "exponential",
     **dict.fromkeys(("gelunew", "geluapproximate"), "gelu_tanh"),
-    **dict.fromkeys(("softmax", "logsoftmax"), "softmax"),
+    "softmax": "softmax",
+    "logsoftmax": "log_softmax",
     **dict.fromkeys(("logsigmoid", "prelu", "rrelu", "glu", "softmin"), ""),
 }
 _LOSSES = {
@@ -19,10 +20,11 @@ _LOSSES = {
     **dict.fromkeys(("bce", "bceloss", "binarycrossentropy"), "bincrossentropy"),
     **dict.fromkeys(("bcewithlogits", "bcewithlogitsloss"), "bincrossentropy after the activation 'sigmoid'"),
     **dict.fromkeys(
-        ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "cce", "scce", "logloss", "nll"),
+        ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "cce", "scce", "logloss"),
         "crossentropy",
     ),
-    **dict.fromkeys(("crossentropyloss", "nllloss"), "crossentropy after the activation 'softmax'"),
+    "crossentropyloss": "crossentropy after the activation 'softmax'",
+    "nllloss": "nll after the activation 'log_softmax'",
     **dict.fromkeys(("kld", "kldiv", "kldivloss", "kullbackleiblerdivergence"), "kl_divergence"),
     **dict.fromkeys(("focalloss", "binaryfocalcrossentropy", "sigmoidfocalloss"), "focal"),
     "hingeloss": "hinge",

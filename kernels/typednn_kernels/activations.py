@@ -58,7 +58,7 @@ ActivationName: TypeAlias = Literal[
     "hard_swish",
     "gelu_tanh",
 ]
-OutputActivationName: TypeAlias = Literal[ActivationName, "softmax"]
+OutputActivationName: TypeAlias = Literal[ActivationName, "softmax", "log_softmax"]
 
 
 class CustomActivation(str):
@@ -87,8 +87,9 @@ class Activation(NamedTuple):
     """An activation function y = f(a), from `minimum` to `maximum`, and its derivative dy/da.
 
     `value` takes the pre-activation a, `derivative` a and y. Both are formulas of `primitives`: elementwise
-    over arrays of any shape, or over scalars when compiled. Softmax, which couples the units of a layer, has
-    neither, but kernels of its own. `logarithms` takes a; most activations have no stable logarithm.
+    over arrays of any shape, or over scalars when compiled. Softmax and its logarithm, which couple the units
+    of a layer, have neither, but kernels of their own. `logarithms` takes a; most activations have no stable
+    logarithm.
     """
 
     name: OutputActivationName | CustomActivation
@@ -334,6 +335,10 @@ ACTIVATIONS: list[Activation] = [
         INFINITY,
         "a (1 + tanh(sqrt(2 / pi) (a + 0.044715 a^3))) / 2",
     ),
+    Activation(
+        *("log_softmax", None, None, -INFINITY, 0.0),
+        "a - log(sum(exp(a))) over the units of the output layer: the logarithms of softmax",
+    ),
 ]
 """The place of a row is its code in kernels and layouts. Rows of users come after the library's."""
 
@@ -343,7 +348,22 @@ ROWS_LOCK = Lock()
 """Held while a row is added."""
 CODES: dict[str, int] = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 BUILT_IN = len(ACTIVATIONS)
-NONE, SIGMOID, SOFTMAX = CODES["none"], CODES["sigmoid"], CODES["softmax"]
+NONE, SIGMOID, SOFTMAX, LOG_SOFTMAX = (CODES[name] for name in ("none", "sigmoid", "softmax", "log_softmax"))
+
+
+def couples_units(activation: int) -> bool:
+    """Says whether an output depends on all pre-activations of its sample."""
+    return activation in (SOFTMAX, LOG_SOFTMAX)
+
+
+def exp_of_smaller(a: Values, largest: Values) -> Values:
+    """Computes exp(a - largest), or 0 for the largest; the sum is what log1p takes without cancellation."""
+    return where(a < largest, exp(a - largest), (a - largest) * 0)
+
+
+def log_softmax_of(a: Values, largest: Values, rest: Values) -> Values:
+    """Computes a - log(sum(exp(a))), given the sum of exp(a - largest) without one of the largest."""
+    return (a - largest) - log1p(rest)
 
 
 def add_row(row: Activation) -> None:
@@ -365,4 +385,4 @@ def derivative_to_show(row: Activation) -> Callable[[Values, Values], Values | f
 
 def elementwise_names() -> tuple[ActivationName | CustomActivation, ...]:
     """Returns the names of all activations of single units, those of users included."""
-    return tuple(row.name for row in ACTIVATIONS if row.name != "softmax")
+    return tuple(row.name for row in ACTIVATIONS if row.name != "softmax" and row.name != "log_softmax")  # noqa: PLR1714 (types narrow)

@@ -32,12 +32,12 @@ class Kernels(Protocol):
     def activation_derivative(
         self, activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]
     ) -> None:
-        """Writes the `derivative` dy/da, all (B, n); not for softmax."""
+        """Writes the `derivative` dy/da, all (B, n); not for softmax and log_softmax."""
 
     def activation_backward(
         self, activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
     ) -> None:
-        """Writes dLda = dLdy * dy/da, all (B, n); for softmax with the Jacobian, y (dLdy - <dLdy, y>)."""
+        """Writes dLda = dLdy * dy/da, all (B, n); for softmax and log_softmax with the Jacobian."""
 
     def softmax_jacobian(self, y: Matrix[F], dyda: Cube[F]) -> None:
         """Writes dyda[s] = diag(y[s]) - y[s] y[s]^T, (B, n, n)."""

@@ -13,6 +13,7 @@ diagonal ones too, and the loss of a batch is the mean over its samples:
 - poisson: the mean over outputs of y - t log y;
 - hinge: the mean over outputs of max(1 - t y, 0), where a target 0 stands for -1;
 - kl_divergence: the sum over classes of t log(t / y);
+- nll: the sum over classes of -t y;
 - focal: the mean over outputs of (1 - p)^2 times bincrossentropy, p = t y + (1 - t)(1 - y).
 
 Logarithms are taken of y clipped to [1e-7, 1 - 1e-7], for poisson of y from 1e-7 on; the slope of what is
@@ -72,6 +73,8 @@ def activation(name: str, a: Numbers) -> Numbers:
             y[i] = 1 / (1 + np.exp(-a[i])) if a[i] > 0 else np.exp(a[i]) / (np.exp(a[i]) + 1)
         elif name == "softmax":
             y[i] = np.exp(log_softmax(a)[i])
+        elif name == "log_softmax":
+            y[i] = log_softmax(a)[i]
         else:
             y[i] = single_activation(name, a[i])
     return y
@@ -162,6 +165,8 @@ def jacobian(name: str, a: Numbers) -> Numbers:
         for j in range(n):
             if name == "softmax":
                 J[i, j] = y[i] * ((1 if i == j else 0) - y[j])
+            elif name == "log_softmax":
+                J[i, j] = (1 if i == j else 0) - np.exp(y[j])
             elif i == j:
                 J[i, j] = derivative(name, a[i])
     return J
@@ -237,6 +242,8 @@ def sample_loss(name: str, y: Numbers, t: Numbers, dtype: Any = np.float64) -> N
             total += -(t[i] * np.log(p) + (1 - t[i]) * np.log1p(-p)) / n
         elif name == "crossentropy":
             total += -t[i] * np.log(p)
+        elif name == "nll":
+            total += -t[i] * y[i]
         elif name == "mae":
             total += abs(y[i] - t[i]) / n
         elif name == "huber":
@@ -286,6 +293,8 @@ def sample_loss_derivative(name: str, y: Numbers, t: Numbers, dtype: Any = np.fl
             g[i] = (y[i] - t[i]) / (y[i] * (1 - y[i])) / n  # as a sum, its terms would cancel
         elif name in {"crossentropy", "kl_divergence"} and inside:
             g[i] = -t[i] / y[i]
+        elif name == "nll":
+            g[i] = -t[i]
         elif name == "mae":
             g[i] = np.sign(y[i] - t[i]) / n
         elif name == "huber":
@@ -338,7 +347,7 @@ def sample_loss_of_logits(name: str, a: Numbers, t: Numbers, output: str = "") -
     return total
 
 
-SUMS = ("crossentropy", "kl_divergence")
+SUMS = ("crossentropy", "kl_divergence", "nll")
 
 
 def is_stable(output: str, name: str, n: int) -> bool:

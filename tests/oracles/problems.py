@@ -17,14 +17,15 @@ ELEMENTWISE = (
     *("none", "sigmoid", "relu", "tanh", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign"),
     *("mish", "hard_sigmoid", "hard_tanh", "exponential", "relu6", "hard_swish", "gelu_tanh"),
 )
-OUTPUTS = (*ELEMENTWISE, "softmax")
+OUTPUTS = (*ELEMENTWISE, "softmax", "log_softmax")
 LOSSES = (
     *("MSE", "bincrossentropy", "crossentropy", "mae", "huber", "log_cosh", "poisson", "hinge"),
-    *("kl_divergence", "focal"),
+    *("kl_divergence", "focal", "nll"),
 )
 PAIRS = [
     *((output, "MSE") for output in OUTPUTS),
     *((output, loss) for loss in LOSSES[1:] for output in ("none", "sigmoid", "exponential", "softmax")),
+    ("log_softmax", "nll"),
 ]
 """Every output activation, and every loss; of losses, with those that some loss treats on its own."""
 

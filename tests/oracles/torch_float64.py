@@ -73,6 +73,8 @@ def _activation(torch: Any, name: str, a: Any) -> Any:
         return a * 1.0
     if name == "softmax":
         return torch.softmax(a, dim=1)
+    if name == "log_softmax":
+        return torch.log_softmax(a, dim=1)
     functional = torch.nn.functional
     if name == "leaky_relu":
         return functional.leaky_relu(a, 0.2)
@@ -156,6 +158,7 @@ LOSSES: dict[str, Callable[[Any, Any, Any, Any, Any], Any]] = {
     ).mean(),
     "bincrossentropy": lambda torch, functional, y, p, t: functional.binary_cross_entropy(p, t),
     "crossentropy": lambda torch, functional, y, p, t: -(t * torch.log(p)).sum(dim=1).mean(),
+    "nll": lambda torch, functional, y, p, t: -(t * y).sum(dim=1).mean(),
     "kl_divergence": lambda torch, functional, y, p, t: functional.kl_div(
         torch.log(p), t, reduction="batchmean"
     ),

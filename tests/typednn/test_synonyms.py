@@ -27,7 +27,7 @@ HINTS: dict[str, dict[str, str | None]] = {
         "gelu_new": "gelu_tanh",
         **dict.fromkeys(("softmax", "LogSigmoid", "PReLU"), None),
     },
-    "output_activation": {"Softmax": "softmax", "log_softmax": "softmax", "LogSoftmax": "softmax"},
+    "output_activation": {"Softmax": "softmax", "LogSoftmax": "log_softmax"},
     "loss": {
         **dict.fromkeys(("mse", "MSELoss", "mean_squared_error", "squared_error"), "MSE"),
         **dict.fromkeys(("MAE", "L1Loss", "mean_absolute_error"), "mae"),
@@ -119,7 +119,7 @@ def test_their_name_is_answered_with_ours(table: str, theirs: str, ours: str | N
     [
         ("BCEWithLogitsLoss", "did you mean 'bincrossentropy' after the activation 'sigmoid'? "),
         ("CrossEntropyLoss", "did you mean 'crossentropy' after the activation 'softmax'? "),
-        ("NLLLoss", "did you mean 'crossentropy' after the activation 'softmax'? "),
+        ("NLLLoss", "did you mean 'nll' after the activation 'log_softmax'? "),
     ],
 )
 def test_losses_that_take_logits_there_need_an_activation_here(theirs: str, hint: str) -> None:

@@ -29,7 +29,7 @@ DTYPES = (np.float32, np.float64)
 ACTIVATION_CODES: dict[str, int] = {str(name): code for name, code in activation_table.CODES.items()}
 LOSS_CODES: dict[str, int] = {str(name): code for name, code in loss_table.CODES.items()}
 NAMES, LOSSES = tuple(ACTIVATION_CODES), tuple(LOSS_CODES)
-ELEMENTWISE = tuple(name for name in NAMES if name != "softmax")
+ELEMENTWISE = tuple(name for name in NAMES if "softmax" not in name)
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 by_batch = pytest.mark.parametrize("samples", [1, 7])
@@ -84,6 +84,8 @@ def test_activation_value(kernels: Any, name: str, drawn: tuple[NDArray[Any], ..
     units, condition = 4, np.ones_like(reference)
     if name == "softmax":
         units, condition = 16, 1 + abs(loops.exact(a) - a.max(axis=1, keepdims=True))
+    if name == "log_softmax":
+        units, condition = 16, 1 + loops.exact(a).max(axis=1, keepdims=True) - a.min(axis=1, keepdims=True)
     if name in {"gelu", "gelu_tanh"}:
         condition += loops.exact(a) ** 2
     assert_agrees(y, reference, units, abs(reference) * condition)
@@ -104,11 +106,12 @@ def test_activation_derivative(kernels: Any, name: str, drawn: tuple[NDArray[Any
     assert_agrees(derivative, reference, 4, np.maximum(abs(reference), 1))
 
 
-def test_softmax_has_no_elementwise_derivative(kernels: Any) -> None:
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_has_no_elementwise_derivative(kernels: Any, name: str) -> None:
     a = np.zeros((1, 2))
 
     with pytest.raises(ValueError, match="softmax has no elementwise derivative"):
-        kernels.activation_derivative(ACTIVATION_CODES["softmax"], a, a.copy(), a.copy())
+        kernels.activation_derivative(ACTIVATION_CODES[name], a, a.copy(), a.copy())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,6 +131,8 @@ def test_activation_backward(kernels: Any, name: str, drawn: tuple[NDArray[Any],
     derivatives = np.array([abs(J).max(axis=0) for J in jacobians])
     if name == "softmax":
         assert_agrees(dLda, reference, 64, largest)
+    elif name == "log_softmax":
+        assert_agrees(dLda, reference, 16, abs(dLdy) + np.exp(y) * abs(dLdy).sum(axis=1, keepdims=True))
     else:
         assert_agrees(dLda, reference, 8, abs(dLdy) * np.maximum(derivatives, 1))
 
@@ -456,7 +461,11 @@ def test_output_error(kernels: Any, loss: str, activation: str, drawn: st.DataOb
         jacobians = [jacobian_of_outputs(activation, loops.exact(a)[s], outputs[s]) for s in range(samples)]
         reference = [loops.jacobian_product(computed_derivatives[s], jacobians[s]) for s in range(samples)]
         magnitude = abs(computed_derivatives).max(axis=1, keepdims=True)
-        if activation != "softmax":
+        if activation == "log_softmax":
+            magnitude = abs(computed_derivatives) + np.exp(outputs) * abs(computed_derivatives).sum(
+                axis=1, keepdims=True
+            )
+        elif activation != "softmax":
             magnitude = abs(computed_derivatives) * np.maximum([J.max(axis=0) for J in jacobians], 1)
         assert_agrees(dLda, loops.exact(reference), 16, magnitude, "dLda")
 

@@ -100,12 +100,12 @@ def test_derivative_against_differences(row: Loss) -> None:
 
 @by_row
 def test_range_of_targets(row: Loss) -> None:
-    """Only numbers and signs go below 0; the losses of classes are those that know softmax."""
+    """Only numbers and signs go below 0; the losses of classes are those that know softmax, or nll."""
     lowest = {"numbers": row.target_minimum, "signs": -1}.get(row.targets, 0)
 
     assert row.target_minimum == lowest
     assert row.boundary == {"signs": 0}.get(row.targets, 0.5)
-    assert (row.canonical == "softmax") == (row.targets == "classes")
+    assert (row.canonical == "softmax" or row.name == "nll") == (row.targets == "classes")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def output_dropout() -> None:
 
 
 def output_activation_of_pytorch() -> None:
-    OutputLayer(3, "log_softmax", "crossentropy")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    OutputLayer(3, "LogSoftmax", "crossentropy")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def layers_without_input() -> None:

@@ -94,13 +94,15 @@ class Description:
                         l2=layer.l2,
                     )
                 )
-            elif not layer.weighted and layer.activation != "softmax":
+            elif layer.activation == "softmax" or layer.activation == "log_softmax":  # noqa: PLR1714 (types narrow)
+                pass  # of output layers alone, which have a loss
+            elif not layer.weighted:
                 built.append(
                     NormalizationLayer(
                         layer.length, layer.normalization, layer.activation, dropout=layer.dropout
                     )
                 )
-            elif layer.activation != "softmax":
+            else:
                 built.append(
                     InputLayer(layer.length, layer.activation)
                     if k == 0

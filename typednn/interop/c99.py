@@ -135,6 +135,19 @@ SOFTMAX = f"""\
 }}
 """
 
+LOG_SOFTMAX = """\
+static void log_softmax(float *a, int n)
+{
+    float highest = a[0];
+    double sum = 0.0;
+    int u;
+    for (u = 1; u < n; u++) if (a[u] > highest) highest = a[u];
+    for (u = 0; u < n; u++) sum += exp_of(a[u] - highest);
+    sum = log(sum);
+    for (u = 0; u < n; u++) a[u] = (float)((double)a[u] - highest - sum);
+}
+"""
+
 LABEL = """\
 /* Returns the index of the likeliest class. */
 int {name}_label(const float *outputs)
@@ -144,6 +157,10 @@ int {name}_label(const float *outputs)
     return best;
 }}
 """
+
+
+OF_ROWS = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
+"""The activations that couple the units of a layer: their functions in C."""
 
 
 def to_c(network: AnyNetwork, *, name: str = "model") -> str:
@@ -293,10 +310,10 @@ class _Source:
         self.statements.append(f"batch_norm({mean}, {scales}, {bias}, {here}, {width});")
 
     def _activate(self, step: Activation, here: str, width: int) -> None:
-        if step.name == "softmax":
+        if step.name in OF_ROWS:
             self._define("exp")
-            self.functions["softmax"] = SOFTMAX
-            self.statements.append(f"softmax({here}, {width});")
+            self.functions[step.name] = OF_ROWS[step.name]
+            self.statements.append(f"{step.name}({here}, {width});")
             return
         formula = formula_of(step.name, step.where)
         function = f"activation_{code_of(step.name)}"

@@ -40,6 +40,7 @@ ACTIVATIONS: dict[str, OutputActivationName] = {
     "relu": "relu",
     "tanh": "tanh",
     "softmax": "softmax",
+    "log_softmax": "log_softmax",
     "leaky_relu": "leaky_relu",
     "elu": "elu",
     "selu": "selu",

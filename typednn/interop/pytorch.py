@@ -67,6 +67,7 @@ MODULES: dict[str, Module] = {
     "hard_sigmoid": Module("Hardsigmoid"),
     "hard_tanh": Module("Hardtanh", {"min_val": -1.0, "max_val": 1.0}),
     "softmax": Module("Softmax", {"dim": -1}),
+    "log_softmax": Module("LogSoftmax", {"dim": -1}),
     "relu6": Module("ReLU6"),
     "hard_swish": Module("Hardswish"),
     "gelu_tanh": Module("GELU", {"approximate": "tanh"}),
@@ -108,7 +109,7 @@ CRITERIA: dict[str, Criterion] = {
     "BCELoss": Criterion("bincrossentropy", {"weight": None}),
     "BCEWithLogitsLoss": Criterion("bincrossentropy", {"weight": None, "pos_weight": None}, "sigmoid"),
     "CrossEntropyLoss": Criterion("crossentropy", {"weight": None, "label_smoothing": 0.0}, "softmax"),
-    "NLLLoss": Criterion("crossentropy", {"weight": None}, "softmax", after="LogSoftmax"),
+    "NLLLoss": Criterion("nll", {"weight": None}, "log_softmax", after="LogSoftmax"),
     "PoissonNLLLoss": Criterion("poisson", {"log_input": True, "full": False}, "exponential"),
 }
 """By the name of the class; all of them take means over the batch (`reduction="mean"`)."""
@@ -132,9 +133,8 @@ def from_torch(
             dict may hold NumPy arrays, as `safetensors.numpy.load_file` returns them.
         layers: for a state dict, the layers of the network, which say what the tensors do not.
         loss: the loss: a name, or a loss module such as `nn.CrossEntropyLoss()`, which gives the network the
-            output activation that the module applies itself. `nn.NLLLoss()` needs `nn.LogSoftmax` at the end;
-            the network predicts the probabilities, not their logarithms. By default the loss that belongs to
-            the output activation.
+            output activation that the module applies itself. `nn.NLLLoss()` needs `nn.LogSoftmax` at the
+            end. By default the loss that belongs to the output activation.
 
     Returns:
         A network of the tensors' dtype. Modules whose parameters need no gradient become layers that are not
@@ -270,11 +270,6 @@ def _steps(name: str, module: Any, dtype: str) -> list[Step]:
     read = READERS.get(kind)
     if read is not None:
         return read(where, module)
-    if kind == "LogSoftmax":
-        raise WiringError(
-            f"{where}: outputs here are probabilities, not their logarithms; with loss=nn.NLLLoss() it is "
-            "read as softmax with crossentropy, which trains alike"
-        )
     name_here = _activation(where, module, kind, dtype)
     if name_here is None:
         raise WiringError(f"{where}: layers here have no such module")
@@ -290,7 +285,7 @@ def _activation(
             f"{where}: is linear from threshold={module.threshold:g} on; softplus here is so in {dtype} from "
             f"{SOFTPLUS_LINEAR[dtype]:g} on, and Softplus(threshold={SOFTPLUS_LINEAR[dtype]:g}) is the same"
         )
-    if kind == "Softmax" and module.dim not in {1, -1}:
+    if kind in {"Softmax", "LogSoftmax"} and module.dim not in {1, -1}:
         raise WiringError(f"{where}: has dim={module.dim}; here it is the last")
     for ours, theirs in MODULES.items():
         settings = {

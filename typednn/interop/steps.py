@@ -95,6 +95,7 @@ Step: TypeAlias = Affine | Normalization | Activation | Dropout
 
 LOSSES: dict[str, LossName] = {
     "softmax": "crossentropy",
+    "log_softmax": "nll",
     "sigmoid": "bincrossentropy",
     "exponential": "poisson",
 }
@@ -264,16 +265,16 @@ def _check_inputs(group: _Group, n_prev: int) -> int:
 
 def _input_layer(group: _Group, length: int) -> Layer:
     name = group.actname
-    if name == "softmax":
-        raise WiringError(f"{group.where}: softmax is an output activation only")
+    if name == "softmax" or name == "log_softmax":  # noqa: PLR1714 (types narrow)
+        raise WiringError(f"{group.where}: {name} is an output activation only")
     return InputLayer(length, name)
 
 
 def _hidden_layer(group: _Group) -> Layer:
     affine, norm, name = group.affine, group.normalization, group.actname
-    if name == "softmax":
+    if name == "softmax" or name == "log_softmax":  # noqa: PLR1714 (types narrow)
         where = group.activation.where if group.activation else group.where
-        raise WiringError(f"{where}: softmax in a hidden layer; layers here have it at the output only")
+        raise WiringError(f"{where}: {name} in a hidden layer; layers here have it at the output only")
     normalization: NormalizationName | NormalizationWithSettings = "none"
     if norm is not None:
         normalization = _normalization(norm, affine)
@@ -304,7 +305,7 @@ def _output_layer(group: _Group, loss: LossName | CustomLoss | None) -> Layer:
         )
     _require_bias(affine)
     length, name = len(affine.W), group.actname
-    chosen = loss or (LOSSES.get(name, "MSE") if length > 1 or name != "softmax" else "MSE")
+    chosen = loss or ("MSE" if length == 1 and "softmax" in name else LOSSES.get(name, "MSE"))
     return OutputLayer(length, name, chosen, weights="zeros", l1=affine.l1, l2=affine.l2)
 
 

@@ -56,11 +56,11 @@ class OutputLayer(TrainableLayer[F, Y_co]):
 
     Raises:
         SettingError: the length is not a positive integer, or 1 for a loss of classes (crossentropy,
-            kl_divergence), or a penalty is negative or not finite.
+            kl_divergence, nll), or a penalty is negative or not finite.
         UnknownNameError: there is no such activation, loss or initialiser.
 
     Warns:
-        UserWarning: the loss is of classes, and the activation is not softmax.
+        UserWarning: the loss is of classes, and the activation is not softmax, or log_softmax for nll.
     """
 
     last = True
@@ -162,13 +162,23 @@ class OutputLayer(TrainableLayer[F, Y_co]):
                 "of 2 or more, not 1; for one output that is 0 or 1, use OutputLayer(1, 'sigmoid', "
                 "'bincrossentropy')"
             )
-        if self.actname != "softmax":
-            warnings.warn(
-                f"{self!r} cannot tell classes apart: {self.lossfnname} is of probabilities of classes, and "
-                f"outputs of {self.actname!r} do not sum to 1; use 'softmax', also where other libraries "
-                "have logits, or 'sigmoid' with 'bincrossentropy' for classes that occur together",
-                stacklevel=3,
+        wanted = "log_softmax" if self.lossfnname == "nll" else "softmax"
+        if self.actname == wanted:
+            return
+        if wanted == "log_softmax":
+            why = (
+                "nll is of logarithms of probabilities; use 'log_softmax', or 'softmax' with 'crossentropy', "
+                "the same loss"
             )
+        elif self.actname == "log_softmax":
+            why = f"{self.lossfnname} is of probabilities of classes; use 'softmax', or 'nll' of logarithms"
+        else:
+            why = (
+                f"{self.lossfnname} is of probabilities of classes, and outputs of {self.actname!r} do not "
+                "sum to 1; use 'softmax', also where other libraries have logits, or 'sigmoid' with "
+                "'bincrossentropy' for classes that occur together"
+            )
+        warnings.warn(f"{self!r} cannot tell classes apart: {why}", stacklevel=3)
 
     @property
     def _loss_code(self) -> int:
@@ -259,17 +269,20 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     def dyda(self) -> np.ndarray[tuple[int, ...], np.dtype[F]]:
         """The derivative of the activation at the last forward pass, `(n, B)`; computed when it is read.
 
-        For softmax it is the Jacobian of each sample, `(B, n, n)`, or `(n, n)` for one sample.
+        For softmax and log_softmax it is the Jacobian of each sample, `(B, n, n)`, or `(n, n)` for one.
 
         Raises:
             NotReadyError: read before the first `forward`.
         """
         self._require_forward()
-        if self.actname != "softmax":
-            return transposed(self._derivative(self._storage.workspace.blocks[self._index].h))
         y = self._storage.workspace.blocks[self._index].h
+        if self.actname not in {"softmax", "log_softmax"}:
+            return transposed(self._derivative(y))
         jacobians = np.empty((len(y), self.length, self.length), self._storage.dtype)
-        self._storage.running.kernels.softmax_jacobian(y, jacobians)
+        if self.actname == "softmax":
+            self._storage.running.kernels.softmax_jacobian(y, jacobians)
+        else:
+            jacobians[...] = np.eye(self.length) - np.exp(y)[:, None]
         jacobians.setflags(write=False)
         return jacobians[0] if len(y) == 1 else jacobians
 

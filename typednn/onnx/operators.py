@@ -180,18 +180,19 @@ def _pre_activations(graph: GraphBuilder, layer: Layer[F], k: int, h: str) -> st
 
 
 def _batch(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float) -> str:
+    """Writes a batch normalisation; ONNX Runtime's BatchNormalization multiplies z before it subtracts."""
     gain, bias, mean, variance = (
         tensors[name] for name in ("Gain", "Bias", "moving_mean", "moving_variance")
     )
-    if graph.dtype != FLOAT64:
-        return graph.node("BatchNormalization", z, gain, bias, mean, variance, epsilon=epsilon)
     return _normalized(graph, graph.node("Sub", z, mean), variance, gain, bias, epsilon)
 
 
 def _layer(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float) -> str:
     """Writes a layer normalisation; ONNX Runtime's LayerNormalization loses digits that the formula keeps."""
     gain, bias = tensors["Gain"], tensors["Bias"]
-    deviation = graph.node("Sub", z, _mean(graph, z))
+    first = graph.node("Gather", z, graph.constant("first_unit", np.array([0])), axis=1)
+    mean = graph.node("Add", first, _mean(graph, graph.node("Sub", z, first)))  # as `mean_of` does
+    deviation = graph.node("Sub", z, mean)
     variance = _mean(graph, graph.node("Mul", deviation, deviation))
     return _normalized(graph, deviation, variance, gain, bias, epsilon)
 
@@ -223,12 +224,16 @@ def _mean(graph: GraphBuilder, values: str) -> str:
     return graph.node("ReduceMean", values, graph.constant("axis_1", np.array([1])), keepdims=1)
 
 
+OF_ROWS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
+"""The operators of activations that couple the units of a layer."""
+
+
 def _activation(graph: GraphBuilder, layer: Layer[F], a: str) -> str:
     name = layer.actname
     if name == "none":
         return a
-    if name == "softmax":
-        return graph.node("Softmax", a, axis=1)
+    if name in OF_ROWS:
+        return graph.node(OF_ROWS[name], a, axis=1)
     operator, family = OPERATORS.get(name), family_of(name)
     if family is not None and family[0] in OF_FAMILIES:
         operator = OF_FAMILIES[family[0]](*family[1])

@@ -24,7 +24,7 @@ from typednn_kernels.activations import (
     elementwise_names,
 )
 
-from typednn.onnx.functions import OF_ROWS, Array, Function
+from typednn.onnx.functions import Array, Function
 
 MAX_OPERATIONS = 1000
 """The largest number of operations between two matrix products."""
@@ -219,11 +219,6 @@ class Segment:
             if name is not None:
                 return name, begin, end
         unknown = self.operations[path[core]]
-        if unknown.function is OF_ROWS["LogSoftmax"]:
-            raise UnknownOperationError(
-                f"{unknown.where}: computes logarithms of probabilities; outputs here are the probabilities, "
-                "so that a model with Softmax in its place is read"
-            )
         raise UnknownOperationError(f"{unknown.where}: computes no activation that layers here have")
 
     def _while_uniform(self, path: list[int], positions: range) -> Iterator[int]:
@@ -245,7 +240,11 @@ class Segment:
             e = np.exp(rows - rows.max(axis=1, keepdims=True))
             values = self._evaluate(first, last, rows)
             softmax = e / e.sum(axis=1, keepdims=True)
-            return "softmax" if values is not None and _agree(values, softmax, tolerance) else None
+            if values is None:
+                return None
+            if _agree(values, softmax, tolerance):
+                return "softmax"
+            return "log_softmax" if _agree(values, np.log(softmax), tolerance) else None
         values = self._evaluate(first, last, GRID)
         return None if values is None else identify(values, tolerance, dtype)
 

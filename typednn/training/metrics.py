@@ -319,8 +319,9 @@ class Measure:
         self._named: tuple[MetricName, ...] = tuple(named)
         self.names = (*named, *self.functions)
         self.boundary = loss.boundary
-        self.one_hot_numbers = loss.targets == "numbers" and activation != "softmax"
-        self.several = loss.targets == "classes" or activation == "softmax"
+        of_classes = activation in {"softmax", "log_softmax"}
+        self.one_hot_numbers = loss.targets == "numbers" and not of_classes
+        self.several = loss.targets == "classes" or of_classes
         self.several |= self.one_hot_numbers and outputs > 1
         self.exclusive = self.several and outputs > 2
         self._what = f"a network with {outputs} outputs, {activation} and {loss.name}"

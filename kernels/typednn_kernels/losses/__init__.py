@@ -31,7 +31,7 @@ from typednn_kernels.primitives import exp, expm1, log, log1p, maximum, minimum,
 
 RegressionLossName: TypeAlias = Literal["MSE", "mae", "huber", "log_cosh", "poisson"]
 BinaryLossName: TypeAlias = Literal["bincrossentropy", "hinge", "focal"]
-ClassLossName: TypeAlias = Literal["crossentropy", "kl_divergence"]
+ClassLossName: TypeAlias = Literal["crossentropy", "kl_divergence", "nll"]
 LossName: TypeAlias = Literal[RegressionLossName, BinaryLossName, ClassLossName]
 """The targets of a regression loss are real numbers; those of the others say to which class a sample belongs,
 and may be integers."""
@@ -306,6 +306,18 @@ LOSSES: list[Loss] = [
         1.0,
         "mean over outputs of (1 - p)^2 times the binary cross-entropy, p = t y + (1 - t) (1 - y)",
         OfLogarithms(_focal_of_logarithms, _focal_partials),
+    ),
+    Loss(
+        "nll",
+        lambda y, t: -t * y,
+        lambda y, t: -t * unless_nan(y, 1),
+        "sum",
+        None,
+        lambda y, t: -t * y,
+        "classes",
+        0.0,
+        INFINITY,
+        "sum over classes of -t y, the cross-entropy of outputs that are logarithms of probabilities",
     ),
 ]
 """The place of a row is its code in kernels. Rows of users come after the library's."""

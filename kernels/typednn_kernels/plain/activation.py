@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from typednn_kernels.activations import ACTIVATIONS, SOFTMAX, derivative_to_show
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    LOG_SOFTMAX,
+    SOFTMAX,
+    derivative_to_show,
+    exp_of_smaller,
+    log_softmax_of,
+)
 from typednn_kernels.arrays import Cube, F, Matrix, Values
 from typednn_kernels.plain.dense import sum_units
 
@@ -29,10 +36,20 @@ def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """Computes y = f(a), (B, n)."""
     value = ACTIVATIONS[activation].value
-    if value is None:
+    if activation == LOG_SOFTMAX:
+        log_softmax(a, y)
+    elif value is None:
         softmax(a, y)
     else:
         apply(value, a, y)
+
+
+def log_softmax(a: Matrix[F], y: Matrix[F]) -> None:
+    """Computes the logarithms of softmax, (B, n)."""
+    largest: Matrix[F] = np.maximum.reduce(a, axis=1, keepdims=True)
+    rest: Matrix[F] = np.add.reduce(exp_of_smaller(a, largest), axis=1, keepdims=True)
+    rest += np.add.reduce(a == largest, axis=1, keepdims=True, dtype=a.dtype) - 1
+    y[...] = log_softmax_of(a, largest, rest)
 
 
 def softmax(a: Matrix[F], y: Matrix[F]) -> tuple[Matrix[F], Matrix[F]]:
@@ -59,7 +76,7 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     """Computes the derivative dy/da, (B, n).
 
     Raises:
-        ValueError: the activation is softmax, whose derivative is a Jacobian.
+        ValueError: the activation is softmax or log_softmax, whose derivative is a Jacobian.
     """
     formula = derivative_to_show(ACTIVATIONS[activation])
     if formula is None:
@@ -70,8 +87,14 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
 def activation_backward(
     activation: int, a: Matrix[F], y: Matrix[F], dLdy: Matrix[F], dLda: Matrix[F]
 ) -> None:
-    """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product."""
-    if activation == SOFTMAX:
+    """Computes dLda = dLdy * dy/da, (B, n); for softmax y (dLdy - <dLdy, y>), the Jacobian's product.
+
+    For log_softmax it is dLdy - exp(y) sum(dLdy).
+    """
+    if activation == LOG_SOFTMAX:
+        np.multiply(np.exp(y), dLdy.sum(axis=1, keepdims=True), out=dLda)
+        np.subtract(dLdy, dLda, out=dLda)
+    elif activation == SOFTMAX:
         np.multiply(dLdy, y, out=dLda)
         np.subtract(dLdy, sum_units(dLda).reshape(-1, 1), out=dLda)
         dLda *= y

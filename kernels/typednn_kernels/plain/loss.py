@@ -7,7 +7,7 @@ from typing import Generic, cast
 
 import numpy as np
 
-from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX, couples_units
 from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.losses import (
     BUILT_IN,
@@ -68,7 +68,7 @@ def has_short_step(loss: int, activation: int, n: int) -> bool:
     """Says whether `ShortStep` computes a loss, one of the library's, of an activation of n units."""
     if loss >= BUILT_IN or softmax_rows.has_rows(loss, activation, n):
         return False
-    elementwise = activation != SOFTMAX and pair_of(loss, activation) < 0
+    elementwise = not couples_units(activation) and pair_of(loss, activation) < 0
     return elementwise or is_stable(loss, activation)
 
 

@@ -74,7 +74,7 @@ def check(network: Any, folder: Path, *flags: str) -> None:
 
 @pytest.mark.parametrize(
     ("activation", "normalization", "output"),
-    [("gelu", "none", "softmax"), ("mish", "batch", "exponential"), ("selu", "layer", "softplus")],
+    [("gelu", "none", "softmax"), ("mish", "batch", "exponential"), ("selu", "layer", "log_softmax")],
 )
 def test_each_normalization(activation: Any, normalization: Any, output: Any, tmp_path: Path) -> None:
     hidden = HiddenLayer(7, activation, normalization=normalization)
@@ -87,7 +87,7 @@ def test_layers_that_only_normalize(normalization: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.full("compiles a file for each case")
-@pytest.mark.parametrize("output", ["none", "softmax", "gelu"])
+@pytest.mark.parametrize("output", ["none", "softmax", "gelu", "log_softmax"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_c_computes_what_predict_computes(

@@ -182,18 +182,22 @@ def test_normalizations_that_pytorch_lacks_are_not_written() -> None:
         written(LayerNorm(center=False, scale=False), 2.0)
 
 
-def test_a_logarithm_of_softmax_is_part_of_the_loss() -> None:
+@pytest.mark.parametrize("loss", [None, "nll", nn.NLLLoss()], ids=str)
+def test_outputs_that_are_logarithms_of_probabilities(loss: Any) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3), nn.LogSoftmax(-1)).double()
     targets = np.arange(16) % 3
 
-    network: Any = from_torch(module, loss=nn.NLLLoss())
-    assert (network.layers[-1].actname, network.layers[-1].lossfnname) == ("softmax", "crossentropy")
-    assert abs(np.log(network.predict(X)) - outputs_of(module)).max() < 1e-12
+    network: Any = from_torch(module, loss=loss)
+    assert (network.layers[-1].actname, network.layers[-1].lossfnname) == ("log_softmax", "nll")
+    assert abs(network.predict(X) - outputs_of(module)).max() < 1e-12
 
     step(module, nn.NLLLoss(), targets)
     step_here(network, targets)
-    assert abs(network.parameters - from_torch(module, loss=nn.NLLLoss()).parameters).max() < 1e-10
+    assert abs(network.parameters - from_torch(module).parameters).max() < 1e-10
+    back: Any = to_torch(network)
+    assert type(back[-1]) is nn.LogSoftmax
+    assert abs(network.predict(X) - outputs_of(back)).max() < 1e-12
 
 
 def test_the_gradient_of_hardsigmoid_is_that_of_pytorch_as_far_as_its_constant_is_exact() -> None:
@@ -293,7 +297,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: nn.Sequential(nn.Linear(5, 3), nn.LayerNorm(3, eps=0), nn.Linear(3, 1)),
         r"module 1 \(LayerNorm\): adds 0 to variances",
     ),
-    (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(-1)), "probabilities, not their logarithms"),
+    (lambda: nn.Sequential(nn.Linear(5, 3), nn.LogSoftmax(0)), r"module 1 \(LogSoftmax\): has dim=0"),
     (
         lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.LayerNorm(3)),
         r"module 2 \(LayerNorm\): comes after the last affine map; the output layer is not normalised",

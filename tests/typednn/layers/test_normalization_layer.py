@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -48,8 +48,8 @@ def built(first: list[Any], second: list[Any], dtype: Any) -> Network[Any]:
     """4-(4)-6-(6)-2, with values like those of a trained network."""
     layers = [InputLayer(4), *first, HiddenLayer(6, "relu"), *second, OutputLayer(2)]
     network: Network[Any] = Network(layers, dtype, seed=1)
-    rng = np.random.default_rng(5)
-    for layer in network.layers[1:]:
+    rng, trainable = np.random.default_rng(5), cast("Any", network.layers[1:])
+    for layer in trainable:
         for name, values in layer._tensors.items():
             if name != "W":
                 values[...] = rng.uniform(0.5, 1.5, values.shape)

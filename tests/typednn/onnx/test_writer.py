@@ -80,7 +80,7 @@ def magnitude(network: Any, x: Any) -> Any:
     layer = network.layers[-1]
     terms = abs(below.h) @ abs(layer.W).T + abs(layer.Bias)
     derivative = np.ones_like(last.a)
-    if layer.actname != "softmax":
+    if "softmax" not in layer.actname:
         plain.activation_derivative(network._storage.activations[-1], last.a, last.h, derivative)
     return max(abs(forward.output).max(), (terms * abs(derivative)).max())
 

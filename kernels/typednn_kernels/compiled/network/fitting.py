@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typednn_kernels import normalizations
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.jit import noinline
+from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.layout import (
     BIASES,
     COLUMNS,
@@ -57,7 +57,7 @@ def network_fits(parameters: Vector[F], layout: Layout, samples: int, workspace:
     return fits
 
 
-@noinline
+@inline
 def has_all_weights(layout: Layout) -> bool:
     """Says whether each layer but the input layer has weights."""
     count = 0

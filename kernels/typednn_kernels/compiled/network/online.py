@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import NONE, SOFTMAX
+from typednn_kernels.activations import NONE
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, reassociate, require
@@ -39,7 +39,12 @@ from typednn_kernels.compiled.linalg.short_gemv import (
 from typednn_kernels.compiled.network.fitting import epoch_fits, has_all_weights, network_fits
 from typednn_kernels.compiled.network.partition import thread_range
 from typednn_kernels.compiled.network.passes import biases, flat_weights, units
-from typednn_kernels.compiled.ops.activation import activate, activate_range, activation_backward_flat
+from typednn_kernels.compiled.ops.activation import (
+    activate,
+    activate_range,
+    activation_backward_flat,
+    couples,
+)
 from typednn_kernels.compiled.ops.loss import (
     Outputs,
     canonical_delta,
@@ -161,7 +166,7 @@ def online_num_threads(layout: Layout, samples: int) -> int:
             weights = max(weights, layout[k, LENGTH] * layout[k, PREVIOUS])
     if (
         layout[0, ACTIVATION] == NONE
-        and layout[1, ACTIVATION] != SOFTMAX
+        and not couples(layout[1, ACTIVATION])
         and samples * weights >= ONLINE_MIN_CALL_WEIGHTS
     ):
         count = min(layout[1, LENGTH], weights // ONLINE_GRAIN_WEIGHTS)
@@ -188,12 +193,12 @@ def forward_upper_layers(
             bias = slice_of(biases(parameters, layout, k), first, count)
             pre_activations = slice_of(a, first, count)
             gemv_bias(units(workspace.h, layout, k - 1, 1), W, bias, pre_activations)
-            if layout[k, ACTIVATION] != SOFTMAX or not wide:
+            if not couples(layout[k, ACTIVATION]) or not wide:
                 activate(layout[k, ACTIVATION], pre_activations, slice_of(h, first, count), 1)
-        if layout[k, ACTIVATION] == SOFTMAX and wide:
+        if couples(layout[k, ACTIVATION]) and wide:
             barrier(thread.team)
             if thread.thread_num == 0:
-                activate_range(0, 0, 1, SOFTMAX, a, h, n)
+                activate_range(0, 0, 1, layout[k, ACTIVATION], a, h, n)
     if layout.shape[0] == 2 or is_wide(layout, layout.shape[0] - 1):
         barrier(thread.team)
 
@@ -256,7 +261,7 @@ def backward_upper_layers(
         if k < last:
             backward_and_update_layer(thread, parameters, layout, k + 1, learning_rate, workspace, second)
             if is_wide(layout, k + 1):
-                if activation != SOFTMAX and (k == 1 or is_wide(layout, k)):
+                if not couples(activation) and (k == 1 or is_wide(layout, k)):
                     first, count = thread_range(n, thread)
                 total = slice_of(dLdh, first, count)
                 add(0, count, total, slice_of(second, first, count), total)

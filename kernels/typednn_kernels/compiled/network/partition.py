@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typednn_kernels.activations import SOFTMAX
 from typednn_kernels.arrays import Layout
 from typednn_kernels.compiled._codegen.jit import inline
 from typednn_kernels.compiled._codegen.tuning import (
@@ -11,6 +10,7 @@ from typednn_kernels.compiled._codegen.tuning import (
     BATCH_MIN_THREAD_SAMPLES,
 )
 from typednn_kernels.compiled.network.passes import unit_count
+from typednn_kernels.compiled.ops.activation import couples
 from typednn_kernels.layout import ACTIVATION, NORMALIZATION
 from typednn_kernels.normalizations import BATCH, LAYER
 from typednn_kernels.operands import Rows, Thread
@@ -44,7 +44,7 @@ def needs_whole(layout: Layout) -> tuple[bool, bool]:
     all_samples = all_units = False
     for k in range(1, layout.shape[0] - 1):
         all_samples |= layout[k, NORMALIZATION] == BATCH
-        all_units |= layout[k, NORMALIZATION] == LAYER or layout[k, ACTIVATION] == SOFTMAX
+        all_units |= layout[k, NORMALIZATION] == LAYER or couples(layout[k, ACTIVATION])
     return all_samples, all_units
 
 

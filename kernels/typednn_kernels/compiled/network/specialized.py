@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir as llvm
 
 from typednn_kernels import activations, losses
-from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
+from typednn_kernels.activations import ACTIVATIONS, LOG_SOFTMAX, NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED
 from typednn_kernels.compiled._codegen.function_tables import (
@@ -284,12 +284,13 @@ class _Training:
 
 
 def is_tiny(layout: Layout, loss: int, itemsize: int) -> bool:
-    """Says whether the parameters fit in few vector registers, and all formulas are the library's."""
+    """Says whether the parameters fit in few vector registers, and there are vectors of all formulas."""
     vectors = sum(
         (1 + int(row[PREVIOUS])) * max(1, vector_width(int(row[LENGTH])) * itemsize // VECTOR_BYTES)
         for row in layout[1:]
     )
-    known = loss < losses.BUILT_IN and bool((layout[:, ACTIVATION] < activations.BUILT_IN).all())
+    codes = layout[:, ACTIVATION]
+    known = loss < losses.BUILT_IN and bool(((codes < activations.BUILT_IN) & (codes != LOG_SOFTMAX)).all())
     return known and layout[0, ACTIVATION] == NONE and vectors <= SPECIALIZED_PARAMETER_REGISTERS
 
 

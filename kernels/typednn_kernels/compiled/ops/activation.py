@@ -11,7 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from typednn_kernels.activations import ACTIVATIONS, BUILT_IN, INFINITY, SOFTMAX, derivative_to_show
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    BUILT_IN,
+    INFINITY,
+    LOG_SOFTMAX,
+    SOFTMAX,
+    couples_units,
+    derivative_to_show,
+    exp_of_smaller,
+    log_softmax_of,
+)
 from typednn_kernels.arrays import Cube, F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.function_tables import FunctionTable
@@ -35,7 +45,7 @@ from typednn_kernels.compiled._codegen.short_rows import (
 from typednn_kernels.compiled._codegen.tuning import CHUNK_ELEMENTS, GRAIN_ELEMENTS, LONG_ROW_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import copy
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
-from typednn_kernels.primitives import exp, where
+from typednn_kernels.primitives import exp, unless_nan, where
 
 
 def _backward(derivative: Callable[[Values, Values], Values | float] | None) -> Callable[..., Values] | None:
@@ -65,7 +75,10 @@ DERIVATIVES = [derivative_to_show(row) for row in ACTIVATIONS[:INLINED]]
 BACKWARDS = [_backward(row.derivative) for row in ACTIVATIONS[:INLINED]]
 CALLED_VALUES = FunctionTable("value", "vv", lambda code: ACTIVATIONS[code].value, CALLED)
 CALLED_DERIVATIVES = FunctionTable(
-    "derivative", "vvv", lambda code: ACTIVATIONS[code].derivative, range(INLINED, BUILT_IN)
+    "derivative",
+    "vvv",
+    lambda code: ACTIVATIONS[code].derivative,
+    [each for each in CALLED if each >= INLINED],
 )
 CALLED_BACKWARDS = FunctionTable(
     "backward", "vvvv", lambda code: ACTIVATIONS[code].derivative, CALLED, _backward
@@ -103,6 +116,11 @@ softmax_backward_loop: Loop = elementwise(_softmax_backward)
 softmax_from_sum_exp: Loop = elementwise(lambda a, row_max, sum_exp: shifted_exp(a, row_max) / sum_exp)
 
 sum_shifted_exp: Formula = sum_reduction(shifted_exp)
+sum_exp_of_smaller: Formula = sum_reduction(exp_of_smaller)
+count_largest: Formula = sum_reduction(lambda a, largest: where(a < largest, unless_nan(a, 0), 1))
+log_softmax_loop: Loop = elementwise(log_softmax_of)
+log_softmax_backward_loop: Loop = elementwise(lambda y, dLdy, total: dLdy - exp(y) * total)
+couples: Callable[[int], bool] = inline(couples_units)
 rescaled: Formula = scalar_function(lambda sum_exp, difference: sum_exp * exp(difference))
 
 
@@ -125,6 +143,9 @@ def activate(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
 @inline
 def activate_by_loops(activation: int, a: Vector[F], y: Vector[F], samples: int) -> None:
     """Computes y = f(a), flat (B * n,), of vectors that are not short."""
+    if activation == LOG_SOFTMAX:
+        log_softmax_by_loops(a, y, samples)
+        return
     if activation != SOFTMAX:
         value_loop(activation, a.size, a, y)
         return
@@ -133,6 +154,28 @@ def activate_by_loops(activation: int, a: Vector[F], y: Vector[F], samples: int)
         softmax_rows(samples, n, a, y)
         return
     softmax_by_loops(a, y, samples)
+
+
+@on_demand
+def log_softmax_by_loops(a: Vector[F], y: Vector[F], samples: int) -> None:
+    """Computes the logarithms of softmax, flat (B * n,)."""
+    n = a.size // samples
+    for start in range(0, a.size, n):
+        row = slice_of(a, start, n)
+        largest = row_max(0, n, row)
+        rest = (count_largest(0, n, row, largest) - a.dtype.type(1)) + sum_exp_of_smaller(0, n, row, largest)
+        log_softmax_loop(0, n, row, largest, rest, slice_of(y, start, n))
+
+
+@on_demand
+def log_softmax_backward_by_loops(y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int) -> None:
+    """Computes dLdy - exp(y) sum(dLdy), flat (B * n,)."""
+    n = y.size // samples
+    for start in range(0, y.size, n):
+        upstream = slice_of(dLdy, start, n)
+        log_softmax_backward_loop(
+            0, n, slice_of(y, start, n), upstream, total(0, n, upstream), slice_of(dLda, start, n)
+        )
 
 
 @on_demand
@@ -157,7 +200,7 @@ def softmax_by_loops(a: Vector[F], y: Vector[F], samples: int) -> None:
 def activation_backward_flat(
     activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
-    """Computes dLda = dLdy * dy/da, flat (B * n,); for softmax y (dLdy - <dLdy, y>)."""
+    """Computes dLda = dLdy * dy/da, flat (B * n,); for softmax and its logarithm by their Jacobians."""
     if is_short(activation, a):
         short_backward(activation, a.size, a, y, dLdy, dLda)
     else:
@@ -169,6 +212,9 @@ def activation_backward_by_loops(
     activation: int, a: Vector[F], y: Vector[F], dLdy: Vector[F], dLda: Vector[F], samples: int
 ) -> None:
     """Computes dLda as `activation_backward_flat`, of vectors that are not short."""
+    if activation == LOG_SOFTMAX:
+        log_softmax_backward_by_loops(y, dLdy, dLda, samples)
+        return
     if activation != SOFTMAX:
         backward_loop(activation, a.size, a, y, dLdy, dLda)
         return
@@ -321,10 +367,10 @@ def activate_rows(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     """Computes y = f(a), (B, n)."""
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
-    if activation != SOFTMAX:
+    if not couples(activation):
         parallel_activate(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, 1)
-    elif n < LONG_ROW_ELEMENTS:
-        parallel_activate(samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, n)
+    elif n < LONG_ROW_ELEMENTS or activation == LOG_SOFTMAX:
+        parallel_activate(samples, max(1, GRAIN_ELEMENTS // n), activation, a_flat, y_flat, n)
     else:
         for start in range(0, size, n):
             row = slice_of(a, start, n)
@@ -344,9 +390,9 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     """Computes the derivative dy/da, (B, n).
 
     Raises:
-        ValueError: the activation is softmax, whose derivative is a Jacobian.
+        ValueError: the activation is softmax or log_softmax, whose derivative is a Jacobian.
     """
-    if activation == SOFTMAX:
+    if couples(activation):
         raise ValueError("softmax has no elementwise derivative, but a Jacobian")
     require(a.shape == y.shape == derivative.shape)
     size = a.size
@@ -368,11 +414,11 @@ def activation_backward_rows(
     size, (samples, n) = a.size, a.shape
     a_flat, y_flat = slice_of(a, 0, size), slice_of(y, 0, size)
     dLdy_flat, out = slice_of(dLdy, 0, size), slice_of(dLda, 0, size)
-    if activation != SOFTMAX:
+    if not couples(activation):
         parallel_activation_backward(size, GRAIN_ELEMENTS, activation, a_flat, y_flat, dLdy_flat, out, 1)
-    elif n < LONG_ROW_ELEMENTS:
+    elif n < LONG_ROW_ELEMENTS or activation == LOG_SOFTMAX:
         parallel_activation_backward(
-            samples, GRAIN_ELEMENTS // n, activation, a_flat, y_flat, dLdy_flat, out, n
+            samples, max(1, GRAIN_ELEMENTS // n), activation, a_flat, y_flat, dLdy_flat, out, n
         )
     else:
         for start in range(0, size, n):

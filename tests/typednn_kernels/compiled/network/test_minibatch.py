@@ -277,4 +277,4 @@ def test_what_is_divided_by_units() -> None:
         )
     ]
 
-    assert found == [True, False, True, True, False, True, False, False]
+    assert found == [True, False, True, True, False, True, True, False, False, False]
