@@ -37,8 +37,8 @@ from typednn_kernels.compiled._codegen.tuning import (
 from typednn_kernels.plain.loss import Rows
 from typednn_kernels.primitives import maximum, where
 
-NARROW_LANES = 4
-"""Lanes for each of several rows that are computed together, where no row has more elements."""
+NARROW_LANES, BLOCK_REGISTERS = 4, 2
+"""Rows of at most this number of elements, or that fit in a register, are computed in blocks that fill a few."""
 
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest short row; 0 where the CPU cannot load parts of vectors."""
@@ -163,11 +163,14 @@ class BlockLanes(VectorLanes):
             code.store_some(row, code.at(place, (r, self.n)), self.n)
 
 
-def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
+def by_short_row(
+    name: str, formula: Callable[..., Number], *, numbers: bool = False, in_blocks: bool = True
+) -> Callable[..., None]:
     """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
-    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short.
+    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short. Several
+    of them are computed at a time if `in_blocks`, which is faster and takes longer to compile.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:
@@ -175,7 +178,7 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
         with np.errstate(all="ignore"):
             out[...] = formula(Rows(), *arguments)
 
-    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=True), python)
+    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=in_blocks), python)
 
 
 def emitted_function(
@@ -324,7 +327,7 @@ def _writing(
 
         done: llvm.Value = INDEX(0)
         for width in sorted({min(NARROW_LANES, code.lanes), code.lanes}) if in_blocks else ():
-            count = most * code.lanes // width
+            count = BLOCK_REGISTERS * code.lanes // width
             fits = code.builder.icmp_signed("<=", n, INDEX(width))
             stop = code.builder.select(fits, code.round_down(samples, count), done)
             rows(BlockLanes(code, n, width, count), done, stop)
