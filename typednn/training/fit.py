@@ -233,8 +233,7 @@ class Fit(Run, Generic[F]):
             except KeyboardInterrupt:
                 self._record_losses(losses[: trainer.done], n, epochs)
                 raise
-            if epochs > 1:
-                self._record_losses(losses, n, epochs)
+            self._record_losses(losses, n, epochs)
             self.total += float(np.add.reduce(losses[:done], dtype=np.float64))
             self.count += done
             if self.stopped:

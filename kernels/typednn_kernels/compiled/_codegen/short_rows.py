@@ -38,7 +38,7 @@ from typednn_kernels.plain.loss import Rows
 from typednn_kernels.primitives import maximum, where
 
 NARROW_LANES, BLOCK_REGISTERS = 4, 2
-"""Rows of at most this number of elements, or that fit in a register, are computed in blocks that fill a few."""
+"""Rows of at most as many elements, or of one register, are computed in blocks that fill some registers."""
 
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest short row; 0 where the CPU cannot load parts of vectors."""
@@ -137,8 +137,7 @@ class BlockLanes(VectorLanes):
 
     def horizontal_reduce(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
         """Combines the lanes of each row by `join`, and returns the result in all of them."""
-        value, count = x.value, self.width
-        half = self.width // 2
+        value, half = x.value, self.width // 2
         while half:
             other = [i ^ half for i in range(self.width * self.count)]
             value = join(x.like(value), x.like(self.code.shuffled(value, value, other))).value
@@ -169,8 +168,8 @@ def by_short_row(
     """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
-    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short. Several
-    of them are computed at a time if `in_blocks`, which is faster and takes longer to compile.
+    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short. With
+    `in_blocks` several of them are computed at a time, which is faster and takes longer to compile.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:

@@ -86,10 +86,10 @@ GEMM_MR_ROWS: Mapping[int, Mapping[int, tuple[int, ...]]] = {
     16: {1: (8, 2), 2: (4, 1), 3: (4, 1)},
     32: {1: (16, 4), 2: (8, 2), 3: (8, 2)},
 }
-"""Rows of a tile, then of the tiles for the rows that are left, the last of which may have fewer, by number of registers of the CPU and width
-of the tile in vectors; powers of two. The sums take half to three quarters of the registers, and enough of
-them are independent to hide the latency of a multiply-add. Measured: GFLOP/s of a large product, by rows of
-the widest tile."""
+"""Rows of a tile, then of the tiles for the rows that are left, the last of which may have fewer, by number
+of registers of the CPU and width of the tile in vectors; powers of two. The sums take half to three quarters
+of the registers, and enough of them are independent to hide the latency of a multiply-add. Measured: GFLOP/s
+of a large product, by rows of the widest tile."""
 
 GEMM_B_PANEL_BYTES = 24 << 10
 """Bytes of a panel of y, one tile wide, which must stay in the first-level cache; sets the depth KC of a pass

@@ -242,7 +242,7 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     def columns_block(j: llvm.Value) -> None:
         n = code.smaller(builder.sub(g.n, j), g.nc)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
-        # Rows that end within a vector are read with a mask by the narrowest microkernel, and packed for others.
+        # Rows that end within a vector: the narrowest microkernel reads them with a mask, others packed.
         ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
         if HAS_MASKED_VECTORS:
             ragged = builder.and_(ragged, builder.icmp_signed(">", n, INDEX(code.lanes)))
