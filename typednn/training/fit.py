@@ -233,8 +233,7 @@ class Fit(Run, Generic[F]):
             except KeyboardInterrupt:
                 self._record_losses(losses[: trainer.done], n, epochs)
                 raise
-            if epochs > 1:
-                self._record_losses(losses, n, epochs)
+            self._record_losses(losses, n, epochs)
             self.total += float(np.add.reduce(losses[:done], dtype=np.float64))
             self.count += done
             if self.stopped:
@@ -288,7 +287,7 @@ class Fit(Run, Generic[F]):
     def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
         losses, outputs = self._losses_and_outputs(samples)
-        return float(losses.mean(dtype=np.float64)), self.measure(samples.y, outputs, samples.weights)
+        return _mean(losses), self.measure(samples.y, outputs, samples.weights)
 
     def _losses_and_outputs(self, samples: CheckedSamples[F]) -> tuple[Vector[F], Matrix[F]]:
         """Computes losses, each times its weight, and, if there are metrics, the outputs of some samples."""

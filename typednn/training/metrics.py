@@ -180,11 +180,9 @@ class Metric(NamedTuple):
 
 
 def _accuracy(results: Results) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(
-        accuracy_score(results.true_classes, results.predicted_classes, sample_weight=results.weights)
-    )
+    # scikit-learn's function takes half a millisecond, as much as an epoch of a small network.
+    correct = results.true_classes == results.predicted_classes
+    return _mean(correct if correct.ndim == 1 else correct.all(axis=1), results.weights)
 
 
 def _top_accuracy(k: int) -> Callable[[Results], float]:
@@ -237,17 +235,16 @@ def _auc(results: Results) -> float:
 
 
 def _mse(results: Results) -> float:
-    from sklearn.metrics import mean_squared_error
-
-    outputs = results.outputs.astype(np.float64)
-    return float(mean_squared_error(_rows(results), outputs, sample_weight=results.weights))
+    return _mean_over_outputs((results.outputs - _rows(results)) ** 2, results.weights)
 
 
 def _mae(results: Results) -> float:
-    from sklearn.metrics import mean_absolute_error
+    return _mean_over_outputs(abs(results.outputs - _rows(results)), results.weights)
 
-    outputs = results.outputs.astype(np.float64)
-    return float(mean_absolute_error(_rows(results), outputs, sample_weight=results.weights))
+
+def _mean_over_outputs(errors: NDArray[np.float64], w: Vector[np.float64] | None) -> float:
+    """Computes the mean of errors `(n_samples, n_outputs)`, first over samples with their weights."""
+    return float(np.average(errors, axis=0, weights=w).mean())
 
 
 def _r2(results: Results) -> float:

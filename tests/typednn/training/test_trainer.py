@@ -128,12 +128,21 @@ def test_chunks_of_an_epoch_make_no_difference(batch_size: int, monkeypatch: pyt
     assert trained() == reference
 
 
-@pytest.mark.parametrize(("door", "batch_size"), [("classic", 1), ("typed", 1), ("typed", 4)])
+@pytest.mark.parametrize(
+    ("door", "batch_size", "output", "loss"),
+    [
+        ("classic", 1, "none", "MSE"),
+        ("typed", 1, "none", "MSE"),
+        ("typed", 4, "none", "MSE"),
+        ("typed", 4, "softmax", "crossentropy"),
+        ("typed", 4, "softplus", "poisson"),
+    ],
+)
 @by_dtype
 @both_paths
-def test_layers_show_the_last_step(door: str, batch_size: int, dtype: Any) -> None:
+def test_layers_show_the_last_step(door: str, batch_size: int, output: str, loss: str, dtype: Any) -> None:
     """Afterwards the layers hold the last batch, passed through the weights before its step."""
-    case = problem((3, 4, 2), ("sigmoid", "tanh", "none"), "MSE", 11, dtype)
+    case = problem((3, 4, 2), ("sigmoid", "tanh", output), loss, 11, dtype)
     ann: list[Any] = ann_of(case) if door == "classic" else list(network_of(case).layers)
     last = range(10, 11) if batch_size == 1 else range(8, 11)
     before, _ = case.net.descend(case.x, case.t, range(last.start), batch_size, ETA)

@@ -37,8 +37,8 @@ from typednn_kernels.compiled._codegen.tuning import (
 from typednn_kernels.plain.loss import Rows
 from typednn_kernels.primitives import maximum, where
 
-NARROW_LANES = 4
-"""Lanes for each of several rows that are computed together, where no row has more elements."""
+NARROW_LANES, BLOCK_REGISTERS = 4, 2
+"""Rows of at most as many elements, or of one register, are computed in blocks that fill some registers."""
 
 MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") else 0
 """Bytes of the longest short row; 0 where the CPU cannot load parts of vectors."""
@@ -137,8 +137,7 @@ class BlockLanes(VectorLanes):
 
     def horizontal_reduce(self, x: Number, join: Callable[[Number, Number], Number]) -> Number:
         """Combines the lanes of each row by `join`, and returns the result in all of them."""
-        value, count = x.value, self.width
-        half = self.width // 2
+        value, half = x.value, self.width // 2
         while half:
             other = [i ^ half for i in range(self.width * self.count)]
             value = join(x.like(value), x.like(self.code.shuffled(value, value, other))).value
@@ -163,11 +162,14 @@ class BlockLanes(VectorLanes):
             code.store_some(row, code.at(place, (r, self.n)), self.n)
 
 
-def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = False) -> Callable[..., None]:
+def by_short_row(
+    name: str, formula: Callable[..., Number], *, numbers: bool = False, in_blocks: bool = True
+) -> Callable[..., None]:
     """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
-    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short.
+    them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short. With
+    `in_blocks` several of them are computed at a time, which is faster and takes longer to compile.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:
@@ -175,7 +177,7 @@ def by_short_row(name: str, formula: Callable[..., Number], *, numbers: bool = F
         with np.errstate(all="ignore"):
             out[...] = formula(Rows(), *arguments)
 
-    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=True), python)
+    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=in_blocks), python)
 
 
 def emitted_function(
@@ -324,7 +326,7 @@ def _writing(
 
         done: llvm.Value = INDEX(0)
         for width in sorted({min(NARROW_LANES, code.lanes), code.lanes}) if in_blocks else ():
-            count = most * code.lanes // width
+            count = BLOCK_REGISTERS * code.lanes // width
             fits = code.builder.icmp_signed("<=", n, INDEX(width))
             stop = code.builder.select(fits, code.round_down(samples, count), done)
             rows(BlockLanes(code, n, width, count), done, stop)

@@ -127,13 +127,18 @@ class SimdBuilder:
         """Loads a single element."""
         return self.builder.load(self.at(pointer, *offsets), typ=self.real)
 
+    def kind_of(self, value: llvm.Value) -> llvm.VectorType:
+        """Returns the type of a vector."""
+        assert isinstance(value.type, llvm.VectorType)
+        return value.type
+
     def store(self, value: llvm.Value, pointer: llvm.Value, mask: llvm.Value | None = None) -> None:
         """Stores a vector, or the lanes of a mask."""
         if mask is None:
             self.builder.store(value, pointer, align=self.itemsize)
         else:
-            size = INT32(self.itemsize)
-            self.call("llvm.masked.store", value.type, ".p0", llvm.VoidType(), value, pointer, size, mask)
+            size, kind = INT32(self.itemsize), self.kind_of(value)
+            self.call("llvm.masked.store", kind, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
     def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
         """Stores the first `count` elements of a vector.
@@ -141,9 +146,9 @@ class SimdBuilder:
         Where a masked store takes longer, it stores halves, quarters and so on.
         """
         if HAS_MASKED_VECTORS:
-            self.store(value, pointer, self.mask(count, value.type.count))
+            self.store(value, pointer, self.mask(count, self.kind_of(value).count))
             return
-        whole = INDEX(value.type.count)
+        whole = INDEX(self.kind_of(value).count)
         with self.builder.if_else(self.builder.icmp_signed("<", count, whole)) as (some, all_):
             with some:
                 self._store_parts(value, pointer, count)
@@ -151,7 +156,7 @@ class SimdBuilder:
                 self.store(value, pointer)
 
     def _store_parts(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
-        builder, half = self.builder, value.type.count // 2
+        builder, half = self.builder, self.kind_of(value).count // 2
         while half:
             low, high = (self.shuffled(value, value, range(first, first + half)) for first in (0, half))
             before = builder.block

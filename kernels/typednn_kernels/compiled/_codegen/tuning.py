@@ -86,10 +86,10 @@ GEMM_MR_ROWS: Mapping[int, Mapping[int, tuple[int, ...]]] = {
     16: {1: (8, 2), 2: (4, 1), 3: (4, 1)},
     32: {1: (16, 4), 2: (8, 2), 3: (8, 2)},
 }
-"""Rows of a tile, then of the tiles for the rows that are left, the last of which may have fewer, by number of registers of the CPU and width
-of the tile in vectors; powers of two. The sums take half to three quarters of the registers, and enough of
-them are independent to hide the latency of a multiply-add. Measured: GFLOP/s of a large product, by rows of
-the widest tile."""
+"""Rows of a tile, then of the tiles for the rows that are left, the last of which may have fewer, by number
+of registers of the CPU and width of the tile in vectors; powers of two. The sums take half to three quarters
+of the registers, and enough of them are independent to hide the latency of a multiply-add. Measured: GFLOP/s
+of a large product, by rows of the widest tile."""
 
 GEMM_B_PANEL_BYTES = 24 << 10
 """Bytes of a panel of y, one tile wide, which must stay in the first-level cache; sets the depth KC of a pass
@@ -115,6 +115,10 @@ place, by m."""
 GEMM_PACK_A_MIN_COLUMNS = 256
 """Columns of y from which on it pays to pack x. Measured: product with an x of 512 x 512, packed against read
 in place, by n."""
+
+GEMM_FEW_ROWS_RATIO = 4
+"""Units of a layer for each sample, minimum from which on passes of the API pack the samples in place of W.
+Not measured by `tune`: with it, predictions of 32 rows by 784-128-10 took 0.9 of the time."""
 
 THREAD_TILE_ROWS = 48
 """Rows or columns in which a product is divided between threads, a multiple of the tiles of both dtypes. Not

@@ -20,14 +20,19 @@ from typednn_kernels.compiled._codegen.ir_loops import (
 )
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, reassociate, require
 from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES
 from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
+    GEMM_FEW_ROWS_RATIO,
+    GEMM_NR_VECTORS,
+    GEMM_PACK_MIN_BYTES,
     GEMV_GRAIN_WEIGHTS,
     GEMV_ROWS,
     GRAIN_ELEMENTS,
     SCRATCH_ROW_ELEMENTS,
 )
 from typednn_kernels.compiled.linalg.gemm import Gemm, MatrixOperand, gemm
+from typednn_kernels.compiled.linalg.gemm_packing import Transposition, transpose
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 
@@ -228,16 +233,48 @@ def copy_columns(x: Vector[F], n: int, count: int, result: Vector[F]) -> None:
         copy(0, count, slice_of(x, start, count), slice_of(result, start, count))
 
 
+@inline
+def few_rows_fill_vectors(samples: int, n: int, W: Vector[F]) -> bool:
+    """Says whether packing W takes much of a product, and samples and units fill vectors."""
+    size, bytes_of_units = samples * W.itemsize, n * W.itemsize
+    few: bool = size <= GEMM_NR_VECTORS * VECTOR_BYTES and n >= GEMM_FEW_ROWS_RATIO * samples
+    whole = size % VECTOR_BYTES == 0 and bytes_of_units % VECTOR_BYTES == 0
+    return few and whole and W.size * W.itemsize >= GEMM_PACK_MIN_BYTES
+
+
+@on_demand
+def affine_of_few_rows(
+    samples: int, n: int, m: int, x: Vector[F], W: Vector[F], bias: Vector[F], a: Vector[F], lda: int
+) -> bool:
+    """Computes x W^T + bias as the transpose of W x^T + bias, so that x is packed and W is not.
+
+    Each element is the sum that it is otherwise, to the bit. Without memory nothing is done; returns whether
+    there was some.
+    """
+    transposed, empty = heap_row(n * samples, a), slice_of(a, 0, 0)
+    done = transposed.size > 0
+    if done:
+        for i in range(n if bias.size > 0 else 0):
+            copy(0, samples, bias[i], slice_of(transposed, i * samples, samples))
+        A, B = MatrixOperand(W, m, False), MatrixOperand(x, m, True)
+        gemm(Gemm(n, samples, m, A, B, empty, W.dtype.type(1), bias.size > 0, transposed, samples), True)
+        transpose(Transposition(n, samples, transposed, samples, True, a, lda))
+    free_row(transposed)
+    return done
+
+
 @noinline
 def affine_rows(x: Matrix[F], W: Matrix[F], bias: Vector[F], a: Vector[F], lda: int, parallel: bool) -> None:
     """Computes a = x W^T + bias, (B, n) with rows `lda` elements apart; an empty bias counts as none."""
-    samples, (n, m) = x.shape[0], W.shape
+    samples, (n, m), done = x.shape[0], W.shape, False
     x_flat, W_flat = slice_of(x, 0, x.size), slice_of(W, 0, W.size)
+    if parallel and few_rows_fill_vectors(samples, n, W_flat):
+        done = affine_of_few_rows(samples, n, m, x_flat, W_flat, bias, a, lda)
     if samples == 1 and bias.size > 0:
         blocks = row_blocks(n)
         grain = max(1, GEMV_GRAIN_WEIGHTS // (GEMV_ROWS * m)) if parallel else blocks
         parallel_affine(blocks, grain, x_flat, W_flat, bias, slice_of(a, 0, n))
-    else:
+    elif not done:
         A, B = MatrixOperand(x_flat, m, False), MatrixOperand(W_flat, m, True)
         gemm(Gemm(samples, n, m, A, B, bias, W.dtype.type(1), False, a, lda), parallel)
 

@@ -25,7 +25,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER
-from typednn_kernels.compiled._codegen.jit import noinline
+from typednn_kernels.compiled._codegen.jit import inline, noinline
 from typednn_kernels.compiled._codegen.simd import (
     REGISTERS,
     VECTOR_BYTES,
@@ -242,7 +242,7 @@ def _write_macrokernel(code: SimdBuilder, *values: llvm.Value) -> None:
     def columns_block(j: llvm.Value) -> None:
         n = code.smaller(builder.sub(g.n, j), g.nc)
         b = builder.select(g.trans_b, code.at(g.b, (j, g.ldb)), code.at(g.b, j))
-        # Rows that end within a vector are read with a mask by the narrowest microkernel, and packed for others.
+        # Rows that end within a vector: the narrowest microkernel reads them with a mask, others packed.
         ragged = builder.icmp_signed("!=", n, code.round_down(n, code.lanes))
         if HAS_MASKED_VECTORS:
             ragged = builder.and_(ragged, builder.icmp_signed(">", n, INDEX(code.lanes)))
@@ -385,11 +385,11 @@ def gemm_range(part: int, start: int, stop: int, product: Gemm[F]) -> None:
 parallel_gemm: Callable[..., int] = parallel_for(gemm_range)
 
 
-@noinline
+@inline
 def gemm(product: Gemm[F], parallel: bool) -> None:
     """Computes a product; other threads help with a large one if it is to be done in `parallel`."""
     m, n, k = product.m, product.n, product.k
-    blocks = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
+    blocks: int = (max(m, n) + THREAD_TILE_ROWS - 1) // THREAD_TILE_ROWS
     if parallel:
         parallel_gemm(blocks, 1 + GEMM_GRAIN_FMAS * blocks // (m * n * k), product)
     else:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple
 
 from llvmlite import ir as llvm
 
+from typednn_kernels.arrays import F, Vector
 from typednn_kernels.compiled._codegen.ir_types import INDEX
-from typednn_kernels.compiled._codegen.simd import SimdBuilder, module_function
+from typednn_kernels.compiled._codegen.simd import SimdBuilder, function_of_fields, module_function
 
 SQUARE_BYTES = 16
 """Bytes in a row of the squares that are transposed at a time."""
@@ -29,6 +30,21 @@ class _Panels(NamedTuple):
     ldx: llvm.Value
     packed: llvm.Value
     width: llvm.Value
+
+
+class Transposition(NamedTuple, Generic[F]):
+    """Y (k, columns), rows `ldy` elements apart, is X^T; X has rows `ldx` elements apart.
+
+    The columns fill vectors, and k fills the squares that are transposed at a time: both are whole vectors.
+    """
+
+    columns: int
+    k: int
+    x: Vector[F]
+    ldx: int
+    trans: bool
+    y: Vector[F]
+    ldy: int
 
 
 def _pack_panels(
@@ -115,3 +131,13 @@ def _transposed(code: SimdBuilder, rows: Sequence[llvm.Value]) -> Sequence[llvm.
         high = [each + half for each in low]
         rows = [code.shuffled(rows[r], rows[r + half], order) for r in range(half) for order in (low, high)]
     return rows
+
+
+def _transpose_in_numpy(given: Transposition[F]) -> None:
+    columns, k, x, ldx, _, y, ldy = given
+    for p in range(k):
+        y[p * ldy : p * ldy + columns] = x[p : p + columns * ldx : ldx]
+
+
+transpose: Callable[..., None] = function_of_fields("pack", "iipibpi", _write_pack, _transpose_in_numpy)
+"""`transpose(transposition)`: a matrix is packed into a single panel."""

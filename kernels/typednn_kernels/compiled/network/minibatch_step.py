@@ -40,7 +40,13 @@ from typednn_kernels.update_rules import FIRST
 @inline
 def gather(x: Vector[F], order: Order, first: int, n: int, result: Vector[F]) -> None:
     """Copies to the result the rows of n elements of x that `order` lists from `first` on."""
-    for i in range(result.size // n):
+    count, out_of_place = result.size // n, 0
+    for i in range(count):
+        out_of_place += order[first + i] != order[first] + i
+    if out_of_place == 0:
+        copy(0, result.size, slice_of(x, order[first] * n, result.size), result)
+        return
+    for i in range(count):
         copy(0, n, slice_of(x, order[first + i] * n, n), slice_of(result, i * n, n))
 
 
@@ -88,7 +94,10 @@ def forward_thread(
 def output_delta_thread(
     layout: Layout, loss: int, epoch: Epoch[F], start: int, workspace: Workspace[F], rows: Rows
 ) -> None:
-    """Computes the losses of a thread's rows of the batch that starts at `start`, and their dLdy and dLda."""
+    """Computes the losses and dLda of a thread's rows of the batch that starts at `start`.
+
+    The last batch also gets its dLdy, which layers show.
+    """
     last, first = layout.shape[0] - 1, start + rows.first
     n, losses = layout[last, LENGTH], slice_of(epoch.losses, first, rows.height)
     dLdy, dLda = (
@@ -111,7 +120,7 @@ def output_delta_thread(
         losses,
         n,
     )
-    output_delta_rows(layout, loss, targets, workspace, rows)
+    output_delta_rows(layout, loss, targets, workspace, rows, start + rows.samples == epoch.order.size)
     if epoch.sample_weights.size > 0:
         weigh(losses, epoch.sample_weights, epoch.order, first, 1)
         weigh(dLdy, epoch.sample_weights, epoch.order, first, n)

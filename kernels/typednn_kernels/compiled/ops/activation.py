@@ -108,7 +108,9 @@ def softmax_backward(row: Row, y: Number, dLdy: Number) -> Number:
 short_value: Callable[..., None] = by_short_vector("activation_value", VALUES)
 short_backward: Callable[..., None] = by_short_vector("activation_backward", BACKWARDS)
 softmax_rows: Callable[..., None] = by_short_row("softmax", softmax)
-softmax_backward_rows: Callable[..., None] = by_short_row("softmax_backward", softmax_backward)
+softmax_backward_rows: Callable[..., None] = by_short_row(
+    "softmax_backward", softmax_backward, in_blocks=False
+)
 
 exp_loop: Loop = elementwise(shifted_exp)
 divide: Loop = elementwise(lambda y, divisor: y / divisor)

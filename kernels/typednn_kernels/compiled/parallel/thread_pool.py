@@ -122,8 +122,11 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
         common = llvm.LiteralStructType([each.type for each in operands])
         kinds = (types.intp, types.intp, types.intp, *signature.args[2])
 
-        def call(inner: llvm.IRBuilder, arguments: Sequence[llvm.Value]) -> None:
-            NOINLINE_FUNCTIONS[body].call(context, inner, kinds, arguments)
+        def call(inner: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
+            *numbers, place = fields
+            NOINLINE_FUNCTIONS[body].call(
+                context, inner, kinds, [*numbers, *struct_fields(inner, place, common)]
+            )
 
         name = f"{NOINLINE_FUNCTIONS[body].name} {common}"
         function = _divide_function(builder.module, name, common, call)
@@ -149,15 +152,8 @@ def _divide_function(
 ) -> llvm.Function:
     """Returns the LLVM function that divides work into parts, has all done, and returns their number."""
 
-    def part(builder: llvm.IRBuilder, fields: Sequence[llvm.Value]) -> None:
-        *numbers, place = fields
-        call(builder, [*numbers, *struct_fields(builder, place, common)])
-
     def write(builder: llvm.IRBuilder, count: llvm.Value, grain: llvm.Value, *operands: llvm.Value) -> None:
-        work, one = thread_function(module, PART, part), INDEX(1)
-        with builder.if_then(builder.icmp_signed("<=", count, grain)):  # the divisions below take long
-            call(builder, [INDEX(0), INDEX(0), count, *operands])
-            builder.ret(one)
+        work, one = thread_function(module, PART, call), INDEX(1)
         _, shared_operands = stored(builder, operands)
         jobs = opaque(cgutils.alloca_once(builder, PART, INDEX(THREAD_SLOTS)))
         most = _between(builder, one, builder.sdiv(count, grain), number_of_threads(builder))

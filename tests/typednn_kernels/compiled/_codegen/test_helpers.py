@@ -64,7 +64,7 @@ def test_callers_come_first() -> None:
 
     assert names[0] == "forward"
     assert len(names) == len(set(names))
-    order = ["forward_block", "affine_rows", "gemm", "gemm_range"]
+    order = ["forward_block", "affine_block", "affine_rows", "gemm_range"]
     assert [each for each in names if each in order] == order
 
 

@@ -122,6 +122,7 @@ rng = np.random.default_rng(0)
 x, y = rng.random((300, 300)), rng.integers(0, 10, 300)
 layers = [InputLayer(300), HiddenLayer(700, "relu"), HiddenLayer(500, "tanh")]
 network = Network([*layers, OutputLayer(10, "softmax", "crossentropy")], seed=0)
+assert (network.predict(x[:8]) == network.predict(x)[:8]).all()
 found = [network.predict(x), network.forward(x[:1]).backward(y[:1]).vector]
 network.fit(x, y, epochs=1, batch_size=128, optimizer=Adam(clip_norm=1.0), progress=False)
 before = network.parameters.copy()

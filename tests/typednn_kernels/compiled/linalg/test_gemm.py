@@ -172,7 +172,7 @@ def test_products(name: str, dtype: Any) -> None:
 @by_name
 @pytest.mark.parametrize(
     ("width", "heights"),
-    [(32, {1: (8, 2, 1), 2: (4, 1), 3: (4, 1)}), (16, {1: (16, 4, 1), 2: (8, 2, 1), 3: (8, 2, 1)})],
+    [(32, {1: (8, 2), 2: (4, 1), 3: (4, 1)}), (16, {1: (16, 4), 2: (8, 2), 3: (8, 2)})],
     ids=["16 registers", "32 registers"],
 )
 def test_products_on_other_processors(
