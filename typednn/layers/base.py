@@ -52,7 +52,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     """Whether no layer can be attached after it."""
 
     _storage: Storage[F]
-    _index: int = 0
+    _index: int
     _trainable: bool = True
 
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
@@ -61,6 +61,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
         if length > MAX_LENGTH:
             raise SettingError(f"{type(self).__name__}: length must be {MAX_LENGTH} or less, not {length!r}")
         self._length = int(length)
+        self._index = 0
         self._actname: OutputActivationName | CustomActivation = actname
 
     def _allocate(self: Layer[np.float64]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX, derivative_to_show
 from typednn_kernels.arrays import Cube, F, Matrix, Values
@@ -53,8 +54,15 @@ def largest_unit(a: Matrix[F]) -> Matrix[F]:
         place = int(a.argmax())
         return a[:, place : place + 1]
     places = a.argmax(axis=1)
-    places += np.arange(0, a.size, a.shape[1])
-    return a.take(places).reshape(-1, 1)
+    places += _row_starts(*a.shape)
+    largest: Matrix[F] = a.take(places).reshape(-1, 1)
+    return largest
+
+
+@lru_cache(64)
+def _row_starts(rows: int, n: int) -> NDArray[np.intp]:
+    """Returns the index of the first element of each row of a matrix (rows, n)."""
+    return np.arange(0, rows * n, n)
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import where
 from typednn_kernels.tracing import Operand, Place, TracedFormula, function_named
+
+Operation: TypeAlias = tuple[Callable[..., Values], Callable[[Sequence[Values]], Sequence[Values]]]
+"""A function, and what picks its operands among the arrays, the numbers and the results before it."""
 
 
 class ArrayFormula:
@@ -37,7 +40,7 @@ class ArrayFormula:
         def place_of(operand: Operand) -> int:
             return places[operand.index] if isinstance(operand, Place) else place_of_number[repr(operand)]
 
-        self.steps: list[tuple[Callable[..., Values], Callable[[Sequence[Values]], Sequence[Values]]]] = []
+        self.steps: list[Operation] = []
         for index, step in steps:
             chosen = tuple(map(place_of, step.operands))
             if (step.name, chosen) not in found:
@@ -46,8 +49,8 @@ class ArrayFormula:
                 self.steps.append((where if step.name == "where" else function_named(step.name), pick))
             places[index] = found[step.name, chosen]
         result = traced.result.index
-        copy = np.positive, itemgetter(slice(result, result + 1))
-        self.last = self.steps.pop() if self.steps else copy
+        copy: Operation = np.positive, itemgetter(slice(result, result + 1))
+        self.last: Operation = self.steps.pop() if self.steps else copy
 
     def __call__(self, out: Values, *arrays: Values) -> None:
         """Writes the result to `out`."""

@@ -115,7 +115,7 @@ class ShortStep(Generic[F]):
             self.value(terms, y, t)
             self.derivative(dLda, y, t)
         else:
-            logits = a
+            logits: Values = a
             if self.is_softmax:
                 assert exponentials is not None
                 logits = a - exponentials[0]
