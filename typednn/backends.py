@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import RLock, Thread, current_thread, main_thread
 from time import monotonic
 from types import TracebackType
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from typednn_kernels import plain
@@ -46,18 +46,28 @@ class Running:
         kernels: those that run now; a switch to others changes it. They are chosen when first asked for.
     """
 
-    kernels: Kernels
-
     def __init__(self, dtype: np.dtype[np.floating]) -> None:
         self.dtype = dtype
+        self.kernels: Kernels = cast("Kernels", _Unchosen(self))
 
-    def __getattr__(self, name: str) -> Kernels:
-        """Chooses the kernels."""
-        if name != "kernels":
-            raise AttributeError(name)
+    def choose(self) -> Kernels:
+        """Sets and returns the kernels that run now."""
         with _switching:
             self.kernels = (_active or _activate(_wanted()))(self.dtype)
         return self.kernels
+
+
+class _Unchosen:
+    """Stands for kernels until one is asked for. Each call of a layer reads `Running.kernels`.
+
+    A plain attribute takes CPython less time than one that a class computes when it is missing.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._running.choose(), name)
 
 
 _running: dict[np.dtype[np.floating], Running] = {}
@@ -70,7 +80,8 @@ def running(dtype: np.dtype[np.floating]) -> Running:
 
 def kernels(dtype: np.dtype[np.floating]) -> Kernels:
     """The kernels that run now, for arrays of a dtype; compiled ones are imported when first asked for."""
-    return running(dtype).kernels
+    holder = running(dtype)
+    return holder.choose() if isinstance(holder.kernels, _Unchosen) else holder.kernels
 
 
 def backend() -> BackendName:

@@ -20,6 +20,7 @@ Sources of those that are not in every textbook:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -372,6 +373,7 @@ def add_row(row: Activation) -> None:
     CODES[row.name] = len(ACTIVATIONS) - 1
 
 
+@cache
 def derivative_to_show(row: Activation) -> Callable[[Values, Values], Values | float] | None:
     """Returns a formula of dy/da of (a, y) that is exact also where y is rounded to 1.
 

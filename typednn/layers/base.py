@@ -55,7 +55,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     """Whether it has weights, if it is no input layer."""
 
     _storage: Storage[F]
-    _index: int = 0
+    _index: int
     _trainable: bool = True
 
     def __init__(self, length: int, actname: OutputActivationName | CustomActivation) -> None:
@@ -64,6 +64,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
         if length > MAX_LENGTH:
             raise SettingError(f"{type(self).__name__}: length must be {MAX_LENGTH} or less, not {length!r}")
         self._length = int(length)
+        self._index = 0
         self._actname: OutputActivationName | CustomActivation = actname
 
     def _allocate(self: Layer[np.float64]) -> None:

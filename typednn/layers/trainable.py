@@ -31,7 +31,7 @@ from typednn.validation.settings import check_bool, check_nonnegative
 class TrainableLayer(Layer[F, Y_co]):
     """A layer with weights and biases."""
 
-    _dense: bool = True
+    _dense: bool
     """Whether the layer has neither normalisation nor dropout."""
 
     _l1: float = 0.0
@@ -60,6 +60,7 @@ class TrainableLayer(Layer[F, Y_co]):
                 initializer(table, kind, name)
         self._weights_named = weights
         self._biases_named = biases
+        self._dense = True
 
     def attach_after(self, layer: Layer[F]) -> None:
         """Attaches this layer after `layer`; parameters that have been set are kept.

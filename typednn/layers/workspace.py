@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -78,6 +79,23 @@ class Memory(Restored):
         self.make_views()
 
 
+class OnDemand:
+    """An attribute that a function of its object sets when it is first read.
+
+    `__getattr__` would do the same, but CPython takes several times as long for all attributes of its class.
+    """
+
+    def __init__(self, set_it: Callable[[Any], None]) -> None:
+        self.set_it = set_it
+
+    def __set_name__(self, _owner: type[object], name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: object, _kind: type[object]) -> object:
+        self.set_it(owner)
+        return getattr(owner, self.name)
+
+
 class Blocks(NamedTuple, Generic[F]):
     """The blocks of one layer in a workspace, each `(B, n)`; dLdh of the output layer is dLdy.
 
@@ -147,18 +165,11 @@ class Workspace(Memory, Generic[F]):
         dLdh: Vector[F]
         dLda: Vector[F]
     else:
-
-        def __getattr__(self, name: str) -> object:
-            """Allocates the deltas, or makes the views, when one is first asked for."""
-            if name in {"dLdh", "dLda"}:
-                self.dLdh, self.dLda = new_vectors(self.h.size, self.a.size, self.h.dtype)
-            elif name == "vectors":
-                self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
-            elif name in self.views:
-                self.make_views()
-            else:
-                raise AttributeError(name)
-            return getattr(self, name)
+        blocks = OnDemand(lambda self: self.make_views())
+        inputs = OnDemand(lambda self: self.make_views())
+        vectors = OnDemand(lambda self: self._collect_vectors())
+        dLdh = OnDemand(lambda self: self._allocate_deltas())
+        dLda = OnDemand(lambda self: self._allocate_deltas())
 
     def __init__(self, layout: Layout, samples: int, a: Vector[F], h: Vector[F]) -> None:
         self.layout = layout
@@ -179,6 +190,12 @@ class Workspace(Memory, Generic[F]):
         self.arguments = None
         for name in {"a", "h", "dLdh", "dLda"} & set(state):
             setattr(self, name, aligned(getattr(self, name)))
+
+    def _allocate_deltas(self) -> None:
+        self.dLdh, self.dLda = new_vectors(self.h.size, self.a.size, self.h.dtype)
+
+    def _collect_vectors(self) -> None:
+        self.vectors = operands.Workspace(self.a, self.h, self.dLdh, self.dLda)
 
     def make_views(self) -> None:
         layout, samples = self.layout, self.samples

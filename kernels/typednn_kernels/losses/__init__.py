@@ -14,6 +14,7 @@ The derivative at a kink is 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal, NamedTuple, NewType, TypeAlias
 
 from typednn_kernels.activations import (
@@ -357,12 +358,14 @@ def is_stable(loss: int, activation: int) -> bool:
     return is_canonical or (activation == SOFTMAX and loss == POISSON)
 
 
+@cache
 def pair_value(pair: int) -> Callable[[Values, Values], Values]:
     """Returns the formula of a term of an elementwise pair of (a, t)."""
     logarithms, loss = _rows_of(pair)
     return lambda a, t: loss.value(logarithms(a), t)
 
 
+@cache
 def pair_delta(pair: int) -> Callable[[Values, Values], Values]:
     """Returns the formula of dL/da of an elementwise pair of (a, t)."""
     logarithms, loss = _rows_of(pair)
@@ -383,6 +386,7 @@ SOFTMAX_DERIVATIVES: dict[str, Callable[[Values, Values, Values], Values]] = {
 """dL/dy of softmax for the losses that do not need 1 - y, which is not exact."""
 
 
+@cache
 def pair_derivative(pair: int) -> Callable[[Values, Values, Values], Values]:
     """Returns the formula of dL/dy of a pair of (a, y, t), infinite only where it is beyond the dtype."""
     activation, loss = PAIRS[pair]

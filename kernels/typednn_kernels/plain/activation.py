@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from typednn_kernels.activations import (
     ACTIVATIONS,
     LOG_SOFTMAX,
+    NONE,
     SOFTMAX,
     derivative_to_show,
     exp_of_smaller,
     log_softmax_of,
 )
 from typednn_kernels.arrays import Cube, F, Matrix, Values
+from typednn_kernels.plain.array_formula import array_formula
 from typednn_kernels.plain.dense import sum_units
 
 CACHE_CHUNK_ELEMENTS = 16384
 """Elements to which a formula is applied at a time, so that its intermediate results stay in the cache."""
 
 
-def apply(formula: Callable[..., Values | float], *arrays: Matrix[F]) -> None:
-    """Writes what a formula gives for all arrays but the last into the last."""
-    *arguments, out = arrays
+def apply(formula: Callable[..., Values | float], out: Matrix[F], *arrays: Matrix[F]) -> None:
+    """Writes what a formula gives for some arrays."""
+    evaluate = array_formula(formula, len(arrays), out.dtype)
     if out.size <= CACHE_CHUNK_ELEMENTS:
-        out[...] = formula(*arguments)
+        evaluate(out, *arrays)
         return
-    flat = [array.reshape(-1) for array in arrays]
+    results, *flat = (array.reshape(-1) for array in (out, *arrays))
     for start in range(0, out.size, CACHE_CHUNK_ELEMENTS):
-        *chunks, result = (array[start : start + CACHE_CHUNK_ELEMENTS] for array in flat)
-        result[...] = formula(*chunks)
+        chunk = slice(start, start + CACHE_CHUNK_ELEMENTS)
+        evaluate(results[chunk], *(array[chunk] for array in flat))
 
 
 def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
@@ -41,7 +45,7 @@ def activation_value(activation: int, a: Matrix[F], y: Matrix[F]) -> None:
     elif value is None:
         softmax(a, y)
     else:
-        apply(value, a, y)
+        apply(value, y, a)
 
 
 def log_softmax(a: Matrix[F], y: Matrix[F]) -> None:
@@ -68,8 +72,15 @@ def largest_unit(a: Matrix[F]) -> Matrix[F]:
         place = int(a.argmax())
         return a[:, place : place + 1]
     places = a.argmax(axis=1)
-    places += np.arange(0, a.size, a.shape[1])
-    return a.take(places).reshape(-1, 1)
+    places += _row_starts(*a.shape)
+    largest: Matrix[F] = a.take(places).reshape(-1, 1)
+    return largest
+
+
+@lru_cache(64)
+def _row_starts(rows: int, n: int) -> NDArray[np.intp]:
+    """Returns the index of the first element of each row of a matrix (rows, n)."""
+    return np.arange(0, rows * n, n)
 
 
 def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivative: Matrix[F]) -> None:
@@ -81,7 +92,7 @@ def activation_derivative(activation: int, a: Matrix[F], y: Matrix[F], derivativ
     formula = derivative_to_show(ACTIVATIONS[activation])
     if formula is None:
         raise ValueError(f"{ACTIVATIONS[activation].name} has no elementwise derivative, but a Jacobian")
-    apply(formula, a, y, derivative)
+    apply(formula, derivative, a, y)
 
 
 def activation_backward(
@@ -98,14 +109,20 @@ def activation_backward(
         np.multiply(dLdy, y, out=dLda)
         np.subtract(dLdy, sum_units(dLda).reshape(-1, 1), out=dLda)
         dLda *= y
+    elif activation == NONE:
+        dLda[...] = dLdy
     else:
         derivative = ACTIVATIONS[activation].derivative
         assert derivative is not None
+        apply(times_derivative(derivative), dLda, a, y, dLdy)
 
-        def product(a: Values, y: Values, upstream: Values) -> Values:
-            return derivative(a, y) * upstream
 
-        apply(product, a, y, dLdy, dLda)
+@cache
+def times_derivative(
+    derivative: Callable[[Values, Values], Values | float],
+) -> Callable[[Values, Values, Values], Values]:
+    """Returns the formula of dLda = dLdy * dy/da of (a, y, dLdy)."""
+    return lambda a, y, upstream: derivative(a, y) * upstream
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:

@@ -12,7 +12,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 SUMMED_PRODUCTS = 1024
 """Number of samples whose products a matrix product sums; sums of more are pairwise, for precision."""
 
-SUMMED_ROWS = 32
+SUMMED_ROWS = 64
 """Number of rows that are summed one after another; sums of more are pairwise, for precision."""
 
 _ONES = {np.dtype(each): np.ones(SUMMED_PRODUCTS, each) for each in (np.float32, np.float64)}
@@ -45,6 +45,9 @@ def outer(dLda: Matrix[F], h_prev: Matrix[F], dLdW: Matrix[F]) -> None:
 
 def sum_samples(dLda: Matrix[F], dLdBias: Vector[F]) -> None:
     """Computes dLdBias, the sum of dLda (B, n) over samples, (n,)."""
+    if len(dLda) == 1:
+        dLdBias[...] = dLda[0]
+        return
     rows = dLda
     while len(rows) > SUMMED_ROWS:
         half = (len(rows) + 1) // 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic, cast
+from functools import cache
+from typing import Generic
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from typednn_kernels.losses import (
     pair_value,
     softmax_rows,
 )
-from typednn_kernels.plain.activation import activation_backward, apply, largest_unit
+from typednn_kernels.plain.activation import activation_backward, apply, largest_unit, times_derivative
+from typednn_kernels.plain.array_formula import ArrayFormula, array_formula
 from typednn_kernels.plain.dense import sum_units
 
 
@@ -50,15 +51,15 @@ def loss_value(
         terms[...] = softmax_rows.value(loss)(a, y, t, *sums)
     elif not is_stable(loss, activation):
         if pair >= COUPLED:
-            apply(pair_value(pair), a, t, terms)
+            apply(pair_value(pair), terms, a, t)
         else:
-            apply(row.value, y, t, terms)
+            apply(row.value, terms, y, t)
     elif activation == SOFTMAX:
         shifted = a - largest_unit(a)
         shifted -= np.log(sum_units(np.exp(shifted)).reshape(-1, 1))
-        apply(row.stable_value, shifted, t, terms)
+        apply(row.stable_value, terms, shifted, t)
     else:
-        apply(row.stable_value, a, t, terms)
+        apply(row.stable_value, terms, a, t)
     sum_units(terms, losses)
     if is_mean(loss):
         losses /= y.shape[1]
@@ -85,15 +86,19 @@ class ShortStep(Generic[F]):
 
     def __init__(self, loss: int, activation: int, y: Matrix[F], one_hot: bool) -> None:
         row, stable = LOSSES[loss], is_stable(loss, activation)
-        self.value: Callable[[Values, Values], Values] = row.stable_value if stable else row.value
-        self.derivative: Callable[[Values, Values], Values] | None = None if stable else row.derivative
-        self.of_activation: Callable[[Values, Values], Values | float] | None = None
-        if not stable and activation != NONE:
-            self.of_activation = ACTIVATIONS[activation].derivative
+        self.value: ArrayFormula = array_formula(row.stable_value if stable else row.value, 2, y.dtype)
+        self.derivative: ArrayFormula | None = None
+        self.of_activation: ArrayFormula | None = None
+        if not stable:
+            self.derivative = array_formula(row.derivative, 2, y.dtype)
+            derivative = ACTIVATIONS[activation].derivative
+            if activation != NONE and derivative is not None:
+                self.of_activation = array_formula(times_derivative(derivative), 3, y.dtype)
         self.is_softmax: bool = activation == SOFTMAX
         self.has_weights: bool = self.is_softmax and not one_hot
         self.outputs: int = y.shape[1] if is_mean(loss) else 1
-        self.divisor: Values = np.array(mean_divisor(loss, y), y.dtype)
+        divisor = mean_divisor(loss, y)
+        self.divisor: Values | None = np.array(divisor, y.dtype) if divisor > 1 else None
 
     def compute(
         self,
@@ -105,28 +110,32 @@ class ShortStep(Generic[F]):
         exponentials: tuple[Matrix[F], Matrix[F]] | None,
     ) -> None:
         """Writes losses (B,) and dLda (B, n); `exponentials` is what `softmax` returned for a."""
+        terms = np.empty_like(y)
         if self.derivative is not None:
-            terms, delta = self.value(y, t), self.derivative(y, t)
+            self.value(terms, y, t)
+            self.derivative(dLda, y, t)
         else:
             logits: Values = a
             if self.is_softmax:
                 assert exponentials is not None
                 logits = a - exponentials[0]
                 logits -= np.log(exponentials[1])
-            terms = self.value(logits, t)
-            delta = y * sum_units(t).reshape(-1, 1) - t if self.has_weights else y - t
-        sum_units(cast("Matrix[F]", terms), losses)
+            self.value(terms, logits, t)
+            weighted = y * sum_units(t).reshape(-1, 1) if self.has_weights else y
+            np.subtract(weighted, t, out=dLda)
+        sum_units(terms, losses)
         if self.outputs > 1:
             losses /= self.outputs
-        np.divide(delta, self.divisor, out=dLda)
+        if self.divisor is not None:
+            dLda /= self.divisor
         if self.of_activation is not None:
-            np.multiply(self.of_activation(a, y), dLda, out=dLda)
+            self.of_activation(dLda, a, y, dLda)
 
 
 def loss_derivative(loss: int, y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]) -> None:
     """Computes dLdy, the gradient (B, n) of the batch's mean loss with respect to the outputs."""
-    apply(LOSSES[loss].derivative, y, t, dLdy)
-    dLdy /= mean_divisor(loss, y)
+    apply(LOSSES[loss].derivative, dLdy, y, t)
+    divide_by_count(loss, dLdy)
 
 
 def output_delta(
@@ -158,28 +167,37 @@ def output_delta_if_shown(
     """
     if softmax_rows.has_rows(loss, activation, y.shape[1]):
         sums = softmax_rows.row_sums(loss, Rows(), a, y, t)
-        divisor = mean_divisor(loss, y)
-        np.divide(softmax_rows.derivative(loss)(a, y, t, *sums), divisor, out=dLdy)
-        np.divide(softmax_rows.delta(loss)(a, y, t, *sums), divisor, out=dLda)
+        dLdy[...] = softmax_rows.derivative(loss)(a, y, t, *sums)
+        dLda[...] = softmax_rows.delta(loss)(a, y, t, *sums)
+        divide_by_count(loss, dLdy)
+        divide_by_count(loss, dLda)
         return
-    pair = pair_of(loss, activation)
-    if shown or not (is_stable(loss, activation) or pair >= COUPLED):
+    pair, stable = _pair_of(loss, activation), _is_stable(loss, activation)
+    if shown or not (stable or pair >= COUPLED):
         if pair < 0:
             loss_derivative(loss, y, t, dLdy)
         else:
-            apply(pair_derivative(pair), a, y, t, dLdy)
-            dLdy /= mean_divisor(loss, y)
-    if not is_stable(loss, activation):
-        if pair >= COUPLED:
-            apply(pair_delta(pair), a, t, dLda)
-            dLda /= mean_divisor(loss, y)
-        else:
-            activation_backward(activation, a, y, dLdy, dLda)
+            apply(pair_derivative(pair), dLdy, a, y, t)
+            divide_by_count(loss, dLdy)
+    if not stable and pair < COUPLED:
+        activation_backward(activation, a, y, dLdy, dLda)
         return
-    weight = sum_units(t).reshape(-1, 1) if activation == SOFTMAX else 1
-    np.multiply(y, weight, out=dLda)
-    dLda -= t
-    dLda /= mean_divisor(loss, y)
+    if stable:
+        np.subtract(y * sum_units(t).reshape(-1, 1) if activation == SOFTMAX else y, t, out=dLda)
+    else:
+        apply(pair_delta(pair), dLda, a, t)
+    divide_by_count(loss, dLda)
+
+
+_pair_of, _is_stable = cache(pair_of), cache(is_stable)
+"""Found without a search at each step of one sample."""
+
+
+def divide_by_count(loss: int, gradients: Matrix[F]) -> None:
+    """Makes gradients (B, n) of the samples' losses those of the batch's mean loss."""
+    divisor = mean_divisor(loss, gradients)
+    if divisor > 1:
+        gradients /= divisor
 
 
 def mean_divisor(loss: int, y: Matrix[F]) -> int:

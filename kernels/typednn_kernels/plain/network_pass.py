@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf, sqrt
 from typing import Generic, NamedTuple, Self
 
 import numpy as np
 
 from typednn_kernels.activations import ACTIVATIONS, NONE, SOFTMAX
-from typednn_kernels.arrays import F, Layout, Matrix, Values, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import (
     ACTIVATION,
@@ -37,7 +36,9 @@ from typednn_kernels.plain.activation import (
     activation_backward,
     activation_value,
     softmax,
+    times_derivative,
 )
+from typednn_kernels.plain.array_formula import ArrayFormula, array_formula
 from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
 
@@ -58,8 +59,8 @@ class Forward(NamedTuple, Generic[F]):
     h: Matrix[F]
     W_T: Matrix[F]
     sums: Matrix[F] | Vector[F]
-    formula: Callable[[Values], Values] | None
-    derivative: Callable[[Values, Values], Values | float] | None
+    formula: ArrayFormula | None
+    derivative: ArrayFormula | None
 
 
 class Backward(NamedTuple, Generic[F]):
@@ -87,7 +88,8 @@ class Pass(Generic[F]):
         self.rows: list[list[int]] = layout.tolist()
         self.layers: list[Forward[F]] = []
         for row in self.rows:
-            formulas, is_small = ACTIVATIONS[row[ACTIVATION]], samples * row[LENGTH] <= CACHE_CHUNK_ELEMENTS
+            is_small = samples * row[LENGTH] <= CACHE_CHUNK_ELEMENTS
+            formulas = _formulas(row[ACTIVATION], parameters.dtype) if is_small else (None, None)
             W, a = _weights(parameters, row), _block(workspace.a, row, samples)
             self.layers.append(
                 Forward(
@@ -100,8 +102,7 @@ class Pass(Generic[F]):
                     _block(workspace.h, row, samples),
                     W.T,
                     a[0] if samples == 1 else a,
-                    formulas.value if is_small else None,
-                    formulas.derivative if is_small else None,
+                    *formulas,
                 )
             )
 
@@ -150,7 +151,7 @@ class Pass(Generic[F]):
             else:
                 self._normalize(k, key, below)
             if formula is not None:
-                h[...] = formula(a)
+                formula(h, a)
             elif activation == SOFTMAX:
                 self.exponentials = softmax(a, h)
             else:
@@ -192,7 +193,7 @@ class Pass(Generic[F]):
                     activation_backward(activation, a, dLda.copy(), dLdh, dLda)
                     apply_dropout(key, k, dropped, dLda)
                 elif derivative is not None:
-                    np.multiply(derivative(a, h), dLdh, out=dLda)
+                    derivative(dLda, a, h, dLdh)
                 else:
                     activation_backward(activation, a, h, dLdh, dLda)
             if normalization == UNNORMALIZED:
@@ -222,6 +223,15 @@ class Pass(Generic[F]):
         if bound < inf:
             return bound
         return _norm(self.deltas, 0) * _norm([self.inputs], self.ones)
+
+
+def _formulas(activation: int, dtype: np.dtype[F]) -> tuple[ArrayFormula | None, ArrayFormula | None]:
+    """Returns the formula of an activation, and that of dLda; softmax has none, and "none" no dLda."""
+    row = ACTIVATIONS[activation]
+    value = row.value and array_formula(row.value, 1, dtype)
+    if row.derivative is None or activation == NONE:
+        return value, None
+    return value, array_formula(times_derivative(row.derivative), 3, dtype)
 
 
 def _block(vector: Vector[F], row: list[int], samples: int) -> Matrix[F]:

@@ -54,8 +54,8 @@ class Update(Generic[F]):
         """Makes a step with its coefficients."""
         if self.is_plain_sgd:
             rate = self.rows[step, FIRST, ...]
-            for w, g, product, _, _, _ in self.blocks:  # the formula of sgd, without new arrays
-                np.multiply(g, rate, product)
+            for w, gradient, product, _, _, _ in self.blocks:  # the formula of sgd, without new arrays
+                np.multiply(gradient, rate, product)
                 np.subtract(w, product, w)
             return
         coefficients = self.rows[step]

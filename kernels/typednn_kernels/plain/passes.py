@@ -12,7 +12,6 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import LENGTH, block, unit_count
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS, activation_backward
-from typednn_kernels.plain.dense import sum_units
 from typednn_kernels.plain.loss import (
     ShortStep,
     has_short_step,
@@ -185,7 +184,8 @@ def train_batches(
             weigh(back, factors)
         views.backward(key + step)
         bound = largest_rates[step] * views.gradient_norm_bound()
-        total = float(sum_units(losses.reshape(1, -1))[0]) + (bound if bound <= largest else inf)
+        total = float(losses[0] if samples == 1 else np.add.reduce(losses))
+        total += bound if bound <= largest else inf
         if len(running):
             total += float(np.add.reduce(running))
         if not isfinite(total):
