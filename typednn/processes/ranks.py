@@ -82,7 +82,7 @@ class Ranks:
         return self.expect_vector(new_vector(size + FLAGS, dtype))
 
     def expect_vector(self, vector: Vector[F]) -> Vector[F]:
-        """Says that the next exchange is of this vector; returns its values, before the `FLAGS` at its end."""
+        """Says that the next exchange is of this vector; returns its values, without the flags at its end."""
         self._next = vector
         vector[-FLAGS:] = 0
         return vector[:-FLAGS]
