@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from typednn_kernels.thread_limit import THREADS, available_cores
 
 import typednn
@@ -34,6 +34,7 @@ from typednn import (
     threads,
     use_threads,
 )
+from typednn.parallel import register_with_threadpoolctl
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -151,6 +152,26 @@ def test_interrupt_ends_trainings_that_jobs_began_in_parallel() -> None:
 def test_threads_of_blas_follow() -> None:
     with use_threads(1):
         assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
+
+
+def test_threadpoolctl_reads_and_sets_our_threads() -> None:
+    register_with_threadpoolctl()
+    register_with_threadpoolctl()
+
+    def shown() -> list[str | int]:
+        return [row["num_threads"] for row in threadpool_info() if row["user_api"] == "typednn"]
+
+    blas = [row["num_threads"] for row in threadpool_info() if row["user_api"] == "blas"]
+    with use_threads(2):
+        assert shown() == [threads()]
+        with threadpool_limits({"typednn": 1}):
+            assert shown() == [1] == [threads()]
+        with threadpool_limits(1):
+            assert threads() == 1
+            with threadpool_limits(1000):
+                assert threads() == available_cores()
+        assert shown() == [threads()] == [min(2, available_cores())]
+    assert [row["num_threads"] for row in threadpool_info() if row["user_api"] == "blas"] == blas
 
 
 def test_the_choice_ends_with_its_block() -> None:

@@ -177,7 +177,7 @@ class BatchGradient(Generic[F]):
         self._storage.has_gradient = [True] * len(self._storage.layers)
 
     def _add_up(self) -> bool:
-        """Makes the expected exchange, and expects that after it in the step; returns whether no rank stops."""
+        """Makes the expected exchange, and expects that after it; returns whether no rank stops."""
         self._ranks.add_up(self._stop and not self._place)
         if self._ranks.stop:
             return False
