@@ -1,4 +1,4 @@
-"""Section on one training on several processes, and on sweeps in processes."""
+"""Section on one training on several processes, on sweeps in processes, and on data larger than memory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.machine import Limits
 from benchmarks.networks import BATCHES, Architecture, Task
 from benchmarks.peers.typednn import network
+from benchmarks.report.large_data import reading
 from benchmarks.report.report import Section, table
 from benchmarks.report.targets import number
 from benchmarks.settings import Settings
@@ -61,6 +62,9 @@ def processes_section(settings: Settings, _limits: Limits) -> Section:
     count = SWEEP // 10 if settings.quick else SWEEP
     section.text.append(f"A sweep of {count} networks {BATCHES[0].name}, one epoch each:")
     section.text.append(table(("executor", "ms per network"), sweeps(count)))
+    size = 50_000 if settings.quick else 400_000
+    section.text.append(f"{size:,} rows of 256 float32 in a memory map, in random order, without training:")
+    section.text.append(table(("reader", "µs of CPU time per row", "× shuffled_blocks"), reading(size)))
     return section
 
 
