@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from threading import Barrier, current_thread, main_thread
@@ -304,13 +305,31 @@ def executors() -> dict[str, Callable[[], Any]]:
     pools: dict[str, Callable[[], Any]] = {
         each: partial(ProcessPoolExecutor, 2, mp_context=get_context(each)) for each in methods
     }
-    return {**pools, "threads": partial(ThreadPoolExecutor, 2)}
+    return {**pools, "threads": partial(ThreadPoolExecutor, 2), "loky": loky_executor, "dask": dask_executor}
+
+
+SLOW = {"forkserver", "loky", "dask"}
+
+
+@contextmanager
+def loky_executor() -> Iterator[Any]:
+    yield pytest.importorskip("loky").get_reusable_executor(2)
+
+
+@contextmanager
+def dask_executor() -> Iterator[Any]:
+    distributed = pytest.importorskip("dask.distributed")
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client.get_executor()
 
 
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(each, marks=pytest.mark.full("processes start slowly") if each == "forkserver" else ())
+        pytest.param(each, marks=pytest.mark.full("processes start slowly") if each in SLOW else ())
         for each in executors()
     ],
 )
