@@ -163,5 +163,5 @@ class Ranks:
 def digest(value: object) -> int:
     """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
     if isinstance(value, np.ndarray):
-        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")
