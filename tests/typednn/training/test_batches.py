@@ -112,16 +112,25 @@ def test_a_large_memory_map_is_checked_as_it_is_read_the_first_time(
     file: Any = np.load(path, mmap_mode="r+")
     checked: list[int] = []
     check = batches.CheckedSamples._check
-    monkeypatch.setattr(
-        batches.CheckedSamples,
-        "_check",
-        lambda self, order: (checked.extend(order.tolist()), check(self, order)),
-    )
+
+    def noted(self: Any, order: Any) -> None:
+        checked.extend(order.tolist())
+        check(self, order)
+
+    monkeypatch.setattr(batches.CheckedSamples, "_check", noted)
 
     def train(x: Any) -> Network[Any]:
         network = network_of(CASE)
-        data = {"validation_data": (x, CASE.t)} if held else {}
-        network.fit(CASE.x if held else x, CASE.t, **SETTINGS, batch_size=4, on_epoch=lambda _: None, **data)
+        validation: Any = (x, CASE.t) if held else None
+        trained_x: Any = CASE.x if held else x
+        network.fit(
+            trained_x,
+            CASE.t,
+            **SETTINGS,
+            batch_size=4,
+            on_epoch=lambda _: None,
+            validation_data=validation,
+        )
         return network
 
     reference, computed = train(CASE.x), train(file)
