@@ -84,6 +84,43 @@ class use_threads:
         _choose(self.previous)
 
 
+def register_with_threadpoolctl() -> None:
+    """Makes threadpoolctl show and limit the threads of the kernels, beside those of BLAS and OpenMP.
+
+    Then `threadpoolctl.threadpool_info()` has a row with the `user_api` "typednn", and
+    `threadpool_limits(1)` and `threadpool_limits({"typednn": 1})` hold for the kernels of the whole process.
+    threadpoolctl lists libraries by their files. The kernels have none, and are shown with that of NumPy.
+
+    >>> from threadpoolctl import threadpool_limits
+    >>> register_with_threadpoolctl()
+    >>> with threadpool_limits({"typednn": 1}):
+    ...     print(threads())
+    1
+    """
+    import threadpoolctl
+
+    class Kernels(threadpoolctl.LibController):
+        user_api = internal_api = "typednn"
+        filename_prefixes = ("_multiarray_umath",)
+
+        def get_num_threads(self) -> int:
+            return THREADS.value
+
+        def set_num_threads(self, num_threads: int) -> None:
+            with _lock:
+                _limits[0] = max(1, min(num_threads, available_cores()))
+                THREADS.value = min(_limits)  # threadpoolctl limits BLAS by itself
+
+        def get_version(self) -> str:
+            from importlib.metadata import version
+
+            return version("typednn")
+
+    known = [row["user_api"] for row in threadpoolctl.threadpool_info()]
+    if Kernels.user_api not in known:
+        threadpoolctl.register(Kernels)
+
+
 def in_parallel(
     jobs: Iterable[Callable[[], T]], threads: int | None = None, *, executor: Executor | None = None
 ) -> list[T]:

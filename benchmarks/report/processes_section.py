@@ -1,4 +1,4 @@
-"""Section on one training on several processes, and on sweeps in processes."""
+"""Section on one training on several processes, on sweeps in processes, and on data larger than memory."""
 
 from __future__ import annotations
 
@@ -8,106 +8,134 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
-from time import perf_counter
+from tempfile import TemporaryDirectory
+from time import perf_counter, sleep
 
 import numpy as np
 
 from benchmarks.machine import Limits
 from benchmarks.networks import BATCHES, Architecture, Task
 from benchmarks.peers.typednn import network
+from benchmarks.report.large_data import reading
 from benchmarks.report.report import Section, table
 from benchmarks.report.targets import number
 from benchmarks.settings import Settings
 from typednn import in_parallel, use_threads
-from typednn.processes import mpi
+from typednn.processes import Processes, mpi
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ROOT = Path(__file__).parents[2]
-STEPS = (200, 100, 40, 10)
-"""The number of steps of a measurement, by network."""
+SHARED = (
+    *BATCHES,
+    *(replace(each, batch_size=size) for each, size in zip(BATCHES, (4096, 1024, 1024, 1024), strict=True)),
+)
+"""The networks that ranks train: with the batches of other sections, and with larger ones."""
+STEPS = (1000, 400, 50, 8, 100, 50, 20, 4)
+"""The number of steps of a run, by network."""
+REPEATS = 5
+"""The number of runs of each candidate, in turn."""
 SWEEP = 200
 """The number of networks of a sweep."""
+POLL_S = 1e-3
 
 
 def processes_section(settings: Settings, _limits: Limits) -> Section:
     """Measures a step on one and on two ranks, each with one thread, and sweeps on executors."""
     section = Section("Several processes")
     if MPIEXEC.exists() and find_spec("mpi4py") is not None:
-        section.text.append("One training on ranks of MPI, each with one thread:")
-        rows = [row(k) for k in range(len(BATCHES)) if not settings.quick or k < 2]
-        heads = (
-            "network × batch",
-            "ms per step, fit",
-            "one rank",
-            "two ranks",
-            "one rank / two",
-            "sum alone, ms",
+        ddp = find_spec("torch") is not None
+        section.text.append(
+            "One training on ranks of MPI, each with one thread: ms per step, the shortest of "
+            f"{REPEATS} epochs that take turns" + ("." if ddp else "; PyTorch is not installed.")
         )
+        rows = [row(place) for place in ((0, 1) if settings.quick else range(len(SHARED)))]
+        heads = ["network × batch", "fit", "one rank", "two ranks", "one rank / two", "sum alone"]
+        heads += ["DDP, one process", "DDP, two", "DDP / two ranks"] * ddp
         section.text.append(table(heads, rows))
     else:
         section.text.append("mpi4py or mpich is not installed.")
     count = SWEEP // 10 if settings.quick else SWEEP
     section.text.append(f"A sweep of {count} networks {BATCHES[0].name}, one epoch each:")
     section.text.append(table(("executor", "ms per network"), sweeps(count)))
+    size = 50_000 if settings.quick else 400_000
+    section.text.append(f"{size:,} rows of 256 float32 in a memory map, in random order, without training:")
+    section.text.append(table(("reader", "µs of CPU time per row", "× shuffled_blocks"), reading(size)))
     return section
 
 
 def row(place: int) -> list[str]:
     """Returns the row of a network: times of its step."""
-    one, two = on_ranks(place, 1), on_ranks(place, 2)
-    ratio = one["shared"] / two["shared"]
-    times = (one["fit"], one["shared"], two["shared"])
-    return [BATCHES[place].name, *map(number, times), f"{ratio:.2f}", number(two["sum"])]
-
-
-def on_ranks(place: int, ranks: int) -> dict[str, float]:
-    """Measures a step on some ranks, which mpiexec starts; in ms."""
-    command = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", "-m", __name__, str(place)]
+    command = [str(MPIEXEC), "-n", "2", sys.executable, "-m", "mpi4py", "-m", __name__, str(place)]
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "kernels")))
-    environment = {**os.environ, "PYTHONPATH": paths, "TYPEDNN_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    limits = dict.fromkeys(("TYPEDNN_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    environment = {**os.environ, **limits, "PYTHONPATH": paths}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     times: dict[str, float] = json.loads(done.stdout)
-    return times
+    cells = [number(times[each]) for each in ("fit", "one", "two")]
+    cells += [f"{times['one'] / times['two']:.2f}", number(times["sum"])]
+    if "ddp" in times:
+        cells += [number(times["torch"]), number(times["ddp"]), f"{times['ddp'] / times['two']:.2f}"]
+    return [SHARED[place].name, *cells]
 
 
 def measure(place: int) -> None:
-    """Prints, on rank 0, the times of a step of this process alone, of one on all ranks, and of the sum."""
+    """Prints, on rank 0 of 2, the times of a step of this rank alone, of one on both, and of the sum."""
     from mpi4py import MPI
 
-    ranks, architecture, steps = mpi(MPI.COMM_WORLD), BATCHES[place], STEPS[place]
-    task = Task(architecture, "float32", steps * architecture.batch_size)
-    mine = slice(len(task.x) * ranks.rank // ranks.size, len(task.x) * (ranks.rank + 1) // ranks.size)
-    vector = np.zeros(len(network(task).parameters), np.float32)
-    size = architecture.batch_size
-
-    def of(train: Callable[[], object]) -> float:
-        times: list[float] = []
-        for _ in range(6):
-            MPI.COMM_WORLD.Barrier()
-            began = perf_counter()
-            train()
-            times.append((perf_counter() - began) / steps * 1e3)
-        return median(times[1:])
+    world, architecture, steps = MPI.COMM_WORLD, SHARED[place], STEPS[place]
+    ranks = mpi(world)
+    size, count = architecture.batch_size, steps * architecture.batch_size
+    task = Task(architecture, "float32", count)
+    mine = slice(count * ranks.rank // ranks.size, count * (ranks.rank + 1) // ranks.size)
+    vector = np.zeros(len(task.parameters), np.float32)
+    use_threads(1)
 
     def add_up() -> None:
         for _ in range(steps):
             ranks.add_up(vector)
 
-    trained = network(task)
-    use_threads(1)
-    shared = partial(trained.fit, task.x[mine], task.t[mine], batch_size=size, processes=ranks)
-    times = {
-        "shared": of(partial(shared, epochs=1)),
-        "sum": of(add_up),
-        "fit": of(partial(network(task).fit, task.x, task.t, batch_size=size, epochs=1)),
-    }
+    def fit(rows: slice, processes: Processes | None) -> Callable[[], object]:
+        return partial(
+            network(task).fit,
+            *(task.x[rows], task.t[rows]),
+            epochs=1,
+            batch_size=size,
+            progress=False,
+            processes=processes,
+        )
+
+    alone = {"fit": fit(slice(None), None), "one": fit(slice(None), mpi(MPI.COMM_SELF))}
+    together: dict[str, Callable[[], object]] = {"two": fit(mine, ranks), "sum": add_up}
+    if find_spec("torch") is not None:
+        from benchmarks.peers.ddp import DDPTrainer
+        from benchmarks.peers.torch import TorchTrainer
+
+        with TemporaryDirectory() as folder:
+            store = Path(world.bcast(folder)) / "store"
+            together["ddp"] = partial(DDPTrainer(task, ranks.rank, ranks.size, store).train, count)
+            world.Barrier()
+        alone["torch"] = partial(TorchTrainer(task).train, count)
+
+    def time(name: str, train: Callable[[], object]) -> float:
+        if name in together:
+            world.Barrier()
+        began = perf_counter()
+        if name in together or ranks.rank == 0:
+            train()
+        elapsed = perf_counter() - began
+        arrived = world.Ibarrier()  # a rank that waits in Barrier would take time of its core
+        while not arrived.Test():
+            sleep(POLL_S)
+        return elapsed / steps * 1e3
+
+    runs = [{name: time(name, train) for name, train in (alone | together).items()} for _ in range(REPEATS)]
     if ranks.rank == 0:
-        print(json.dumps(times))
+        print(json.dumps({name: min(run[name] for run in runs) for name in runs[0]}))
 
 
 def sweeps(count: int) -> list[list[str]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from threading import Barrier, current_thread, main_thread
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from typednn_kernels.thread_limit import THREADS, available_cores
 
 import typednn
@@ -34,6 +35,7 @@ from typednn import (
     threads,
     use_threads,
 )
+from typednn.parallel import register_with_threadpoolctl
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -153,6 +155,26 @@ def test_threads_of_blas_follow() -> None:
         assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
 
 
+def test_threadpoolctl_reads_and_sets_our_threads() -> None:
+    register_with_threadpoolctl()
+    register_with_threadpoolctl()
+
+    def shown() -> list[str | int]:
+        return [row["num_threads"] for row in threadpool_info() if row["user_api"] == "typednn"]
+
+    blas = [row["num_threads"] for row in threadpool_info() if row["user_api"] == "blas"]
+    with use_threads(2):
+        assert shown() == [threads()]
+        with threadpool_limits({"typednn": 1}):
+            assert shown() == [1] == [threads()]
+        with threadpool_limits(1):
+            assert threads() == 1
+            with threadpool_limits(1000):
+                assert threads() == available_cores()
+        assert shown() == [threads()] == [min(2, available_cores())]
+    assert [row["num_threads"] for row in threadpool_info() if row["user_api"] == "blas"] == blas
+
+
 def test_the_choice_ends_with_its_block() -> None:
     before = threads()
     with use_threads(1):
@@ -219,12 +241,12 @@ def test_the_environment_chooses(name: str, text: str, said: str) -> None:
     assert said in run.stdout + run.stderr
 
 
-def losses_of(seed: int) -> list[float]:
+def losses_of(seed: int, batch_size: int = 70) -> list[float]:
     """Of a training whose batches are divided between threads where there are several."""
     random = np.random.default_rng(seed)
     x, y = random.normal(size=(1400, 300)), random.normal(size=(1400, 20))
     network = Network([InputLayer(300), HiddenLayer(400, "relu"), OutputLayer(20)], seed=seed)
-    history = network.fit(x, y, epochs=2, batch_size=70, optimizer="adam")
+    history = network.fit(x, y, epochs=2, batch_size=batch_size, optimizer="adam")
     return [*history.loss, float(network.predict(x).sum())]
 
 
@@ -248,6 +270,10 @@ def test_threads_train_and_predict_at_the_same_time() -> None:
     assert computed == reference
 
 
+WORK_FOR_64_THREADS = 1400
+"""A batch of which each of 64 threads has 2.8 million multiplications and additions."""
+
+
 @compiling_only
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 16, 64])
 def test_the_number_of_threads_changes_no_bit(count: int) -> None:
@@ -255,11 +281,11 @@ def test_the_number_of_threads_changes_no_bit(count: int) -> None:
         pytest.skip("NumPy's BLAS sums in another order with more threads")
     before, THREADS.value = THREADS.value, count  # more than there are cores, perhaps
     try:
-        computed = losses_of(1)
+        computed = losses_of(1, WORK_FOR_64_THREADS)
     finally:
         THREADS.value = before
     with use_threads(1):
-        assert computed == losses_of(1)
+        assert computed == losses_of(1, WORK_FOR_64_THREADS)
 
 
 def trained(seed: int) -> Network[Any, Any]:
@@ -283,13 +309,31 @@ def executors() -> dict[str, Callable[[], Any]]:
     pools: dict[str, Callable[[], Any]] = {
         each: partial(ProcessPoolExecutor, 2, mp_context=get_context(each)) for each in methods
     }
-    return {**pools, "threads": partial(ThreadPoolExecutor, 2)}
+    return {**pools, "threads": partial(ThreadPoolExecutor, 2), "loky": loky_executor, "dask": dask_executor}
+
+
+SLOW = {"forkserver", "loky", "dask"}
+
+
+@contextmanager
+def loky_executor() -> Iterator[Any]:
+    yield pytest.importorskip("loky").get_reusable_executor(2)
+
+
+@contextmanager
+def dask_executor() -> Iterator[Any]:
+    distributed = pytest.importorskip("dask.distributed")
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client.get_executor()
 
 
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(each, marks=pytest.mark.full("processes start slowly") if each == "forkserver" else ())
+        pytest.param(each, marks=pytest.mark.full("processes start slowly") if each in SLOW else ())
         for each in executors()
     ],
 )

@@ -129,6 +129,7 @@ from typednn.interop import (
 )
 from typednn.layers import TrainableLayer
 from typednn.names import Names
+from typednn.parallel import register_with_threadpoolctl
 from typednn.training.callbacks import Arrays, RunState
 from typednn.validation.arrays import AnyTargets, ClassTargets, Labels, Truths
 
@@ -724,6 +725,7 @@ def number_of_threads(choice: use_threads) -> None:
     with use_threads(1) as nothing:
         assert_type(nothing, None)
     assert_type(in_parallel([threads, threads]), list[int])
+    register_with_threadpoolctl()
     with ThreadPoolExecutor(2) as executor:
         assert_type(in_parallel([threads, threads], executor=executor), list[int])
 

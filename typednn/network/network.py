@@ -433,7 +433,7 @@ class Network(Display, Generic[F_co, Y_co]):
 
         Args:
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
-                larger than memory.
+                larger than memory, which is read once an epoch, and checked as it is read the first time.
             y: targets `(n_samples, n_outputs)`, also `(n_samples,)` for one output, or integer labels
                 `(n_samples,)` for losses of classes: crossentropy and kl_divergence.
             epochs: the number of passes over the samples.
@@ -502,7 +502,7 @@ class Network(Display, Generic[F_co, Y_co]):
             check_count("batch_size", batch_size, 1)
         check_bool("shuffle", shuffle)
         sample_format = format_of(self._output, label_smoothing)
-        samples = sample_format.samples(x, y, sample_weight, class_weight)
+        samples = sample_format.samples(x, y, sample_weight, class_weight, large_later=True)
         held = None if validation_data is None else sample_format.validation(validation_data)
         if validation_split:
             if validation_data is not None:

@@ -203,7 +203,7 @@ def _samples(
     """Checks the samples of a rank, of which there may be none."""
     features, targets = as_ndarray(x, "x", owner), as_ndarray(y, "y", owner)
     if not (_is_empty(features) and _is_empty(targets)):
-        return sample_format.samples(x, y, sample_weight, class_weight, owner)
+        return sample_format.samples(x, y, sample_weight, class_weight, owner, large_later=True)
     inputs, outputs, dtype = sample_format.inputs, sample_format.outputs, sample_format.dtype
     if targets.ndim == 1 and not sample_format.classes:
         targets = targets.reshape(0, 1)

@@ -177,7 +177,7 @@ class BatchGradient(Generic[F]):
         self._storage.has_gradient = [True] * len(self._storage.layers)
 
     def _add_up(self) -> bool:
-        """Makes the expected exchange of the step, and expects that after it; returns whether no rank stops."""
+        """Makes the expected exchange, and expects that after it; returns whether no rank stops."""
         self._ranks.add_up(self._stop and not self._place)
         if self._ranks.stop:
             return False
@@ -190,16 +190,18 @@ class BatchGradient(Generic[F]):
         storage, work = self._storage, self._trainer.workspace
         run, layout, n = kernels(storage.dtype), self._trainer.layout, len(part.x)
         code, limits = storage.loss or self._output._look_up_loss()
-        factor = storage.dtype.type(n / part.size if part.size else n)  # of the mean of n samples
+        factor = n / part.size if part.size else float(n)  # of the mean of n samples
         sample_weights = part.sample_weights
         if factor != 1:
-            sample_weights = sample_weights * factor if len(sample_weights) else np.full(n, factor)
+            sample_weights = np.full(n, factor, storage.dtype)
+            if len(part.sample_weights):
+                sample_weights *= part.sample_weights
         run.forward(storage.parameters, layout, key, part.x, work.vectors)
         run.loss_and_gradient(
             *(storage.parameters, layout, key, code, part.t, limits, sample_weights),
             *(work.vectors, self.losses, gradient),
         )
-        self.losses /= factor
+        self.losses /= storage.dtype.type(factor)
 
     def _forward(self, part: BatchPart[F], key: int) -> bool:
         """Computes the activations; returns whether no rank wanted to stop."""

@@ -82,7 +82,7 @@ class Ranks:
         return self.expect_vector(new_vector(size + FLAGS, dtype))
 
     def expect_vector(self, vector: Vector[F]) -> Vector[F]:
-        """Says that the next exchange is of this vector; returns its values, before the `FLAGS` at its end."""
+        """Says that the next exchange is of this vector; returns its values, without the flags at its end."""
         self._next = vector
         vector[-FLAGS:] = 0
         return vector[:-FLAGS]
@@ -163,5 +163,5 @@ class Ranks:
 def digest(value: object) -> int:
     """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
     if isinstance(value, np.ndarray):
-        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")

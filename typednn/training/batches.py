@@ -2,7 +2,8 @@
 
 An array that the kernels can read is never copied. Others, such as labels or arrays of another dtype, are
 converted: all rows at once, or, where that takes more than `MAX_COPY_BYTES`, the rows of each chunk of an
-epoch when it is trained.
+epoch when it is trained. A memory map that is larger than `MAX_COPY_BYTES` is checked in the same way, so
+that the file is read once an epoch.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from typednn.validation.arrays import (
     check_finite,
     check_range,
     check_same_length,
-    checked_matrix,
     checked_targets,
     class_indices,
     converted,
+    matrix_of_numbers,
     one_hot,
     read_only,
     refuse_masked,
@@ -116,6 +117,7 @@ class CheckedSamples(Generic[F]):
         weights: the sample weights `(n_samples,)`, or `(0,)` without weights.
         max_chunk: the number of samples that `take` may be asked for; those of several epochs where all rows
             are converted.
+        unchecked: the number of samples that are checked when they are first taken, in the first pass.
     """
 
     x: Rows[F]
@@ -123,9 +125,10 @@ class CheckedSamples(Generic[F]):
     weights: Vector[F]
     y: NDArray[np.generic]
     max_chunk: int
+    unchecked: int
 
-    def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F]) -> None:
-        self.x, self.t, self.weights = x, t, weights
+    def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F], unchecked: int = 0) -> None:
+        self.x, self.t, self.weights, self.unchecked = x, t, weights, unchecked
         self.y = t.array
         self.max_chunk = sys.maxsize
         self._indices: Order = NO_INDICES
@@ -137,7 +140,13 @@ class CheckedSamples(Generic[F]):
         return len(self.t.array)
 
     def take(self, order: Order) -> tuple[Matrix[F], Matrix[F], Vector[F], Order]:
-        """Returns samples, targets and weights, and the indices in them of the samples in `order`."""
+        """Returns samples, targets and weights, and the indices in them of the samples in `order`.
+
+        Raises:
+            DataError: features that are checked now are not finite.
+        """
+        if self.unchecked:
+            self._check(order)
         if self.x.whole is not None and self.t.whole is not None:
             return self.x.whole, self.t.whole, self.weights, order
         if len(order) > len(self._indices):
@@ -151,13 +160,31 @@ class CheckedSamples(Generic[F]):
             CheckedSamples(self.x.part(rows), self.t.part(rows), self.weights[rows])
             for rows in (slice(index), slice(index, None))
         ]
+        if self.unchecked:
+            for each in parts:
+                each.unchecked = len(each)
         return parts[0], parts[1]
 
     def chunks(self, size: int) -> Iterator[tuple[Matrix[F], Matrix[F], slice]]:
         """Yields all samples and targets, `size` at a time, and the slice that they come from."""
         for start in range(0, len(self), size):
             chunk = slice(start, min(start + size, len(self)))
+            if self.unchecked:
+                self._check(np.arange(chunk.start, chunk.stop))
             yield self.x.take(chunk), self.t.take(chunk), chunk
+
+    def _check(self, order: Order) -> None:
+        """Checks the features of some samples, each of which is looked at once in a pass."""
+        step = max(1, MAX_CHUNK_BYTES // self.x.row_bytes)
+        for start in range(0, len(order), step):
+            places = order[start : start + step]
+            wrong = ~np.isfinite(self.x.array[places]).all(axis=1)
+            if wrong.any():
+                raise DataError(
+                    f"Network: row {places[wrong.argmax()]} of x, a memory map that is checked as it is "
+                    "read, holds numbers that are not finite; the network is as after the last step"
+                )
+        self.unchecked = max(0, self.unchecked - len(order))
 
 
 class SampleFormat(NamedTuple, Generic[F]):
@@ -184,21 +211,33 @@ class SampleFormat(NamedTuple, Generic[F]):
         sample_weight: Weights | None = None,
         class_weight: ClassWeights | None = None,
         owner: str = "Network",
+        *,
+        large_later: bool = False,
     ) -> CheckedSamples[F]:
         """Checks samples `(n_samples, inputs)`, targets `(n_samples, outputs)` or labels, and weights.
+
+        With `large_later` the features of a large memory map are checked when they are first taken.
 
         Raises:
             ShapeError, ArrayTypeError, DataError: the data do not fit the network.
             SettingError: class weights are invalid, or the network does not predict classes.
         """
-        features = checked_matrix(x, self.inputs, self.dtype, "x", owner)
+        features = matrix_of_numbers(x, self.inputs, self.dtype, "x", owner)
+        later = large_later and isinstance(features, np.memmap) and features.nbytes > MAX_COPY_BYTES
+        if not later:
+            check_finite(features, "x", owner)
         targets = checked_targets(y, self.outputs, self.dtype, self.classes, owner)
         if targets.ndim == 2:
             check_range(targets, self.loss.target_minimum, self.loss.target_maximum, "y", owner)
         check_same_length(features, targets, owner)
         weights = self.weights(targets, sample_weight, class_weight, owner)
         rows = Rows(targets, self.outputs, self.dtype, self._target_rows(targets.ndim == 1))
-        return CheckedSamples(Rows(features, self.inputs, self.dtype), rows, weights)
+        return CheckedSamples(
+            Rows(features, self.inputs, self.dtype),
+            rows,
+            weights,
+            len(features) * later * (features.dtype.kind == "f"),
+        )
 
     def validation(self, data: ValidationData[F]) -> CheckedSamples[F]:
         """Checks held-out samples.
@@ -209,7 +248,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         """
         if not isinstance(data, tuple) or len(data) not in {2, 3}:
             raise ArrayTypeError("validation_data must be a tuple (x, y) or (x, y, sample_weight)")
-        return self.samples(data[0], data[1], _weights_of(data), owner="validation_data")
+        return self.samples(data[0], data[1], _weights_of(data), owner="validation_data", large_later=True)
 
     @property
     def classes(self) -> bool:

@@ -127,6 +127,19 @@ def checked_matrix(
     Raises:
         ArrayTypeError, ShapeError, DataError: as `as_matrix`.
     """
+    array = matrix_of_numbers(values, width, dtype, name, owner)
+    check_finite(array, name, owner)
+    return array
+
+
+def matrix_of_numbers(
+    values: Given, width: int, dtype: np.dtype[F], name: str, owner: str
+) -> NDArray[np.generic]:
+    """Checks shape and dtype of samples as `as_matrix` does, but not the numbers.
+
+    Raises:
+        ArrayTypeError, ShapeError, DataError: as `as_matrix`.
+    """
     array = _numbers(as_ndarray(values, name, owner), dtype, name, owner)
     if array.ndim != 2 or array.shape[1] != width:
         hint = ""
@@ -137,7 +150,6 @@ def checked_matrix(
         raise ShapeError(f"{owner}: {name} must have the shape (n_samples, {width}), not {array.shape}{hint}")
     if len(array) == 0:
         raise DataError(f"{owner}: {name} has no samples")
-    check_finite(array, name, owner)
     return array
 
 

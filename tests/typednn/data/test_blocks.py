@@ -68,6 +68,21 @@ def test_passes_differ_and_begin_anywhere() -> None:
     assert from_there == whole[8:12]
 
 
+def test_each_block_of_each_pass_has_an_order_of_its_own_in_which_rows_are_as_likely_everywhere() -> None:
+    x, y = rows(60 * 20)
+    blocks = shuffled_blocks((x, y), block=20, seed=3)
+
+    orders = [block[0][:, 0].astype(int) % 20 for _ in range(4) for block in blocks]
+
+    assert len({tuple(order) for order in orders}) == 4 * 60
+    counts: NDArray[np.int64] = np.zeros((20, 20), np.int64)  # how often a row is at a place
+    for order in orders:
+        counts[order, np.arange(20)] += 1
+    expected = len(orders) / 20
+    chi_squared = ((counts - expected) ** 2 / expected).sum()  # of 19 * 19 degrees of freedom
+    assert abs(chi_squared - 361) < 5 * np.sqrt(2 * 361)
+
+
 @pytest.mark.parametrize("steps", [None, 4])
 def test_a_resumed_training_gives_the_same_bits_and_reads_nothing_twice(
     steps: int | None, tmp_path: Path

@@ -101,6 +101,48 @@ def test_a_large_array_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.M
     assert peak < x.size * 8 / 2
 
 
+@both_paths
+@pytest.mark.parametrize("held", [False, True])
+def test_a_large_memory_map_is_checked_as_it_is_read_the_first_time(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MAX_COPY_BYTES", 0)
+    count, path = len(CASE.x), tmp_path / "x.npy"
+    np.save(path, CASE.x)
+    file: Any = np.load(path, mmap_mode="r+")
+    checked: list[int] = []
+    check = batches.CheckedSamples._check
+
+    def noted(self: Any, order: Any) -> None:
+        checked.extend(order.tolist())
+        check(self, order)
+
+    monkeypatch.setattr(batches.CheckedSamples, "_check", noted)
+
+    def train(x: Any) -> Network[Any]:
+        network = network_of(CASE)
+        validation: Any = (x, CASE.t) if held else None
+        trained_x: Any = CASE.x if held else x
+        network.fit(
+            trained_x,
+            CASE.t,
+            **SETTINGS,
+            batch_size=4,
+            on_epoch=lambda _: None,
+            validation_data=validation,
+        )
+        return network
+
+    reference, computed = train(CASE.x), train(file)
+
+    assert sorted(checked) == list(range(count))
+    assert computed.parameters.tobytes() == reference.parameters.tobytes()
+    assert computed.history.curves() == reference.history.curves()
+    file[count - 1, 0] = np.inf
+    with pytest.raises(DataError, match=f"row {count - 1} of x, a memory map"):
+        train(file)
+
+
 def test_what_is_not_finite_is_found_in_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("typednn.validation.arrays.CHUNK_ELEMENTS", 6)
     x = CASE.x.copy()

@@ -50,9 +50,12 @@ def needs_whole(layout: Layout) -> tuple[bool, bool]:
 
 @inline
 def batch_num_threads(layout: Layout, parameters: int, batch_size: int, samples: int) -> int:
-    """Returns how many threads pay; one, if some layers need all samples and others all units."""
+    """Returns how many threads pay, each of which has the work of half a step that two threads divide.
+
+    It is one, if some layers need all samples and others all units.
+    """
     all_samples, all_units = needs_whole(layout)
-    count = batch_size // BATCH_MIN_THREAD_SAMPLES
+    count = min(batch_size // BATCH_MIN_THREAD_SAMPLES, 2 * batch_size * parameters // BATCH_MIN_STEP_FMAS)
     if (
         batch_size * parameters < BATCH_MIN_STEP_FMAS
         or samples * parameters < BATCH_MIN_CALL_FMAS

@@ -160,7 +160,7 @@ def trained(
 def test_threads_change_no_bit(
     layout: Any, threads: int, samples: int, weighted: bool, clip_norm: float, rule: str, dtype: Any
 ) -> None:
-    assert worth(layout, BATCH_SIZE, samples) == BATCH_SIZE // 2
+    assert worth(layout, BATCH_SIZE, samples) >= min(threads, 4)
     reference = trained(layout, 1, dtype, rule, samples, weighted, clip_norm)
     computed = trained(layout, threads, dtype, rule, samples, weighted, clip_norm)
 
@@ -178,7 +178,7 @@ def test_threads_change_no_bit_of_large_layers(
     layout: Any, threads: int, rule: str, clip_norm: float, dtype: Any
 ) -> None:
     samples = 2 * BATCH_SIZE + 46
-    assert worth(layout, BATCH_SIZE, samples) == BATCH_SIZE // 2
+    assert worth(layout, BATCH_SIZE, samples) >= min(threads, 4)
     reference = trained(layout, 1, dtype, rule, samples, clip_norm=clip_norm, among="all")
     computed = trained(layout, threads, dtype, rule, samples, clip_norm=clip_norm, among="all")
 
@@ -257,7 +257,9 @@ def test_where_threads_pay() -> None:
 
     found = [worth(layout, BATCH_SIZE, 3 * SAMPLES) for layout in LAYOUTS.values()]
 
-    assert found == [BATCH_SIZE // 2] * len(LAYOUTS)
+    assert found == [5, 4, 5, 4, 5, 4]  # at least 2²¹ multiplications and additions for each
+    assert worth(LAYOUTS["units"], 2 * 7, 10**6) == 1
+    assert worth(layout_of((9000, 9000, 10), [0, 0, 0]), BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
     assert worth(LAYOUTS["units"], BATCH_SIZE, BATCH_SIZE) == 1  # one step, for which no thread is made
     assert worth(small, 32, 10**6) == 1
     assert worth(both, BATCH_SIZE, 3 * SAMPLES) == 1
