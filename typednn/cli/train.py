@@ -55,7 +55,7 @@ BLOCK_BYTES, MIN_BLOCK_ROWS = 2**24, 2048
 """The size of the blocks that are read of its features."""
 
 L2 = 1e-4
-RATES: dict[str, float] = {"sgd": 0.05, "lion": 3e-4, "adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3}
+RATES: dict[str, float] = {"sgd": 0.05, "lion": 3e-4, "adam": 2e-3, "adamw": 2e-3, "nadam": 2e-3}
 """Learning rates for standardised data where they differ from the optimiser's default."""
 
 

@@ -171,7 +171,7 @@ class _WandbRun(Protocol):
 class WandbLogger(EpochLogger):
     """Logs to the run of Weights & Biases that `wandb.init` has started.
 
-    The epoch is logged beside the curves, as `epoch`: steps of W&B count all that is logged in a run, so that a
+    The epoch is logged beside the curves, as `epoch`: the steps of W&B count all that a run logs, so that a
     second training of the run follows the first.
     """
 
