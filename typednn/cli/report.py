@@ -101,7 +101,9 @@ def _measured(model: Model, data: Data, measures: Measures) -> Iterator[tuple[st
                 PictureBlock(matrix_chart("Confusion matrix", measures.names, measures.confusion.tolist()))
             )
         points = [(p, f) for p, f, _ in measures.calibration]
-        pictures.append(PictureBlock(scatter_chart("Calibration", "probability", "fraction right", points)))
+        pictures.append(
+            PictureBlock(scatter_chart("Calibration", "probability", "fraction right", points, diagonal=True))
+        )
         yield "Classes", pictures
         rows: list[tuple[str, ...]] = [
             (name, f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{int(counts.sum()):,}")

@@ -31,7 +31,7 @@ TASKS: Names[Task] = Names("task", lambda: get_args(Task))
 SCHEDULES: Names[ScheduleName] = Names("schedule", lambda: get_args(ScheduleName))
 CLASS_WEIGHTS: Names[ClassWeightName] = Names("class weight", lambda: get_args(ClassWeightName))
 
-EPOCHS, PATIENCE = 300, 20
+EPOCHS, PATIENCE = 300, 30
 
 N = TypeVar("N", bound=str)
 
@@ -71,7 +71,7 @@ class Settings:
     encoding: str | None = None
     task: Task | None = None
     hidden: tuple[int, ...] | None = None
-    activation: ActivationName | CustomActivation = "relu"
+    activation: ActivationName | CustomActivation = "silu"
     normalization: NormalizationName | NormalizationWithSettings = "none"
     dropout: float = 0.0
     l2: float | None = None
@@ -205,7 +205,7 @@ TRAINING = (
     Option(
         "hidden", lengths, "N,N", "units of the hidden layers, such as 64,32, or none; default: by the data"
     ),
-    Option("activation", name(names.activation), "NAME", "of the hidden layers; default: relu"),
+    Option("activation", name(names.activation), "NAME", "of the hidden layers; default: silu"),
     Option("normalization", name(names.normalization), "NAME", "of the hidden layers; default: none"),
     Option("dropout", number(0, 1, included=True), "X", "the fraction of units dropped; default: 0"),
     Option("l2", number(0, float("inf"), included=True), "X", "the L2 penalty of weights; default: 0.0001"),

@@ -13,9 +13,11 @@ from typednn_kernels.losses import LOSSES
 
 from typednn.cli.measures import Measures, measure_classes, measure_numbers
 from typednn.cli.settings import Settings
+from typednn.data.blocks import shuffled_blocks
 from typednn.data.inspection import choose_features
+from typednn.data.large_tables import Whole
 from typednn.data.model import Model
-from typednn.data.preprocessing import Preprocessing, held_out_split
+from typednn.data.preprocessing import Preprocessing, held_out_split, others
 from typednn.data.reading import Data
 from typednn.data.table import listed
 from typednn.data.targets import Classes, Scale, Task, classes_of, numbers_of, scale_of, task_of
@@ -46,8 +48,14 @@ REFIT_BELOW = 3_000
 MAX_EPOCHS_UNWATCHED = 100
 """The number of epochs, if no loss ends the training."""
 
+EPOCH_ROWS = 2**20
+"""The number of rows of a table larger than memory that are called an epoch, at most a pass."""
+
+BLOCK_BYTES, MIN_BLOCK_ROWS = 2**24, 2048
+"""The size of the blocks that are read of its features."""
+
 L2 = 1e-4
-RATES: dict[str, float] = {"sgd": 0.05, "lion": 3e-4, "adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3}
+RATES: dict[str, float] = {"sgd": 0.05, "lion": 3e-4, "adam": 2e-3, "adamw": 2e-3, "nadam": 2e-3}
 """Learning rates for standardised data where they differ from the optimiser's default."""
 
 
@@ -157,18 +165,31 @@ def train(data: Data, settings: Settings, on_epoch: OnEpoch | None = None) -> Tr
     part, held = held_out_split(len(prepared), settings.held_out, settings.seed, prepared.labels)
     if prepared.task == "regression" and len(held) < 2:
         raise SettingError("R2 needs two held-out samples or more: take a larger --held-out, or more data")
-    model, notes = fit(prepared, settings, part, on_epoch)
+    model, notes = fit(prepared, settings, part, on_epoch, whole=data.whole)
     measures, baseline = prepared.measure(model, held), prepared.baseline(part, held)
     return Training(model, prepared, part, held, measures, baseline, notes)
 
 
 def fit(
-    prepared: Prepared, settings: Settings, rows: NDArray[np.int64], on_epoch: OnEpoch | None = None
+    prepared: Prepared,
+    settings: Settings,
+    rows: NDArray[np.int64],
+    on_epoch: OnEpoch | None = None,
+    *,
+    whole: Whole | None = None,
 ) -> tuple[Model, tuple[str, ...]]:
     """Fits the preprocessing and a network to some rows; returns the model, and what was decided by rule.
 
     Part of the rows, stratified by class, tells when the training ends. Where there are few rows, a network
     is then trained with all of them for as many epochs.
+
+    Args:
+        prepared: the data.
+        settings: the settings.
+        rows: the indices of the training samples.
+        on_epoch: is called after each epoch.
+        whole: the file, if the data are a sample of its rows: the network is trained with all of the file but
+            the other samples.
 
     Raises:
         DataError, SettingError, DivergenceError: as `train`.
@@ -197,15 +218,20 @@ def fit(
     else:
         own, watch = held_out_split(len(rows), STOPPING, settings.seed + 1, labels)
         stop = EarlyStopping(patience=settings.patience, min_delta=MIN_GAIN)
-        history = _run(
-            network, x[own], y[own], settings.epochs, settings, (x[watch], y[watch]), [stop], on_epoch
-        )
+        held = x[watch], y[watch]
+        if whole is None:
+            history = _run(network, x[own], y[own], settings.epochs, settings, held, [stop], on_epoch)
+        else:
+            with whole.features(preprocessing, others(len(prepared), np.sort(rows[own]))) as features:
+                network = new_network(*features, preprocessing, settings)
+                history = _run_blocks(network, *features, settings, held, stop, on_epoch)
         best = stop.best_epoch
-        if len(rows) < REFIT_BELOW and best:
+        if len(rows) < REFIT_BELOW and best and whole is None:
             network = new_network(x, y, preprocessing, settings)
             _run(network, x, y, best, settings)
     network.history = history
-    record: dict[str, object] = {"samples": len(rows), "epochs": best, "history": history.curves()}
+    samples = len(rows) if whole is None else whole.count - len(prepared) + len(rows)
+    record: dict[str, object] = {"samples": samples, "epochs": best, "history": history.curves()}
     return Model(network, preprocessing, record), (*prepared.data.table.notes, *choice.notes)
 
 
@@ -270,14 +296,7 @@ def _run(
     callbacks: list[CallbackLike] | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> History:
-    size = min(settings.batch_size or default_batch_size(len(x)), len(x))
-    rate = (
-        settings.learning_rate
-        or RATES.get(settings.optimizer)
-        or OPTIMIZERS[settings.optimizer].learning_rate
-    )
-    if isinstance(rate, float):
-        rate = _schedule(rate, settings.schedule, epochs, -(-len(x) // size))
+    size, rate = _steps(len(x), epochs, settings)
     return network.fit(
         x,
         y,
@@ -292,3 +311,50 @@ def _run(
         on_epoch=on_epoch,
         progress=False,
     )
+
+
+def _run_blocks(
+    network: Network[np.float32],
+    x: Matrix[np.float32],
+    y: Labels | Matrix[np.float32],
+    settings: Settings,
+    validation: tuple[Matrix[np.float32], Labels | Matrix[np.float32]],
+    stop: EarlyStopping,
+    on_epoch: OnEpoch | None,
+) -> History:
+    """Trains with memory maps, of which blocks are read in random order."""
+    block = min(len(x), max(MIN_BLOCK_ROWS, BLOCK_BYTES // x.itemsize // x.shape[1]))
+    epoch = max(1, EPOCH_ROWS // block) if len(x) > EPOCH_ROWS else None
+    size, rate = _steps(min(len(x), EPOCH_ROWS), settings.epochs, settings)
+    weights: dict[int, float] | None = None
+    if settings.class_weight == "balanced":
+        counts: NDArray[np.int64] = np.bincount(y, minlength=network.layers[-1].length)
+        each: list[float] = (len(y) / len(counts) / np.maximum(counts, 1)).tolist()
+        weights = dict(enumerate(each))
+    return network.fit_batches(
+        shuffled_blocks((x, y), block=block, seed=settings.seed),
+        epochs=settings.epochs,
+        steps_per_epoch=epoch,
+        batch_size=size,
+        optimizer=settings.optimizer,
+        learning_rate=rate,
+        validation_data=validation,
+        metrics=settings.metrics,
+        class_weight=weights,
+        callbacks=[stop],
+        on_epoch=on_epoch,
+        progress=False,
+    )
+
+
+def _steps(samples: int, epochs: int, settings: Settings) -> tuple[int, float | Schedule | None]:
+    """Returns the number of samples per step, and the learning rate."""
+    size = min(settings.batch_size or default_batch_size(samples), samples)
+    rate = (
+        settings.learning_rate
+        or RATES.get(settings.optimizer)
+        or OPTIMIZERS[settings.optimizer].learning_rate
+    )
+    if isinstance(rate, float):
+        return size, _schedule(rate, settings.schedule, epochs, -(-samples // size))
+    return size, rate

@@ -6,9 +6,10 @@ import csv
 import io
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from math import isnan
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,6 +40,9 @@ SOME_ROWS = 10_000
 """The number of rows that tell whether most words of a column differ."""
 
 
+T = TypeVar("T")
+
+
 class Start(NamedTuple):
     """Where a chunk begins: its first row, and its first byte in the file."""
 
@@ -50,76 +54,89 @@ class TurnsToTextError(Exception):
     """A column that began with numbers has text, so that what has been read of it must be read as text."""
 
 
-def read_delimited(source: Source, dialect: Dialect, as_text: ChooseText) -> Table:
-    """Reads delimited text.
+class Delimited:
+    """A file of delimited text, which can be read again and again, a chunk at a time.
 
     Args:
         source: the file.
         dialect: what the user says about it.
         as_text: returns, given the names of the columns, the places of those that are kept as written.
 
-    Raises:
-        FileFormatError: a line is ragged, quotes do not match, or the text is not in this encoding.
-        DataError: there are no values.
-        MissingExtraError: polars is not installed.
-    """
-    try:
-        import polars as pl
-    except ImportError:
-        raise MissingExtraError("polars", "reading tables", "tables") from None
-    file = Delimited(source, dialect, as_text)
-    frames = file.all_frames()
-    if not sum(map(len, frames)):
-        raise file.no_values()
-    read = pl.concat(frames, rechunk=False).get_columns()[::-1]
-    del frames  # of each column, what polars has read is freed when its values are made
-    layout = file.layout
-    columns = [as_values(read.pop(), k in file.text, layout.decimal) for k in range(len(read))]
-    return Table(layout.names, tuple(columns), source.shown, layout.named, notes=layout.notes, line=file.line)
-
-
-class Delimited:
-    """A file of delimited text, which can be read again and again, a chunk at a time.
-
     Attributes:
-        layout: what was found at its start.
-        text: the places of the columns that are kept as they are written.
+        head: a table without rows: names, source and notes.
+
+    Raises:
+        FileFormatError: the text is not in this encoding, or names occur twice.
+        DataError: there are no records.
     """
 
     def __init__(self, source: Source, dialect: Dialect, as_text: ChooseText) -> None:
         self._source = source
-        self._content, start = text_of(source, dialect.encoding)
-        self.layout: Layout = find_layout(start, dialect, source.shown)
-        self.text: frozenset[int] = frozenset(as_text(self.layout.names))
+        self._content, self._start = text_of(source, dialect.encoding)
+        self._layout = layout = find_layout(self._start, dialect, source.shown)
+        self._text = frozenset(as_text(layout.names))
+        self.head: Table = Table(
+            layout.names, (), source.shown, layout.named, notes=layout.notes, line=self.line
+        )
         self._starts = [Start(0, 0)]
         self._are_numbers = [
-            k not in self.text
-            and all(_is_plain_number(record[k]) for record in self.layout.sample if k < len(record))
-            for k in range(len(self.layout.names))
+            k not in self._text
+            and all(_is_plain_number(record[k]) for record in self._layout.sample if k < len(record))
+            for k in range(len(self._layout.names))
         ]
 
-    def all_frames(self) -> list[pl.DataFrame]:
-        """Reads all chunks, again if a column that began with numbers turns out to be text.
+    def table(self) -> Table:
+        """Reads the whole file.
 
         Raises:
-            FileFormatError: as `read_delimited`.
+            FileFormatError: a line is ragged, quotes do not match, or the text is not UTF-8.
+            DataError: there are no values.
+            MissingExtraError: polars is not installed.
+        """
+        try:
+            import polars as pl
+        except ImportError:
+            raise MissingExtraError("polars", "reading tables", "tables") from None
+        frames = self.settled(lambda: list(self.frames()))
+        if not sum(map(len, frames)):
+            names = " below the column names" * self._layout.named
+            raise DataError(f"{self._source.shown}: expected lines of values{names}, found none")
+        read = pl.concat(frames, rechunk=False).get_columns()[::-1]
+        del frames  # of each column, what polars has read is freed when its values are made
+        columns = [
+            self.values(read.pop(), as_text=k in self._text, words_stay=False) for k in range(len(read))
+        ]
+        return replace(self.head, columns=tuple(columns))
+
+    def count_values(self) -> int:
+        """Returns about how many values there are, by the start of the file; 0 if it is in memory."""
+        if self._content is not None:
+            return 0
+        values = self._start.count(b"\n") + self._start.count(self._layout.delimiter.encode())
+        return self._source.path.stat().st_size * values // max(1, len(self._start))
+
+    def settled(self, read: Callable[[], T]) -> T:
+        """Calls what reads chunks, again if a column that began with numbers turns out to be text.
+
+        Raises:
+            FileFormatError: as `table`.
         """
         for _ in range(2):
             try:
-                return list(self.frames())
+                return read()
             except TurnsToTextError:
                 continue
         self._are_numbers = [False] * len(self._are_numbers)
-        return list(self.frames())
+        return read()
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yields the rows of one chunk after the other: columns of numbers, or of text as it is written.
 
         Raises:
-            FileFormatError: as `read_delimited`.
+            FileFormatError: as `table`.
             TurnsToTextError: what was read of a column must be read again, as text.
         """
-        layout = self.layout
+        layout = self._layout
         fast = layout.delimiter != " " and len(layout.delimiter.encode()) == 1
         self._starts.clear()
         row = 0
@@ -145,7 +162,7 @@ class Delimited:
 
     def _records(self, file: IO[bytes], byte: int) -> Records:
         """Returns the records of a file from where it is, which is behind this byte of the whole."""
-        return Records(file, self.layout, self._source.shown, lambda: self._lines_before(byte))
+        return Records(file, self._layout, self._source.shown, lambda: self._lines_before(byte))
 
     def _lines_before(self, byte: int) -> int:
         with self._open() as file:
@@ -165,10 +182,9 @@ class Delimited:
                     )
                 yield frame
 
-    def no_values(self) -> DataError:
-        """Returns the error of a file without rows."""
-        names = " below the column names" * self.layout.named
-        return DataError(f"{self._source.shown}: expected lines of values{names}, found none")
+    def values(self, series: pl.Series, *, as_text: bool, words_stay: bool) -> Column:
+        """Makes a column of what was read, as `as_values`."""
+        return as_values(series, as_text, self._layout.decimal, words_stay=words_stay)
 
     def _open(self) -> IO[bytes]:
         return io.BytesIO(self._content) if self._content is not None else self._source.path.open("rb")
@@ -177,7 +193,7 @@ class Delimited:
         """Reads text by polars, numbers as numbers if all are; None if it cannot, or values are missing."""
         import polars as pl
 
-        layout, numbers = self.layout, self._are_numbers
+        layout, numbers = self._layout, self._are_numbers
         names = [str(k) for k in range(len(layout.names))]
         for as_numbers in [numbers, [False] * len(names)] if any(numbers) else [numbers]:
             kinds = [pl.Float64 if number else pl.String for number in as_numbers]
@@ -202,8 +218,8 @@ class Delimited:
 
     def _is_even(self, text: bytes, rows: int) -> bool:
         """Tells whether no line is short, which polars takes for missing values."""
-        delimiter, count = self.layout.delimiter.encode(), len(self.layout.names)
-        plain = b'"' not in text and not self.layout.commented
+        delimiter, count = self._layout.delimiter.encode(), len(self._layout.names)
+        plain = b'"' not in text and not self._layout.commented
         short = len(text) <= rows * csv.field_size_limit()
         return plain and short and count > 1 and text.count(delimiter) == rows * (count - 1)
 
@@ -212,7 +228,7 @@ class Delimited:
         turned = False
         for k, is_number in enumerate(self._are_numbers):
             if is_number:
-                numbers = _numbers_in(_words(frame.to_series(k), self.layout.decimal), False)
+                numbers = _numbers_in(_words(frame.to_series(k), self._layout.decimal), False)
                 if numbers is None:
                     self._are_numbers[k], turned = False, True
                 else:
@@ -241,8 +257,15 @@ def _is_plain_number(field: str) -> bool:
     return field == "" or (number is not None and not isnan(number) and not is_code(field.lstrip("+-")))
 
 
-def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
-    """Makes a column of what polars has read: numbers if all values are, else text."""
+def as_values(series: pl.Series, as_text: bool, decimal: str, *, words_stay: bool = False) -> Column:
+    """Makes a column of what polars has read: numbers if all values are, else text.
+
+    Args:
+        series: what polars has read.
+        as_text: whether whole numbers are kept as they are written.
+        decimal: the decimal sign.
+        words_stay: whether all text is.
+    """
     import polars as pl
 
     if series.dtype != pl.String:
@@ -252,7 +275,7 @@ def as_values(series: pl.Series, as_text: bool, decimal: str) -> Column:
     few = series.head(SOME_ROWS).n_unique() <= SOME_ROWS / 2  # then rows that have one word share it
     different = series.unique() if few else series
     words = _words(different, decimal)
-    numbers = _numbers_in(words, as_text)
+    numbers = None if words_stay else _numbers_in(words, as_text)
     found: Column = (
         np.array([word or None for word in words.to_list()], object)
         if numbers is None

@@ -8,21 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from typednn.data.delimited import ChooseText, as_values, read_delimited
+from typednn.data.arrow_files import ArrowFile
+from typednn.data.delimited import ChooseText, Delimited
 from typednn.data.dialects import Dialect
 from typednn.data.idx_files import check_labels, idx_array, labels_path
+from typednn.data.large_tables import Whole, sample_rows, sampled
 from typednn.data.numpy_files import npy_array, npz_arrays
 from typednn.data.opening import Source, open_source
-from typednn.data.table import Table, as_column, checked_table, matrix_table
-from typednn.errors import DataError, FileFormatError, MissingExtraError, SettingError, ShapeError
-
-if TYPE_CHECKING:
-    import polars as pl
+from typednn.data.table import Table, as_column, matrix_table
+from typednn.errors import DataError, FileFormatError, SettingError, ShapeError
 
 USUAL = Dialect()
 
@@ -35,11 +33,13 @@ class Data:
         table: the table.
         targets: the names of the target columns.
         labels: whether integers in the target are labels of classes, however many there are.
+        whole: the file, where the table is a sample of its rows because it is larger than memory.
     """
 
     table: Table
     targets: tuple[str, ...]
     labels: bool = False
+    whole: Whole | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -85,13 +85,24 @@ def read_data(
         images, place = idx_array(source.bytes(), source.shown), labels or labels_path(path)
         y = check_labels(idx_array(open_source(place).bytes(), str(place)), str(place))
         return _with_targets(_samples(images, source), y, str(place), labels=True)
-    table = _read(
-        source, dialect, lambda names: [Table(tuple(names), ()).index(each) for each in _split(target, names)]
-    )
-    chosen = [table.index(each) for each in _split(target, table.names)]
-    if len(set(chosen)) < len(chosen):
+
+    def chosen(names: Sequence[str]) -> list[int]:
+        return [Table(tuple(names), (), source.shown).index(each) for each in _split(target, names)]
+
+    whole = None
+    if source.format == "npy":
+        table = matrix_table(npy_array(source), source.shown)
+    else:
+        file = _opened(source, dialect, chosen)
+        rows = sample_rows(file)
+        if rows is None:
+            table = file.table()
+        else:
+            table, whole = file.settled(lambda: sampled(file, chosen(file.head.names), rows))
+    places = chosen(table.names)
+    if len(set(places)) < len(places):
         raise SettingError(f"--target {target}: a column is named twice")
-    return Data(table, tuple(table.names[k] for k in chosen))
+    return Data(table, tuple(table.names[k] for k in places), whole=whole)
 
 
 def read_table(path: Path, *, dialect: Dialect = USUAL, as_text: Sequence[str] = ()) -> Table:
@@ -110,7 +121,11 @@ def read_table(path: Path, *, dialect: Dialect = USUAL, as_text: Sequence[str] =
         return _samples(npz_arrays(source, ("x",))["x"], source)
     if source.format == "idx":
         return _samples(idx_array(source.bytes(), source.shown), source)
-    return _read(source, dialect, lambda names: [k for k, name in enumerate(names) if name in as_text])
+    if source.format == "npy":
+        return matrix_table(npy_array(source), source.shown)
+    return _opened(
+        source, dialect, lambda names: [k for k, name in enumerate(names) if name in as_text]
+    ).table()
 
 
 def _split(target: str | None, names: Sequence[str]) -> list[str]:
@@ -120,47 +135,8 @@ def _split(target: str | None, names: Sequence[str]) -> list[str]:
     return [target] if target in names else [part.strip() for part in target.split(",")]
 
 
-def _read(source: Source, dialect: Dialect, as_text: ChooseText) -> Table:
-    if source.format == "npy":
-        return matrix_table(npy_array(source), source.shown)
-    if source.format == "csv":
-        return read_delimited(source, dialect, as_text)
-    return _arrow_table(source)
-
-
-def _arrow_table(source: Source) -> Table:
-    """Reads Parquet, Arrow and Feather files."""
-    try:
-        import polars as pl
-    except ImportError:
-        raise MissingExtraError("polars", "reading tables", "tables") from None
-    if source.format == "feather":
-        raise FileFormatError(
-            f"{source.shown}: expected Arrow (Feather version 2), found Feather version 1; "
-            "pyarrow.feather.write_feather writes version 2"
-        )
-    read = pl.read_parquet if source.format == "parquet" else pl.read_ipc
-    try:
-        frame = read(source.path if source.content is None else source.content)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise FileFormatError(
-            f"{source.shown}: expected a complete {source.format} file, found a damaged one: {reason}"
-        ) from None
-    columns = [as_column(_plain(each), each.name, source.shown) for each in frame.get_columns()]
-    return checked_table(Table(tuple(frame.columns), tuple(columns), source.shown))
-
-
-def _plain(series: pl.Series) -> object:
-    import polars as pl
-
-    if isinstance(series.dtype, pl.Categorical | pl.Enum | pl.String):
-        return as_values(series.cast(pl.String), True, ".")
-    if series.dtype == pl.Boolean and series.null_count():
-        return as_values(series.cast(pl.String), True, ".")
-    if series.dtype.is_decimal():
-        return series.cast(pl.Float64).to_numpy()
-    return series.to_numpy()
+def _opened(source: Source, dialect: Dialect, as_text: ChooseText) -> Delimited | ArrowFile:
+    return Delimited(source, dialect, as_text) if source.format == "csv" else ArrowFile(source)
 
 
 def _samples(x: NDArray[np.generic], source: Source) -> Table:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from math import ceil, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from typednn.errors import NotReadyError
 from typednn.formats.atomic import PathLike
@@ -88,8 +89,8 @@ def draw_gradient_norms(
     layers = list(zip(*norms, strict=True))
     colors = colormaps["viridis"]
     epochs = range(1, len(norms) + 1)
-    with new_figure(8.4, 4.8) as figure:
-        axes = figure.add_subplot() if ax is None else ax
+    with new_figure(8.4, 4.8) if ax is None else nullcontext() as figure:
+        axes = figure.add_subplot() if figure is not None else cast("Axes", ax)
         for k, curve in enumerate(layers, start=1):
             name = "output layer" if k == len(layers) else f"hidden layer {k}"
             color = colors(0.92 * (k - 1) / max(1, len(layers) - 1))
@@ -99,10 +100,10 @@ def draw_gradient_norms(
         log_axis(axes)
         epoch_axis(axes)
         handles, labels = axes.get_legend_handles_labels()
-        if ax is None:
+        if figure is not None:
             figure.legend(handles[::-1], labels[::-1], loc="outside right upper")
         else:
-            ax.legend(handles[::-1], labels[::-1])
+            axes.legend(handles[::-1], labels[::-1])
         return written(axes, path)
 
 

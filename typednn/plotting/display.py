@@ -58,7 +58,7 @@ def html_of(block: TableBlock | PictureBlock) -> str:
     """Returns a block as HTML."""
     if isinstance(block, PictureBlock):
         return f'<div style="display:inline-block;margin:4px">{block.svg}</div>'
-    caption = f"<div><b>{escape(block.caption)}</b></div>" if block.caption else ""
+    caption = f'<div style="margin-top:10px"><b>{escape(block.caption)}</b></div>' if block.caption else ""
     head = "".join(f'<th style="{CELL}">{escape(each)}</th>' for each in block.heads)
     rows = "".join(
         "<tr>" + "".join(f'<td style="{CELL}">{escape(each)}</td>' for each in row) + "</tr>"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ STYLE: dict[RcKeyType, object] = {
 def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figure]:
     """Makes a figure in the library's style, `width` by `height` inches, which applies in this block.
 
+    In Jupyter pyplot makes it, so that it is shown below its cell.
+
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
@@ -56,7 +59,12 @@ def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figur
         raise MissingExtraError("matplotlib", "drawing a picture", "plots") from None
     layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad, hspace=0.03, wspace=0.03)
     with rc_context(STYLE):
-        yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
+        if "ipykernel" in sys.modules:
+            from matplotlib import pyplot as plt
+
+            yield plt.figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
+        else:
+            yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
 
 
 def image_file(figure: Figure, kind: str) -> bytes:

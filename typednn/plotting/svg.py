@@ -11,6 +11,8 @@ from typednn.plotting.style import FAINT, HELD, INK, LINE, TRAINING
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 38
 COLORS = (TRAINING, HELD)
+FEW_POINTS = 50
+"""The number of points that are drawn larger."""
 
 Point = tuple[float, float]
 
@@ -35,16 +37,26 @@ def line_chart(title: str, curves: Mapping[str, Sequence[float]], *, across: str
 
 
 def scatter_chart(
-    title: str, across: str, up: str, points: Sequence[Point], *, level: float | None = None
+    title: str,
+    across: str,
+    up: str,
+    points: Sequence[Point],
+    *,
+    level: float | None = None,
+    diagonal: bool = False,
 ) -> str:
-    """Draws points, and perhaps a horizontal line."""
+    """Draws points, and perhaps a horizontal line, or that of equal coordinates."""
     frame = _Frame(title, across, up, [*points, *([] if level is None else [(points[0][0], level)])])
     if level is not None:
         left, right = frame.place(frame.low[0], level), frame.place(frame.high[0], level)
         frame.add(f'<path d="M{left}L{right}" stroke="{FAINT}"/>')
+    start, end = max(frame.low), min(frame.high)
+    if diagonal and start < end:
+        frame.add(f'<path d="M{frame.place(start, start)}L{frame.place(end, end)}" stroke="{FAINT}"/>')
+    style = 'r="2.2" fill-opacity="0.5"' if len(points) > FEW_POINTS else 'r="4"'
     for x, y in points:
         at = frame.place(x, y).split(",")
-        frame.add(f'<circle cx="{at[0]}" cy="{at[1]}" r="2.2" fill="{HELD}" fill-opacity="0.5"/>')
+        frame.add(f'<circle cx="{at[0]}" cy="{at[1]}" {style} fill="{HELD}"/>')
     return frame.svg()
 
 
@@ -112,10 +124,10 @@ class _Frame:
         for tick in _ticks(self.low[1], self.high[1]):
             y = self.place(self.low[0], tick).split(",")[1]
             self.add(f'<path d="M{LEFT},{y}H{WIDTH - RIGHT}" stroke="{LINE}"/>')
-            self.text(f"{tick:g}", LEFT - 6, float(y) + 4, size=11, anchor="end")
+            self.text(f"{tick:,g}", LEFT - 6, float(y) + 4, size=11, anchor="end")
         for tick in _ticks(self.low[0], self.high[0]):
             x = float(self.place(tick, self.low[1]).split(",")[0])
-            self.text(f"{tick:g}", x, HEIGHT - BOTTOM + 16, size=11, anchor="middle")
+            self.text(f"{tick:,g}", x, HEIGHT - BOTTOM + 16, size=11, anchor="middle")
 
     def place(self, x: float, y: float) -> str:
         """Returns the place of a point in the picture."""

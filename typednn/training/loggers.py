@@ -18,7 +18,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Protocol, TextIO, cast
 
-from typednn.errors import MissingExtraError
+from typednn.errors import MissingExtraError, SettingError
 from typednn.formats.atomic import PathLike
 from typednn.training.callbacks import Callback, Run
 
@@ -165,25 +165,33 @@ class MLflowLogger(EpochLogger):
 
 
 class _WandbRun(Protocol):
-    def log(self, data: dict[str, float], step: int) -> None: ...
+    def log(self, data: dict[str, float]) -> None: ...
 
 
 class WandbLogger(EpochLogger):
-    """Logs to the run of Weights & Biases that `wandb.init` has started."""
+    """Logs to the run of Weights & Biases that `wandb.init` has started.
 
-    _wandb: _WandbRun
+    The epoch is logged beside the curves, as `epoch`: the steps of W&B count all that a run logs, so that a
+    second training of the run follows the first.
+    """
+
+    _run: _WandbRun
 
     def on_begin(self, run: Run) -> None:
-        """Imports wandb.
+        """Imports wandb, and takes its run.
 
         Raises:
             MissingExtraError: it is not installed.
+            SettingError: there is no run.
         """
-        self._wandb = cast("_WandbRun", _imported("wandb", "the logger of Weights & Biases"))
+        started = getattr(_imported("wandb", "the logger of Weights & Biases"), "run", None)
+        if started is None:
+            raise SettingError("WandbLogger: there is no run to log to; wandb.init(...) starts one")
+        self._run = cast("_WandbRun", started)
 
     def write(self, epoch: int, values: dict[str, float]) -> None:
         """Logs the values of an epoch."""
-        self._wandb.log(values, step=epoch)
+        self._run.log(values | {"epoch": epoch})
 
 
 def _imported(package: str, purpose: str) -> object:

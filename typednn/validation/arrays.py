@@ -350,8 +350,10 @@ def check_same_length(x: Sized, y: Sized, owner: str) -> None:
         raise ShapeError(f"{owner}: x has {len(x)} samples, y has {len(y)}")
 
 
-def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np.generic]:
-    """Makes an array of real numbers.
+def as_numbers(
+    values: NDArray[np.generic], name: str, owner: str, dtype: str = "float64"
+) -> NDArray[np.generic]:
+    """Makes an array of real numbers; the message about objects names the dtype that they should have.
 
     Raises:
         ArrayTypeError: the values are not real numbers.
@@ -362,7 +364,7 @@ def as_numbers(values: NDArray[np.generic], name: str, owner: str) -> NDArray[np
     except (TypeError, ValueError) as error:
         raise ArrayTypeError(f"{owner}: {name} must be an array of real numbers: {error}") from error
     if array.dtype.kind not in "fiub":
-        hint = f"; {name}.astype(np.float64) converts numbers" if array.dtype.kind == "O" else ""
+        hint = f"; {name}.astype(np.{dtype}) converts numbers" if array.dtype.kind == "O" else ""
         raise ArrayTypeError(f"{owner}: {name} must hold real numbers, not {array.dtype}{hint}")
     return array
 
@@ -406,11 +408,13 @@ def _numbers(values: Given, dtype: np.dtype[F], name: str, owner: str) -> NDArra
         raise ArrayTypeError(
             f"{owner}: {name} must be {dtype}, not {found}; {name}.astype(np.{dtype}) converts it{other}"
         )
-    return as_numbers(values, name, owner)
+    return as_numbers(values, name, owner, str(dtype))
 
 
 def _hint_for_an_array(values: object, dtype: np.dtype[F]) -> str:
     """Says how something else becomes an array that is accepted, if NumPy makes numbers of it."""
+    if hasattr(values, "toarray"):  # sparse matrices of SciPy
+        return "; .toarray() makes one"
     try:
         found = np.asarray(values).dtype
     except (TypeError, ValueError, RuntimeError):

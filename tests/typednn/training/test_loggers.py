@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from typednn import InputLayer, MissingExtraError, Network, OutputLayer, use_backend
+from typednn import InputLayer, MissingExtraError, Network, OutputLayer, SettingError, use_backend
 from typednn.training.loggers import CSVLogger, LogEpochs, MLflowLogger, TensorboardLogger, WandbLogger
 
 
@@ -68,20 +68,57 @@ def test_tensorboard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert ("learning_rate", 0.1, 3) in calls
 
 
-def test_mlflow_and_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[Any] = []
 
     def log(values: Any, step: int) -> None:
         logged.append((step, values["loss"]))
 
     monkeypatch.setitem(sys.modules, "mlflow", module("mlflow", log_metrics=log))
-    monkeypatch.setitem(sys.modules, "wandb", module("wandb", log=log))
 
-    loggers: list[Any] = [MLflowLogger(), WandbLogger()]
-    for logger in loggers:
-        logged.clear()
-        losses: list[float] = trained(logger).loss
-        assert logged == list(enumerate(losses, start=1))
+    losses = trained(MLflowLogger()).loss
+
+    assert logged == list(enumerate(losses, start=1))
+
+
+def test_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of wandb 0.31: values that are logged with a step that the run has had are dropped."""
+    logged: list[Any] = []
+    run = module("run", log=lambda values: logged.append((values["epoch"], values["loss"])))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    monkeypatch.setitem(sys.modules, "wandb", module("wandb", run=run))
+
+    losses = [*trained(WandbLogger()).loss, *trained(WandbLogger()).loss]
+
+    count = len(losses) // 2
+    assert logged == list(zip([*range(1, count + 1)] * 2, losses, strict=True))
+
+
+def test_wandb_without_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", module("wandb", run=None))
+
+    with pytest.raises(SettingError, match=r"no run to log to; wandb\.init\(\.\.\.\) starts one"):
+        trained(WandbLogger())
+
+
+def test_event_files_of_tensorboard(tmp_path: Path) -> None:
+    """Reads what tensorboardX has written: records of length, checksum, event, checksum."""
+    pytest.importorskip("tensorboardX")
+    from importlib import import_module
+
+    event_of: Any = import_module("tensorboardX.proto.event_pb2").Event
+
+    history = trained(TensorboardLogger(tmp_path))
+
+    [path] = tmp_path.iterdir()
+    content, at, found = path.read_bytes(), 0, dict[tuple[str, int], float]()
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 8], "little")
+        event = event_of.FromString(content[at + 12 : at + 12 + size])
+        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        at += 16 + size
+    assert [found["loss", k] for k in range(1, len(history.loss) + 1)] == pytest.approx(
+        history.loss, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(

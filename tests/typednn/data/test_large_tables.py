@@ -1,0 +1,182 @@
+"""Tables larger than memory, compared with what is read of the same files at once."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.typednn.data.made_tables import Columns, as_csv, california_like, titanic_like
+from typednn import DataError, SettingError
+from typednn.cli.output import headline
+from typednn.cli.settings import ClassWeightName, Settings
+from typednn.cli.train import fit, prepare, train
+from typednn.data import arrow_files, delimited, large_tables
+from typednn.data.large_tables import available_memory
+from typednn.data.reading import Data, read_data
+
+pl = pytest.importorskip("polars")
+
+TABLES = {
+    "titanic": (titanic_like, "Survived"),
+    "california": (california_like, "median_house_value"),
+    "two targets": (california_like, "population,median_house_value"),
+}
+
+
+def written(folder: Path, columns: Columns, kind: str) -> Path:
+    path = folder / f"table.{kind}"
+    if kind == "csv":
+        path.write_text(as_csv(columns), encoding="utf-8")
+    else:
+        frame = pl.DataFrame(columns)
+        write: Callable[[Path], object] = frame.write_parquet if kind == "parquet" else frame.write_ipc
+        write(path)
+    return path
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets files be larger than memory, and chunks small."""
+    monkeypatch.setattr(large_tables, "available_memory", lambda: 30_000)
+    monkeypatch.setattr(large_tables, "MIN_SAMPLE_ROWS", 200)
+    monkeypatch.setattr(delimited, "CHUNK_BYTES", 5_000)
+    monkeypatch.setattr(arrow_files, "CHUNK_VALUES", 1_000)
+
+
+def both(path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Data, Data]:
+    sample = read_data(path, target=target)
+    with monkeypatch.context() as context:
+        context.setattr(large_tables, "available_memory", lambda: 10**12)
+        return sample, read_data(path, target=target)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow"])
+@pytest.mark.parametrize("table", TABLES)
+def test_features_are_those_of_the_file_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, kind: str
+) -> None:
+    make, target = TABLES[table]
+    path = written(tmp_path, make(), kind)
+
+    sample, at_once = both(path, target, monkeypatch)
+
+    whole = sample.whole
+    assert whole is not None
+    assert at_once.whole is None
+    assert whole.count == len(at_once.table)
+    assert 200 <= len(sample.table) <= 420
+    for name in sample.table.names:
+        expected = at_once.table[name][whole.rows]
+        np.testing.assert_array_equal(sample.table[name].astype(str), expected.astype(str))
+    prepared = prepare(sample, Settings())
+    rows = np.arange(0, len(prepared), 2)
+    model, _ = fit(prepared, Settings(epochs=1, patience=0), rows)
+    without = rows[::3]
+    others = np.delete(np.arange(whole.count), whole.rows[without])
+    with whole.features(model.preprocessing, without) as (x, y):
+        np.testing.assert_array_equal(x, model.inputs(at_once.table.rows(others)))
+        columns = [at_once.table[name][others] for name in at_once.targets]
+        expected = model.targets(columns[0] if len(columns) == 1 else np.stack(columns, axis=1))
+        np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("table", TABLES)
+def test_a_training_uses_all_rows_but_the_held_out_ones(tmp_path: Path, table: str) -> None:
+    make, target = TABLES[table]
+    data = read_data(written(tmp_path, make(), "csv"), target=target)
+
+    weights: ClassWeightName = "balanced" if table == "titanic" else "none"
+    training = train(data, Settings(target=target, epochs=30, class_weight=weights))
+
+    assert data.whole is not None
+    assert training.model.training["samples"] == data.whole.count - len(training.held_out)
+    assert any("is larger than memory" in note for note in training.notes)
+    name = "accuracy" if table == "titanic" else "R2"
+    assert headline(training.measures)[name] > headline(training.baseline)[name] + 0.05
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_each_class_is_in_the_sample(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{'rare' if k == 4321 else 'usual'}\n" for k in range(9_000))
+    (tmp_path / "rare.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+
+    sample = read_data(tmp_path / "rare.csv")
+
+    assert sample.whole is not None
+    assert 4321 in sample.whole.rows
+    assert len(sample.table) < 1_000
+    assert np.abs(np.mean(sample.whole.rows) - 4500) < 600
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_value_that_does_not_fit_beyond_the_sample(tmp_path: Path) -> None:
+    lines = [f"{k},{k % 2}" for k in range(9_000)]
+    for row in range(7_000, 7_010):
+        lines[row] = f"{row}x,1"
+    path = tmp_path / "data.csv"
+    path.write_text("x,y\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    data = read_data(path)
+    assert data.whole is not None
+    kept = np.flatnonzero((data.whole.rows < 7_000) | (data.whole.rows >= 7_010))
+    table = data.table.rows(kept)
+    numbers = table["x"].astype(np.float64)
+    prepared = prepare(Data(type(table)(table.names, (numbers, table["y"])), data.targets), Settings())
+    model, _ = fit(prepared, Settings(epochs=1, patience=0), np.arange(len(prepared)))
+
+    with (
+        pytest.raises(DataError, match=r"line 7002: column 'x': expected a number, found '7000x'"),
+        data.whole.features(model.preprocessing, np.arange(0)),
+    ):
+        pass
+
+
+def test_memory_is_the_least_of_what_is_allowed(tmp_path: Path) -> None:
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+
+    assert available_memory(tmp_path) is None
+    write("proc/meminfo", "MemTotal:  9000 kB\nMemAvailable:  5000 kB\nHugePages_Total: 0\n")
+    write("proc/self/status", "Name:\tpython\nVmSize:\t 100 kB\nThreads:\t1\n")
+    assert available_memory(tmp_path) == 5000 * 1024
+    write("sys/fs/cgroup/memory.max", "max\n")
+    write("sys/fs/cgroup/memory.current", "1000\n")
+    assert available_memory(tmp_path) == 5000 * 1024
+    write("sys/fs/cgroup/memory.max", "3000\n")
+    assert available_memory(tmp_path) == 2000
+    write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2500\n")
+    write("sys/fs/cgroup/memory/memory.usage_in_bytes", "1500\n")
+    assert available_memory(tmp_path) == 1000
+
+
+def test_what_is_in_memory_is_not_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, titanic_like(), "csv")
+    packed = tmp_path / "table.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    monkeypatch.setattr(large_tables, "available_memory", lambda: 1)
+
+    assert read_data(path).whole is not None
+    assert read_data(packed).whole is None
+    monkeypatch.setattr(large_tables, "available_memory", lambda: None)
+    assert read_data(path).whole is None
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_features_need_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = read_data(written(tmp_path, california_like(), "csv"))
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+
+    def disk_usage(_: str) -> object:
+        return usage
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+
+    with pytest.raises(SettingError, match=r"expected 0\.\d GB of room .* TMPDIR names another folder"):
+        train(data, Settings(epochs=1))
