@@ -14,6 +14,7 @@ class CompilerPass(metaclass=ABCMeta):
 _P = TypeVar("_P", bound=CompilerPass)
 
 class PassManager:
+    _ENFORCING: bool
     passes: list[tuple[type[CompilerPass], str]]
     def finalize(self) -> None: ...
 
