@@ -17,6 +17,7 @@ language = "en-GB"
 
 extensions = [
     "myst_parser",
+    "examples",
     "mathml",
     "outside",
     "signatures",
