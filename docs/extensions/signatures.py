@@ -13,6 +13,8 @@ def as_written(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Returns arguments and result of a function, method or class."""
+    if what == "class" and signature == "()":  # the page says that users do not construct it
+        return "", ""
     if what not in {"class", "method", "function"} or not callable(thing):
         return ("", "") if what == "exception" else None
     try:
