@@ -319,8 +319,8 @@ class GradientNorms(Callback):
     """A callback that records the norm of each layer's gradient at every step, which slows the training.
 
     Attributes:
-        norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, the first
-            hidden layer first.
+        norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, beginning
+            with the first hidden layer.
     """
 
     def __init__(self) -> None:
