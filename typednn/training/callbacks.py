@@ -180,10 +180,9 @@ class CallbackLike(Protocol):
 class Callback:
     """The base class of callbacks: a subclass overrides the methods that it needs; the others cost nothing.
 
-    Example:
-        class Report(Callback):
-            def on_epoch(self, run: Run) -> None:
-                print(run.epoch, run.history.loss[-1])
+    >>> class Report(Callback):
+    ...     def on_epoch(self, run: Run) -> None:
+    ...         print(run.epoch, run.history.loss[-1])
     """
 
     comes_last = False
