@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$" if find_spec("torch") else r"/(?!beside_pytorch)\w+\.py$",
     "download_all_examples": False,
     "show_memory": False,
+    "image_srcset": ["2x"],  # pictures are sharp on screens with two pixels for one, too
     "min_reported_time": 1e6,
     "write_computation_times": False,
     "show_signature": False,
