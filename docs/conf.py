@@ -17,6 +17,7 @@ language = "en-GB"
 
 extensions = [
     "myst_parser",
+    "examples",
     "mathml",
     "outside",
     "signatures",
@@ -48,6 +49,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$" if find_spec("torch") else r"/(?!beside_pytorch)\w+\.py$",
     "download_all_examples": False,
     "show_memory": False,
+    "image_srcset": ["2x"],  # pictures are sharp on screens with two pixels for one, too
     "min_reported_time": 1e6,
     "write_computation_times": False,
     "show_signature": False,
@@ -57,6 +59,7 @@ sphinx_gallery_conf = {
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
 autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -65,7 +68,7 @@ napoleon_use_rtype = False
 intersphinx_mapping = {"python": ("https://docs.python.org/3.11", "inventories/python.inv")}
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
-    ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F"),
+    ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F|typednn\.data\..*"),
     (
         "py:class",
         "[A-Z]|Axes|Communicator|Executor|Model|Processes|Storage|Workspace",

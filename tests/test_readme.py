@@ -180,6 +180,14 @@ def test_commands_name_chapters_of_the_report(page: Path) -> None:
     assert {name for names in named for name in names.split(",")} <= set(SECTIONS)
 
 
+def test_the_reference_has_every_public_name() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    described = set(re.findall(r"^\.\. (?:auto\w+|py:type):: (\w+)", pages, flags=re.MULTILINE))
+    modules = {"interop", "onnx"}
+
+    assert set(typednn.__all__) - modules - described == set()
+
+
 def test_the_dictionary_has_every_name() -> None:
     text = (DOCS / "work" / "names-of-others.md").read_text(encoding="utf-8")
     ours = "\n".join(re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE))
@@ -209,8 +217,10 @@ def test_the_dictionary_has_the_defaults_of_optimizers() -> None:
 
 def test_the_gallery_has_every_formula() -> None:
     text = (DOCS / "reference" / "formulas.md").read_text(encoding="utf-8")
-    described = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, flags=re.MULTILINE))
+    tables, _, derivatives = text.partition("\n## Derivatives\n")
+    described = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", tables, flags=re.MULTILINE))
     rows = [(str(row.name), row.description) for row in ACTIVATIONS[:BUILT_IN]]
     rows += [(str(row.name), row.description) for row in LOSSES[: losses.BUILT_IN]]
 
     assert described == {name: re.sub(r"\|(.*?)\|", r"abs(\1)", description) for name, description in rows}
+    assert set(described) == set(re.findall(r"^\| `(\w+)` \|", derivatives, flags=re.MULTILINE))

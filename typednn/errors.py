@@ -66,7 +66,8 @@ class DivergenceError(TypednnError, RuntimeError):
     The network is as it was before the step.
 
     Attributes:
-        epoch, step: the epoch and the step in it, counted from 1.
+        epoch: the epoch, counted from 1.
+        step: the step in the epoch, counted from 1.
         layer: the index of the layer where the first infinity or NaN arose.
     """
 

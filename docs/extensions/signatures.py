@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ def as_written(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Returns arguments and result of a function, method or class."""
+    if what == "class" and (signature == "()" or getattr(thing, "_is_protocol", False)):
+        return "", ""  # users do not construct it
     if what not in {"class", "method", "function"} or not callable(thing):
         return ("", "") if what == "exception" else None
     try:
@@ -25,6 +28,7 @@ def as_written(
     text = str(written.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
     for each in parameters:  # annotations are strings, which `str` quotes
         text = text.replace(f"{each.name}: {each.annotation!r}", f"{each.name}: {each.annotation}")
+    text = re.sub(r"<class 'numpy\.(\w+)'>", r"np.\1", text)
     returns = (
         "" if what == "class" or not isinstance(written.return_annotation, str) else written.return_annotation
     )

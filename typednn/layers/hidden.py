@@ -34,9 +34,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
     Gains start at 1. `BatchNorm` and `LayerNorm` have other constants, and biases below the normalisation.
 
     Batch normalisation trains with the mean and variance of the batch and predicts with running ones, which
-    each training step moves by a hundredth of the way to those of the batch. A batch of one sample, such as
-    the rest of an epoch, has variance 0: its pre-activations are the biases, the layers below learn nothing
-    from it, and the running variance shrinks. Batches should have some tens of samples.
+    each training step moves by a hundredth of the way to those of the batch. A batch of one sample, as
+    the last of an epoch may be, has variance 0: its pre-activations are the biases, the layers below learn
+    nothing from it, and the running variance shrinks. Batches should have some tens of samples.
 
     Dropout sets a random fraction of the activations to 0 in each training step and divides the others by
     1 - `dropout`. The network's generator draws them.
@@ -49,9 +49,11 @@ class HiddenLayer(TrainableLayer[F, Never]):
             `BatchNorm(...)` or `LayerNorm(...)`, with yours.
         dropout: the fraction of units that a training step drops, at least 0 and below 1 (Srivastava et al.
             2014, JMLR 15, section 4).
-        weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
-        l1, l2: coefficients of the penalty l1·Σ|W| + l2·ΣW², which training adds to the loss, as Keras'
+        weights: the initialiser of the weights that a `Network` uses; by default the activation decides.
+        biases: the initialiser of the biases; by default they are 0.
+        l1: the coefficient of the penalty l1·Σ|W|, which training adds to the loss, as Keras'
             kernel_regularizer does. Reported losses do not include it.
+        l2: the coefficient of the penalty l2·ΣW², likewise.
 
     Raises:
         SettingError: the length is not a positive integer, the dropout is out of its range, or a penalty is

@@ -50,9 +50,11 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         length: the number of outputs.
         outputfn: a name of `OutputActivationName`, or a name that `register_activation` returned.
         lossfn: a name of `LossName`, or a name that `register_loss` returned.
-        weights, biases: the initialisers that a `Network` uses; by default, weights by activation, and 0.
-        l1, l2: coefficients of the penalty l1·Σ|W| + l2·ΣW², which training adds to the loss, as Keras'
+        weights: the initialiser of the weights that a `Network` uses; by default the activation decides.
+        biases: the initialiser of the biases; by default they are 0.
+        l1: the coefficient of the penalty l1·Σ|W|, which training adds to the loss, as Keras'
             kernel_regularizer does. Reported losses do not include it.
+        l2: the coefficient of the penalty l2·ΣW², likewise.
 
     Raises:
         SettingError: the length is not a positive integer, or 1 for a loss of classes (crossentropy,

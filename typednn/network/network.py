@@ -573,7 +573,7 @@ class Network(Display, Generic[F_co, Y_co]):
     ) -> History:
         """Trains the network with the batches of an iterable; otherwise as `fit`.
 
-        This class yields the rows of a Parquet file, read by pyarrow:
+        This class yields the rows of a Parquet file, read by pyarrow::
 
             class Table:
                 def __iter__(self):

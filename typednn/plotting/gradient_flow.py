@@ -24,6 +24,10 @@ MAX_LABELLED = 4
 RADIUS, MIN_DISTANCE, ASPECT = 0.3, 3.2, 0.6
 """Radius of a unit, the least distance from layer to layer, and that distance by the height of the highest
 layer, in units of the distance between units."""
+LABEL_PLACES = (0.3, 0.5, 0.2, 0.4, 0.6, 0.7, 0.8)
+"""Where the number of a connection may be written, as fractions of its length: the first that is free."""
+LABEL_SIZE = (0.85, 0.26)
+"""Width and height of a number, in units of the distance between units."""
 NEGATIVE, POSITIVE = "#2a6db0", "#c8342b"
 """Colours of gradients."""
 
@@ -99,19 +103,24 @@ def _draw_connections(
     ]
     colours = [POSITIVE if each > 0 else NEGATIVE for each in shown.ravel()]
     axes.add_collection(LineCollection(ends, linewidths=0.3 + 3.2 * width, colors=colours, alpha=0.75))
-    for k, (number, ((x, y), (x_end, y_end))) in enumerate(
-        zip(shown.ravel() if labelled else [], ends, strict=False)
-    ):
-        part = (0.26, 0.46)[k % len(before.heights) % 2]  # labels of lines that cross would overlap
+    taken: list[tuple[float, float]] = []
+    for number, ((x, y), (x_end, y_end)) in zip(shown.ravel() if labelled else [], ends, strict=False):
+        places = [(x + part * (x_end - x), y + part * (y_end - y)) for part in LABEL_PLACES]
+        taken.append(max(places, key=lambda place: min((_apart(place, other) for other in taken), default=0)))
         axes.text(
-            x + part * (x_end - x),
-            y + part * (y_end - y),
+            *taken[-1],
             f"{number:.3g}",
             ha="center",
             va="center",
             fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
+
+
+def _apart(label: tuple[float, float], other: tuple[float, float]) -> float:
+    """Computes the distance of two labels: at least 1 if they do not overlap; more than 1 is no better."""
+    width, height = LABEL_SIZE
+    return min(1.0, max(abs(label[0] - other[0]) / width, abs(label[1] - other[1]) / height))
 
 
 def _draw_units(axes: Axes, layer: LayerPicture, column: _Column, *, labelled: bool) -> None:

@@ -103,17 +103,35 @@ class RegressorBase(RegressorMixin, Estimator):
 class MLPRegressor(RegressorBase, PerceptronBase):
     """A multilayer perceptron for numbers, with the parameters of scikit-learn's.
 
-    With the same `random_state` and float64 data it is scikit-learn's `MLPRegressor` to rounding: initial
-    weights, order of samples, steps and losses are the same. The parameters up to `max_fun` are described
-    there; those that it does not have, and those that take more, are:
+    With the same `random_state` and float64 data it computes what scikit-learn's `MLPRegressor` does,
+    up to rounding: initial weights, order of samples, steps and losses are the same. The parameters up to
+    `max_fun` are scikit-learn's; those after it are added.
 
     Args:
         loss: "squared_error" or "poisson", or another loss of typednn for numbers, such as "huber".
-        hidden_layer_sizes: as there.
+        hidden_layer_sizes: the number of units of each hidden layer.
         activation: also any activation of typednn, or a list with one for each hidden layer.
-        solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle: as there.
-        random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping: as there.
-        validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
+        solver: "adam", "sgd" or "lbfgs".
+        alpha: the strength of the L2 penalty on weights.
+        batch_size: samples per step; "auto" is 200, or all where there are fewer.
+        learning_rate: "constant", "invscaling" or "adaptive", for the solver "sgd".
+        learning_rate_init: the learning rate of the first step.
+        power_t: the exponent of "invscaling".
+        max_iter: the largest number of epochs, or of iterations of "lbfgs".
+        shuffle: whether each epoch has an order of samples of its own.
+        random_state: the seed of weights, orders and splits.
+        tol: the least improvement that counts as one.
+        verbose: whether to print the loss of each epoch.
+        warm_start: whether `fit` starts from the weights of the fit before.
+        momentum: the momentum of "sgd".
+        nesterovs_momentum: whether that is Nesterov's.
+        early_stopping: whether to hold out samples, and to stop when their score no longer improves.
+        validation_fraction: the fraction of the samples that is held out.
+        beta_1: the decay rate of the first moment, for "adam".
+        beta_2: the decay rate of the second moment, for "adam".
+        epsilon: added to the divisor of "adam".
+        n_iter_no_change: the number of epochs without an improvement that end the training.
+        max_fun: the largest number of evaluations of the loss, for "lbfgs".
         output: the activation of the output layer; by default the one that belongs to the loss.
         dropout: the fraction of hidden units that each step drops, one number or one for each layer.
         normalization: "none", "batch" or "layer", `BatchNorm(...)` or `LayerNorm(...)`, one or one for each
@@ -184,10 +202,31 @@ class NetworkRegressor(NetworkBase, RegressorBase):
     Args:
         build: a function that returns the layers, or a network, for the numbers of features and of outputs;
             or the layers or a network, which are copied and whose weights, where they are set, are kept.
-        solver, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle: as `MLPRegressor`.
-        random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping: as there.
-        validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun: as there.
-        optimizer, dtype, callbacks, metrics, threads: as there.
+        solver: "adam", "sgd" or "lbfgs".
+        batch_size: samples per step; "auto" is 200, or all where there are fewer.
+        learning_rate: "constant", "invscaling" or "adaptive", for the solver "sgd".
+        learning_rate_init: the learning rate of the first step.
+        power_t: the exponent of "invscaling".
+        max_iter: the largest number of epochs, or of iterations of "lbfgs".
+        shuffle: whether each epoch has an order of samples of its own.
+        random_state: the seed of weights, orders and splits.
+        tol: the least improvement that counts as one.
+        verbose: whether to print the loss of each epoch.
+        warm_start: whether `fit` starts from the weights of the fit before.
+        momentum: the momentum of "sgd".
+        nesterovs_momentum: whether that is Nesterov's.
+        early_stopping: whether to hold out samples, and to stop when their score no longer improves.
+        validation_fraction: the fraction of the samples that is held out.
+        beta_1: the decay rate of the first moment, for "adam".
+        beta_2: the decay rate of the second moment, for "adam".
+        epsilon: added to the divisor of "adam".
+        n_iter_no_change: the number of epochs without an improvement that end the training.
+        max_fun: the largest number of evaluations of the loss, for "lbfgs".
+        optimizer: as `MLPRegressor`.
+        dtype: as `MLPRegressor`.
+        callbacks: as `MLPRegressor`.
+        metrics: as `MLPRegressor`.
+        threads: as `MLPRegressor`.
 
     >>> from typednn import HiddenLayer, InputLayer, OutputLayer
     >>> layers = [InputLayer(1), HiddenLayer(20, "tanh"), OutputLayer(1, "none", "mae")]

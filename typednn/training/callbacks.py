@@ -180,10 +180,9 @@ class CallbackLike(Protocol):
 class Callback:
     """The base class of callbacks: a subclass overrides the methods that it needs; the others cost nothing.
 
-    Example:
-        class Report(Callback):
-            def on_epoch(self, run: Run) -> None:
-                print(run.epoch, run.history.loss[-1])
+    >>> class Report(Callback):
+    ...     def on_epoch(self, run: Run) -> None:
+    ...         print(run.epoch, run.history.loss[-1])
     """
 
     comes_last = False
@@ -319,8 +318,8 @@ class GradientNorms(Callback):
     """A callback that records the norm of each layer's gradient at every step, which slows the training.
 
     Attributes:
-        norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, the first
-            hidden layer first.
+        norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, beginning
+            with the first hidden layer.
     """
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ class History(Display):
         return {name: curve for name, curve in recorded.items() if curve}
 
     def curve(self, name: CurveName) -> list[float]:
-        """Returns the curve of a name.
+        """Returns the curve with a name.
 
         Raises:
             UnknownNameError: there is no such curve.

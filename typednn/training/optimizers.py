@@ -224,7 +224,8 @@ class Adam(Optimizer):
 
     Args:
         learning_rate: α, a number or a schedule.
-        beta_1, beta_2: β₁ and β₂, the decay rates of the moments, at least 0 and below 1.
+        beta_1: β₁, the decay rate of the first moment, at least 0 and below 1.
+        beta_2: β₂, the decay rate of the second moment, at least 0 and below 1.
         epsilon: keeps steps finite where the gradient is 0.
 
     Raises:
@@ -328,8 +329,8 @@ class Lion(Optimizer):
 
     Args:
         learning_rate: α, a number or a schedule.
-        beta_1, beta_2: β₁ and β₂, the weights of the momentum in the step and in its update, at least 0 and
-            below 1.
+        beta_1: β₁, the weight of the momentum in the step, at least 0 and below 1.
+        beta_2: β₂, the weight of the momentum in its own update, at least 0 and below 1.
 
     Raises:
         SettingError: a number is outside its range.
