@@ -79,7 +79,7 @@ LIBRARIES: list[object] = []
 
 
 def interrupt_main_thread() -> None:
-    """Interrupts the main thread as Ctrl-C does: also where it sleeps, if the system has signals for threads."""
+    """Interrupts the main thread as Ctrl-C does, also where it sleeps, if threads can be sent signals."""
     thread = threading.main_thread().ident
     if os.name == "posix" and thread is not None and callable(signal.getsignal(signal.SIGINT)):
         signal.pthread_kill(thread, signal.SIGINT)
