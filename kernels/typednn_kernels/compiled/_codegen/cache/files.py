@@ -192,11 +192,19 @@ class MachineCode:
             if DISK_CACHE.works and (kept := self.file(sig, target_context).read()) is not None:
                 from numba.core.compiler import CompileResult
 
-                return CompileResult._rebuild(target_context, *kept)
+                is_by_numba, *code = kept
+                if is_by_numba:  # it calls numba's runtime, which compiling prepares, and reading does not
+                    from numba.core.runtime import rtsys
+
+                    rtsys.initialize(target_context)
+                return CompileResult._rebuild(target_context, *code)
         return None
 
     def save_overload(self, sig: object, cres: CompileResult, *_: object, **__: object) -> None:
         """Writes a compiled function to disk."""
         with DISK_CACHE:
             if DISK_CACHE.works:
-                self.file(sig, cres.target_context).write(cres._reduce())
+                from numba.core.codegen import JITCodeLibrary
+
+                is_by_numba = type(cres.library) is JITCodeLibrary
+                self.file(sig, cres.target_context).write((is_by_numba, *cres._reduce()))

@@ -1,0 +1,3 @@
+from numba.core.runtime.nrt import _Runtime
+
+rtsys: _Runtime

@@ -1,0 +1,4 @@
+from numba.core.base import BaseContext
+
+class _Runtime:
+    def initialize(self, ctx: BaseContext) -> None: ...
