@@ -18,7 +18,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import where
 from typednn_kernels.tracing import Operand, Place, TracedFormula, function_named
 
-Operation: TypeAlias = tuple[Callable[..., Values], Callable[[Sequence[Values]], Sequence[Values]]]
+Operation: TypeAlias = tuple[Callable[..., Values], Callable[[Sequence[Any]], Sequence[Any]]]
 """A function, and what picks its operands among the arrays, the numbers and the results before it."""
 
 
