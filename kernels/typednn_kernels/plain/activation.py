@@ -73,7 +73,7 @@ def largest_unit(a: Matrix[F]) -> Matrix[F]:
         return a[:, place : place + 1]
     places = a.argmax(axis=1)
     places += _row_starts(*a.shape)
-    largest: Matrix[F] = a.take(places).reshape(-1, 1)
+    largest: Matrix[F] = a.reshape(-1)[places].reshape(-1, 1)
     return largest
 
 

@@ -18,7 +18,7 @@ from typednn_kernels.arrays import Values
 from typednn_kernels.primitives import where
 from typednn_kernels.tracing import Operand, Place, TracedFormula, function_named
 
-Operation: TypeAlias = tuple[Callable[..., Values], Callable[[Sequence[Values]], Sequence[Values]]]
+Operation: TypeAlias = tuple[Callable[..., Values], Callable[[Sequence[Any]], Sequence[Any]]]
 """A function, and what picks its operands among the arrays, the numbers and the results before it."""
 
 
@@ -42,14 +42,14 @@ class ArrayFormula:
 
         self.steps: list[Operation] = []
         for index, step in steps:
-            chosen = tuple(map(place_of, step.operands))
+            chosen = tuple([place_of(each) for each in step.operands])
             if (step.name, chosen) not in found:
                 found[step.name, chosen] = arity + len(numbers) + len(self.steps)
-                pick = itemgetter(*chosen) if len(chosen) > 1 else itemgetter(slice(chosen[0], chosen[0] + 1))
-                self.steps.append((where if step.name == "where" else function_named(step.name), pick))
+                function = where if step.name == "where" else function_named(step.name)
+                self.steps.append((function, _picked(chosen)))
             places[index] = found[step.name, chosen]
         result = traced.result.index
-        copy: Operation = np.positive, itemgetter(slice(result, result + 1))
+        copy: Operation = np.positive, _picked([result])
         self.last: Operation = self.steps.pop() if self.steps else copy
 
     def __call__(self, out: Values, *arrays: Values) -> None:
@@ -62,6 +62,12 @@ class ArrayFormula:
             out[...] = where(*pick(values))
         else:
             function(*pick(values), out=out)
+
+
+def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Returns what picks the values at some places."""
+    first, *others = places
+    return itemgetter(first, *others) if others else itemgetter(slice(first, first + 1))
 
 
 def _used(traced: TracedFormula) -> set[int]:
