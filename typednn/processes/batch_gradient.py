@@ -186,7 +186,7 @@ class BatchGradient(Generic[F]):
         return True
 
     def _compute_at_once(self, part: BatchPart[F], key: int, gradient: Vector[F]) -> None:
-        """Computes losses, and the part of this rank's samples in the gradient, by weights of the samples."""
+        """Computes losses, and the part of this rank's samples in the gradient: each is weighted."""
         storage, work = self._storage, self._trainer.workspace
         run, layout, n = kernels(storage.dtype), self._trainer.layout, len(part.x)
         code, limits = storage.loss or self._output._look_up_loss()
