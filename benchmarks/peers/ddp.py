@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.installed import package
 from benchmarks.networks import Task
@@ -27,5 +28,7 @@ class DDPTrainer(TorchTrainer):
             distributed.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=size)
         self._model = torch.nn.parallel.DistributedDataParallel(self._model)
         self._optimizer = self._new_optimizer()
-        self._x = [x.tensor_split(size)[rank] for x in self._x]
-        self._t = [t.tensor_split(size)[rank] for t in self._t]
+        x: list[Any] = list(self._x)
+        t: list[Any] = list(self._t)
+        self._x: list[Any] = [each.tensor_split(size)[rank] for each in x]
+        self._t: list[Any] = [each.tensor_split(size)[rank] for each in t]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -316,12 +316,12 @@ SLOW = {"forkserver", "loky", "dask"}
 
 
 @contextmanager
-def loky_executor() -> Iterator[Any]:
+def loky_executor() -> Generator[Any]:
     yield pytest.importorskip("loky").get_reusable_executor(2)
 
 
 @contextmanager
-def dask_executor() -> Iterator[Any]:
+def dask_executor() -> Generator[Any]:
     distributed = pytest.importorskip("dask.distributed")
     with (
         distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.errors import ProcessError, SettingError
@@ -163,5 +164,6 @@ class Ranks:
 def digest(value: object) -> int:
     """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
     if isinstance(value, np.ndarray):
-        return crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
+        array: NDArray[Any] = np.ascontiguousarray(cast("NDArray[Any]", value))
+        return crc32(array.reshape(-1).view(np.uint8).data)
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")

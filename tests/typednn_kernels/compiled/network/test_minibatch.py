@@ -218,7 +218,7 @@ def test_steps_are_the_same_in_one_call_and_in_many(
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @by_layout
 def test_no_thread_makes_a_step_that_is_not_finite(layout: Any, threads: int, among: str, dtype: Any) -> None:
-    assert worth(layout, BATCH_SIZE, SAMPLES) == BATCH_SIZE // 2
+    assert worth(layout, BATCH_SIZE, SAMPLES) >= 3
     reference, *_ = trained(layout, 1, dtype, "sgd", 2 * BATCH_SIZE, False, among=among)
     parameters, *_, losses = trained(layout, threads, dtype, "sgd", SAMPLES, False, bad_step=2, among=among)
 
