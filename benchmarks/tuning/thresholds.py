@@ -295,7 +295,7 @@ MEASUREMENTS: tuple[Crossover | Sweep, ...] = (
         "rows",
         {
             str(rows): {
-                "GEMM_MR_ROWS": {registers: dict.fromkeys((1, 2, 3), (rows, 2, 1)) for registers in (16, 32)}
+                "GEMM_MR_ROWS": {registers: dict.fromkeys((1, 2, 3), (rows, 2)) for registers in (16, 32)}
             }
             for rows in (4, 8)
         },
@@ -315,6 +315,7 @@ UNTIMED = (
     "SCRATCH_ROW_ELEMENTS",
     "STACK_ROW_ELEMENTS",
     "GEMV_ROWS",
+    "GEMM_FEW_ROWS_RATIO",
     "THREAD_TILE_ROWS",
     "WORKER_IDLE_TIMEOUT_S",
 )

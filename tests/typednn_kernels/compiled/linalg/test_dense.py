@@ -38,7 +38,7 @@ def test_which_rows_are_few(dtype: Any) -> None:
 def test_few_rows_have_the_bits_of_many(dtype: Any, normalization: Any) -> None:
     hidden = HiddenLayer(UNITS, "tanh", normalization=normalization)
     network = Network([InputLayer(INPUTS), hidden, OutputLayer(3)], dtype=dtype, seed=0)
-    hidden.Bias = np.linspace(-1, 1, UNITS, dtype=dtype).reshape(1, -1)
+    hidden.Bias = np.random.default_rng(1).normal(size=(1, UNITS)).astype(dtype)
     x = np.random.default_rng(0).normal(size=(MANY, INPUTS)).astype(dtype)
 
     with use_backend("numba"), use_threads(1):
