@@ -31,7 +31,7 @@ TASKS: Names[Task] = Names("task", lambda: get_args(Task))
 SCHEDULES: Names[ScheduleName] = Names("schedule", lambda: get_args(ScheduleName))
 CLASS_WEIGHTS: Names[ClassWeightName] = Names("class weight", lambda: get_args(ClassWeightName))
 
-EPOCHS, PATIENCE = 300, 30
+EPOCHS, PATIENCE = 300, 20
 
 N = TypeVar("N", bound=str)
 

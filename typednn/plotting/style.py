@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,13 +58,15 @@ def new_figure(width: float, height: float, pad: float = 0.1) -> Generator[Figur
     except ImportError:
         raise MissingExtraError("matplotlib", "drawing a picture", "plots") from None
     layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad, hspace=0.03, wspace=0.03)
-    with rc_context(STYLE):
-        if "ipykernel" in sys.modules:
-            from matplotlib import pyplot as plt
+    make: Callable[..., Figure] = Figure
+    if "ipykernel" in sys.modules:
+        from matplotlib import pyplot as plt
 
-            yield plt.figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
-        else:
-            yield Figure(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
+        make = plt.figure
+    # The first figure makes pyplot interactive, which the end of the context would undo.
+    figure = make(figsize=(width, height), dpi=110, layout=layout, facecolor="white")
+    with rc_context(STYLE):
+        yield figure
 
 
 def image_file(figure: Figure, kind: str) -> bytes:

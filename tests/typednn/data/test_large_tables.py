@@ -103,6 +103,25 @@ def test_a_training_uses_all_rows_but_the_held_out_ones(tmp_path: Path, table: s
 
 
 @pytest.mark.usefixtures("little_memory")
+def test_words_like_numbers_in_a_chunk_and_lines_of_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"{'abc'[k % 3] if k < 4000 else '1.50'},{k % 7},{k % 2}\n" for k in range(8_000))
+    (tmp_path / "codes.csv").write_text(f"code,x,y\n{rows}", encoding="utf-8")
+
+    sample, at_once = both(tmp_path / "codes.csv", "y", monkeypatch)
+
+    assert sample.whole is not None
+    assert [sample.table.place(k) for k in (0, 100)] == [
+        f"{sample.table.source}, line {row + 2}" for row in sample.whole.rows[[0, 100]]
+    ]
+    prepared = prepare(sample, Settings())
+    model, _ = fit(prepared, Settings(epochs=1, patience=0), np.arange(len(prepared)))
+    with sample.whole.features(model.preprocessing, np.arange(0)) as (x, _):
+        np.testing.assert_array_equal(x, model.inputs(at_once.table))
+
+
+@pytest.mark.usefixtures("little_memory")
 def test_each_class_is_in_the_sample(tmp_path: Path) -> None:
     rows = "".join(f"{k},{'rare' if k == 4321 else 'usual'}\n" for k in range(9_000))
     (tmp_path / "rare.csv").write_text(f"x,y\n{rows}", encoding="utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -15,6 +17,7 @@ from typednn.data.columns import CategoryColumn, NumberColumn
 from typednn.data.model import Model
 from typednn.data.preprocessing import Preprocessing
 from typednn.data.targets import Classes
+from typednn.plotting.curves import draw_curves, draw_gradient_norms
 from typednn.plotting.svg import bar_chart, line_chart, matrix_chart, scatter_chart
 
 
@@ -107,3 +110,20 @@ def test_axes_are_returned_and_taken() -> None:
     assert [line.get_ydata().tolist() for line in lines] == [[0.5, 0.25], [0.75, 0.5]]
     made: Any = history.plot()
     assert len(made.figure.axes) == 2
+
+
+def test_plots_are_shown_in_jupyter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyplot shows the figures that it has made; elsewhere it has none of the library's."""
+    plt: Any = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    curves = {"loss": [2.0, 1.0]}
+    draw_curves(curves, None, "validation_")
+    assert plt.get_fignums() == []
+
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    axes = draw_curves(curves, None, "validation_")
+
+    assert [plt.figure(number) for number in plt.get_fignums()] == [axes.get_figure()]
+    draw_gradient_norms([[1.0], [2.0]], None, axes)
+    assert len(plt.get_fignums()) == 1
+    plt.close("all")

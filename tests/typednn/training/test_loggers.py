@@ -76,7 +76,7 @@ def test_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "mlflow", module("mlflow", log_metrics=log))
 
-    losses = trained(MLflowLogger()).loss
+    losses: list[float] = trained(MLflowLogger()).loss
 
     assert logged == list(enumerate(losses, start=1))
 
@@ -84,7 +84,11 @@ def test_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of wandb 0.31: values that are logged with a step that the run has had are dropped."""
     logged: list[Any] = []
-    run = module("run", log=lambda values: logged.append((values["epoch"], values["loss"])))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+
+    def log(values: Any) -> None:
+        logged.append((values["epoch"], values["loss"]))
+
+    run = module("run", log=log)
     monkeypatch.setitem(sys.modules, "wandb", module("wandb", run=run))
 
     losses = [*trained(WandbLogger()).loss, *trained(WandbLogger()).loss]
