@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 import numpy as np
 
 from typednn.errors import FileFormatError
-from typednn.onnx.functions import ELEMENTWISE, LINEAR, OF_ROWS, OPERANDS, REDUCTIONS, Array
+from typednn.onnx.functions import ELEMENTWISE, LINEAR, OF_ROWS, OPERANDS, REDUCTIONS, Array, first_unit
 from typednn.onnx.nodes import Node
 from typednn.onnx.segments import Linear, Normalized, Segment, UnknownOperationError
 from typednn.onnx.tensors import Constant, constant_of
@@ -372,7 +372,7 @@ def _first_unit(node: Node, operands: list[Operand]) -> Value:
     is_first = isinstance(index, np.ndarray) and index.shape == (1,) and index[0] == 0
     if not isinstance(rows, Rows) or not is_first or node.integer("axis", 0) not in {1, -1}:
         raise node.error("chooses units; a network here takes all")
-    at = rows.segment.append(node.where, lambda x: x[:, :1], (rows.index,), to_column=True, couples=True)
+    at = rows.segment.append(node.where, first_unit, (rows.index,), to_column=True, couples=True)
     return Rows(rows.segment, at)
 
 
