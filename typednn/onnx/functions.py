@@ -64,11 +64,6 @@ def _softmax(x: Array) -> Array:
     return softmax
 
 
-def first_unit(x: Array) -> Array:
-    """Returns the column `(B, 1)` of the first unit."""
-    return x[:, :1]
-
-
 ELEMENTWISE: dict[str, Callable[[Node], Function]] = {
     "Add": lambda node: np.add,
     "Sub": lambda node: np.subtract,
