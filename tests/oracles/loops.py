@@ -131,12 +131,13 @@ def normal_distribution(a: Number) -> Number:
 
 def log_softmax(a: Numbers) -> Numbers:
     """The logarithms of exp(a_i) / sum_j exp(a_j)."""
-    largest, total = max(a), Number(0)
+    top, others = int(np.argmax(a)), Number(0)
     for i in range(len(a)):
-        total += np.exp(a[i] - largest)
+        if i != top:
+            others += np.exp(a[i] - a[top])
     result = np.zeros_like(a)
     for i in range(len(a)):
-        result[i] = a[i] - largest - np.log(total)
+        result[i] = a[i] - a[top] - np.log1p(others)  # the sum is 1 + others, which would lose digits
     return result
 
 

@@ -766,12 +766,12 @@ def normalizations_with_settings(norm: NormalizationWithSettings) -> None:
     assert_type(LayerNorm(), LayerNorm)
 
 
-def normalization_layer() -> None:
-    layer = NormalizationLayer(2, BatchNorm(center=False, scale=False), "relu", dropout=0.1)
-    assert_type(layer, NormalizationLayer[np.float64])
-    assert_type(layer.copy(), NormalizationLayer[np.float64])
+def normalization_layer(layer: NormalizationLayer[np.float64]) -> None:
     layer.set_weights("he", seed=0)
-    assert_type(Network([InputLayer(2), layer, OutputLayer(1)]), Network[np.float64, AnyTargets])
+    assert_type(layer.copy(), NormalizationLayer[np.float64])
+    made = NormalizationLayer(2, BatchNorm(center=False, scale=False), "relu", dropout=0.1)
+    assert_type(made, NormalizationLayer[np.float64])
+    assert_type(Network([InputLayer(2), made, OutputLayer(1)]), Network[np.float64, AnyTargets])
     narrow = Network([InputLayer(2), NormalizationLayer(2), OutputLayer(1)], np.float32)
     assert_type(narrow, Network[np.float32, AnyTargets])
 

@@ -151,6 +151,7 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
     made: dict[str, Any] = {
         "InputLayer": ann[0],
         "HiddenLayer": ann[1],
+        "NormalizationLayer": typednn.NormalizationLayer(2),
         "OutputLayer": ann[2],
         "TrainableLayer": ann[1],
         "list": ann,

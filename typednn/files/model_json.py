@@ -59,7 +59,8 @@ class DescribedLayer:
     def tensors(self, n_prev: int) -> dict[str, tuple[int, int]]:
         """Returns the shapes of the layer's tensors in a model file, by name."""
         row = (1, self.length)
-        shapes = {"W": (self.length, n_prev), "Bias": row} if self.weighted else {"Bias": row}
+        shapes: dict[str, tuple[int, int]] = {"W": (self.length, n_prev)} if self.weighted else {}
+        shapes["Bias"] = row
         settings = settings_of(self.normalization)
         if settings.code != NONE:
             shapes["Gain"] = row

@@ -172,8 +172,8 @@ def to_c(network: AnyNetwork, *, name: str = "model") -> str:
 
     Of a `Model`, features are raw numbers in double, one for each column: NaN for what is missing, 0 or 1 for
     a boolean, and for a category its index in `model_column_K`, the words of column K. The outputs of a
-    regression are in double and in units of the target; those of a classification are probabilities, and the
-    file has `model_label` and `model_classes` as well. The stack is all the memory that is used.
+    regression are in double and in units of the target; those of a classification are what `predict` returns,
+    and the file has `model_label` and `model_classes` as well. The stack is all the memory that is used.
 
     >>> from typednn import InputLayer, Network, OutputLayer
     >>> network = Network([InputLayer(2), OutputLayer(1, "sigmoid")], dtype=np.float32, seed=0)

@@ -332,7 +332,7 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     @property
     def _fitting(self) -> str:
         """What layers can be before this one, as error messages say it."""
-        return f"has weights for {self._inputs} inputs (a new layer gets weights that fit)"
+        return f"has weights for {self._inputs} inputs"
 
     def _require_forward(self) -> None:
         if self._index >= self._storage.workspace.forward_reached:

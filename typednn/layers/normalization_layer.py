@@ -50,7 +50,7 @@ class NormalizationLayer(HiddenLayer[F]):
         *,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(length, actfn, normalization=normalization, dropout=dropout)
+        HiddenLayer.__init__(self, length, actfn, normalization=normalization, dropout=dropout)
         if self._normalization == "none" or settings_of(self._normalization).inner_bias:
             raise SettingError(
                 "NormalizationLayer: normalization must be 'batch' or 'layer', or one with settings but "

@@ -87,7 +87,10 @@ class TrainableLayer(Layer[F, Y_co]):
         if layer.next is not None:
             raise WiringError(f"{layer!r}: is followed by {layer.next!r} already")
         if self._inputs not in (0, layer.length):
-            raise WiringError(f"{self!r}: {self._fitting}, {layer!r} has {layer.length} units")
+            raise WiringError(
+                f"{self!r}: {self._fitting}, {layer!r} has {layer.length} units"
+                f"{'; a new layer gets weights that fit' * self._weighted}"
+            )
         dtype = self._storage.dtype
         if layer._storage.dtype != dtype:
             raise ArrayTypeError(

@@ -59,7 +59,7 @@ def members_of(layers: list[Layer[F]]) -> list[Layer[F]]:
         if before is not None and layer._inputs not in (0, before.length):
             raise WiringError(
                 f"Network: layer {k}, {layer!r}, {layer._fitting}, and the layer before it has "
-                f"{before.length} units"
+                f"{before.length} units{'; a new layer gets weights that fit' * layer._weighted}"
             )
     return members
 

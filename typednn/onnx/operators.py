@@ -190,9 +190,7 @@ def _batch(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float)
 def _layer(graph: GraphBuilder, z: str, tensors: dict[str, str], epsilon: float) -> str:
     """Writes a layer normalisation; ONNX Runtime's LayerNormalization loses digits that the formula keeps."""
     gain, bias = tensors["Gain"], tensors["Bias"]
-    first = graph.node("Gather", z, graph.constant("first_unit", np.array([0])), axis=1)
-    mean = graph.node("Add", first, _mean(graph, graph.node("Sub", z, first)))  # as `mean_of` does
-    deviation = graph.node("Sub", z, mean)
+    deviation = graph.node("Sub", z, _mean(graph, z))
     variance = _mean(graph, graph.node("Mul", deviation, deviation))
     return _normalized(graph, deviation, variance, gain, bias, epsilon)
 

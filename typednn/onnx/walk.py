@@ -367,15 +367,6 @@ def _reduction(node: Node, operands: list[Operand]) -> Value:
     return Rows(rows.segment, index)
 
 
-def _first_unit(node: Node, operands: list[Operand]) -> Value:
-    rows, index = operands if len(operands) == 2 else (None, None)
-    is_first = isinstance(index, np.ndarray) and index.shape == (1,) and index[0] == 0
-    if not isinstance(rows, Rows) or not is_first or node.integer("axis", 0) not in {1, -1}:
-        raise node.error("chooses units; a network here takes all")
-    at = rows.segment.append(node.where, lambda x: x[:, :1], (rows.index,), to_column=True, couples=True)
-    return Rows(rows.segment, at)
-
-
 def _concat(node: Node, operands: list[Operand]) -> Value:
     if len(operands) == 2 and node.integer("axis", 0) in {1, -1}:
         other, p = operands
@@ -405,7 +396,6 @@ def _labels(_node: Node, _operands: list[Operand]) -> Value:
 OPERATORS: dict[str, Reader] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(REDUCTIONS, _reduction),
-    "Gather": _first_unit,
     **dict.fromkeys(OF_ROWS, _of_rows),
     **dict.fromkeys(("Identity", "Dropout", "ml.ZipMap"), _same),
     "Cast": _cast,

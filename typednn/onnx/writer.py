@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from typednn.data.model import Model
+from typednn.data.targets import Classes
 from typednn.errors import SettingError
 from typednn.files.model_json import describe, library_version
 from typednn.files.models import KEY
@@ -73,7 +74,10 @@ def model_of(network: AnyNetwork, opset: int) -> ModelProto:
     n_features, n_outputs = network.layers[0].length, network.layers[-1].length
     if isinstance(network, Model):
         samples = write_features(graph, network.preprocessing)
-        write_target(graph, network.preprocessing, write_network(graph, network, samples))
+        outputs = write_network(graph, network, samples)
+        if network.layers[-1].actname == "log_softmax" and isinstance(network.preprocessing.target, Classes):
+            outputs = graph.node("Exp", outputs)
+        write_target(graph, network.preprocessing, outputs)
         description = describe(network, network.preprocessing, network.training)
     else:
         y = write_network(graph, network, graph.add_input("x", network.dtype, n_features))

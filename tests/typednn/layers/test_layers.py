@@ -58,7 +58,7 @@ def case_of(hidden: str, output: str, loss: str, samples: int = 1, dtype: Any = 
 def slopes_of(trace: loops.Trace, k: int, name: str) -> loops.Numbers:
     """What dyda and dhda show: the diagonals (n, B), for softmax the Jacobians, of one sample without B."""
     jacobians = trace.jacobians[k]
-    if name == "softmax":
+    if "softmax" in name:
         return jacobians[0] if len(jacobians) == 1 else jacobians
     return np.array([np.diag(J) for J in jacobians]).T
 

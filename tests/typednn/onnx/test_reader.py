@@ -190,7 +190,9 @@ CHAINS: dict[str, tuple[list[Any], dict[str, Any], Any]] = {
         {"m": np.array([2.0, -1.0]), "n": np.array([0.5, 1.0]), "W": W1, "b": B1},
         lambda x: (
             (
-                (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 0.5) * [2, -1]
+                (x - np.mean(x, axis=1, keepdims=True))
+                / np.sqrt(np.var(x, axis=1, keepdims=True) + 0.5)
+                * [2, -1]
                 + [0.5, 1]
             )
             @ W1.T

@@ -248,6 +248,23 @@ def test_raw_rows_go_in_and_labels_and_probabilities_come_out(dtype: Any, tmp_pa
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_are_written_where_the_outputs_are_their_logarithms(dtype: Any, tmp_path: Path) -> None:
+    network = network_with(
+        [InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(3, "log_softmax", "nll")], dtype
+    )
+    model = Model(network, Preprocessing(FEATURES, Classes(("a", "b", "c")), ("kind",), ("a", "b")))
+    path = tmp_path / "model.onnx"
+
+    typednn.onnx.save(model, path)
+    label, probabilities = run(path, RAW, "features")
+
+    expected = np.exp(model.predict(RAW))
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=8 * np.finfo(dtype).eps)
+    assert label.tolist() == np.array(("a", "b", "c"), object)[expected.argmax(axis=1)].tolist()
+    assert repr(typednn.onnx.load(path, Model).network) == repr(network)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_predictions_of_a_regression_have_the_units_of_the_target(dtype: Any, tmp_path: Path) -> None:
     network = network_with([InputLayer(2), HiddenLayer(7, "tanh"), OutputLayer(1)], dtype)
     preprocessing = Preprocessing(FEATURES, Scale(np.array([1e5]), np.array([3.0])), ("y",), ("a", "b"))

@@ -99,6 +99,8 @@ def test_every_output_activation_with_every_loss(
 ) -> None:
     if activation == "none" and loss != "MSE":
         pytest.skip("outputs that are no probabilities")
+    if (activation, loss) == ("exponential", "nll"):
+        pytest.skip("the loss has no lower bound")
     assert_same_epoch([4, 6, 3], ["none", "tanh", activation], loss, batch_size, dtype)
 
 
