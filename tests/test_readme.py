@@ -198,7 +198,7 @@ def test_the_dictionary_has_every_name() -> None:
         for thing in [getattr(typednn, name)]
         if isinstance(thing, type) and issubclass(thing, kinds) and thing not in kinds
     }
-    named = NAMES["weights"] | NAMES["biases"] | {row.name for row in METRICS}
+    named: set[str] = {*NAMES["weights"], *NAMES["biases"], *(row.name for row in METRICS)}
     arguments = set(signature(typednn.Network.fit).parameters) - {"self", "x", "y"}
 
     assert {name for name in classes | named | arguments if not re.search(rf"\b{name}\b", ours)} == set()
