@@ -34,7 +34,7 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("[!bg]*/*.md")])  # without what is built
 MAX_README_LINES = 130
 
-NAMES = {
+NAMES: dict[str, set[str]] = {
     "activations": {row.name for row in ACTIVATIONS[:BUILT_IN]},
     "losses": {row.name for row in LOSSES[: losses.BUILT_IN]},
     "normalisations": {row.name for row in NORMALIZATIONS},
@@ -198,7 +198,7 @@ def test_the_dictionary_has_every_name() -> None:
         for thing in [getattr(typednn, name)]
         if isinstance(thing, type) and issubclass(thing, kinds) and thing not in kinds
     }
-    named: set[str] = {*NAMES["weights"], *NAMES["biases"], *(row.name for row in METRICS)}
+    named = NAMES["weights"] | NAMES["biases"] | {row.name for row in METRICS}
     arguments = set(signature(typednn.Network.fit).parameters) - {"self", "x", "y"}
 
     assert {name for name in classes | named | arguments if not re.search(rf"\b{name}\b", ours)} == set()
