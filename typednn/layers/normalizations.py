@@ -38,9 +38,9 @@ class BatchNorm(NormalizationWithSettings, kind="batch"):
 
     Args:
         epsilon: added to variances.
-        momentum: the fraction of the running mean and variance that a training step keeps.
-        unbiased: whether the running variance follows the unbiased estimate: the variance of a batch of B
-            samples times B / (B - 1). A batch is normalised by its own variance in any case.
+        momentum: what a training step keeps of the running mean and variance.
+        unbiased: whether the running variance is estimated for the population: that of a batch of B samples
+            times B / (B - 1). A batch is normalised by its own variance in any case.
 
     Raises:
         SettingError: epsilon is not a positive finite number, momentum is not from 0 to 1, or unbiased is
