@@ -212,7 +212,7 @@ def test_the_dictionary_has_the_defaults_of_optimizers() -> None:
 
     assert {name for name, _ in shown} == set(optimizers)
     for name, given in shown:
-        assert eval(f"{name}({given})", vars(typednn)) == optimizers[name]
+        assert eval(f"{name}({given})", dict(vars(typednn))) == optimizers[name]
 
 
 def test_the_gallery_has_every_formula() -> None:
