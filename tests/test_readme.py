@@ -34,7 +34,7 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("[!bg]*/*.md")])  # without what is built
 MAX_README_LINES = 130
 
-NAMES = {
+NAMES: dict[str, set[str]] = {
     "activations": {row.name for row in ACTIVATIONS[:BUILT_IN]},
     "losses": {row.name for row in LOSSES[: losses.BUILT_IN]},
     "normalisations": {row.name for row in NORMALIZATIONS},
@@ -212,7 +212,7 @@ def test_the_dictionary_has_the_defaults_of_optimizers() -> None:
 
     assert {name for name, _ in shown} == set(optimizers)
     for name, given in shown:
-        assert eval(f"{name}({given})", vars(typednn)) == optimizers[name]
+        assert eval(f"{name}({given})", dict(vars(typednn))) == optimizers[name]
 
 
 def test_the_gallery_has_every_formula() -> None:

@@ -88,6 +88,10 @@ def backend() -> BackendName:
     """The name of the kernels that run: `"numba"` or `"numpy"`.
 
     `TYPEDNN_BACKEND` sets it for a process; without it numba is used where it works.
+
+    >>> with use_backend("numpy"):
+    ...     backend()
+    'numpy'
     """
     if _active is None:
         _activate(_wanted())

@@ -1,7 +1,7 @@
 """The functions in which formulas of activations and losses are written, the library's and your own.
 
-A formula consists of these functions, `abs`, `+`, `-`, `*`, `/` and comparisons. It computes elementwise in the
-dtype of its arguments, and uses `where`, `maximum` and `minimum` instead of `if`.
+A formula consists of these functions, `abs`, `+`, `-`, `*`, `/` and comparisons. It computes elementwise
+in the dtype of its arguments, and uses `where`, `maximum` and `minimum` instead of `if`.
 
 >>> def swish(a: Values) -> Values:
 ...     return a / (1 + exp(-a))

@@ -111,6 +111,12 @@ class GradientReport(Display):
         checks: one check for W, Bias and, if it is normalised, Gain of each layer.
         dtype: the dtype of the network.
         all_zero: whether all gradients are 0, as where no unit of a relu layer is active.
+
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    >>> report = gradcheck(network, np.ones((2, 1)), np.zeros((2, 1)))
+    >>> report.passed, report.dtype
+    (True, 'float64')
     """
 
     checks: tuple[GradientCheck, ...]

@@ -38,6 +38,18 @@ class Checkpoint(Callback):
 
     Raises:
         SettingError: `every` is not a positive integer, or the path is none.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> def train(epochs, path):
+    ...     network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    ...     callbacks = [Checkpoint(path, resume=True)]
+    ...     return network.fit(np.ones((4, 1)), np.zeros((4, 1)), epochs=epochs, callbacks=callbacks)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, whole = (train(epochs, f"{folder}/training.safetensors") for epochs in (2, 5))
+    >>> len(whole.loss), whole.loss[:2] == first.loss
+    (5, True)
     """
 
     path: Path

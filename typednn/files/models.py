@@ -58,6 +58,16 @@ def save(network: AnyNetwork, path: PathLike) -> None:
         DataError: a parameter is NaN or infinite, or a running variance is negative.
         FileFormatError: `load` would refuse the file, such as one of more than 10,000 layers.
         OSError: the file cannot be written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from typednn import InputLayer, Network, OutputLayer, load, save
+    >>> network = Network([InputLayer(2), OutputLayer(1)], np.float32, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(network, f"{folder}/model.safetensors")
+    ...     again = load(f"{folder}/model.safetensors")
+    >>> bool((again.parameters == network.parameters).all()), again.dtype
+    (True, dtype('float32'))
     """
     check_network(network, "save")
     check_path("path", path)

@@ -59,6 +59,9 @@ class HiddenLayer(TrainableLayer[F, Never]):
         SettingError: the length is not a positive integer, the dropout is out of its range, or a penalty is
             negative or not finite.
         UnknownNameError: there is no such activation, normalisation or initialiser.
+
+    >>> HiddenLayer(64, "relu", normalization="batch", dropout=0.2)
+    HiddenLayer(64, 'relu', normalization='batch', dropout=0.2)
     """
 
     _normalization: NormalizationName | NormalizationWithSettings = "none"

@@ -27,6 +27,13 @@ class InputLayer(Layer[F, Never]):
     Raises:
         SettingError: the length is not a positive integer.
         UnknownNameError: there is no such activation.
+
+    >>> layer = InputLayer(2)
+    >>> layer.put_values([[1, 2], [3, 4], [5, 6]])
+    >>> layer.forward()
+    >>> layer.activations  # units are rows, samples are columns
+    array([[1., 3., 5.],
+           [2., 4., 6.]])
     """
 
     def __init__(

@@ -46,6 +46,16 @@ else:
 class OutputLayer(TrainableLayer[F, Y_co]):
     """The last layer of a network, which computes the loss.
 
+    >>> from typednn import InputLayer
+    >>> ANN = [InputLayer(2), OutputLayer(1, "none", "MSE")]
+    >>> ANN[1].attach_after(ANN[0])
+    >>> ANN[1].W, ANN[1].Bias = np.array([[1.0, 2.0]]), np.array([[0.5]])
+    >>> ANN[0].put_values([1, 1]); ANN[1].set_actual([3])
+    >>> for layer in ANN: layer.forward()
+    >>> ANN[1].backward()
+    >>> ANN[1].output(), ANN[1].loss(), ANN[1].dLdW  # dLdy is 2 (3.5 - 3)
+    (array([[3.5]]), 0.25, array([[1., 1.]]))
+
     Args:
         length: the number of outputs.
         outputfn: a name of `OutputActivationName`, or a name that `register_activation` returned.

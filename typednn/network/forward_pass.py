@@ -33,6 +33,14 @@ class LayerGradients(Generic[F]):
         dLdBias: with respect to the biases, `(1, n)`.
         dLdGain: with respect to the gains, `(1, n)`; `(1, 0)` where the layer is not normalised.
         dLdInnerBias: with respect to the inner biases, `(1, n)`; `(1, 0)` where the layer has none.
+
+    >>> import numpy as np
+    >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)], seed=0)
+    >>> gradients = network.forward(np.ones((4, 2))).backward(np.zeros((4, 1)))
+    >>> found = gradients[network.layers[1]]
+    >>> found.dLda.shape, found.dLdW.shape, found.dLdBias.shape, found.dLdGain.shape
+    ((3, 4), (3, 2), (1, 3), (1, 0))
     """
 
     dLda: Matrix[F]
@@ -48,6 +56,13 @@ class Gradients(Generic[F]):
     Attributes:
         vector: the gradient with respect to `Network.parameters`, in the same layout, `(n_parameters,)`; it
             is the caller's to change.
+
+    >>> import numpy as np
+    >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)], seed=0)
+    >>> gradients = network.forward(np.ones((4, 2))).backward(np.zeros((4, 1)))
+    >>> gradients[network.layers[1]].dLdW.shape, gradients.vector.shape
+    ((3, 2), (13,))
     """
 
     def __init__(
@@ -135,7 +150,14 @@ class Gradients(Generic[F]):
 
 
 class InputGradients(Gradients[F]):
-    """Gradients with respect to the samples as well; `backward(..., inputs=True)` returns them."""
+    """Gradients with respect to the samples as well; `backward(..., inputs=True)` returns them.
+
+    >>> import numpy as np
+    >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(2), HiddenLayer(3, "tanh"), OutputLayer(1)], seed=0)
+    >>> network.forward(np.ones((4, 2))).backward(np.zeros((4, 1)), inputs=True).dLdx.shape
+    (4, 2)
+    """
 
     @property
     def dLdx(self) -> Matrix[F]:

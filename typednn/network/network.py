@@ -77,9 +77,9 @@ class Network(Display, Generic[F_co, Y_co]):
 
     Args:
         layers: an input layer, hidden layers and an output layer, which the network attaches to each other.
-            Layers that are free belong to the network from then on, and take its dtype: `network.layers` are
-            the same objects. Layers of another network are copied with their parameters, as np.asarray copies
-            where it must: `Network([*old.layers[:-1], OutputLayer(5)])` keeps what `old` has learnt and
+            Layers that belong to no network belong to this one from then on, and take its dtype:
+            `network.layers` are the same objects. Layers of another network are copied with their
+            parameters: `Network([*old.layers[:-1], OutputLayer(5)])` keeps what `old` has learnt and
             leaves `old` as it is. Weights that are not set yet are drawn by the initialiser that the layer
             names, or by activation: He for relu and its relatives, LeCun for selu, Glorot for the others.
             Biases are 0 unless the layer names an initialiser.

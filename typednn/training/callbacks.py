@@ -229,6 +229,14 @@ class EarlyStopping(Callback):
 
     Raises:
         SettingError: a setting is outside its range.
+
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> x = np.linspace(-1, 1, 40).reshape(-1, 1)
+    >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    >>> early = EarlyStopping("loss", min_delta=1e-3)
+    >>> history = network.fit(x, 2 * x, epochs=1000, learning_rate=0.1, callbacks=[early])
+    >>> len(history.loss) < 100, early.best_epoch == len(history.loss) - 1
+    (True, True)
     """
 
     min_delta: float
@@ -320,6 +328,12 @@ class GradientNorms(Callback):
     Attributes:
         norms: for each epoch the Euclidean norm of each layer's dLdW, averaged over the steps, beginning
             with the first hidden layer.
+
+    >>> from typednn import HiddenLayer, InputLayer, Network, OutputLayer
+    >>> network, norms = Network([InputLayer(1), HiddenLayer(3), OutputLayer(1)], seed=0), GradientNorms()
+    >>> history = network.fit(np.ones((4, 1)), np.zeros((4, 1)), epochs=5, callbacks=[norms])
+    >>> np.shape(norms.norms)  # epochs, and layers with weights
+    (5, 2)
     """
 
     def __init__(self) -> None:

@@ -44,6 +44,16 @@ def gradient_descent_epoch(
         ShapeError, ArrayTypeError, DataError: the data do not fit.
         SettingError: a setting is outside its range.
         DivergenceError: a step is not finite; the network is as it was before this step.
+
+    >>> from typednn import HiddenLayer, InputLayer, OutputLayer
+    >>> ANN = [InputLayer(2), HiddenLayer(4, "tanh"), OutputLayer(1, "sigmoid", "bincrossentropy")]
+    >>> for before, layer in zip(ANN, ANN[1:]):
+    ...     layer.attach_after(before)
+    ...     layer.set_weights("xavier", seed=0)
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
+    >>> ANN, losses = gradient_descent_epoch(ANN, x, y, eta=0.5, epochs=1000)
+    >>> len(losses), losses[-1] < 0.02
+    (1000, True)
     """
     check_count("epochs", epochs, 1)
     return ANN, _train(ANN, x, y, eta, epochs)
@@ -67,6 +77,16 @@ def gradient_descent_threshold(
 
     Raises:
         TypednnError: as `gradient_descent_epoch`.
+
+    >>> from typednn import HiddenLayer, InputLayer, OutputLayer
+    >>> ANN = [InputLayer(2), HiddenLayer(4, "tanh"), OutputLayer(1, "sigmoid", "bincrossentropy")]
+    >>> for before, layer in zip(ANN, ANN[1:]):
+    ...     layer.attach_after(before)
+    ...     layer.set_weights("xavier", seed=0)
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
+    >>> ANN, losses = gradient_descent_threshold(ANN, x, y, eta=0.1, thresh=0.1)
+    >>> losses[-1] <= 0.1 < losses[-2]
+    True
     """
     check_count("max_epochs", max_epochs, 1)
     if not is_number(thresh):

@@ -56,6 +56,13 @@ class Evaluation(Record, Display):
         r2: the coefficient of determination, averaged over outputs; None where there is an accuracy. For
             constant targets it is 1 where all outputs are exact, else 0, as in scikit-learn.
         metrics: the metrics that were asked for, by name.
+
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    >>> network.layers[1].W, network.layers[1].Bias = np.array([[2.0]]), np.array([[0.0]])
+    >>> measured = network.evaluate(np.array([[0.0], [1.0]]), np.array([[0.0], [2.0]]))
+    >>> measured.loss, measured.r2, measured.accuracy
+    (0.0, 1.0, None)
     """
 
     loss: float

@@ -136,6 +136,9 @@ class SGD(Optimizer):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> SGD(0.1, momentum=0.9, nesterov=True)
+    SGD(learning_rate=0.1, momentum=0.9, nesterov=True)
     """
 
     learning_rate: float | Schedule = 0.01
@@ -168,6 +171,9 @@ class RMSprop(Optimizer):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> RMSprop(0.01, momentum=0.5)
+    RMSprop(learning_rate=0.01, rho=0.9, momentum=0.5, epsilon=1e-07, centered=False)
     """
 
     learning_rate: float | Schedule = 0.001
@@ -200,6 +206,9 @@ class Adagrad(Optimizer):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> Adagrad(0.1)
+    Adagrad(learning_rate=0.1, initial_accumulator_value=0.1, epsilon=1e-07)
     """
 
     learning_rate: float | Schedule = 0.001
@@ -258,6 +267,9 @@ class AdamW(Adam):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> AdamW(weight_decay=0.01)
+    AdamW(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-08, weight_decay=0.01)
     """
 
     weight_decay: float = field(default=0.004, kw_only=True)
@@ -272,6 +284,9 @@ class Nadam(Adam):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> Nadam(0.01, clip_norm=1.0)
+    Nadam(learning_rate=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-08, clip_norm=1.0)
     """
 
     @property
@@ -294,6 +309,14 @@ class Rprop(Optimizer):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> import numpy as np
+    >>> from typednn import InputLayer, Network, OutputLayer
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> network = Network([InputLayer(1), OutputLayer(1)], seed=0)
+    >>> history = network.fit(x, 3 - x, epochs=100, optimizer=Rprop())  # 3 samples, so a step has them all
+    >>> network.parameters.round(2)
+    array([-1.,  3.])
     """
 
     learning_rate: float = 0.01
@@ -334,6 +357,9 @@ class Lion(Optimizer):
 
     Raises:
         SettingError: a number is outside its range.
+
+    >>> Lion(1e-4)
+    Lion(learning_rate=0.0001, beta_1=0.9, beta_2=0.99)
     """
 
     learning_rate: float | Schedule = 0.001
