@@ -44,7 +44,6 @@ UNUSED = frozenset(
         "literal_unroll",
         "LiteralPropagation",
         "nopython_rewrites",
-        "inline_overloads",
         "nopython_supported_feature_validation",
         "ir_legalization",
         "annotate_types",
