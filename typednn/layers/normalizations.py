@@ -41,8 +41,9 @@ class BatchNorm(NormalizationWithSettings, kind="batch"):
         momentum: the fraction of the running mean and variance that a training step keeps.
         unbiased: whether the running variance follows the unbiased estimate: the variance of a batch of B
             samples times B / (B - 1). A batch is normalised by its own variance in any case.
-        center, scale: whether training changes the biases and the gains; otherwise they stay 0 and 1, or what
-            they are set to. PyTorch's `affine=False` is `center=False, scale=False`.
+        center: whether training changes the biases; otherwise they stay 0, or what they are set to.
+        scale: whether training changes the gains; otherwise they stay 1, or what they are set to. PyTorch's
+            `affine=False` is `center=False, scale=False`.
 
     Raises:
         SettingError: epsilon is not a positive finite number, momentum is not from 0 to 1, or another
