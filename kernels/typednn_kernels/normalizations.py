@@ -65,7 +65,8 @@ class Settings(NamedTuple):
         unbiased: whether running variances are those of the population, estimated from the batch: divided by
             one less than the number of samples, if there are several.
         inner_bias: whether biases are added to W h_prev.
-        center, scale: whether biases and gains are trained; kernels compute with both in any case.
+        center: whether biases are trained; kernels compute with them in any case.
+        scale: whether gains are trained; kernels compute with them in any case.
     """
 
     code: int

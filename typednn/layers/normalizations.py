@@ -76,7 +76,8 @@ class LayerNorm(NormalizationWithSettings, kind="layer"):
     Args:
         epsilon: added to variances.
         inner_bias: whether the layer has biases below the normalisation, too: z = W·h_prev + InnerBias.
-        center, scale: whether training changes the biases and the gains, as in `BatchNorm`.
+        center: whether training changes the biases, as in `BatchNorm`.
+        scale: whether training changes the gains, as in `BatchNorm`.
 
     Raises:
         SettingError: epsilon is not a positive finite number, or another argument is neither True nor False.
