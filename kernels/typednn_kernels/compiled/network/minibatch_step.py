@@ -94,10 +94,7 @@ def forward_thread(
 def output_delta_thread(
     layout: Layout, loss: int, epoch: Epoch[F], start: int, workspace: Workspace[F], rows: Rows
 ) -> None:
-    """Computes the losses and dLda of a thread's rows of the batch that starts at `start`.
-
-    The last batch also gets its dLdy, which layers show.
-    """
+    """Computes the losses of a thread's rows of the batch that starts at `start`, and their dLdy and dLda."""
     last, first = layout.shape[0] - 1, start + rows.first
     n, losses = layout[last, LENGTH], slice_of(epoch.losses, first, rows.height)
     dLdy, dLda = (
@@ -120,7 +117,7 @@ def output_delta_thread(
         losses,
         n,
     )
-    output_delta_rows(layout, loss, targets, workspace, rows, start + rows.samples == epoch.order.size)
+    output_delta_rows(layout, loss, targets, workspace, rows)
     if epoch.sample_weights.size > 0:
         weigh(losses, epoch.sample_weights, epoch.order, first, 1)
         weigh(dLdy, epoch.sample_weights, epoch.order, first, n)

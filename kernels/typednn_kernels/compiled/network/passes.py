@@ -30,13 +30,7 @@ from typednn_kernels.compiled.linalg.dense import (
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
-from typednn_kernels.compiled.ops.loss import (
-    Outputs,
-    has_delta_formula,
-    loss_gradient_range,
-    mean_divisor,
-    output_delta_range,
-)
+from typednn_kernels.compiled.ops.loss import Outputs, loss_gradient_range, mean_divisor, output_delta_range
 from typednn_kernels.compiled.ops.normalization import (
     NormalizedUnits,
     dropout_flat,
@@ -265,20 +259,17 @@ def inputs(layout: Layout, workspace: Workspace[F], rows: Rows) -> Vector[F]:
 
 
 @noinline
-def output_delta_rows(
-    layout: Layout, loss: int, t: Vector[F], workspace: Workspace[F], rows: Rows, shown: bool
-) -> None:
-    """Computes dLda of the output layer for some samples, from their targets (count * n,).
+def output_delta_rows(layout: Layout, loss: int, t: Vector[F], workspace: Workspace[F], rows: Rows) -> None:
+    """Computes dLdy and dLda of the output layer for some samples, from their targets (count * n,).
 
-    The targets may lie where dLda is written. dLdy is computed if it is to be `shown`, or if dLda needs it.
+    The targets may lie where dLda is written.
     """
     last = layout.shape[0] - 1
     n, y = layout[last, LENGTH], rows_range(workspace.h, layout, last, rows)
     dLdy = rows_range(workspace.dLdh, layout, last, rows)
     divisor = y.dtype.type(mean_divisor(loss, n * rows.samples, rows.samples))
     activation, outputs = layout[last, ACTIVATION], Outputs(rows_range(workspace.a, layout, last, rows), y, t)
-    if shown or not has_delta_formula(loss, activation, n):
-        loss_gradient_range(0, 0, n * rows.height, loss, activation, outputs, divisor, dLdy)
+    loss_gradient_range(0, 0, n * rows.height, loss, activation, outputs, divisor, dLdy)
     output_delta_range(
         0,
         0,

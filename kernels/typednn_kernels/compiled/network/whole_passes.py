@@ -156,7 +156,7 @@ def backward(
         and gradient_fits(parameters, layout, gradient)
         and t.shape[1] == layout[layout.shape[0] - 1, LENGTH]
     )
-    output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, all_rows(samples), True)
+    output_delta_rows(layout, loss, slice_of(t, 0, t.size), workspace, all_rows(samples))
     backward_layers(parameters, layout, key, samples, workspace, gradient)
 
 
@@ -195,7 +195,7 @@ def loss_and_gradient(
             t,
             losses,
         )
-        output_delta_rows(layout, loss, flat, workspace, all_rows(samples), True)
+        output_delta_rows(layout, loss, flat, workspace, all_rows(samples))
         if sample_weights.size > 0:
             weigh_rows(losses, sample_weights, 1)
             weigh_rows(units(workspace.dLdh, layout, last, samples), sample_weights, n)

@@ -286,13 +286,6 @@ def gradient_loop(
 
 
 @inline
-def has_delta_formula(loss: int, activation: int, n: int) -> bool:
-    """Says whether dLda of n outputs has a formula of its own, so that it is computed without dLdy."""
-    has_pair: bool = stable(loss, activation) or place_of_pair(loss, activation) >= COUPLED
-    return has_pair or has_rows(loss, activation, n)
-
-
-@inline
 def canonical_delta(
     loss: int,
     activation: int,
@@ -324,7 +317,8 @@ def canonical_delta(
             )
     elif pair >= COUPLED:
         pair_delta_loop(pair, y.size, a, t, divisor, dLda)
-    if has_rows(loss, activation, n):
+    in_rows = has_rows(loss, activation, n)
+    if in_rows:
         for s in range(count):
             softmax_row_gradients(
                 loss,
@@ -335,7 +329,7 @@ def canonical_delta(
                 slice_of(dLdy, s * n, n),
                 slice_of(dLda, s * n, n),
             )
-    return has_delta_formula(loss, activation, n)
+    return is_stable_pair or pair >= COUPLED or in_rows
 
 
 @inline
