@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TypeAlias, cast
 
 import numpy as np
-from typednn_kernels import early_helpers, plain
+from typednn_kernels import plain
 from typednn_kernels.interface import Kernels
 
 from typednn import names
@@ -250,7 +250,6 @@ def _imported() -> KernelsFor:
 
 
 def _import() -> KernelsFor:
-    early_helpers.start()
     from typednn_kernels.compiled._codegen.cache.files import on_compile
     from typednn_kernels.compiled._codegen.private_parts import on_compiled, on_failure
     from typednn_kernels.compiled.entry_points import kernels_for

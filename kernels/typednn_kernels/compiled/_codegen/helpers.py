@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from threading import Timer
 
 import numpy as np
 from llvmlite.binding import add_symbol
@@ -30,12 +29,11 @@ from typednn_kernels.compiled._codegen.noinline import (
     noinline_functions_of,
     signature_of,
 )
-from typednn_kernels.early_helpers import LONGEST_WAIT_S, are_waiting, given, helper, helper_count, stop
+from typednn_kernels.thread_limit import available_cores
 
 MIN_FUNCTIONS = 8
 """Functions that are not on disk, from which on helpers pay: each takes half a second to start."""
-MIN_FUNCTIONS_IF_WAITING = 4
-"""The same where they have been started."""
+MAX_HELPERS = 3
 
 
 def dispatchers_of(entry: Dispatcher) -> list[Dispatcher]:
@@ -69,21 +67,36 @@ def helped(entry: Callable[..., object], dtype: np.dtype[np.floating]) -> Genera
     Of several processes that compile at once, one has helpers.
     """
     helpers: list[subprocess.Popen[bytes]] = []
-    number = helper_count()
+    number = min(available_cores() - 1, MAX_HELPERS)
+    is_python = not getattr(sys, "frozen", False) and Path(sys.executable or "").name.startswith("python")
     with ExitStack() as claim:
-        if isinstance(entry, Dispatcher) and CACHE is not None and number > 0:
-            job = entry.py_func.__name__, str(dtype), str(CACHE)
+        if isinstance(entry, Dispatcher) and CACHE is not None and number > 0 and is_python:
             is_first = claim.enter_context(claimed(CACHE / "helpers", wait=False))
-            least = MIN_FUNCTIONS_IF_WAITING if are_waiting() else MIN_FUNCTIONS
-            if is_first and os.access(CACHE, os.W_OK) and len(missing(entry, dtype)) >= least:
+            if is_first and os.access(CACHE, os.W_OK) and len(missing(entry, dtype)) >= MIN_FUNCTIONS:
                 with suppress(OSError):
-                    helpers.extend(given(*job))
-                    while len(helpers) < number:
-                        helpers.append(helper(*job, TYPEDNN_CACHE_DIR=str(CACHE.parent)))
+                    for _ in range(number):
+                        helpers.append(_helper(entry.py_func.__name__, dtype, CACHE))  # noqa: PERF401 (some may fail)
         try:
             yield
         finally:
-            stop(helpers)
+            for helper in helpers:
+                helper.terminate()
+                helper.wait()
+
+
+def _helper(kernel: str, dtype: np.dtype[np.floating], folder: Path) -> subprocess.Popen[bytes]:
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(  # noqa: S603 (no input)
+        [sys.executable, "-P", "-m", __name__, kernel, str(dtype), str(folder)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "TYPEDNN_CACHE_DIR": str(folder.parent),
+        },
+        stdin=nothing,
+        stdout=nothing,
+        stderr=nothing,
+    )
 
 
 def help_compile(kernel: str, dtype: np.dtype[np.floating]) -> None:
@@ -102,10 +115,6 @@ def help_compile(kernel: str, dtype: np.dtype[np.floating]) -> None:
 
 
 if __name__ == "__main__":
-    idle = Timer(LONGEST_WAIT_S, os._exit, [0])
-    idle.daemon = True
-    idle.start()
-    name, floats, folder = sys.argv[1:] or sys.stdin.read().splitlines() or ("", "", "")
-    idle.cancel()
+    _, name, floats, folder = sys.argv
     if folder == str(CACHE):
         help_compile(name, np.dtype(floats))

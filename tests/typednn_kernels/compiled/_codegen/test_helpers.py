@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -19,7 +18,6 @@ if numba.config.DISABLE_JIT:
 compiled = import_module("typednn_kernels.compiled")
 folder = import_module("typednn_kernels.compiled._codegen.cache.folder")
 helpers = import_module("typednn_kernels.compiled._codegen.helpers")
-early_helpers = import_module("typednn_kernels.early_helpers")
 
 FLOAT32 = np.dtype(np.float32)
 HELP = """
@@ -76,13 +74,8 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     commands: list[Any] = []
 
     class Process:
-        stdin: io.BytesIO | None = None
-
         def __init__(self, command: list[str], **_: Any) -> None:
             commands.append(command)
-
-        def poll(self) -> None:
-            pass
 
         def terminate(self) -> None:
             commands.append("terminated")
@@ -91,9 +84,8 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             commands.append("waited for")
 
     monkeypatch.setattr(helpers, "CACHE", tmp_path)
-    monkeypatch.setattr(early_helpers, "available_cores", lambda: 4)
-    monkeypatch.setattr(early_helpers, "_waiting", [])
-    monkeypatch.setattr(early_helpers.subprocess, "Popen", Process)
+    monkeypatch.setattr(helpers, "available_cores", lambda: 4)
+    monkeypatch.setattr(helpers.subprocess, "Popen", Process)
     monkeypatch.setattr(helpers, "MIN_FUNCTIONS", 0)
     monkeypatch.setattr(folder, "LOCKS", {})
     return commands
@@ -111,7 +103,7 @@ def test_other_cores_help_and_are_waited_for(started: list[Any], tmp_path: Path)
 @pytest.mark.parametrize("why", ["one core", "little to compile", "no cache", "not Python", "frozen"])
 def test_where_helpers_do_not_pay(why: str, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     if why == "one core":
-        monkeypatch.setattr(early_helpers, "available_cores", lambda: 1)
+        monkeypatch.setattr(helpers, "available_cores", lambda: 1)
     elif why == "little to compile":
         monkeypatch.setattr(helpers, "MIN_FUNCTIONS", 1000)
     elif why == "no cache":
@@ -127,59 +119,11 @@ def test_where_helpers_do_not_pay(why: str, started: list[Any], monkeypatch: pyt
     assert started == []
 
 
-def test_helpers_that_wait_get_a_job(
-    started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(helpers, "MIN_FUNCTIONS", 1000)
-    told: list[bytes] = []
-
-    class Pipe(io.BytesIO):
-        def write(self, line: Any) -> int:
-            told.append(line)
-            return len(line)
-
-    waiting = [early_helpers.subprocess.Popen(["early"]) for _ in range(3)]
-    for each in waiting:
-        each.stdin = Pipe()
-    early_helpers._waiting[:] = waiting
-
-    with helpers.helped(compiled.forward, FLOAT32):
-        assert told == [f"forward\nfloat32\n{tmp_path}".encode()] * 3
-        assert not early_helpers.are_waiting()
-
-    assert started == [["early"]] * 3 + ["terminated", "waited for"] * 3
-    assert all(each.stdin.closed for each in waiting)
-
-
-def test_a_helper_reads_its_job(tmp_path: Path) -> None:
-    folders = run("from typednn_kernels.compiled._codegen.jit import CACHE; print(CACHE)", tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "typednn_kernels.compiled._codegen.helpers"],
-        input=f"activation_value\nfloat32\n{folders}".encode(),
-        env={**os.environ, "TYPEDNN_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        check=False,
-    )
-
-    assert not done.returncode, done.stderr.decode()
-    assert list(Path(folders).glob("activation_value-*"))
-
-
-def test_machine_code_that_is_younger_than_the_library(tmp_path: Path) -> None:
-    assert early_helpers.is_cold(tmp_path / "none")
-    assert early_helpers.is_cold(tmp_path)
-    folder = tmp_path / "0123456789abcdef"
-    folder.mkdir()
-    assert not early_helpers.is_cold(tmp_path)
-    os.utime(folder, (1, 1))
-    assert early_helpers.is_cold(tmp_path)
-
-
 def test_a_system_that_starts_no_processes(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any, **__: Any) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(early_helpers.subprocess, "Popen", refused)
+    monkeypatch.setattr(helpers.subprocess, "Popen", refused)
     done: list[bool] = []
     with helpers.helped(compiled.forward, FLOAT32):
         done.append(True)

@@ -21,7 +21,6 @@ from uuid import uuid4
 from zlib import crc32
 
 from typednn_kernels.compiled._codegen.cache.digest import source_digest
-from typednn_kernels.early_helpers import machine_code_parent
 
 if sys.platform == "win32":
     import msvcrt
@@ -52,7 +51,7 @@ def cache_folder() -> Path | None:
     if digest is None:
         return None
     try:
-        parent = machine_code_parent()
+        parent = Path(os.environ.get("TYPEDNN_CACHE_DIR") or user_cache_folder()).expanduser()
         folder, is_new = parent / digest, False
         if not folder.is_dir():
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,6 +68,15 @@ def cache_folder() -> Path | None:
     if is_new:
         remove_old_folders(folder)
     return folder
+
+
+def user_cache_folder() -> str:
+    """Returns the user's cache folder."""
+    if sys.platform == "win32":
+        return f"{os.environ.get('LOCALAPPDATA', '~')}/typednn/Cache"
+    if sys.platform == "darwin":
+        return "~/Library/Caches/typednn"
+    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/typednn"
 
 
 def is_private(status: os.stat_result) -> bool:

@@ -19,7 +19,6 @@ if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 cache = import_module("typednn_kernels.compiled._codegen.cache.files")
 cache_folder = import_module("typednn_kernels.compiled._codegen.cache.folder")
-early_helpers = import_module("typednn_kernels.early_helpers")
 registry = import_module("numba.core.registry")
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
@@ -361,4 +360,4 @@ def test_the_cache_folder_of_each_platform(
         monkeypatch.setenv(variable, "/there")
     monkeypatch.setattr(sys, "platform", system)
 
-    assert early_helpers.user_cache_folder() == expected
+    assert cache_folder.user_cache_folder() == expected
