@@ -40,7 +40,7 @@ from typednn.sklearn.parameters import (
 )
 from typednn.sklearn.passes import Passes
 from typednn.sklearn.penalty import Penalty, PenaltyTrainer
-from typednn.sklearn.samples import Features, as_weights, outputs_and_targets, outputs_of, samples_of, some_of
+from typednn.sklearn.samples import Features, as_weights, is_float32, outputs_and_targets, outputs_of, samples_of, some_of
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
 from typednn.sklearn.training import Training
@@ -244,16 +244,17 @@ class Estimator(BaseEstimator, ABC):
             accept_sparse="csr",
             multi_output=True,
             y_numeric=self._numeric_targets,
-            dtype=self._dtypes if reset else self.network_.dtype,
+            dtype=self._dtypes(X) if reset else self.network_.dtype,
         )
         if sample_weight is None:
             return x, targets, None
         return x, targets, _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
 
-    @property
-    def _dtypes(self) -> list[type[Real]]:
-        """The dtypes that samples may have; others are converted to the first."""
-        return [np.float64, np.float32] if self.dtype is None else [np.dtype(self.dtype).type]
+    def _dtypes(self, X: Data) -> list[type[Real]]:
+        """Returns the dtypes that samples may have; others are converted to the first."""
+        if self.dtype is None:
+            return [np.float32] if is_float32(X) else [np.float64, np.float32]
+        return [np.dtype(self.dtype).type]
 
     def _is_stochastic(self) -> bool:
         return self.solver != "lbfgs"

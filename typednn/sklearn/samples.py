@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,12 @@ class SparseRows(Rows[Real]):
     def take(self, index: Index) -> Matrix[Real]:
         rows: Matrix[Real] = self.matrix[index].toarray().astype(self.dtype, copy=False)
         return read_only(rows)
+
+
+def is_float32(x: object) -> bool:
+    """Tells whether all columns of a DataFrame of polars are float32, which scikit-learn makes float64."""
+    columns: object = getattr(x, "dtypes", None)
+    return isinstance(columns, list) and {str(each) for each in cast("list[object]", columns)} == {"Float32"}
 
 
 def samples_of(

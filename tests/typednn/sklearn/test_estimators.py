@@ -114,6 +114,15 @@ def test_float32_is_kept_or_asked_for(given: Any) -> None:
     assert model.predict(X).dtype == model.coefs_[0].dtype == np.float32
 
 
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_tables_of_float32_are_kept(package: str) -> None:
+    columns = {f"x{k}": X[:, k].astype(np.float32) for k in range(4)}
+    model = MLPRegressor(**FAST).fit(pytest.importorskip(package).DataFrame(columns), X[:, 0])
+
+    assert model.coefs_[0].dtype == np.float32
+    assert model.feature_names_in_.tolist() == list(columns)
+
+
 def test_sample_weights_of_whole_numbers_repeat_samples() -> None:
     weights = np.arange(90) % 3
     settings: dict[str, Any] = {**FAST, "batch_size": 1000, "shuffle": False, "max_iter": 5, "alpha": 1.0}
