@@ -40,7 +40,15 @@ from typednn.sklearn.parameters import (
 )
 from typednn.sklearn.passes import Passes
 from typednn.sklearn.penalty import Penalty, PenaltyTrainer
-from typednn.sklearn.samples import Features, as_weights, is_float32, outputs_and_targets, outputs_of, samples_of, some_of
+from typednn.sklearn.samples import (
+    Features,
+    as_weights,
+    is_float32,
+    outputs_and_targets,
+    outputs_of,
+    samples_of,
+    some_of,
+)
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
 from typednn.sklearn.training import Training

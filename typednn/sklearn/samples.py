@@ -81,11 +81,15 @@ def samples_of(
 def some_of(
     samples: CheckedSamples[Real], index: Order, factors: Vector[np.float64] | None
 ) -> CheckedSamples[Real]:
-    """Returns copies of some samples, with factors of their losses."""
-    x, t = samples.x.take(index), samples.t.take(index)
-    return CheckedSamples(
-        Rows(x, x.shape[1], x.dtype), Rows(t, t.shape[1], t.dtype), as_weights(factors, x.dtype)
-    )
+    """Returns copies of some samples, with factors of their losses; sparse ones stay sparse."""
+    t = samples.t.take(index)
+    rows = samples.x
+    if isinstance(rows, SparseRows):
+        x: Rows[Real] = SparseRows(rows.matrix[index], rows.dtype)
+    else:
+        dense = rows.take(index)
+        x = Rows(dense, dense.shape[1], dense.dtype)
+    return CheckedSamples(x, Rows(t, t.shape[1], t.dtype), as_weights(factors, t.dtype))
 
 
 def as_weights(factors: Vector[np.float64] | None, dtype: np.dtype[Real]) -> Vector[Real]:

@@ -98,10 +98,21 @@ def test_sparse_samples_are_made_dense_a_chunk_at_a_time(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(samples_module.SparseRows, "take", noted)
     x = sparse.random_array((3000, 5000), density=0.001, rng=np.random.default_rng(0), format="csr")
-    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, np.ones(3000)).predict(x)
+    y = (np.arange(3000) % 3 > 0).astype(float)
+    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, y).predict(x)
 
     assert max(taken) <= 1024
     assert sum(taken) == 2 * 3000
+    settings: Any = {"hidden_layer_sizes": 2, "max_iter": 1, "metrics": ["mae"], "early_stopping": True}
+    MLPRegressor(validation_fraction=0.5, **settings).fit(x, y)
+    MLPRegressor(**settings).fit(x, y, validation_data=(x, y))
+    assert max(taken) <= 1024
+
+
+def test_metrics_do_not_warn_of_large_features() -> None:
+    model = MLPClassifier(metrics=["accuracy"], **FAST).fit(1e6 * X, LABELS)
+
+    assert len(model.history_.metrics["accuracy"]) == 30
 
 
 @pytest.mark.parametrize("given", [np.float32, "float32"])
