@@ -79,6 +79,7 @@ def build_of(state: dict[str, object]) -> AnyLayers | AnyNetwork:
         return network
     weights: list[tuple[WeightInitializerName | None, bool]] = json.loads(str(state["weights"]))
     for layer, (name, has_weights) in zip(network.layers[1:], weights, strict=True):
+        assert isinstance(layer, TrainableLayer)
         layer._weights_named = name
         network._storage.has_weights[layer._index] = has_weights
-    return list(network.layers)
+    return cast("AnyLayers", list(network.layers))
