@@ -19,7 +19,7 @@ PRIVATE = {
     "test_fit": "makes the private _coef_grads, _intercept_grads and _no_improvement_count by hand",
     "test_gradient": "calls the private _loss_grad_lbfgs",
 }
-"""The tests that write or call what is private, and what; `test_against_scikit_learn` checks the same without."""
+"""The tests that write or call what is private; `test_against_scikit_learn` checks the same without."""
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),

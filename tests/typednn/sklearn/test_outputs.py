@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("sklearn")
 
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
@@ -90,6 +91,24 @@ def test_every_loss_of_a_perceptron_has_its_activation(kind: str, loss: Any) -> 
     assert model.out_activation_ == activations.get(loss, "softmax")
     if kind != "labels" or loss == "focal":
         check_probabilities(model, TARGETS[kind], sum_to_1=kind != "labels")
+
+
+@pytest.mark.parametrize(
+    ("loss", "output"), [("hinge", None), ("MSE", None), ("log_loss", "tanh"), ("nll", None)]
+)
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_probabilities_are_there_before_a_fit_where_they_are_after(
+    method: str, loss: Any, output: Any
+) -> None:
+    model = MLPClassifier(8, loss=loss, output=output, **FAST)
+    if loss == "nll":
+        with pytest.raises(NotFittedError):
+            getattr(model, method)(X)
+
+    assert hasattr(model, method) == hasattr(model.fit(X, TARGETS["two classes"]), method) == (loss == "nll")
+    assert hasattr(MLPClassifier(loss="hinge", output="logistic"), method)
+    unknown: Any = "hing"
+    assert hasattr(MLPClassifier(loss=unknown), method)
 
 
 def test_two_classes_have_two_outputs_where_these_are_compared() -> None:
