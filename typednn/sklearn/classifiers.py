@@ -16,7 +16,6 @@ from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
 )
-from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.losses import CODES, LOSSES
 
@@ -40,6 +39,7 @@ from typednn.sklearn.parameters import (
     LearningRate,
     Normalizations,
     OptimizerLike,
+    OutputActivation,
     Solver,
     Weights,
 )
@@ -311,7 +311,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         loss: ClassifierLoss = "log_loss",
-        output: OutputActivationName | CustomActivation | None = None,
+        output: OutputActivation | None = None,
         dropout: float | Sequence[float] = 0.0,
         normalization: Normalizations = "none",
         class_weight: ClassWeight = None,
