@@ -20,7 +20,6 @@ from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.losses import CODES, LOSSES
 
 from typednn import names
-from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import ClassifierMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
@@ -37,6 +36,7 @@ from typednn.sklearn.parameters import (
     DtypeLike,
     Labels,
     LearningRate,
+    Metrics,
     Normalizations,
     OptimizerLike,
     OutputActivation,
@@ -144,9 +144,12 @@ class ClassifierBase(ClassifierMixin, Estimator):
 
     def _chosen(self, outputs: Matrix[Real]) -> NDArray[np.intp]:
         """Returns the place of the class `(n_samples,)`, or for several labels 0 and 1 `(n_samples, n)`."""
+        if not self._multilabel and outputs.shape[1] > 1:
+            largest: NDArray[np.intp] = outputs.argmax(axis=1)
+            return largest
         boundary = LOSSES[self.network_._loss].boundary
         if not self._multilabel:
-            return class_indices(outputs, boundary)
+            return above(outputs, boundary)[:, 0]
         return above(outputs, -log(2) if self.out_activation_ == "log_softmax" else boundary)
 
     def _score_of(
@@ -272,7 +275,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.
         callbacks: callbacks of typednn, such as `GradientNorms`.
-        metrics: the metrics that `history_` records after each epoch.
+        metrics: the metrics that `history_` records after each epoch, by name or as functions.
         threads: the largest number of threads of `fit`; by default that of the process.
 
     >>> from sklearn.datasets import load_iris
@@ -319,7 +322,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         optimizer: OptimizerLike = None,
         dtype: DtypeLike = None,
         callbacks: Sequence[CallbackLike] = (),
-        metrics: Sequence[MetricName] = (),
+        metrics: Metrics = (),
         threads: int | None = None,
     ) -> None:
         self._store(locals())
@@ -424,7 +427,7 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
         optimizer: OptimizerLike = None,
         dtype: DtypeLike = None,
         callbacks: Sequence[CallbackLike] = (),
-        metrics: Sequence[MetricName] = (),
+        metrics: Metrics = (),
         threads: int | None = None,
     ) -> None:
         self._store(locals())

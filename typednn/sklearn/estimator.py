@@ -21,7 +21,6 @@ from typednn_kernels.arrays import Matrix, Order, Vector
 from typednn.errors import DataError, DivergenceError, ShapeError
 from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
-from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
 from typednn.sklearn.bases import BaseEstimator
@@ -33,6 +32,7 @@ from typednn.sklearn.parameters import (
     DtypeLike,
     Labels,
     LearningRate,
+    Metrics,
     OptimizerLike,
     Solver,
     Validation,
@@ -106,7 +106,7 @@ class Estimator(BaseEstimator, ABC):
     optimizer: OptimizerLike
     dtype: DtypeLike
     callbacks: Sequence[CallbackLike]
-    metrics: Sequence[MetricName]
+    metrics: Metrics
     threads: int | None
 
     network_: AnyNetwork

@@ -13,8 +13,9 @@ from typednn_kernels.activations import ActivationName, CustomActivation, Output
 from typednn_kernels.losses import CustomLoss, LossName, RegressionLossName
 
 from typednn.layers import Layer, NormalizationWithSettings
-from typednn.names import NormalizationName, OptimizerName
+from typednn.names import MetricName, NormalizationName, OptimizerName
 from typednn.network.network import AnyNetwork
+from typednn.training.metrics import MetricFunction
 from typednn.training.optimizers import Optimizer
 from typednn.training.schedules import Schedule
 
@@ -28,6 +29,7 @@ DtypeLike: TypeAlias = Literal["float32", "float64"] | type[np.float32 | np.floa
 OptimizerLike: TypeAlias = Optimizer | OptimizerName | Schedule | None
 Normalization: TypeAlias = NormalizationName | NormalizationWithSettings
 Normalizations: TypeAlias = Normalization | Sequence[Normalization]
+Metrics: TypeAlias = Sequence[MetricName | MetricFunction]
 AnyLayers: TypeAlias = Sequence[Layer[np.float32] | Layer[np.float64]]
 Build: TypeAlias = Callable[[int, int], AnyLayers | AnyNetwork] | AnyLayers | AnyNetwork
 """A function that makes layers for the numbers of inputs and outputs, or the layers or network themselves."""

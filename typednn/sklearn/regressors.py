@@ -11,7 +11,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from typednn_kernels.arrays import Matrix, Vector
 
-from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import RegressorMixin
 from typednn.sklearn.estimator import Estimator, Real, Targets
@@ -26,6 +25,7 @@ from typednn.sklearn.parameters import (
     DtypeLike,
     Labels,
     LearningRate,
+    Metrics,
     Normalizations,
     OptimizerLike,
     OutputActivation,
@@ -145,7 +145,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         optimizer: an optimiser of typednn, its name, or a schedule of the solver's learning rate.
         dtype: the dtype of the network; by default that of X if it is float32, else float64.
         callbacks: callbacks of typednn, such as `GradientNorms`.
-        metrics: the metrics that `history_` records after each epoch.
+        metrics: the metrics that `history_` records after each epoch, by name or as functions.
         threads: the largest number of threads of `fit`; by default that of the process.
 
     >>> x = np.linspace(-2, 2, 200).reshape(-1, 1)
@@ -190,7 +190,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         optimizer: OptimizerLike = None,
         dtype: DtypeLike = None,
         callbacks: Sequence[CallbackLike] = (),
-        metrics: Sequence[MetricName] = (),
+        metrics: Metrics = (),
         threads: int | None = None,
     ) -> None:
         self._store(locals())
@@ -272,7 +272,7 @@ class NetworkRegressor(NetworkBase, RegressorBase):
         optimizer: OptimizerLike = None,
         dtype: DtypeLike = None,
         callbacks: Sequence[CallbackLike] = (),
-        metrics: Sequence[MetricName] = (),
+        metrics: Metrics = (),
         threads: int | None = None,
     ) -> None:
         self._store(locals())

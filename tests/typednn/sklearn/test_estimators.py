@@ -109,6 +109,18 @@ def test_sparse_samples_are_made_dense_a_chunk_at_a_time(monkeypatch: pytest.Mon
     assert max(taken) <= 1024
 
 
+def largest_error(targets: Any, outputs: Any) -> float:
+    """A metric of a user."""
+    return float(np.abs(targets - outputs).max())
+
+
+def test_metrics_may_be_functions() -> None:
+    model = MLPRegressor(metrics=["r2", largest_error], **FAST).fit(X, X[:, 0])
+
+    assert list(model.history_.metrics) == ["r2", "largest_error"]
+    assert model.history_.metrics["largest_error"][-1] < model.history_.metrics["largest_error"][0]
+
+
 @pytest.mark.filterwarnings("error:x holds features of")
 def test_metrics_do_not_warn_of_large_features() -> None:
     model = MLPClassifier(metrics=["accuracy"], **FAST).fit(1e6 * X, LABELS)
