@@ -48,8 +48,8 @@ ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 KINDS = ("binary", "multiclass", "multilabel-indicator")
 """scikit-learn's names of the kinds of targets that a classifier takes."""
 
-PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
-"""The activations whose outputs are probabilities."""
+PROBABILITIES = ("softmax", "log_softmax", "sigmoid", "hard_sigmoid")
+"""The activations whose outputs are probabilities, or their logarithms."""
 
 
 class ClassifierBase(ClassifierMixin, Estimator):
@@ -86,13 +86,15 @@ class ClassifierBase(ClassifierMixin, Estimator):
         return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:
-        """Computes probabilities `(n_samples, n_classes)`, if the outputs are probabilities.
+        """Computes probabilities `(n_samples, n_classes)`, if the outputs are these or their logarithms.
 
         Raises:
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
         outputs = self._outputs(X)
+        if self.out_activation_ == "log_softmax":
+            return cast("Matrix[Real]", np.exp(outputs))
         if self._multilabel or self.out_activation_ == "softmax":
             return outputs
         if outputs.shape[1] > 1:
@@ -110,6 +112,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
+        if self.out_activation_ == "log_softmax":
+            return self._outputs(X)
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             np.log(probabilities, out=probabilities)
