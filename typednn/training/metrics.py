@@ -299,7 +299,8 @@ class Measure:
     Raises:
         UnknownNameError: there is no such metric.
         SettingError: a metric needs classes, and the network does not predict classes, or AUC needs outputs
-            that sum to 1; or it compares numbers, and the outputs are logarithms; or a function has no name of its own, or other parameters than a metric.
+            that sum to 1; or it compares numbers, and the outputs are logarithms; or a function has no name
+            of its own, or other parameters than a metric.
         MissingExtraError: scikit-learn is not installed.
     """
 

@@ -211,7 +211,7 @@ def test_it_normalizes_what_is_before_it() -> None:
         NormalizationLayer(3).attach_after(InputLayer(4))
     with pytest.raises(WiringError, match=r"normalises 3 units, and the layer before it has 4 units"):
         Network([InputLayer(4), NormalizationLayer(3), OutputLayer(1)])
-    with pytest.raises(SettingError, match="^NormalizationLayer: dropout"):
+    with pytest.raises(SettingError, match=r"^NormalizationLayer: dropout"):
         NormalizationLayer(3, dropout=1.0)
     nothing: Any = "none"
     with pytest.raises(UnknownNameError, match="weight initialiser"):
