@@ -329,7 +329,7 @@ class Records:
         try:
             for record in reader:
                 line, end = end + 1, reader.line_num
-                if not record or record == [""]:
+                if not record:
                     continue
                 if len(record) != count:
                     raise FileFormatError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
@@ -17,8 +18,9 @@ from sklearn.utils.multiclass import (
 )
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.losses import LOSSES
+from typednn_kernels.losses import CODES, LOSSES
 
+from typednn import names
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import ClassifierMixin
@@ -42,14 +44,18 @@ from typednn.sklearn.parameters import (
 )
 from typednn.sklearn.perceptron import PerceptronBase
 from typednn.training.callbacks import CallbackLike
-from typednn.validation.arrays import above
+from typednn.training.metrics import weighted_mean
+from typednn.validation.arrays import above, class_indices
 
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 KINDS = ("binary", "multiclass", "multilabel-indicator")
 """scikit-learn's names of the kinds of targets that a classifier takes."""
 
-PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
-"""The activations whose outputs are probabilities."""
+OF_CLASSES = ("softmax", "log_softmax")
+"""The activations that compare the classes, of which each needs an output."""
+
+PROBABILITIES = (*OF_CLASSES, "sigmoid", "hard_sigmoid")
+"""The activations whose outputs are probabilities, or their logarithms."""
 
 
 class ClassifierBase(ClassifierMixin, Estimator):
@@ -77,25 +83,23 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
-        outputs = self._outputs(X)
-        boundary = LOSSES[self.network_._loss].boundary
-        if self._multilabel:
-            return above(outputs, boundary)
-        single = outputs.shape[1] == 1
-        chosen = above(outputs, boundary)[:, 0] if single else outputs.argmax(axis=1)
-        return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
+        chosen = self._chosen(self._outputs(X))
+        return chosen if self._multilabel else self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:
-        """Computes probabilities `(n_samples, n_classes)`, if the outputs are probabilities.
+        """Computes probabilities `(n_samples, n_classes)`, if the outputs are these or their logarithms.
 
         Raises:
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
         outputs = self._outputs(X)
-        if self._multilabel or self.out_activation_ == "softmax":
+        if self.out_activation_ == "log_softmax":
+            np.exp(outputs, out=outputs)
+        if self._multilabel or self.out_activation_ in OF_CLASSES:
             return outputs
         if outputs.shape[1] > 1:
+            outputs[~outputs.any(axis=1)] = 1  # no class is likelier than another
             outputs /= outputs.sum(axis=1, keepdims=True)
             return outputs
         both: Matrix[Real] = np.empty((len(outputs), 2), outputs.dtype)
@@ -110,6 +114,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
+        if self.out_activation_ == "log_softmax":
+            return self._outputs(X)
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             np.log(probabilities, out=probabilities)
@@ -134,6 +140,20 @@ class ClassifierBase(ClassifierMixin, Estimator):
                 cast("Any", y).shape[1] if hasattr(y, "shape") else len(cast("Any", y)[0])
             )
         return self._fit(X, y, sample_weight, None, incremental=True)
+
+    def _chosen(self, outputs: Matrix[Real]) -> NDArray[np.intp]:
+        """Returns the place of the class `(n_samples,)`, or for several labels 0 and 1 `(n_samples, n)`."""
+        boundary = LOSSES[self.network_._loss].boundary
+        if not self._multilabel:
+            return class_indices(outputs, boundary)
+        return above(outputs, -log(2) if self.out_activation_ == "log_softmax" else boundary)
+
+    def _score_of(
+        self, outputs: Matrix[Real], targets: Matrix[Real], weights: Vector[np.float64] | None
+    ) -> float:
+        true = above(targets, 0.5) if self._multilabel else class_indices(targets, 0.5)
+        right = (self._chosen(outputs) == true).reshape(len(true), -1).all(axis=1)
+        return weighted_mean(right, weights)
 
     def _has_probabilities(self) -> bool:
         return not hasattr(self, "network_") or self.network_.layers[-1].actname in PROBABILITIES
@@ -259,6 +279,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
     True
     """
 
+    loss: ClassifierLoss
     _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING, **CLASSES}
 
     def __init__(
@@ -302,10 +323,13 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
 
     def _shape(self) -> tuple[int, str]:
         count = len(self.classes_)
-        exclusive = not self._multilabel and count > 2
-        if self.loss != "log_loss":
-            return count if exclusive or self._multilabel else 1, self.loss
-        return (count, "crossentropy") if exclusive else (count if self._multilabel else 1, "bincrossentropy")
+        loss: str = self.loss
+        if loss == "log_loss":
+            loss = "bincrossentropy" if self._multilabel or count <= 2 else "crossentropy"
+        if self._multilabel or count > 2:
+            return count, loss
+        of_classes = self.output in OF_CLASSES or LOSSES[CODES[names.loss(loss)]].targets == "classes"
+        return 2 if of_classes else 1, loss
 
 
 class NetworkClassifier(NetworkBase, ClassifierBase):
@@ -412,13 +436,17 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
         model.classes_ = np.arange(count) if classes is None else np.asarray(classes)
         if model.classes_.shape != (count,):
             raise ValueError(f"classes must be {count} labels, not of shape {model.classes_.shape}")
-        model._multilabel = outputs > 1 and LOSSES[network._loss].targets != "classes"
+        exclusive = LOSSES[network._loss].targets in {"classes", "numbers"}
+        exclusive |= network.layers[-1].actname in OF_CLASSES
+        model._multilabel = outputs > 1 and not exclusive
         model._adopt(network)
         return model
 
     def _output_count(self) -> int:
         return max(2, len(self.classes_))
 
-    def _fits(self, outputs: int) -> bool:
+    def _fits(self, outputs: int, activation: str) -> bool:
         count = len(self.classes_)
-        return outputs == (count if self._multilabel else max(2, count)) or (outputs == 1 and count <= 2)
+        if outputs == 1:
+            return count <= 2 and activation not in OF_CLASSES
+        return outputs == (count if self._multilabel else max(2, count))

@@ -26,15 +26,15 @@ class NetworkBase(Estimator):
         """Returns the number of classes or outputs, which `build` is given."""
 
     @abstractmethod
-    def _fits(self, outputs: int) -> bool:
-        """Tells whether a network with this number of outputs fits the targets."""
+    def _fits(self, outputs: int, activation: str) -> bool:
+        """Tells whether a network with this number of outputs, and this activation, fits the targets."""
 
     def _new_network(self, inputs: int, dtype: type[Real], random: np.random.RandomState) -> AnyNetwork:
         built = self.build(inputs, self._output_count()) if callable(self.build) else deepcopy(self.build)
         layers = cast("Any", built.layers if isinstance(built, Network) else built)
         network: AnyNetwork = Network(layers, dtype, int(random.randint(2**31)))
         found = network.layers[0].length, network.layers[-1].length
-        if found[0] != inputs or not self._fits(found[1]):
+        if found[0] != inputs or not self._fits(found[1], network.layers[-1].actname):
             raise SettingError(
                 f"build: the network has {found[0]} inputs and {found[1]} outputs; the data have {inputs} "
                 f"features and {self._output_count()} classes or outputs"

@@ -33,7 +33,6 @@ class PerceptronBase(Estimator):
     hidden_layer_sizes: int | Sequence[int]
     activation: Activation | Sequence[Activation]
     alpha: float
-    loss: Any
     output: OutputActivationName | CustomActivation | None
     dropout: float | Sequence[float]
     normalization: Normalizations
@@ -78,7 +77,8 @@ class PerceptronBase(Estimator):
             )
         outputs, loss = self._shape()
         row = LOSSES[CODES[names.loss(loss)]]
-        output = self.output or row.canonical or OUTPUT_ACTIVATIONS[row.targets]
+        usual = "log_softmax" if row.name == "nll" else row.canonical or OUTPUT_ACTIVATIONS[row.targets]
+        output = self.output or usual
         layers.append(
             OutputLayer(outputs, names.output_activation(OURS.get(output, output)), row.name, weights="zeros")
         )

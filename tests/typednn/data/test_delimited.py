@@ -100,3 +100,21 @@ def test_the_line_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size
     assert [table.place(row) for row in range(0, ROWS, 7)] == [
         f"{table.source}, line {line}" for line in begins[0:ROWS:7]
     ]
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_quoted_empty_value_is_a_record_in_every_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, numbers: bool
+) -> None:
+    rows = [f"{k / 8}" if numbers else f"word {k % 9}" for k in range(40)]
+    rows[3] = rows[21] = ""
+    text = "\n".join(["name", *(row or '""' for row in rows), ""])
+
+    data = read(tmp_path, text, size, monkeypatch)
+
+    wanted = [float(row or "nan") for row in rows] if numbers else [row or None for row in rows]
+    np.testing.assert_array_equal(data.table["name"], np.array(wanted))
+    assert data.table.line(39) == 41
+    with pytest.raises(FileFormatError, match="line 5: expected 2 values, as in the first line, found 1"):
+        read(tmp_path, 'name,y\n1,2\n3,4\n5,6\n""\n7,8\n', size, monkeypatch)

@@ -98,10 +98,21 @@ def test_sparse_samples_are_made_dense_a_chunk_at_a_time(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(samples_module.SparseRows, "take", noted)
     x = sparse.random_array((3000, 5000), density=0.001, rng=np.random.default_rng(0), format="csr")
-    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, np.ones(3000)).predict(x)
+    y = (np.arange(3000) % 3 > 0).astype(float)
+    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, y).predict(x)
 
     assert max(taken) <= 1024
     assert sum(taken) == 2 * 3000
+    settings: Any = {"hidden_layer_sizes": 2, "max_iter": 1, "metrics": ["mae"], "early_stopping": True}
+    MLPRegressor(validation_fraction=0.5, **settings).fit(x, y)
+    MLPRegressor(**settings).fit(x, y, validation_data=(x, y))
+    assert max(taken) <= 1024
+
+
+def test_metrics_do_not_warn_of_large_features() -> None:
+    model = MLPClassifier(metrics=["accuracy"], **FAST).fit(1e6 * X, LABELS)
+
+    assert len(model.history_.metrics["accuracy"]) == 30
 
 
 @pytest.mark.parametrize("given", [np.float32, "float32"])
@@ -112,6 +123,15 @@ def test_float32_is_kept_or_asked_for(given: Any) -> None:
     model = MLPRegressor(dtype=asked, **FAST).fit(x, X[:, 0])
 
     assert model.predict(X).dtype == model.coefs_[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_tables_of_float32_are_kept(package: str) -> None:
+    columns = {f"x{k}": X[:, k].astype(np.float32) for k in range(4)}
+    model = MLPRegressor(**FAST).fit(pytest.importorskip(package).DataFrame(columns), X[:, 0])
+
+    assert model.coefs_[0].dtype == np.float32
+    assert model.feature_names_in_.tolist() == list(columns)
 
 
 def test_sample_weights_of_whole_numbers_repeat_samples() -> None:
@@ -407,3 +427,13 @@ def test_epochs_before_an_interrupt_or_a_divergence_are_recorded(monkeypatch: py
         model = MLPRegressor(alpha=0.0, **FAST).fit(X, X[:, 0])
     assert len(model.loss_curve_) == model.n_iter_ == 11
     assert model.t_ == 90 * 11
+
+
+def test_probabilities_of_outputs_that_are_logarithms() -> None:
+    network = Network([InputLayer(4), OutputLayer(3, "log_softmax", "nll")], seed=0)
+    model: Any = NetworkClassifier.from_network(network, ["a", "b", "c"])
+    logits = X @ network.layers[1].W.T
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(X), wanted, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(wanted), rtol=1e-12)
+    assert (model.predict(X) == np.array(["a", "b", "c"])[wanted.argmax(axis=1)]).all()
