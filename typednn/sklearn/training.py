@@ -36,7 +36,7 @@ class Training(Fit[Real]):
     count: int
 
     def begin(self) -> None:
-        """Calls the callbacks before the first step; does not warn of large features, as scikit-learn does not."""
+        """Calls the callbacks before the first step; like scikit-learn, does not warn of large features."""
         for callback in self.callbacks:
             callback.on_begin(self)
 
