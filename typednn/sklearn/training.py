@@ -36,7 +36,7 @@ class Training(Fit[Real]):
     count: int
 
     def begin(self) -> None:
-        """Calls the callbacks before the first step; like scikit-learn, does not warn of large features."""
+        """Calls the callbacks before the first step, without a warning of large features."""
         for callback in self.callbacks:
             callback.on_begin(self)
 

@@ -109,6 +109,7 @@ def test_sparse_samples_are_made_dense_a_chunk_at_a_time(monkeypatch: pytest.Mon
     assert max(taken) <= 1024
 
 
+@pytest.mark.filterwarnings("error:x holds features of")
 def test_metrics_do_not_warn_of_large_features() -> None:
     model = MLPClassifier(metrics=["accuracy"], **FAST).fit(1e6 * X, LABELS)
 
