@@ -188,8 +188,8 @@ class CheckedSamples(Generic[F]):
             if wrong.any():
                 row = self.first + places[wrong.argmax()]
                 raise DataError(
-                    f"{self.owner}: row {row} of x, a memory map that is checked as it is read, holds numbers "
-                    "that are not finite; the network is as after the last step"
+                    f"{self.owner}: row {row} of x, a memory map that is checked as it is read, holds "
+                    "numbers that are not finite; the network is as after the last step"
                 )
         self.unchecked = max(0, self.unchecked - len(order))
 

@@ -373,7 +373,9 @@ def test_check(
     rows = [line.split() for line in output.splitlines() if line.split(" ")[0] in names]
     assert len(rows) == 2 * len(names)
     width = 2 + len(losses)
-    assert all(len(row) == width - (row[0] == "softmax") and max(map(float, row[1:])) < 1 for row in rows)
+    for row in rows:
+        assert len(row) == width - (row[0] in {"softmax", "log_softmax"})
+        assert max(map(float, row[1:])) < 1
 
 
 def test_check_fails_where_a_gradient_is_wrong(
