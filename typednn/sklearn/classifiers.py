@@ -28,6 +28,7 @@ from typednn.sklearn.estimator import Estimator, Real, Targets
 from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.parameters import (
     CLASSES,
+    OURS,
     PERCEPTRON,
     SOLVING,
     Activation,
@@ -42,7 +43,7 @@ from typednn.sklearn.parameters import (
     Solver,
     Weights,
 )
-from typednn.sklearn.perceptron import PerceptronBase
+from typednn.sklearn.perceptron import PerceptronBase, usual_activation
 from typednn.training.callbacks import CallbackLike
 from typednn.training.metrics import weighted_mean
 from typednn.validation.arrays import above, class_indices
@@ -114,7 +115,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
-        if self.out_activation_ == "log_softmax":
+        if getattr(self, "out_activation_", None) == "log_softmax":
             return self._outputs(X)
         probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
@@ -156,11 +157,12 @@ class ClassifierBase(ClassifierMixin, Estimator):
         return weighted_mean(right, weights)
 
     def _has_probabilities(self) -> bool:
+        """Tells whether outputs are probabilities; before a fit, whether they may be."""
         return not hasattr(self, "network_") or self.network_.layers[-1].actname in PROBABILITIES
 
     if not TYPE_CHECKING:  # decorators without types would take those of the methods
-        predict_proba = available_if(_has_probabilities)(predict_proba)
-        predict_log_proba = available_if(_has_probabilities)(predict_log_proba)
+        predict_proba = available_if(lambda self: self._has_probabilities())(predict_proba)
+        predict_log_proba = available_if(lambda self: self._has_probabilities())(predict_log_proba)
         partial_fit = available_if(Estimator._is_stochastic)(partial_fit)
 
     def _learn_targets(self, y: Targets, *, first: bool, incremental: bool) -> Targets:
@@ -330,6 +332,14 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
             return count, loss
         of_classes = self.output in OF_CLASSES or LOSSES[CODES[names.loss(loss)]].targets == "classes"
         return 2 if of_classes else 1, loss
+
+    def _has_probabilities(self) -> bool:
+        if hasattr(self, "network_") or (self.loss == "log_loss" and self.output is None):
+            return super()._has_probabilities()
+        if self.output is None and self.loss not in CODES:
+            return True  # `fit` says that there is no such loss
+        output = self.output or usual_activation(LOSSES[CODES[self.loss]])
+        return OURS.get(output, output) in PROBABILITIES
 
 
 class NetworkClassifier(NetworkBase, ClassifierBase):

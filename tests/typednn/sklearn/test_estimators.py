@@ -274,6 +274,39 @@ def test_a_pickled_training_goes_on_as_the_original(kind: Any) -> None:
     assert len(data) < 30_000, "no samples"
 
 
+@pytest.mark.parametrize("way", ["pickle", "skops"])
+@pytest.mark.parametrize("kind", ["layers", "some weights", "network", "bridged"])
+def test_layers_and_networks_go_into_files(way: str, kind: str) -> None:
+    layers: list[Any] = [InputLayer(4), HiddenLayer(6, "tanh", weights="orthogonal"), OutputLayer(1)]
+    if kind == "some weights":
+        layers[1].attach_after(layers[0])
+        layers[1].set_weights("he", seed=3)
+    build: Any = Network(layers, np.float32, seed=1) if kind in {"network", "bridged"} else layers
+    model = NetworkRegressor(build, max_iter=3, random_state=0).fit(X, X[:, 0])
+    if kind == "bridged":
+        model = NetworkRegressor.from_network(model.network_)
+
+    if way == "pickle":
+        again = pickle.loads(pickle.dumps(model))
+    else:
+        skops = pytest.importorskip("skops.io")
+        again = skops.loads(skops.dumps(model), trusted=["typednn.sklearn.regressors.NetworkRegressor"])
+
+    assert type(again.build) is type(build)
+    assert (again.build is again.network_) == (kind == "bridged")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    for each in (model, again):
+        each.set_params(max_iter=2, random_state=0).fit(X, X[:, 0])
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_layers_that_make_no_network_are_pickled() -> None:
+    model = pickle.loads(pickle.dumps(NetworkRegressor([InputLayer(4)])))
+
+    with pytest.raises(ValueError, match="needs an input layer and an output layer"):
+        model.fit(X, X[:, 0])
+
+
 def test_a_skops_file_trusts_the_estimator_alone(tmp_path: Path) -> None:
     skops = pytest.importorskip("skops.io")
     model = MLPClassifier(**FAST).fit(X, LABELS)

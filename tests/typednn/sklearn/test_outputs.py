@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 pytest.importorskip("sklearn")
 
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 from typednn import BatchNorm, HiddenLayer, InputLayer, LayerNorm, NormalizationLayer, OutputLayer
@@ -92,6 +93,24 @@ def test_every_loss_of_a_perceptron_has_its_activation(kind: str, loss: Any) -> 
         check_probabilities(model, TARGETS[kind], sum_to_1=kind != "labels")
 
 
+@pytest.mark.parametrize(
+    ("loss", "output"), [("hinge", None), ("MSE", None), ("log_loss", "tanh"), ("nll", None)]
+)
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_probabilities_are_there_before_a_fit_where_they_are_after(
+    method: str, loss: Any, output: Any
+) -> None:
+    model = MLPClassifier(8, loss=loss, output=output, **FAST)
+    if loss == "nll":
+        with pytest.raises(NotFittedError):
+            getattr(model, method)(X)
+
+    assert hasattr(model, method) == hasattr(model.fit(X, TARGETS["two classes"]), method) == (loss == "nll")
+    assert hasattr(MLPClassifier(loss="hinge", output="logistic"), method)
+    unknown: Any = "hing"
+    assert hasattr(MLPClassifier(loss=unknown), method)
+
+
 def test_two_classes_have_two_outputs_where_these_are_compared() -> None:
     model = MLPClassifier(8, output="softmax", **FAST).fit(X, TARGETS["two classes"])
 
@@ -119,7 +138,8 @@ def test_early_stopping_looks_at_the_accuracy_of_any_network(kind: str) -> None:
     random = np.random.RandomState(0)
     random.randint(2**31)  # the seed of the network
     _, held = train_test_split(rows, random_state=random, test_size=0.1)
-    expected = accuracy_score(y[held], model.predict(X[held]), sample_weight=weights[held])
+    right = model.predict(X[held]) == y[held]
+    expected = np.average(right, weights=weights[held])
     assert model.best_validation_score_ == pytest.approx(expected, abs=1e-12)
 
 
