@@ -50,7 +50,7 @@ def test_csv(tmp_path: Path) -> None:
 def test_a_training_that_does_not_begin_keeps_the_csv_of_the_last(tmp_path: Path) -> None:
     class Refused(Callback):
         def on_begin(self, run: Run) -> None:
-            raise SettingError("no")
+            raise SettingError(f"not {run.epochs} epochs")
 
     logger = CSVLogger(tmp_path / "log.csv")
     trained(logger)
