@@ -146,7 +146,7 @@ class Delimited:
             byte = file.tell()
             for chunk in _chunks(file):
                 self._starts.append(Start(row, byte))
-                parsed = self._parse(chunk) if fast and chunk is not None and b"\0" not in chunk else None
+                parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
                 for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
                     row += len(frame)
                     yield frame
@@ -250,6 +250,11 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes | None]:
             yield None
             return
         yield b"".join(parts)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Tells whether there are neither NUL bytes nor carriage returns within lines, which end lines too."""
+    return b"\0" not in text and text.count(b"\r") == text.count(b"\r\n")
 
 
 def _is_plain_number(field: str) -> bool:
