@@ -79,6 +79,7 @@ class Delimited:
             layout.names, (), source.shown, layout.named, notes=layout.notes, line=self.line
         )
         self._starts = [Start(0, 0)]
+        self._some_read = False
         self._are_numbers = [
             k not in self._text
             and all(_is_plain_number(record[k]) for record in self._layout.sample if k < len(record))
@@ -139,6 +140,7 @@ class Delimited:
         layout = self._layout
         fast = layout.delimiter != " " and len(layout.delimiter.encode()) == 1
         self._starts.clear()
+        self._some_read = False
         row = 0
         with self._open() as file:
             for _ in range(layout.skipped):
@@ -149,6 +151,7 @@ class Delimited:
                 parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
                 for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
                     row += len(frame)
+                    self._some_read = True
                     yield frame
                 byte = file.tell()
 
@@ -233,7 +236,7 @@ class Delimited:
                     self._are_numbers[k], turned = False, True
                 else:
                     frame = frame.replace_column(k, numbers.alias(str(k)))
-        if turned and len(self._starts) > 1:
+        if turned and self._some_read:
             raise TurnsToTextError
         return frame
 
