@@ -158,8 +158,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
             self._check_classes()
         elif targets == "probabilities" and self.actname == "log_softmax":
             warnings.warn(
-                f"{self!r} learns nothing: {self.lossfnname} is of probabilities, and logarithms lie below 0; "
-                "use 'sigmoid', or 'nll' of logarithms",
+                f"{self!r} cannot tell classes apart: {self.lossfnname} is of probabilities, and logarithms "
+                "lie below 0; use 'sigmoid', or 'nll' of logarithms",
                 stacklevel=2,
             )
         self._allocate()
