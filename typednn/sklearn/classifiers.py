@@ -16,7 +16,6 @@ from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
 )
-from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.losses import CODES, LOSSES
 
@@ -40,6 +39,7 @@ from typednn.sklearn.parameters import (
     LearningRate,
     Normalizations,
     OptimizerLike,
+    OutputActivation,
     Solver,
     Weights,
 )
@@ -187,7 +187,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
         if multilabel != self._multilabel or (multilabel and y.shape[1] != len(self.classes_)):
             raise ValueError(f"y must have the form that it had before, not {kind} of shape {y.shape}")
         found = self.classes_ if multilabel else np.unique(y)
-        if not incremental and not np.array_equal(found, self.classes_):
+        if not incremental and not np.array_equal(found, np.sort(self.classes_)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                 f"Previously got {self.classes_}, `y` has {found}"
@@ -202,7 +202,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
     def _encode(self, y: Targets) -> Targets:
         if self._multilabel:
             return y
-        labels: NDArray[np.int64] = np.searchsorted(self.classes_, y)
+        order = np.argsort(self.classes_)  # those of `from_network` have the order of its outputs
+        labels: NDArray[np.int64] = order[np.searchsorted(self.classes_, y, sorter=order)]
         if self.n_outputs_ == 1:
             return labels.reshape(-1, 1)
         if LOSSES[self.network_._loss].targets == "classes":
@@ -311,7 +312,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         loss: ClassifierLoss = "log_loss",
-        output: OutputActivationName | CustomActivation | None = None,
+        output: OutputActivation | None = None,
         dropout: float | Sequence[float] = 0.0,
         normalization: Normalizations = "none",
         class_weight: ClassWeight = None,
@@ -446,6 +447,8 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
         model.classes_ = np.arange(count) if classes is None else np.asarray(classes)
         if model.classes_.shape != (count,):
             raise ValueError(f"classes must be {count} labels, not of shape {model.classes_.shape}")
+        if len(np.unique(model.classes_)) < count:
+            raise ValueError(f"classes must be {count} different labels, not {model.classes_}")
         exclusive = LOSSES[network._loss].targets in {"classes", "numbers"}
         exclusive |= network.layers[-1].actname in OF_CLASSES
         model._multilabel = outputs > 1 and not exclusive

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.activations import OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.losses import CODES, LOSSES, Loss
 
@@ -16,7 +16,7 @@ from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.network.network import AnyNetwork, Network
 from typednn.sklearn.estimator import Estimator, Real
 from typednn.sklearn.losses import LossScale, scale_of
-from typednn.sklearn.parameters import OURS, Activation, Normalizations
+from typednn.sklearn.parameters import OURS, Activation, Normalizations, OutputActivation
 
 OUTPUT_ACTIVATIONS: dict[str, OutputActivationName] = {
     "classes": "softmax",
@@ -33,7 +33,7 @@ class PerceptronBase(Estimator):
     hidden_layer_sizes: int | Sequence[int]
     activation: Activation | Sequence[Activation]
     alpha: float
-    output: OutputActivationName | CustomActivation | None
+    output: OutputActivation | None
     dropout: float | Sequence[float]
     normalization: Normalizations
 

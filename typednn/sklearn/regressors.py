@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
 
 from typednn.names import MetricName
@@ -29,6 +28,7 @@ from typednn.sklearn.parameters import (
     LearningRate,
     Normalizations,
     OptimizerLike,
+    OutputActivation,
     RegressorLoss,
     Solver,
     Weights,
@@ -184,7 +184,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        output: OutputActivationName | CustomActivation | None = None,
+        output: OutputActivation | None = None,
         dropout: float | Sequence[float] = 0.0,
         normalization: Normalizations = "none",
         optimizer: OptimizerLike = None,

@@ -151,3 +151,19 @@ def test_early_stopping_of_a_regressor_looks_at_r_squared() -> None:
 
     expected = r2_score(held[1], model.predict(held[0]))
     assert model.best_validation_score_ == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_network_keeps_the_order_of_its_labels() -> None:
+    y = TARGETS["three classes"]
+    model = NetworkClassifier(NETWORKS["log_softmax"], **FAST).fit(X, y)
+    names = np.array(["z", "x", "y"])
+    renamed = names[np.searchsorted(model.classes_, y)]
+    again = NetworkClassifier.from_network(model.network_.copy(), classes=names)
+    again.set_params(**FAST, warm_start=True)
+
+    assert again.score(X, renamed) == model.score(X, y)
+    assert again.partial_fit(X, renamed).score(X, renamed) > 0.8
+    assert again.fit(X, renamed).score(X, renamed) > 0.8
+    assert again.history_.loss[-1] < 0.5
+    with pytest.raises(ValueError, match="3 different labels"):
+        NetworkClassifier.from_network(model.network_, classes=["a", "b", "a"])
