@@ -1,7 +1,7 @@
 """The loops and formulas of losses in machine code: terms, derivatives dLdy and deltas dLda.
 
-They come from the tables of losses. Those of the first losses are compiled into the kernels, and the others
-called by address.
+They come from the tables of losses. The kernels contain the loops of the first losses and call the others by
+address.
 """
 
 # pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
