@@ -229,7 +229,7 @@ def predictions(
         outputs = _raw_outputs(model, table)
         targets, is_classes = ("prediction",), "softmax" in model.layers[-1].actname
         names = [str(k) for k in range(outputs.shape[1])] if is_classes else ()
-    if model.layers[-1].actname == "log_softmax":
+    if names and model.layers[-1].actname == "log_softmax":
         outputs = np.exp(outputs)
     if names:
         yield (

@@ -79,6 +79,7 @@ class Delimited:
             layout.names, (), source.shown, layout.named, notes=layout.notes, line=self.line
         )
         self._starts = [Start(0, 0)]
+        self._some_read = False
         self._are_numbers = [
             k not in self._text
             and all(_is_plain_number(record[k]) for record in self._layout.sample if k < len(record))
@@ -139,6 +140,7 @@ class Delimited:
         layout = self._layout
         fast = layout.delimiter != " " and len(layout.delimiter.encode()) == 1
         self._starts.clear()
+        self._some_read = False
         row = 0
         with self._open() as file:
             for _ in range(layout.skipped):
@@ -146,9 +148,10 @@ class Delimited:
             byte = file.tell()
             for chunk in _chunks(file):
                 self._starts.append(Start(row, byte))
-                parsed = self._parse(chunk) if fast and chunk is not None and b"\0" not in chunk else None
+                parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
                 for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
                     row += len(frame)
+                    self._some_read = True
                     yield frame
                 byte = file.tell()
 
@@ -233,7 +236,7 @@ class Delimited:
                     self._are_numbers[k], turned = False, True
                 else:
                     frame = frame.replace_column(k, numbers.alias(str(k)))
-        if turned and len(self._starts) > 1:
+        if turned and self._some_read:
             raise TurnsToTextError
         return frame
 
@@ -250,6 +253,11 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes | None]:
             yield None
             return
         yield b"".join(parts)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Tells whether there are neither NUL bytes nor carriage returns within lines, which end lines too."""
+    return b"\0" not in text and text.count(b"\r") == text.count(b"\r\n")
 
 
 def _is_plain_number(field: str) -> bool:
@@ -329,7 +337,7 @@ class Records:
         try:
             for record in reader:
                 line, end = end + 1, reader.line_num
-                if not record or record == [""]:
+                if not record:
                     continue
                 if len(record) != count:
                     raise FileFormatError(

@@ -134,7 +134,7 @@ def records_of(text: str, delimiter: str, commented: bool, most: int | None = No
     count = 0
     try:
         for record in csv.reader(lines, delimiter=delimiter, skipinitialspace=spaces):
-            if record and record != [""]:
+            if record:
                 yield record
                 count += 1
                 if most is not None and count >= most:

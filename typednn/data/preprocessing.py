@@ -55,7 +55,7 @@ class Preprocessing:
 
         Raises:
             ShapeError: a column is missing, or an array has another number of columns.
-            DataError: a value does not fit.
+            DataError: a value does not fit, or is beyond the dtype when it is standardised.
         """
         table = table_of(data)
         columns = self.select(table)
@@ -74,7 +74,15 @@ class Preprocessing:
 
             for column, transform, start, width in zip(columns, self.features, starts, widths, strict=False):
                 transform.apply(column[taken], part[:, start : start + width], place)
-            inputs[first:last] = part
+            with np.errstate(over="ignore"):
+                inputs[first:last] = part
+            beyond = ~np.isfinite(inputs[first:last])
+            if beyond.any():
+                row, k = np.argwhere(beyond)[0]
+                raise DataError(
+                    f"{place(row)}: {self.feature_names[k]!r} is {part[row, k]:.3g} deviations from the "
+                    f"mean, which is beyond what {dtype} can hold"
+                )
         return inputs
 
     def select(self, table: Table) -> list[Column]:

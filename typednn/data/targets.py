@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.data.columns import Place, number_of, numbers_in, written_in
-from typednn.data.table import Column, is_text, missing_in
+from typednn.data.table import Column, is_text
 from typednn.errors import DataError
 from typednn.validation.arrays import Labels
 
@@ -22,6 +22,9 @@ Numbers: TypeAlias = NDArray[np.number | np.bool]
 
 MAX_NUMERIC_CLASSES = 20
 """The largest number of different integers that are taken for classes."""
+
+LARGEST_TARGET = 1e150
+"""The largest number that is learnt: sums of squares of such numbers are finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,8 @@ def task_of(columns: Sequence[Column], *, labels: bool = False) -> Task:
     if column.dtype.kind == "b" or (labels and column.dtype.kind in "iu"):
         return "classification"
     if column.dtype.kind == "f":
-        fractions: NDArray[np.float64] = column[~missing_in(column)].astype(np.float64) % 1
-        if fractions.any():
+        numbers: NDArray[np.float64] = column[np.isfinite(column)].astype(np.float64)
+        if (numbers % 1).any():
             return "regression"
     counts = Counter(word for word in written_in(column) if word is not None)
     numbers = [number_of(word) for word in counts]
@@ -151,7 +154,7 @@ def numbers_of(
     """Returns the targets of a regression, `(n_samples, n_outputs)`; unless `vary` is False they must differ.
 
     Raises:
-        DataError: a target is missing, text or infinite, or all are equal.
+        DataError: a target is missing, text, infinite or beyond `LARGEST_TARGET`, or all are equal.
     """
     found: Matrix[np.float64] = np.empty((len(columns[0]), len(columns)))
     for k, (column, name) in enumerate(zip(columns, names, strict=True)):
@@ -169,6 +172,13 @@ def numbers_of(
             row = int(missing.argmax())
             word = written_in(column[row : row + 1])[0]
             raise DataError(f"{place(row)}: the target {name!r} has no value ({word or ''!r})")
+        beyond = abs(found[:, k]) > LARGEST_TARGET
+        if beyond.any():
+            row = int(beyond.argmax())
+            raise DataError(
+                f"{place(row)}: the target {name!r}: expected numbers up to {LARGEST_TARGET:.0e}, found "
+                f"{found[row, k]:g}"
+            )
     if vary and (found == found[0]).all():
         raise DataError(f"all targets are {found[0, 0]:g}: there is nothing to learn")
     return found

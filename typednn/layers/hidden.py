@@ -81,7 +81,7 @@ class HiddenLayer(TrainableLayer[F, Never]):
     ) -> None:
         super().__init__(length, names.hidden_activation(actfn), weights, biases, l1, l2)
         self._normalization = names.normalization(normalization)
-        check_nonnegative("HiddenLayer: dropout", dropout, 1)
+        check_nonnegative(f"{type(self).__name__}: dropout", dropout, 1)
         self._dropout = float(dropout)
         self._dense = self._normalization == "none" and not self._dropout
         self._allocate()

@@ -8,7 +8,7 @@ from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings, settings_of
 
 from typednn.errors import SettingError
-from typednn.initializers import Seed, WeightInitializerName
+from typednn.initializers import WEIGHT_INITIALIZERS, Seed, WeightInitializerName, generator, initializer
 from typednn.layers.hidden import HiddenLayer
 from typednn.layers.storage import Storage
 
@@ -67,7 +67,13 @@ class NormalizationLayer(HiddenLayer[F]):
         return [str(self._length), repr(self._normalization), *told]
 
     def set_weights(self, method: WeightInitializerName = "normal_random", seed: Seed = None) -> None:
-        """Does nothing: the layer has no weights."""
+        """Draws nothing, for the layer has no weights, but checks the arguments as other layers do.
+
+        Raises:
+            UnknownNameError: there is no such initialiser.
+        """
+        initializer(WEIGHT_INITIALIZERS, "weight initialiser", method)
+        generator(seed)
 
     @property
     def _tensors(self) -> dict[str, Matrix[F]]:

@@ -72,7 +72,8 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         UnknownNameError: there is no such activation, loss or initialiser.
 
     Warns:
-        UserWarning: the loss is of classes, and the activation is not softmax, or log_softmax for nll.
+        UserWarning: the loss is of classes, and the activation is not softmax, or log_softmax for nll; or the
+            loss is of independent probabilities, and the activation is log_softmax.
     """
 
     last = True
@@ -152,8 +153,15 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
         self._lossfnname: LossName | CustomLoss = names.loss(lossfn)
-        if LOSSES[LOSS_CODES[self.lossfnname]].targets == "classes":
+        targets = LOSSES[LOSS_CODES[self.lossfnname]].targets
+        if targets == "classes":
             self._check_classes()
+        elif targets == "probabilities" and self.actname == "log_softmax":
+            warnings.warn(
+                f"{self!r} cannot tell classes apart: {self.lossfnname} is of probabilities, and logarithms "
+                "lie below 0; use 'sigmoid', or 'nll' of logarithms",
+                stacklevel=2,
+            )
         self._allocate()
 
     @property

@@ -19,7 +19,6 @@ from typing import Generic, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.layout import gain_count, inner_bias_count
 from typednn_kernels.losses import LOSSES
 
 from typednn.errors import ArrayTypeError, SettingError, WiringError
@@ -435,7 +434,7 @@ class Network(Display, Generic[F_co, Y_co]):
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
                 larger than memory, which is read once an epoch, and checked as it is read the first time.
             y: targets `(n_samples, n_outputs)`, also `(n_samples,)` for one output, or integer labels
-                `(n_samples,)` for losses of classes: crossentropy and kl_divergence.
+                `(n_samples,)` for losses of classes: crossentropy, nll and kl_divergence.
             epochs: the number of passes over the samples.
             batch_size: samples per step, by default 32; all where there are fewer.
             learning_rate: the factor of the gradient of the batch's mean loss in a step, or a schedule of it;
@@ -662,8 +661,9 @@ class Network(Display, Generic[F_co, Y_co]):
     def _summary(self) -> tuple[list[tuple[str, ...]], str]:
         rows: list[tuple[str, ...]] = [("layer", "kind", "units", "activation", "parameters")]
         for k, layer in enumerate(self.layers):
-            count = layer.length * (layer.previous.length + 1) if layer.previous else 0
-            count += gain_count(self._storage.layout, k) + inner_bias_count(self._storage.layout, k)
+            storage = self._storage
+            parts = (storage.weights, storage.biases, storage.gains, storage.inner_biases)
+            count = sum(each[k].size for each in parts) if k else 0
             rows.append((str(k), type(layer).__name__, str(layer.length), layer.actname, f"{count:,}"))
         total = (
             f"{self.parameters.size:,} parameters, {self.dtype}, {self.parameters.nbytes:,} bytes, "

@@ -40,7 +40,8 @@ class LayerPicture:
         title: two lines above it.
         activations: the mean activation of each unit, `(n,)`.
         delta: the mean of dLda over the samples, `(n,)`, or None for the input layer.
-        weight_gradient: dLdW, `(n, n_prev)`, or None for the input layer.
+        weight_gradient: dLdW, `(n, n_prev)`, or None for the input layer; `(n, 0)` where each unit is
+            connected to the unit beside it, without weights.
     """
 
     title: str
@@ -94,6 +95,10 @@ def _draw_connections(
     from matplotlib.collections import LineCollection
 
     assert layer.weight_gradient is not None
+    if not layer.weight_gradient.size:
+        beside = [[(before.x + RADIUS, y), (here.x - RADIUS, y)] for y in here.heights]
+        axes.add_collection(LineCollection(beside, linewidths=0.8, colors=FAINT))
+        return
     shown = layer.weight_gradient[: len(here.heights), : len(before.heights)]
     width = np.sqrt(abs(shown) / (abs(layer.weight_gradient).max() or 1)).ravel()
     ends = [

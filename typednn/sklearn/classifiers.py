@@ -88,7 +88,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
         return chosen if self._multilabel else self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:
-        """Computes probabilities `(n_samples, n_classes)`, if the outputs are probabilities.
+        """Computes probabilities `(n_samples, n_classes)`, if the outputs are these or their logarithms.
 
         Raises:
             NotFittedError: the estimator is not fitted.

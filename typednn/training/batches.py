@@ -118,6 +118,7 @@ class CheckedSamples(Generic[F]):
         max_chunk: the number of samples that `take` may be asked for; those of several epochs where all rows
             are converted.
         unchecked: the number of samples that are checked when they are first taken, in the first pass.
+        owner, first: what the user gave the samples to, and the index there of the first, for messages.
     """
 
     x: Rows[F]
@@ -126,10 +127,14 @@ class CheckedSamples(Generic[F]):
     y: NDArray[np.generic]
     max_chunk: int
     unchecked: int
+    owner: str
+    first: int = 0
 
-    def __init__(self, x: Rows[F], t: Rows[F], weights: Vector[F], unchecked: int = 0) -> None:
+    def __init__(
+        self, x: Rows[F], t: Rows[F], weights: Vector[F], unchecked: int = 0, owner: str = "Network"
+    ) -> None:
         self.x, self.t, self.weights, self.unchecked = x, t, weights, unchecked
-        self.y = t.array
+        self.y, self.owner = t.array, owner
         self.max_chunk = sys.maxsize
         self._indices: Order = NO_INDICES
         if x.whole is None or t.whole is None:
@@ -163,6 +168,7 @@ class CheckedSamples(Generic[F]):
         if self.unchecked:
             for each in parts:
                 each.unchecked = len(each)
+        parts[1].first = self.first + index
         return parts[0], parts[1]
 
     def chunks(self, size: int) -> Iterator[tuple[Matrix[F], Matrix[F], slice]]:
@@ -180,9 +186,10 @@ class CheckedSamples(Generic[F]):
             places = order[start : start + step]
             wrong = ~np.isfinite(self.x.array[places]).all(axis=1)
             if wrong.any():
+                row = self.first + places[wrong.argmax()]
                 raise DataError(
-                    f"Network: row {places[wrong.argmax()]} of x, a memory map that is checked as it is "
-                    "read, holds numbers that are not finite; the network is as after the last step"
+                    f"{self.owner}: row {row} of x, a memory map that is checked as it is read, holds "
+                    "numbers that are not finite; the network is as after the last step"
                 )
         self.unchecked = max(0, self.unchecked - len(order))
 
@@ -237,6 +244,7 @@ class SampleFormat(NamedTuple, Generic[F]):
             rows,
             weights,
             len(features) * later * (features.dtype.kind == "f"),
+            owner,
         )
 
     def validation(self, data: ValidationData[F]) -> CheckedSamples[F]:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.losses import LOSSES
+from typednn_kernels.normalizations import BATCH, settings_of
 
 from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
-from typednn.layers import AnyLayer, OutputLayer
+from typednn.layers import AnyLayer, NormalizationLayer, OutputLayer
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
 from typednn.names import MetricName
@@ -164,7 +165,7 @@ class Fit(Run, Generic[F]):
     def begin(self) -> None:
         """Warns of large features, and calls the callbacks before the first step."""
         if self.trained:
-            _warn_of_large_features(self.trained)
+            _warn_of_large_features(self.trained, _largest_feature(self.storage))
         for callback in self.callbacks:
             callback.on_begin(self)
 
@@ -378,7 +379,16 @@ def _mean(losses: Vector[F]) -> float:
     return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
 
 
-def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
+def _largest_feature(storage: Storage[F]) -> float:
+    """Returns what features must not reach: more where the first layer divides them by their deviations."""
+    first = storage.layers[1]
+    by_batch = settings_of(first.normalization).code == BATCH
+    if isinstance(first, NormalizationLayer) and (first.trainable or not by_batch):
+        return float(np.sqrt(np.finfo(storage.dtype).max / first.length)) / 4
+    return LARGE_FEATURE
+
+
+def _warn_of_large_features(samples: CheckedSamples[F], limit: float) -> None:
     """Warns where a feature of some rows is large, from all over x: all may be more than memory holds."""
     x = samples.x.array
     seen = x[:: 1 + x.size // SEEN_FEATURES]
@@ -387,7 +397,7 @@ def _warn_of_large_features(samples: CheckedSamples[F]) -> None:
         if seen.dtype.kind == "f"
         else float(np.abs(seen.astype(np.float64)).max())
     )
-    if largest >= LARGE_FEATURE:
+    if largest >= limit:
         warnings.warn(
             f"x holds features of {largest:.3g}: gradients grow with them, and training may diverge; scale "
             "them, as (x - x.mean(axis=0)) / x.std(axis=0) does",

@@ -59,7 +59,7 @@ class CSVLogger(EpochLogger):
     """Writes a CSV file with a row for each epoch; each row is on the disk when its epoch ends.
 
     Args:
-        path: the file, which is replaced.
+        path: the file, which is replaced when the first epoch ends.
 
     Raises:
         OSError: the file cannot be written.
@@ -70,14 +70,14 @@ class CSVLogger(EpochLogger):
         self._file: TextIO | None = None
 
     def on_begin(self, run: Run) -> None:
-        """Opens the file."""
-        self._file = self.path.open("w", encoding="utf-8", newline="")
+        """Checks that the file can be written; until an epoch ends, it keeps what it holds."""
+        with self.path.open("a", encoding="utf-8"):
+            self._file = None
 
     def write(self, epoch: int, values: dict[str, float]) -> None:
         """Writes the row of an epoch, before the first one the names."""
         if self._file is None:
-            return
-        if self._file.tell() == 0:
+            self._file = self.path.open("w", encoding="utf-8", newline="")
             self._file.write(f"epoch,{','.join(values)}\n")
         self._file.write(f"{epoch},{','.join(map(repr, values.values()))}\n")
         self._file.flush()

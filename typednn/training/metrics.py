@@ -304,7 +304,8 @@ class Measure:
     Raises:
         UnknownNameError: there is no such metric.
         SettingError: a metric needs classes, and the network does not predict classes, or AUC needs outputs
-            that sum to 1; or a function has no name of its own, or other parameters than a metric.
+            that sum to 1; or it compares numbers, and the outputs are logarithms; or a function has no name
+            of its own, or other parameters than a metric.
         MissingExtraError: scikit-learn is not installed.
     """
 
@@ -335,6 +336,11 @@ class Measure:
         self.exclusive = self.several and outputs > 2
         self._what = f"a network with {outputs} outputs, {activation} and {loss.name}"
         for name in self._named:
+            if BY_NAME[name].of == "numbers" and loss.targets == "classes" and activation == "log_softmax":
+                raise SettingError(
+                    f"the metric {name!r} compares outputs with the targets, which of {self._what} are "
+                    "logarithms and probabilities: give the output layer softmax and crossentropy"
+                )
             if BY_NAME[name].of == "exclusive classes" and not self.exclusive:
                 raise SettingError(
                     f"the metric {name!r} is of exclusive classes, which {self._what} does not tell apart"

@@ -25,7 +25,7 @@ from typednn.data.columns import (
 from typednn.data.inspection import choose_features
 from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Table, as_column, table_of
-from typednn.data.targets import Scale
+from typednn.data.targets import Classes, Scale
 
 NUMBERS = Scale(np.zeros(1), np.ones(1))
 
@@ -281,6 +281,19 @@ def frames() -> list[Any]:
         library: Any = pytest.importorskip(module, reason=f"{module} is not installed")
         found.append(getattr(library, make)(columns))
     return found
+
+
+def test_numbers_beyond_the_dtype_are_named() -> None:
+    preprocessing = Preprocessing(
+        (NumberColumn("a", 0.0, 1.0), NumberColumn("b", 0.0, 2.0)), Classes(("x", "y"))
+    )
+    data = {"a": np.zeros(3), "b": np.array([0.0, 1.0, 1e39])}
+    message = r"row 3: 'b' is 5e\+38 deviations from the mean, which is beyond what float32 can hold"
+    with pytest.raises(DataError, match=message):
+        preprocessing.apply(data, np.dtype(np.float32))
+    with pytest.raises(DataError, match=message):
+        preprocessing.apply(data, np.dtype(np.float32), np.array([0, 2]))
+    assert np.isfinite(preprocessing.apply(data, np.dtype(np.float64))).all()
 
 
 def test_dataframes_of_all_kinds_are_tables() -> None:

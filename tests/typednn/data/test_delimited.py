@@ -100,3 +100,42 @@ def test_the_line_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size
     assert [table.place(row) for row in range(0, ROWS, 7)] == [
         f"{table.source}, line {line}" for line in begins[0:ROWS:7]
     ]
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_quoted_empty_value_is_a_record_in_every_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, numbers: bool
+) -> None:
+    rows = [f"{k / 8}" if numbers else f"word {k % 9}" for k in range(40)]
+    rows[3] = rows[21] = ""
+    text = "\n".join(["name", *(row or '""' for row in rows), ""])
+
+    data = read(tmp_path, text, size, monkeypatch)
+
+    wanted = [float(row or "nan") for row in rows] if numbers else [row or None for row in rows]
+    np.testing.assert_array_equal(data.table["name"], np.array(wanted))
+    assert data.table.line(39) == 41
+    with pytest.raises(FileFormatError, match="line 5: expected 2 values, as in the first line, found 1"):
+        read(tmp_path, 'name,y\n1,2\n3,4\n5,6\n""\n7,8\n', size, monkeypatch)
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_a_carriage_return_ends_a_line_in_every_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    text = "name,y\n" + "".join(f"{k},{k / 8}\n" for k in range(30))
+    assert len(read(tmp_path, text.replace("9,1.125\n", "9,1.125\r"), size, monkeypatch).table["y"]) == 30
+    with pytest.raises(FileFormatError, match="expected 2 values, as in the first line, found 1"):
+        read(tmp_path, text.replace("9,1.125\n", "9\r,1.125\n"), size, monkeypatch)
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_numbers_turn_to_text_within_a_chunk_that_is_read_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    words = [*map(str, range(30)), "word", *map(str, range(9))]
+    text = "x,y\n" + "".join(f'{word},"{k / 8}\r"\n' for k, word in enumerate(words))
+    table = read(tmp_path, text, size, monkeypatch).table
+    assert table["x"].tolist() == words
+    assert table["y"].tolist() == [k / 8 for k in range(len(words))]

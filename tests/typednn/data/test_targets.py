@@ -80,6 +80,10 @@ def test_the_target_tells_the_task(target: Any, task: str) -> None:
     assert task_of([column(target)] * 2) == "regression"
 
 
+def test_infinity_is_no_class() -> None:
+    assert task_of([np.array([0.0, 1.0, 1.0, np.inf])]) == "regression"
+
+
 def test_labels_are_classes_however_many_there_are() -> None:
     letters = np.arange(26, dtype=np.uint8)
 
@@ -120,6 +124,7 @@ def test_what_cannot_be_learnt() -> None:
         ([0.5, 0.5], r"all targets are 0\.5"),
         (["0.5", None], r"row 2: the target 'y' has no value \(''\)"),
         ([0.5, np.inf], "row 2: column 'y': expected a finite number, found inf"),
+        ([0.5, 1e300], r"row 2: the target 'y': expected numbers up to 1e\+150, found 1e\+300"),
     ):
         with pytest.raises(DataError, match=message):
             numbers_of([column(values)], ["y"], place)

@@ -23,6 +23,7 @@ from typednn import (
     NormalizationLayer,
     OutputLayer,
     SettingError,
+    UnknownNameError,
     WiringError,
     gradcheck,
     load,
@@ -205,12 +206,25 @@ def test_a_layer_alone_has_parameters_and_can_be_attached() -> None:
     assert network.layers[1].Gain.tolist() == [[1, 2, 3]]
 
 
+def test_the_summary_counts_what_there_is() -> None:
+    network, _ = pair(LayerNorm(), np.float64)
+    lines = network.summary().splitlines()
+    counts = [int(line.split()[-1]) for line in lines[1:-1]]
+    assert counts == [0, 8, 30, 12, 14]
+    assert lines[-1].startswith(f"{sum(counts)} parameters")
+    assert network.parameters.size == sum(counts)
+
+
 def test_it_normalizes_what_is_before_it() -> None:
     with pytest.raises(WiringError, match=r"normalises 3 units, InputLayer\(4, 'none'\) has 4 units"):
         NormalizationLayer(3).attach_after(InputLayer(4))
     with pytest.raises(WiringError, match=r"normalises 3 units, and the layer before it has 4 units"):
         Network([InputLayer(4), NormalizationLayer(3), OutputLayer(1)])
+    with pytest.raises(SettingError, match=r"^NormalizationLayer: dropout"):
+        NormalizationLayer(3, dropout=1.0)
     nothing: Any = "none"
+    with pytest.raises(UnknownNameError, match="weight initialiser"):
+        NormalizationLayer(3).set_weights(nothing)
     for norm in (nothing, LayerNorm(inner_bias=True)):
         with pytest.raises(
             SettingError, match="NormalizationLayer: normalization must be 'batch' or 'layer'"

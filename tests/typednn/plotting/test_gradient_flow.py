@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from typednn import HiddenLayer, InputLayer, Network, OutputLayer, SettingError
+from typednn import HiddenLayer, InputLayer, Network, NormalizationLayer, OutputLayer, SettingError
 from typednn.plotting.gradient_flow import MAX_UNITS, NEGATIVE, POSITIVE, LayerPicture, draw_gradient_flow
 
 
@@ -88,3 +88,13 @@ def test_gradients_are_drawn_to_a_file(tmp_path: Path) -> None:
     axes = Figure().add_subplot()
     assert gradients.plot(ax=axes) is axes
     assert len(circles_of(axes)) == len(circles_of(gradients.plot())) == 2 + 3 + 1
+
+
+def test_units_without_weights_are_connected_to_those_beside_them() -> None:
+    network = Network([InputLayer(3), NormalizationLayer(3), OutputLayer(2)], seed=0)
+    axes = network.forward(np.eye(3)).backward(np.zeros((3, 2))).plot()
+
+    beside, weighted = (each for each in axes.collections if isinstance(each, LineCollection))
+    assert len(weighted.get_segments()) == 6
+    for line in beside.get_segments():
+        assert line[0][1] == line[1][1]

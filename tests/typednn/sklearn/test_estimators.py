@@ -473,3 +473,13 @@ def test_epochs_before_an_interrupt_or_a_divergence_are_recorded(monkeypatch: py
         model = MLPRegressor(alpha=0.0, **FAST).fit(X, X[:, 0])
     assert len(model.loss_curve_) == model.n_iter_ == 11
     assert model.t_ == 90 * 11
+
+
+def test_probabilities_of_outputs_that_are_logarithms() -> None:
+    network = Network([InputLayer(4), OutputLayer(3, "log_softmax", "nll")], seed=0)
+    model: Any = NetworkClassifier.from_network(network, ["a", "b", "c"])
+    logits = X @ network.layers[1].W.T
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(X), wanted, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(wanted), rtol=1e-12)
+    assert (model.predict(X) == np.array(["a", "b", "c"])[wanted.argmax(axis=1)]).all()

@@ -139,8 +139,11 @@ def test_a_large_memory_map_is_checked_as_it_is_read_the_first_time(
     assert computed.parameters.tobytes() == reference.parameters.tobytes()
     assert computed.history.curves() == reference.history.curves()
     file[count - 1, 0] = np.inf
-    with pytest.raises(DataError, match=f"row {count - 1} of x, a memory map"):
+    owner = "validation_data" if held else "Network"
+    with pytest.raises(DataError, match=f"^{owner}: row {count - 1} of x, a memory map"):
         train(file)
+    with pytest.raises(DataError, match=f"^Network: row {count - 1} of x, a memory map"):
+        network_of(CASE).fit(file, CASE.t, **SETTINGS, batch_size=4, validation_split=0.3)
 
 
 def test_what_is_not_finite_is_found_in_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

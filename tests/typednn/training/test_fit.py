@@ -19,7 +19,9 @@ from typednn import (
     EarlyStopping,
     History,
     InputLayer,
+    LayerNorm,
     Network,
+    NormalizationLayer,
     OutputLayer,
     Run,
     SettingError,
@@ -525,6 +527,22 @@ def test_features_that_are_large_earn_one_warning() -> None:
         network.fit(x, y, epochs=3, learning_rate=1e-12)
     assert [each.filename for each in caught] == [__file__]
     network.fit(x / 1e4, y, epochs=1)
+
+
+@by_dtype
+def test_features_that_are_normalized_may_be_large(dtype: Any) -> None:
+    x, y = np.linspace(-1e6, 3e6, 16, dtype=dtype).reshape(-1, 2), np.ones((8, 1), dtype)
+    for norm in ("batch", LayerNorm()):
+        first = NormalizationLayer(2, norm)  # type: ignore[arg-type]
+        network: Any = Network([InputLayer(2), first, OutputLayer(1)], dtype, seed=0)
+        network.fit(x, y, batch_size=8, epochs=1)
+
+    with pytest.warns(UserWarning, match="x holds features of"):
+        network.fit(x * dtype(np.finfo(dtype).max / 1e7), y, batch_size=8, epochs=1)
+    network = Network([InputLayer(2), NormalizationLayer(2), OutputLayer(1)], dtype, seed=0)
+    network.layers[1].trainable = False  # it divides by the running deviations, which are 1
+    with pytest.warns(UserWarning, match="x holds features of"):
+        network.fit(x, y, batch_size=8, epochs=1, learning_rate=1e-15)
 
 
 def test_a_loss_that_has_grown_a_million_times_earns_one_warning() -> None:

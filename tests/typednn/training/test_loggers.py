@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from typednn import InputLayer, MissingExtraError, Network, OutputLayer, SettingError, use_backend
+from typednn import (
+    Callback,
+    InputLayer,
+    MissingExtraError,
+    Network,
+    OutputLayer,
+    Run,
+    SettingError,
+    use_backend,
+)
 from typednn.training.loggers import CSVLogger, LogEpochs, MLflowLogger, TensorboardLogger, WandbLogger
 
 
@@ -36,6 +45,23 @@ def test_csv(tmp_path: Path) -> None:
     assert list(rows[0]) == ["epoch", "loss", "validation_loss", "learning_rate"]
     assert [float(row["validation_loss"]) for row in rows] == history.validation_loss
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+def test_a_training_that_does_not_begin_keeps_the_csv_of_the_last(tmp_path: Path) -> None:
+    class Refused(Callback):
+        def on_begin(self, run: Run) -> None:
+            raise SettingError(f"not {run.epochs} epochs")
+
+    logger = CSVLogger(tmp_path / "log.csv")
+    trained(logger)
+    before = (tmp_path / "log.csv").read_bytes()
+    with pytest.raises(SettingError):
+        trained(logger, Refused())
+    assert (tmp_path / "log.csv").read_bytes() == before
+    trained(logger)
+    assert (tmp_path / "log.csv").read_bytes() == before
+    with pytest.raises(OSError, match="none"):
+        trained(CSVLogger(tmp_path / "none" / "log.csv"))
 
 
 def test_logging(caplog: pytest.LogCaptureFixture) -> None:

@@ -321,3 +321,10 @@ def test_one_hot_targets_of_a_regression_loss(activation: Any, low: float) -> No
 
     assert computed == accuracy(LABELS, SEVERAL.argmax(axis=1))
     assert measured("accuracy", TRUE, LIKELY, activation, "MSE") == accuracy(TRUE > 0.5, LIKELY > 0.5)
+
+
+@pytest.mark.parametrize("name", ["mse", "mae", "r2"])
+def test_logarithms_are_not_compared_with_probabilities(name: MetricName) -> None:
+    network = Network([InputLayer(1), OutputLayer(3, "log_softmax", "nll")], seed=0)
+    with pytest.raises(SettingError, match=f"the metric '{name}' compares .*log_softmax and nll .*softmax"):
+        network.evaluate(np.zeros((3, 1)), np.arange(3), metrics=[name])
