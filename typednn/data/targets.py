@@ -110,8 +110,8 @@ def task_of(columns: Sequence[Column], *, labels: bool = False) -> Task:
     if column.dtype.kind == "b" or (labels and column.dtype.kind in "iu"):
         return "classification"
     if column.dtype.kind == "f":
-        numbers: NDArray[np.float64] = column[np.isfinite(column)].astype(np.float64)
-        if (numbers % 1).any():
+        finite: NDArray[np.float64] = column[np.isfinite(column)].astype(np.float64)
+        if (finite % 1).any():
             return "regression"
     counts = Counter(word for word in written_in(column) if word is not None)
     numbers = [number_of(word) for word in counts]

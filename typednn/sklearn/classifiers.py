@@ -115,9 +115,9 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
-        if getattr(self, "out_activation_", None) == "log_softmax":
-            return self._outputs(X)
         probabilities = self.predict_proba(X)
+        if self.out_activation_ == "log_softmax":
+            return self._outputs(X)
         with np.errstate(divide="ignore"):
             np.log(probabilities, out=probabilities)
         return probabilities

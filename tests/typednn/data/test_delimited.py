@@ -115,6 +115,7 @@ def test_a_quoted_empty_value_is_a_record_in_every_chunk(
 
     wanted = [float(row or "nan") for row in rows] if numbers else [row or None for row in rows]
     np.testing.assert_array_equal(data.table["name"], np.array(wanted))
+    assert data.table.line is not None
     assert data.table.line(39) == 41
     with pytest.raises(FileFormatError, match="line 5: expected 2 values, as in the first line, found 1"):
         read(tmp_path, 'name,y\n1,2\n3,4\n5,6\n""\n7,8\n', size, monkeypatch)

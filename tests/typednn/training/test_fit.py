@@ -533,7 +533,7 @@ def test_features_that_are_large_earn_one_warning() -> None:
 def test_features_that_are_normalized_may_be_large(dtype: Any) -> None:
     x, y = np.linspace(-1e6, 3e6, 16, dtype=dtype).reshape(-1, 2), np.ones((8, 1), dtype)
     for norm in ("batch", LayerNorm()):
-        first = NormalizationLayer(2, norm)  # type: ignore[arg-type]
+        first = NormalizationLayer(2, norm)
         network: Any = Network([InputLayer(2), first, OutputLayer(1)], dtype, seed=0)
         network.fit(x, y, batch_size=8, epochs=1)
 

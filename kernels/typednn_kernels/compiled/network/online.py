@@ -48,10 +48,10 @@ from typednn_kernels.compiled.ops.activation import (
 from typednn_kernels.compiled.ops.loss import (
     Outputs,
     canonical_delta,
-    has_rows,
     loss_gradient,
     sample_loss,
 )
+from typednn_kernels.compiled.ops.loss_loops import has_rows
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import ACTIVATION, LENGTH, PREVIOUS
 from typednn_kernels.operands import Epoch, Thread, Workspace
