@@ -68,7 +68,7 @@ napoleon_use_rtype = False
 intersphinx_mapping = {"python": ("https://docs.python.org/3.11", "inventories/python.inv")}
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [
-    ("py:class", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F|typednn\.data\..*"),
+    ("py:(class|obj)", r"ArrayLike|NDArray|dict\[.*|typednn_kernels\.arrays\.F|typednn\.data\..*"),
     (
         "py:class",
         "[A-Z]|Axes|Communicator|Executor|Model|Processes|Storage|Workspace",

@@ -102,13 +102,15 @@ def activations() -> None:
 
 def losses() -> None:
     """Value and derivative of every loss of one output, for a target of 1."""
-    with new_figure(10, 4.4) as figure:
+    with new_figure(10, 6.6) as figure:
         for k, row in enumerate(LOSSES[:BUILT_IN_LOSSES], start=1):
-            axes = figure.add_subplot(2, 5, k)
+            axes = figure.add_subplot(3, 4, k)
             among_probabilities = row.targets in {"probabilities", "classes"}
             y = np.linspace(0.02, 0.98, 201) if among_probabilities else np.linspace(-2, 4, 301)
             if row.name == "poisson":
                 y = np.linspace(0.05, 4, 301)
+            if row.name == "nll":  # its outputs are logarithms of probabilities
+                y = np.linspace(-4, 0, 301)
             t = np.ones_like(y)
             draw_formula(axes, y, row.value(y, t), row.derivative(y, t))
             axes.axvline(1, color="#9aa5af", linewidth=0.8, linestyle=":")

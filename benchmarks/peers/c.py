@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from typednn_kernels.arrays import F, Layout, Vector
+from typednn_kernels.layout import COLUMNS
 from typednn_kernels.operands import Epoch, Workspace
 
 from benchmarks.installed import AbsentError
@@ -90,7 +91,8 @@ def _program(dtype: str) -> Any:
     name, real = REALS[dtype]
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, f"online_{name}.so")
-        command = ["gcc", *FLAGS, f"-DREAL={name}", str(SOURCE), "-o", str(library), "-lm"]
+        defined = [f"-DREAL={name}", f"-DCOLUMNS={COLUMNS}"]
+        command = ["gcc", *FLAGS, *defined, str(SOURCE), "-o", str(library), "-lm"]
         subprocess.run(command, check=True)
         function = ctypes.CDLL(str(library)).train_online
     pointer, integer = ctypes.c_void_p, ctypes.c_int64

@@ -1,7 +1,8 @@
 /* Online gradient descent for a feed-forward network of any size: the straightforward C program.
 
    All parameters lie in one vector, layer by layer weights (n, n_prev), then biases (n). Sizes, activation
-   codes and offsets come in at run time, in the `layout` of typednn_kernels.layout. REAL is float or double.
+   codes and offsets come in at run time, in the `layout` of typednn_kernels.layout. REAL is float or double, and
+   COLUMNS the length of a row.
    Compiled with gcc -O3 -march=native -ffast-math -shared -fPIC -DREAL=float. */
 
 #include <math.h>
@@ -14,9 +15,9 @@
 #endif
 typedef REAL real;
 
-/* A row of the layout. */
+/* A row of the layout, COLUMNS long, of which this file reads the first. */
 typedef struct {
-    int64_t n, n_prev, activation, weights, biases, units, unused[10]; /* COLUMNS in all */
+    int64_t n, n_prev, activation, weights, biases, units, unused[COLUMNS - 6];
 } Layer;
 
 enum { NONE, SIGMOID, RELU, TANH, SOFTMAX };

@@ -32,7 +32,7 @@ MESSAGES = {
     "float32 into a float64 network": r"must be float64, not float32",
     "float64 into a float32 network": r"must be float32, not float64",
     "one dimension where two are needed": r"must have the shape \(n_samples, \d\), not \(\d,\)",
-    "integer labels for a regression loss": r"not \(6,\); labels are for crossentropy and kl_divergence",
+    "integer labels for a regression loss": r"not \(6,\); labels are for crossentropy, kl_divergence, nll",
 }
 """What is said of arrays at run time: the rank and dtype that were expected, and those that came."""
 

@@ -434,7 +434,7 @@ class Network(Display, Generic[F_co, Y_co]):
             x: samples `(n_samples, n_features)` of the network's dtype; also a memory-mapped array that is
                 larger than memory, which is read once an epoch, and checked as it is read the first time.
             y: targets `(n_samples, n_outputs)`, also `(n_samples,)` for one output, or integer labels
-                `(n_samples,)` for losses of classes: crossentropy and kl_divergence.
+                `(n_samples,)` for losses of classes: crossentropy, nll and kl_divergence.
             epochs: the number of passes over the samples.
             batch_size: samples per step, by default 32; all where there are fewer.
             learning_rate: the factor of the gradient of the batch's mean loss in a step, or a schedule of it;

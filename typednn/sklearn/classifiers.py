@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
@@ -15,10 +16,10 @@ from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
 )
-from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.losses import LOSSES
+from typednn_kernels.losses import CODES, LOSSES
 
+from typednn import names
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.bases import ClassifierMixin
@@ -26,6 +27,7 @@ from typednn.sklearn.estimator import Estimator, Real, Targets
 from typednn.sklearn.from_network import NetworkBase, check_network
 from typednn.sklearn.parameters import (
     CLASSES,
+    OURS,
     PERCEPTRON,
     SOLVING,
     Activation,
@@ -37,18 +39,23 @@ from typednn.sklearn.parameters import (
     LearningRate,
     Normalizations,
     OptimizerLike,
+    OutputActivation,
     Solver,
     Weights,
 )
-from typednn.sklearn.perceptron import PerceptronBase
+from typednn.sklearn.perceptron import PerceptronBase, usual_activation
 from typednn.training.callbacks import CallbackLike
-from typednn.validation.arrays import above
+from typednn.training.metrics import weighted_mean
+from typednn.validation.arrays import above, class_indices
 
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 KINDS = ("binary", "multiclass", "multilabel-indicator")
 """scikit-learn's names of the kinds of targets that a classifier takes."""
 
-PROBABILITIES = ("softmax", "log_softmax", "sigmoid", "hard_sigmoid")
+OF_CLASSES = ("softmax", "log_softmax")
+"""The activations that compare the classes, of which each needs an output."""
+
+PROBABILITIES = (*OF_CLASSES, "sigmoid", "hard_sigmoid")
 """The activations whose outputs are probabilities, or their logarithms."""
 
 
@@ -77,13 +84,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
-        outputs = self._outputs(X)
-        boundary = LOSSES[self.network_._loss].boundary
-        if self._multilabel:
-            return above(outputs, boundary)
-        single = outputs.shape[1] == 1
-        chosen = above(outputs, boundary)[:, 0] if single else outputs.argmax(axis=1)
-        return self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
+        chosen = self._chosen(self._outputs(X))
+        return chosen if self._multilabel else self.classes_[np.minimum(chosen, len(self.classes_) - 1)]
 
     def predict_proba(self, X: Data) -> Matrix[Real]:
         """Computes probabilities `(n_samples, n_classes)`, if the outputs are these or their logarithms.
@@ -94,10 +96,11 @@ class ClassifierBase(ClassifierMixin, Estimator):
         """
         outputs = self._outputs(X)
         if self.out_activation_ == "log_softmax":
-            return cast("Matrix[Real]", np.exp(outputs))
-        if self._multilabel or self.out_activation_ == "softmax":
+            np.exp(outputs, out=outputs)
+        if self._multilabel or self.out_activation_ in OF_CLASSES:
             return outputs
         if outputs.shape[1] > 1:
+            outputs[~outputs.any(axis=1)] = 1  # no class is likelier than another
             outputs /= outputs.sum(axis=1, keepdims=True)
             return outputs
         both: Matrix[Real] = np.empty((len(outputs), 2), outputs.dtype)
@@ -112,9 +115,9 @@ class ClassifierBase(ClassifierMixin, Estimator):
             NotFittedError: the estimator is not fitted.
             ValueError: the samples do not fit.
         """
-        probabilities = self.predict_proba(X)
-        if self.out_activation_ == "log_softmax":
+        if getattr(self, "out_activation_", None) == "log_softmax":
             return self._outputs(X)
+        probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             np.log(probabilities, out=probabilities)
         return probabilities
@@ -139,12 +142,27 @@ class ClassifierBase(ClassifierMixin, Estimator):
             )
         return self._fit(X, y, sample_weight, None, incremental=True)
 
+    def _chosen(self, outputs: Matrix[Real]) -> NDArray[np.intp]:
+        """Returns the place of the class `(n_samples,)`, or for several labels 0 and 1 `(n_samples, n)`."""
+        boundary = LOSSES[self.network_._loss].boundary
+        if not self._multilabel:
+            return class_indices(outputs, boundary)
+        return above(outputs, -log(2) if self.out_activation_ == "log_softmax" else boundary)
+
+    def _score_of(
+        self, outputs: Matrix[Real], targets: Matrix[Real], weights: Vector[np.float64] | None
+    ) -> float:
+        true = above(targets, 0.5) if self._multilabel else class_indices(targets, 0.5)
+        right = (self._chosen(outputs) == true).reshape(len(true), -1).all(axis=1)
+        return weighted_mean(right, weights)
+
     def _has_probabilities(self) -> bool:
+        """Tells whether outputs are probabilities; before a fit, whether they may be."""
         return not hasattr(self, "network_") or self.network_.layers[-1].actname in PROBABILITIES
 
     if not TYPE_CHECKING:  # decorators without types would take those of the methods
-        predict_proba = available_if(_has_probabilities)(predict_proba)
-        predict_log_proba = available_if(_has_probabilities)(predict_log_proba)
+        predict_proba = available_if(lambda self: self._has_probabilities())(predict_proba)
+        predict_log_proba = available_if(lambda self: self._has_probabilities())(predict_log_proba)
         partial_fit = available_if(Estimator._is_stochastic)(partial_fit)
 
     def _learn_targets(self, y: Targets, *, first: bool, incremental: bool) -> Targets:
@@ -169,7 +187,7 @@ class ClassifierBase(ClassifierMixin, Estimator):
         if multilabel != self._multilabel or (multilabel and y.shape[1] != len(self.classes_)):
             raise ValueError(f"y must have the form that it had before, not {kind} of shape {y.shape}")
         found = self.classes_ if multilabel else np.unique(y)
-        if not incremental and not np.array_equal(found, self.classes_):
+        if not incremental and not np.array_equal(found, np.sort(self.classes_)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
                 f"Previously got {self.classes_}, `y` has {found}"
@@ -184,7 +202,8 @@ class ClassifierBase(ClassifierMixin, Estimator):
     def _encode(self, y: Targets) -> Targets:
         if self._multilabel:
             return y
-        labels: NDArray[np.int64] = np.searchsorted(self.classes_, y)
+        order = np.argsort(self.classes_)  # those of `from_network` have the order of its outputs
+        labels: NDArray[np.int64] = order[np.searchsorted(self.classes_, y, sorter=order)]
         if self.n_outputs_ == 1:
             return labels.reshape(-1, 1)
         if LOSSES[self.network_._loss].targets == "classes":
@@ -263,6 +282,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
     True
     """
 
+    loss: ClassifierLoss
     _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING, **CLASSES}
 
     def __init__(
@@ -292,7 +312,7 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         loss: ClassifierLoss = "log_loss",
-        output: OutputActivationName | CustomActivation | None = None,
+        output: OutputActivation | None = None,
         dropout: float | Sequence[float] = 0.0,
         normalization: Normalizations = "none",
         class_weight: ClassWeight = None,
@@ -306,10 +326,21 @@ class MLPClassifier(ClassifierBase, PerceptronBase):
 
     def _shape(self) -> tuple[int, str]:
         count = len(self.classes_)
-        exclusive = not self._multilabel and count > 2
-        if self.loss != "log_loss":
-            return count if exclusive or self._multilabel else 1, self.loss
-        return (count, "crossentropy") if exclusive else (count if self._multilabel else 1, "bincrossentropy")
+        loss: str = self.loss
+        if loss == "log_loss":
+            loss = "bincrossentropy" if self._multilabel or count <= 2 else "crossentropy"
+        if self._multilabel or count > 2:
+            return count, loss
+        of_classes = self.output in OF_CLASSES or LOSSES[CODES[names.loss(loss)]].targets == "classes"
+        return 2 if of_classes else 1, loss
+
+    def _has_probabilities(self) -> bool:
+        if hasattr(self, "network_") or (self.loss == "log_loss" and self.output is None):
+            return super()._has_probabilities()
+        if self.output is None and self.loss not in CODES:
+            return True  # `fit` says that there is no such loss
+        output = self.output or usual_activation(LOSSES[CODES[self.loss]])
+        return OURS.get(output, output) in PROBABILITIES
 
 
 class NetworkClassifier(NetworkBase, ClassifierBase):
@@ -416,13 +447,19 @@ class NetworkClassifier(NetworkBase, ClassifierBase):
         model.classes_ = np.arange(count) if classes is None else np.asarray(classes)
         if model.classes_.shape != (count,):
             raise ValueError(f"classes must be {count} labels, not of shape {model.classes_.shape}")
-        model._multilabel = outputs > 1 and LOSSES[network._loss].targets != "classes"
+        if len(np.unique(model.classes_)) < count:
+            raise ValueError(f"classes must be {count} different labels, not {model.classes_}")
+        exclusive = LOSSES[network._loss].targets in {"classes", "numbers"}
+        exclusive |= network.layers[-1].actname in OF_CLASSES
+        model._multilabel = outputs > 1 and not exclusive
         model._adopt(network)
         return model
 
     def _output_count(self) -> int:
         return max(2, len(self.classes_))
 
-    def _fits(self, outputs: int) -> bool:
+    def _fits(self, outputs: int, activation: str) -> bool:
         count = len(self.classes_)
-        return outputs == (count if self._multilabel else max(2, count)) or (outputs == 1 and count <= 2)
+        if outputs == 1:
+            return count <= 2 and activation not in OF_CLASSES
+        return outputs == (count if self._multilabel else max(2, count))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
+from math import nan
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from typednn_kernels.arrays import Matrix, Order, Vector
 from typednn.errors import DataError, DivergenceError, ShapeError
 from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
+from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
 from typednn.sklearn.bases import BaseEstimator
@@ -37,7 +40,15 @@ from typednn.sklearn.parameters import (
 )
 from typednn.sklearn.passes import Passes
 from typednn.sklearn.penalty import Penalty, PenaltyTrainer
-from typednn.sklearn.samples import Features, as_weights, outputs_of, samples_of, some_of
+from typednn.sklearn.samples import (
+    Features,
+    as_weights,
+    is_float32,
+    outputs_and_targets,
+    outputs_of,
+    samples_of,
+    some_of,
+)
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
 from typednn.sklearn.training import Training
@@ -73,7 +84,7 @@ class Estimator(BaseEstimator, ABC):
     """
 
     solver: Solver
-    batch_size: Any
+    batch_size: int | Literal["auto"]
     learning_rate: LearningRate
     learning_rate_init: float
     power_t: float
@@ -94,8 +105,8 @@ class Estimator(BaseEstimator, ABC):
     max_fun: int
     optimizer: OptimizerLike
     dtype: DtypeLike
-    callbacks: Any
-    metrics: Any
+    callbacks: Sequence[CallbackLike]
+    metrics: Sequence[MetricName]
     threads: int | None
 
     network_: AnyNetwork
@@ -158,6 +169,12 @@ class Estimator(BaseEstimator, ABC):
     @abstractmethod
     def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
         """Returns the weights of samples by class, or None."""
+
+    @abstractmethod
+    def _score_of(
+        self, outputs: Matrix[Real], targets: Matrix[Real], weights: Vector[np.float64] | None
+    ) -> float:
+        """Computes what `score` would, from outputs and encoded targets, both `(n_samples, n_outputs)`."""
 
     @abstractmethod
     def _strata(self, y: Targets) -> Targets | None:
@@ -235,16 +252,17 @@ class Estimator(BaseEstimator, ABC):
             accept_sparse="csr",
             multi_output=True,
             y_numeric=self._numeric_targets,
-            dtype=self._dtypes if reset else self.network_.dtype,
+            dtype=self._dtypes(X) if reset else self.network_.dtype,
         )
         if sample_weight is None:
             return x, targets, None
         return x, targets, _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
 
-    @property
-    def _dtypes(self) -> list[type[Real]]:
-        """The dtypes that samples may have; others are converted to the first."""
-        return [np.float64, np.float32] if self.dtype is None else [np.dtype(self.dtype).type]
+    def _dtypes(self, X: Data) -> list[type[Real]]:
+        """Returns the dtypes that samples may have; others are converted to the first."""
+        if self.dtype is None:
+            return [np.float32] if is_float32(X) else [np.float64, np.float32]
+        return [np.dtype(self.dtype).type]
 
     def _is_stochastic(self) -> bool:
         return self.solver != "lbfgs"
@@ -362,6 +380,14 @@ class Estimator(BaseEstimator, ABC):
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         return rows, held
+
+    def _score(self, samples: CheckedSamples[Real]) -> float:
+        """Computes the score of checked samples; NaN where an output is not finite."""
+        outputs, targets = outputs_and_targets(self.network_, samples)
+        if not np.isfinite(outputs).all():
+            return nan
+        weights = samples.weights.astype(np.float64) if len(samples.weights) else None
+        return self._score_of(outputs, targets, weights)
 
     def _size_of_batches(self, count: int) -> int:
         if self.batch_size == "auto":

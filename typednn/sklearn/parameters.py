@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from typednn_kernels.activations import ActivationName, CustomActivation
+from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
 from typednn_kernels.losses import CustomLoss, LossName, RegressionLossName
 
 from typednn.layers import Layer, NormalizationWithSettings
@@ -19,6 +19,7 @@ from typednn.training.optimizers import Optimizer
 from typednn.training.schedules import Schedule
 
 Activation: TypeAlias = Literal["identity", "logistic"] | ActivationName | CustomActivation
+OutputActivation: TypeAlias = Literal["identity", "logistic"] | OutputActivationName | CustomActivation
 ClassifierLoss: TypeAlias = Literal["log_loss"] | LossName | CustomLoss
 RegressorLoss: TypeAlias = Literal["squared_error"] | RegressionLossName | CustomLoss
 Solver: TypeAlias = Literal["lbfgs", "sgd", "adam"]

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from typednn_kernels.activations import CustomActivation, OutputActivationName
+from typednn_kernels.activations import OutputActivationName
 from typednn_kernels.arrays import Matrix, Vector
-from typednn_kernels.losses import CODES, LOSSES
+from typednn_kernels.losses import CODES, LOSSES, Loss
 
 from typednn import names
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.network.network import AnyNetwork, Network
 from typednn.sklearn.estimator import Estimator, Real
 from typednn.sklearn.losses import LossScale, scale_of
-from typednn.sklearn.parameters import OURS, Activation, Normalizations
+from typednn.sklearn.parameters import OURS, Activation, Normalizations, OutputActivation
 
 OUTPUT_ACTIVATIONS: dict[str, OutputActivationName] = {
     "classes": "softmax",
@@ -33,8 +33,7 @@ class PerceptronBase(Estimator):
     hidden_layer_sizes: int | Sequence[int]
     activation: Activation | Sequence[Activation]
     alpha: float
-    loss: Any
-    output: OutputActivationName | CustomActivation | None
+    output: OutputActivation | None
     dropout: float | Sequence[float]
     normalization: Normalizations
 
@@ -78,7 +77,7 @@ class PerceptronBase(Estimator):
             )
         outputs, loss = self._shape()
         row = LOSSES[CODES[names.loss(loss)]]
-        output = self.output or row.canonical or OUTPUT_ACTIVATIONS[row.targets]
+        output = self.output or usual_activation(row)
         layers.append(
             OutputLayer(outputs, names.output_activation(OURS.get(output, output)), row.name, weights="zeros")
         )
@@ -86,6 +85,13 @@ class PerceptronBase(Estimator):
         network: AnyNetwork = Network(layers, dtype, seed)
         draw(network, [*activations, *activations[-1:]] or ["none"], random)
         return network
+
+
+def usual_activation(loss: Loss) -> OutputActivationName:
+    """Returns the activation of the output layer that belongs to a loss."""
+    if loss.name == "nll":
+        return "log_softmax"
+    return loss.canonical or OUTPUT_ACTIVATIONS[loss.targets]
 
 
 def draw(network: AnyNetwork, activations: Sequence[str], random: np.random.RandomState) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from typednn_kernels.activations import CustomActivation, OutputActivationName
-from typednn_kernels.arrays import Vector
+from typednn_kernels.arrays import Matrix, Vector
 
 from typednn.names import MetricName
 from typednn.network.network import AnyNetwork
@@ -29,12 +28,14 @@ from typednn.sklearn.parameters import (
     LearningRate,
     Normalizations,
     OptimizerLike,
+    OutputActivation,
     RegressorLoss,
     Solver,
     Weights,
 )
 from typednn.sklearn.perceptron import PerceptronBase
 from typednn.training.callbacks import CallbackLike
+from typednn.training.metrics import r_squared
 
 
 class RegressorBase(RegressorMixin, Estimator):
@@ -86,6 +87,11 @@ class RegressorBase(RegressorMixin, Estimator):
 
     def _encode(self, y: Targets) -> Targets:
         return y.reshape(len(y), -1).astype(self.network_.dtype, copy=False)
+
+    def _score_of(
+        self, outputs: Matrix[Real], targets: Matrix[Real], weights: Vector[np.float64] | None
+    ) -> float:
+        return r_squared(outputs, targets, weights)
 
     def _class_weights(self, y: Targets, *, incremental: bool) -> Vector[np.float64] | None:
         return None
@@ -148,6 +154,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
     True
     """
 
+    loss: RegressorLoss
     _parameter_constraints: ClassVar[dict[str, Any]] = {**PERCEPTRON, **SOLVING}
 
     def __init__(
@@ -177,7 +184,7 @@ class MLPRegressor(RegressorBase, PerceptronBase):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        output: OutputActivationName | CustomActivation | None = None,
+        output: OutputActivation | None = None,
         dropout: float | Sequence[float] = 0.0,
         normalization: Normalizations = "none",
         optimizer: OptimizerLike = None,
@@ -286,5 +293,5 @@ class NetworkRegressor(NetworkBase, RegressorBase):
     def _output_count(self) -> int:
         return self._target_count
 
-    def _fits(self, outputs: int) -> bool:
+    def _fits(self, outputs: int, activation: str) -> bool:
         return outputs == self._target_count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from typednn_kernels.losses import LOSSES
 from typednn.network.network import AnyNetwork
 from typednn.training.batches import CheckedSamples, Index, Rows
 from typednn.training.fit import EVALUATION_CHUNK
-from typednn.training.metrics import evaluation
 from typednn.validation.arrays import check_range, one_hot, read_only
 
 Real: TypeAlias = np.float32 | np.float64
@@ -52,6 +51,12 @@ class SparseRows(Rows[Real]):
         return read_only(rows)
 
 
+def is_float32(x: object) -> bool:
+    """Tells whether all columns of a DataFrame of polars are float32, which scikit-learn makes float64."""
+    columns: object = getattr(x, "dtypes", None)
+    return isinstance(columns, list) and {str(each) for each in cast("list[object]", columns)} == {"Float32"}
+
+
 def samples_of(
     network: AnyNetwork,
     x: Features,
@@ -76,11 +81,15 @@ def samples_of(
 def some_of(
     samples: CheckedSamples[Real], index: Order, factors: Vector[np.float64] | None
 ) -> CheckedSamples[Real]:
-    """Returns copies of some samples, with factors of their losses."""
-    x, t = samples.x.take(index), samples.t.take(index)
-    return CheckedSamples(
-        Rows(x, x.shape[1], x.dtype), Rows(t, t.shape[1], t.dtype), as_weights(factors, x.dtype)
-    )
+    """Returns copies of some samples, with factors of their losses; sparse ones stay sparse."""
+    t = samples.t.take(index)
+    rows = samples.x
+    if isinstance(rows, SparseRows):
+        x: Rows[Real] = SparseRows(rows.matrix[index], rows.dtype)
+    else:
+        dense = rows.take(index)
+        x = Rows(dense, dense.shape[1], dense.dtype)
+    return CheckedSamples(x, Rows(t, t.shape[1], t.dtype), as_weights(factors, t.dtype))
 
 
 def as_weights(factors: Vector[np.float64] | None, dtype: np.dtype[Real]) -> Vector[Real]:
@@ -101,15 +110,12 @@ def outputs_of(network: AnyNetwork, x: Features) -> Matrix[Real]:
     return outputs
 
 
-def score(network: AnyNetwork, samples: CheckedSamples[Real]) -> float:
-    """Computes the accuracy or R² of samples; NaN where an output is not finite."""
+def outputs_and_targets(
+    network: AnyNetwork, samples: CheckedSamples[Real]
+) -> tuple[Matrix[Real], Matrix[Real]]:
+    """Computes the outputs for checked samples, a chunk at a time; returns them and the targets."""
     outputs: Matrix[Real] = np.empty((len(samples), network.layers[-1].length), network.dtype)
     targets: Matrix[Real] = np.empty_like(outputs)
     for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
         targets[chunk], outputs[chunk] = t, network.predict(x)
-    if not np.isfinite(outputs).all():
-        return float("nan")
-    found = evaluation(outputs, targets, 0.0, LOSSES[network._loss], samples.weights)
-    value = found.r2 if found.accuracy is None else found.accuracy
-    assert value is not None
-    return value
+    return outputs, targets

@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.parameters import LearningRate, OptimizerLike, Solver
 from typednn.sklearn.passes import Passes
-from typednn.sklearn.samples import score
 from typednn.training.batches import CheckedSamples
 from typednn.training.callbacks import Callback, Run
 
@@ -45,6 +44,8 @@ class Curves(Protocol):
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     _no_improvement_count: int
+
+    def _score(self, samples: CheckedSamples[Real]) -> float: ...
 
 
 class Stopping(Callback):
@@ -86,7 +87,7 @@ class Stopping(Callback):
             raw = history.validation_loss[-1]
             history.validation_loss[-1] = self.passes.scale.report(raw, self._constants, factors)
         if self.held is not None and est.early_stopping:
-            self._compare_score(run, score(est.network_, self.held))
+            self._compare_score(run, est._score(self.held))
         elif est.best_loss_ is not None:
             self._count(improved=not loss > est.best_loss_ - est.tol)
             est.best_loss_ = min(est.best_loss_, loss)

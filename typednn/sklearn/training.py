@@ -35,6 +35,11 @@ class Training(Fit[Real]):
     total: float
     count: int
 
+    def begin(self) -> None:
+        """Calls the callbacks before the first step, without a warning of large features."""
+        for callback in self.callbacks:
+            callback.on_begin(self)
+
     def run(self, bar: Bar) -> None:
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
         self.ended, first_step = self.epoch, self.global_step

@@ -96,18 +96,23 @@ def evaluation(
     metrics = {} if metrics is None else metrics
     if row.targets == "classes":
         correct = outputs.argmax(axis=1) == t.argmax(axis=1)
-        return Evaluation(loss, _mean(correct, w), None, metrics)
+        return Evaluation(loss, weighted_mean(correct, w), None, metrics)
     if row.targets != "numbers":
         correct = (above(outputs, row.boundary) == above(t, row.boundary)).all(axis=1)
-        return Evaluation(loss, _mean(correct, w), None, metrics)
+        return Evaluation(loss, weighted_mean(correct, w), None, metrics)
+    return Evaluation(loss, None, r_squared(outputs, t, w), metrics)
+
+
+def r_squared(outputs: Matrix[F], t: Matrix[F], w: Vector[np.float64] | None) -> float:
+    """Computes R², averaged over outputs, as scikit-learn does; NaN where all weights are 0."""
     if w is not None:
-        return Evaluation(loss, None, _weighted_r2(outputs, t, w), metrics)
+        return _weighted_r2(outputs, t, w)
     predicted, true = _from_first_target(outputs, t)
     residual = ((predicted - true) ** 2).sum(axis=0)
     total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
     r2: Vector[np.float64] = (residual == 0).astype(np.float64)
     np.divide(total - residual, total, out=r2, where=total > 0)
-    return Evaluation(loss, None, float(r2.mean()), metrics)
+    return float(r2.mean())
 
 
 def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -116,7 +121,7 @@ def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64
     return outputs - first, t - first
 
 
-def _mean(correct: NDArray[np.bool_], w: Vector[np.float64] | None) -> float:
+def weighted_mean(correct: NDArray[np.bool_], w: Vector[np.float64] | None) -> float:
     """Computes the fraction that is correct; NaN where all weights are 0."""
     return float(correct.mean() if w is None else np.average(correct, weights=w) if w.any() else np.nan)
 
@@ -189,7 +194,7 @@ class Metric(NamedTuple):
 def _accuracy(results: Results) -> float:
     # scikit-learn's function takes half a millisecond, as much as an epoch of a small network.
     correct = results.true_classes == results.predicted_classes
-    return _mean(correct if correct.ndim == 1 else correct.all(axis=1), results.weights)
+    return weighted_mean(correct if correct.ndim == 1 else correct.all(axis=1), results.weights)
 
 
 def _top_accuracy(k: int) -> Callable[[Results], float]:

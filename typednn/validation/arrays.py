@@ -80,7 +80,7 @@ Targets: TypeAlias = Matrix[F] | Y_co | ArrayExport
 Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]] | ArrayExport
 """Nonnegative weights of samples, `(n_samples,)`: an array, or a column of a DataFrame."""
 
-OF_CLASSES = " and ".join(row.name for row in LOSSES if row.targets == "classes")
+OF_CLASSES = ", ".join(row.name for row in LOSSES if row.targets == "classes")
 
 CHUNK_ELEMENTS = 2**20
 """The number of elements that `check_finite` sums at a time."""

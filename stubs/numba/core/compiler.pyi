@@ -5,14 +5,12 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import PassManager
 from numba.core.cpu import CPUContext
 from numba.core.funcdesc import FunctionDescriptor
-from numba.core.typing.context import BaseContext
 
 class _FunctionId:
     func_qualname: str
 
 class StateDict(dict[str, object]):
     targetctx: CPUContext
-    typingctx: BaseContext
     func_id: _FunctionId
     library: JITCodeLibrary
 

@@ -98,10 +98,22 @@ def test_sparse_samples_are_made_dense_a_chunk_at_a_time(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(samples_module.SparseRows, "take", noted)
     x = sparse.random_array((3000, 5000), density=0.001, rng=np.random.default_rng(0), format="csr")
-    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, np.ones(3000)).predict(x)
+    y = (np.arange(3000) % 3 > 0).astype(float)
+    MLPRegressor(hidden_layer_sizes=2, max_iter=1, random_state=0).fit(x, y).predict(x)
 
     assert max(taken) <= 1024
     assert sum(taken) == 2 * 3000
+    settings: Any = {"hidden_layer_sizes": 2, "max_iter": 1, "metrics": ["mae"], "early_stopping": True}
+    MLPRegressor(validation_fraction=0.5, **settings).fit(x, y)
+    MLPRegressor(**settings).fit(x, y, validation_data=(x, y))
+    assert max(taken) <= 1024
+
+
+@pytest.mark.filterwarnings("error:x holds features of")
+def test_metrics_do_not_warn_of_large_features() -> None:
+    model = MLPClassifier(metrics=["accuracy"], **FAST).fit(1e6 * X, LABELS)
+
+    assert len(model.history_.metrics["accuracy"]) == 30
 
 
 @pytest.mark.parametrize("given", [np.float32, "float32"])
@@ -112,6 +124,15 @@ def test_float32_is_kept_or_asked_for(given: Any) -> None:
     model = MLPRegressor(dtype=asked, **FAST).fit(x, X[:, 0])
 
     assert model.predict(X).dtype == model.coefs_[0].dtype == np.float32
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_tables_of_float32_are_kept(package: str) -> None:
+    columns = {f"x{k}": X[:, k].astype(np.float32) for k in range(4)}
+    model = MLPRegressor(**FAST).fit(pytest.importorskip(package).DataFrame(columns), X[:, 0])
+
+    assert model.coefs_[0].dtype == np.float32
+    assert model.feature_names_in_.tolist() == list(columns)
 
 
 def test_sample_weights_of_whole_numbers_repeat_samples() -> None:
@@ -251,6 +272,39 @@ def test_a_pickled_training_goes_on_as_the_original(kind: Any) -> None:
     assert again.loss_curve_ == model.loss_curve_
     assert again.loss_curve_ is again.history_.loss
     assert len(data) < 30_000, "no samples"
+
+
+@pytest.mark.parametrize("way", ["pickle", "skops"])
+@pytest.mark.parametrize("kind", ["layers", "some weights", "network", "bridged"])
+def test_layers_and_networks_go_into_files(way: str, kind: str) -> None:
+    layers: list[Any] = [InputLayer(4), HiddenLayer(6, "tanh", weights="orthogonal"), OutputLayer(1)]
+    if kind == "some weights":
+        layers[1].attach_after(layers[0])
+        layers[1].set_weights("he", seed=3)
+    build: Any = Network(layers, np.float32, seed=1) if kind in {"network", "bridged"} else layers
+    model = NetworkRegressor(build, max_iter=3, random_state=0).fit(X, X[:, 0])
+    if kind == "bridged":
+        model = NetworkRegressor.from_network(model.network_)
+
+    if way == "pickle":
+        again = pickle.loads(pickle.dumps(model))
+    else:
+        skops = pytest.importorskip("skops.io")
+        again = skops.loads(skops.dumps(model), trusted=["typednn.sklearn.regressors.NetworkRegressor"])
+
+    assert type(again.build) is type(build)
+    assert (again.build is again.network_) == (kind == "bridged")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    for each in (model, again):
+        each.set_params(max_iter=2, random_state=0).fit(X, X[:, 0])
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_layers_that_make_no_network_are_pickled() -> None:
+    model = pickle.loads(pickle.dumps(NetworkRegressor([InputLayer(4)])))
+
+    with pytest.raises(ValueError, match="needs an input layer and an output layer"):
+        model.fit(X, X[:, 0])
 
 
 def test_a_skops_file_trusts_the_estimator_alone(tmp_path: Path) -> None:

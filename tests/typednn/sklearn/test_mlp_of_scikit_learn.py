@@ -18,10 +18,8 @@ from typednn.sklearn import MLPClassifier, MLPRegressor
 PRIVATE = {
     "test_fit": "makes the private _coef_grads, _intercept_grads and _no_improvement_count by hand",
     "test_gradient": "calls the private _loss_grad_lbfgs",
-    "test_learning_rate_warmstart": "reads the private _optimizer.learning_rate",
-    "test_adaptive_learning_rate": "reads the private _optimizer.learning_rate",
 }
-"""The tests that read private attributes, and which; `test_against_scikit_learn` checks the same without."""
+"""The tests that write or call what is private; `test_against_scikit_learn` checks the same without."""
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),
@@ -33,6 +31,18 @@ pytestmark = [
 def global_random_seed() -> int:
     """The seed, a fixture of scikit-learn."""
     return 42
+
+
+@pytest.fixture(autouse=True)
+def optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the rates of ours visible where two tests look, in the private `_optimizer`."""
+    monkeypatch.setattr(MLPClassifier, "_optimizer", property(optimizer_state), raising=False)
+
+
+def optimizer_state(model: MLPClassifier) -> object:
+    """The state of an optimiser, which has its learning rate."""
+    assert model._trainer is not None
+    return model._trainer.optimizer_state
 
 
 def their_tests() -> dict[str, Callable[..., None]]:

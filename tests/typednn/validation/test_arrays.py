@@ -310,7 +310,7 @@ def test_targets_are_a_matrix() -> None:
             3,
             False,
             ShapeError,
-            r"\(n_samples, 3\), not \(2,\); labels are for crossentropy and kl_divergence$",
+            r"\(n_samples, 3\), not \(2,\); labels are for crossentropy, kl_divergence, nll$",
         ),
         (np.array([0.0, 1.0]), 1, False, ArrayTypeError, "y must be float32, not float64"),
         (np.array([0.0, 1.0]), 1, True, ShapeError, r"\(n_samples, 1\), not \(2,\); labels must be integers"),

@@ -3,9 +3,9 @@
 Some weak points of numba cost compile time. It looks for closures, `with` and raised errors, of which the
 functions here have none. It notes where each variable ends, for reference counts that they do not have, and
 optimises each function by itself and the whole module twice, to remove them. It analyses a function again
-after each pass, translates an inlined function again, and copies it twice, for each call, and searches its
-tables again for the type of each sum of two integers. All that is left out by overriding private parts of
-numba, listed in `private_parts.PIPELINE`; where one has changed, numba's own pipeline compiles the functions.
+after each pass, translates an inlined function again, and copies it twice, for each call. All that is left
+out by overriding private parts of numba, listed in `private_parts.PIPELINE`; where one has changed, numba's
+own pipeline compiles the functions.
 """
 
 from __future__ import annotations
@@ -17,19 +17,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from llvmlite import ir as llvm
 from llvmlite.binding import ModuleRef
-from numba import types
-from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, DefaultPassBuilder, StateDict
 from numba.core.compiler_machinery import CompilerPass, PassManager, register_pass
 from numba.core.inline_closurecall import InlineWorker
 from numba.core.ir import Block, Expr, FunctionIR
-from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
-from numba.core.typing.context import BaseContext, Context
-from numba.core.typing.templates import Signature
 from numba.core.untyped_passes import InlineInlinables
 
 from typednn_kernels.compiled._codegen.private_parts import DISK_CACHE, PIPELINE
@@ -122,47 +116,11 @@ class _Inlining(InlineInlinables):
         return super()._do_work(state, work_list, block, i, expr, _Inliner(inline_worker))
 
 
-class _Typing(Context):
-    """numba's own context of types, except that it remembers which types functions and operators return."""
-
-    def __init__(self, own: BaseContext) -> None:  # what is registered later appears in both
-        vars(self).update(vars(own))
-        self._known: dict[tuple[types.Function, tuple[types.Type, ...]], Signature] = {}
-
-    def resolve_function_type(
-        self, func: types.Type, args: tuple[types.Type, ...], kws: dict[str, types.Type]
-    ) -> Signature | None:
-        """Returns the signature of a call with arguments of some types, or None if there is none."""
-        if kws or not isinstance(func, types.Function):
-            return super().resolve_function_type(func, args, kws)
-        known = self._known.get((func, args))
-        if known is None and (known := super().resolve_function_type(func, args, kws)) is not None:
-            self._known[func, args] = known
-        return known
-
-
-TYPING: dict[BaseContext, _Typing] = {}
-"""The contexts of types, by numba's own."""
-
-
-class _Lower(Lower):
-    """numba's lowering, without the sizes of variables, which debuggers ask for."""
-
-    def alloca_lltype(self, name: str, lltype: llvm.Type, datamodel: object = None) -> llvm.Value:  # noqa: ARG002 (numba passes it)
-        """Makes room on the stack for a variable."""
-        return cgutils.alloca_once(self.builder, lltype, name=name)
-
-
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _Lowering(NativeLowering):
     """numba's lowering pass, into a `Library`."""
 
     _name = "typednn_lowering"
-
-    @property
-    def lowering_class(self) -> type[Lower]:
-        """The class that lowers."""
-        return _Lower
 
     def run_pass(self, state: StateDict) -> bool:
         """Lowers a function and has LLVM compile it."""
@@ -214,10 +172,6 @@ class Pipeline(Compiler):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         load_without_blas()
         super().__init__(*arguments, **options)
-        own = self.state.typingctx
-        if own not in TYPING:
-            TYPING[own] = _Typing(own)
-        self.state.typingctx = TYPING[own]
 
     def define_pipelines(self) -> list[PassManager]:
         """Returns the one pipeline: ours, or numba's own once ours has failed."""

@@ -95,9 +95,6 @@ PIPELINE = Feature(
     inline_closurecall InlineWorker.run_untyped_passes(self, func, enable_ssa)
     untyped_passes InlineInlinables._do_work(self, state, work_list, block, i, expr, inline_worker)
     typed_passes NativeLowering.run_pass(self, state)
-    typed_passes NativeLowering.lowering_class
-    lowering Lower.alloca_lltype(self, name, lltype, datamodel)
-    numba.core.typing.context Context.resolve_function_type(self, func, args, kws)
     codegen JITCodeLibrary._optimize_functions(self, ll_module)
     codegen JITCodeLibrary._optimize_final_module(self)
     codegen JITCPUCodegen._module_pass_manager(self)

@@ -37,7 +37,7 @@ from typednn_kernels.compiled._codegen.tuning import SPECIALIZED_PARAMETER_REGIS
 from typednn_kernels.compiled.network.fitting import epoch_fits, network_fits
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.ops.activation import softmax, softmax_backward
-from typednn_kernels.compiled.ops.loss import row_terms, softmax_delta
+from typednn_kernels.compiled.ops.loss_loops import row_terms, softmax_delta
 from typednn_kernels.layout import ACTIVATION, BIASES, LENGTH, PREVIOUS, UNITS, WEIGHTS
 from typednn_kernels.losses import (
     COUPLED,

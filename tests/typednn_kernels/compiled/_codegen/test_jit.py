@@ -257,7 +257,7 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
         "forward_thread",
         "online_train_thread",
         "batch_train_thread",
-        "gemm",
+        "gemm_range",
         "activate_range",
         "loss_range",
         "apply_update",
