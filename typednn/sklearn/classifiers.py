@@ -118,7 +118,6 @@ class ClassifierBase(ClassifierMixin, Estimator):
         probabilities = self.predict_proba(X)
         if self.out_activation_ == "log_softmax":
             return self._outputs(X)
-        probabilities = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             np.log(probabilities, out=probabilities)
         return probabilities
