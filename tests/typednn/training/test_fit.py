@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.oracles.agreement import assert_close
 from tests.oracles.problems import LOSSES, problem
@@ -531,7 +532,8 @@ def test_features_that_are_large_earn_one_warning() -> None:
 
 @by_dtype
 def test_features_that_are_normalized_may_be_large(dtype: Any) -> None:
-    x, y = np.linspace(-1e6, 3e6, 16, dtype=dtype).reshape(-1, 2), np.ones((8, 1), dtype)
+    x: NDArray[Any] = np.linspace(-1e6, 3e6, 16).astype(dtype).reshape(-1, 2)
+    y = np.ones((8, 1), dtype)
     for norm in ("batch", LayerNorm()):
         first = NormalizationLayer(2, norm)
         network: Any = Network([InputLayer(2), first, OutputLayer(1)], dtype, seed=0)
