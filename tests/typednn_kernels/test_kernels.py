@@ -366,6 +366,9 @@ def test_loss_value(kernels: Any, loss: str, activation: str, drawn: st.DataObje
             logarithms = abs(logits) + abs(loops.exact([loops.log_softmax(each) for each in logits]))
         assert_agrees(losses, reference, 16, (logarithms * targets + abs(outputs) + 1).sum(axis=1))
         return
+    if loss == "nll" and not stable:  # its terms have both signs, and cancel
+        assert_agrees(losses, reference, 4, abs(targets * outputs).sum(axis=1))
+        return
     spread = (logits.max(axis=1) - logits.min(axis=1) + abs(logits).max(axis=1) + 1) * (
         1 + abs(targets).sum(axis=1)
     )
