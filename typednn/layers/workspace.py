@@ -83,13 +83,11 @@ class OnDemand:
     """An attribute that a function of its object sets when it is first read.
 
     `__getattr__` would do the same, but CPython takes several times as long for all attributes of its class.
+    The name is given, for CPython 3.11 makes a RuntimeError of a Ctrl-C within `__set_name__`.
     """
 
-    def __init__(self, set_it: Callable[[Any], None]) -> None:
-        self.set_it = set_it
-
-    def __set_name__(self, _owner: type[object], name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, set_it: Callable[[Any], None]) -> None:
+        self.name, self.set_it = name, set_it
 
     def __get__(self, owner: object, _kind: type[object]) -> object:
         self.set_it(owner)
@@ -165,11 +163,11 @@ class Workspace(Memory, Generic[F]):
         dLdh: Vector[F]
         dLda: Vector[F]
     else:
-        blocks = OnDemand(lambda self: self.make_views())
-        inputs = OnDemand(lambda self: self.make_views())
-        vectors = OnDemand(lambda self: self._collect_vectors())
-        dLdh = OnDemand(lambda self: self._allocate_deltas())
-        dLda = OnDemand(lambda self: self._allocate_deltas())
+        blocks = OnDemand("blocks", lambda self: self.make_views())
+        inputs = OnDemand("inputs", lambda self: self.make_views())
+        vectors = OnDemand("vectors", lambda self: self._collect_vectors())
+        dLdh = OnDemand("dLdh", lambda self: self._allocate_deltas())
+        dLda = OnDemand("dLda", lambda self: self._allocate_deltas())
 
     def __init__(self, layout: Layout, samples: int, a: Vector[F], h: Vector[F]) -> None:
         self.layout = layout

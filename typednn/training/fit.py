@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from math import nan
 from typing import Generic, cast
 
@@ -117,6 +116,7 @@ class Fit(Run, Generic[F]):
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
         self.first_loss: float | None = None
+        self._evaluation_workspace: Workspace[F] | None = None
 
     @property
     def random(self) -> np.random.Generator:
@@ -124,10 +124,12 @@ class Fit(Run, Generic[F]):
         assert self.storage.random is not None
         return self.storage.random
 
-    @cached_property
+    @property
     def evaluation_workspace(self) -> Workspace[F]:
         """The workspace in which samples are evaluated."""
-        return self.storage.new_workspace(EVALUATION_CHUNK)
+        if self._evaluation_workspace is None:
+            self._evaluation_workspace = self.storage.new_workspace(EVALUATION_CHUNK)
+        return self._evaluation_workspace
 
     @property
     def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
