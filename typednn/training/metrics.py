@@ -234,8 +234,8 @@ def _auc(results: Results) -> float:
 
     scores = results.outputs
     truth: NDArray[np.integer | np.bool] = results.true_classes
-    if results.exclusive:  # each class against the rest, whatever the outputs sum to
-        truth = truth[:, np.newaxis] == np.arange(scores.shape[1])
+    if results.labels is not None:  # each class against the rest, whatever the outputs sum to
+        truth = np.equal.outer(truth, results.labels)
     elif truth.ndim == 1:
         scores = scores[:, -1]
     return float(roc_auc_score(truth, scores, sample_weight=results.weights))
