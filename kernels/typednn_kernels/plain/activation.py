@@ -57,13 +57,12 @@ def log_softmax(a: Matrix[F], y: Matrix[F]) -> None:
 
 
 def softmax(a: Matrix[F], y: Matrix[F]) -> tuple[Matrix[F], Matrix[F]]:
-    """Computes y, (B, n); returns the largest a of each sample and the sum of exp(a - largest), (B, 1)."""
-    largest = largest_unit(a)
-    np.subtract(a, largest, out=y)
-    np.exp(y, out=y)
+    """Computes y, (B, n); returns a - largest, for the largest a of each sample, and the sum of its exp."""
+    shifted: Matrix[F] = np.subtract(a, largest_unit(a))
+    np.exp(shifted, out=y)
     total = sum_units(y).reshape(-1, 1)
     y /= total
-    return largest, total
+    return shifted, total
 
 
 def largest_unit(a: Matrix[F]) -> Matrix[F]:

@@ -75,7 +75,7 @@ def has_short_step(loss: int, activation: int, n: int) -> bool:
 
 def is_one_hot(t: Matrix[F]) -> bool:
     """Says whether each row of targets (B, n) has a single 1, and else 0."""
-    return bool(((t == 0) | (t == 1)).all() and (sum_units(t) == 1).all())
+    return bool((t * t == t).all() and (sum_units(t) == 1).all())
 
 
 class ShortStep(Generic[F]):
@@ -86,6 +86,7 @@ class ShortStep(Generic[F]):
 
     def __init__(self, loss: int, activation: int, y: Matrix[F], one_hot: bool) -> None:
         row, stable = LOSSES[loss], is_stable(loss, activation)
+        self.loss, self.activation = loss, activation
         self.value: ArrayFormula = array_formula(row.stable_value if stable else row.value, 2, y.dtype)
         self.derivative: ArrayFormula | None = None
         self.of_activation: ArrayFormula | None = None
@@ -105,11 +106,14 @@ class ShortStep(Generic[F]):
         a: Matrix[F],
         y: Matrix[F],
         t: Matrix[F],
+        dLdy: Matrix[F] | None,
         dLda: Matrix[F],
         losses: Vector[F],
         exponentials: tuple[Matrix[F], Matrix[F]] | None,
     ) -> None:
-        """Writes losses (B,) and dLda (B, n); `exponentials` is what `softmax` returned for a."""
+        """Writes losses (B,), dLda (B, n) and any dLdy; `exponentials` is what `softmax` returned for a."""
+        if dLdy is not None:
+            derivative_of_outputs(self.loss, self.activation, a, y, t, dLdy)
         terms = np.empty_like(y)
         if self.derivative is not None:
             self.value(terms, y, t)
@@ -118,8 +122,7 @@ class ShortStep(Generic[F]):
             logits: Values = a
             if self.is_softmax:
                 assert exponentials is not None
-                logits = a - exponentials[0]
-                logits -= np.log(exponentials[1])
+                logits = exponentials[0] - np.log(exponentials[1])
             self.value(terms, logits, t)
             weighted = y * sum_units(t).reshape(-1, 1) if self.has_weights else y
             np.subtract(weighted, t, out=dLda)
@@ -174,11 +177,7 @@ def output_delta_if_shown(
         return
     pair, stable = _pair_of(loss, activation), _is_stable(loss, activation)
     if shown or not (stable or pair >= COUPLED):
-        if pair < 0:
-            loss_derivative(loss, y, t, dLdy)
-        else:
-            apply(pair_derivative(pair), dLdy, a, y, t)
-            divide_by_count(loss, dLdy)
+        derivative_of_outputs(loss, activation, a, y, t, dLdy)
     if not stable and pair < COUPLED:
         activation_backward(activation, a, y, dLdy, dLda)
         return
@@ -187,6 +186,18 @@ def output_delta_if_shown(
     else:
         apply(pair_delta(pair), dLda, a, t)
     divide_by_count(loss, dLda)
+
+
+def derivative_of_outputs(
+    loss: int, activation: int, a: Matrix[F], y: Matrix[F], t: Matrix[F], dLdy: Matrix[F]
+) -> None:
+    """Computes dLdy (B, n) of a loss that has no reductions of rows."""
+    pair = _pair_of(loss, activation)
+    if pair < 0:
+        loss_derivative(loss, y, t, dLdy)
+    else:
+        apply(pair_derivative(pair), dLdy, a, y, t)
+        divide_by_count(loss, dLdy)
 
 
 _pair_of, _is_stable = cache(pair_of), cache(is_stable)

@@ -39,7 +39,7 @@ from typednn_kernels.plain.activation import (
     times_derivative,
 )
 from typednn_kernels.plain.array_formula import ArrayFormula, array_formula
-from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
+from typednn_kernels.plain.dense import SUMMED_PRODUCTS, affine, backpropagate, outer, sum_samples
 from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
 
 
@@ -69,6 +69,7 @@ class Backward(NamedTuple, Generic[F]):
     dLdh: Matrix[F]
     dLda: Matrix[F]
     dLdz: Matrix[F]
+    dLdz_T: Matrix[F]
     dLdW: Matrix[F]
     dLdBias: Vector[F]
 
@@ -85,6 +86,7 @@ class Pass(Generic[F]):
     def __init__(self, parameters: Vector[F], layout: Layout, workspace: Workspace[F], samples: int) -> None:
         self.parameters, self.layout, self.workspace, self.samples = parameters, layout, workspace, samples
         self.exponentials: tuple[Matrix[F], Matrix[F]] | None = None
+        self.has_short_sums: bool = samples <= SUMMED_PRODUCTS
         self.rows: list[list[int]] = layout.tolist()
         self.layers: list[Forward[F]] = []
         for row in self.rows:
@@ -112,12 +114,15 @@ class Pass(Generic[F]):
         self.gradient = gradient
         self.backward_views: list[Backward[F]] = []
         for k, row in enumerate(self.rows):
-            deltas = _block(dLda, row, samples)
+            deltas = below = _block(dLda, row, samples)
+            if row[NORMALIZATION] != UNNORMALIZED:
+                below = normalized(dLda, layout, k, samples)
             self.backward_views.append(
                 Backward(
                     _block(dLdh, row, samples),
                     deltas,
-                    deltas if row[NORMALIZATION] == UNNORMALIZED else normalized(dLda, layout, k, samples),
+                    below,
+                    below.T,
                     _weights(gradient, row),
                     _biases(gradient, row),
                 )
@@ -185,7 +190,7 @@ class Pass(Generic[F]):
         last = len(self.layers) - 1
         for k in range(last, 0, -1):
             activation, normalization, dropped, _, _, a, h, _, _, _, derivative = self.layers[k]
-            dLdh, dLda, dLdz, dLdW, dLdBias = self.backward_views[k]
+            dLdh, dLda, dLdz, dLdz_T, dLdW, dLdBias = self.backward_views[k]
             if k < last:
                 backpropagate(self.backward_views[k + 1].dLdz, self.layers[k + 1].W, dLdh)
                 if dropped and key != INFERENCE:  # the derivative is that at the activations before dropout
@@ -212,7 +217,10 @@ class Pass(Generic[F]):
                 )
                 if self.layout[k, INNER_BIASES]:
                     sum_samples(dLdz, inner_biases(self.gradient, self.layout, k))
-            outer(dLdz, self.layers[k - 1].h, dLdW)
+            if self.has_short_sums and dLdW.size:  # as `outer` does
+                dLdz_T.dot(self.layers[k - 1].h, dLdW)
+            else:
+                outer(dLdz, self.layers[k - 1].h, dLdW)
 
     def gradient_norm_bound(self) -> float:
         """Computes a bound of the gradient's norm by Schwarz's inequality: all deltas times all inputs."""

@@ -173,8 +173,9 @@ def train_batches(
             saved[...] = running
         epoch.x.take(chosen, 0, views.layers[0].h, "clip")  # which writes to it without a copy in between
         views.forward_inputs(key + step)
-        if short_step and not shown and here.a.size <= CACHE_CHUNK_ELEMENTS:
-            short_step.compute(here.a, here.h, t, back.dLda, losses, views.exponentials)
+        if short_step and here.a.size <= CACHE_CHUNK_ELEMENTS:
+            dLdy = back.dLdh if shown else None
+            short_step.compute(here.a, here.h, t, dLdy, back.dLda, losses, views.exponentials)
         else:
             loss_value(loss, here.activation, here.a, here.h, t, losses)
             output_delta_if_shown(loss, here.activation, here.a, here.h, t, back.dLdh, back.dLda, shown)

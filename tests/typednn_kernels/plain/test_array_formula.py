@@ -76,14 +76,15 @@ def test_a_short_step_has_the_bits_of_the_kernels(samples: int, soft: bool, dtyp
                 continue
             y, losses, expected = np.empty_like(a), np.empty(samples, dtype), np.empty(samples, dtype)
             dLda, dLdy, expected_dLda = np.empty_like(a), np.empty_like(a), np.empty_like(a)
-            exponentials = softmax(a, y) if activation == SOFTMAX else None
+            exponentials, shown = softmax(a, y) if activation == SOFTMAX else None, np.empty_like(a)
             activation_value(activation, a, y)
             loss_value(loss, activation, a, y, t, expected)
             output_delta(loss, activation, a, y, t, dLdy, expected_dLda)
 
             step = ShortStep[Any](loss, activation, y, not soft)
             with np.errstate(all="ignore"):
-                step.compute(a, y, t, dLda, losses, exponentials)
+                step.compute(a, y, t, shown, dLda, losses, exponentials)
 
             np.testing.assert_array_equal(losses, expected)
+            np.testing.assert_array_equal(shown, dLdy)
             np.testing.assert_array_equal(dLda, expected_dLda)
