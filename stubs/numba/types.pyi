@@ -41,5 +41,6 @@ class StarArgTuple(BaseTuple):
     def __init__(self, types: Iterable[Type]) -> None: ...
 
 none: Type
+int32: Type
 intp: Type
 boolean: Type

@@ -7,6 +7,7 @@ stop. So every load and every address in this package names its element type.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir as llvm
@@ -17,6 +18,7 @@ INT32: llvm.Type = llvm.IntType(32)
 BIT: llvm.Type = llvm.IntType(1)
 POINTER: llvm.Type = llvm.PointerType()
 NULL: llvm.Value = llvm.Constant(POINTER, None)
+IS_X86 = platform.machine() in {"x86_64", "AMD64", "i686"}
 
 
 def opaque(pointer: llvm.Value) -> llvm.Value:

@@ -46,6 +46,7 @@ from typednn_kernels.compiled.network.passes import (
 )
 from typednn_kernels.compiled.ops.activation import total
 from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, updates_by_unit
+from typednn_kernels.compiled.parallel.subnormals import flush_subnormals, restore_subnormals
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.layout import LENGTH
 from typednn_kernels.operands import Epoch, OptimizerSteps, Thread, Workspace
@@ -78,6 +79,7 @@ def batch_train_thread(
     running = slice_of(parameters, gradient.size, count)
     saved = slice_of(workspace.dLda, workspace.dLda.size - count, count)
     step, start, stop = 0, 0, min(epoch.length, size)
+    control = flush_subnormals()  # penalties make some weights smaller and smaller, and moments fade
     while start < size:
         samples = min(epoch.batch_size, stop - start)
         rows, by_units = thread_rows(samples, thread), divided_by_units and is_shared(samples, thread)
@@ -123,6 +125,7 @@ def batch_train_thread(
         key, step, start = key + 1, step + 1, start + samples
         if start == stop:
             stop = min(stop + epoch.length, size)
+    restore_subnormals(control)
 
 
 parallel_batch_train: Callable[..., None] = parallel_region(batch_train_thread)
@@ -166,5 +169,7 @@ def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: Optimi
     scale = one
     if coefficients[0, CLIP_NORM] < np.inf:
         scale = clip_norm_scale(parameters, gradient, optimizer, 0)
+    control = flush_subnormals()
     apply_update(parameters, gradient, optimizer, 0, scale, 0, gradient.size)
+    restore_subnormals(control)
     return True

@@ -6,12 +6,10 @@ between its looks, and at last sleeps, so that on a busy machine the thread that
 
 from __future__ import annotations
 
-import platform
-
 from llvmlite import ir as llvm
 from numba.core import cgutils
 
-from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL
+from typednn_kernels.compiled._codegen.ir_types import INDEX, IS_X86, NULL
 from typednn_kernels.compiled._codegen.tuning import SPINS_BEFORE_SLEEP, SPINS_BEFORE_YIELD
 from typednn_kernels.compiled.parallel.pthreads import STATUS, call_c, register_c_functions
 
@@ -22,7 +20,7 @@ ASLEEP, LOCK, SIGNAL, FIRST_FREE_LINE = 0, 1, 3, 5
 than any system needs; the last is the first free line."""
 REAL_TIME = 0
 """CLOCK_REALTIME, by which pthread_cond_timedwait measures."""
-PAUSE = "llvm.x86.sse2.pause" if platform.machine() in {"x86_64", "AMD64", "i686"} else ""
+PAUSE = "llvm.x86.sse2.pause" if IS_X86 else ""
 register_c_functions(
     "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_mutex_destroy"
 )
