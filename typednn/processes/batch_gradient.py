@@ -137,7 +137,7 @@ class BatchGradient(Generic[F]):
         if n > trainer._room:
             trainer.workspace = storage.new_workspace(n)
         trainer.workspace.resize_batch(n)
-        trainer.workspace.key, trainer._last_batch = key, n
+        trainer.workspace.key, trainer.last_batch = key, n
         self.losses, self._running = np.empty(n, dtype), []
         gradient, totals = self._vectors[0][: -TOTALS - FLAGS], self._vectors[0][-TOTALS - FLAGS : -FLAGS]
         if self._by_layers:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
+from math import inf
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -118,6 +119,7 @@ class CheckedSamples(Generic[F]):
         max_chunk: the number of samples that `take` may be asked for; those of several epochs where all rows
             are converted.
         unchecked: the number of samples that are checked when they are first taken, in the first pass.
+        norm: a bound of the Euclidean norm of all features.
         owner, first: what the user gave the samples to, and the index there of the first, for messages.
     """
 
@@ -128,13 +130,20 @@ class CheckedSamples(Generic[F]):
     max_chunk: int
     unchecked: int
     owner: str
+    norm: float
     first: int = 0
 
     def __init__(
-        self, x: Rows[F], t: Rows[F], weights: Vector[F], unchecked: int = 0, owner: str = "Network"
+        self,
+        x: Rows[F],
+        t: Rows[F],
+        weights: Vector[F],
+        unchecked: int = 0,
+        owner: str = "Network",
+        norm: float = inf,
     ) -> None:
         self.x, self.t, self.weights, self.unchecked = x, t, weights, unchecked
-        self.y, self.owner = t.array, owner
+        self.y, self.owner, self.norm = t.array, owner, norm
         self.max_chunk = sys.maxsize
         self._indices: Order = NO_INDICES
         if x.whole is None or t.whole is None:
@@ -162,7 +171,7 @@ class CheckedSamples(Generic[F]):
     def split(self, index: int) -> tuple[CheckedSamples[F], CheckedSamples[F]]:
         """Returns the samples before an index and those from it on, with their weights."""
         parts = [
-            CheckedSamples(self.x.part(rows), self.t.part(rows), self.weights[rows])
+            CheckedSamples(self.x.part(rows), self.t.part(rows), self.weights[rows], norm=self.norm)
             for rows in (slice(index), slice(index, None))
         ]
         if self.unchecked:
@@ -173,6 +182,9 @@ class CheckedSamples(Generic[F]):
 
     def chunks(self, size: int) -> Iterator[tuple[Matrix[F], Matrix[F], slice]]:
         """Yields all samples and targets, `size` at a time, and the slice that they come from."""
+        if len(self) <= size and self.x.whole is not None and self.t.whole is not None and not self.unchecked:
+            yield self.x.whole, self.t.whole, slice(len(self))
+            return
         for start in range(0, len(self), size):
             chunk = slice(start, min(start + size, len(self)))
             if self.unchecked:
@@ -231,8 +243,7 @@ class SampleFormat(NamedTuple, Generic[F]):
         """
         features = matrix_of_numbers(x, self.inputs, self.dtype, "x", owner)
         later = large_later and isinstance(features, np.memmap) and features.nbytes > MAX_COPY_BYTES
-        if not later:
-            check_finite(features, "x", owner)
+        norm = inf if later else check_finite(features, "x", owner)
         targets = checked_targets(y, self.outputs, self.dtype, self.classes, owner)
         if targets.ndim == 2:
             check_range(targets, self.loss.target_minimum, self.loss.target_maximum, "y", owner)
@@ -245,6 +256,7 @@ class SampleFormat(NamedTuple, Generic[F]):
             weights,
             len(features) * later * (features.dtype.kind == "f"),
             owner,
+            norm,
         )
 
     def validation(self, data: ValidationData[F]) -> CheckedSamples[F]:

@@ -13,8 +13,8 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.losses import LOSSES
 from typednn_kernels.normalizations import BATCH, settings_of
+from typednn_kernels.operands import Epoch
 
-from typednn.backends import kernels
 from typednn.errors import DataError, SettingError
 from typednn.layers import AnyLayer, NormalizationLayer, OutputLayer
 from typednn.layers.storage import Storage
@@ -53,6 +53,7 @@ class Fit(Run, Generic[F]):
         callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
         on_epoch: a function that is called with the history before the callbacks.
         ended: the number of epochs that have ended, with all that follows an epoch.
+        short_epoch: what the trainer takes to train one more epoch, if that is a single, short call.
     """
 
     epochs: int
@@ -116,6 +117,7 @@ class Fit(Run, Generic[F]):
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
         self.first_loss: float | None = None
+        self.short_epoch: Epoch[F] | None = None
         self._evaluation_workspace: Workspace[F] | None = None
 
     @property
@@ -206,6 +208,14 @@ class Fit(Run, Generic[F]):
 
     def _train_epochs(self, epochs: int, bar: Bar) -> None:
         """Trains some epochs; of several, the losses are recorded at once."""
+        if self.short_epoch is not None:
+            self._train_short_epoch(self.short_epoch, bar)
+            return
+        self._train_in_chunks(epochs, bar)
+        if isinstance(self.source, ArraySource) and self.is_watched and not self.each_step:
+            self.short_epoch = self.trainer.short_epoch(self.source.samples)
+
+    def _train_in_chunks(self, epochs: int, bar: Bar) -> None:
         self.step, self.total, self.count = 0, 0.0, 0
         trainer, max_steps = self.trainer, 1 if self.each_step else None
         for samples in self.source.epoch(self.ended):
@@ -243,6 +253,17 @@ class Fit(Run, Generic[F]):
                 break
         trainer.show()
 
+    def _train_short_epoch(self, epoch: Epoch[F], bar: Bar) -> None:
+        """Trains an epoch of a single call, as all but the first are then."""
+        try:
+            self.trainer.train_epoch(epoch, self.source.shuffled)
+        except NonFiniteStepError as bad:
+            step = bad.sample // epoch.batch_size + 1
+            raise bad.divergence(self.storage, self.ended + 1, step) from None
+        self.step_losses = epoch.losses[-self.trainer.last_batch :]
+        self.total, self.count = float(np.add.reduce(epoch.losses, dtype=np.float64)), epoch.length
+        bar.show(self.epoch, self.count)
+
     def _record_losses(self, losses: Vector[F], n: int, epochs: int) -> None:
         """Appends the losses of the epochs that ended to the history, if there was more than one to train."""
         ended = len(losses) // n
@@ -252,7 +273,7 @@ class Fit(Run, Generic[F]):
             self.ended = self.epoch
             if self.first_loss is None:
                 self.first_loss = _mean(losses[: min(self.batch_size or n, n)])
-            self._warn_of_growth(float(means[(means > max(GROWN_LOSS * self.first_loss, 1)).argmax()]), 7)
+            self._warn_of_growth(float(means[(means > max(GROWN_LOSS * self.first_loss, 1)).argmax()]), 8)
 
     def _record(self) -> None:
         metrics: dict[str, float] = {}
@@ -300,9 +321,8 @@ class Fit(Run, Generic[F]):
         outputs: Matrix[F] = np.empty((rows, self.output.length), storage.dtype)
         for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
             workspace.resize_batch(len(x))
-            kernels(storage.dtype).forward(
-                storage.parameters, storage.layout, INFERENCE, x, workspace.vectors
-            )
+            run = storage.running.kernels
+            run.forward(storage.parameters, storage.layout, INFERENCE, x, workspace.vectors)
             self.output._sample_losses(workspace, t, losses[chunk])
             if self.measure.names:
                 outputs[chunk] = workspace.output
@@ -392,6 +412,8 @@ def _largest_feature(storage: Storage[F]) -> float:
 
 def _warn_of_large_features(samples: CheckedSamples[F], limit: float) -> None:
     """Warns where a feature of some rows is large, from all over x: all may be more than memory holds."""
+    if 2 * samples.norm < limit:  # a bound, but for rounding
+        return
     x = samples.x.array
     seen = x[:: 1 + x.size // SEEN_FEATURES]
     largest = (

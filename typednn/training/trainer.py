@@ -79,6 +79,7 @@ class Trainer(Generic[F]):
         workspace: has room for at least as many.
         chunk: the number of samples of a compiled call.
         done: the number of samples that the last `run` has trained.
+        last_batch: the number of samples of the last step.
 
     Raises:
         SettingError: the dtype cannot hold a setting of the optimiser.
@@ -93,15 +94,15 @@ class Trainer(Generic[F]):
     gradient: Vector[F]
     chunk: int
     done: int
+    last_batch: int
 
     def __init__(self, storage: Storage[F], loss: int, batch_size: int, optimizer: Optimizer) -> None:
         self.storage, self.loss = storage, loss
-        self.batch_size = self._last_batch = batch_size
+        self.batch_size = self.last_batch = batch_size
         self.optimizer_state = OptimizerState(storage, optimizer)
         self.workspace = storage.new_workspace(batch_size)
         self._take_layout()
         self.gradient = storage.gradient
-        self._checked: Matrix[F] | None = None
         self._order: Order = np.empty(0, np.int64)
         self._ordered = 0
         self.chunk, self.done = max(1, int(8e7 / (storage.parameters.size + 40_000))), 0  # 50 ms on NumPy
@@ -150,14 +151,17 @@ class Trainer(Generic[F]):
         if shuffled:
             if len(self._order) < count or self._ordered:
                 self._order, self._ordered = np.empty(count, np.int64), 0
-            order, increment = self._order[:count], -(-samples // self.batch_size)
-            kernels(self.storage.dtype).shuffle(
-                self.key, self.optimizer_state.step, increment, samples, order
-            )
+            order = self._order[:count]
+            self._shuffle(samples, order)
             return order
         if len(self._order) < count or self._ordered != samples:
             self._order, self._ordered = np.tile(np.arange(samples), epochs), samples
         return self._order[:count]
+
+    def _shuffle(self, samples: int, order: Order) -> None:
+        """Draws the order of the samples in the next epochs."""
+        key, step, steps_of_epoch = self.key, self.optimizer_state.step, -(-samples // self.batch_size)
+        self.storage.running.kernels.shuffle(key, step, steps_of_epoch, samples, order)
 
     def run(
         self,
@@ -220,28 +224,20 @@ class Trainer(Generic[F]):
         if self.layout is not storage.layout:
             self._take_settings()
         self.resize(size)
-        run, parameters, made = storage.running.kernels, storage.parameters, False
-        key = self.key + state.step if self._drops else 0
+        made, key = False, self.key + state.step if self._drops else 0
         rate = (
             state.constant_sgd_rate
             if size == 1 and self._only_dense and not len(batch.sample_weights)
             else None
         )
         if rate is not None:
-            saved, checked = self.gradient, self._memory_to_check()
-            saved[...] = parameters
-            run.train_online(parameters, self.layout, self.loss, batch, rate, self.workspace.vectors)
-            made = isfinite(batch.losses[-1]) and run.try_copy_sample(parameters, -inf, inf, checked)
-            if not made:
-                parameters[...] = saved
+            made = self._makes_online(batch, rate)
         elif not state.may_divide_by_zero:
-            vectors, steps = self.workspace.vectors, self._optimizer_steps(1)
-            run.train_batches(parameters, self.layout, key, self.loss, batch, steps, vectors, self.gradient)
-            made = isfinite(batch.losses[-1])
+            made = self._train_batches(batch, key, 1) == size
         if made:
             workspace = self.workspace
             state.step += 1
-            self._last_batch, workspace.key = size, key
+            self.last_batch, workspace.key = size, key
             self.show()
         return made
 
@@ -262,28 +258,51 @@ class Trainer(Generic[F]):
     def show(self) -> None:
         """Makes the layers' attributes show the last step."""
         workspace = self.workspace
-        if workspace.samples != self._last_batch:
-            workspace.resize_batch(self._last_batch)
+        if workspace.samples != self.last_batch:
+            workspace.resize_batch(self.last_batch)
         workspace.complete_forward()
         workspace.complete_backward()
         self.storage.set_workspace(workspace)
 
+    def short_epoch(self, samples: CheckedSamples[F]) -> Epoch[F] | None:
+        """Returns what trains one more epoch after another, if that is a call of less than half a chunk."""
+        n = len(samples)
+        if 2 * n >= min(self.chunk, samples.max_chunk) or samples.unchecked:
+            return None
+        x, t, sample_weights, order = samples.take(self._order[:n])
+        losses: Vector[F] = np.empty(n, self.storage.dtype)
+        return Epoch(x, t, sample_weights, order, self.batch_size, losses, n)
+
+    def train_epoch(self, epoch: Epoch[F], shuffled: bool) -> None:
+        """Trains a short epoch, in an order of its own if it is `shuffled`, and shows it; otherwise as `run`.
+
+        Raises:
+            NonFiniteStepError, WiringError: as `run`.
+        """
+        if shuffled:
+            self._shuffle(epoch.length, epoch.order)
+        self._make_steps(epoch, 0)
+        self.show()
+        check_interrupt()
+
     def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
         """Trains one chunk, given the number of samples trained `before`."""
+        x, t, sample_weights, indices = samples.take(order)
+        self._make_steps(Epoch(x, t, sample_weights, indices, self.batch_size, losses, len(samples)), before)
+
+    def _make_steps(self, epoch: Epoch[F], before: int) -> None:
+        """Makes the steps of one call, given the number of samples trained `before`."""
         if self.layout is not self.storage.layout:  # somebody has changed a setting
             self._take_settings()
-        state = self.optimizer_state
+        state, count, n, size = self.optimizer_state, len(epoch.order), epoch.length, epoch.batch_size
         key = self.key + state.step if self._drops else 0
-        n, size, count = len(samples), self.batch_size, len(order)
         steps = _count_steps(count, n, size)
-        self._last_batch = (count - 1) % n % size + 1
+        self.last_batch = (count - 1) % n % size + 1
         self.workspace.key = key + steps - 1
-        x, t, sample_weights, indices = samples.take(order)
-        epoch = Epoch(x, t, sample_weights, indices, size, losses, n)
-        online = size == 1 and self._only_dense and not len(sample_weights)
+        online = size == 1 and self._only_dense and not len(epoch.sample_weights)
         online_rate = state.constant_sgd_rate if online else None
         first_step, done = state.step, 0
-        losses.fill(nan)
+        epoch.losses.fill(nan)
         try:
             if online_rate is not None:
                 done = self._train_online(epoch, online_rate)
@@ -292,45 +311,50 @@ class Trainer(Generic[F]):
             else:
                 done = self._train_batches(epoch, key, steps)
         except KeyboardInterrupt:  # which compiled code lets wait until it has ended
-            done = _count_finite(losses)
+            done = _count_finite(epoch.losses)
             raise
         finally:
             steps, self.done = steps if done == count else _count_steps(done, n, size), before + done
             state.step = first_step + steps
         if done < count:
-            batch = indices[done : min(done + size, done - done % n + n)]
+            batch = epoch.order[done : min(done + size, done - done % n + n)]
             self.workspace.key = key + steps
-            raise NonFiniteStepError(before + done, *self._locate_nonfinite(x[batch], t[batch]))
+            raise NonFiniteStepError(before + done, *self._locate_nonfinite(epoch.x[batch], epoch.t[batch]))
 
     def _train_online(self, epoch: Epoch[F], learning_rate: F) -> int:
         """Trains sample by sample; returns the number of steps before the first that is not finite.
 
-        The kernel updates upper layers before it knows the deltas of lower ones and cannot undo a step.
-        Therefore a chunk with a step that is not finite is trained again, in halves, up to the last good
-        step.
+        A chunk with a step that is not finite is trained again, in halves, up to the last good step.
         """
-        parameters, saved, run = self.storage.parameters, self.gradient, kernels(self.storage.dtype)
-        checked, count, vectors = self._memory_to_check(), len(epoch.order), self.workspace.vectors
+        count = len(epoch.order)
+        if self._makes_online(epoch, learning_rate):
+            return count
 
         def good(first: int, last: int) -> bool:
-            saved[...] = parameters
-            part = epoch
-            if last - first < count:
-                part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
-            run.train_online(parameters, self.layout, self.loss, part, learning_rate, vectors)
-            finite = run.try_copy_sample(parameters, -inf, inf, checked) or _all_finite(parameters)
-            if finite and _all_finite(part.losses):
-                return True
-            parameters[...] = saved
-            return False
+            part = epoch._replace(order=epoch.order[first:last], losses=epoch.losses[first:last])
+            return self._makes_online(part, learning_rate)
 
         return _count_good(good, count)
 
-    def _memory_to_check(self) -> Matrix[F]:
-        """Returns memory `(1, n_parameters)` to which finite parameters are copied; others are not."""
-        if self._checked is None:
-            self._checked = np.empty((1, len(self.storage.parameters)), self.storage.dtype)
-        return self._checked
+    def _makes_online(self, epoch: Epoch[F], learning_rate: F) -> bool:
+        """Makes the steps with single samples if all are finite; returns whether.
+
+        The kernel updates upper layers before it knows the deltas of lower ones and cannot undo a step.
+        """
+        parameters, saved, run = self.storage.parameters, self.gradient, self.storage.running.kernels
+        saved[...] = parameters
+        run.train_online(parameters, self.layout, self.loss, epoch, learning_rate, self.workspace.vectors)
+        losses = epoch.losses
+        made = isfinite(losses[-1]) and self._is_finite(parameters)
+        made = made and (len(losses) == 1 or self._is_finite(losses))
+        if not made:
+            parameters[...] = saved
+        return made
+
+    def _is_finite(self, vector: Vector[F]) -> bool:
+        """Says whether a vector is finite, by a kernel that copies it, to itself, if it is."""
+        copied = self.storage.running.kernels.try_copy_sample(vector, -inf, inf, vector.reshape(1, -1))
+        return copied or _all_finite(vector)
 
     def _train_checked(self, epoch: Epoch[F], key: int) -> int:
         """Trains as `_train_batches` with an optimiser that may divide by 0.
@@ -353,7 +377,8 @@ class Trainer(Generic[F]):
             parameters[...], state.states[...] = saved
             return False
 
-        done = _count_good(good, -(-len(epoch.order) // size))
+        count = -(-len(epoch.order) // size)
+        done = count if good(0, count) else _count_good(good, count)
         state.step = before
         return min(done * size, len(epoch.order))
 
@@ -387,7 +412,7 @@ class Trainer(Generic[F]):
         layers, gradient = storage.layers, self.gradient
         parameters = storage.parameters.copy()  # a forward pass changes running moments
         losses: Vector[F] = np.empty(len(x), storage.dtype)
-        self._last_batch = len(x)
+        self.last_batch = len(x)
         work.resize_batch(len(x))
         blocks, last = work.blocks, len(layers) - 1
         with np.errstate(all="ignore"):
@@ -420,12 +445,10 @@ def _count_steps(samples: int, length: int, batch_size: int) -> int:
 
 
 def _count_good(good: Callable[[int, int], bool], count: int) -> int:
-    """Counts the steps before the first that is not finite.
+    """Counts the steps before the first that is not finite, of some that are not all good.
 
     `good(first, last)` makes the steps from `first` to below `last`, or none; it returns whether it did.
     """
-    if good(0, count):
-        return count
     done, bad = 0, count
     while done + 1 < bad:
         middle = (done + bad) // 2

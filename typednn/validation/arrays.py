@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sized
+from math import inf, isfinite, sqrt
 from typing import Any, Protocol, TypeAlias, TypeGuard, cast, runtime_checkable
 
 import numpy as np
@@ -83,10 +84,10 @@ Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating | np.integer]] 
 OF_CLASSES = ", ".join(row.name for row in LOSSES if row.targets == "classes")
 
 CHUNK_ELEMENTS = 2**20
-"""The number of elements that `check_finite` sums at a time."""
+"""The number of elements whose squares `check_finite` sums at a time."""
 
-SMALL_ELEMENTS = 2**14
-"""The number of elements up to which `check_finite` looks at each; a sum takes less of many, more of few."""
+BLAS_ITEMSIZES = frozenset({4, 8})
+"""The bytes of the numbers whose products BLAS computes."""
 
 FIT_FLAGS = 0x101
 """The bits of C-contiguous and aligned memory in `flags.num` of an array."""
@@ -296,22 +297,26 @@ def read_only(array: A) -> A:
     return view
 
 
-def check_finite(array: NDArray[np.generic], name: str, owner: str) -> None:
+def check_finite(array: NDArray[np.generic], name: str, owner: str) -> float:
     """Checks that an array, which may be larger than memory, is finite.
+
+    Returns:
+        The root of the sum of all squares; infinity where it is not known.
 
     Raises:
         DataError: an element is NaN or infinite; the message names the first.
     """
-    if array.dtype.kind != "f" or (array.size <= SMALL_ELEMENTS and np.isfinite(array).all()):
-        return
-    rows = max(1, CHUNK_ELEMENTS // max(1, array[:1].size))
+    if array.dtype.kind != "f":
+        return inf
+    rows, squares = max(1, CHUNK_ELEMENTS // max(1, array[:1].size)), 0.0
     count, first = 0, tuple[int, ...]()
     for start in range(0, len(array), rows):
         chunk = array[start : start + rows]
-        with np.errstate(all="ignore"):
-            if np.isfinite(np.sum(chunk)):
-                continue
-        wrong = np.argwhere(~np.isfinite(chunk))
+        part = _sum_of_squares(chunk)
+        squares += part
+        if isfinite(part):
+            continue
+        squares, wrong = inf, np.argwhere(~np.isfinite(chunk))
         if len(wrong) and not count:
             first = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
         count += len(wrong)
@@ -320,6 +325,16 @@ def check_finite(array: NDArray[np.generic], name: str, owner: str) -> None:
             f"{owner}: {name} holds {count} numbers that are not finite, the first is "
             f"{name}[{', '.join(map(str, first))}] = {array[first]}"
         )
+    return sqrt(squares)
+
+
+def _sum_of_squares(array: NDArray[np.generic]) -> float:
+    """Sums the squares of all elements; the result is not finite if an element is not, or a square."""
+    with np.errstate(all="ignore"):
+        if array.dtype.itemsize in BLAS_ITEMSIZES and array.flags.c_contiguous:
+            vector = array.reshape(-1)
+            return float(vector.dot(vector))
+        return float(np.square(array, dtype=np.float64).sum())
 
 
 def check_range(array: NDArray[np.generic], lowest: float, highest: float, name: str, owner: str) -> None:

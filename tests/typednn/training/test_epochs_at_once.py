@@ -100,6 +100,41 @@ def test_watched_epochs_have_the_same_bits(
         assert layer.activations.tobytes() == other.activations.tobytes()
 
 
+class Last(Callback):
+    """Notes the last step of each epoch, and makes the fifth epoch diverge."""
+
+    def __init__(self) -> None:
+        self.seen = list[tuple[int, int, float]]()
+
+    def on_epoch(self, run: Run) -> None:
+        self.seen.append((run.step, run.global_step, run.step_loss))
+        if run.epoch == 4:
+            run.learning_rate = 1e200
+
+
+class Stepped(Last):
+    """Looks at each step, so that each is a call of its own."""
+
+    def on_batch(self, run: Run) -> None:
+        pass
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11])
+@both_paths
+def test_watched_epochs_end_as_those_of_single_steps(batch_size: int) -> None:
+    ends, callbacks = list[tuple[object, ...]](), (Stepped(), Last())
+    for callback in callbacks:
+        net = network(np.float64)
+        with pytest.raises(DivergenceError) as caught:
+            net.fit(*data(), epochs=9, batch_size=batch_size, callbacks=[callback])
+        error = caught.value
+        ends.append((error.epoch, error.step, error.layer, str(error), net.history.loss, everything(net)))
+
+    assert callbacks[0].seen == callbacks[1].seen
+    assert len(callbacks[0].seen) >= 4
+    assert ends[0] == ends[1]
+
+
 @both_paths
 def test_many_epochs_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(monkeypatch)

@@ -355,12 +355,21 @@ def train_online_for(dtype: np.dtype[np.floating]) -> Callable[..., object]:
     def in_numpy(error: Exception) -> Callable[..., object]:
         return kernels_after(error).train_online
 
-    def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
+    def chosen(layout: Layout, loss: int) -> tuple[Callable[..., object], CalledFunction | None]:
         try:
             loop = None if JIT_DISABLED else loop_for(layout, loss, dtype)
-            function = compiled(train_online if loop is None else train_tiny)
+            return compiled(train_online if loop is None else train_tiny), loop
         except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
-            function, loop = in_numpy(error), None
+            return in_numpy(error), None
+
+    last: tuple[bytes, int, Callable[..., object], CalledFunction | None] | None = None
+
+    def train(parameters: Vector[F], layout: Layout, loss: int, *others: object) -> None:
+        nonlocal last
+        found, rows = last, layout.tobytes()
+        if found is None or rows != found[0] or loss != found[1]:
+            last = found = rows, loss, *chosen(layout, loss)
+        _, _, function, loop = found
         if loop is not None:
             # `loop` keeps its machine code until this returns
             function(loop.address, parameters, layout, *others)
