@@ -75,6 +75,6 @@ nitpick_ignore_regex = [
     ),  # not in the reference
     ("py:class", r"(nn|keras)\..*|NoneType"),
     ("py:class", "Activation|Build|ClassWeight|ClassifierLoss|DtypeLike|LearningRate|Normalizations"),
-    ("py:class", "OptimizerLike|RegressorLoss|Solver"),  # kinds of settings, which the docstrings describe
+    ("py:class", "Metrics|OptimizerLike|OutputActivation|RegressorLoss|Solver"),  # kinds of settings: see docstrings
     ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
 ]
