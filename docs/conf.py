@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+logging.getLogger("typednn").setLevel(logging.WARNING)  # an extension of the theme shows what INFO says
 
 project = "typednn"
 author = "The typednn developers"
