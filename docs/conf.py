@@ -78,6 +78,7 @@ nitpick_ignore_regex = [
     ),  # not in the reference
     ("py:class", r"(nn|keras)\..*|NoneType"),
     ("py:class", "Activation|Build|ClassWeight|ClassifierLoss|DtypeLike|LearningRate|Normalizations"),
-    ("py:class", "Metrics|OptimizerLike|OutputActivation|RegressorLoss|Solver"),  # kinds of settings: see docstrings
+    # kinds of settings, which the docstrings describe
+    ("py:class", "Metrics|OptimizerLike|OutputActivation|RegressorLoss|Solver"),
     ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
 ]
