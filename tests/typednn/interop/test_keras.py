@@ -166,7 +166,10 @@ def test_outputs_that_are_logarithms_of_probabilities_train_alike() -> None:
     assert abs(network.predict(X) - outputs_of(model)).max() < 1e-12
     targets = np.eye(3)[np.arange(16) % 3]
 
-    model.compile(keras.optimizers.SGD(RATE), lambda t, y: -keras.ops.sum(t * y, axis=-1))
+    def nll(t: Any, y: Any) -> Any:
+        return -keras.ops.sum(t * y, axis=-1)
+
+    model.compile(keras.optimizers.SGD(RATE), nll)
     model.fit(X, targets, batch_size=16, epochs=1, shuffle=False, verbose=0)
     network.fit(X, np.arange(16) % 3, epochs=1, batch_size=16, learning_rate=RATE, shuffle=False)
 
