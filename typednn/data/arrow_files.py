@@ -69,7 +69,7 @@ class ArrowFile:
         """Calls what reads chunks."""
         return read()
 
-    def frames(self) -> Iterator[pl.DataFrame]:
+    def frames(self, *, mixed: bool = False) -> Iterator[pl.DataFrame]:  # noqa: ARG002 (as Delimited)
         """Yields the rows of one chunk after the other.
 
         Raises:

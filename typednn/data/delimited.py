@@ -23,8 +23,8 @@ from typednn.errors import DataError, FileFormatError, MissingExtraError
 if TYPE_CHECKING:
     import polars as pl
 
-ChooseText = Callable[[Sequence[str]], Collection[int]]
-"""Returns, given the names of the columns, the places of those that are read as they are written."""
+ChooseText = Callable[[Table], Collection[int]]
+"""Returns, given a table without rows, the places of the columns that are read as they are written."""
 
 CHUNK_BYTES = 2**22
 """The number of bytes that are read at a time."""
@@ -60,7 +60,7 @@ class Delimited:
     Args:
         source: the file.
         dialect: what the user says about it.
-        as_text: returns, given the names of the columns, the places of those that are kept as written.
+        as_text: returns, given `head`, the places of the columns that are kept as written.
 
     Attributes:
         head: a table without rows: names, source and notes.
@@ -74,10 +74,10 @@ class Delimited:
         self._source = source
         self._content, self._start = text_of(source, dialect.encoding)
         self._layout = layout = find_layout(self._start, dialect, source.shown)
-        self._text = frozenset(as_text(layout.names))
         self.head: Table = Table(
             layout.names, (), source.shown, layout.named, notes=layout.notes, line=self.line
         )
+        self._text = frozenset(as_text(self.head))
         self._starts = [Start(0, 0)]
         self._some_read = False
         self._are_numbers = [
@@ -99,9 +99,6 @@ class Delimited:
         except ImportError:
             raise MissingExtraError("polars", "reading tables", "tables") from None
         frames = self.settled(lambda: list(self.frames()))
-        if not sum(map(len, frames)):
-            names = " below the column names" * self._layout.named
-            raise DataError(f"{self._source.shown}: expected lines of values{names}, found none")
         read = pl.concat(frames, rechunk=False).get_columns()[::-1]
         del frames  # of each column, what polars has read is freed when its values are made
         columns = [
@@ -130,11 +127,14 @@ class Delimited:
         self._are_numbers = [False] * len(self._are_numbers)
         return read()
 
-    def frames(self) -> Iterator[pl.DataFrame]:
+    def frames(self, *, mixed: bool = False) -> Iterator[pl.DataFrame]:
         """Yields the rows of one chunk after the other: columns of numbers, or of text as it is written.
 
+        Args:
+            mixed: whether a column may be numbers in one chunk, and text in another.
+
         Raises:
-            FileFormatError: as `table`.
+            FileFormatError, DataError: as `table`.
             TurnsToTextError: what was read of a column must be read again, as text.
         """
         layout = self._layout
@@ -151,9 +151,12 @@ class Delimited:
                 parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
                 for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
                     row += len(frame)
-                    self._some_read = True
+                    self._some_read = not mixed
                     yield frame
                 byte = file.tell()
+        if not row:
+            names = " below the column names" * layout.named
+            raise DataError(f"{self._source.shown}: expected lines of values{names}, found none")
 
     def line(self, row: int) -> int:
         """Returns the line in which a row begins, counted from 1."""
