@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import sys
@@ -144,8 +145,8 @@ def predict(options: Options) -> int:
         with SpooledTemporaryFile(SPOOLED_BYTES) as spool:  # nothing is printed where a later row is wrong
             spool.writelines(texts())
             spool.seek(0)
-            while text := spool.read(SPOOLED_BYTES):
-                sys.stdout.write(text.decode())
+            for text in codecs.iterdecode(iter(lambda: spool.read(SPOOLED_BYTES), b""), "utf-8"):
+                sys.stdout.write(text)
     else:
         write_file(options.output, texts())
         print(f"{count:,} predictions are in {options.output}", file=sys.stderr)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from typednn.data.columns import NumberColumn
+from typednn.data.memory import available_memory
 from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Column, Table
 from typednn.data.targets import Classes, numbers_of
@@ -26,8 +27,6 @@ from typednn.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     import polars as pl
-
-ROOT = Path("/")
 
 BYTES_PER_VALUE = 24
 """The memory that a training takes for each value of a table: 8 as it is read, twice, and 4 as a feature,
@@ -54,7 +53,7 @@ class Frames(Protocol):
         ...
 
     def count_values(self) -> int:
-        """Returns about how many values there are; 0 if the file is in memory."""
+        """Returns about how many values there are."""
         ...
 
     def frames(self, *, mixed: bool = False) -> Iterator[pl.DataFrame]:
@@ -276,46 +275,3 @@ def sampled(file: Frames, targets: Sequence[int], rows: int, seed: int = 0) -> t
 def _at(lines: Callable[[int], int], rows: NDArray[np.int64]) -> Callable[[int], int]:
     """Returns what finds the lines of some rows, given that of all rows."""
     return lambda row: lines(int(rows[row]))
-
-
-def available_memory(root: Path = ROOT) -> int | None:
-    """Returns the bytes that this process can still take, by Linux, cgroups and `ulimit`; None if unknown.
-
-    Args:
-        root: the folder that contains `proc` and `sys`.
-    """
-    try:
-        of_all, own = (
-            _fields((root / "proc" / name).read_text(encoding="ascii")) for name in ("meminfo", "self/status")
-        )
-    except OSError:
-        return None
-    found = [of_all["MemAvailable"]] if "MemAvailable" in of_all else []
-    groups = root / "sys/fs/cgroup"
-    for limit, used in (
-        (groups / "memory.max", groups / "memory.current"),
-        (groups / "memory/memory.limit_in_bytes", groups / "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # there is no such file, or it says "max"
-            continue
-    found += [limit - own.get(name, 0) for name, limit in _limits()]
-    return max(0, min(found)) if found else None
-
-
-def _fields(text: str) -> dict[str, int]:
-    """Returns the sizes in bytes of lines such as `VmSize:  1024 kB`."""
-    lines = (line.split() for line in text.splitlines())
-    return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if words[2:] == ["kB"]}
-
-
-def _limits() -> list[tuple[str, int]]:
-    """Returns the limits of `ulimit -v` and `ulimit -d`, and the names of what they limit."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return []
-    pairs = (("VmSize", resource.RLIMIT_AS), ("VmData", resource.RLIMIT_DATA))
-    limits = [(name, resource.getrlimit(which)[0]) for name, which in pairs]
-    return [(name, limit) for name, limit in limits if limit != resource.RLIM_INFINITY]

@@ -90,8 +90,8 @@ def read_data(
             raise FileFormatError(f"{source.shown}: expected the arrays 'x' and 'y', found only 'x'")
         return _with_targets(_samples(arrays["x"], source), arrays["y"], f"{source.shown}: y")
     if source.format == "idx":
-        images, place = idx_array(source.bytes(), source.shown), labels or labels_path(path)
-        y = check_labels(idx_array(open_source(place).bytes(), str(place)), str(place))
+        images, place = idx_array(source.read(), source.shown), labels or labels_path(path)
+        y = check_labels(idx_array(open_source(place).read(), str(place)), str(place))
         return _with_targets(_samples(images, source), y, str(place), labels=True)
 
     def chosen(table: Table) -> list[int]:
@@ -136,7 +136,7 @@ def read_tables(
     if source.format == "npz":
         yield _samples(npz_arrays(source, ("x",))["x"], source)
     elif source.format == "idx":
-        yield _samples(idx_array(source.bytes(), source.shown), source)
+        yield _samples(idx_array(source.read(), source.shown), source)
     elif source.format == "npy":
         yield matrix_table(npy_array(source), source.shown)
     else:
