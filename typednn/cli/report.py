@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix
 
 from typednn.cli.measures import ClassMeasures, Measures, measure
-from typednn.cli.output import headline, shown
+from typednn.cli.output import figures, headline, shown
 from typednn.cli.train import Training
 from typednn.data.columns import numbers_in
 from typednn.data.model import Model
@@ -114,7 +114,7 @@ def _measured(model: Model, data: Data, measures: Measures) -> Iterator[tuple[st
     else:
         yield "Residuals", list(_residuals(model, data))
         rows = [
-            (name, f"{measures.r2[k]:.4g}", f"{measures.mae[k]:.4g}", f"{measures.rmse[k]:.4g}")
+            (name, figures(measures.r2[k]), figures(measures.mae[k]), figures(measures.rmse[k]))
             for k, name in enumerate(measures.names)
         ]
         yield "By target", [TableBlock("", ("target", "R²", "MAE", "RMSE"), rows)]

@@ -24,6 +24,7 @@ from typednn.cli.output import (
     headline,
     say,
     say_json,
+    shown,
 )
 from typednn.cli.settings import settings_of, toml_of
 from typednn.data.columns import numbers_in, written_in
@@ -206,7 +207,10 @@ def show(options: Options) -> int:
         say("", "held out: the network, and without features")
         say(
             *aligned(
-                [(f"  {key}", f"{value:.4g}", f"{baseline.get(key):.4g}") for key, value in measures.items()]
+                [
+                    (f"  {key}", *(shown(key, each) if isinstance(each, float) else "" for each in pair))
+                    for key, *pair in ((key, value, baseline.get(key)) for key, value in measures.items())
+                ]
             )
         )
     if is_list(notes) and notes:
