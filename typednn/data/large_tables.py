@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from typednn.data.columns import NumberColumn
-from typednn.data.memory import available_memory
 from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Column, Table
 from typednn.data.targets import Classes, numbers_of
 from typednn.errors import DataError, SettingError
+from typednn.formats.temporary import available_memory
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 from typednn.data.idx_files import IDX, idx_size
-from typednn.data.memory import TemporaryCopy, kept
 from typednn.errors import FileFormatError, TypednnError
+from typednn.formats.temporary import TemporaryCopy, kept
 
 Format: TypeAlias = Literal["csv", "npz", "npy", "idx", "parquet", "arrow", "feather"]
 

@@ -60,12 +60,14 @@ def assert_alike(found: list[list[str]], expected: list[list[str]]) -> None:
         np.testing.assert_allclose(np.array(each, float), np.array(other, float), rtol=1e-5, atol=1e-4)
 
 
-def flat(value: Any, name: str = "") -> dict[str, float]:
+def flat(value: dict[str, Any] | list[Any], name: str = "") -> dict[str, float]:
     """Returns all numbers of JSON by where they stand."""
-    if isinstance(value, dict | list):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        return {key: each for k, part in pairs for key, each in flat(part, f"{name}/{k}").items()}
-    return {name: value}
+    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+    found: dict[str, float] = {}
+    for key, part in pairs:
+        place = f"{name}/{key}"
+        found |= flat(part, place) if isinstance(part, dict | list) else {place: part}
+    return found
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -112,7 +114,7 @@ def test_measures_of_a_table_larger_than_memory_are_those_of_all_rows(
 def test_columns_that_are_kept_are_as_they_were_written(capsys: pytest.CaptureFixture[str]) -> None:
     written = [("02134", "1.50", "?"), ("1e3", "-0", ""), ("7", "2,5", "ü")] * 300
     rows = [
-        f'{zip_code},{k % 7},"{size}",{note},{"ab"[k % 2]}\n'
+        f'{zip_code},{k % 7}.50,"{size}",{note},{"ab"[k % 2]}\n'
         for k, (zip_code, size, note) in enumerate(written)
     ]
     Path("t.csv").write_text(f"zip,x,size,note,y\n{''.join(rows)}", encoding="utf-8")
@@ -124,7 +126,7 @@ def test_columns_that_are_kept_are_as_they_were_written(capsys: pytest.CaptureFi
     found = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert found[0][:4] == ["zip", "size", "note", "x"]
     assert [tuple(row[:3]) for row in found[1:]] == written
-    assert [row[3] for row in found[1:]] == [str(k % 7) for k in range(len(written))]
+    assert [row[3] for row in found[1:]] == [f"{k % 7}.50" for k in range(len(written))]
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from typednn import FileFormatError
-from typednn.data import delimited, dialects, packing
+from typednn.data import delimited, dialects
 from typednn.data.dialects import Dialect
 from typednn.data.reading import Data, read_data
 
@@ -55,7 +55,7 @@ def test_a_record_may_lie_in_two_chunks(
 
 @pytest.mark.parametrize("size", CHUNKS)
 def test_a_column_may_turn_to_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(packing, "SOME_ROWS", 8)
+    monkeypatch.setattr(delimited, "SOME_ROWS", 8)
     text = lines(broken=False).replace("14.000", "x").replace("12.000", "NA")
 
     table = read(tmp_path, text, size, monkeypatch).table

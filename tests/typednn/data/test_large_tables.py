@@ -19,9 +19,10 @@ from typednn import DataError, SettingError
 from typednn.cli.output import headline
 from typednn.cli.settings import ClassWeightName, Settings
 from typednn.cli.train import fit, prepare, train
-from typednn.data import arrow_files, delimited, large_tables, memory
+from typednn.data import arrow_files, delimited, large_tables
 from typednn.data.columns import written_in
 from typednn.data.reading import Data, read_data
+from typednn.formats import temporary
 
 pl = pytest.importorskip("polars")
 
@@ -185,7 +186,7 @@ def test_what_is_packed_or_encoded_is_sampled_from_a_temporary_file(
     packed.write_bytes(pack(plain.read_bytes()))
     at_once = read_data(packed)
     assert at_once.whole is None
-    monkeypatch.setattr(memory, "available_memory", lambda: 30_000)
+    monkeypatch.setattr(temporary, "available_memory", lambda: 30_000)
     monkeypatch.setattr(large_tables, "available_memory", lambda: 30_000)
     monkeypatch.setattr(large_tables, "MIN_SAMPLE_ROWS", 200)
 

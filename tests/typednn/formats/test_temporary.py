@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from typednn import SettingError
-from typednn.data import memory
-from typednn.data.memory import KEPT_FRACTION, TemporaryCopy, available_memory, kept
+from typednn.formats import temporary
+from typednn.formats.temporary import KEPT_FRACTION, TemporaryCopy, available_memory, kept
 
 
 def test_memory_is_the_least_of_what_is_allowed(tmp_path: Path) -> None:
@@ -35,41 +35,41 @@ def test_memory_is_the_least_of_what_is_allowed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(memory, "available_memory", lambda: 10 * KEPT_FRACTION)
+    monkeypatch.setattr(temporary, "available_memory", lambda: 10 * KEPT_FRACTION)
     return tmp_path
 
 
-def test_few_bytes_are_kept_in_memory(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_bytes_are_kept_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept(iter([b"01234", b"56789"])) == b"0123456789"
-    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    monkeypatch.setattr(temporary, "available_memory", lambda: None)
     assert kept(iter([b"0" * 1000, b"1"])) == b"0" * 1000 + b"1"
-    assert list(temporary.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_many_bytes_lie_in_a_temporary_file_as_long_as_they_are_used(temporary: Path) -> None:
+def test_many_bytes_lie_in_a_temporary_file_as_long_as_they_are_used(folder: Path) -> None:
     found = kept(iter([b"01234", b"567890", b"", b"123"]))
 
     assert isinstance(found, TemporaryCopy)
-    assert list(temporary.iterdir()) == [found.path]
+    assert list(folder.iterdir()) == [found.path]
     assert found.path.read_bytes() == b"01234567890123"
     del found
     gc.collect()
-    assert list(temporary.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_a_copy_for_which_there_is_no_room(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_for_which_there_is_no_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def parts() -> Iterator[bytes]:
         yield b"a" * 11
         raise OSError(errno.EIO, "cannot be read")
 
     with pytest.raises(OSError, match="cannot be read"):
         kept(parts())
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "absent"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "absent"))
     with pytest.raises(
         SettingError, match=r"room for a temporary file in .*absent, found: No such file .* TMPDIR"
     ):
         kept(iter([b"a" * 11]))
     gc.collect()
-    assert list(temporary.iterdir()) == []
+    assert list(folder.iterdir()) == []
