@@ -66,7 +66,7 @@ def flat(value: dict[str, Any] | list[Any], name: str = "") -> dict[str, float]:
     found: dict[str, float] = {}
     for key, part in pairs:
         place = f"{name}/{key}"
-        found |= flat(part, place) if isinstance(part, dict | list) else {place: part}
+        found |= flat(part, place) if type(part) in {dict, list} else {place: part}
     return found
 
 
