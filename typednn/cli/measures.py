@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ class ClassMeasures:
     calibration: tuple[tuple[float, float, int], ...]
     calibration_error: float
 
+    @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return int(self.confusion.sum())
+
     def as_json(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         classes = {
@@ -62,7 +67,7 @@ class ClassMeasures:
             )
         }
         return {
-            "samples": int(self.confusion.sum()),
+            "samples": self.samples,
             "accuracy": self.accuracy,
             "loss": self.loss,
             "classes": classes,
@@ -74,20 +79,43 @@ class ClassMeasures:
         }
 
 
+class Outcomes(NamedTuple):
+    """What measures of classes need of each sample, `(n_samples,)` each.
+
+    Attributes:
+        labels, found: the true and the predicted labels.
+        best, of_truth: the probabilities of the predicted and of the true class.
+    """
+
+    labels: Labels
+    found: Labels
+    best: Vector[np.float64]
+    of_truth: Vector[np.float64]
+
+    @classmethod
+    def of(cls, labels: Labels, probabilities: Matrix[np.float64]) -> Outcomes:
+        """Returns the outcomes of predicted probabilities `(n_samples, n_classes)`."""
+        of_truth = probabilities[np.arange(len(labels)), labels]
+        return cls(labels, probabilities.argmax(axis=1), probabilities.max(axis=1), of_truth)
+
+
 def measure_classes(
     names: tuple[str, ...], labels: Labels, probabilities: Matrix[np.float64]
 ) -> ClassMeasures:
     """Measures predicted probabilities `(n_samples, n_classes)`, given labels `(n_samples,)`."""
+    return measure_outcomes(names, Outcomes.of(labels, probabilities))
+
+
+def measure_outcomes(names: tuple[str, ...], outcomes: Outcomes) -> ClassMeasures:
+    """Measures predicted classes by the outcomes of all samples."""
     count = len(names)
-    found = probabilities.argmax(axis=1)
+    labels, found, best, of_truth = outcomes
     confusion = np.bincount(labels * count + found, minlength=count * count).reshape(count, count)
     right = np.diagonal(confusion).astype(np.float64)
     precision = _ratio(right, confusion.sum(axis=0))
     recall = _ratio(right, confusion.sum(axis=1))
-    of_truth = probabilities[np.arange(len(labels)), labels]
     smallest = float(np.finfo(np.float32).tiny)
     rows: list[tuple[float, float, int]] = []
-    best = probabilities.max(axis=1)
     bins = np.minimum((best * BINS).astype(np.intp), BINS - 1)
     for k in np.unique(bins).tolist():
         inside = bins == k
@@ -167,23 +195,31 @@ def measure_numbers(
 Measures: TypeAlias = ClassMeasures | NumberMeasures
 
 
-def measure(model: Model, table: Table, targets: Sequence[str]) -> Measures:
-    """Measures a model with a table whose target columns have these names.
+def measure(model: Model, tables: Iterable[Table], targets: Sequence[str]) -> Measures:
+    """Measures a model with the samples of some tables, whose target columns have these names.
 
     Raises:
-        DataError, ShapeError: the table does not fit.
+        DataError, ShapeError: a table does not fit.
     """
     target = model.preprocessing.target
-    predicted = model.predict(table)
     if isinstance(target, Classes):
-        return measure_classes(
-            target.names, target.labels(table[targets[0]], targets[0], table.place), predicted
-        )
+        outcomes = [
+            Outcomes.of(target.labels(table[targets[0]], targets[0], table.place), model.predict(table))
+            for table in tables
+        ]
+        return measure_outcomes(target.names, Outcomes(*map(np.concatenate, zip(*outcomes, strict=True))))
+    pairs = [(_truth(table, targets), model.predict(table)) for table in tables]
+    truth, predicted = map(np.concatenate, zip(*pairs, strict=True))
+    return measure_numbers(tuple(targets), truth, predicted)
+
+
+def _truth(table: Table, targets: Sequence[str]) -> Matrix[np.float64]:
+    """Returns the targets of a table, `(n_samples, n_targets)`."""
     truth = np.stack([numbers_in(table[name], name, table.place) for name in targets], axis=1)
     if np.isnan(truth).any():
         row = int(np.isnan(truth).any(axis=1).argmax())
         raise DataError(f"{table.place(row)}: the target has no value; evaluate needs one in each row")
-    return measure_numbers(tuple(targets), truth, predicted)
+    return truth
 
 
 def _ratio(

@@ -52,7 +52,7 @@ def _detail(column: ColumnTransform) -> str:
     if isinstance(column, BooleanColumn):
         return f"{column.words[0]}, {column.words[1]}{missing}"
     unit = "days since 1970, " if isinstance(column, DateColumn) else ""
-    return f"{unit}mean {column.mean:.4g}, deviation {column.deviation:.4g}{missing}"
+    return f"{unit}mean {figures(column.mean)}, deviation {figures(column.deviation)}{missing}"
 
 
 def described_target(model: Model) -> str:
@@ -84,7 +84,17 @@ def headline(measures: Measures) -> dict[str, float]:
 
 def shown(name: str, value: float) -> str:
     """Returns a measure as text."""
-    return f"{100 * value:.1f} %" if name == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if name == "accuracy" else figures(value)
+
+
+def figures(value: float) -> str:
+    """Returns a number in four figures, a large one without an exponent.
+
+    >>> [figures(value) for value in (0.123456, 1234.5, 45837.6, -1234567.0, 1e20)]
+    ['0.1235', '1234', '45,840', '-1,235,000', '1e+20']
+    """
+    short = f"{value:.4g}"
+    return f"{float(short):,.0f}" if 1e4 <= abs(value) < 1e15 else short
 
 
 def detailed(measures: Measures) -> list[str]:
@@ -94,7 +104,7 @@ def detailed(measures: Measures) -> list[str]:
     rows: list[tuple[str, ...]] = [("target", "R2", "MAE", "RMSE", *(f"{100 * q:g} %" for q in QUANTILES))]
     for k, name in enumerate(measures.names):
         values = [measures.r2[k], measures.mae[k], measures.rmse[k], *measures.quantiles[:, k]]
-        rows.append((name, *(f"{value:.4g}" for value in values)))
+        rows.append((name, *map(figures, values)))
     return [*aligned(rows), "Percentages: quantiles of prediction minus truth."]
 
 

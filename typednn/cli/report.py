@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import Matrix
 
 from typednn.cli.measures import ClassMeasures, Measures, measure
-from typednn.cli.output import headline, shown
+from typednn.cli.output import figures, headline, shown
 from typednn.cli.train import Training
 from typednn.data.columns import numbers_in
 from typednn.data.model import Model
@@ -60,7 +60,7 @@ def training_report(training: Training, source: str) -> str:
 def evaluation_report(model: Model, data: Data, measures: Measures, source: str) -> str:
     """Returns the report of an evaluation."""
     values = [(name, shown(name, value)) for name, value in headline(measures).items()]
-    blocks = [(f"{len(data.table):,} samples", [TableBlock("", ("measure", "network"), values)])]
+    blocks = [(f"{measures.samples:,} samples", [TableBlock("", ("measure", "network"), values)])]
     return _page(model, source, [*blocks, *_measured(model, data, measures)])
 
 
@@ -72,24 +72,18 @@ def importance(model: Model, data: Data, seed: int = 0) -> dict[str, float]:
     random = np.random.default_rng(seed)
     rows = np.sort(random.permutation(len(data.table))[:MAX_ROWS])
     table = data.table.rows(rows)
-    names = list(table.names)
     usual = _score(model, table, data.targets)
-    columns = model.preprocessing.select(table)
     fallen: dict[str, float] = {}
-    for transform, column in zip(model.preprocessing.features, columns, strict=True):
-        place = next(k for k, each in enumerate(table.columns) if each is column)
-        shuffled = (
-            *table.columns[:place],
-            column[random.permutation(len(table))],
-            *table.columns[place + 1 :],
-        )
-        other = Table(tuple(names), shuffled, table.source, table.named)
+    for transform, place in zip(model.preprocessing.features, model.preprocessing.places(table), strict=True):
+        shuffled = table.columns[place][random.permutation(len(table))]
+        columns = (*table.columns[:place], shuffled, *table.columns[place + 1 :])
+        other = Table(table.names, columns, table.source, table.named)
         fallen[transform.name] = usual - _score(model, other, data.targets)
     return dict(sorted(fallen.items(), key=lambda each: -each[1]))
 
 
 def _score(model: Model, table: Table, targets: Sequence[str]) -> float:
-    return next(iter(headline(measure(model, table, targets)).values()))
+    return next(iter(headline(measure(model, [table], targets)).values()))
 
 
 def _measured(model: Model, data: Data, measures: Measures) -> Iterator[tuple[str, list[Block]]]:
@@ -120,7 +114,7 @@ def _measured(model: Model, data: Data, measures: Measures) -> Iterator[tuple[st
     else:
         yield "Residuals", list(_residuals(model, data))
         rows = [
-            (name, f"{measures.r2[k]:.4g}", f"{measures.mae[k]:.4g}", f"{measures.rmse[k]:.4g}")
+            (name, figures(measures.r2[k]), figures(measures.mae[k]), figures(measures.rmse[k]))
             for k, name in enumerate(measures.names)
         ]
         yield "By target", [TableBlock("", ("target", "R²", "MAE", "RMSE"), rows)]

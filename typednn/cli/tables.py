@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,14 @@ from typednn.cli.output import (
     headline,
     say,
     say_json,
+    shown,
 )
 from typednn.cli.settings import settings_of, toml_of
-from typednn.data.columns import CategoryColumn, numbers_in, words_in
+from typednn.data.columns import numbers_in, written_in
 from typednn.data.dialects import Dialect
+from typednn.data.large_tables import number_places
 from typednn.data.model import Model
-from typednn.data.reading import read_data, read_table
+from typednn.data.reading import Data, every_place, read_data, read_tables
 from typednn.data.table import Table
 from typednn.data.targets import Classes
 from typednn.errors import DataError, SettingError
@@ -38,6 +42,9 @@ from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
 from typednn.tables import aligned
 from typednn.training.progress import progress
+
+SPOOLED_BYTES = 2**24
+"""The size of predictions for the standard output that are kept in memory, not in a temporary file."""
 
 
 def train(options: Options) -> int:
@@ -55,7 +62,7 @@ def train(options: Options) -> int:
     if options.json:
         training = run(data, settings)
     else:
-        say(_size_of(data.table, len(data.features)), *data.table.notes)
+        say(_size_of(data, len(data.table)), *data.table.notes)
         with progress("epoch", settings.epochs) as advance:
             training = run(
                 data,
@@ -123,21 +130,27 @@ def train(options: Options) -> int:
 def predict(options: Options) -> int:
     """Predicts with a saved model and writes the predictions as CSV, or as JSON lines."""
     model = load(options.model)
-    dialect = settings_of(options, None).dialect
-    table = _samples(model, options.data, dialect)
-    rows = list(predictions(model, table, proba=options.proba, keep=options.keep))
-    if options.json:
-        names = rows[0]
-        text = "".join(_json_line(dict(zip(names, row, strict=True))) for row in rows[1:])
-    else:
-        file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows(rows)
-        text = file.getvalue()
+    count = 0
+
+    def texts() -> Iterator[bytes]:
+        nonlocal count
+        for table in _samples(model, options.data, settings_of(options, None).dialect, options.keep):
+            names, *rows = predictions(model, table, proba=options.proba, keep=options.keep)
+            if options.json:
+                yield "".join(_json_line(dict(zip(names, row, strict=True))) for row in rows).encode()
+            else:
+                yield _csv([names] * (count == 0) + rows).encode()
+            count += len(rows)
+
     if options.output is None:
-        sys.stdout.write(text)
+        with SpooledTemporaryFile(SPOOLED_BYTES) as spool:  # nothing is printed where a later row is wrong
+            spool.writelines(texts())
+            spool.seek(0)
+            for text in codecs.iterdecode(iter(lambda: spool.read(SPOOLED_BYTES), b""), "utf-8"):
+                sys.stdout.write(text)
     else:
-        write_file(options.output, text.encode())
-        print(f"{len(rows) - 1:,} predictions are in {options.output}", file=sys.stderr)
+        write_file(options.output, texts())
+        print(f"{count:,} predictions are in {options.output}", file=sys.stderr)
     return 0
 
 
@@ -158,7 +171,8 @@ def evaluate(options: Options) -> int:
         labels=labels,
         dialect=settings.dialect,
     )
-    measures = measure(model, data.table, data.targets)
+    tables = [data.table] if data.whole is None else data.whole.tables(model.preprocessing, data.targets)
+    measures = measure(model, tables, data.targets)
     if options.report is not None:
         from typednn.cli.report import evaluation_report
 
@@ -166,7 +180,7 @@ def evaluate(options: Options) -> int:
     if options.json:
         say_json(measures.as_json())
         return 0
-    say(f"{_size_of(data.table, len(data.features))}\n", *detailed(measures))
+    say(f"{_size_of(data, measures.samples)}\n", *detailed(measures))
     if options.report is not None:
         say(f"The report is in {options.report}")
     return 0
@@ -193,7 +207,10 @@ def show(options: Options) -> int:
         say("", "held out: the network, and without features")
         say(
             *aligned(
-                [(f"  {key}", f"{value:.4g}", f"{baseline.get(key):.4g}") for key, value in measures.items()]
+                [
+                    (f"  {key}", *(shown(key, each) if isinstance(each, float) else "" for each in pair))
+                    for key, *pair in ((key, value, baseline.get(key)) for key, value in measures.items())
+                ]
             )
         )
     if is_list(notes) and notes:
@@ -212,7 +229,7 @@ def predictions(
     Raises:
         ShapeError, DataError, UnknownNameError: the table does not fit.
     """
-    kept = [(table.names[table.index(name)], words_in(table[name])) for name in keep]
+    kept = [(table.names[table.index(name)], written_in(table[name])) for name in keep]
     heads = [name for name, _ in kept]
     names: Sequence[str] = ()
     if isinstance(model, Model):
@@ -267,12 +284,28 @@ def _raw_outputs(network: AnyNetwork, table: Table) -> NDArray[np.float64]:
     return network.predict(x).astype(np.float64)
 
 
-def _samples(model: AnyNetwork, path: Path, dialect: Dialect) -> Table:
-    """Reads the samples for a model; columns of words are kept as they are written."""
-    text: tuple[str, ...] = ()
-    if isinstance(model, Model):
-        text = tuple(each.name for each in model.preprocessing.features if isinstance(each, CategoryColumn))
-    return read_table(path, dialect=dialect, as_text=text)
+def _samples(model: AnyNetwork, path: Path, dialect: Dialect, keep: Sequence[str]) -> Iterator[Table]:
+    """Reads the samples for a model in parts; words, and columns that are kept, stay as they are written."""
+    preprocessing = model.preprocessing if isinstance(model, Model) else None
+
+    def kept(head: Table) -> set[int]:
+        return {head.index(name) for name in keep}
+
+    def numbers(head: Table) -> Collection[int]:
+        found = every_place(head) if preprocessing is None else number_places(preprocessing, head)
+        return {*found} - kept(head)
+
+    def used(head: Table) -> Collection[int]:
+        found = every_place(head) if preprocessing is None else preprocessing.places(head)
+        return {*found} | kept(head)
+
+    return read_tables(path, dialect=dialect, numbers=numbers, used=used)
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
 
 
 def _has_own_targets(names: Sequence[str], model: Model) -> bool:
@@ -290,8 +323,8 @@ def check_folder(path: Path, option: str) -> None:
         raise SettingError(f"argument {option}: there is no folder {path.parent}")
 
 
-def _size_of(table: Table, features: int) -> str:
-    return f"{table.source}: {len(table):,} samples of {features:,} features"
+def _size_of(data: Data, samples: int) -> str:
+    return f"{data.table.source}: {samples:,} samples of {len(data.features):,} features"
 
 
 def _json_line(row: dict[str, str]) -> str:

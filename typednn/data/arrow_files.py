@@ -42,7 +42,7 @@ class ArrowFile:
                 "pyarrow.feather.write_feather writes version 2"
             )
         self._source = source
-        content = source.path if source.content is None else source.content
+        content = source.file if source.content is None else source.content
         with self._damage():
             self._frame = (pl.scan_parquet if source.format == "parquet" else pl.scan_ipc)(content)
             names = tuple(self._frame.collect_schema().names())
@@ -62,14 +62,14 @@ class ArrowFile:
         return checked_table(Table(self.head.names, columns, self.head.source))
 
     def count_values(self) -> int:
-        """Counts the values; 0 if the file is in memory."""
-        return 0 if self._source.content is not None else len(self.head.names) * self._count()
+        """Counts the values."""
+        return len(self.head.names) * self._count()
 
     def settled(self, read: Callable[[], T]) -> T:
         """Calls what reads chunks."""
         return read()
 
-    def frames(self) -> Iterator[pl.DataFrame]:
+    def frames(self, *, mixed: bool = False) -> Iterator[pl.DataFrame]:  # noqa: ARG002 (as Delimited)
         """Yields the rows of one chunk after the other.
 
         Raises:

@@ -265,14 +265,13 @@ def numbers_in(values: Column, name: str, place: Place) -> Vector[np.float64]:
 
 def number_of(word: str | None) -> float | None:
     """Returns the number that a word is, NaN for a missing one, and None for another word."""
-    if word is None or word.strip(" \t").lower() in MISSING_WORDS:
+    if word is None:
         return float("nan")
-    if "_" in word or not word.isprintable():
-        return None
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
-        return None
+        return float("nan") if word.strip(" \t").lower() in MISSING_WORDS else None
+    return number if "_" not in word and word.isprintable() else None
 
 
 def words_in(values: Column) -> list[str | None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 
 from typednn.data.columns import MISSING_WORDS, number_of
 from typednn.data.opening import Source
@@ -66,35 +68,46 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def text_of(source: Source, encoding: str | None) -> tuple[bytes | None, bytes]:
-    """Returns the bytes in UTF-8 without a mark, None where the file has them already, and the start of them.
+def in_utf8(source: Source, encoding: str | None) -> Source:
+    """Returns the source of the same text in UTF-8 without a mark.
 
     Raises:
         FileFormatError: the bytes are not in this encoding.
+        SettingError: there is no room for a temporary file.
     """
     start = source.start(SAMPLE_BYTES)
     if b"\r" in start and b"\n" not in start and b"\0" not in start:  # the line ends of old Macs
-        content = source.bytes().replace(b"\r", b"\n")
-        source = replace(source, content=content)
-        start = content[:SAMPLE_BYTES]
+        source = source.holding(part.replace(b"\r", b"\n") for part in source.parts())
     known = encoding or next((name for bom, name in BOMS.items() if start.startswith(bom)), None)
     if known is None or (
         known.lower().replace("_", "-") in {"utf-8", "utf8"} and not start.startswith(tuple(BOMS))
     ):
-        return (None if source.content is None else source.content), start
+        return source
     try:
-        content = source.bytes().decode(known).encode()
-    except UnicodeDecodeError as error:
-        raise FileFormatError(
-            f"{source.shown}: expected text in {known}, found the byte {source.bytes()[error.start]:#04x} at "
-            f"{error.start}; --encoding names another encoding"
-        ) from None
+        io.TextIOWrapper(io.BytesIO(), known)
     except LookupError:
         raise FileFormatError(
             f"{source.shown}: unknown encoding {known!r}; utf-8, utf-16, latin-1 and cp1252 are usual ones"
         ) from None
-    content = content.removeprefix("\ufeff".encode())
-    return content, content[:SAMPLE_BYTES]
+    return source.holding(_encoded_again(source, known))
+
+
+def _encoded_again(source: Source, encoding: str) -> Iterator[bytes]:
+    """Yields the bytes of text in UTF-8, without a mark."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    ends, mark = 0, "\ufeff"
+    for part in chain(source.parts(), [b""]):
+        ends += len(part)
+        try:
+            text = decoder.decode(part, final=not part)
+        except UnicodeDecodeError as error:
+            at = ends - len(error.object) + error.start
+            raise FileFormatError(
+                f"{source.shown}: expected text in {encoding}, found the byte "
+                f"{error.object[error.start]:#04x} at {at}; --encoding names another encoding"
+            ) from None
+        yield text.removeprefix(mark).encode()
+        mark = "" if text else mark
 
 
 def find_layout(start: bytes, dialect: Dialect, shown: str) -> Layout:

@@ -8,7 +8,7 @@ as the arrays of a training, of which blocks are read in random order.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,10 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Column, Table
 from typednn.data.targets import Classes, numbers_of
 from typednn.errors import DataError, SettingError
+from typednn.formats.temporary import available_memory
 
 if TYPE_CHECKING:
     import polars as pl
-
-ROOT = Path("/")
 
 BYTES_PER_VALUE = 24
 """The memory that a training takes for each value of a table: 8 as it is read, twice, and 4 as a feature,
@@ -54,11 +53,15 @@ class Frames(Protocol):
         ...
 
     def count_values(self) -> int:
-        """Returns about how many values there are; 0 if the file is in memory."""
+        """Returns about how many values there are."""
         ...
 
-    def frames(self) -> Iterator[pl.DataFrame]:
-        """Yields the rows of one chunk after the other."""
+    def frames(self, *, mixed: bool = False) -> Iterator[pl.DataFrame]:
+        """Yields the rows of one chunk after the other.
+
+        Args:
+            mixed: whether a column may be numbers in one chunk, and text in another.
+        """
         ...
 
     def values(self, series: pl.Series, *, as_text: bool, words_stay: bool) -> Column:
@@ -117,29 +120,33 @@ class Whole:
             else:
                 yield features, np.memmap(paths[1], np.float32, "r", shape=(shape[0], outputs))
 
+    def tables(self, preprocessing: Preprocessing, targets: Sequence[str]) -> Iterator[Table]:
+        """Yields all rows, a chunk at a time, for a model that has this preprocessing.
+
+        Args:
+            preprocessing: the transforms.
+            targets: the names of the target columns.
+
+        Raises:
+            FileFormatError, ShapeError: the file is damaged, or lacks a column.
+        """
+        head = self.file.head
+        places = [head.names.index(name) for name in targets]
+        numbers = number_places(preprocessing, head)
+        if not isinstance(preprocessing.target, Classes):
+            numbers |= set(places)
+        return tables(self.file, numbers, {*places, *preprocessing.places(head)})
+
     def _transformed(
         self, preprocessing: Preprocessing, left_out: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
         """Yields inputs and targets, a chunk at a time."""
-        names, targets = self.file.head.names, preprocessing.target_names
-        numbers = {each.name for each in preprocessing.features if isinstance(each, NumberColumn)}
-        if not isinstance(preprocessing.target, Classes):
-            numbers |= set(targets)
-        used = {*targets, *(each.name for each in preprocessing.features)}
-        row = 0
-        for frame in self.file.frames():
-            first, row = row, row + len(frame)
-            columns = [
-                self.file.values(series, as_text=False, words_stay=name not in numbers)
-                if name in used
-                else np.zeros(len(frame))
-                for name, series in zip(names, frame.get_columns(), strict=True)
-            ]
-            out = left_out[slice(*np.searchsorted(left_out, [first, row]))] - first
-            kept = np.delete(np.arange(len(frame)), out)
+        targets = preprocessing.target_names
+        for table in self.tables(preprocessing, targets):
+            ends = np.searchsorted(left_out, [table.first, table.first + len(table)])
+            kept = np.delete(np.arange(len(table)), left_out[slice(*ends)] - table.first)
             if not len(kept):
                 continue
-            table = replace(self.file.head, columns=tuple(columns), line=_shifted(self.file.head, first))
             inputs = preprocessing.apply(table, np.dtype(np.float32), kept)
             part = table.rows(kept)
             found = [part[name] for name in targets]
@@ -148,6 +155,41 @@ class Whole:
             else:
                 scaled = numbers_of(found, targets, part.place, vary=False)
                 yield inputs, preprocessing.target.standardize(scaled, np.dtype(np.float32))
+
+
+def number_places(preprocessing: Preprocessing, head: Table) -> set[int]:
+    """Returns the places of the features that are numbers.
+
+    Raises:
+        ShapeError: a column is missing.
+    """
+    places = zip(preprocessing.features, preprocessing.places(head), strict=True)
+    return {place for each, place in places if isinstance(each, NumberColumn)}
+
+
+def tables(file: Frames, numbers: Collection[int], used: Collection[int]) -> Iterator[Table]:
+    """Yields all rows of a file, a chunk at a time.
+
+    Args:
+        file: the file.
+        numbers: the places of columns that are numbers, if they can be; words of others are kept as written.
+        used: the places of columns that are needed; others are 0.
+
+    Raises:
+        FileFormatError, DataError: the file is damaged, or has no rows.
+    """
+    first = 0
+    for frame in file.frames(mixed=True):
+        columns = [
+            file.values(series, as_text=False, words_stay=k not in numbers)
+            if k in used
+            else np.zeros(len(frame))
+            for k, series in enumerate(frame.get_columns())
+        ]
+        yield replace(file.head, columns=tuple(columns), first=first)
+        first += len(frame)
+    if not first:
+        raise DataError(f"{file.head.source}: expected rows of values, found none")
 
 
 class _Kept(NamedTuple):
@@ -233,52 +275,3 @@ def sampled(file: Frames, targets: Sequence[int], rows: int, seed: int = 0) -> t
 def _at(lines: Callable[[int], int], rows: NDArray[np.int64]) -> Callable[[int], int]:
     """Returns what finds the lines of some rows, given that of all rows."""
     return lambda row: lines(int(rows[row]))
-
-
-def _shifted(head: Table, first: int) -> Callable[[int], int] | None:
-    """Returns what finds the lines of rows that are counted from `first`."""
-    line = head.line
-    return None if line is None else lambda row: line(first + row)
-
-
-def available_memory(root: Path = ROOT) -> int | None:
-    """Returns the bytes that this process can still take, by Linux, cgroups and `ulimit`; None if unknown.
-
-    Args:
-        root: the folder that contains `proc` and `sys`.
-    """
-    try:
-        of_all, own = (
-            _fields((root / "proc" / name).read_text(encoding="ascii")) for name in ("meminfo", "self/status")
-        )
-    except OSError:
-        return None
-    found = [of_all["MemAvailable"]] if "MemAvailable" in of_all else []
-    groups = root / "sys/fs/cgroup"
-    for limit, used in (
-        (groups / "memory.max", groups / "memory.current"),
-        (groups / "memory/memory.limit_in_bytes", groups / "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # there is no such file, or it says "max"
-            continue
-    found += [limit - own.get(name, 0) for name, limit in _limits()]
-    return max(0, min(found)) if found else None
-
-
-def _fields(text: str) -> dict[str, int]:
-    """Returns the sizes in bytes of lines such as `VmSize:  1024 kB`."""
-    lines = (line.split() for line in text.splitlines())
-    return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if words[2:] == ["kB"]}
-
-
-def _limits() -> list[tuple[str, int]]:
-    """Returns the limits of `ulimit -v` and `ulimit -d`, and the names of what they limit."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return []
-    pairs = (("VmSize", resource.RLIMIT_AS), ("VmData", resource.RLIMIT_DATA))
-    limits = [(name, resource.getrlimit(which)[0]) for name, which in pairs]
-    return [(name, limit) for name, limit in limits if limit != resource.RLIM_INFINITY]

@@ -73,10 +73,10 @@ def npy_array(source: Source) -> NDArray[np.generic]:
     """
     with _one_error(f"{source.shown}: expected an .npy file of numpy.save, found a truncated or damaged one"):
         if source.content is None:
-            with source.path.open("rb") as file:
+            with source.file.open("rb") as file:
                 _, shape = _claims(file, "the array", source.shown)
             _check_shape(shape, "the array", source.shown)
-            mapped: NDArray[np.generic] = np.load(source.path, mmap_mode="r", allow_pickle=False)
+            mapped: NDArray[np.generic] = np.load(source.file, mmap_mode="r", allow_pickle=False)
             return _checked(mapped, "the array", source.shown)
         buffer = io.BytesIO(source.content)
         size, shape = _claims(buffer, "the array", source.shown)

@@ -8,14 +8,15 @@ import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 from typednn.data.idx_files import IDX, idx_size
-from typednn.errors import FileFormatError
+from typednn.errors import FileFormatError, TypednnError
+from typednn.formats.temporary import TemporaryCopy, kept
 
 Format: TypeAlias = Literal["csv", "npz", "npy", "idx", "parquet", "arrow", "feather"]
 
@@ -37,8 +38,8 @@ MAX_LINE = 2**24
 """The number of bytes within which a compressed file must end its first line."""
 
 MAX_RATIO, MAX_VALUE_BYTES = 32, 32
-"""Compressed text beyond `MAX_LINE` has at most 32 times the bytes of its file, or 32 for each value, four
-times those of a number. So its memory is bounded by the file, or by the numbers in it."""
+"""Compressed text beyond `MAX_LINE` has at most 32 times the bytes of its file, and beyond that 32 for each
+value, four times those of a number. So its size is bounded by the file and the numbers in it."""
 
 MAX_DIRECTORY_BYTES = 2**20
 """The largest table of contents of an archive."""
@@ -60,49 +61,82 @@ class Source:
         path: the file, `-` for the standard input.
         format: its format.
         compressed: whether it is compressed by gzip or zip.
-        content: the decompressed bytes; None where `path` is to be read itself.
+        content: the bytes, decompressed; None where they are in a file.
+        copy: a temporary file that has them; None where `path` is to be read itself.
     """
 
     path: Path
     format: Format
     compressed: bool = False
     content: bytes | None = None
+    copy: TemporaryCopy | None = None
 
     @property
     def shown(self) -> str:
         """What messages call the file."""
         return "the standard input" if self.path == STDIN else str(self.path)
 
+    @property
+    def file(self) -> Path:
+        """The file that has the bytes, if they are not in memory."""
+        return self.path if self.copy is None else self.copy.path
+
+    def open(self) -> IO[bytes]:
+        """Opens the bytes."""
+        return self.file.open("rb") if self.content is None else io.BytesIO(self.content)
+
+    def size(self) -> int:
+        """Returns the number of bytes."""
+        return self.file.stat().st_size if self.content is None else len(self.content)
+
     def start(self, size: int) -> bytes:
         """Returns the first bytes."""
-        if self.content is not None:
-            return self.content[:size]
-        with self.path.open("rb") as file:
+        with self.open() as file:
             return file.read(size)
 
-    def bytes(self) -> bytes:
+    def parts(self) -> Iterator[bytes]:
+        """Yields all bytes, some at a time."""
+        with self.open() as file:
+            yield from _parts(file)
+
+    def read(self) -> bytes:
         """Returns all bytes."""
-        return self.path.read_bytes() if self.content is None else self.content
+        return self.file.read_bytes() if self.content is None else self.content
+
+    def holding(self, parts: Iterator[bytes]) -> Source:
+        """Returns the same source with other bytes."""
+        held = kept(parts)
+        return (
+            replace(self, content=held, copy=None)
+            if isinstance(held, bytes)
+            else replace(self, content=None, copy=held)
+        )
+
+
+def _parts(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    while part := file.read(CHUNK_BYTES):
+        yield part
 
 
 def open_source(path: Path) -> Source:
     """Opens a file, and reads it where it is compressed or the standard input.
 
+    What takes too much memory then lies in a temporary file.
+
     Raises:
         FileFormatError: the file is missing, cannot be read, or is a damaged archive.
+        SettingError: there is no room for a temporary file.
     """
     if path == STDIN:
-        return _unpacked(path, sys.stdin.buffer.read())
+        return _unpacked(Source(path, "csv").holding(_parts(sys.stdin.buffer)))
     if not path.is_file():
         raise FileFormatError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
     try:
         with path.open("rb") as file:
-            start = file.read(8)
-            if start.startswith((GZIP, *ZIP)):
-                return _unpacked(path, start + file.read())
+            file.read(1)
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return Source(path, format_of(start))
+    return _unpacked(Source(path, "csv"))
 
 
 def format_of(start: bytes) -> Format:
@@ -111,13 +145,14 @@ def format_of(start: bytes) -> Format:
     return found[0] if found else "csv"
 
 
-def _unpacked(path: Path, content: bytes) -> Source:
-    if content.startswith(GZIP):
-        with damage_of(path, "gzip"), gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            plain = _read(file, path, len(content))
-        return Source(path, format_of(plain), True, plain)
-    if content.startswith(ZIP):
-        with damage_of(path, "zip"), open_archive(io.BytesIO(content), str(path)) as archive:
+def _unpacked(source: Source) -> Source:
+    """Decompresses a file that is compressed, and finds the format."""
+    path, start = source.path, source.start(8)
+    if start.startswith(GZIP):
+        with damage_of(path, "gzip"), source.open() as packed, gzip.GzipFile(fileobj=packed) as file:
+            return _formatted(source.holding(_read(file, path, source.size())))
+    if start.startswith(ZIP):
+        with damage_of(path, "zip"), source.open() as packed, open_archive(packed, str(path)) as archive:
             names = [each for each in archive.namelist() if not each.endswith("/")]
             if not names or any(name.endswith(".npy") for name in names):
                 return Source(path, "npz")
@@ -132,32 +167,36 @@ def _unpacked(path: Path, content: bytes) -> Source:
                     f"{path}: expected a zip file packed by Deflate, found another compression"
                 )
             with archive.open(names[0]) as member:
-                plain = _read(member, path, len(content))
-        return Source(path, format_of(plain), True, plain)
-    return Source(path, format_of(content), content=content)
+                return _formatted(source.holding(_read(member, path, source.size())))
+    return replace(source, format=format_of(start))
 
 
-def _read(file: IO[bytes] | gzip.GzipFile, path: Path, packed: int) -> bytes:
-    """Reads a decompressed file of `packed` bytes; one that holds too little is refused as it is read."""
+def _formatted(source: Source) -> Source:
+    return replace(source, format=format_of(source.start(8)), compressed=True)
+
+
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path, packed: int) -> Iterator[bytes]:
+    """Yields the bytes of a file of `packed` bytes; one that holds too little is refused as it is read."""
     start = file.read(MAX_LINE)
     if format_of(start) == "csv" and len(start) == MAX_LINE and b"\n" not in start and b"\r" not in start:
         raise FileFormatError(
             f"{path}: expected lines of values, found none that ends within {MAX_LINE // 2**20} MiB"
         )
+    yield start
     if format_of(start) == "idx":
-        return start + read_up_to(file, idx_size(start) + 1 - len(start))
-    content, counted, values = bytearray(start), 0, 0
-    while chunk := file.read(CHUNK_BYTES):
-        content += chunk
-        if len(content) > MAX_RATIO * packed:
-            values += _values_in(bytes(memoryview(content)[counted:]))
-            counted = len(content)
-            if counted > MAX_VALUE_BYTES * values:
+        yield read_up_to(file, idx_size(start) + 1 - len(start))
+        return
+    size, values = len(start), _values_in(start) if len(start) > MAX_RATIO * packed else 0
+    for part in _parts(file):
+        size += len(part)
+        if size > MAX_RATIO * packed:
+            values += _values_in(part)
+            if size - MAX_RATIO * packed > MAX_VALUE_BYTES * values:
                 raise FileFormatError(
-                    f"{path}: expected a table, found {counted} bytes of which {packed} were packed, with "
-                    f"{values} values at most; if it is in order, unpack it, and name the file"
+                    f"{path}: expected a table, found {size} bytes of which {packed} were packed, with few "
+                    "values; if it is in order, unpack it, and name the file"
                 )
-    return bytes(content)
+        yield part
 
 
 def _values_in(text: bytes) -> int:
@@ -206,7 +245,7 @@ def damage_of(path: Path, kind: str) -> Generator[None]:
     """Raises FileFormatError for what goes wrong while an archive is read."""
     try:
         yield
-    except FileFormatError:
+    except TypednnError:
         raise
     except (gzip.BadGzipFile, zipfile.BadZipFile, *DAMAGES):
         raise FileFormatError(

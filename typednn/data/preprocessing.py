@@ -90,6 +90,14 @@ class Preprocessing:
         Raises:
             ShapeError: a column is missing, or the table has another number of columns.
         """
+        return [table.columns[place] for place in self.places(table)]
+
+    def places(self, table: Table) -> list[int]:
+        """Finds the places of the columns of the features in a table, which may have no rows.
+
+        Raises:
+            ShapeError: as `select`.
+        """
         wanted = [transform.name for transform in self.features]
         if self.named and table.named:
             absent = [name for name in wanted if name not in table.names]
@@ -98,13 +106,13 @@ class Preprocessing:
                     f"{table.source}: expected the columns of the training data, found none named "
                     f"{listed(absent)}; its columns are {listed(table.names)}"
                 )
-            return [table[name] for name in wanted]
+            return [table.names.index(name) for name in wanted]
         every = self.columns or tuple(wanted)
         others = [name for name in every if name not in self.target_names]
         count = len(table.names)
         for names in (wanted, list(every), others):
             if count == len(names):
-                return [table.columns[names.index(name)] for name in wanted]
+                return [names.index(name) for name in wanted]
         counts = sorted({len(wanted), len(others), len(every)})
         more = f", or {' or '.join(map(str, counts[1:]))} with those that are passed over" * (len(counts) > 1)
         raise ShapeError(f"{table.source}: expected {counts[0]} columns of features{more}, found {count}")

@@ -5,7 +5,7 @@ The first bytes of a file determine its format, not its name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,21 @@ from typednn.data.arrow_files import ArrowFile
 from typednn.data.delimited import ChooseText, Delimited
 from typednn.data.dialects import Dialect
 from typednn.data.idx_files import check_labels, idx_array, labels_path
-from typednn.data.large_tables import Whole, sample_rows, sampled
+from typednn.data.large_tables import Whole, sample_rows, sampled, tables
 from typednn.data.numpy_files import npy_array, npz_arrays
 from typednn.data.opening import Source, open_source
 from typednn.data.table import Table, as_column, matrix_table
 from typednn.errors import DataError, FileFormatError, SettingError, ShapeError
 
 USUAL = Dialect()
+
+Choose = Callable[[Table], Collection[int]]
+"""Returns, given a table without rows, the places of some columns."""
+
+
+def every_place(table: Table) -> Collection[int]:
+    """Returns the places of all columns."""
+    return range(len(table.names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +90,12 @@ def read_data(
             raise FileFormatError(f"{source.shown}: expected the arrays 'x' and 'y', found only 'x'")
         return _with_targets(_samples(arrays["x"], source), arrays["y"], f"{source.shown}: y")
     if source.format == "idx":
-        images, place = idx_array(source.bytes(), source.shown), labels or labels_path(path)
-        y = check_labels(idx_array(open_source(place).bytes(), str(place)), str(place))
+        images, place = idx_array(source.read(), source.shown), labels or labels_path(path)
+        y = check_labels(idx_array(open_source(place).read(), str(place)), str(place))
         return _with_targets(_samples(images, source), y, str(place), labels=True)
 
-    def chosen(names: Sequence[str]) -> list[int]:
-        return [Table(tuple(names), (), source.shown).index(each) for each in _split(target, names)]
+    def chosen(table: Table) -> list[int]:
+        return [table.index(each) for each in _split(target, table.names)]
 
     whole = None
     if source.format == "npy":
@@ -98,34 +106,42 @@ def read_data(
         if rows is None:
             table = file.table()
         else:
-            table, whole = file.settled(lambda: sampled(file, chosen(file.head.names), rows))
-    places = chosen(table.names)
+            table, whole = file.settled(lambda: sampled(file, chosen(file.head), rows))
+    places = chosen(table)
     if len(set(places)) < len(places):
         raise SettingError(f"--target {target}: a column is named twice")
     return Data(table, tuple(table.names[k] for k in places), whole=whole)
 
 
-def read_table(path: Path, *, dialect: Dialect = USUAL, as_text: Sequence[str] = ()) -> Table:
-    """Reads a table: of an .npz file the array x, of an IDX file the images.
+def read_tables(
+    path: Path,
+    *,
+    dialect: Dialect = USUAL,
+    numbers: Choose = every_place,
+    used: Choose = every_place,
+) -> Iterator[Table]:
+    """Reads a table, a chunk of rows at a time: of an .npz file the array x, of an IDX file the images.
 
     Args:
         path: the file; `-` is the standard input.
         dialect: what is known about delimited text.
-        as_text: the names of columns that are kept as they are written, if the file has them.
+        numbers: returns the places of columns that are numbers, if they can be; words of others are kept as
+            they are written. It is given a table without rows.
+        used: returns the places of the columns that are needed; others may be 0.
 
     Raises:
         FileFormatError, DataError, ShapeError, MissingExtraError: as `read_data`.
     """
     source = open_source(path)
     if source.format == "npz":
-        return _samples(npz_arrays(source, ("x",))["x"], source)
-    if source.format == "idx":
-        return _samples(idx_array(source.bytes(), source.shown), source)
-    if source.format == "npy":
-        return matrix_table(npy_array(source), source.shown)
-    return _opened(
-        source, dialect, lambda names: [k for k, name in enumerate(names) if name in as_text]
-    ).table()
+        yield _samples(npz_arrays(source, ("x",))["x"], source)
+    elif source.format == "idx":
+        yield _samples(idx_array(source.read(), source.shown), source)
+    elif source.format == "npy":
+        yield matrix_table(npy_array(source), source.shown)
+    else:
+        file = _opened(source, dialect, lambda head: {*every_place(head)} - {*numbers(head)})
+        yield from tables(file, numbers(file.head), used(file.head))
 
 
 def _split(target: str | None, names: Sequence[str]) -> list[str]:

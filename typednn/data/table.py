@@ -35,6 +35,7 @@ class Table:
         pixels: whether the columns are the pixels of images.
         notes: what was decided by rule while the table was read, as sentences.
         line: returns the line of the file in which a row begins; None where there are no lines.
+        first: the number of rows of the file that come before these, by which `place` and `line` count.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Table:
     pixels: bool = False
     notes: tuple[str, ...] = ()
     line: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
+    first: int = 0
 
     def __len__(self) -> int:
         """Returns the number of rows."""
@@ -79,20 +81,20 @@ class Table:
     def place(self, row: int) -> str:
         """Returns what messages call the place of a row: the file and its line, or the number of the row."""
         if self.line is not None:
-            return f"{self.source}, line {self.line(row)}"
-        return f"{self.source}, row {row + 1}"
+            return f"{self.source}, line {self.line(self.first + row)}"
+        return f"{self.source}, row {self.first + row + 1}"
 
     def rows(self, index: NDArray[np.integer] | slice) -> Table:
         """Returns the table of some rows."""
         numbers = np.arange(len(self))[index]
-        line = self.line
+        line, start = self.line, self.first
         return Table(
             self.names,
             tuple(column[index] for column in self.columns),
             self.source,
             self.named,
             self.pixels,
-            line=None if line is None else lambda row: line(int(numbers[row])),
+            line=None if line is None else lambda row: line(start + int(numbers[row])),
         )
 
 

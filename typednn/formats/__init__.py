@@ -1,1 +1,1 @@
-"""Lays out bytes in files: safetensors, checked JSON, and atomic writes."""
+"""Lays out bytes in files: safetensors, checked JSON, atomic writes and temporary files."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from typednn.validation.settings import check_path
@@ -25,8 +25,8 @@ NAME_BYTES = 64
 """The number of bytes of the name of a file with which the names of its drafts begin."""
 
 
-def write_file(path: PathLike, content: bytes) -> None:
-    """Writes a file beside `path` and renames it to `path` when it is complete.
+def write_file(path: PathLike, content: bytes | Iterable[bytes]) -> None:
+    """Writes a file beside `path`, of bytes or parts of them, and renames it to `path` when it is complete.
 
     The file has the permissions of the one that it replaces; at no time could others read more than that.
 
@@ -50,7 +50,7 @@ def write_file(path: PathLike, content: bytes) -> None:
         draft, descriptor = _new_draft(target, 0o666 if mode is None else mode & 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 if mode is not None:
                     draft.chmod(mode)

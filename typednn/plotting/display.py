@@ -57,7 +57,7 @@ class Display:
 def html_of(block: TableBlock | PictureBlock) -> str:
     """Returns a block as HTML."""
     if isinstance(block, PictureBlock):
-        return f'<div style="display:inline-block;margin:4px">{block.svg}</div>'
+        return f'<div style="display:inline-block;margin:4px;vertical-align:top">{block.svg}</div>'
     caption = f'<div style="margin-top:10px"><b>{escape(block.caption)}</b></div>' if block.caption else ""
     head = "".join(f'<th style="{CELL}">{escape(each)}</th>' for each in block.heads)
     rows = "".join(

@@ -82,8 +82,13 @@ def matrix_chart(title: str, names: Sequence[str], counts: Sequence[Sequence[int
     """Draws a confusion matrix: rows are the truth, columns predictions; colours are fractions of a row."""
     cell = max(18, min(44, 320 // max(1, len(names))))
     left = 100
-    width, height = left + cell * len(names) + 12, TOP + 18 + cell * len(names) + 40
-    parts = [_title(title), _text("predicted", left, TOP + 6, size=11)]
+    fits = 7 * max(map(len, names)) <= cell
+    width, height = left + cell * len(names) + 12, TOP + 18 + cell * len(names) + (18 if fits else 40)
+    parts = [
+        _title(title),
+        _text("true", left - 6, TOP + 8, size=11, anchor="end", color=FAINT),
+        _text("predicted", left, TOP + 8, size=11, color=FAINT),
+    ]
     for i, row in enumerate(counts):
         total = sum(row) or 1
         y: float = TOP + 14 + cell * i
@@ -104,7 +109,9 @@ def matrix_chart(title: str, names: Sequence[str], counts: Sequence[Sequence[int
     for k, name in enumerate(names):
         x, y = left + cell * (k + 0.5), TOP + 14 + cell * len(names) + 12
         parts.append(
-            f'<text x="{x:.1f}" y="{y}" font-size="11" fill="{INK}" text-anchor="end" '
+            _text(name, x, y + 2, size=11, anchor="middle")
+            if fits
+            else f'<text x="{x:.1f}" y="{y}" font-size="11" fill="{INK}" text-anchor="end" '
             f'transform="rotate(-35 {x:.1f} {y})">{escape(_short(name, 8))}</text>'
         )
     return _svg(max(width, WIDTH // 2), height, parts, title)
@@ -118,9 +125,12 @@ class _Frame:
         xs, ys = zip(*finite, strict=True)
         self.title = title
         self.low, self.high = (min(xs), min(ys)), (max(xs), max(ys))
-        self.parts = [_title(title), _text(across, WIDTH - RIGHT, HEIGHT - 6, size=11, anchor="end")]
+        self.parts = [
+            _title(title),
+            _text(across, WIDTH - RIGHT, HEIGHT - 6, size=11, anchor="end", color=FAINT),
+        ]
         if up:
-            self.parts.append(_text(up, LEFT, TOP - 2, size=11))
+            self.parts.append(_text(up, LEFT - 46, TOP + 2, size=11, color=FAINT))
         for tick in _ticks(self.low[1], self.high[1]):
             y = self.place(self.low[0], tick).split(",")[1]
             self.add(f'<path d="M{LEFT},{y}H{WIDTH - RIGHT}" stroke="{LINE}"/>')

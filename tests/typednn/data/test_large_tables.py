@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import io
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +20,9 @@ from typednn.cli.output import headline
 from typednn.cli.settings import ClassWeightName, Settings
 from typednn.cli.train import fit, prepare, train
 from typednn.data import arrow_files, delimited, large_tables
-from typednn.data.large_tables import available_memory
+from typednn.data.columns import written_in
 from typednn.data.reading import Data, read_data
+from typednn.formats import temporary
 
 pl = pytest.importorskip("polars")
 
@@ -37,6 +42,21 @@ def written(folder: Path, columns: Columns, kind: str) -> Path:
         write: Callable[[Path], object] = frame.write_parquet if kind == "parquet" else frame.write_ipc
         write(path)
     return path
+
+
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", content)
+    return file.getvalue()
+
+
+def utf_16(content: bytes) -> bytes:
+    return content.decode().encode("utf-16")
+
+
+def with_old_line_ends(content: bytes) -> bytes:
+    return content.replace(b"\n", b"\r")
 
 
 @pytest.fixture
@@ -73,7 +93,7 @@ def test_features_are_those_of_the_file_read_at_once(
     assert 200 <= len(sample.table) <= 420
     for name in sample.table.names:
         expected = at_once.table[name][whole.rows]
-        np.testing.assert_array_equal(sample.table[name].astype(str), expected.astype(str))
+        assert written_in(sample.table[name]) == written_in(expected)
     prepared = prepare(sample, Settings())
     rows = np.arange(0, len(prepared), 2)
     model, _ = fit(prepared, Settings(epochs=1, patience=0), rows)
@@ -156,33 +176,38 @@ def test_a_value_that_does_not_fit_beyond_the_sample(tmp_path: Path) -> None:
         pass
 
 
-def test_memory_is_the_least_of_what_is_allowed(tmp_path: Path) -> None:
-    def write(name: str, text: str) -> None:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
+@pytest.mark.parametrize("pack", [gzip.compress, zipped, utf_16, with_old_line_ends])
+def test_what_is_packed_or_encoded_is_sampled_from_a_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    plain, packed = written(tmp_path, titanic_like(), "csv"), tmp_path / "packed"
+    packed.write_bytes(pack(plain.read_bytes()))
+    at_once = read_data(packed)
+    assert at_once.whole is None
+    monkeypatch.setattr(temporary, "available_memory", lambda: 30_000)
+    monkeypatch.setattr(large_tables, "available_memory", lambda: 30_000)
+    monkeypatch.setattr(large_tables, "MIN_SAMPLE_ROWS", 200)
 
-    assert available_memory(tmp_path) is None
-    write("proc/meminfo", "MemTotal:  9000 kB\nMemAvailable:  5000 kB\nHugePages_Total: 0\n")
-    write("proc/self/status", "Name:\tpython\nVmSize:\t 100 kB\nThreads:\t1\n")
-    assert available_memory(tmp_path) == 5000 * 1024
-    write("sys/fs/cgroup/memory.max", "max\n")
-    write("sys/fs/cgroup/memory.current", "1000\n")
-    assert available_memory(tmp_path) == 5000 * 1024
-    write("sys/fs/cgroup/memory.max", "3000\n")
-    assert available_memory(tmp_path) == 2000
-    write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2500\n")
-    write("sys/fs/cgroup/memory/memory.usage_in_bytes", "1500\n")
-    assert available_memory(tmp_path) == 1000
+    sample = read_data(packed)
+
+    [file] = (tmp_path / "temporary").iterdir()
+    assert sample.whole is not None
+    assert sample.whole.count == len(at_once.table)
+    for name in sample.table.names:
+        expected = at_once.table[name][sample.whole.rows]
+        assert written_in(sample.table[name]) == written_in(expected)
+    assert sample.table.place(3) == at_once.table.place(int(sample.whole.rows[3]))
+    del sample
+    gc.collect()
+    assert not file.exists()
 
 
-def test_what_is_in_memory_is_not_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_into_memory_is_not_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, titanic_like(), "csv")
-    packed = tmp_path / "table.csv.gz"
-    packed.write_bytes(gzip.compress(path.read_bytes()))
     monkeypatch.setattr(large_tables, "available_memory", lambda: 1)
-
     assert read_data(path).whole is not None
-    assert read_data(packed).whole is None
     monkeypatch.setattr(large_tables, "available_memory", lambda: None)
     assert read_data(path).whole is None
 

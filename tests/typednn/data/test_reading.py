@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from typednn import DataError, FileFormatError, SettingError, ShapeError, TypednnError, UnknownNameError
 from typednn.data.dialects import Dialect
-from typednn.data.reading import Data, read_data, read_table
+from typednn.data.reading import Data, read_data, read_tables
 
 PLAIN = "a,b,kind\n1,2.5,cat\n-3,4e2,dog\n"
 
@@ -408,8 +408,8 @@ def test_options_for_other_files(tmp_path: Path) -> None:
 
 
 def test_samples_of_npz_and_idx(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read_table(written(tmp_path, npz(x=np.eye(2)))).columns, np.eye(2))
-    np.testing.assert_array_equal(read_table(written(tmp_path, GOOD)).columns, IMAGES.reshape(3, 8).T)
+    np.testing.assert_array_equal(next(read_tables(written(tmp_path, npz(x=np.eye(2))))).columns, np.eye(2))
+    np.testing.assert_array_equal(next(read_tables(written(tmp_path, GOOD))).columns, IMAGES.reshape(3, 8).T)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -449,7 +449,7 @@ def test_parquet_and_arrow(tmp_path: Path, kind: str) -> None:
     else:
         frame.write_ipc(path, compression="zstd" if kind == "arrow compressed" else "uncompressed")
 
-    table = read_table(path)
+    [table] = read_tables(path)
 
     assert table.names == ("a", "b", "c", "d", "e")
     np.testing.assert_array_equal(table["a"], [1, np.nan, 3])
@@ -518,13 +518,13 @@ def test_whether_the_first_line_names_the_columns(tmp_path: Path, name: str) -> 
     content, named, said = HEADERS[name]
     rows = len(content.splitlines()) - named
 
-    table = read_table(written(tmp_path, content))
+    [table] = read_tables(written(tmp_path, content))
 
     assert (table.named, len(table)) == (named, rows)
     assert said in " ".join(table.notes)
     assert bool(table.notes) == bool(said)
     for header in (True, False):
-        table = read_table(written(tmp_path, content), dialect=Dialect(header=header))
+        [table] = read_tables(written(tmp_path, content), dialect=Dialect(header=header))
         assert (table.named, len(table), table.notes) == (header, rows + named - header, ())
 
 
@@ -535,14 +535,14 @@ def test_names_of_classes_are_kept_as_written(tmp_path: Path) -> None:
 
 
 def test_codes_are_no_numbers(tmp_path: Path) -> None:
-    table = read_table(written(tmp_path, "zip,y\n02134,1\n10115,2\n"))
+    [table] = read_tables(written(tmp_path, "zip,y\n02134,1\n10115,2\n"))
 
     assert table["zip"].tolist() == ["02134", "10115"]
 
 
 def test_control_characters_are_no_spaces(tmp_path: Path) -> None:
     """A field of 0x1c to 0x1f beside a number: the row was dropped, and its target kept."""
-    table = read_table(written(tmp_path, "a,y\n1,2\n\x1c3,4\n5,6\n"))
+    [table] = read_tables(written(tmp_path, "a,y\n1,2\n\x1c3,4\n5,6\n"))
 
     assert len(table) == 3
     assert table["a"].tolist() == ["1", "\x1c3", "5"]
@@ -550,7 +550,7 @@ def test_control_characters_are_no_spaces(tmp_path: Path) -> None:
 
 def test_kinds_that_change_far_below(tmp_path: Path) -> None:
     lines = "".join(f"{k},{k},{k}\n" for k in range(40_000))
-    table = read_table(written(tmp_path, f"a,b,c\n{lines}1.5,x,\n,2,?\n"))
+    [table] = read_tables(written(tmp_path, f"a,b,c\n{lines}1.5,x,\n,2,?\n"))
 
     assert table["a"].dtype == np.float64
     assert np.isnan(table["a"][-1])
@@ -560,7 +560,7 @@ def test_kinds_that_change_far_below(tmp_path: Path) -> None:
 
 
 def test_places_count_lines(tmp_path: Path) -> None:
-    table = read_table(written(tmp_path, 'a,b\n\n1,"x\ny"\n\n2,z\n3,z\n'))
+    [table] = read_tables(written(tmp_path, 'a,b\n\n1,"x\ny"\n\n2,z\n3,z\n'))
 
     assert [table.place(row).rpartition(" ")[2] for row in range(3)] == ["3", "6", "7"]
     assert table.rows(np.array([2])).place(0).endswith("line 7")
