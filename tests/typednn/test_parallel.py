@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
-from threading import Barrier, current_thread, main_thread
-from time import monotonic
+from threading import Barrier, Event, current_thread, main_thread
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from typednn import (
     use_threads,
 )
 from typednn.parallel import register_with_threadpoolctl
+from typednn.plotting import progress
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -362,3 +363,33 @@ def test_training_a_copy_in_another_process_is_refused() -> None:
                 in_parallel([job], executor=executor)
         with pytest.raises(SettingError, match="leave threads out"):
             in_parallel([threads], 2, executor=executor)
+
+
+def test_a_bar_on_a_terminal_counts_jobs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rich")
+    release = Event()
+
+    def job() -> int:
+        release.wait(60)
+        return 3
+
+    def last() -> int:
+        sleep(0.2)  # the bar moves while others wait
+        release.set()
+        return 4
+
+    assert in_parallel([job, last], 2) == [3, 4]
+    assert capsys.readouterr() == ("", "")
+
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    monkeypatch.setattr(progress, "DELAY_S", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    release.clear()
+
+    assert in_parallel([job, last], 2) == [3, 4]
+    shown = capsys.readouterr().out
+    assert "job 1/2" in shown
+    assert "job 2/2" in shown
