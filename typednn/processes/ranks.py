@@ -167,15 +167,14 @@ class Ranks:
 def digest(value: object) -> int:
     """Computes a checksum of the bytes of an array, and for others a digest of how they are printed.
 
-    A checksum of a large array is that of the sums of its columns, where it is a matrix of `COLUMNS` integers
-    of 8 bytes in a row: five times as fast, and it finds the same mistakes.
+    The checksum of a large array is that of the sums of columns, as a matrix with `COLUMNS` integers of 8
+    bytes in a row, which takes a fifth of the time: arrays that differ have another, unless all sums agree.
     """
     if isinstance(value, np.ndarray):
         array: NDArray[Any] = np.ascontiguousarray(cast("NDArray[Any]", value))
         data = array.reshape(-1).view(np.uint8)
         whole = len(data) // (8 * COLUMNS) * 8 * COLUMNS
-        sums: NDArray[np.uint64] = (
-            data[:whole].view(np.uint64).reshape(-1, COLUMNS).sum(axis=0, dtype=np.uint64)
-        )
+        table: Matrix[Any] = data[:whole].view(np.uint64).reshape(-1, COLUMNS)
+        sums: Vector[Any] = table.sum(axis=0, dtype=np.uint64)
         return crc32(data[whole:].data, crc32(sums.data))
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")
