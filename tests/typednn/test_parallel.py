@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
-from threading import Barrier, Event, current_thread, main_thread
-from time import monotonic, sleep
+from threading import Barrier, Event, Timer, current_thread, main_thread
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -149,6 +149,26 @@ def test_interrupt_ends_trainings_that_jobs_began_in_parallel() -> None:
 
     assert monotonic() - began < 60
     assert all(np.isfinite(each.parameters).all() for each in models)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_cancels_what_an_executor_has_not_begun() -> None:
+    futures: list[Future[Any]] = [Future() for _ in range(3)]
+    futures[0].set_running_or_notify_cancel()
+
+    class Busy(Executor):
+        def submit(self, *_arguments: Any, **_settings: Any) -> Any:
+            return next(submitted)
+
+    submitted = iter(futures)
+    timer = Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel([threads] * 3, executor=Busy())
+
+    timer.join()
+    assert [each.cancelled() for each in futures] == [False, True, True]
 
 
 def test_threads_of_blas_follow() -> None:
@@ -369,27 +389,22 @@ def test_a_bar_on_a_terminal_counts_jobs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("rich")
-    release = Event()
-
-    def job() -> int:
-        release.wait(60)
-        return 3
-
-    def last() -> int:
-        sleep(0.2)  # the bar moves while others wait
-        release.set()
-        return 4
-
-    assert in_parallel([job, last], 2) == [3, 4]
+    assert in_parallel([partial(int, 3)] * 2, 2) == [3, 3]
     assert capsys.readouterr() == ("", "")
 
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
     monkeypatch.setattr(progress, "DELAY_S", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    release.clear()
+    moved, show = Event(), progress.Bar.show
 
-    assert in_parallel([job, last], 2) == [3, 4]
+    def noted(bar: progress.Bar, done: int, samples: int) -> None:
+        show(bar, done, samples)
+        moved.set()
+
+    monkeypatch.setattr(progress.Bar, "show", noted)
+
+    assert in_parallel([partial(moved.wait, 60), partial(int, 4)], 2) == [True, 4]
     shown = capsys.readouterr().out
     assert "job 1/2" in shown
     assert "job 2/2" in shown
