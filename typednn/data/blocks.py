@@ -221,8 +221,8 @@ def shuffled_blocks(source: Rows | Arrays, *, block: int = 8192, seed: Seed = No
     Blocks of rows that follow each other are read in random order, each at once, and their rows shuffled:
     disks and memory maps read them at full speed. A row is shuffled with its block only, so that blocks
     should hold many batches, and rows should not be sorted. `fit_batches(blocks, batch_size=32)` makes steps
-    of 32 rows. Memory: four blocks beside what the training needs, on NumPy alone six: used, read ahead,
-    and copies on the way.
+    of 32 rows. Memory: up to five blocks beside what the training needs: used, read ahead, being read, and
+    copies on the way.
 
     A training that a `Checkpoint` resumes begins where it was, without reading what came before; with
     `steps_per_epoch`, an epoch may be a part of a pass.
