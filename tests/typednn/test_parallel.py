@@ -404,6 +404,8 @@ def test_a_bar_on_a_terminal_counts_jobs(
 
     monkeypatch.setattr(progress.Bar, "show", noted)
 
-    assert in_parallel([partial(moved.wait, 20), partial(int, 4)], 2) == [True, 4]
+    jobs: list[Callable[[], object]] = [partial(moved.wait, 20), partial(int, 4)]
+
+    assert in_parallel(jobs, 2) == [True, 4]
     shown = capsys.readouterr().out
     assert "job 2/2" in shown
