@@ -35,6 +35,7 @@ from typednn_kernels.compiled.linalg.gemm import Gemm, MatrixOperand, gemm
 from typednn_kernels.compiled.linalg.gemm_packing import Transposition, transpose
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
+from typednn_kernels.layout import square_scale
 
 scal: Loop = elementwise(lambda x, alpha: x * alpha)
 copy: Loop = elementwise(lambda x: x)
@@ -54,6 +55,9 @@ gemv_t_and_update_2: Loop = elementwise(
     outs=3,
 )
 """Adds what two rows of W contribute to dLdh, and updates them: each is loaded and stored once."""
+
+scale_of_squares: Callable[[int], float] = inline(square_scale)
+"""What elements are multiplied by where the sum of their squares overflows, by the size of an element."""
 
 add_with_rest: Loop = elementwise(add_in_twice_the_precision, outs=2)
 

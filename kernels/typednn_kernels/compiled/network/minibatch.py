@@ -17,7 +17,7 @@ from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline, on_demand, require
 from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
-from typednn_kernels.compiled.linalg.dense import copy, dot
+from typednn_kernels.compiled.linalg.dense import copy, dot, scale_of_squares
 from typednn_kernels.compiled.network.fitting import (
     epoch_fits,
     gradient_fits,
@@ -42,7 +42,6 @@ from typednn_kernels.compiled.network.passes import (
     add_scaled_squares,
     gradient_norm_bound,
     inputs,
-    scale_of_squares,
     unit_count,
 )
 from typednn_kernels.compiled.ops.activation import total
@@ -126,7 +125,8 @@ def batch_train_thread(
             first, n = thread_range(parts, thread)
             squares_of_parts(0, first, first + n, parameters, gradient, optimizer, step, squares)
             barrier(thread.team)
-            scale = clip_norm_scale(optimizer.coefficients[step, CLIP_NORM], slice_of(squares, 0, parts))
+            scale = clip_norm_scale(parameters, gradient, optimizer, step, slice_of(squares, 0, parts))
+            barrier(thread.team)
         if not updates_by_unit(optimizer, step, gradient.size, thread):
             first, n = thread_range(gradient.size, thread)
             apply_update(parameters, gradient, optimizer, step, scale, first, n)
@@ -209,6 +209,6 @@ def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: Optimi
     scale = one
     if coefficients[0, CLIP_NORM] < np.inf:
         parallel_squares_of_parts(parts, 1, parameters, gradient, optimizer, 0, sums)
-        scale = clip_norm_scale(coefficients[0, CLIP_NORM], sums)
+        scale = clip_norm_scale(parameters, gradient, optimizer, 0, sums)
     parallel_update(gradient.size, GRAIN_ELEMENTS, parameters, gradient, optimizer, scale)
     return True

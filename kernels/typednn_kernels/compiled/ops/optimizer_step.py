@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import THREAD_SLOTS, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
 from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
-from typednn_kernels.compiled.linalg.dense import subtract_scaled
+from typednn_kernels.compiled.linalg.dense import scale_of_squares, subtract_scaled
 from typednn_kernels.compiled.ops.activation import total
 from typednn_kernels.operands import OptimizerSteps, Thread
 from typednn_kernels.update_rules import (
@@ -54,7 +55,9 @@ changes the last bits of clipped steps. Not measured."""
 MAX_NORM_PARTS = THREAD_SLOTS
 """The largest number of parts: each has an element of `scratch`."""
 
-squares: Formula = sum_reduction(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+squares: Formula = sum_reduction(
+    lambda w, g, l1, l2, factor: (factor * penalized(w, g, l1, l2)) * (factor * penalized(w, g, l1, l2))
+)
 
 
 @inline
@@ -111,14 +114,39 @@ def squares_of_parts(
             n = max(0, min((k + 1) * length, optimizer.ranges[i, STOP]) - first)
             w, g = slice_of(parameters, first, n), slice_of(gradient, first, n)
             l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
-            sums[k] += squares(0, n, w, g, l1, l2)
+            sums[k] += squares(0, n, w, g, l1, l2, gradient.dtype.type(1))
 
 
 @inline
-def clip_norm_scale(clip_norm: F, sums: Vector[F]) -> F:
-    """Computes the factor by which the norm of a gradient becomes its bound, or 1 where it is less."""
+def sum_of_squares(
+    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], penalty: F, factor: F
+) -> F:
+    """Computes the sum of the squares of a factor times the gradient with its penalties."""
+    result = parameters.dtype.type(0)
+    for i in range(optimizer.ranges.shape[0]):
+        start = optimizer.ranges[i, START]
+        n = optimizer.ranges[i, STOP] - start
+        w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
+        l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
+        result += squares(0, n, w, g, l1, l2, factor)
+    return result
+
+
+@on_demand
+def clip_norm_scale(
+    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int, sums: Vector[F]
+) -> F:
+    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less.
+
+    `sums` are the sums of squares of its parts.
+    """
+    clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]
+    one = parameters.dtype.type(1)
     norm = np.sqrt(total(0, sums.size, sums))
-    scale: F = clip_norm / norm if norm > clip_norm else sums.dtype.type(1)
+    if not isfinite(norm):
+        factor = parameters.dtype.type(scale_of_squares(parameters.itemsize))
+        norm = np.sqrt(sum_of_squares(parameters, gradient, optimizer, penalty, factor)) / factor
+    scale: F = clip_norm / norm if norm > clip_norm else one
     return scale
 
 
