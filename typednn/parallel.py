@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from typednn_kernels.thread_limit import THREADS, available_cores
 
 from typednn.errors import SettingError
+from typednn.plotting.progress import Bar
 from typednn.validation.settings import check_count, check_sequence
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def in_parallel(
     network is a copy, so that a job must be a function that makes, trains and returns it. Ctrl-C cancels the
     jobs that have not begun.
 
+    A bar on a terminal shows how many jobs have ended.
+
     Args:
         jobs: functions without arguments; for processes, functions that pickle can send.
         threads: the number of jobs at a time; by default `threads()`. An executor has a number of its own.
@@ -222,8 +225,10 @@ def _with_one_thread(job: Callable[[], T]) -> T:
 def _wait_for(futures: list[Future[T]]) -> None:
     from concurrent.futures import wait
 
-    while wait(futures, POLL_INTERVAL_S).not_done:
-        pass
+    with Bar(len(futures), None, True, "job") as bar:
+        while (ended := wait(futures, POLL_INTERVAL_S)).not_done:
+            bar.show(len(ended.done), 0)
+        bar.show_epoch(len(futures), str)
 
 
 def _results(futures: list[Future[T]]) -> list[T]:

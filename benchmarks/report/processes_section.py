@@ -37,7 +37,7 @@ SHARED = (
 """The networks that ranks train: with the batches of other sections, and with larger ones."""
 STEPS = (1000, 400, 50, 8, 100, 50, 20, 4)
 """The number of steps of a run, by network."""
-REPEATS = 5
+REPEATS = 10
 """The number of runs of each candidate, in turn."""
 SWEEP = 200
 """The number of networks of a sweep."""

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
-from threading import Barrier, current_thread, main_thread
+from threading import Barrier, Event, Timer, current_thread, main_thread
 from time import monotonic
 from typing import Any
 
@@ -36,6 +36,7 @@ from typednn import (
     use_threads,
 )
 from typednn.parallel import register_with_threadpoolctl
+from typednn.plotting import progress
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -148,6 +149,26 @@ def test_interrupt_ends_trainings_that_jobs_began_in_parallel() -> None:
 
     assert monotonic() - began < 60
     assert all(np.isfinite(each.parameters).all() for each in models)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_cancels_what_an_executor_has_not_begun() -> None:
+    futures: list[Future[Any]] = [Future() for _ in range(3)]
+    futures[0].set_running_or_notify_cancel()
+
+    class Busy(Executor):
+        def submit(self, *_arguments: Any, **_settings: Any) -> Any:
+            return next(submitted)
+
+    submitted = iter(futures)
+    timer = Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel([threads] * 3, executor=Busy())
+
+    timer.join()
+    assert [each.cancelled() for each in futures] == [False, True, True]
 
 
 def test_threads_of_blas_follow() -> None:
@@ -362,3 +383,29 @@ def test_training_a_copy_in_another_process_is_refused() -> None:
                 in_parallel([job], executor=executor)
         with pytest.raises(SettingError, match="leave threads out"):
             in_parallel([threads], 2, executor=executor)
+
+
+def test_a_bar_on_a_terminal_counts_jobs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rich")
+    assert in_parallel([partial(int, 3)] * 2, 2) == [3, 3]
+    assert capsys.readouterr() == ("", "")
+
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    monkeypatch.setattr(progress, "DELAY_S", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    moved, show = Event(), progress.Bar.show
+
+    def noted(bar: progress.Bar, done: int, samples: int) -> None:
+        show(bar, done, samples)
+        moved.set()
+
+    monkeypatch.setattr(progress.Bar, "show", noted)
+
+    jobs: list[Callable[[], object]] = [partial(moved.wait, 20), partial(int, 4)]
+
+    assert in_parallel(jobs, 2) == [True, 4]
+    shown = capsys.readouterr().out
+    assert "job 2/2" in shown

@@ -24,8 +24,8 @@ from typednn.files.model_json import DtypeName
 from typednn.gradient_checking import GradientReport, gradcheck
 from typednn.layers import HiddenLayer, InputLayer, Layer, OutputLayer
 from typednn.network.network import Network
+from typednn.plotting.progress import progress, waiting
 from typednn.tables import aligned
-from typednn.training.progress import progress, waiting
 
 if TYPE_CHECKING:
     from typednn.cli.demo import StepTime

@@ -12,8 +12,8 @@ from typednn.cli.tables import check_folder
 from typednn.data.reading import read_data
 from typednn.formats.atomic import write_file
 from typednn.parallel import use_threads
+from typednn.plotting.progress import progress
 from typednn.tables import aligned
-from typednn.training.progress import progress
 
 
 def tune(options: Options) -> int:

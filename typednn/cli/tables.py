@@ -40,8 +40,8 @@ from typednn.formats.atomic import write_file
 from typednn.formats.json_values import is_list, is_object
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
+from typednn.plotting.progress import progress
 from typednn.tables import aligned
-from typednn.training.progress import progress
 
 SPOOLED_BYTES = 2**24
 """The size of predictions for the standard output that are kept in memory, not in a temporary file."""

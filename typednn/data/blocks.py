@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from typednn.data.idx_files import idx_layout
@@ -61,17 +62,32 @@ class ArrayRows:
         return [*range(0, count, block), count]
 
     def read(self, first: int, last: int) -> Arrays:
-        """Copies the rows; pages of memory maps that have been read are given back."""
-        parts = tuple(np.array(each[first:last], subok=False) for each in self.arrays)
-        for each in self.arrays:
-            _release(each)
+        """Returns views of the rows; the disk begins to read those of memory maps, one after the other."""
+        parts = tuple(each[first:last] for each in self.arrays)
+        for each in parts:
+            _read_ahead(each)
         return parts
 
 
-def _release(array: NDArray[Any]) -> None:
-    """Gives back the memory of pages that were read of a read-only memory map; the file still has them."""
+def _pages(array: NDArray[Any]) -> mmap.mmap | None:
+    """Returns the pages of a read-only memory map, which the file has, too, where the system takes advice."""
     pages: object = getattr(array, "_mmap", None)
-    if getattr(array, "mode", "") == "r" and isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+    advised = getattr(array, "mode", "") == "r" and hasattr(mmap, "MADV_DONTNEED")
+    return pages if advised and isinstance(pages, mmap.mmap) else None
+
+
+def _read_ahead(array: NDArray[Any]) -> None:
+    """Makes the disk read the part of a memory map that an array is, one page after the other."""
+    if (pages := _pages(array)) is not None:
+        begin, end = byte_bounds(array)
+        base, _ = byte_bounds(np.frombuffer(pages, np.uint8))
+        start = (begin - base) // mmap.PAGESIZE * mmap.PAGESIZE
+        pages.madvise(mmap.MADV_WILLNEED, start, end - base - start)
+
+
+def _release(array: NDArray[Any]) -> None:
+    """Gives back the memory of all pages of a memory map that were read."""
+    if (pages := _pages(array)) is not None:
         pages.madvise(mmap.MADV_DONTNEED)
 
 
@@ -192,7 +208,11 @@ class ShuffledBlocks:
         """Reads a block, and shuffles its rows."""
         first, last = self._blocks[k]
         order = np.random.default_rng([self._key, number, k]).permutation(last - first)
-        return tuple(part.take(order, 0) for part in self._rows.read(first, last))
+        parts = self._rows.read(first, last)
+        taken = tuple(np.asarray(part).take(order, 0) for part in parts)
+        for part in parts:
+            _release(part)
+        return taken
 
 
 def shuffled_blocks(source: Rows | Arrays, *, block: int = 8192, seed: Seed = None) -> ShuffledBlocks:
@@ -201,8 +221,8 @@ def shuffled_blocks(source: Rows | Arrays, *, block: int = 8192, seed: Seed = No
     Blocks of rows that follow each other are read in random order, each at once, and their rows shuffled:
     disks and memory maps read them at full speed. A row is shuffled with its block only, so that blocks
     should hold many batches, and rows should not be sorted. `fit_batches(blocks, batch_size=32)` makes steps
-    of 32 rows. Memory: four blocks beside what the training needs, on NumPy alone six: used, read ahead,
-    and copies on the way.
+    of 32 rows. Memory: up to five blocks beside what the training needs: used, read ahead, being read, and
+    copies on the way.
 
     A training that a `Checkpoint` resumes begins where it was, without reading what came before; with
     `steps_per_epoch`, an epoch may be a part of a pass.

@@ -32,6 +32,7 @@ from typednn.network.forward_pass import ForwardPass
 from typednn.network.predictor import Predictor, compiled_predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
 from typednn.plotting.display import Display, PictureBlock, TableBlock
+from typednn.plotting.progress import Bar
 from typednn.processes.arguments import fit_arrays, fit_stream
 from typednn.processes.groups import Processes
 from typednn.processes.ranks import Ranks
@@ -42,7 +43,6 @@ from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, Measure, MetricFunction, evaluation
 from typednn.training.optimizers import Optimizer
-from typednn.training.progress import Bar
 from typednn.training.samples import Batch, ClassWeights, ValidationData, format_of, split_index
 from typednn.training.schedules import Schedule
 from typednn.training.steps import Steps, trainer_of

@@ -33,6 +33,9 @@ MESSAGE_BYTES = 1000
 DIGEST_BYTES = 6
 """The bytes of a digest, which a float64 holds exactly."""
 
+COLUMNS = 4096
+"""The number of integers in a row of those whose columns `digest` sums."""
+
 
 class Part(NamedTuple):
     """The part of a rank in samples of all ranks: `size` of `total`, from `first` on."""
@@ -162,8 +165,16 @@ class Ranks:
 
 
 def digest(value: object) -> int:
-    """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
+    """Computes a checksum of the bytes of an array, and for others a digest of how they are printed.
+
+    The checksum of a large array is that of the sums of columns, as a matrix with `COLUMNS` integers of 8
+    bytes in a row, which takes a fifth of the time: arrays that differ have another, unless all sums agree.
+    """
     if isinstance(value, np.ndarray):
         array: NDArray[Any] = np.ascontiguousarray(cast("NDArray[Any]", value))
-        return crc32(array.reshape(-1).view(np.uint8).data)
+        data = array.reshape(-1).view(np.uint8)
+        whole = len(data) // (8 * COLUMNS) * 8 * COLUMNS
+        table: Matrix[Any] = data[:whole].view(np.uint64).reshape(-1, COLUMNS)
+        sums: Vector[Any] = table.sum(axis=0, dtype=np.uint64)
+        return crc32(data[whole:].data, crc32(sums.data))
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")

@@ -23,6 +23,7 @@ from typednn.layers import TrainableLayer
 from typednn.minimizers import minimize_samples
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
+from typednn.plotting.progress import Bar
 from typednn.sklearn.bases import BaseEstimator
 from typednn.sklearn.losses import LossScale
 from typednn.sklearn.optimizers import optimizer_of
@@ -54,7 +55,6 @@ from typednn.sklearn.stopping import Stopping, reset
 from typednn.sklearn.training import Training
 from typednn.training.callbacks import CallbackLike
 from typednn.training.history import History
-from typednn.training.progress import Bar
 from typednn.training.samples import CheckedSamples
 
 Real: TypeAlias = np.float32 | np.float64

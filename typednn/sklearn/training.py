@@ -7,11 +7,11 @@ from typing import TypeAlias
 import numpy as np
 from typednn_kernels.arrays import Vector
 
+from typednn.plotting.progress import Bar
 from typednn.sklearn.passes import Passes
 from typednn.sklearn.penalty import Penalty
 from typednn.sklearn.stopping import Stopping
 from typednn.training.fit import Fit
-from typednn.training.progress import Bar
 from typednn.training.trainer import NonFiniteStepError
 
 Real: TypeAlias = np.float32 | np.float64

@@ -552,7 +552,7 @@ def test_rich_is_an_extra_of_terminals(
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     assert main(["train", "flowers.csv", "--epochs", "1"]) == 0
 
-    monkeypatch.setattr("typednn.training.progress.on_terminal", lambda: True)
+    monkeypatch.setattr("typednn.plotting.progress.on_terminal", lambda: True)
     assert main(["train", "flowers.csv", "--epochs", "1"]) == 2
     assert "the progress bar needs rich: pip install 'typednn[cli]'" in capsys.readouterr().err
 
@@ -560,7 +560,7 @@ def test_rich_is_an_extra_of_terminals(
 def test_a_bar_on_terminals(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich", reason="rich is not installed")
     data_files()
-    monkeypatch.setattr("typednn.training.progress.on_terminal", lambda: True)
+    monkeypatch.setattr("typednn.plotting.progress.on_terminal", lambda: True)
 
     assert main(["train", "flowers.csv", "--epochs", "3"]) == 0
 

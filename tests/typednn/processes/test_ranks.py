@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.typednn.processes.test_shared_training import data, network, rows_of, vector
+from tests.typednn.building import Dtype
+from tests.typednn.processes.test_shared_training import by_dtype, data, network, rows_of, vector
 from tests.typednn.processes.thread_ranks import ThreadRank, on_ranks
 from typednn import (
     SGD,
@@ -24,7 +25,7 @@ from typednn import (
     SettingError,
 )
 from typednn.processes import Processes, averaged
-from typednn.processes.ranks import Ranks
+from typednn.processes.ranks import Ranks, digest
 
 SIZE = 3
 
@@ -223,3 +224,22 @@ def test_what_needs_the_data_of_all_ranks_is_refused() -> None:
         assert "leave batch_size out" in str(error)
     for error in on_ranks(2, without):
         assert "no rank has samples" in str(error)
+
+
+@pytest.mark.parametrize("size", [3, 8192, 40_001])
+@by_dtype
+def test_the_digest_of_an_array_finds_one_bit_and_an_exchange(size: int, dtype: Dtype) -> None:
+    array = np.random.default_rng(0).normal(size=size).astype(dtype)
+    reference = digest(array)
+
+    changed: list[int] = []
+    for k in (0, size // 2, size - 1):
+        other = array.copy()
+        other[k] = np.nextafter(other[k], dtype(9))
+        changed.append(digest(other))
+        other = array.copy()
+        other[[k, k - 2]] = other[[k - 2, k]]
+        changed.append(digest(other))
+
+    assert reference not in changed
+    assert digest(array.copy()) == reference

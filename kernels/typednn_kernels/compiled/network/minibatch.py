@@ -15,7 +15,8 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
-from typednn_kernels.compiled._codegen.jit import exported, noinline, require
+from typednn_kernels.compiled._codegen.jit import exported, noinline, on_demand, require
+from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import copy, dot, scale_of_squares
 from typednn_kernels.compiled.network.fitting import (
     epoch_fits,
@@ -44,9 +45,16 @@ from typednn_kernels.compiled.network.passes import (
     unit_count,
 )
 from typednn_kernels.compiled.ops.activation import total
-from typednn_kernels.compiled.ops.optimizer_step import apply_update, clip_norm_scale, updates_by_unit
+from typednn_kernels.compiled.ops.optimizer_step import (
+    apply_update,
+    clip_norm_scale,
+    norm_parts,
+    squares_of_parts,
+    updates_by_unit,
+)
 from typednn_kernels.compiled.parallel.subnormals import flush_subnormals, restore_subnormals
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
+from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.layout import LENGTH
 from typednn_kernels.operands import Epoch, OptimizerSteps, Thread, Workspace
 from typednn_kernels.update_rules import CLIP_NORM, FIRST
@@ -115,7 +123,11 @@ def batch_train_thread(
         scale = one
         if optimizer.coefficients[step, CLIP_NORM] < np.inf:
             barrier(thread.team)
-            scale = clip_norm_scale(parameters, gradient, optimizer, step)
+            parts, _ = norm_parts(gradient.size)
+            first, n = thread_range(parts, thread)
+            squares_of_parts(0, first, first + n, parameters, gradient, optimizer, step, squares)
+            barrier(thread.team)
+            scale = clip_norm_scale(parameters, gradient, optimizer, step, slice_of(squares, 0, parts))
             barrier(thread.team)
         if not updates_by_unit(optimizer, step, gradient.size, thread):
             first, n = thread_range(gradient.size, thread)
@@ -155,11 +167,45 @@ def train_batches(
     )
 
 
+@on_demand
+def squares_of_gradient(part: int, start: int, stop: int, gradient: Vector[F], sums: Vector[F]) -> None:
+    """Computes for each part of a range of them the sum of squares of the gradient."""
+    length = norm_parts(gradient.size)[1]
+    for k in range(start, stop):
+        n = min(length, gradient.size - k * length)
+        g = slice_of(gradient, k * length, n)
+        sums[k] = dot(g, g, n)
+
+
+@on_demand
+def update_range(
+    part: int,
+    start: int,
+    stop: int,
+    parameters: Vector[F],
+    gradient: Vector[F],
+    optimizer: OptimizerSteps[F],
+    scale: F,
+) -> None:
+    """Updates a range of parameters."""
+    control = flush_subnormals()
+    apply_update(parameters, gradient, optimizer, 0, scale, start, stop - start)
+    restore_subnormals(control)
+
+
+parallel_squares_of_gradient: Callable[..., int] = parallel_for(squares_of_gradient)
+parallel_squares_of_parts: Callable[..., int] = parallel_for(squares_of_parts)
+parallel_update: Callable[..., int] = parallel_for(update_range)
+
+
 @exported
 def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]) -> bool:
     """Makes one step with a gradient, unless it is not finite; see `Kernels.apply_gradient`."""
     zero, one, coefficients = parameters.dtype.type(0), parameters.dtype.type(1), optimizer.coefficients
-    norm = parameters.dtype.type(sqrt(dot(gradient, gradient, gradient.size)))
+    parts, _ = norm_parts(gradient.size)
+    sums = slice_of(scratch(gradient), 0, parts)
+    parallel_squares_of_gradient(parts, 1, gradient, sums)
+    norm = parameters.dtype.type(sqrt(total(0, parts, sums)))
     if not isfinite(norm):
         scale = parameters.dtype.type(scale_of_squares(gradient.itemsize))
         norm = parameters.dtype.type(sqrt(add_scaled_squares(zero, gradient, scale)) / scale)
@@ -167,8 +213,7 @@ def apply_gradient(parameters: Vector[F], gradient: Vector[F], optimizer: Optimi
         return False
     scale = one
     if coefficients[0, CLIP_NORM] < np.inf:
-        scale = clip_norm_scale(parameters, gradient, optimizer, 0)
-    control = flush_subnormals()
-    apply_update(parameters, gradient, optimizer, 0, scale, 0, gradient.size)
-    restore_subnormals(control)
+        parallel_squares_of_parts(parts, 1, parameters, gradient, optimizer, 0, sums)
+        scale = clip_norm_scale(parameters, gradient, optimizer, 0, sums)
+    parallel_update(gradient.size, GRAIN_ELEMENTS, parameters, gradient, optimizer, scale)
     return True

@@ -11,10 +11,11 @@ from math import isfinite
 import numpy as np
 
 from typednn_kernels.arrays import F, Matrix, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import slice_of
+from typednn_kernels.compiled._codegen.array_views import THREAD_SLOTS, slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
 from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
 from typednn_kernels.compiled.linalg.dense import scale_of_squares, subtract_scaled
+from typednn_kernels.compiled.ops.activation import total
 from typednn_kernels.operands import OptimizerSteps, Thread
 from typednn_kernels.update_rules import (
     CLIP_NORM,
@@ -47,6 +48,13 @@ def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
 update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
+NORM_PART_ELEMENTS = 1 << 16
+"""Elements of a gradient, minimum of a part in which the squares of its norm are summed. Another value
+changes the last bits of clipped steps. Not measured."""
+
+MAX_NORM_PARTS = THREAD_SLOTS
+"""The largest number of parts: each has an element of `scratch`."""
+
 squares: Formula = sum_reduction(
     lambda w, g, l1, l2, factor: (factor * penalized(w, g, l1, l2)) * (factor * penalized(w, g, l1, l2))
 )
@@ -77,26 +85,64 @@ def updates_by_unit(optimizer: OptimizerSteps[F], step: int, size: int, thread: 
 
 
 @inline
+def norm_parts(size: int) -> tuple[int, int]:
+    """Returns into how many parts a gradient is divided to sum its squares, and the elements of each.
+
+    Both follow from its size: the sum has the same bits for any number of threads that sum the parts.
+    """
+    length = max(NORM_PART_ELEMENTS, (size + MAX_NORM_PARTS - 1) // MAX_NORM_PARTS)
+    return (size + length - 1) // length, length
+
+
+@on_demand
+def squares_of_parts(
+    part: int,
+    start: int,
+    stop: int,
+    parameters: Vector[F],
+    gradient: Vector[F],
+    optimizer: OptimizerSteps[F],
+    step: int,
+    sums: Vector[F],
+) -> None:
+    """Computes for each part of a range of them the sum of squares of the gradient that is clipped."""
+    penalty, length = optimizer.coefficients[step, PENALTY], norm_parts(gradient.size)[1]
+    for k in range(start, stop):
+        sums[k] = 0
+        for i in range(optimizer.ranges.shape[0]):
+            first = max(k * length, optimizer.ranges[i, START])
+            n = max(0, min((k + 1) * length, optimizer.ranges[i, STOP]) - first)
+            w, g = slice_of(parameters, first, n), slice_of(gradient, first, n)
+            l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
+            sums[k] += squares(0, n, w, g, l1, l2, gradient.dtype.type(1))
+
+
+@inline
 def sum_of_squares(
     parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], penalty: F, factor: F
 ) -> F:
     """Computes the sum of the squares of a factor times the gradient with its penalties."""
-    total = parameters.dtype.type(0)
+    result = parameters.dtype.type(0)
     for i in range(optimizer.ranges.shape[0]):
         start = optimizer.ranges[i, START]
         n = optimizer.ranges[i, STOP] - start
         w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
         l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
-        total += squares(0, n, w, g, l1, l2, factor)
-    return total
+        result += squares(0, n, w, g, l1, l2, factor)
+    return result
 
 
 @on_demand
-def clip_norm_scale(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> F:
-    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less."""
+def clip_norm_scale(
+    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int, sums: Vector[F]
+) -> F:
+    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less.
+
+    `sums` are the sums of squares of its parts.
+    """
     clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]
     one = parameters.dtype.type(1)
-    norm = np.sqrt(sum_of_squares(parameters, gradient, optimizer, penalty, one))
+    norm = np.sqrt(total(0, sums.size, sums))
     if not isfinite(norm):
         factor = parameters.dtype.type(scale_of_squares(parameters.itemsize))
         norm = np.sqrt(sum_of_squares(parameters, gradient, optimizer, penalty, factor)) / factor

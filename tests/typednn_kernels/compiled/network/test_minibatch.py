@@ -187,6 +187,51 @@ def test_threads_change_no_bit_of_large_layers(
     assert np.isfinite(reference[0]).all()
 
 
+@by_dtype
+@pytest.mark.parametrize("clip_norm", [np.inf, 0.1])
+@pytest.mark.once_per("clip_norm")
+def test_any_number_of_threads_gives_the_same_bits(clip_norm: float, dtype: Any) -> None:
+    layout, batch_size = LARGE_LAYOUTS["two layers"], 130
+    assert worth(layout, batch_size, 2 * batch_size) >= 64
+
+    results = [
+        trained(layout, threads, dtype, "adam", 260, clip_norm=clip_norm, batch_size=batch_size)
+        for threads in (1, 2, 3, 5, 8, 16, 64)
+    ]
+
+    for computed in results[1:]:
+        for one, several in zip(results[0], computed, strict=True):
+            assert one.tobytes() == several.tobytes()
+
+
+@by_dtype
+def test_a_clipped_step_has_the_norm_of_its_bound_and_the_same_bits_for_any_number_of_threads(
+    dtype: Any,
+) -> None:
+    """Of ranges that do not begin where the parts do in which squares are summed."""
+    random, size, rate, clip_norm = np.random.default_rng(5), 300_001, 0.25, 3.0
+    before = random.normal(size=size).astype(dtype)
+    gradient = random.normal(size=size).astype(dtype)
+    ranges = np.array([[1, 70_000], [70_000, 200_003], [260_000, size]])
+    penalties = np.array([[0.0, 0.1], [0.2, 0.0], [0.0, 0.0]], dtype)
+    rows = coefficient_rows(np.full((1, 1), rate), np.dtype(dtype), clip_norm=clip_norm)
+    steps = OptimizerSteps(RULE_CODES["sgd"], rows, ranges, penalties, np.zeros((0, size), dtype))
+    results: list[Any] = []
+    limit = THREADS.value
+    try:
+        for THREADS.value in (1, 2, 3, 5, 8, 16, 64):
+            parameters = before.copy()
+            assert compiled.apply_gradient(parameters, gradient, steps)
+            results.append(parameters)
+    finally:
+        THREADS.value = limit
+
+    change = (before.astype(np.float64) - results[0]) / rate
+    assert np.linalg.norm(change) == pytest.approx(clip_norm, rel=1e-4 if dtype == np.float32 else 1e-12)
+    assert not change[200_003:260_000].any()
+    assert len({each.tobytes() for each in results}) == 1
+
+
 @pytest.mark.once_per("layout", "rule", "among", "batch_size", "clip_norm")
 @by_dtype
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ MAX_LINES = 10
 """The number of lines that are printed where there is no terminal."""
 
 DELAY_S = 1.0
-"""How long `fit` runs before its bar appears."""
+"""How long `fit` or `in_parallel` runs before its bar appears."""
 
 
 def on_terminal() -> bool:
@@ -83,24 +83,26 @@ def progress(unit: str, steps: int) -> Generator[Advance]:
 
 
 class Bar:
-    """The progress bar of `Network.fit`: it appears on a terminal after a second, and nowhere else.
+    """The progress bar of `Network.fit` and `in_parallel`: on a terminal, after a second, and nowhere else.
 
     There is none where rich is not installed or has another live display.
 
     Args:
-        epochs: the number of epochs.
+        epochs: the number of epochs, or of other units.
         length: the number of samples of an epoch, if it is known.
         wanted: whether there may be a bar.
+        unit: the name of what is counted.
     """
 
     epochs: int
     length: int | None
+    unit: str
     text: str
     next_update: float
     stack: ExitStack
 
-    def __init__(self, epochs: int, length: int | None, wanted: bool) -> None:
-        self.epochs, self.length, self.text = epochs, length, ""
+    def __init__(self, epochs: int, length: int | None, wanted: bool, unit: str = "epoch") -> None:
+        self.epochs, self.length, self.unit, self.text = epochs, length, unit, ""
         visible = wanted and on_terminal() and in_main_thread()
         self.next_update = perf_counter() + DELAY_S if visible else inf
         self.stack = ExitStack()
@@ -138,7 +140,7 @@ class Bar:
         except ImportError:
             return None
         columns = (
-            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+            TextColumn(f"{self.unit} {{task.fields[epoch]}}/{{task.total:.0f}}"),
             BarColumn(bar_width=32),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),

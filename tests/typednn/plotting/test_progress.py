@@ -9,7 +9,7 @@ import pytest
 
 from tests.oracles.problems import problem
 from tests.typednn.building import network_of
-from typednn.training import progress
+from typednn.plotting import progress
 
 CASE = problem((3, 4, 2), ("none", "tanh", "none"), "MSE", 11)
 
