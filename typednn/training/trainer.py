@@ -23,9 +23,9 @@ from typednn.errors import DivergenceError
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
 from typednn.parallel import check_interrupt
-from typednn.training.batches import CheckedSamples
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import Optimizer
+from typednn.training.samples import CheckedSamples
 
 BATCH_SIZE = 32
 """The default number of samples per step."""

@@ -33,7 +33,7 @@ from typednn import (
     minimize,
 )
 from typednn.minimizers import Objective
-from typednn.training.batches import format_of
+from typednn.training.samples import format_of
 
 both_paths = pytest.mark.usefixtures("path")
 

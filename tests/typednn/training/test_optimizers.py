@@ -32,8 +32,8 @@ from typednn import (
     SettingError,
     names,
 )
-from typednn.training.batches import format_of
 from typednn.training.optimizer_state import OptimizerState
+from typednn.training.samples import format_of
 from typednn.training.trainer import Trainer
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
