@@ -18,7 +18,7 @@ from typednn.formats.atomic import PathLike, write_file
 from typednn.formats.json_values import JsonValue, parse_json
 from typednn.formats.safetensors import METADATA, open_tensors, tensor_bytes, tensor_entries
 from typednn.training.callbacks import Callback, Run, RunState, check_state
-from typednn.validation.settings import check_count, check_path
+from typednn.validation.settings import check_bool, check_count, check_path
 
 KEY = "typednn_checkpoint"
 VERSION = 2
@@ -60,17 +60,19 @@ class Checkpoint(Callback):
 
     def __init__(self, path: PathLike, every: int = 1, *, resume: bool = False) -> None:
         check_path("Checkpoint: path", path)
-        check_count("every", every, 1)
         self.path, self.every, self.resume = Path(path), every, resume
+        self._check_settings()
         self._last_written = 0
 
     def on_begin(self, run: Run) -> None:
         """Restores the state in the file.
 
         Raises:
+            SettingError: a setting has become one outside its range.
             OSError: there is no such folder, or the file cannot be written to it.
             FileFormatError: the file cannot be read, or is of another training; nothing is changed.
         """
+        self._check_settings()
         _check_place(self.path)
         if self.resume and self.path.exists():
             try:
@@ -92,6 +94,12 @@ class Checkpoint(Callback):
         """Writes the file, if it does not have the last epoch yet."""
         if self._last_written != run.epoch:
             self._write(run)
+
+    def _check_settings(self) -> None:
+        check_path("Checkpoint: path", self.path)
+        self.path = Path(self.path)
+        check_count("Checkpoint: every", self.every, 1)
+        check_bool("Checkpoint: resume", self.resume)
 
     def _write(self, run: Run) -> None:
         if run.rank == 0:

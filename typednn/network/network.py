@@ -628,7 +628,7 @@ class Network(Display, Generic[F_co, Y_co]):
         steps = None if steps_per_epoch is None else int(steps_per_epoch)
         size = None if batch_size is None else int(batch_size)
         source = BatchSource(batches, steps, sample_format, class_weight)
-        trainer = trainer_of(self._output, size or 1, optimizer, learning_rate)
+        trainer = trainer_of(self._output, 1, optimizer, learning_rate)
         held = None if validation_data is None else sample_format.validation(validation_data)
         return self._run(
             Fit(

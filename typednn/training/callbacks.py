@@ -49,7 +49,7 @@ from typednn.layers import AnyLayer
 from typednn.records import Record
 from typednn.training.history import History
 from typednn.training.metrics import CurveName, higher_is_better
-from typednn.validation.settings import check_count, check_nonnegative
+from typednn.validation.settings import check_bool, check_count, check_nonnegative
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,12 +253,11 @@ class EarlyStopping(Callback):
         patience: int = 0,
         restore_best_weights: bool = True,
     ) -> None:
-        check_count("patience", patience, 0)
-        check_nonnegative("min_delta", min_delta)
         if not isinstance(monitor, str):
             raise SettingError(f"monitor must be the name of a curve, not {monitor!r}")
         self._monitor: CurveName = monitor
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
+        self._check_settings()
         self._rising = higher_is_better(monitor)
         self.best_epoch, self.best = 0, -inf if self._rising else inf
         self._parameters: NDArray[np.generic] | None = None
@@ -268,12 +267,19 @@ class EarlyStopping(Callback):
         """The name of the curve, which is read-only, as is whether it should rise."""
         return self._monitor
 
+    def _check_settings(self) -> None:
+        check_count("EarlyStopping: patience", self.patience, 0)
+        check_nonnegative("EarlyStopping: min_delta", self.min_delta)
+        check_bool("EarlyStopping: restore_best_weights", self.restore_best_weights)
+
     def on_begin(self, run: Run) -> None:
         """Resets the state.
 
         Raises:
+            SettingError: a setting has become one outside its range.
             UnknownNameError: the history will have no such curve.
         """
+        self._check_settings()
         if self.monitor not in run.curves:
             raise UnknownNameError("curve of this history", self.monitor, run.curves)
         self.best_epoch, self.best, self._parameters = 0, -inf if self._rising else inf, None

@@ -221,7 +221,7 @@ class Fit(Run, Generic[F]):
         trainer, max_steps = self.trainer, 1 if self.each_step else None
         for samples in self.source.epoch(self.ended):
             n = len(samples)
-            size, before, done = self.batch_size or n, self.step, 0
+            size, before, done = min(self.batch_size or n, n), self.step, 0
             trainer.resize(size)
             order = trainer.order(n, epochs, self.source.shuffled)
             if len(self.losses) < len(order):

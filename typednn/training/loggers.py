@@ -21,6 +21,7 @@ from typing import Protocol, TextIO, cast
 from typednn.errors import MissingExtraError, SettingError
 from typednn.formats.atomic import PathLike
 from typednn.training.callbacks import Callback, Run
+from typednn.validation.settings import check_path
 
 
 class EpochLogger(Callback):
@@ -66,11 +67,14 @@ class CSVLogger(EpochLogger):
     """
 
     def __init__(self, path: PathLike) -> None:
+        check_path("CSVLogger: path", path)
         self.path: Path = Path(path)
         self._file: TextIO | None = None
 
     def on_begin(self, run: Run) -> None:
         """Checks that the file can be written; until an epoch ends, it keeps what it holds."""
+        check_path("CSVLogger: path", self.path)
+        self.path = Path(self.path)
         with self.path.open("a", encoding="utf-8"):
             self._file = None
 

@@ -230,3 +230,16 @@ def test_something_else_among_batches(wrong: Any, place: int) -> None:
 
     with pytest.raises(ArrayTypeError, match=f"batch {place + 1} of epoch 1"):
         network.fit_batches(given, epochs=1)
+
+
+@both_paths
+@pytest.mark.parametrize("batch_size", [8, 1 << 40, 1 << 63])
+def test_a_batch_size_beyond_the_batches_means_all_of_one(batch_size: int) -> None:
+    """Memory was allocated for it."""
+    batches = [(CASE.x[:5], CASE.t[:5]), (CASE.x[5:], CASE.t[5:])]
+    reference, network = network_of(CASE), network_of(CASE)
+
+    reference.fit_batches(batches, epochs=2)
+    network.fit_batches(batches, epochs=2, batch_size=batch_size)
+
+    assert network.parameters.tobytes() == reference.parameters.tobytes()

@@ -27,6 +27,7 @@ from typednn import (
     SettingError,
     UnknownNameError,
 )
+from typednn.training.loggers import CSVLogger
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -447,3 +448,42 @@ def test_what_early_stopping_watches_is_read_only() -> None:
     with pytest.raises(AttributeError, match="monitor"):
         stopping.monitor = "loss"
     assert stopping.monitor == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (EarlyStopping, "patience", -1),
+        (EarlyStopping, "patience", "3"),
+        (EarlyStopping, "min_delta", np.nan),
+        (EarlyStopping, "min_delta", "small"),
+        (EarlyStopping, "restore_best_weights", "no"),
+        (Checkpoint, "every", 0),
+        (Checkpoint, "path", 3),
+        (Checkpoint, "resume", "yes"),
+        (CSVLogger, "path", None),
+    ],
+)
+def test_settings_that_were_assigned_are_checked_before_the_first_step(
+    make: Any, name: str, value: Any, tmp_path: Path
+) -> None:
+    """They were checked where they were used: an epoch was trained by then."""
+    callback = make() if make is EarlyStopping else make(tmp_path / "first")
+    setattr(callback, name, value)
+    network = network_of(CASE)
+
+    with pytest.raises(SettingError, match=f"^{make.__name__}: {name} must be "):
+        network.fit(CASE.x, CASE.t, epochs=2, validation_split=0.2, callbacks=[callback])
+
+    assert network.parameters.tobytes() == CASE.vector.tobytes()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("make", [Checkpoint, CSVLogger])
+def test_a_path_that_was_assigned_is_where_a_callback_writes(make: Any, tmp_path: Path) -> None:
+    callback = make(tmp_path / "first")
+    callback.path = str(tmp_path / "second")
+
+    network_of(CASE).fit(CASE.x, CASE.t, epochs=1, callbacks=[callback])
+
+    assert [each.name for each in tmp_path.iterdir()] == ["second"]
