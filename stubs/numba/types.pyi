@@ -8,6 +8,7 @@ class Type:
     def __call__(self, *args: Type) -> Signature: ...
 
 class Array(Type):
+    ndim: int
     @property
     def dtype(self) -> Type: ...
     def __init__(
