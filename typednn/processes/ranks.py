@@ -8,10 +8,8 @@ adds zeros and its failure, and all ranks raise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,5 +163,9 @@ def digest(value: object) -> int:
     """Computes a checksum of the bytes of an array, and for others a digest of how they are printed."""
     if isinstance(value, np.ndarray):
         array: NDArray[Any] = np.ascontiguousarray(cast("NDArray[Any]", value))
+        from zlib import crc32
+
         return crc32(array.reshape(-1).view(np.uint8).data)
+    from hashlib import blake2b
+
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")
