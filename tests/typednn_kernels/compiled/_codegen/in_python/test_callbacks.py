@@ -20,8 +20,12 @@ if numba.config.DISABLE_JIT:
 import_module("typednn_kernels.compiled")
 noinline = import_module("typednn_kernels.compiled._codegen.noinline")
 
-UNASKED = {"backpropagate_without_memory", "norm_of_deltas", "run_parts", "softmax_row_loss"}
-"""Functions that a training asks for only where memory is missing, with several threads, or in one kernel."""
+UNASKED = {
+    *("backpropagate_without_memory", "norm_of_deltas", "run_parts", "softmax_row_loss"),
+    *("normalize_rows", "normalization_backward_rows"),
+}
+"""Functions that a training asks for only where memory is missing, with several threads or in other kernels; and
+those that here only functions call that Python runs."""
 
 
 @pytest.fixture(scope="module")
