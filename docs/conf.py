@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+logging.getLogger("typednn").setLevel(logging.WARNING)  # an extension of the theme shows what INFO says
 
 project = "typednn"
 author = "The typednn developers"
@@ -75,6 +78,7 @@ nitpick_ignore_regex = [
     ),  # not in the reference
     ("py:class", r"(nn|keras)\..*|NoneType"),
     ("py:class", "Activation|Build|ClassWeight|ClassifierLoss|DtypeLike|LearningRate|Normalizations"),
-    ("py:class", "OptimizerLike|RegressorLoss|Solver"),  # kinds of settings, which the docstrings describe
+    # kinds of settings, which the docstrings describe
+    ("py:class", "Metrics|OptimizerLike|OutputActivation|RegressorLoss|Solver"),
     ("py:.*", r"(np|numpy)\..*"),  # NumPy's documentation has no package that an inventory could come from
 ]

@@ -140,28 +140,47 @@ def test_examples_give_what_they_show(page: Path, tmp_path: Path, monkeypatch: p
     assert runner.run(examples).failed == 0
 
 
-NEEDED = {"interop.md": "torch", "work/pytorch-gradients.md": "torch", "work/calls.md": "numba"}
-"""Pages with an example that is run without prompts, and the package that it needs."""
+PROGRAMS = {
+    ("interop.md", "torch"),
+    ("work/pytorch-gradients.md", "torch"),
+    ("work/calls.md", "numba"),
+    ("work/processes.md", "optuna"),
+    ("work/processes.md", "mpi4py"),
+}
+"""Pages with a program, which is shown without prompts, and the package that it needs."""
 
 
-@pytest.mark.parametrize(("page", "package"), NEEDED.items())
-def test_examples_with_other_packages_run(page: str, package: str) -> None:
-    pytest.importorskip(package, reason="the example needs it", exc_type=ImportError)
-    text = (DOCS / page).read_text(encoding="utf-8")
-    [block] = re.findall(r"^```python\n((?!>>>).*?)```", text, re.MULTILINE | re.DOTALL)
+def programs(page: Path) -> list[str]:
+    """Returns the programs of a page."""
+    blocks: list[str] = re.findall(
+        r"^```python\n(.*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [block for block in blocks if not block.startswith(">>>")]
 
-    exec(compile(block, page, "exec"), {})
+
+@pytest.mark.parametrize(("page", "package"), sorted(PROGRAMS - {("work/processes.md", "mpi4py")}))
+def test_programs_run(page: str, package: str) -> None:  # that for MPI is started by test_mpi.py
+    pytest.importorskip(package, reason="the program needs it", exc_type=ImportError)
+    [program] = [
+        each
+        for each in programs(DOCS / page)
+        if re.search(rf"^(import|from) {package}\b", each, re.MULTILINE)
+    ]
+
+    exec(compile(program, page, "exec"), {})
 
 
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.is_relative_to(DOCS)], ids=lambda page: page.stem
 )
 def test_every_example_is_run(page: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    silent = [block for block in blocks if not block.startswith(">>>")]
+    run = [name for name, _ in PROGRAMS if DOCS / name == page]
 
     # `types` shows mistakes, whose messages tests.typing.documents compares
-    assert len(silent) == (page.relative_to(DOCS).as_posix() in {*NEEDED, "types.md"})
+    assert len(programs(page)) == len(run) + (page.name == "types.md" and page.parent == DOCS)
+    assert not re.search(r"^ {4}(from|import) ", page.read_text(encoding="utf-8"), re.MULTILINE), (
+        "in ```python"
+    )
 
 
 def command(line: str) -> None:

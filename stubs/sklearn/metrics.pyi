@@ -49,10 +49,8 @@ def f1_score(
     sample_weight: NDArray[np.floating] | None = ...,
 ) -> float: ...
 def roc_auc_score(
-    y_true: NDArray[np.integer],
+    y_true: NDArray[np.integer | np.bool],
     y_score: NDArray[np.floating],
     *,
-    multi_class: Literal["ovr"],
-    labels: Sequence[int] | None,
     sample_weight: NDArray[np.floating] | None = ...,
 ) -> float: ...

@@ -37,7 +37,7 @@ def run(command: str, **environment: str) -> str:
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.full("200 interrupts"))])
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.full("200 interrupts"))])
 def test_interrupts_at_random_moments(count: int, tmp_path: Path) -> None:
     """Of a training, a prediction and a save: the network predicts afterwards, and the next call works."""
     command = f"from tests.faults.test_interrupts import interrupt; interrupt({count}, {str(tmp_path)!r})"

@@ -25,7 +25,7 @@ from typednn import (
     names,
 )
 from typednn.minimizers import GRADIENT_METHODS, Objective
-from typednn.training.batches import format_of
+from typednn.training.samples import format_of
 
 pytest.importorskip("scipy.optimize")
 both_paths = pytest.mark.usefixtures("path")

@@ -141,6 +141,26 @@ def test_gradients_against_the_jacobian(
     assert_agrees(case.dLdGain, (dLda * forward.z).sum(axis=0), 64, abs(dLda).sum(axis=0) * 4, "dLdGain")
 
 
+@by_dtype
+@pytest.mark.parametrize("n", [2, 5, 70])
+def test_variances_beyond_the_dtype(kernels: Any, n: int, dtype: Any) -> None:
+    """inv_std was 0: the layer gave its biases, whatever the sample was, and no gradient."""
+    largest = np.finfo(dtype).maxexp - 4
+    exponents = np.array([0, largest // 2 - 2, largest // 2 + 2, largest - 8, largest, 0])
+    z = np.ldexp(numbers((6, n), dtype), exponents[:, None]).astype(dtype)
+    case = Case("layer", True, z).run(kernels)
+
+    reference = case.reference()
+    dLdz = normalization.slope_by_z("layer", exact(z), case.gain, case.dLda, case.exact_constants)
+
+    size = 1 + abs(reference.z).max()
+    assert_agrees(case.z, reference.z, 64, size, "z")
+    assert_agrees(case.a, reference.a, 64, size * 3, "a")
+    size = abs(case.dLda).max() * abs(case.gain).max() * (1 + abs(reference.z).max() ** 2)
+    computed, dLdz = (exact(each) / reference.factors[:, None] for each in (case.dLdz, dLdz))
+    assert_agrees(computed.astype(dtype), dLdz, 256, size, "dLdz, times the deviation")
+
+
 @by_name
 def test_the_oracle_against_differences(name: str) -> None:
     case = Case(name, True, numbers((4, 3), np.float64))
@@ -190,13 +210,14 @@ def test_what_is_not_finite_is_not_hidden(kernels: Any, name: str, value: float,
     assert np.isfinite(others).all()
 
 
-@by_name
 @by_dtype
-def test_where_the_variance_overflows_all_become_0(kernels: Any, name: str, dtype: Any) -> None:
+def test_where_the_variance_of_a_batch_overflows_the_running_one_shows_it(kernels: Any, dtype: Any) -> None:
+    """A training refuses the step; see `test_normalized_training`."""
     z = numbers((4, 3), dtype) * (100 * np.sqrt(np.finfo(dtype).max))
 
-    case = Case(name, True, z).run(kernels)
+    case = Case("batch", True, z).run(kernels)
 
+    assert np.isinf(case.running[1]).all()
     assert (case.z == 0).all()
     assert (case.a == case.bias).all()
 

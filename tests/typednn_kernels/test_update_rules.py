@@ -176,3 +176,21 @@ def test_penalties_are_multiplied_by_the_coefficient_of_the_step(
 
     np.testing.assert_array_equal(updated([penalty] * 3, factors), reference)
     assert (updated([penalty] * 3, [1] * 3) != reference).any()
+
+
+@by_dtype
+def test_the_norm_is_clipped_where_its_square_is_beyond_the_dtype(kernels: Any, dtype: Any) -> None:
+    """The factor was 1 / infinity: such a step changed nothing, without a word."""
+    n, random = parameter_count(layout_of([5, 3], [0, 0])), np.random.default_rng(3)
+    direction = random.normal(size=n).astype(dtype)
+    gradient = np.ldexp(direction, np.finfo(dtype).maxexp - 12).astype(dtype)
+    rows = coefficient_rows(np.full((1, 1), 0.5), np.dtype(dtype), clip_norm=3.0)
+    states: Any = np.zeros((0, n), dtype)
+    penalty = np.array([[0.01, 0.1]], dtype)  # nothing beside such a gradient
+    parameters = np.zeros(n, dtype)
+
+    steps = OptimizerSteps(CODES["sgd"], rows, np.array([[0, n]]), penalty, states)
+    assert kernels.apply_gradient(parameters, gradient, steps)
+
+    reference = -0.5 * 3.0 * direction.astype(float) / np.sqrt((direction.astype(float) ** 2).sum())
+    np.testing.assert_allclose(parameters, reference, rtol=32 * np.finfo(dtype).eps)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from typednn.data.columns import MISSING_WORDS, number_of
-from typednn.data.dialects import DECIMAL_COMMA, Dialect, Layout, find_layout, text_of
+from typednn.data.dialects import DECIMAL_COMMA, Dialect, Layout, find_layout, line_ends, text_of
 from typednn.data.inspection import is_code
 from typednn.data.opening import Source
 from typednn.data.table import Column, Table
@@ -143,9 +143,7 @@ class Delimited:
         self._some_read = False
         row = 0
         with self._open() as file:
-            for _ in range(layout.skipped):
-                file.readline()
-            byte = file.tell()
+            byte = _skip_lines(file, layout.skipped)
             for chunk in _chunks(file):
                 self._starts.append(Start(row, byte))
                 parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
@@ -168,9 +166,13 @@ class Delimited:
         return Records(file, self._layout, self._source.shown, lambda: self._lines_before(byte))
 
     def _lines_before(self, byte: int) -> int:
+        count, last = 0, b""
         with self._open() as file:
-            parts = (file.read(min(CHUNK_BYTES, byte - at)) for at in range(0, byte, CHUNK_BYTES))
-            return sum(part.count(b"\n") for part in parts)
+            for at in range(0, byte, CHUNK_BYTES):
+                part = file.read(min(CHUNK_BYTES, byte - at))
+                count += line_ends(part) - (last == b"\r" and part.startswith(b"\n"))
+                last = part[-1:]
+        return count
 
     def _slowly(self, chunk: bytes | None, byte: int) -> Iterator[pl.DataFrame]:
         """Yields the rows of a chunk that begins at a byte, or of all that follows where it is None."""
@@ -239,6 +241,14 @@ class Delimited:
         if turned and self._some_read:
             raise TurnsToTextError
         return frame
+
+
+def _skip_lines(file: IO[bytes], count: int) -> int:
+    """Skips lines, which may end by carriage returns; returns the byte that follows."""
+    text = io.TextIOWrapper(file, "latin-1", newline="")  # a character is a byte
+    byte = sum(len(text.readline()) for _ in range(count))
+    text.detach()
+    return file.seek(byte)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes | None]:

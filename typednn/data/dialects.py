@@ -108,7 +108,7 @@ def find_layout(start: bytes, dialect: Dialect, shown: str) -> Layout:
     skipped, delimiter, commented, rest = _preamble(text)
     delimiter = dialect.delimiter or delimiter or _delimiter(rest, commented)
     records = list(records_of(rest, delimiter, commented, SAMPLE_RECORDS))
-    lines_of_names = 1 + "".join(records[0]).count("\n") if records else 0
+    lines_of_names = 1 + line_ends(",".join(records[0]).encode()) if records else 0
     if not records:
         raise DataError(f"{shown}: expected a line of column names and lines of values, found an empty file")
     decimal = dialect.decimal or ("," if delimiter != "," and _has_decimal_commas(records) else ".")
@@ -149,7 +149,7 @@ def _sample_text(start: bytes, shown: str) -> str:
     try:
         return start.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = start.count(b"\n", 0, error.start) + 1
+        line = line_ends(start[: error.start]) + 1
         raise FileFormatError(
             f"{shown}, line {line}: expected CSV in UTF-8, Parquet, Arrow, .npz, .npy or IDX, found bytes "
             "that are none of these; --encoding latin-1 (or cp1252, …) reads other text"
@@ -159,9 +159,9 @@ def _sample_text(start: bytes, shown: str) -> str:
 def _preamble(text: str) -> tuple[int, str | None, bool, str]:
     """Skips `sep=` lines, comments and empty lines before the first record."""
     skipped, delimiter, commented = 0, None, False
-    while text:
-        line, found, rest = text.partition("\n")
-        separator = SEPARATOR_LINE.fullmatch(line) if not skipped else None
+    rest = io.StringIO(text, newline="")
+    while line := rest.readline():
+        separator = SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not skipped else None
         if separator:
             delimiter = separator[1]
         elif line.startswith("#"):
@@ -169,8 +169,12 @@ def _preamble(text: str) -> tuple[int, str | None, bool, str]:
         elif line.strip():
             break
         skipped += 1
-        text = rest if found else ""
-    return skipped, delimiter, commented, text
+    return skipped, delimiter, commented, line + rest.read()
+
+
+def line_ends(text: bytes) -> int:
+    """Returns how many lines end in a text: by a line feed, a carriage return, or both."""
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
 
 
 def _delimiter(text: str, commented: bool) -> str:

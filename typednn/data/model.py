@@ -18,9 +18,9 @@ from typednn.names import MetricName
 from typednn.network.network import AnyNetwork, Network, check_network
 from typednn.network.predictor import Predictor
 from typednn.plotting.display import PictureBlock, TableBlock
-from typednn.training.batches import ClassWeights
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, MetricFunction
+from typednn.training.samples import ClassWeights
 from typednn.validation.arrays import Labels, Weights
 
 D = TypeVar("D", bound=np.float32 | np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
@@ -155,10 +154,3 @@ def folds_of(samples: int, count: int, seed: int, labels: Labels | None = None) 
 def others(samples: int, held: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the indices that are not held out, in order."""
     return np.setdiff1d(np.arange(samples), held)
-
-
-def check_targets(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raises SettingError where a column is both a target and a feature."""
-    both = [name for name in names if name in known]
-    if both:
-        raise SettingError(f"{listed(both)}: a column cannot be both a target and a feature")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from typednn_kernels.activations import CustomActivation, OutputActivationName
 from typednn_kernels.arrays import F, Matrix
 from typednn_kernels.layout import PREVIOUS
+from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 
 from typednn.errors import DataError, NotReadyError, SettingError, WiringError
@@ -107,6 +108,11 @@ class Layer(Restored, Display, Generic[F, Y_co]):
         return "none"
 
     @property
+    def lossfnname(self) -> LossName | CustomLoss:
+        """The name of the loss; see `OutputLayer`."""
+        raise self._has_no("loss")
+
+    @property
     def dropout(self) -> float:
         """The fraction of the units that a training step drops; see `HiddenLayer`."""
         return 0.0
@@ -114,6 +120,24 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     @dropout.setter
     def dropout(self, value: float) -> None:
         raise self._has_no("dropout; hidden layers have")
+
+    @property
+    def l1(self) -> float:
+        """The coefficient of the penalty l1·Σ|W|; see `TrainableLayer`."""
+        return 0.0
+
+    @l1.setter
+    def l1(self, value: float) -> None:
+        raise self._has_no("weights, which l1 is a penalty on")
+
+    @property
+    def l2(self) -> float:
+        """The coefficient of the penalty l2·ΣW²; see `TrainableLayer`."""
+        return 0.0
+
+    @l2.setter
+    def l2(self, value: float) -> None:
+        raise self._has_no("weights, which l2 is a penalty on")
 
     @property
     def previous(self) -> Layer[F] | None:
@@ -260,6 +284,16 @@ class Layer(Restored, Display, Generic[F, Y_co]):
     @InnerBias.setter
     def InnerBias(self, values: Matrix[F]) -> None:
         raise self._has_no("inner biases")
+
+    @property
+    def running_mean(self) -> Matrix[F]:
+        """The mean that batch normalisation predicts with; see `HiddenLayer`."""
+        raise self._has_no("running mean")
+
+    @property
+    def running_variance(self) -> Matrix[F]:
+        """The variance that batch normalisation predicts with; see `HiddenLayer`."""
+        raise self._has_no("running variance")
 
     @property
     def dLda(self) -> Matrix[F]:

@@ -198,11 +198,13 @@ class TrainableLayer(Layer[F, Y_co]):
 
         Raises:
             SettingError: assigned something other than a finite number of 0 or more.
+            WiringError: assigned to a layer without weights.
         """
         return self._l1
 
     @l1.setter
     def l1(self, value: float) -> None:
+        self._require_weighted("l1")
         check_nonnegative(f"{self.name}: l1", value)
         self._l1 = float(value)
         self._announce_penalty()
@@ -213,14 +215,20 @@ class TrainableLayer(Layer[F, Y_co]):
 
         Raises:
             SettingError: assigned something other than a finite number of 0 or more.
+            WiringError: assigned to a layer without weights.
         """
         return self._l2
 
     @l2.setter
     def l2(self, value: float) -> None:
+        self._require_weighted("l2")
         check_nonnegative(f"{self.name}: l2", value)
         self._l2 = float(value)
         self._announce_penalty()
+
+    def _require_weighted(self, penalty: str) -> None:
+        if not self._weighted:
+            raise self._has_no(f"weights, which {penalty} is a penalty on")
 
     def _announce_penalty(self) -> None:
         """Makes a training look at the settings again, which it knows by the layout."""

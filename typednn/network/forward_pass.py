@@ -16,7 +16,7 @@ from typednn.layers.base import transposed
 from typednn.layers.output import mean_loss
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
-from typednn.training.batches import format_of
+from typednn.training.samples import format_of
 from typednn.validation.arrays import Targets, Weights, Y_co, as_matrix, is_plain, read_only
 
 if TYPE_CHECKING:

@@ -36,21 +36,14 @@ from typednn.processes.arguments import fit_arrays, fit_stream
 from typednn.processes.groups import Processes
 from typednn.processes.ranks import Ranks
 from typednn.tables import aligned
-from typednn.training.batches import (
-    ArraySource,
-    Batch,
-    BatchSource,
-    ClassWeights,
-    ValidationData,
-    format_of,
-    split_index,
-)
+from typednn.training.batches import ArraySource, BatchSource
 from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import EVALUATION_CHUNK, Fit
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, Measure, MetricFunction, evaluation
 from typednn.training.optimizers import Optimizer
 from typednn.training.progress import Bar
+from typednn.training.samples import Batch, ClassWeights, ValidationData, format_of, split_index
 from typednn.training.schedules import Schedule
 from typednn.training.steps import Steps, trainer_of
 from typednn.training.trainer import BATCH_SIZE

@@ -12,7 +12,7 @@ from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import prediction_size
 
 from typednn.backends import kernels, require_numba
-from typednn.errors import ArrayTypeError, ShapeError
+from typednn.errors import ArrayTypeError, ShapeError, WiringError
 from typednn.layers.storage import Storage
 from typednn.validation.arrays import read_only, refuse_masked
 
@@ -41,6 +41,11 @@ class Predictor(Generic[F]):
     """
 
     def __init__(self, storage: Storage[F]) -> None:
+        if not isinstance(storage, Storage):
+            raise WiringError(
+                f"Predictor: network.predictor() returns one; its argument is a Storage, "
+                f"not {type(storage).__name__}"
+            )
         workspace = storage.new_workspace(1)
         self._storage, self._parameters, self._layout = storage, storage.parameters, storage.layout
         self._vectors = workspace.vectors

@@ -16,10 +16,12 @@ from typednn.names import MetricName
 from typednn.processes.fit import AveragedFit, SharedFit
 from typednn.processes.groups import Averaged, Processes
 from typednn.processes.ranks import Part, Ranks
-from typednn.training.batches import (
-    ArraySource,
+from typednn.training.batches import ArraySource, BatchSource
+from typednn.training.callbacks import CallbackLike
+from typednn.training.history import History
+from typednn.training.metrics import MetricFunction
+from typednn.training.samples import (
     Batch,
-    BatchSource,
     CheckedSamples,
     ClassWeights,
     Rows,
@@ -28,9 +30,6 @@ from typednn.training.batches import (
     format_of,
     split_index,
 )
-from typednn.training.callbacks import CallbackLike
-from typednn.training.history import History
-from typednn.training.metrics import MetricFunction
 from typednn.training.schedules import Schedule
 from typednn.training.steps import OptimizerLike, trainer_of
 from typednn.training.trainer import BATCH_SIZE

@@ -14,12 +14,13 @@ from typednn.names import MetricName
 from typednn.parallel import check_interrupt
 from typednn.processes.batch_gradient import BatchGradient, BatchPart
 from typednn.processes.ranks import Part, Ranks, digest
-from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
+from typednn.training.batches import ArraySource, BatchSource
 from typednn.training.callbacks import CallbackLike
 from typednn.training.fit import Fit
 from typednn.training.history import History
 from typednn.training.metrics import MetricFunction
 from typednn.training.progress import Bar
+from typednn.training.samples import CheckedSamples
 from typednn.training.trainer import Trainer
 
 

@@ -52,10 +52,10 @@ from typednn.sklearn.samples import (
 from typednn.sklearn.state import network_of, network_state
 from typednn.sklearn.stopping import Stopping, reset
 from typednn.sklearn.training import Training
-from typednn.training.batches import CheckedSamples
 from typednn.training.callbacks import CallbackLike
 from typednn.training.history import History
 from typednn.training.progress import Bar
+from typednn.training.samples import CheckedSamples
 
 Real: TypeAlias = np.float32 | np.float64
 Targets: TypeAlias = NDArray[np.generic]

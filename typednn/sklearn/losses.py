@@ -9,7 +9,7 @@ from typednn_kernels.arrays import Vector
 from typednn_kernels.losses import CODES, is_mean
 
 from typednn.names import LossName
-from typednn.training.batches import CheckedSamples
+from typednn.training.samples import CheckedSamples
 
 Real: TypeAlias = np.float32 | np.float64
 

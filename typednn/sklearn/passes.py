@@ -8,7 +8,8 @@ import numpy as np
 from typednn_kernels.arrays import Order, Vector
 
 from typednn.sklearn.losses import LossScale
-from typednn.training.batches import ArraySource, CheckedSamples
+from typednn.training.batches import ArraySource
+from typednn.training.samples import CheckedSamples
 
 Real: TypeAlias = np.float32 | np.float64
 

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from typednn.network.network import AnyNetwork
 from typednn.sklearn.parameters import LearningRate, OptimizerLike, Solver
 from typednn.sklearn.passes import Passes
-from typednn.training.batches import CheckedSamples
 from typednn.training.callbacks import Callback, Run
+from typednn.training.samples import CheckedSamples
 
 Real: TypeAlias = np.float32 | np.float64
 

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import Vector
+from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.errors import DataError, SettingError, UnknownNameError
 from typednn.formats.atomic import PathLike
@@ -346,7 +346,7 @@ class GradientNorms(Callback):
 
     def on_batch(self, run: Run) -> None:
         """Adds the norms of this step."""
-        self._sums += [float(np.linalg.norm(layer.dLdW)) for layer in run.layers[1:]]
+        self._sums += [_norm_of(layer.dLdW) for layer in run.layers[1:]]
 
     def on_epoch(self, run: Run) -> None:
         """Appends the mean norms of this epoch."""
@@ -380,3 +380,9 @@ class GradientNorms(Callback):
     def restore(self, state: Arrays, run: Run) -> None:
         """Restores the norms."""
         self.norms = state["norms"].astype(np.float64).reshape(run.epoch, len(run.layers) - 1).tolist()
+
+
+def _norm_of(gradient: Matrix[F]) -> float:
+    """Computes the Euclidean norm of a gradient, whose squares may be beyond its dtype."""
+    largest = float(abs(gradient).max(initial=0))
+    return largest * float(np.linalg.norm(gradient / gradient.dtype.type(largest))) if largest else 0.0

@@ -12,8 +12,8 @@ from typednn_kernels.arrays import F, Vector
 from typednn.errors import NotReadyError, SettingError, WiringError
 from typednn.layers import InputLayer, Layer, OutputLayer
 from typednn.layers.storage import Storage
-from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizers import SGD
+from typednn.training.samples import CheckedSamples, format_of
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import as_real
 from typednn.validation.settings import check_count, check_positive, is_number

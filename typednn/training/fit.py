@@ -20,12 +20,13 @@ from typednn.layers import AnyLayer, NormalizationLayer, OutputLayer
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
 from typednn.names import MetricName
-from typednn.training.batches import ArraySource, BatchSource, CheckedSamples
+from typednn.training.batches import ArraySource, BatchSource
 from typednn.training.callbacks import Arrays, Callback, CallbackLike, Run, RunState, check_state
 from typednn.training.history import VALIDATION, History
 from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE, OPTIONAL
 from typednn.training.progress import Bar
+from typednn.training.samples import CheckedSamples
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.settings import check_count, check_sequence
 

@@ -233,17 +233,12 @@ def _auc(results: Results) -> float:
     from sklearn.metrics import roc_auc_score
 
     scores = results.outputs
-    if results.true_classes.ndim == 1 and not results.exclusive:
+    truth: NDArray[np.integer | np.bool] = results.true_classes
+    if results.labels is not None:  # each class against the rest, whatever the outputs sum to
+        truth = np.equal.outer(truth, results.labels)
+    elif truth.ndim == 1:
         scores = scores[:, -1]
-    return float(
-        roc_auc_score(
-            results.true_classes,
-            scores,
-            multi_class="ovr",
-            labels=results.labels,
-            sample_weight=results.weights,
-        )
-    )
+    return float(roc_auc_score(truth, scores, sample_weight=results.weights))
 
 
 def _mse(results: Results) -> float:
@@ -303,9 +298,9 @@ class Measure:
 
     Raises:
         UnknownNameError: there is no such metric.
-        SettingError: a metric needs classes, and the network does not predict classes, or AUC needs outputs
-            that sum to 1; or it compares numbers, and the outputs are logarithms; or a function has no name
-            of its own, or other parameters than a metric.
+        SettingError: a metric needs classes, and the network does not predict classes; or it compares
+            numbers, and the outputs are logarithms; or a function has no name of its own, or other parameters
+            than a metric.
         MissingExtraError: scikit-learn is not installed.
     """
 
@@ -345,11 +340,6 @@ class Measure:
                 raise SettingError(
                     f"the metric {name!r} is of exclusive classes, which {self._what} does not tell apart"
                 )
-        if "auc" in self.names and self.exclusive and activation != "softmax":
-            raise SettingError(
-                f"the metric 'auc' of {outputs} classes needs outputs that sum to 1, unlike those of "
-                f"{activation}: give the output layer softmax"
-            )
         if self._named:
             try:
                 import_module("sklearn.metrics")

@@ -34,9 +34,9 @@ from typednn_kernels.operands import Epoch
 from typednn.errors import ArrayTypeError, DataError, DivergenceError, SettingError, ShapeError, WiringError
 from typednn.layers import OutputLayer
 from typednn.names import OptimizerName
-from typednn.training.batches import CheckedSamples, format_of
 from typednn.training.optimizer_state import OPTIONAL
 from typednn.training.optimizers import Optimizer, resolve_optimizer
+from typednn.training.samples import CheckedSamples, format_of
 from typednn.training.schedules import Schedule
 from typednn.training.trainer import NonFiniteStepError, Trainer
 from typednn.validation.arrays import (

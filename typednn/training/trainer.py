@@ -23,9 +23,9 @@ from typednn.errors import DivergenceError
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
 from typednn.parallel import check_interrupt
-from typednn.training.batches import CheckedSamples
 from typednn.training.optimizer_state import OptimizerState
 from typednn.training.optimizers import Optimizer
+from typednn.training.samples import CheckedSamples
 
 BATCH_SIZE = 32
 """The default number of samples per step."""
@@ -56,7 +56,8 @@ class NonFiniteStepError(Exception):
     def divergence(self, storage: Storage[F], epoch: int | None, step: int) -> DivergenceError:
         """Returns the error for the user, with `step` and, if there are epochs, `epoch` counted from 1."""
         place = f"step {step}" if epoch is None else f"step {step} of epoch {epoch}"
-        state = "the network is as it was before this step. A smaller learning rate helps"
+        larger = ", or a larger epsilon of the optimizer," if self.what == "steps" else ""
+        state = f"the network is as it was before this step. A smaller learning rate{larger} helps"
         if not _all_finite(storage.parameters):
             state = (
                 f"parameters are not finite since an earlier step, which {storage.dtype} cannot hold. "
@@ -396,10 +397,7 @@ class Trainer(Generic[F]):
             run.loss_value(self.loss, CODES[layers[last].actname], output.a, output.h, t, losses)
             run.backward(parameters, self.layout, work.key, self.loss, t, work.vectors, gradient)
             self.show()
-            squares = [
-                float(np.dot(g, g))
-                for g in (weights(gradient, self.layout, k).reshape(-1) for k in range(last + 1))
-            ]
+            largest = [float(abs(weights(gradient, self.layout, k)).max(initial=0)) for k in range(last + 1)]
         moments = [running_moments(parameters, self.layout, k) for k in range(last + 1)]
         upwards, downwards = range(last + 1), range(last, 0, -1)
         suspects = [
@@ -407,8 +405,8 @@ class Trainer(Generic[F]):
             *((k, "running means and variances", _all_finite(moments[k])) for k in upwards),
             (last, "losses", _all_finite(losses)),
             *((k, "deltas", _all_finite(blocks[k].dLda)) for k in downwards),
-            *((k, "gradients", isfinite(squares[k])) for k in downwards),
-            (squares.index(max(squares)), "steps", False),
+            *((k, "gradients", isfinite(largest[k])) for k in downwards),
+            (max(downwards, key=lambda k: largest[k]), "steps", False),
         ]
         return next((k, what) for k, what, finite in suspects if not finite)
 

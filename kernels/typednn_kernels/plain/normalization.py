@@ -6,6 +6,7 @@ import numpy as np
 
 from typednn_kernels import dropout
 from typednn_kernels.arrays import F, Matrix, Vector
+from typednn_kernels.layout import square_scale
 from typednn_kernels.normalizations import (
     BATCH,
     NORMALIZATIONS,
@@ -36,21 +37,35 @@ def normalize(
     normalization, epsilon, momentum, unbiased = settings[:4]
     axis = NORMALIZATIONS[normalization].axis
     if normalization == BATCH and not training:
-        z -= running[0]
+        deviations = z - running[0]
         inv_std[...] = inverse_std(running[1], epsilon)
     else:
-        first = z[:1] if axis == 0 else z[:, :1]
-        mean = mean_of(first, _mean(z - first, axis))
-        z -= mean
-        variance = _mean(z * z, axis)
+        mean = _mean_along(z, axis)
+        deviations = z - mean
+        variance = _mean(deviations * deviations, axis)
         inv_std[...] = inverse_std(variance, epsilon).reshape(-1)
         if normalization == BATCH:
             moved, samples = 1 - momentum, len(z)
             running[0] = updated_running(running[0], mean[0], momentum, moved)
             moved *= samples / (max(samples - 1, 1) if unbiased else samples)
             running[1] = updated_running(running[1], variance[0], momentum, moved)
-    z *= np.expand_dims(inv_std, axis or 0)
+        elif not np.isfinite(variance).all():
+            large = np.flatnonzero(~np.isfinite(variance))
+            deviations[large], inv_std[large] = _scaled(z[large], epsilon)
+    np.multiply(deviations, np.expand_dims(inv_std, axis or 0), out=z)
     a[...] = scaled_and_shifted(z, gain, bias)
+
+
+def _scaled(z: Matrix[F], epsilon: float) -> tuple[Matrix[F], Vector[F]]:
+    """Computes deviations and inv_std of rows whose variance is beyond the dtype."""
+    scale = z.dtype.type(square_scale(z.itemsize))
+    small: Matrix[F] = np.multiply(z, scale)
+    small -= _mean_along(small, 1)
+    inv_std = np.empty(len(z), z.dtype)
+    inv_std[...] = inverse_std(_mean(small * small, 1)[:, 0], float(epsilon * scale * scale))
+    small /= scale
+    inv_std *= scale
+    return small, inv_std
 
 
 def normalization_backward(
@@ -74,6 +89,15 @@ def normalization_backward(
     else:
         mean, mean_product = _mean(g, axis), _mean(g * z, axis)
         dLdz[...] = derivative_of_z(g, z, mean, mean_product, np.expand_dims(inv_std, axis or 0))
+
+
+def _mean_along(z: Matrix[F], axis: int | None) -> Matrix[F]:
+    """Computes the mean over an axis, which it keeps, from the deviations from the first element."""
+    first = z[:1] if axis == 0 else z[:, :1]
+    deviations: Matrix[F] = np.subtract(z, first)
+    mean = _mean(deviations, axis)
+    mean[...] = mean_of(first, mean)
+    return mean
 
 
 def _mean(x: Matrix[F], axis: int | None) -> Matrix[F]:

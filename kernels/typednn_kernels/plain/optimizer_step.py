@@ -72,15 +72,24 @@ class Update(Generic[F]):
             for old, values in zip(states, new, strict=True):
                 old[...] = values
 
+    def _sum_of_squares(self, penalty: np.floating, factor: np.floating) -> np.floating:
+        """Computes the sum of the squares of a factor times the gradient with its penalties."""
+        total = self.one - self.one
+        for w, gradient, _, _, l1, l2 in self.blocks:
+            g = penalized(w, gradient, penalty * l1, penalty * l2)
+            if factor is not self.one:
+                g = factor * g
+            total += np.dot(g, g)
+        return total
+
     def _scale(self, clip_norm: np.floating, penalty: np.floating) -> np.floating:
         """Returns the factor that limits the norm of the gradient."""
         if clip_norm == np.inf:
             return self.one
-        total = self.one - self.one
-        for w, gradient, _, _, l1, l2 in self.blocks:
-            g = penalized(w, gradient, penalty * l1, penalty * l2)
-            total += np.dot(g, g)
-        norm = np.sqrt(total)
+        norm = np.sqrt(self._sum_of_squares(penalty, self.one))
+        if not np.isfinite(norm):
+            factor = self.rows.dtype.type(square_scale(self.rows.itemsize))
+            norm = np.sqrt(self._sum_of_squares(penalty, factor)) / factor
         return clip_norm / norm if norm > clip_norm else self.one
 
 

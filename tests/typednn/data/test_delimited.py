@@ -132,6 +132,23 @@ def test_a_carriage_return_ends_a_line_in_every_chunk(
 
 
 @pytest.mark.parametrize("size", CHUNKS)
+@pytest.mark.parametrize("ends", [("\r", "\n"), ("\n", "\r"), ("\r\n", "\r"), ("\r", "\r\n")])
+def test_lines_that_end_by_carriage_returns_are_counted_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, ends: tuple[str, str]
+) -> None:
+    """Rows after names that end by a carriage return were skipped; lines were counted by line feeds alone."""
+    pieces = ["sep=,", "name,y", *(f"{k},{k / 8}" for k in range(40))]
+    text = "".join(piece + ends[k % 2] for k, piece in enumerate(pieces))
+
+    table = read(tmp_path, text, size, monkeypatch).table
+
+    assert table["name"].tolist() == list(range(40))
+    assert [table.place(row) for row in (0, 1, 39)] == [f"{table.source}, line {k}" for k in (3, 4, 42)]
+    with pytest.raises(FileFormatError, match="line 41: expected 2 values, as in the first line, found 1"):
+        read(tmp_path, text.replace("38,4.75", "38"), size, monkeypatch)
+
+
+@pytest.mark.parametrize("size", CHUNKS)
 def test_numbers_turn_to_text_within_a_chunk_that_is_read_slowly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:

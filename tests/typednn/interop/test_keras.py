@@ -158,6 +158,27 @@ def test_layers_of_activations_dropout_and_frozen_layers() -> None:
     assert repr(from_keras(to_keras(network))) == repr(network)
 
 
+def test_outputs_that_are_logarithms_of_probabilities_train_alike() -> None:
+    L = keras.layers
+    model = model_of([L.Dense(4, "tanh"), L.Dense(3, "log_softmax")])
+    network: Any = from_keras(model)
+    assert (network.layers[2].actname, network.layers[2].lossfnname) == ("log_softmax", "nll")
+    assert abs(network.predict(X) - outputs_of(model)).max() < 1e-12
+    targets = np.eye(3)[np.arange(16) % 3]
+
+    def nll(t: Any, y: Any) -> Any:
+        return -keras.ops.sum(t * y, axis=-1)
+
+    model.compile(keras.optimizers.SGD(RATE), nll)
+    model.fit(X, targets, batch_size=16, epochs=1, shuffle=False, verbose=0)
+    network.fit(X, np.arange(16) % 3, epochs=1, batch_size=16, learning_rate=RATE, shuffle=False)
+
+    trained: Any = from_keras(model)
+    assert abs(network.parameters - trained.parameters).max() < 1e-10
+    assert abs(network.predict(X) - outputs_of(to_keras(network))).max() < 1e-12
+    assert repr(from_keras(to_keras(network))) == repr(network)
+
+
 def test_float32() -> None:
     network = Network([InputLayer(5), HiddenLayer(4, "tanh"), OutputLayer(2, "softmax")], np.float32, seed=0)
 

@@ -15,6 +15,7 @@ from typednn import (
     HiddenLayer,
     InputLayer,
     Network,
+    NormalizationLayer,
     NotReadyError,
     OutputLayer,
     Run,
@@ -83,6 +84,31 @@ def test_only_hidden_layers_drop_units() -> None:
         with pytest.raises(WiringError, match=r"Layer\(.*\): has no dropout; hidden layers have"):
             layer.dropout = 0.5
         assert layer.dropout == 0
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_only_layers_with_weights_have_penalties(name: str) -> None:
+    """A layer that normalises showed a penalty which nothing was added for, and no file kept."""
+    network = Network([InputLayer(3), NormalizationLayer(3), OutputLayer(2)], seed=0)
+    for layer in (network.layers[0], network.layers[1], InputLayer(3), NormalizationLayer(3)):
+        before = repr(layer)
+        assert getattr(layer, name) == 0
+        with pytest.raises(WiringError, match=rf"has no weights, which {name} is a penalty on"):
+            setattr(layer, name, 0.5)
+        assert (getattr(layer, name), repr(layer)) == (0, before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({name for kind in (OutputLayer, HiddenLayer, InputLayer) for name in dir(kind) if name[0] != "_"}),
+)
+def test_every_layer_has_every_name(name: str) -> None:
+    """In a plain list a layer may be of each kind; what its kind lacks is a WiringError that says so."""
+    for layer in (*layers(normalization="batch"), NormalizationLayer(3)):
+        try:
+            getattr(layer, name)
+        except (WiringError, NotReadyError) as error:
+            assert str(error).startswith(("layer 0, ", repr(layer)))  # noqa: PT017 (others do not raise)
 
 
 class Change(Callback):

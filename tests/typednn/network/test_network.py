@@ -28,6 +28,7 @@ from typednn import (
     InputLayer,
     Network,
     OutputLayer,
+    Predictor,
     ShapeError,
     UnknownNameError,
     WiringError,
@@ -230,6 +231,12 @@ def test_a_predictor_gives_what_predict_gives(dtype: Any) -> None:
 
 
 @both_paths
+@pytest.mark.parametrize("wrong", [network_of(CASE), None, "model", list(network_of(CASE).layers)])
+def test_a_predictor_is_returned_by_a_network(wrong: Any) -> None:
+    with pytest.raises(WiringError, match=r"^Predictor: network.predictor\(\) returns one.*not \w+$"):
+        Predictor(wrong)
+
+
 def test_a_sample_that_is_not_finite_has_no_outputs_of_another() -> None:
     predict = network_of(CASE).predictor()
     predict(CASE.x[0])

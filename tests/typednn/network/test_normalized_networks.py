@@ -35,7 +35,7 @@ from typednn import (
     names,
     save,
 )
-from typednn.training.batches import format_of
+from typednn.training.samples import format_of
 from typednn.training.trainer import Trainer
 
 DTYPES: tuple[Any, ...] = (np.float32, np.float64)

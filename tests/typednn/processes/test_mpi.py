@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.typednn.processes.test_shared_training import data, network, vector
-from typednn import Adam, MissingExtraError, SettingError
+from typednn import Adam, MissingExtraError, SettingError, load
 from typednn.processes import mpi
 
 ROOT = Path(__file__).parents[3]
@@ -22,23 +23,17 @@ with_mpi = pytest.mark.skipif(
 )
 
 
-def run(size: int, what: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script on some ranks, with NumPy, so that nothing is compiled."""
-    command = [
-        MPIEXEC,
-        "-n",
-        size,
-        sys.executable,
-        "-m",
-        "mpi4py",
-        "-m",
-        "tests.typednn.processes.mpi_training",
-    ]
+TRAINING = "-m", "tests.typednn.processes.mpi_training"
+
+
+def run(size: int, *script: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs a script on some ranks, with NumPy, so that nothing is compiled."""
+    command = [MPIEXEC, "-n", size, sys.executable, "-m", "mpi4py", *script]
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "kernels")))
     environment = {**os.environ, "TYPEDNN_BACKEND": "numpy", "PYTHONPATH": paths, "TYPEDNN_THREADS": "1"}
     return subprocess.run(
-        [*map(str, command), what],
-        cwd=ROOT,
+        [*map(str, command)],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -56,7 +51,7 @@ def test_mpi_gives_the_result_of_one_process(size: int) -> None:
         x, labels, batch_size=16, optimizer=Adam(0.01, clip_norm=0.5), validation_split=0.2
     )
 
-    done = run(size, "train")
+    done = run(size, *TRAINING, "train")
 
     assert done.returncode == 0, done.stderr
     computed = np.array(done.stdout.split(), np.float64)
@@ -67,11 +62,26 @@ def test_mpi_gives_the_result_of_one_process(size: int) -> None:
 @with_mpi
 @pytest.mark.full("starts processes")
 def test_a_rank_that_raises_ends_mpiexec_with_its_message() -> None:
-    done = run(2, "fail")
+    done = run(2, *TRAINING, "fail")
 
     assert done.returncode != 0
     assert "OSError: the disk of rank 1 is full" in done.stderr
     assert "rank 1 of 2 has ended the training on all: OSError" in done.stderr
+
+
+@with_mpi
+@pytest.mark.full("starts processes")
+def test_the_program_of_the_documentation_trains_on_two_ranks(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "work" / "processes.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"^```python\n((?:(?!```).)*?mpi4py.*?)```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "train.py").write_text(program, encoding="utf-8")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((100, 784), np.float32))
+    np.save(tmp_path / "labels.npy", np.arange(100) % 10)
+
+    done = run(2, "train.py", folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "model.safetensors").parameters.size == 784 * 512 + 512 + 512 * 10 + 10
 
 
 def test_mpi_needs_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:

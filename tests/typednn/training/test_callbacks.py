@@ -11,6 +11,7 @@ import pytest
 from tests.oracles.problems import problem
 from tests.typednn.building import network_of
 from typednn import (
+    SGD,
     Callback,
     Checkpoint,
     DivergenceError,
@@ -18,7 +19,10 @@ from typednn import (
     ExponentialDecay,
     GradientNorms,
     History,
+    InputLayer,
+    Network,
     NotReadyError,
+    OutputLayer,
     Run,
     SettingError,
     UnknownNameError,
@@ -394,6 +398,22 @@ def test_gradient_norms() -> None:
     network.fit(CASE.x, CASE.t, epochs=2, batch_size=4, learning_rate=0.25, shuffle=False, callbacks=[norms])
 
     np.testing.assert_allclose(norms.norms, reference, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, 1e25), (np.float64, 1e200)])
+@both_paths
+def test_gradient_norms_whose_squares_overflow(dtype: Any, large: float) -> None:
+    """The norm was infinite; where it was clipped, the step changed nothing."""
+    network = Network([InputLayer(2), OutputLayer(1, "none", "mae")], dtype=dtype, seed=0)
+    network.layers[1].Bias = np.full((1, 1), 2 * large, dtype)
+    before, norms = network.layers[1].W.copy(), GradientNorms()
+    x, y = np.array([[3e-3 * large, 4e-3 * large]], dtype), np.zeros((1, 1), dtype)
+
+    with pytest.warns(UserWarning, match="features"):
+        network.fit(x, y, epochs=1, optimizer=SGD(1.0, clip_norm=0.5), callbacks=[norms])
+
+    np.testing.assert_allclose(norms.norms, [[5e-3 * large]], rtol=1e-6)
+    np.testing.assert_allclose(network.layers[1].W - before, [[-0.3, -0.4]], rtol=1e-5)
 
 
 def test_pictures(tmp_path: Path) -> None:

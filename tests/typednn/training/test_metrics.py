@@ -238,17 +238,12 @@ def test_a_weight_of_two_is_a_sample_twice(name: str) -> None:
     assert np.isnan(list(nothing.values())).all()
 
 
-@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
-@pytest.mark.parametrize("activation", ["softplus", "sigmoid", "exponential"])
-def test_auc_of_outputs_that_do_not_sum_to_1_is_refused_before_the_first_step(
-    activation: Any, loss: Any
-) -> None:
-    case = problem((3, 4, 3), ("none", "tanh", activation), loss, 11)
-    network = network_of(case)
-
-    with pytest.raises(SettingError, match=r"'auc' of 3 classes needs outputs that sum to 1.*softmax"):
-        network.fit(case.x, case.t, metrics=["auc"])
-    assert network.parameters.tobytes() == case.vector.tobytes()
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid", "exponential", "softmax", "log_softmax"])
+def test_auc_of_each_class_against_the_rest_whatever_outputs_sum_to(activation: Any) -> None:
+    loss = "nll" if activation == "log_softmax" else "crossentropy"
+    for scores in (SEVERAL, np.log(SEVERAL), 7 * SEVERAL**2):
+        expected = np.mean([auc(k == LABELS, scores[:, k]) for k in range(6)])
+        assert measured("auc", LABELS, scores, activation, loss) == pytest.approx(expected, rel=1e-12)
 
 
 def weighted_share(targets: Any, outputs: Any, sample_weight: Any) -> float:

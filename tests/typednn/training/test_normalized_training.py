@@ -23,6 +23,7 @@ from typednn import (
     GradientNorms,
     HiddenLayer,
     InputLayer,
+    LayerNorm,
     Network,
     Optimizer,
     OutputLayer,
@@ -32,7 +33,7 @@ from typednn import (
     minimize,
 )
 from typednn.minimizers import Objective
-from typednn.training.batches import format_of
+from typednn.training.samples import format_of
 
 both_paths = pytest.mark.usefixtures("path")
 
@@ -40,6 +41,33 @@ both_paths = pytest.mark.usefixtures("path")
 def averages(network: Network[Any]) -> NDArray[Any]:
     """The moving means and variances."""
     return everything(network)[network.parameters.size :]
+
+
+@by_dtype
+@both_paths
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_a_variance_beyond_the_dtype(batch_size: int, dtype: Any) -> None:
+    """Samples of a layer normalisation are normalised all the same; a batch has a running variance, too."""
+    x, labels = data(8, dtype)
+    large = dtype(1e12 * np.sqrt(np.finfo(dtype).max))
+    layers = [InputLayer(4), HiddenLayer(5, "tanh", normalization=LayerNorm(1e-12)), OutputLayer(3)]
+    network = Network(layers, dtype=dtype, seed=0)
+    network.layers[1].trainable = False  # W would be too large for any rate
+    other = network.copy()
+    network.layers[1].W *= large
+
+    one_hot = np.eye(3, dtype=dtype)[labels]
+    expected = other.fit(x, one_hot, batch_size=batch_size, shuffle=False).loss
+    computed = network.fit(x, one_hot, batch_size=batch_size, shuffle=False).loss
+    np.testing.assert_allclose(computed, expected, rtol=1e-4)
+
+    by_batch = built(dtype, normalization="batch")
+    by_batch.layers[1].W *= large
+    before = everything(by_batch).copy()
+    if batch_size > 1:
+        with pytest.raises(DivergenceError, match=r"layer 1, .* has running means and variances"):
+            by_batch.fit(x, labels, batch_size=batch_size)
+        assert everything(by_batch).tobytes() == before.tobytes()
 
 
 # Going on.

@@ -32,8 +32,8 @@ from typednn import (
     SettingError,
     names,
 )
-from typednn.training.batches import format_of
 from typednn.training.optimizer_state import OptimizerState
+from typednn.training.samples import format_of
 from typednn.training.trainer import Trainer
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
@@ -405,13 +405,19 @@ def test_a_step_of_0_by_0_is_not_made(name: str, batch_size: int) -> None:
     network: Any = Network([InputLayer(2), OutputLayer(1)], dtype=dtype, seed=0)
     x = np.ones((8, 2), dtype)
     x[:, 0] = 0
-    before = network.parameters.copy()
 
-    with pytest.raises(DivergenceError, match="steps that are not finite; the network is as") as caught:
-        network.fit(x, np.full((8, 1), 3, dtype), optimizer=optimizer, batch_size=batch_size, epochs=2)
+    message = (
+        "layer 1, .* steps that are not finite; the network is as .* or a larger epsilon of the optimizer"
+    )
+    for bias in (True, False):  # without it all gradients are 0, and the input layer was named
+        x[:, 1] = bias
+        network.layers[1].Bias = [0 if bias else 3]
+        before = network.parameters.copy()
+        with pytest.raises(DivergenceError, match=message) as caught:
+            network.fit(x, np.full((8, 1), 3, dtype), optimizer=optimizer, batch_size=batch_size, epochs=2)
 
-    assert (caught.value.epoch, caught.value.step) == (1, 1)
-    assert network.parameters.tobytes() == before.tobytes()
+        assert (caught.value.epoch, caught.value.step, caught.value.layer) == (1, 1, 1)
+        assert network.parameters.tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])

@@ -95,10 +95,12 @@ class VectorLanes:
 class RowLanes(VectorLanes):
     """A row in several vector registers, the last of which may be partly filled."""
 
-    def __init__(self, code: SimdBuilder, n: llvm.Value, vectors: int) -> None:
+    def __init__(
+        self, code: SimdBuilder, n: llvm.Value, vectors: int, stride: llvm.Value | None = None
+    ) -> None:
         width = code.lanes * 2 ** (vectors - 1).bit_length()
         super().__init__(code, width, code.mask(n, width))
-        self.n, self.starts = n, [k * code.lanes for k in range(vectors)]
+        self.stride, self.starts = stride or n, [k * code.lanes for k in range(vectors)]
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.last = code.mask(self.left, code.lanes)
 
@@ -109,7 +111,7 @@ class RowLanes(VectorLanes):
             return IRValue(code.builder, code.splat(operand, llvm.VectorType(code.real, self.width)))
         masks = [*[None] * (vectors - 1), self.last]
         slices = [
-            code.load(code.at(operand, (s, self.n), start), mask=mask)
+            code.load(code.at(operand, (s, self.stride), start), mask=mask)
             for start, mask in zip(self.starts, masks, strict=True)
         ]
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
@@ -119,7 +121,10 @@ class RowLanes(VectorLanes):
         """Stores row s of an array."""
         code, value = self.code, result.value
         *whole, last = [
-            (code.shuffled(value, value, range(start, start + code.lanes)), code.at(out, (s, self.n), start))
+            (
+                code.shuffled(value, value, range(start, start + code.lanes)),
+                code.at(out, (s, self.stride), start),
+            )
             for start in self.starts
         ]
         for each in whole:
@@ -183,7 +188,7 @@ def by_short_row(
 def emitted_function(
     name: str, write: Callable[..., None], python: Callable[..., None]
 ) -> Callable[..., None]:
-    """Returns a function `(count, n, *arguments)` of arrays and scalars, whose LLVM code `write` emits.
+    """Returns a function `(count, n, *arguments)` of arrays and numbers, whose LLVM code `write` emits.
 
     Where nothing is compiled it is `python`. The last argument is an array.
     """
@@ -240,7 +245,12 @@ def by_short_vector(
 
 
 def _write_sums(
-    code: SimdBuilder, samples: llvm.Value, n: llvm.Value, rows: llvm.Value, out: llvm.Value
+    code: SimdBuilder,
+    samples: llvm.Value,
+    n: llvm.Value,
+    stride: llvm.Value,
+    rows: llvm.Value,
+    out: llvm.Value,
 ) -> None:
     def body(lanes: RowLanes) -> None:
         def few_rows(start: IndexLike) -> llvm.Value:
@@ -264,25 +274,30 @@ def _write_sums(
         total, rest = (IRValue(code.builder, each) for each in sums)
         lanes.store(total + rest, out)
 
-    by_row_length(code, n, body)
+    by_row_length(code, n, body, stride=stride)
 
 
-def _sums(samples: int, n: int, rows: Vector[F], out: Vector[F]) -> None:
-    rows.reshape(samples, n).sum(axis=0, dtype=rows.dtype, out=out)
+def _sums(samples: int, n: int, stride: int, rows: Vector[F], out: Vector[F]) -> None:
+    columns = np.add.outer(np.arange(samples) * stride, np.arange(n))
+    rows[columns].sum(axis=0, dtype=rows.dtype, out=out)
 
 
 sum_short_rows: Callable[..., None] = emitted_function("sums_of_rows", _write_sums, _sums)
-"""`sum_short_rows(samples, n, rows, out)`: out (n,) is the sum of flat rows (samples, n), one after
-another, with the rounding errors added at the end."""
+"""`sum_short_rows(samples, n, stride, rows, out)`: out (n,) is the sum of rows of n elements that lie
+`stride` elements apart, one after another, with the rounding errors added at the end."""
 
 
 def by_row_length(
-    code: SimdBuilder, n: llvm.Value, body: Callable[[RowLanes], None], most: int = SHORT_ROW_REGISTERS
+    code: SimdBuilder,
+    n: llvm.Value,
+    body: Callable[[RowLanes], None],
+    most: int = SHORT_ROW_REGISTERS,
+    stride: llvm.Value | None = None,
 ) -> None:
     """Writes a body for each number of vectors that a row may need; after it the function returns."""
     for vectors in range(1, most + 1):
         with code.builder.if_then(code.builder.icmp_signed("<=", n, INDEX(vectors * code.lanes))):
-            body(RowLanes(code, n, vectors))
+            body(RowLanes(code, n, vectors, stride))
             code.builder.ret_void()
 
 
@@ -297,7 +312,10 @@ def _call(
 ) -> None:
     """Writes a call of a function of a module with two counts and a tuple of arguments."""
     operands = unpack_operands(context, builder, kinds, packed)
-    letters = "".join("r" if each.data is None else "p" for each in operands)
+    letters = "".join(
+        "p" if each.data is not None else "i" if isinstance(kind, types.Integer) else "r"
+        for each, kind in zip(operands, kinds, strict=True)
+    )
     *_, last = kinds
     assert isinstance(last, types.Array)
     function = module_function(

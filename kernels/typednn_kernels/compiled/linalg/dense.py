@@ -19,7 +19,7 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     elementwise,
 )
 from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, reassociate, require
-from typednn_kernels.compiled._codegen.short_rows import is_short_row, sum_short_rows
+from typednn_kernels.compiled._codegen.short_rows import MAX_ROW_BYTES, sum_short_rows
 from typednn_kernels.compiled._codegen.simd import VECTOR_BYTES
 from typednn_kernels.compiled._codegen.small_stacks import free_row, heap_row
 from typednn_kernels.compiled._codegen.tuning import (
@@ -35,6 +35,7 @@ from typednn_kernels.compiled.linalg.gemm import Gemm, MatrixOperand, gemm
 from typednn_kernels.compiled.linalg.gemm_packing import Transposition, transpose
 from typednn_kernels.compiled.linalg.short_gemv import has_short_rows, short_gemv_bias
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
+from typednn_kernels.layout import square_scale
 
 scal: Loop = elementwise(lambda x, alpha: x * alpha)
 copy: Loop = elementwise(lambda x: x)
@@ -54,6 +55,9 @@ gemv_t_and_update_2: Loop = elementwise(
     outs=3,
 )
 """Adds what two rows of W contribute to dLdh, and updates them: each is loaded and stored once."""
+
+scale_of_squares: Callable[[int], float] = inline(square_scale)
+"""What elements are multiplied by where the sum of their squares overflows, by the size of an element."""
 
 add_with_rest: Loop = elementwise(add_in_twice_the_precision, outs=2)
 
@@ -416,11 +420,13 @@ def sum_terms_of_rows(terms: int, x: Vector[F], y: Vector[F], n: int, first: int
 @noinline
 def sum_rows(dLda: Vector[F], dLdBias: Vector[F], first: int, count: int) -> None:
     """Computes dLdBias, the sum of dLda, flat (B * n,), over samples, for `count` units from `first` on."""
-    total = slice_of(dLdBias, first, count)
-    if count == dLdBias.size and is_short_row(count, dLda):
-        sum_short_rows(dLda.size // count, count, dLda, total)
-    else:
-        sum_terms_of_rows(PLAIN, dLda, dLda, dLdBias.size, first, total)
+    n, width = dLdBias.size, MAX_ROW_BYTES // dLda.itemsize
+    if width == 0:
+        sum_terms_of_rows(PLAIN, dLda, dLda, n, first, slice_of(dLdBias, first, count))
+        return
+    for column in range(first, first + count, width):
+        total = slice_of(dLdBias, column, min(width, first + count - column))
+        sum_short_rows(dLda.size // n, total.size, n, slice_of(dLda, column, dLda.size - column), total)
 
 
 @exported

@@ -16,7 +16,7 @@ import numpy as np
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
 from typednn_kernels.compiled._codegen.jit import exported, noinline, require
-from typednn_kernels.compiled.linalg.dense import copy, dot
+from typednn_kernels.compiled.linalg.dense import copy, dot, scale_of_squares
 from typednn_kernels.compiled.network.fitting import (
     epoch_fits,
     gradient_fits,
@@ -41,7 +41,6 @@ from typednn_kernels.compiled.network.passes import (
     add_scaled_squares,
     gradient_norm_bound,
     inputs,
-    scale_of_squares,
     unit_count,
 )
 from typednn_kernels.compiled.ops.activation import total

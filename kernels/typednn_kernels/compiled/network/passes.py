@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isinf, sqrt
 
 import numpy as np
@@ -27,6 +26,7 @@ from typednn_kernels.compiled.linalg.dense import (
     backpropagate_rows,
     copy_columns,
     outer_rows,
+    scale_of_squares,
     sum_rows,
 )
 from typednn_kernels.compiled.ops.activation import activate_range, activation_backward_range, inner
@@ -56,7 +56,6 @@ from typednn_kernels.layout import (
     UNITS,
     WEIGHTS,
     normalized_start,
-    square_scale,
 )
 from typednn_kernels.operands import Block, Rows, Workspace
 from typednn_kernels.primitives import where
@@ -453,9 +452,6 @@ def add_squares_of_deltas(total: F, layout: Layout, k: int, dLda: Vector[F], blo
         dLdz = normalized_range(dLda, layout, k, unit_count(layout), block)
         total = add_squares_of_block(total, dLdz, n, block)
     return total
-
-
-scale_of_squares: Callable[[int], float] = inline(square_scale)
 
 
 @inline

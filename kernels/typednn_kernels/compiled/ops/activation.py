@@ -97,7 +97,7 @@ inner: Formula = sum_reduction(lambda x, y: x * y)
 def softmax(row: Row, a: Number) -> Number:
     """Computes exp(a) / sum(exp(a)) of a row."""
     e = shifted_exp(a, row.largest(a))
-    return e / row.total(e)
+    return e * (1 / row.total(e))
 
 
 def softmax_backward(row: Row, y: Number, dLdy: Number) -> Number:

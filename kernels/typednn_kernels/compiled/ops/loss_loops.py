@@ -47,15 +47,15 @@ def _shifted(term: Callable[[Values, Values], Values]) -> Callable[..., Values]:
 
 
 def _divided(derivative: Callable[[Values, Values], Values]) -> Callable[..., Values]:
-    return lambda y, t, divisor: derivative(y, t) / divisor
+    return lambda y, t, divisor: derivative(y, t) * (1 / divisor)
 
 
 def _pair_divided(formula: Callable[..., Values]) -> Callable[..., Values]:
-    return lambda *arguments: formula(*arguments[:-1]) / arguments[-1]
+    return lambda *arguments: formula(*arguments[:-1]) * (1 / arguments[-1])
 
 
 def _canonical_delta(y: Values, t: Values, weight: Values, divisor: Values) -> Values:
-    return (y * weight - t) / divisor
+    return (y * weight - t) * (1 / divisor)
 
 
 INLINED = 3

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Generic, NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ from typednn_kernels.compiled._codegen.ir_loops import (
     scalar_function,
     sum_reduction,
 )
-from typednn_kernels.compiled._codegen.jit import exported, on_demand, require
+from typednn_kernels.compiled._codegen.jit import exported, inline, on_demand, require
 from typednn_kernels.compiled.linalg.dense import (
     DIFFERENCES,
     PRODUCTS,
     copy,
     scal,
+    scale_of_squares,
     sum_rows,
     sum_terms_of_rows,
 )
@@ -62,6 +64,28 @@ class NormalizedUnits(NamedTuple, Generic[F]):
     bias: Vector[F]
     mean: Vector[F]
     variance: Vector[F]
+
+
+@inline
+def subtract_mean(row: Vector[F], epsilon: F) -> F:
+    """Subtracts the mean of a row from it; returns inv_std, also where the variance is beyond the dtype."""
+    n, one, small = row.size, row.dtype.type(1), row.dtype.type(scale_of_squares(row.itemsize))
+    inv_count, scale = one / row.dtype.type(n), one
+    difference = sum_differences(0, n, row, row[0])
+    if not isfinite(difference):
+        scale = small
+        scal(0, n, row, scale, row)
+        difference = sum_differences(0, n, row, row[0])
+    subtract(0, n, row, row[0] + inv_count * difference, row)
+    variance = inv_count * inner(0, n, row, row)
+    if not isfinite(variance) and scale == one:
+        scale = small
+        scal(0, n, row, scale, row)
+        variance = inv_count * inner(0, n, row, row)
+    if scale != one:
+        scal(0, n, row, one / scale, row)
+    inv_std: F = inv_std_of(variance, epsilon * scale * scale) * scale
+    return inv_std
 
 
 @on_demand
@@ -105,12 +129,8 @@ def normalize_rows(
             copy(0, width, variance, inv_std)
         inv_std_loop(0, width, inv_std, epsilon, inv_std)
     else:
-        inv_count = z.dtype.type(1) / z.dtype.type(n)
         for s in range(samples):
-            row = slice_of(z, s * n, n)
-            first = row[0]
-            subtract(0, n, row, first + inv_count * sum_differences(0, n, row, first), row)
-            inv_std[s] = inv_std_of(inv_count * inner(0, n, row, row), epsilon)
+            inv_std[s] = subtract_mean(slice_of(z, s * n, n), epsilon)
     for s in range(samples):
         row = slice_of(z, s * n, width)
         if normalization == BATCH:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from typednn_kernels.arrays import F, Matrix, Values, Vector
 from typednn_kernels.compiled._codegen.array_views import slice_of
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Loop, elementwise, sum_reduction
 from typednn_kernels.compiled._codegen.jit import inline, noinline, on_demand
-from typednn_kernels.compiled.linalg.dense import subtract_scaled
+from typednn_kernels.compiled.linalg.dense import scale_of_squares, subtract_scaled
 from typednn_kernels.operands import OptimizerSteps, Thread
 from typednn_kernels.update_rules import (
     CLIP_NORM,
@@ -46,7 +47,9 @@ def _of_all_operands(row: UpdateRule) -> Callable[..., tuple[Values, ...]]:
 update_by: Loop = elementwise(*map(_of_all_operands, RULES), outs=1 + MOST_STATES)
 """By rule: the new parameters and states from w, g, l1, l2, scale, bound, decay, states and coefficients."""
 
-squares: Formula = sum_reduction(lambda w, g, l1, l2: penalized(w, g, l1, l2) * penalized(w, g, l1, l2))
+squares: Formula = sum_reduction(
+    lambda w, g, l1, l2, factor: (factor * penalized(w, g, l1, l2)) * (factor * penalized(w, g, l1, l2))
+)
 
 
 @inline
@@ -73,19 +76,31 @@ def updates_by_unit(optimizer: OptimizerSteps[F], step: int, size: int, thread: 
     return (thread.num_threads > 1 and not clipped) or updates_by_gemm(optimizer, step, size)
 
 
-@on_demand
-def clip_norm_scale(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> F:
-    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less."""
-    clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]
+@inline
+def sum_of_squares(
+    parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], penalty: F, factor: F
+) -> F:
+    """Computes the sum of the squares of a factor times the gradient with its penalties."""
     total = parameters.dtype.type(0)
     for i in range(optimizer.ranges.shape[0]):
         start = optimizer.ranges[i, START]
         n = optimizer.ranges[i, STOP] - start
         w, g = slice_of(parameters, start, n), slice_of(gradient, start, n)
         l1, l2 = penalty * optimizer.penalties[i, L1], penalty * optimizer.penalties[i, L2]
-        total += squares(0, n, w, g, l1, l2)
-    norm = np.sqrt(total)
-    scale: F = clip_norm / norm if norm > clip_norm else parameters.dtype.type(1)
+        total += squares(0, n, w, g, l1, l2, factor)
+    return total
+
+
+@on_demand
+def clip_norm_scale(parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F], step: int) -> F:
+    """Computes the factor by which the norm of a step's gradient becomes its bound, or 1 where it is less."""
+    clip_norm, penalty = optimizer.coefficients[step, CLIP_NORM], optimizer.coefficients[step, PENALTY]
+    one = parameters.dtype.type(1)
+    norm = np.sqrt(sum_of_squares(parameters, gradient, optimizer, penalty, one))
+    if not isfinite(norm):
+        factor = parameters.dtype.type(scale_of_squares(parameters.itemsize))
+        norm = np.sqrt(sum_of_squares(parameters, gradient, optimizer, penalty, factor)) / factor
+    scale: F = clip_norm / norm if norm > clip_norm else one
     return scale
 
 

@@ -46,8 +46,8 @@ def greatest_of(samples: int, n: int, x: Vector[F], y: Vector[F], out: Vector[F]
     all_greatest(samples, n, x, y, out)
 
 
-def sums_of(samples: int, n: int, x: Vector[F], out: Vector[F]) -> None:
-    rows.sum_short_rows(samples, n, x, out)
+def sums_of(samples: int, n: int, stride: int, x: Vector[F], out: Vector[F]) -> None:
+    rows.sum_short_rows(samples, n, stride, x, out)
 
 
 def square(x: Any, scale: Any) -> Any:
@@ -114,12 +114,13 @@ def test_one_number_for_each_row(dtype: Any) -> None:
 
 @by_dtype
 @pytest.mark.parametrize("samples", [1, 2, 5])
-def test_the_sum_of_rows_one_after_another(samples: int, dtype: Any) -> None:
+@pytest.mark.parametrize("beside", [0, 3], ids=["all columns", "some columns"])
+def test_the_sum_of_rows_one_after_another(samples: int, beside: int, dtype: Any) -> None:
     for n in lengths(dtype):
-        x, room = numbers(n, dtype)[:samples], np.full(n + 2, BEYOND, dtype)
-        sums_of(samples, n, x.reshape(-1), room[1:-1])
-        expected = x[0].copy()
-        for row in x[1:]:
+        x, room = numbers(n + beside, dtype)[:samples], np.full(n + 2, BEYOND, dtype)
+        sums_of(samples, n, n + beside, x.reshape(-1)[beside:], room[1:-1])
+        expected = x[0, beside:].copy()
+        for row in x[1:, beside:]:
             expected += row
         np.testing.assert_array_equal(room[1:-1], expected, err_msg=f"{n=}")
         assert (room[[0, -1]] == BEYOND).all()

@@ -49,6 +49,10 @@ TASKS = Path("/proc/self/task")
 """Linux has a folder here for each thread of this process."""
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+FULL = pytest.mark.full("as with three threads")
+with_workers = pytest.mark.parametrize(
+    "allowed", [pytest.param(1, marks=FULL), pytest.param(2, marks=FULL), 3], indirect=True
+)
 by_size = pytest.mark.parametrize(("n", "m"), [(1101, 1000), (3, LARGE // 3), (LARGE // 3, 3)])
 by_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
 
@@ -275,6 +279,7 @@ def test_forked_child(allowed: int) -> None:
 
 
 @forks
+@with_workers
 def test_child_forked_while_workers_are_busy(allowed: int) -> None:
     a = numbers((1, LARGE), np.float64)
     y, stop = values_of(a), Event()
@@ -351,6 +356,7 @@ def test_callers_in_threads(allowed: int) -> None:
         assert all(pool.map(agrees, range(4)))
 
 
+@with_workers
 def test_workers_are_kept_for_the_next_call_and_go_when_there_is_none(allowed: int) -> None:
     a = numbers((1, LARGE), np.float32)
     wait_until_workers_are_gone()
@@ -457,6 +463,7 @@ def test_workers_keep_away_from_the_core_of_their_caller(allowed: int) -> None:
     assert moves[made:] == [cores - {max(cores)}] * (allowed - 1) * (len(cores) > 1)
 
 
+@with_workers
 def test_as_many_workers_are_woken_as_have_a_part(allowed: int) -> None:
     signals: list[int] = []
 
