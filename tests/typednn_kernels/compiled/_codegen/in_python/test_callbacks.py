@@ -24,8 +24,8 @@ UNASKED = {
     *("backpropagate_without_memory", "norm_of_deltas", "run_parts", "softmax_row_loss"),
     *("normalize_rows", "normalization_backward_rows"),
 }
-"""Functions that a training asks for only where memory is missing, with several threads or in other kernels, and
-those that here only functions call that Python runs."""
+"""Functions that a training asks for only where memory is missing, with several threads or in other kernels;
+and those that here only functions call that Python runs."""
 
 
 @pytest.fixture(scope="module")
