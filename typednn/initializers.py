@@ -38,10 +38,10 @@ BiasInitializerName: TypeAlias = Literal["normal_random", "uniform_random", "zer
 Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """Draws an array, given a generator, its shape, fan_in and fan_out."""
 
-Seed: TypeAlias = (
-    "int | np.integer | Sequence[int] | NDArray[np.integer] | np.random.SeedSequence | np.random.BitGenerator"
-    "| np.random.Generator | np.random.RandomState | None"
-)
+_Integers: TypeAlias = int | np.integer | Sequence[int] | NDArray[np.integer]
+_Source: TypeAlias = "np.random.BitGenerator | np.random.Generator | np.random.RandomState"
+
+Seed: TypeAlias = "_Integers | np.random.SeedSequence | _Source | None"
 """A seed as NumPy takes it, a generator to draw from, or None for a seed from the operating system.
 
 It is a text, for `numpy.random` takes a tenth of the import and is not needed before something is drawn."""

@@ -28,7 +28,7 @@ PARTS: dict[str, Callable[[np.dtype[np.floating]], None]] = {"kernels": prepare_
 """Two halves of the work for a dtype; what both need is compiled by one, for which the other waits."""
 
 
-def shares_of(dtypes: tuple[str, ...], processes: int) -> list[list[Part]]:
+def divided(dtypes: tuple[str, ...], processes: int) -> list[list[Part]]:
     """Divides the parts for some dtypes among at most as many processes."""
     parts = [(name, dtype) for name in PARTS for dtype in dtypes]
     return [parts[i::processes] for i in range(min(processes, len(parts)))]
@@ -40,13 +40,13 @@ def warm_up(*dtypes: str) -> None:
     Raises:
         CalledProcessError: one of the processes failed.
     """
-    first, *others = shares_of(dtypes or ("float32", "float64"), available_cores())
+    first, *others = divided(dtypes or ("float32", "float64"), available_cores())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = [sys.executable, "-m", "typednn_kernels.compiled.warmup"]
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for share in others:
-            arguments = [f"{name}:{dtype}" for name, dtype in share]
+        for chosen in others:
+            arguments = [f"{name}:{dtype}" for name, dtype in chosen]
             processes.append(subprocess.Popen([*program, *arguments], env=environment))  # noqa: S603 (no input)
         _compile(first)
         for process in processes:
@@ -58,8 +58,8 @@ def warm_up(*dtypes: str) -> None:
             process.wait()
 
 
-def _compile(share: list[Part]) -> None:
-    for name, dtype in share:
+def _compile(chosen: list[Part]) -> None:
+    for name, dtype in chosen:
         PARTS[name](np.dtype(dtype))
 
 

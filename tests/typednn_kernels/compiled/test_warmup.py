@@ -18,16 +18,16 @@ BOTH = ("float32", "float64")
 @pytest.mark.parametrize("processes", [1, 2, 3, 4, 64])
 @pytest.mark.parametrize("dtypes", [BOTH, BOTH[:1]])
 def test_each_part_is_compiled_by_one_process(processes: int, dtypes: tuple[str, ...]) -> None:
-    shares = warmup.shares_of(dtypes, processes)
+    divided_parts = warmup.divided(dtypes, processes)
 
-    parts = [part for share in shares for part in share]
+    parts = [part for some in divided_parts for part in some]
     assert sorted(parts) == sorted((name, dtype) for name in warmup.PARTS for dtype in dtypes)
-    assert 1 <= len(shares) <= processes
-    assert all(shares)
+    assert 1 <= len(divided_parts) <= processes
+    assert all(divided_parts)
 
 
 def test_two_processes_have_a_dtype_each() -> None:
-    assert [{dtype for _, dtype in share} for share in warmup.shares_of(BOTH, 2)] == [
+    assert [{dtype for _, dtype in some} for some in warmup.divided(BOTH, 2)] == [
         {"float32"},
         {"float64"},
     ]
@@ -37,6 +37,9 @@ def test_two_processes_have_a_dtype_each() -> None:
 def test_one_core_starts_no_process(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     started: list[list[str]] = []
+
+    def note(dtype: object) -> None:
+        compiled.append(str(dtype))
 
     class Process:
         returncode = 0
@@ -53,9 +56,7 @@ def test_one_core_starts_no_process(cores: int, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(subprocess, "Popen", Process)
     monkeypatch.setattr(warmup, "available_cores", lambda: cores)
-    monkeypatch.setattr(
-        warmup, "PARTS", dict.fromkeys(warmup.PARTS, lambda dtype: compiled.append(str(dtype)))
-    )
+    monkeypatch.setattr(warmup, "PARTS", dict.fromkeys(warmup.PARTS, note))
 
     warmup.warm_up()
 
