@@ -18,7 +18,7 @@ import typednn
 ROOT = Path(__file__).parents[1]
 LIBRARY, KERNELS = (Path(str(package.__file__)).parent for package in (typednn, typednn_kernels))
 COMPILED = KERNELS / "compiled"
-CODEGEN = (COMPILED / "_codegen", COMPILED / "_codegen" / "cache")
+CODEGEN = (COMPILED / "_codegen", COMPILED / "_codegen" / "cache", COMPILED / "_codegen" / "in_python")
 SOURCES = sorted([*LIBRARY.rglob("*.py"), *KERNELS.rglob("*.py")])
 
 MAX_MODULES = 15

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
@@ -174,7 +173,7 @@ class _CompileTime:
         self.began = now if self.began is None else self.began
         if not self.said and self.spent + now - self.began >= SAY_AFTER_S:
             self.said = True
-            logging.getLogger("typednn").info("compiling for this machine, once; that takes some seconds")
+            _log("compiling for this machine, once; that takes some seconds")
             if sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel"):  # or a notebook
                 message = "typednn compiles for this machine, once; that takes some seconds …"
                 print(message, file=sys.stderr, flush=True)
@@ -184,7 +183,13 @@ class _CompileTime:
         if self.began is not None:
             seconds, self.began = monotonic() - self.began, None
             self.spent += seconds
-            logging.getLogger("typednn").info("compiled %s in %.1f s", kernel, seconds)
+            _log(f"compiled {kernel} in {seconds:.1f} s")
+
+
+def _log(message: str) -> None:
+    import logging
+
+    logging.getLogger("typednn").info(message)
 
 
 def _activate(name: BackendName) -> KernelsFor:

@@ -38,26 +38,13 @@ BiasInitializerName: TypeAlias = Literal["normal_random", "uniform_random", "zer
 Draw: TypeAlias = "Callable[[np.random.Generator, tuple[int, int], int, int], NDArray[np.float64]]"
 """Draws an array, given a generator, its shape, fan_in and fan_out."""
 
-Seed: TypeAlias = (
-    int
-    | np.integer
-    | Sequence[int]
-    | NDArray[np.integer]
-    | np.random.SeedSequence
-    | np.random.BitGenerator
-    | np.random.Generator
-    | np.random.RandomState
-    | None
-)
-"""A seed as NumPy takes it, a generator to draw from, or None for a seed from the operating system."""
+_Integers: TypeAlias = int | np.integer | Sequence[int] | NDArray[np.integer]
+_Source: TypeAlias = "np.random.BitGenerator | np.random.Generator | np.random.RandomState"
 
+Seed: TypeAlias = "_Integers | np.random.SeedSequence | _Source | None"
+"""A seed as NumPy takes it, a generator to draw from, or None for a seed from the operating system.
 
-_GENERATORS = (
-    np.random.SeedSequence,
-    np.random.BitGenerator,
-    np.random.Generator,
-    np.random.RandomState,
-)
+It is a text, for `numpy.random` takes a tenth of the import and is not needed before something is drawn."""
 
 
 class Initializer(NamedTuple):
@@ -162,8 +149,10 @@ def generator(seed: Seed) -> np.random.Generator:
         SettingError: the seed is negative.
         ArrayTypeError: the seed is of another type.
     """
-    if seed is None or isinstance(seed, _GENERATORS):
-        return np.random.default_rng(seed)
+    random = np.random
+    generators = (random.SeedSequence, random.BitGenerator, random.Generator, random.RandomState)
+    if seed is None or isinstance(seed, generators):
+        return random.default_rng(seed)
     whole: object = seed.tolist() if isinstance(seed, np.ndarray) else seed
     entropy = cast("Sequence[object]", whole) if isinstance(whole, Sequence) else [whole]
     integers = list[int]()

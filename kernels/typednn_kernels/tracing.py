@@ -8,7 +8,6 @@ replays it on arrays, and the compiler on values in LLVM. Formulas with equal tr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat, TypeAlias
@@ -95,7 +94,9 @@ class TracedFormula:
     @property
     def digest(self) -> str:
         """Returns a hash of the operations, 16 hexadecimal digits."""
-        return hashlib.sha256(repr((self.arity, self.steps, self.result)).encode()).hexdigest()[:16]
+        from hashlib import sha256
+
+        return sha256(repr((self.arity, self.steps, self.result)).encode()).hexdigest()[:16]
 
 
 class Tracer(NDArrayOperatorsMixin):

@@ -10,6 +10,7 @@ class Type:
 class Integer(Type): ...
 
 class Array(Type):
+    ndim: int
     @property
     def dtype(self) -> Type: ...
     def __init__(

@@ -42,7 +42,7 @@ def test_quotas_of_containers(files: dict[str, str], expected: list[float], tmp_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    assert list(cgroup_quotas(tmp_path)) == expected
+    assert list(cgroup_quotas(str(tmp_path))) == expected
 
 
 def test_this_process_has_a_core() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import NamedTuple
 
 CELL = "padding:2px 10px;text-align:left;box-shadow:0 1px #e3e8ec"
@@ -56,6 +55,8 @@ class Display:
 
 def html_of(block: TableBlock | PictureBlock) -> str:
     """Returns a block as HTML."""
+    from html import escape
+
     if isinstance(block, PictureBlock):
         return f'<div style="display:inline-block;margin:4px;vertical-align:top">{block.svg}</div>'
     caption = f'<div style="margin-top:10px"><b>{escape(block.caption)}</b></div>' if block.caption else ""

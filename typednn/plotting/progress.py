@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from importlib.util import find_spec
 from math import inf
 from threading import current_thread, main_thread
 from time import perf_counter
@@ -31,9 +30,11 @@ def on_terminal() -> bool:
 
 def in_notebook() -> bool:
     """Tells whether this is a Jupyter notebook in which rich can show a bar, as it can by ipywidgets."""
-    return (
-        "ipykernel" in sys.modules and find_spec("ipywidgets") is not None and find_spec("rich") is not None
-    )
+    if "ipykernel" not in sys.modules:
+        return False
+    from importlib.util import find_spec
+
+    return find_spec("ipywidgets") is not None and find_spec("rich") is not None
 
 
 def in_main_thread() -> bool:

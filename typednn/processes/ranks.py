@@ -8,10 +8,8 @@ adds zeros and its failure, and all ranks raise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,9 +170,13 @@ def digest(value: object) -> int:
     """
     if isinstance(value, np.ndarray):
         array: NDArray[Any] = np.ascontiguousarray(cast("NDArray[Any]", value))
+        from zlib import crc32
+
         data = array.reshape(-1).view(np.uint8)
         whole = len(data) // (8 * COLUMNS) * 8 * COLUMNS
         table: Matrix[Any] = data[:whole].view(np.uint64).reshape(-1, COLUMNS)
         sums: Vector[Any] = table.sum(axis=0, dtype=np.uint64)
         return crc32(data[whole:].data, crc32(sums.data))
+    from hashlib import blake2b
+
     return int.from_bytes(blake2b(repr(value).encode(), digest_size=DIGEST_BYTES).digest(), "big")

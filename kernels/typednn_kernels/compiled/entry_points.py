@@ -72,7 +72,12 @@ def predictor_of(parameters: Vector[F], layout: Layout, memory_size: int) -> Cal
 
 
 def prepare(dtype: np.dtype[np.floating]) -> None:
+    """Compiles all kernels for a dtype, and what they have compiled on demand."""
+    prepare_kernels(dtype)
+    prepare_all(dtype)
+
+
+def prepare_kernels(dtype: np.dtype[np.floating]) -> None:
     """Compiles all kernels for a dtype."""
     for entry in (*(getattr(compiled, name) for name in compiled.__all__), train_tiny):
         compiled_for(entry, dtype)
-    prepare_all(dtype)

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import numba
 import numpy as np
 from llvmlite import ir as llvm
 from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_types import INDEX, opaque
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.private_parts import HINTS
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     from numba.core.base import BaseContext
     from numba.core.typing.templates import Signature
 
-TypedIntrinsic: TypeAlias = "tuple[Signature, Callable[..., llvm.Value]]"
-"""What numba expects of an intrinsic: its signature, and the function that writes it."""
-
-JIT_DISABLED = bool(numba.config.DISABLE_JIT)
-"""Whether NUMBA_DISABLE_JIT has numba compile nothing: Python runs the kernels then."""
 THREAD_SLOTS = MAX_THREADS
 """Maximum number of parts of a parallel loop, and of threads of a team."""
 CPU_FEATURES: Mapping[str, bool] = get_host_cpu_features()
@@ -128,22 +122,22 @@ def _stack_row(_context: object, like: types.Array) -> TypedIntrinsic:
     return _stack_vector(STACK_ROW_ELEMENTS, like)
 
 
-if TYPE_CHECKING or JIT_DISABLED:
+@written_in_llvm(_slice_of)
+def slice_of(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
+    """Returns a view of n elements from `start` on, `(n,)`."""
+    return array.reshape(-1)[start : start + n]
 
-    def slice_of(array: Vector[F] | Matrix[F], start: int, n: int) -> Vector[F]:
-        return array.reshape(-1)[start : start + n]
 
-    def scratch(like: Vector[F]) -> Vector[F]:
-        return np.empty(2 * THREAD_SLOTS, like.dtype)
+@written_in_llvm(_scratch)
+def scratch(like: Vector[F]) -> Vector[F]:
+    """Returns two elements per thread slot of an array's dtype, until the function returns."""
+    return np.empty(2 * THREAD_SLOTS, like.dtype)
 
-    def stack_row(like: Vector[F]) -> Vector[F]:
-        return np.empty(STACK_ROW_ELEMENTS, like.dtype)
 
-else:
-    slice_of, scratch, stack_row = intrinsic(_slice_of), intrinsic(_scratch), intrinsic(_stack_row)
-"""`slice_of(array, start, n)`: view of n elements from `start` on, `(n,)`.
-`scratch(like)`: two elements per thread slot of an array's dtype, until the function returns.
-`stack_row(like)`: `STACK_ROW_ELEMENTS` of them."""
+@written_in_llvm(_stack_row)
+def stack_row(like: Vector[F]) -> Vector[F]:
+    """Returns `STACK_ROW_ELEMENTS` elements of an array's dtype, until the function returns."""
+    return np.empty(STACK_ROW_ELEMENTS, like.dtype)
 
 
 class VectorView(Protocol):
@@ -231,4 +225,4 @@ def _by_layout(place: Callable[..., tuple[Number, ...]], dimensions: int) -> Cal
         )
         return result(vector, layout, types.intp, integers), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)

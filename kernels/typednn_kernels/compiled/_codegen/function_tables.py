@@ -13,13 +13,9 @@ would drop it, and nothing would be computed.
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from threading import Timer
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,8 +28,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import Values
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic
 from typednn_kernels.compiled._codegen.cache.files import CacheFile
+from typednn_kernels.compiled._codegen.in_python.twins import JIT_DISABLED, TypedIntrinsic
 from typednn_kernels.compiled._codegen.ir_loops import Formula, Operand, unpack_operands, write_loop
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
@@ -48,7 +44,7 @@ from typednn_kernels.compiled._codegen.ir_types import (
 )
 from typednn_kernels.compiled._codegen.jit import CACHE
 from typednn_kernels.compiled._codegen.private_parts import CALLED_LOOPS, DISK_CACHE, PIPELINE, report
-from typednn_kernels.compiled._codegen.small_stacks import with_large_stack
+from typednn_kernels.compiled._codegen.small_stacks import deliver_again, with_large_stack
 from typednn_kernels.tracing import TracedFormula
 
 if TYPE_CHECKING:
@@ -68,23 +64,11 @@ SCALAR_TYPES: dict[np.dtype[np.floating], tuple[type[ctypes.c_float | ctypes.c_d
 EXPORTED_NAME = "written"
 """The name of a function that is called by address, in its library."""
 
-REDELIVERY_S = 0.05
-"""Seconds after which an interrupt is delivered again, where there was no thread to be had."""
-
 MAX_FILES = 128
 """Number of files that are kept for tiny networks, and for each table: the last used."""
 
 LIBRARIES: list[object] = []
 """What keeps machine code in memory."""
-
-
-def interrupt_main_thread() -> None:
-    """Interrupts the main thread as Ctrl-C does, also where it sleeps, if threads can be sent signals."""
-    thread = threading.main_thread().ident
-    if os.name == "posix" and thread is not None and callable(signal.getsignal(signal.SIGINT)):
-        signal.pthread_kill(thread, signal.SIGINT)
-    else:
-        _thread.interrupt_main()
 
 
 def address_of_compiled(name: str, key: object, write: Callable[[llvm.Module], None]) -> int:
@@ -298,7 +282,7 @@ class FunctionTable:
                     for each in operands
                 ]
                 if isinstance(error, KeyboardInterrupt):  # raised here, ctypes would drop it
-                    Timer(REDELIVERY_S, interrupt_main_thread).start()
+                    deliver_again()
                 result = self._in_python(code, arrays)
                 report()
                 return result

@@ -20,16 +20,15 @@ import numpy as np
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from typednn_kernels.arrays import Values
 from typednn_kernels.compiled._codegen.array_views import (
     CPU_FEATURES,
-    JIT_DISABLED,
-    TypedIntrinsic,
     elements,
     prefer_widest_vectors,
 )
+from typednn_kernels.compiled._codegen.in_python.twins import JIT_DISABLED, TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER, DistinctMetadata
 from typednn_kernels.compiled._codegen.ir_values import (
     INSTRUCTIONS,
@@ -103,7 +102,7 @@ def elementwise(
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)
 
 
 def _write_loops(
@@ -207,7 +206,7 @@ def _reduction(
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Array) -> TypedIntrinsic:
         return arrays[0].dtype(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)
 
 
 def _write_reduction(
@@ -289,7 +288,7 @@ def scalar_function(function: Formula) -> Formula:
 
         return arguments[0](types.StarArgTuple.from_types(arguments)), generate
 
-    return function if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(function)
 
 
 def lowers(elementary: Formula) -> Callable[[Callable[[IRValue], Formula]], None]:

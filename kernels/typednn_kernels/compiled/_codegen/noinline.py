@@ -7,9 +7,9 @@ disk, those that it calls are, and LLVM is told their addresses.
 
 Functions that few networks need are compiled on demand. A caller finds the address of such a function in
 memory. While it is 0 there, the caller has a thread call Python, which compiles the function. Nothing can be
-raised in the middle of a kernel: Ctrl-C interrupts Python after it, and where a function cannot be compiled,
-when those that every kernel needs could be, the process ends. In the main thread Ctrl-C could raise
-KeyboardInterrupt before the first line of Python, for nobody.
+raised in the middle of a kernel: Ctrl-C interrupts Python after it, and a function that cannot be compiled is
+run by Python from then on, for this kernel; those that follow are NumPy's. In the main thread Ctrl-C could
+raise KeyboardInterrupt before the first line of Python, for nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import gc
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -36,8 +35,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.array_views import TypedIntrinsic, view
+from typednn_kernels.compiled._codegen.array_views import view
 from typednn_kernels.compiled._codegen.cache.files import claim_of
+from typednn_kernels.compiled._codegen.in_python.callbacks import callback_in_python
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, with_twin
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     POINTER,
@@ -51,6 +52,7 @@ from typednn_kernels.compiled._codegen.private_parts import (
     DISK_CACHE,
     HINTS,
     PIPELINE,
+    kernels_after,
     on_compiled,
     report,
 )
@@ -142,6 +144,7 @@ class AddressOnDemand:
         name: of the function, for messages.
         symbol: by which machine code knows the place.
         compiled: compiles the function and returns its address.
+        instead: returns the address of what computes the same without being compiled.
         dtype: of the arrays that it takes, if any.
     """
 
@@ -150,11 +153,13 @@ class AddressOnDemand:
         name: str,
         symbol: str,
         compiled: Callable[[], int],
+        instead: Callable[[], int],
         dtype: np.dtype[np.floating] | None = None,
     ) -> None:
         self.name: str = name
         self.symbol: str = symbol
         self.compiled: Callable[[], int] = compiled
+        self.instead: Callable[[], int] = instead
         self.dtype: np.dtype[np.floating] | None = dtype
         self.address: NDArray[np.int64] = np.zeros(1, np.int64)
         ON_DEMAND[self.address.ctypes.data] = self
@@ -181,13 +186,23 @@ class OnDemandFunction(NoinlineFunction):
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__(dispatcher)
         self.addresses: dict[np.dtype[np.floating], AddressOnDemand] = {
-            dtype: AddressOnDemand(self.name, self.symbol(dtype), partial(self.compiled, dtype), dtype)
+            dtype: AddressOnDemand(
+                self.name,
+                self.symbol(dtype),
+                partial(self.compiled, dtype),
+                partial(self.in_python, dtype),
+                dtype,
+            )
             for dtype in (np.dtype(np.float32), np.dtype(np.float64))
         }
 
     def prepare(self, dtype: np.dtype[np.floating]) -> None:
         """Compiles the function for a dtype, or reads its code from disk, and stores its address."""
         self.addresses[dtype].prepare()
+
+    def in_python(self, dtype: np.dtype[np.floating]) -> int:
+        """Returns the address of what calls Python in place of machine code."""
+        return callback_in_python(self.dispatcher, signature_of(self.dispatcher.py_func, dtype))
 
     def callee(
         self, builder: llvm.IRBuilder, kind: llvm.FunctionType, dtype: np.dtype[np.floating]
@@ -210,7 +225,7 @@ def callable_by_address(function: Callable[P, R], itself: NoinlineFunction) -> C
     parameters = inspect.signature(function).parameters.values()
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     vars(typer)["__signature__"] = inspect.Signature([first, *parameters])
-    caller: Callable[P, R] = intrinsic(typer)
+    caller: Callable[P, R] = with_twin(intrinsic(typer), function)
     NOINLINE_FUNCTIONS[caller] = itself
     return caller
 
@@ -442,7 +457,7 @@ def _write_ensure(builder: llvm.IRBuilder, place: llvm.Value) -> None:
 
 
 def compile_on_demand(place: int) -> None:
-    """Compiles the function whose address is missing at a place."""
+    """Stores the address that is missing at a place: of the compiled function or, failing that, of Python."""
     function = ON_DEMAND[place]
 
     def compiled() -> None:
@@ -455,11 +470,10 @@ def compile_on_demand(place: int) -> None:
         except Exception:  # noqa: BLE001 (for want of a thread, or of memory for a moment: once more, here)
             gc.collect()
             compiled()
-    except Exception:
-        traceback.print_exc()
-        message = f"typednn: numba cannot compile {function.name}; TYPEDNN_BACKEND=numpy does without it"
-        ctypes.pythonapi.Py_FatalError(message.encode())
-        raise
+    except Exception as error:  # noqa: BLE001 (whatever a compiler raises)
+        function.address[0] = function.instead()
+        kernels_after(error)
+        return
     for call in on_compiled:
         call(function.name)
     report()

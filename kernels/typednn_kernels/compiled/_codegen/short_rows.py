@@ -15,10 +15,10 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Values, Vector
-from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, JIT_DISABLED, TypedIntrinsic
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_loops import (
     SUMMED_ROWS,
     add_in_twice_the_precision,
@@ -203,7 +203,7 @@ def emitted_function(
     def typer(_context: object, count: types.Type, n: types.Type, *arguments: types.Type) -> TypedIntrinsic:
         return types.none(count, n, types.StarArgTuple.from_types(arguments)), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)
 
 
 def by_short_vector(
@@ -241,7 +241,7 @@ def by_short_vector(
     def typer(_context: object, code: types.Type, n: types.Type, *arrays: types.Type) -> TypedIntrinsic:
         return types.none(code, n, types.StarArgTuple.from_types(arrays)), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)
 
 
 def _write_sums(

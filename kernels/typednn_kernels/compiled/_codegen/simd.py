@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from llvmlite import ir as llvm
 from numba import types
-from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import (
-    CPU_FEATURES,
-    JIT_DISABLED,
-    TypedIntrinsic,
-    elements,
-    field,
-)
+from typednn_kernels.compiled._codegen.array_views import CPU_FEATURES, elements, field
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_loops import HAS_MASKED_VECTORS, fields_of
 from typednn_kernels.compiled._codegen.ir_types import (
     BIT,
@@ -297,4 +291,4 @@ def function_of_fields(
 
         return types.none(fields), generate
 
-    return python if JIT_DISABLED else intrinsic(typer)
+    return written_in_llvm(typer)(python)

@@ -6,10 +6,12 @@ heap; where the system refuses memory, a slower way needs none. The compiler get
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
 from collections.abc import Callable
 from ctypes import CDLL, c_void_p, cast
-from threading import Lock, Thread, current_thread, main_thread, stack_size
+from threading import Lock, Thread, Timer, current_thread, main_thread, stack_size
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -17,10 +19,10 @@ from llvmlite import ir as llvm
 from llvmlite.binding import add_symbol
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from typednn_kernels.arrays import F, Vector
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic, elements, view
+from typednn_kernels.compiled._codegen.array_views import elements, view
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_types import INDEX, NULL, POINTER, internal_function
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ ALIGNMENT = 64
 
 COMPILER_STACK_BYTES = 16 << 20
 _setting_stack_size = Lock()
+
+REDELIVERY_S = 0.05
+"""Seconds after which an interrupt is delivered again."""
 
 
 class _Large(Thread, Generic[R]):
@@ -84,6 +89,20 @@ def with_large_stack(function: Callable[[], R]) -> R:
     for error in thread.errors:
         raise error
     return thread.results[0]
+
+
+def interrupt_main_thread() -> None:
+    """Interrupts the main thread as Ctrl-C does, also where it sleeps, if threads can be sent signals."""
+    thread = main_thread().ident
+    if os.name == "posix" and thread is not None and callable(signal.getsignal(signal.SIGINT)):
+        signal.pthread_kill(thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def deliver_again() -> None:
+    """Interrupts the main thread in a moment, for a KeyboardInterrupt that ctypes would drop."""
+    Timer(REDELIVERY_S, interrupt_main_thread).start()
 
 
 def register(malloc: Any, free: Any) -> None:
@@ -151,15 +170,12 @@ def _free_row(_context: object, row: types.Array) -> TypedIntrinsic:
     return types.none(row), generate
 
 
-if TYPE_CHECKING or JIT_DISABLED:
+@written_in_llvm(_heap_row)
+def heap_row(n: int, like: Vector[F]) -> Vector[F]:
+    """Returns n elements of an array's dtype, or none if there is no memory."""
+    return np.empty(n, like.dtype)
 
-    def heap_row(n: int, like: Vector[F]) -> Vector[F]:
-        return np.empty(n, like.dtype)
 
-    def free_row(row: Vector[F]) -> None:
-        pass
-
-else:
-    heap_row, free_row = intrinsic(_heap_row), intrinsic(_free_row)
-"""`heap_row(n, like)`: n elements of an array's dtype, or none if there is no memory.
-`free_row(row)`: frees them."""
+@written_in_llvm(_free_row)
+def free_row(row: Vector[F]) -> None:
+    """Frees what `heap_row` returned."""

@@ -172,6 +172,38 @@ def dropout_threshold(layout: Layout, k: int, key: int) -> int:
     return threshold
 
 
+@on_demand
+def normalized_block(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    below: Matrix[F],
+    a: Vector[F],
+    block: Block,
+    parallel: bool,
+) -> None:
+    """Computes what `affine_block` does, in a normalised layer."""
+    n, n_units = layout[k, LENGTH], unit_count(layout)
+    z = normalized_range(a, layout, k, n_units, block)
+    if layout[k, FAN_IN] > 0:
+        W = weights_range(parameters, layout, k, block.unit, block.width)
+        inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
+        affine_rows(below, W, inner_bias, z, n, parallel)
+    else:
+        activations = slice_of(below, block.unit, below.size - block.unit)
+        copy_columns(activations, n, block.width, z)
+    units = NormalizedUnits(
+        gains_range(parameters, layout, k, block.unit, block.width),
+        biases_range(parameters, layout, k, block.unit, block.width),
+        running_mean_range(parameters, layout, k, block.unit, block.width),
+        running_variance_range(parameters, layout, k, block.unit, block.width),
+    )
+    settings, training = settings_of(layout, k), is_training(layout, k, key)
+    inv_std = inv_std_range(a, layout, k, n_units, block)
+    normalize_rows(settings, training, z, n, units, inv_std, block_range(a, layout, k, block))
+
+
 @noinline
 def affine_block(
     parameters: Vector[F],
@@ -187,29 +219,12 @@ def affine_block(
 
     The block has all samples if the batch is normalised, all units if each sample is.
     """
-    n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
-    pre_activations = block_range(a, layout, k, block)
-    W = weights_range(parameters, layout, k, block.unit, block.width)
-    bias = biases_range(parameters, layout, k, block.unit, block.width)
-    if normalization == UNNORMALIZED:
-        affine_rows(below, W, bias, pre_activations, n, parallel)
+    if layout[k, NORMALIZATION] == UNNORMALIZED:
+        W = weights_range(parameters, layout, k, block.unit, block.width)
+        bias = biases_range(parameters, layout, k, block.unit, block.width)
+        affine_rows(below, W, bias, block_range(a, layout, k, block), layout[k, LENGTH], parallel)
     else:
-        z = normalized_range(a, layout, k, n_units, block)
-        inner_bias = inner_biases_range(parameters, layout, k, block.unit, block.width)
-        if layout[k, FAN_IN] > 0:
-            affine_rows(below, W, inner_bias, z, n, parallel)
-        else:
-            activations = slice_of(below, block.unit, below.size - block.unit)
-            copy_columns(activations, n, block.width, z)
-        units = NormalizedUnits(
-            gains_range(parameters, layout, k, block.unit, block.width),
-            bias,
-            running_mean_range(parameters, layout, k, block.unit, block.width),
-            running_variance_range(parameters, layout, k, block.unit, block.width),
-        )
-        settings, training = settings_of(layout, k), is_training(layout, k, key)
-        inv_std = inv_std_range(a, layout, k, n_units, block)
-        normalize_rows(settings, training, z, n, units, inv_std, pre_activations)
+        normalized_block(parameters, layout, key, k, below, a, block, parallel)
 
 
 @noinline
@@ -298,7 +313,7 @@ def backward_block(
 
     With batch normalisation it also computes dLdBias and dLdGain, which dLdz depends on.
     """
-    n, n_units, normalization = layout[k, LENGTH], unit_count(layout), layout[k, NORMALIZATION]
+    n, n_units = layout[k, LENGTH], unit_count(layout)
     backpropagate_rows(
         normalized_rows(workspace.dLda, layout, k + 1, n_units, block.rows),
         weights(parameters, layout, k + 1),
@@ -323,21 +338,36 @@ def backward_block(
         activation_backward_range(0, 0, count, activation, a_part, h_part, dLdh_part, dLda_part, block.width)
         if threshold > 0:
             dropout_flat(key, k, threshold, dLda_part, block.rows.first * n + block.unit + start)
+    if layout[k, NORMALIZATION] != UNNORMALIZED:
+        normalization_backward_block(parameters, layout, key, k, workspace, gradient, block)
+
+
+@on_demand
+def normalization_backward_block(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    k: int,
+    workspace: Workspace[F],
+    gradient: Vector[F],
+    block: Block,
+) -> None:
+    """Computes dLdz of a block of normalised layer k; with batch normalisation also dLdBias and dLdGain."""
+    normalization, n_units = layout[k, NORMALIZATION], unit_count(layout)
     if normalization == BATCH:
         gain_gradient_block(layout, k, workspace, gradient, block)
-    if normalization != UNNORMALIZED:
-        normalization_backward_rows(
-            normalization,
-            is_training(layout, k, key),
-            normalized_range(workspace.a, layout, k, n_units, block),
-            n,
-            gains_range(parameters, layout, k, block.unit, block.width),
-            inv_std_range(workspace.a, layout, k, n_units, block),
-            deltas,
-            biases_range(gradient, layout, k, block.unit, block.width),
-            gains_range(gradient, layout, k, block.unit, block.width),
-            normalized_range(workspace.dLda, layout, k, n_units, block),
-        )
+    normalization_backward_rows(
+        normalization,
+        is_training(layout, k, key),
+        normalized_range(workspace.a, layout, k, n_units, block),
+        layout[k, LENGTH],
+        gains_range(parameters, layout, k, block.unit, block.width),
+        inv_std_range(workspace.a, layout, k, n_units, block),
+        block_range(workspace.dLda, layout, k, block),
+        biases_range(gradient, layout, k, block.unit, block.width),
+        gains_range(gradient, layout, k, block.unit, block.width),
+        normalized_range(workspace.dLda, layout, k, n_units, block),
+    )
 
 
 @inline

@@ -19,13 +19,13 @@ from llvmlite import ir as llvm
 from typednn_kernels import activations, losses
 from typednn_kernels.activations import ACTIVATIONS, LOG_SOFTMAX, NONE, SOFTMAX
 from typednn_kernels.arrays import F, Layout, Vector
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED
 from typednn_kernels.compiled._codegen.function_tables import (
     EXPORTED_NAME,
     SCALAR_TYPES,
     CalledFunction,
     call_address,
 )
+from typednn_kernels.compiled._codegen.in_python.twins import JIT_DISABLED
 from typednn_kernels.compiled._codegen.ir_types import BIT, INDEX, INT32, POINTER
 from typednn_kernels.compiled._codegen.ir_values import IRValue, Number
 from typednn_kernels.compiled._codegen.jit import exported, require

@@ -7,7 +7,6 @@ there together, unlike the workers of `thread_pool`, which may come late.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from llvmlite import ir as llvm
 from numba import types
@@ -16,7 +15,13 @@ from numba.core.cpu import CPUContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
+from typednn_kernels.compiled._codegen.array_views import THREAD_SLOTS
+from typednn_kernels.compiled._codegen.in_python.twins import (
+    JIT_DISABLED,
+    TypedIntrinsic,
+    with_twin,
+    written_in_llvm,
+)
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     NULL,
@@ -124,7 +129,7 @@ def parallel_region(
 
     if JIT_DISABLED:
         return python
-    caller = intrinsic(typer)
+    caller = with_twin(intrinsic(typer), python)
     NOINLINE_FUNCTIONS[caller] = NOINLINE_FUNCTIONS[body]
     return caller
 
@@ -158,11 +163,6 @@ def _write_arrival(builder: llvm.IRBuilder, team: llvm.Value) -> None:
     builder.ret_void()
 
 
-if TYPE_CHECKING or JIT_DISABLED:
-
-    def barrier(team: int) -> None:
-        pass
-
-else:
-    barrier = intrinsic(_barrier)
-"""`barrier(team)` waits until all threads have called it; what each wrote before, all can read after."""
+@written_in_llvm(_barrier)
+def barrier(team: int) -> None:
+    """Waits until all threads have called it; what each wrote before, all can read after."""

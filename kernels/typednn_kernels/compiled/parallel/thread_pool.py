@@ -24,8 +24,9 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, THREAD_SLOTS, TypedIntrinsic
+from typednn_kernels.compiled._codegen.array_views import THREAD_SLOTS
 from typednn_kernels.compiled._codegen.function_tables import EXPORTED_NAME, address_of_compiled
+from typednn_kernels.compiled._codegen.in_python.twins import JIT_DISABLED, TypedIntrinsic, with_twin
 from typednn_kernels.compiled._codegen.ir_types import (
     INDEX,
     NULL,
@@ -139,7 +140,7 @@ def parallel_for(body: Callable[..., None]) -> Callable[..., int]:
 
     if JIT_DISABLED:
         return python
-    caller = intrinsic(typer)
+    caller = with_twin(intrinsic(typer), python)
     NOINLINE_FUNCTIONS[caller] = NOINLINE_FUNCTIONS[body]
     return caller
 
@@ -232,12 +233,15 @@ def _run_in_turn(work: int, jobs: int, stride: int, parts: int) -> None:
 IN_TURN = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(_run_in_turn)
 
 
+def _address_in_turn() -> int:
+    return ctypes.cast(IN_TURN, ctypes.c_void_p).value or 0
+
+
 def _address_of_run_parts() -> int:
-    address = address_of_compiled("run_parts", (), _write_run_parts)
-    return address or ctypes.cast(IN_TURN, ctypes.c_void_p).value or 0
+    return address_of_compiled("run_parts", (), _write_run_parts) or _address_in_turn()
 
 
-RUN_PARTS = AddressOnDemand("run_parts", "typednn_run_parts", _address_of_run_parts)
+RUN_PARTS = AddressOnDemand("run_parts", "typednn_run_parts", _address_of_run_parts, _address_in_turn)
 
 
 def _adopt_after_fork(module: llvm.Module) -> llvm.Function:

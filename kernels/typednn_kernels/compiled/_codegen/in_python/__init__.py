@@ -1,0 +1,1 @@
+"""Python in place of machine code."""
