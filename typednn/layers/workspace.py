@@ -86,6 +86,9 @@ class OnDemand:
     The name is given, for CPython 3.11 makes a RuntimeError of a Ctrl-C within `__set_name__`.
     """
 
+    name: str
+    set_it: Callable[[Any], None]
+
     def __init__(self, name: str, set_it: Callable[[Any], None]) -> None:
         self.name, self.set_it = name, set_it
 

@@ -63,9 +63,13 @@ def _compile(chosen: list[Part]) -> None:
         PARTS[name](np.dtype(dtype))
 
 
-if __name__ == "__main__":
-    given = [each.partition(":") for each in sys.argv[1:]]
+def _main(arguments: list[str]) -> None:
+    given = [each.partition(":") for each in arguments]
     if any(colon for _, colon, _ in given):
         _compile([(name, dtype) for name, _, dtype in given])
     else:
-        warm_up(*sys.argv[1:])
+        warm_up(*arguments)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -84,6 +84,9 @@ class ShortStep(Generic[F]):
     What all batches of a size have in common is looked up once.
     """
 
+    loss: int
+    activation: int
+
     def __init__(self, loss: int, activation: int, y: Matrix[F], one_hot: bool) -> None:
         row, stable = LOSSES[loss], is_stable(loss, activation)
         self.loss, self.activation = loss, activation

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from llvmlite import ir as llvm
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from typednn_kernels.compiled._codegen.array_views import JIT_DISABLED, TypedIntrinsic
+from typednn_kernels.compiled._codegen.in_python.twins import TypedIntrinsic, written_in_llvm
 from typednn_kernels.compiled._codegen.ir_types import INT32, IS_X86, POINTER, opaque
 
 if TYPE_CHECKING:
@@ -59,15 +58,12 @@ def _restore_subnormals(_context: object, control: types.Type) -> TypedIntrinsic
     return types.none(control), generate
 
 
-if TYPE_CHECKING or JIT_DISABLED:
+@written_in_llvm(_flush_subnormals)
+def flush_subnormals() -> int:
+    """Has this thread take subnormal numbers for 0, and returns the register as it was before."""
+    return 0
 
-    def flush_subnormals() -> int:
-        return 0
 
-    def restore_subnormals(control: int) -> None:
-        pass
-
-else:
-    flush_subnormals, restore_subnormals = intrinsic(_flush_subnormals), intrinsic(_restore_subnormals)
-"""`flush_subnormals()` has this thread take them for 0, and returns the register as it was before.
-`restore_subnormals(control)` sets the register."""
+@written_in_llvm(_restore_subnormals)
+def restore_subnormals(control: int) -> None:
+    """Sets the register."""

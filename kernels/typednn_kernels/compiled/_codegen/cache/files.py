@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from numba import types
 from numba.core.registry import cpu_target
@@ -90,7 +89,7 @@ class CacheFile:
         from numba.core.serialize import dumps
 
         code = dumps(kept)
-        part = self.path.with_name(f"{self.path.name}.{uuid4().hex}")
+        part = self.path.with_name(f"{self.path.name}.{os.urandom(8).hex()}")
         try:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(self._checksum(code) + code)

@@ -17,7 +17,6 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from uuid import uuid4
 from zlib import crc32
 
 from typednn_kernels.compiled._codegen.cache.digest import source_digest
@@ -182,7 +181,7 @@ def remove_old_folders(used: Path) -> None:
             locks = Locks(folder / LOCK_NAME)
             with suppress(OSError):
                 if locks.lock(IN_USE):
-                    doomed = folder.rename(folder.with_name(f"{folder.name}.{uuid4().hex}"))
+                    doomed = folder.rename(folder.with_name(f"{folder.name}.{os.urandom(8).hex()}"))
                     shutil.rmtree(doomed, ignore_errors=True)
             locks.close()
 
