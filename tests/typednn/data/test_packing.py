@@ -94,20 +94,22 @@ def test_a_table_of_chunks_is_what_was_written(tmp_path: Path, monkeypatch: pyte
 
 
 MEASURE = """
-import resource, sys
+import sys
 import numpy as np
 import typednn.data.reading as reading
 import polars
 from pathlib import Path
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
 Path("small.csv").write_text("x,y\\n1,2\\n2,a\\n")
 reading.read_data(Path("small.csv"))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 reading.read_data(Path(sys.argv[1]))
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(peak() - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kilobytes there")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("fields", ["0123456789", "abcdefghij"])
 def test_files_of_two_bytes_a_field_take_little_memory(tmp_path: Path, fields: str) -> None:
     letters = np.array(list(fields), "S1")
@@ -119,5 +121,5 @@ def test_files_of_two_bytes_a_field_take_little_memory(tmp_path: Path, fields: s
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "t.csv")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
 
-    overhead = 50_000_000  # chunks that are read, and what polars keeps for its threads
-    assert int(done.stdout) < {"0": 1.5, "a": 4.3}[fields[0]] * text.size + overhead
+    overhead = 110_000_000  # chunks that are read, and what polars keeps for its threads
+    assert 0 < int(done.stdout) < {"0": 1.5, "a": 4.3}[fields[0]] * text.size + overhead
