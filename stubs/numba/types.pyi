@@ -10,7 +10,8 @@ class Type:
 class Integer(Type): ...
 
 class Array(Type):
-    ndim: int
+    @property
+    def ndim(self) -> int: ...
     @property
     def dtype(self) -> Type: ...
     def __init__(

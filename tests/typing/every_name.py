@@ -780,12 +780,18 @@ def inner_biases(biased: HiddenLayer[np.float64], of_any: Layer[np.float64]) -> 
     assert_type(biased.InnerBias, Matrix64)
     assert_type(biased.dLdInnerBias, ReadOnlyMatrix64)
     assert_type(of_any.InnerBias, Matrix64)
-    assert_type(of_any.running_mean, Matrix64)
-    assert_type(of_any.running_variance, Matrix64)
-    assert_type(of_any.lossfnname, LossName | CustomLoss)
     assert_type(of_any.l1, float)
     assert_type(of_any.l2, float)
     assert_type(of_any.dLdInnerBias, ReadOnlyMatrix64)
+
+
+def running_moments(of_batches: Layer[np.float64]) -> None:
+    assert_type(of_batches.running_mean, Matrix64)
+    assert_type(of_batches.running_variance, Matrix64)
+
+
+def loss_of_any(of_any: Layer[np.float64]) -> None:
+    assert_type(of_any.lossfnname, LossName | CustomLoss)
 
 
 def activations_with_parameters(leaky: ParametricActivation) -> None:

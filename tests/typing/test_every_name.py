@@ -205,6 +205,12 @@ def arguments(function: Callable[..., object], folder: Path) -> Iterator[Any]:
         inside = Network([InputLayer(2), hidden, OutputLayer(1)], seed=0)
         inside.forward(np.zeros((3, 2))).backward(np.ones((3, 1)))
         made["HiddenLayer"] = made["Layer"] = inside.layers[1]
+    if function is every_name.running_moments:
+        made["Layer"] = Network(
+            [InputLayer(2), HiddenLayer(3, normalization="batch"), OutputLayer(1)]
+        ).layers[1]
+    if function is every_name.loss_of_any:
+        made["Layer"] = regressor.layers[-1]
     if function is every_name.attached:
         made["InputLayer"], made["TrainableLayer"] = InputLayer(2), HiddenLayer(2)
     for name, declared in signature(function).items():
