@@ -60,7 +60,6 @@ class Model(Network[np.float32 | np.float64]):
     network: AnyNetwork
     preprocessing: Preprocessing
     training: Mapping[str, object]
-    history: History
 
     def __init__(
         self, network: AnyNetwork, preprocessing: Preprocessing, training: Mapping[str, object] | None = None
@@ -88,10 +87,10 @@ class Model(Network[np.float32 | np.float64]):
         self.network, self.preprocessing = network, preprocessing
         self.training = {} if training is None else training
         self._storage, self._output, self._random = network._storage, network._output, network._random
-        self.history = network.history
+        self._history = network.history
         curves = self.training.get("history")
-        if not self.history.loss and isinstance(curves, dict):
-            self.history = History.of(cast("dict[str, list[float]]", curves))
+        if not self._history.loss and isinstance(curves, dict):
+            self._history = History.of(cast("dict[str, list[float]]", curves))
 
     def copy(self) -> Self:
         """Returns a copy: the network with its history, and the same preprocessing."""
@@ -212,7 +211,7 @@ class Model(Network[np.float32 | np.float64]):
         if validation is not None:
             held_x, held_y, *weights = validation
             options["validation_data"] = (self.inputs(held_x), self.targets(held_y), *weights)
-        self.history = self.network.fit(self.inputs(x), self.targets(y), **options)
+        self._history = self.network.fit(self.inputs(x), self.targets(y), **options)
         return self.history
 
     def fit_batches(self, batches: object, **options: object) -> NoReturn:  # noqa: ARG002 (as a network's)
