@@ -68,7 +68,7 @@ The ratio is 1/2 for a smooth loss and 1 at a kink."""
 
 ASIDE = 3
 """The error of a central difference, relative to the change from one step to two. Without kinks 1/3 would
-do; where a kink lies k steps aside, it is abs(2 - 7/3 k) / k, below 2.7 wherever KINK does not see the kink."""
+do; where a kink lies k steps aside, it is abs(2 - 7/3 k) / k, below 2.7 where KINK does not see the kink."""
 
 
 OTHERS_SAY_MORE = "so that this says little: other samples or weights say more"
