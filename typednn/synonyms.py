@@ -10,7 +10,9 @@ _ACTIVATIONS = {
     **dict.fromkeys(("gelunew", "geluapproximate"), "gelu_tanh"),
     "softmax": "softmax",
     "logsoftmax": "log_softmax",
-    **dict.fromkeys(("logsigmoid", "prelu", "rrelu", "glu", "softmin"), ""),
+    **dict.fromkeys(("logsigmoid", "prelu", "rrelu", "glu", "softmin", "logit", "logits", "crelu"), ""),
+    **dict.fromkeys(("tanhshrink", "softshrink", "hardshrink", "squareplus"), ""),
+    **dict.fromkeys(("sparseplus", "sparsesigmoid", "gaussian", "sin", "sine"), ""),
 }
 _LOSSES = {
     **dict.fromkeys(("meansquarederror", "mseloss", "squarederror", "l2", "l2loss"), "MSE"),
@@ -29,6 +31,7 @@ _LOSSES = {
     **dict.fromkeys(("focalloss", "binaryfocalcrossentropy", "sigmoidfocalloss"), "focal"),
     "hingeloss": "hinge",
     **dict.fromkeys(("squaredhinge", "categoricalhinge", "categoricalfocalcrossentropy"), ""),
+    **dict.fromkeys(("dice", "modifiedhuber", "deviance", "pinball"), ""),
     **dict.fromkeys(
         ("rmse", "mape", "msle", "meanabsolutepercentageerror", "meansquaredlogarithmicerror"), ""
     ),
@@ -38,6 +41,7 @@ _METRICS = {
         ("acc", "accuracyscore", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy"),
         "accuracy",
     ),
+    **dict.fromkeys(("top1", "top1accuracy"), "accuracy"),
     "top3": "top_3_accuracy",
     **dict.fromkeys(
         ("top5", "topkcategoricalaccuracy", "sparsetopkcategoricalaccuracy", "topkaccuracy"), "top_5_accuracy"
@@ -48,6 +52,7 @@ _METRICS = {
     **dict.fromkeys(("meanabsoluteerror", "negmeanabsoluteerror"), "mae"),
     **dict.fromkeys(("r2score", "rsquared"), "r2"),
     **dict.fromkeys(("rmse", "rootmeansquarederror", "mape", "msle", "precision", "recall"), ""),
+    **dict.fromkeys(("balancedaccuracy", "jaccard", "jaccardscore", "maxerror", "prauc", "f2"), ""),
 }
 _CURVES = {
     "valloss": "validation_loss",
@@ -71,10 +76,12 @@ _INITIALIZERS = {
 _NORMALIZATIONS = {
     **dict.fromkeys(("bn", "batchnorm", "batchnorm1d", "batchnormalization"), "batch"),
     **dict.fromkeys(("ln", "layernorm", "layernormalization"), "layer"),
+    **dict.fromkeys(("instance", "instancenorm", "instancenormalization", "lrn"), ""),
 }
 _OPTIMIZERS = {
     **dict.fromkeys(("gd", "gradientdescent", "momentum"), "sgd"),
     **dict.fromkeys(("adamax", "adadelta", "radam", "adafactor", "sparseadam"), ""),
+    **dict.fromkeys(("lamb", "asgd", "muon", "amsgrad"), ""),
 }
 _MINIMIZERS = {"lbfgs": "L-BFGS-B", "newton": "Newton-CG"}
 

@@ -23,6 +23,7 @@ from typednn import (
     gradcheck,
     use_backend,
 )
+from typednn.gradient_checking import STEP
 
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 
@@ -312,3 +313,13 @@ def test_random_float32_networks_raise_no_alarm(seed: int) -> None:
     report = gradcheck(network, x, y, training=True)
 
     assert report.passed, report
+
+
+@pytest.mark.parametrize("aside", [-1.5, -0.99, -0.55, -0.45, 0.3, 0.41, 0.5, 0.6, 0.8, 1.2, 1.9])
+def test_a_kink_within_two_steps_of_a_difference_is_no_mistake(aside: float) -> None:
+    network = Network([InputLayer(1), HiddenLayer(1, "relu"), OutputLayer(1)], seed=0)
+    hidden, output = network.layers[1:]
+    hidden.W, hidden.Bias = np.ones((1, 1)), np.array([[-1 - aside * STEP]])
+    output.W, output.Bias = np.ones((1, 1)), np.zeros((1, 1))
+
+    assert gradcheck(network, np.ones((1, 1)), np.full((1, 1), 5.0)).passed

@@ -25,9 +25,9 @@ HINTS: dict[str, dict[str, str | None]] = {
         **dict.fromkeys(("ReLU6", "relu_6"), "relu6"),
         **dict.fromkeys(("Hardswish", "HardSwish"), "hard_swish"),
         "gelu_new": "gelu_tanh",
-        **dict.fromkeys(("softmax", "LogSigmoid", "PReLU"), None),
+        **dict.fromkeys(("softmax", "LogSigmoid", "PReLU", "Tanhshrink", "Hardshrink", "sparse_plus"), None),
     },
-    "output_activation": {"Softmax": "softmax", "LogSoftmax": "log_softmax"},
+    "output_activation": {"Softmax": "softmax", "LogSoftmax": "log_softmax", "logits": None, "logit": None},
     "loss": {
         **dict.fromkeys(("mse", "MSELoss", "mean_squared_error", "squared_error"), "MSE"),
         **dict.fromkeys(("MAE", "L1Loss", "mean_absolute_error"), "mae"),
@@ -41,7 +41,7 @@ HINTS: dict[str, dict[str, str | None]] = {
         "PoissonNLLLoss": "poisson",
         "LogCosh": "log_cosh",
         "BinaryFocalCrossentropy": "focal",
-        **dict.fromkeys(("squared_hinge", "mape", "msle"), None),
+        **dict.fromkeys(("squared_hinge", "mape", "msle", "modified_huber"), None),
     },
     "metric": {
         **dict.fromkeys(("acc", "Acc", "categorical_accuracy", "binary_accuracy"), "accuracy"),
@@ -53,7 +53,8 @@ HINTS: dict[str, dict[str, str | None]] = {
         "R2Score": "r2",
         "top_k_categorical_accuracy": "top_5_accuracy",
         "rmse": None,
-        "precision": None,
+        **dict.fromkeys(("precision", "balanced_accuracy", "pr_auc", "max_error"), None),
+        "top_1_accuracy": "accuracy",
     },
     "weight_initializer": {
         **dict.fromkeys(("glorot_normal", "GlorotNormal", "xavier_normal_", "xavier_normal"), "xavier"),
@@ -79,9 +80,13 @@ HINTS: dict[str, dict[str, str | None]] = {
         "NAdam": "nadam",
         "Adagrad": "adagrad",
         "Rprop": "rprop",
-        **dict.fromkeys(("adamax", "Adadelta", "RAdam"), None),
+        **dict.fromkeys(("adamax", "Adadelta", "RAdam", "ASGD", "Muon", "lamb"), None),
     },
-    "normalization": {"BatchNorm1d": "batch", "batch_normalization": "batch", "LayerNorm": "layer"},
+    "normalization": {
+        **dict.fromkeys(("BatchNorm1d", "batch_normalization"), "batch"),
+        "LayerNorm": "layer",
+        "instance": None,
+    },
     "minimizer": {"lbfgs": "L-BFGS-B", "l-bfgs-b": "L-BFGS-B", "newton_cg": "Newton-CG"},
     "backend": {"Numba": "numba", "NumPy": "numpy"},
 }

@@ -155,6 +155,18 @@ def test_softmax_jacobian(kernels: Any, samples: int, n: int, dtype: Any) -> Non
 
 
 @by_dtype
+def test_softmax_jacobian_where_an_output_is_rounded_to_1(kernels: Any, dtype: Any) -> None:
+    y = np.array([[1e-20, 1.0, 3e-17]], dtype)
+    dyda = unwritten((1, 3, 3), dtype)
+
+    kernels.softmax_jacobian(y, dyda)
+
+    first, _, last = loops.exact(y)[0]
+    reference = [[first, -first, -first * last], [-first, first + last, -last], [-first * last, -last, last]]
+    np.testing.assert_allclose(dyda[0], np.array(reference, np.float64), rtol=4 * np.finfo(dtype).eps)
+
+
+@by_dtype
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_is_not_hidden(kernels: Any, name: str, dtype: Any) -> None:
     a, dLdy = np.array([[0.5, np.nan], [1.0, 2.0]], dtype), np.ones((2, 2), dtype)

@@ -229,7 +229,7 @@ def fit(
         if len(rows) < REFIT_BELOW and best and whole is None:
             network = new_network(x, y, preprocessing, settings)
             _run(network, x, y, best, settings)
-    network.history = history
+    network._history = history
     samples = len(rows) if whole is None else whole.count - len(prepared) + len(rows)
     record: dict[str, object] = {"samples": samples, "epochs": best, "history": history.curves()}
     return Model(network, preprocessing, record), (*prepared.data.table.notes, *choice.notes)

@@ -48,8 +48,6 @@ class Model(Network[np.float32 | np.float64]):
         training: what is recorded about the training: plain values for JSON.
 
     Attributes:
-        network: the network of preprocessed data.
-        preprocessing: the transforms of the columns and of the target.
         training: what is recorded about the training.
 
     Raises:
@@ -57,10 +55,7 @@ class Model(Network[np.float32 | np.float64]):
         WiringError, SettingError: an argument is something else.
     """
 
-    network: AnyNetwork
-    preprocessing: Preprocessing
     training: Mapping[str, object]
-    history: History
 
     def __init__(
         self, network: AnyNetwork, preprocessing: Preprocessing, training: Mapping[str, object] | None = None
@@ -85,13 +80,23 @@ class Model(Network[np.float32 | np.float64]):
                 f"Model: the preprocessing has {widths[0]} features and {widths[1]} outputs, the network "
                 f"{lengths[0]} and {lengths[1]}"
             )
-        self.network, self.preprocessing = network, preprocessing
+        self._network, self._preprocessing = network, preprocessing
         self.training = {} if training is None else training
         self._storage, self._output, self._random = network._storage, network._output, network._random
-        self.history = network.history
+        self._history = network.history
         curves = self.training.get("history")
-        if not self.history.loss and isinstance(curves, dict):
-            self.history = History.of(cast("dict[str, list[float]]", curves))
+        if not self._history.loss and isinstance(curves, dict):
+            self._history = History.of(cast("dict[str, list[float]]", curves))
+
+    @property
+    def network(self) -> AnyNetwork:
+        """The network of preprocessed data."""
+        return self._network
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The transforms of the columns and of the target."""
+        return self._preprocessing
 
     def copy(self) -> Self:
         """Returns a copy: the network with its history, and the same preprocessing."""
@@ -212,7 +217,7 @@ class Model(Network[np.float32 | np.float64]):
         if validation is not None:
             held_x, held_y, *weights = validation
             options["validation_data"] = (self.inputs(held_x), self.targets(held_y), *weights)
-        self.history = self.network.fit(self.inputs(x), self.targets(y), **options)
+        self._history = self.network.fit(self.inputs(x), self.targets(y), **options)
         return self.history
 
     def fit_batches(self, batches: object, **options: object) -> NoReturn:  # noqa: ARG002 (as a network's)

@@ -78,16 +78,13 @@ class Network(Display, Generic[F_co, Y_co]):
         dtype: the dtype of all arrays, `np.float64` or `np.float32`.
         seed: a seed or generator, for the weights, the order of samples and dropout.
 
-    Attributes:
-        history: the history of the last training, also while it runs and after it was interrupted.
-
     Raises:
         WiringError: the layers do not form a network, or the weights of one do not fit the layer before it.
         ArrayTypeError: the dtype is another.
         DataError: a parameter that has been set is beyond the dtype.
     """
 
-    history: History
+    _history: History
 
     @overload
     def __init__(
@@ -142,7 +139,7 @@ class Network(Display, Generic[F_co, Y_co]):
         if not isinstance(layers, Iterable) or isinstance(layers, str | np.ndarray):
             raise WiringError(f"Network: layers must be a list of layers, not {type(layers).__name__}")
         self._own(cast("list[Layer[F_co]]", list(layers)), cast("type[F_co]", dtype), generator(seed))
-        self.history = History()
+        self._history = History()
         for layer in self.layers[1:]:
             if isinstance(layer, TrainableLayer):
                 initialize(layer, self._random)
@@ -179,7 +176,7 @@ class Network(Display, Generic[F_co, Y_co]):
         """
         other = cast("Network[D, Y_co]", copy(self))
         other._own(cast("list[Layer[D]]", list(self.layers)), dtype, deepcopy(self._random))
-        other.history = deepcopy(self.history)
+        other._history = deepcopy(self._history)
         return other
 
     @property
@@ -191,6 +188,11 @@ class Network(Display, Generic[F_co, Y_co]):
     def parameters(self) -> Vector[F_co]:
         """All parameters that are trained, layer by layer, `(n_parameters,)`; the memory, not a copy."""
         return self._storage.trainable
+
+    @property
+    def history(self) -> History:
+        """The history of the last training, also while it runs and after it was interrupted."""
+        return self._history
 
     @property
     def dtype(self) -> np.dtype[F_co]:
@@ -641,7 +643,7 @@ class Network(Display, Generic[F_co, Y_co]):
     def _run(self, training: Fit[F_co], progress: bool) -> History:
         check_bool("progress", progress)
         training.begin()
-        self.history = training.history
+        self._history = training.history
         with Bar(training.epochs, training.source.length, progress and training.rank == 0) as bar:
             training.run(bar)
         return training.history

@@ -320,7 +320,7 @@ class Estimator(BaseEstimator, ABC):
         )
         training.passes, training.stopping = passes, stopping
         training.penalty = Penalty(self._penalty, self._trainer, size) if self._penalty else None
-        training.history = self.network_.history = self.history_
+        training.history = self.network_._history = self.history_
         self.n_iter_ = 0
         self._run(training, stopping)
 
@@ -479,7 +479,7 @@ class Estimator(BaseEstimator, ABC):
         if "network_" not in state:
             return
         self.network_ = network_of(cast("dict[str, object]", state["network_"]))
-        self.history_ = self.network_.history = History(**cast("dict[str, Any]", state["history_"]))
+        self.history_ = self.network_._history = History(**cast("dict[str, Any]", state["history_"]))
         if self._is_stochastic():
             self.loss_curve_ = self.history_.loss
         saved = cast("dict[str, NDArray[np.generic]] | None", state["_trainer"])

@@ -281,7 +281,10 @@ class EarlyStopping(Callback):
         """
         self._check_settings()
         if self.monitor not in run.curves:
-            raise UnknownNameError("curve of this history", self.monitor, run.curves)
+            error = UnknownNameError("curve of this history", self.monitor, run.curves)
+            if self.monitor.startswith("val") and "validation_loss" not in run.curves:
+                error.add_note("Only with validation_data or validation_split has it validation_loss.")
+            raise error
         self.best_epoch, self.best, self._parameters = 0, -inf if self._rising else inf, None
 
     def on_epoch(self, run: Run) -> None:

@@ -21,7 +21,7 @@ from typing import Protocol, TextIO, cast
 from typednn.errors import MissingExtraError, SettingError
 from typednn.formats.atomic import PathLike
 from typednn.training.callbacks import Callback, Run
-from typednn.validation.settings import check_path
+from typednn.validation.settings import check_count, check_path
 
 
 class EpochLogger(Callback):
@@ -43,16 +43,36 @@ class LogEpochs(EpochLogger):
     Args:
         logger: the logger; by default `typednn`.
         level: the level of the lines.
+
+    Raises:
+        SettingError: the logger is none of `logging`, or the level is no integer of 0 or more.
     """
 
     def __init__(self, logger: logging.Logger | None = None, level: int = logging.INFO) -> None:
         self.logger: logging.Logger = logging.getLogger("typednn") if logger is None else logger
         self.level: int = level
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        if not isinstance(self.logger, logging.Logger | logging.LoggerAdapter):
+            raise SettingError(
+                f"LogEpochs: logger must be one of Python's, such as logging.getLogger('typednn'), not "
+                f"{self.logger!r}"
+            )
+        check_count("LogEpochs: level", self.level, 0)
+
+    def on_begin(self, run: Run) -> None:
+        """Checks the settings, which may have been assigned.
+
+        Raises:
+            SettingError: as when it is made.
+        """
+        self._check_settings()
 
     def write(self, epoch: int, values: dict[str, float]) -> None:
         """Logs the values of an epoch."""
         self.logger.log(
-            self.level, "epoch %d: %s", epoch, ", ".join(f"{k} {v:.6g}" for k, v in values.items())
+            int(self.level), "epoch %d: %s", epoch, ", ".join(f"{k} {v:.6g}" for k, v in values.items())
         )
 
 
@@ -107,9 +127,13 @@ class TensorboardLogger(EpochLogger):
 
     Args:
         folder: the folder of the event files.
+
+    Raises:
+        SettingError: the folder is no path.
     """
 
     def __init__(self, folder: PathLike) -> None:
+        check_path("TensorboardLogger: folder", folder)
         self.folder: str = os.fspath(folder)
         self._writer: _SummaryWriter | None = None
 
@@ -117,8 +141,10 @@ class TensorboardLogger(EpochLogger):
         """Opens the event file.
 
         Raises:
+            SettingError: a folder that is no path was assigned.
             MissingExtraError: neither package is installed.
         """
+        check_path("TensorboardLogger: folder", self.folder)
         from importlib import import_module
 
         for module in ("tensorboardX", "torch.utils.tensorboard"):
@@ -126,7 +152,7 @@ class TensorboardLogger(EpochLogger):
                 writer = import_module(module).SummaryWriter
             except ImportError:
                 continue
-            self._writer = cast("_SummaryWriter", writer(self.folder))
+            self._writer = cast("_SummaryWriter", writer(os.fspath(self.folder)))
             return
         raise MissingExtraError("tensorboardX", "the logger of tensorboard", "loggers")
 

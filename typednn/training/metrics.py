@@ -140,6 +140,7 @@ def _weighted_r2(outputs: Matrix[F], t: Matrix[F], w: Vector[np.float64]) -> flo
 
 Outputs: TypeAlias = NDArray[np.floating]
 Classes: TypeAlias = NDArray[np.intp]
+NO_CLASSES: Classes = np.empty(0, np.intp)
 
 
 class Results(NamedTuple):
@@ -149,7 +150,7 @@ class Results(NamedTuple):
         targets: the targets `(n_samples, n_outputs)` or labels `(n_samples,)` that the user gave.
         outputs: the outputs `(n_samples, n_outputs)`.
         true_classes: the classes `(n_samples,)`, or for several independent outputs 0 or 1
-            `(n_samples, n_outputs)`.
+            `(n_samples, n_outputs)`; empty where no metric needs them.
         predicted_classes: the classes that the outputs predict, in the same shape.
         exclusive: whether each sample belongs to one of three classes or more.
         weights: the weights of the samples `(n_samples,)`, or None without weights.
@@ -201,14 +202,13 @@ def _top_accuracy(k: int) -> Callable[[Results], float]:
     def value(results: Results) -> float:
         from sklearn.metrics import top_k_accuracy_score
 
-        return float(
-            top_k_accuracy_score(
-                results.true_classes,
-                results.outputs,
-                k=k,
-                labels=results.labels,
-                sample_weight=results.weights,
-            )
+        return _quietly(
+            top_k_accuracy_score,
+            results.true_classes,
+            results.outputs,
+            k=k,
+            labels=results.labels,
+            sample_weight=results.weights,
         )
 
     return value
@@ -217,15 +217,14 @@ def _top_accuracy(k: int) -> Callable[[Results], float]:
 def _f1(results: Results) -> float:
     from sklearn.metrics import f1_score
 
-    return float(
-        f1_score(
-            results.true_classes,
-            results.predicted_classes,
-            average=results.average,
-            labels=results.labels,
-            zero_division=0.0,
-            sample_weight=results.weights,
-        )
+    return _quietly(
+        f1_score,
+        results.true_classes,
+        results.predicted_classes,
+        average=results.average,
+        labels=results.labels,
+        zero_division=0.0,
+        sample_weight=results.weights,
     )
 
 
@@ -238,7 +237,7 @@ def _auc(results: Results) -> float:
         truth = np.equal.outer(truth, results.labels)
     elif truth.ndim == 1:
         scores = scores[:, -1]
-    return float(roc_auc_score(truth, scores, sample_weight=results.weights))
+    return _quietly(roc_auc_score, truth, scores, sample_weight=results.weights)
 
 
 def _mse(results: Results) -> float:
@@ -258,7 +257,14 @@ def _r2(results: Results) -> float:
     from sklearn.metrics import r2_score
 
     outputs, targets = _from_first_target(results.outputs, _rows(results))
-    return float(r2_score(targets, outputs, sample_weight=results.weights))
+    return _quietly(r2_score, targets, outputs, sample_weight=results.weights)
+
+
+def _quietly(function: Callable[..., float], *arguments: object, **settings: object) -> float:
+    """Calls a function of scikit-learn, which warns where a metric is not defined."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(function(*arguments, **settings))
 
 
 def _rows(results: Results) -> NDArray[np.float64]:
@@ -322,6 +328,7 @@ class Measure:
             else:
                 named[names.metric(metric)] = None
         self._named: tuple[MetricName, ...] = tuple(named)
+        self._needs_classes = any(BY_NAME[name].of != "numbers" for name in named)
         self.names = (*named, *self.functions)
         self.boundary = loss.boundary
         of_classes = activation in {"softmax", "log_softmax"}
@@ -387,11 +394,12 @@ class Measure:
             return {}
         if w is not None and not w.any():
             return dict.fromkeys(map(str, self._named), np.nan)
-        classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
-        true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
+        true = predicted = NO_CLASSES
+        if self._needs_classes:
+            classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
+            true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
         results = Results(targets, outputs, true, predicted, self.exclusive, w)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn warns of metrics that are not defined
+        with np.errstate(over="ignore", invalid="ignore"):
             return {name: BY_NAME[name].value(results) for name in self._named}
 
 

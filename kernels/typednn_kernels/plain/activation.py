@@ -125,7 +125,11 @@ def times_derivative(
 
 
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
-    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n)."""
+    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n).
+
+    On the diagonal 1 - y_i is the sum of the other outputs, which has digits where y_i is rounded to 1.
+    """
     np.multiply(y[:, :, None], -y[:, None, :], out=dyda)
     diagonal = np.einsum("sii->si", dyda)
-    diagonal += y
+    diagonal[...] = 0
+    diagonal -= dyda.sum(axis=2)

@@ -266,6 +266,9 @@ def test_preprocessing_comes_back_to_the_bit(tmp_path: Path, target: Any) -> Non
     loaded = load(tmp_path / "m", Model)
     assert repr(loaded.preprocessing) == repr(saved)
     assert loaded.training == {"epochs": 3}
+    for name in ("network", "preprocessing", "history"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(loaded, name, getattr(Model(network, saved), name))
 
 
 def changed_column(which: str, **entries: Any) -> Callable[[], bytes]:

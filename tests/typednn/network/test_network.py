@@ -463,3 +463,13 @@ def test_a_forward_pass_takes_targets_of_its_samples_only() -> None:
         forward.backward(CASE.t[:6])
     with pytest.raises(DataError, match=r"labels must be 0 … 1, for 2 outputs; y holds 0 … 2"):
         forward.loss(np.array([0, 1, 2, 0, 0, 0, 0]))
+
+
+@pytest.mark.parametrize("name", ["history", "layers", "parameters", "dtype"])
+def test_what_a_network_says_of_itself_is_read_only(name: str) -> None:
+    network = network_of(CASE)
+    before = getattr(network, name)
+
+    with pytest.raises(AttributeError, match=name):
+        setattr(network, name, 3)
+    assert getattr(network, name) is before or name in {"parameters", "layers"}

@@ -152,8 +152,11 @@ def test_bad_settings() -> None:
     for min_delta in (-1, np.nan, np.inf):
         with pytest.raises(SettingError, match="min_delta"):
             EarlyStopping(min_delta=min_delta)
-    with pytest.raises(UnknownNameError, match="unknown curve of this history 'validation_loss'"):
-        network_of(CASE).fit(CASE.x, CASE.t, callbacks=[EarlyStopping()])
+    for name in ("validation_loss", "val_loss"):
+        given = {"monitor": name}
+        with pytest.raises(UnknownNameError, match=f"unknown curve of this history '{name}'") as raised:
+            network_of(CASE).fit(CASE.x, CASE.t, callbacks=[EarlyStopping(**given)])
+        assert "validation_split" in raised.value.__notes__[0]
     wrong: Any = "validation_los"
     with pytest.raises(UnknownNameError, match="did you mean 'validation_loss'"):
         network_of(CASE).fit(CASE.x, CASE.t, validation_split=0.2, callbacks=[EarlyStopping(wrong)])

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -160,4 +160,31 @@ def test_missing_packages(logger: Any, package: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(MissingExtraError, match=rf"needs {package}: pip install 'typednn\[loggers\]'"):
+        trained(logger)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LogEpochs(cast("Any", "x")), r"^LogEpochs: logger must be one of Python's.* not 'x'$"),
+        (lambda: LogEpochs(None, cast("Any", "y")), r"^LogEpochs: level must be an integer .* not 'y'$"),
+        (lambda: TensorboardLogger(cast("Any", 3)), r"^TensorboardLogger: folder must be a path, not int$"),
+    ],
+)
+def test_arguments_of_another_type(make: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("logger", "name", "value"),
+    [
+        (LogEpochs(), "logger", None),
+        (LogEpochs(), "level", "INFO"),
+        (TensorboardLogger("runs"), "folder", 3),
+    ],
+)
+def test_assigned_settings_are_checked_before_the_first_step(logger: Any, name: str, value: Any) -> None:
+    setattr(logger, name, value)
+    with pytest.raises(SettingError, match=f"{type(logger).__name__}: {name} must be"):
         trained(logger)

@@ -323,3 +323,19 @@ def test_logarithms_are_not_compared_with_probabilities(name: MetricName) -> Non
     network = Network([InputLayer(1), OutputLayer(3, "log_softmax", "nll")], seed=0)
     with pytest.raises(SettingError, match=f"the metric '{name}' compares .*log_softmax and nll .*softmax"):
         network.evaluate(np.zeros((3, 1)), np.arange(3), metrics=[name])
+
+
+def test_metrics_of_numbers_need_no_classes_and_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch takes microseconds, as much as a search for classes or a change of the filter of warnings."""
+
+    def unused(*arguments: Any, **settings: Any) -> Any:
+        raise AssertionError
+
+    for name in ("class_indices", "above", "warnings"):
+        monkeypatch.setattr(f"typednn.training.metrics.{name}", unused)
+    measure = Measure(["mse", "mae"], "none", LOSSES[CODES["MSE"]], 2)
+    assert measure(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])) == {"mse": 2.0, "mae": 1.0}
+
+
+def test_errors_beyond_the_dtype_are_infinite_without_a_warning() -> None:
+    assert measured("mse", np.array([[-1e300]]), np.array([[1e300]]), "none", "MSE") == np.inf

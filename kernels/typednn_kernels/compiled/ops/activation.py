@@ -440,10 +440,15 @@ def activation_backward(
 
 @exported
 def softmax_jacobian(y: Matrix[F], dyda: Cube[F]) -> None:
-    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n)."""
+    """Computes the Jacobians dyda[s] = diag(y[s]) - y[s] y[s]^T of softmax, (B, n, n).
+
+    On the diagonal 1 - y_i is the sum of the other outputs, which has digits where y_i is rounded to 1.
+    """
     require(dyda.shape == (y.shape[0], y.shape[1], y.shape[1]))
     for s in range(y.shape[0]):
         for i in range(y.shape[1]):
+            dyda[s, i, i] = 0
             for j in range(y.shape[1]):
-                dyda[s, i, j] = -y[s, i] * y[s, j]
-            dyda[s, i, i] += y[s, i]
+                if j != i:
+                    dyda[s, i, j] = -y[s, i] * y[s, j]
+                    dyda[s, i, i] -= dyda[s, i, j]
