@@ -200,7 +200,9 @@ def test_row_groups_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     for file in (path, text):
-        with pytest.raises(FileFormatError, match=rf"{file.name}: expected numbers in row group \d+ of \['x'\]"):
+        with pytest.raises(
+            FileFormatError, match=rf"{file.name}: expected numbers in row group \d+ of \['x'\]"
+        ):
             list(shuffled_blocks(parquet_rows(file, ["x"], "y"), seed=0))
 
 
