@@ -379,8 +379,8 @@ class Storage(Memory, Generic[F]):
             if not np.isfinite(self.running_moments[k]).all():
                 warnings.warn(
                     f"{self.layers[k].name}: the mean or variance of the batch is beyond {self.dtype}: its "
-                    "pre-activations are the biases alone, or NaN, and running_mean or running_variance is not "
-                    "finite from now on; scale the inputs",
+                    "pre-activations are the biases alone, or NaN, and running_mean or running_variance is "
+                    "not finite from now on; scale the inputs",
                     stacklevel=stacklevel,
                 )
 
