@@ -10,7 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import compiling_only
-from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer, Steps, register_activation, use_threads
+from typednn import (
+    SGD,
+    Adam,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Steps,
+    register_activation,
+    use_threads,
+)
 
 pytestmark = [
     compiling_only,
