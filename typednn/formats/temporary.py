@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir, mkstemp
@@ -38,10 +39,19 @@ class TemporaryCopy:
         finalize(self, self.path.unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    with _room():
-                        rest = rest[file.write(rest) :]
+                write_all(file, memoryview(part))
+
+
+def write_all(file: FileIO, content: memoryview) -> None:
+    """Writes bytes to a temporary file that is opened without a buffer.
+
+    Raises:
+        SettingError: there is no room for them.
+    """
+    rest = content.cast("B")
+    while rest:
+        with _room():
+            rest = rest[file.write(rest) :]
 
 
 @contextmanager
