@@ -235,9 +235,7 @@ def test_a_file_that_changes_between_its_readings(tmp_path: Path, change: str) -
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-9] if change == "fewer" else [*lines, lines[-1]]))
 
-    with pytest.raises(
-        DataError, match=r"expected [\d,]+ rows, as when it was read first, found [\d,]+"
-    ):
+    with pytest.raises(DataError, match=r"expected [\d,]+ rows, as when it was read first, found [\d,]+"):
         train(data, Settings(epochs=1))
 
 
