@@ -33,7 +33,7 @@ class TemporaryCopy:
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
-        with _room():
+        with room():
             descriptor, name = mkstemp(prefix="typednn-")
         self.path: Path = Path(name)
         finalize(self, self.path.unlink, missing_ok=True)
@@ -50,12 +50,13 @@ def write_all(file: FileIO, content: memoryview) -> None:
     """
     rest = content.cast("B")
     while rest:
-        with _room():
+        with room():
             rest = rest[file.write(rest) :]
 
 
 @contextmanager
-def _room() -> Generator[None]:
+def room() -> Generator[None]:
+    """Raises SettingError for what goes wrong while a temporary file is written."""
     try:
         yield
     except OSError as error:
