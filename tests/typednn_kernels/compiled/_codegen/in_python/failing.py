@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import typednn
-from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer, backends
+from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer, Steps, backends
 
 SAMPLES = 12
 CASES: dict[str, dict[str, Any]] = {
@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "many samples": {"samples": 5000, "batch_size": 5000},
     "few rows of large layers": {"lengths": (64, 2048), "samples": 16, "predicts": True},
     "squares that overflow": {"scale": True, "optimizer": SGD(1e-30), "output": (4, "none", "mae")},
+    "a given gradient": {"gradient": 0.25},
 }
 asked: set[str] = set()
 
@@ -59,6 +60,8 @@ def trained(dtype: Any, case: dict[str, Any]) -> list[float]:
     y = random.random((given["samples"], output[0])).astype(dtype)
     if "softmax" in output[1]:
         y /= y.sum(axis=1, keepdims=True)
+    if "gradient" in given:
+        Steps(network, Adam(1e-3)).step(np.full(network.parameters.size, given["gradient"], dtype))
     before = network.predict(x)[0] if "predicts" in given else ()
     history = network.fit(x, y, epochs=2, batch_size=given["batch_size"], optimizer=given["optimizer"])
     sums = [float(layer.W.sum(dtype=np.float64)) for layer in network.layers[1:]]
