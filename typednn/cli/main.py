@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Protocol, TextIO, runtime_checkable
 
 from typednn import names
@@ -23,6 +26,9 @@ from typednn.errors import MissingExtraError, TypednnError
 WRONG, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes for wrong usage or input, Ctrl-C, and a closed output pipe."""
 
+ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that ask a process to end."""
+
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -33,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
     """
     try:
-        return _run(argv)
-    except SystemExit as finished:  # --help and --version
+        with _ended_by_signals():
+            return _run(argv)
+    except SystemExit as finished:  # --help, --version, and signals
         return finished.code if isinstance(finished.code, int) else 0
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
@@ -43,6 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNREAD
     except (TypednnError, OSError, ImportError, MemoryError) as error:
         return _complain(_sentence(error), WRONG)
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """Has signals that would end the process raise SystemExit, so that temporary files are removed."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [int(getattr(signal, each)) for each in ENDING if hasattr(signal, each)]
+    changed = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    if current_thread() is not main_thread():
+        changed.clear()
+    for number in changed:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -38,6 +38,7 @@ from typednn.errors import DataError, SettingError
 from typednn.files.models import load, save
 from typednn.formats.atomic import write_file
 from typednn.formats.json_values import is_list, is_object
+from typednn.formats.temporary import room
 from typednn.network.network import AnyNetwork
 from typednn.parallel import use_threads
 from typednn.plotting.progress import progress
@@ -144,8 +145,11 @@ def predict(options: Options) -> int:
 
     if options.output is None:
         with SpooledTemporaryFile(SPOOLED_BYTES) as spool:  # nothing is printed where a later row is wrong
-            spool.writelines(texts())
-            spool.seek(0)
+            for part in texts():
+                with room():
+                    spool.write(part)
+            with room():
+                spool.seek(0)
             for text in codecs.iterdecode(iter(lambda: spool.read(SPOOLED_BYTES), b""), "utf-8"):
                 sys.stdout.write(text)
     else:

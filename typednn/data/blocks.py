@@ -62,9 +62,14 @@ class ArrayRows:
         return [*range(0, count, block), count]
 
     def read(self, first: int, last: int) -> Arrays:
-        """Returns views of the rows; the disk begins to read those of memory maps, one after the other."""
+        """Returns views of the rows; the disk begins to read those of memory maps, one after the other.
+
+        Raises:
+            DataError: the file of a memory map is shorter than when it was mapped.
+        """
         parts = tuple(each[first:last] for each in self.arrays)
         for each in parts:
+            _check_length(each)
             _read_ahead(each)
         return parts
 
@@ -74,6 +79,16 @@ def _pages(array: NDArray[Any]) -> mmap.mmap | None:
     pages: object = getattr(array, "_mmap", None)
     advised = getattr(array, "mode", "") == "r" and hasattr(mmap, "MADV_DONTNEED")
     return pages if advised and isinstance(pages, mmap.mmap) else None
+
+
+def _check_length(array: NDArray[Any]) -> None:
+    """Raises DataError if the file of a memory map has been truncated: reading it would end the process."""
+    pages: object = getattr(array, "_mmap", None)
+    if isinstance(pages, mmap.mmap) and pages.size() < len(pages):
+        raise DataError(
+            f"shuffled_blocks: {getattr(array, 'filename', None)} has been truncated since it was mapped, to "
+            f"{pages.size()} bytes"
+        )
 
 
 def _read_ahead(array: NDArray[Any]) -> None:
@@ -121,12 +136,22 @@ class ParquetRows:
         return self.groups
 
     def read(self, first: int, last: int) -> Arrays:  # noqa: ARG002 (as others have it)
-        """Reads a row group."""
-        table = self._file.read_row_group(self.groups.index(first), columns=[*self.features, self.target])
-        x = np.empty((table.num_rows, len(self.features)), self.dtype)
-        for k, name in enumerate(self.features):
-            x[:, k] = table[name].to_numpy()
-        return x, table[self.target].to_numpy()
+        """Reads a row group.
+
+        Raises:
+            FileFormatError: it is damaged, or a feature is no number.
+        """
+        group = self.groups.index(first)
+        try:
+            table = self._file.read_row_group(group, columns=[*self.features, self.target])
+            x = np.empty((table.num_rows, len(self.features)), self.dtype)
+            for k, name in enumerate(self.features):
+                x[:, k] = table[name].to_numpy()
+            return x, table[self.target].to_numpy()
+        except (OSError, TypeError, ValueError, RuntimeError) as error:  # pyarrow's derive from these
+            raise FileFormatError(
+                f"{self.path}: expected numbers in row group {group} of {self.features}: {error}"
+            ) from None
 
 
 def mapped(path: PathLike) -> NDArray[Any]:
@@ -142,7 +167,7 @@ def mapped(path: PathLike) -> NDArray[Any]:
     if start.startswith(NPY):
         try:
             return cast("NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise FileFormatError(f"{path}: expected a .npy file: {error}") from None
     dtype, shape, offset = idx_layout(start, size, str(path))
     return np.memmap(path, dtype, "r", offset, shape)

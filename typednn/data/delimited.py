@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from typednn.data.columns import MISSING_WORDS, number_of
 from typednn.data.dialects import (
     DECIMAL_COMMA,
-    SAMPLE_BYTES,
+    LONG_LINE,
     Dialect,
     Layout,
     find_layout,
     in_utf8,
     line_ends,
+    start_of,
 )
 from typednn.data.inspection import is_code
-from typednn.data.opening import Source
+from typednn.data.opening import MAX_LINE, Source
 from typednn.data.table import Column, Table
 from typednn.errors import DataError, FileFormatError, MissingExtraError
 
@@ -87,7 +88,7 @@ class Delimited:
 
     def __init__(self, source: Source, dialect: Dialect, as_text: ChooseText) -> None:
         self._source = source = in_utf8(source, dialect.encoding)
-        self._start = source.start(SAMPLE_BYTES)
+        self._start = start_of(source)
         self._layout = layout = find_layout(self._start, dialect, source.shown)
         self.head: Table = Table(
             layout.names, (), source.shown, layout.named, notes=layout.notes, line=self.line
@@ -154,7 +155,7 @@ class Delimited:
         row = 0
         with self._source.open() as file:
             byte = _skip_lines(file, layout.skipped)
-            for chunk in _chunks(file):
+            for chunk in _chunks(file, self._source.shown):
                 self._starts.append(Start(row, byte))
                 parsed = self._parse(chunk) if fast and chunk is not None and _is_plain(chunk) else None
                 for frame in self._slowly(chunk, byte) if parsed is None else [parsed]:
@@ -261,13 +262,24 @@ def _skip_lines(file: IO[bytes], count: int) -> int:
     return file.seek(byte)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes | None]:
-    """Yields chunks that end where a record does; None stands for all the rest, whose quotes do not match."""
+def _chunks(file: IO[bytes], shown: str) -> Iterator[bytes | None]:
+    """Yields chunks that end where a record does; None stands for all the rest, whose quotes do not match.
+
+    Raises FileFormatError for a line that is too long.
+    """
+
+    def line_of() -> bytes:
+        line = file.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            raise FileFormatError(f"{shown}: {LONG_LINE}, before the byte {file.tell()}")
+        return line
+
     while text := file.read(CHUNK_BYTES):
-        parts = [text, file.readline()]
-        odd = sum(_count(part, b'"') for part in parts) % 2
-        while odd and len(parts) < MAX_QUOTED_LINES and (line := file.readline()):
+        parts = [text, line_of()]
+        odd, size = sum(_count(part, b'"') for part in parts) % 2, 0
+        while odd and len(parts) < MAX_QUOTED_LINES and size < MAX_LINE and (line := line_of()):
             parts.append(line)
+            size += len(line)
             odd ^= _count(line, b'"') % 2
         if odd:
             yield None
@@ -448,7 +460,7 @@ class Records:
         count, spaces = len(layout.names), layout.delimiter == " "
         line = end = 0
         text = io.TextIOWrapper(self._file, "utf-8", newline="")
-        lines = _lines_of(text, layout)
+        lines = _lines_of(text, layout, shown)
         reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=spaces, strict=True)
         try:
             for record in reader:
@@ -492,9 +504,11 @@ class Records:
             yield text.getvalue().encode()
 
 
-def _lines_of(file: io.TextIOWrapper, layout: Layout) -> Iterator[str]:
+def _lines_of(file: io.TextIOWrapper, layout: Layout, shown: str) -> Iterator[str]:
     """Yields the lines of values, comments emptied."""
-    for line in file:
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise FileFormatError(f"{shown}: {LONG_LINE}")
         text = "\n" if layout.commented and line.startswith("#") else line
         if layout.delimiter == " ":
             text = text.replace("\t", " ").strip() + "\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from typednn.data.columns import MISSING_WORDS, number_of
-from typednn.data.opening import Source
+from typednn.data.opening import MAX_LINE, Source
 from typednn.errors import DataError, FileFormatError
 
 DELIMITERS = "\t;|,"
@@ -19,6 +19,11 @@ DELIMITERS = "\t;|,"
 
 SAMPLE_BYTES, SAMPLE_RECORDS = 2**18, 1000
 """The start of a file of which the dialect is found."""
+
+LONG_LINE = f"expected lines of values, found one that does not end within {MAX_LINE // 2**20} MiB"
+
+MAX_COLUMNS = 2**17
+"""The largest number of columns of text: each takes some 0.1 ms, however few rows there are."""
 
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
@@ -110,6 +115,21 @@ def _encoded_again(source: Source, encoding: str) -> Iterator[bytes]:
         mark = "" if text else mark
 
 
+def start_of(source: Source) -> bytes:
+    """Returns the start of text by which its layout is found: at least a line.
+
+    Raises:
+        FileFormatError: the first line is too long.
+    """
+    start = source.start(SAMPLE_BYTES)
+    if len(start) < SAMPLE_BYTES or b"\n" in start or b"\r" in start:
+        return start
+    start, _, rest = source.start(MAX_LINE).partition(b"\n")
+    if len(start) == MAX_LINE:
+        raise FileFormatError(f"{source.shown}: {LONG_LINE}")
+    return start + b"\n" + rest[:SAMPLE_BYTES]
+
+
 def find_layout(start: bytes, dialect: Dialect, shown: str) -> Layout:
     """Finds the layout of text from its start.
 
@@ -124,6 +144,8 @@ def find_layout(start: bytes, dialect: Dialect, shown: str) -> Layout:
     lines_of_names = 1 + line_ends(",".join(records[0]).encode()) if records else 0
     if not records:
         raise DataError(f"{shown}: expected a line of column names and lines of values, found an empty file")
+    if len(records[0]) > MAX_COLUMNS:
+        raise FileFormatError(f"{shown}: expected at most {MAX_COLUMNS} columns, found {len(records[0])}")
     decimal = dialect.decimal or ("," if delimiter != "," and _has_decimal_commas(records) else ".")
     first, *others = [[field.strip() for field in record] for record in records]
     as_written = [[_pointed(field, decimal) for field in record] for record in others]
@@ -244,11 +266,11 @@ def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[b
 
 def _names(first: Sequence[str], shown: str) -> tuple[str, ...]:
     """Returns the names of the columns; one that has none is called by its number."""
-    names = [name or f"column {k}" for k, name in enumerate(first, start=1)]
-    for k, name in enumerate(names):
-        if name in names[:k]:
+    places: dict[str, int] = {}
+    for k, name in enumerate((name or f"column {k}" for k, name in enumerate(first, start=1)), start=1):
+        if places.setdefault(name, k) != k:
             raise FileFormatError(
                 f"{shown}, line 1: expected different names, found {name!r} for the columns "
-                f"{names.index(name) + 1} and {k + 1}; --no-header reads the line as values"
+                f"{places[name]} and {k}; --no-header reads the line as values"
             )
-    return tuple(names)
+    return tuple(places)

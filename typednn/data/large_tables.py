@@ -23,7 +23,7 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Column, Table
 from typednn.data.targets import Classes, numbers_of
 from typednn.errors import DataError, SettingError
-from typednn.formats.temporary import available_memory
+from typednn.formats.temporary import available_memory, write_all
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,7 +94,7 @@ class Whole:
             without: the places in the sample of the rows that are left out.
 
         Raises:
-            DataError: a value does not fit.
+            DataError: a value does not fit, or the number of rows has changed.
             SettingError: there is no room in the folder of temporary files.
         """
         left_out, width = self.rows[without], len(preprocessing.feature_names)
@@ -110,10 +110,17 @@ class Whole:
                     f"{folder}, found {free / 1e9:.1f} GB; TMPDIR names another folder"
                 )
             paths = Path(folder, "x"), Path(folder, "y")
-            with paths[0].open("wb") as x, paths[1].open("wb") as y:
+            count = 0
+            with paths[0].open("wb", buffering=0) as x, paths[1].open("wb", buffering=0) as y:
                 for inputs, targets in self._transformed(preprocessing, left_out):
-                    x.write(inputs.data)
-                    y.write(targets.data)
+                    write_all(x, inputs.data)
+                    write_all(y, targets.data)
+                    count += len(inputs)
+            if count != shape[0]:
+                raise DataError(
+                    f"{self.file.head.source}: expected {self.count:,} rows, as when it was read first, "
+                    f"found {count + len(left_out):,}; it has changed since"
+                )
             features = np.memmap(paths[0], np.float32, "r", shape=shape)
             if isinstance(target, Classes):
                 yield features, np.memmap(paths[1], np.int64, "r", shape=shape[:1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir, mkstemp
@@ -32,20 +33,30 @@ class TemporaryCopy:
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
-        with _room():
+        with room():
             descriptor, name = mkstemp(prefix="typednn-")
         self.path: Path = Path(name)
         finalize(self, self.path.unlink, missing_ok=True)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    with _room():
-                        rest = rest[file.write(rest) :]
+                write_all(file, memoryview(part))
+
+
+def write_all(file: FileIO, content: memoryview) -> None:
+    """Writes bytes to a temporary file that is opened without a buffer.
+
+    Raises:
+        SettingError: there is no room for them.
+    """
+    rest = content.cast("B")
+    while rest:
+        with room():
+            rest = rest[file.write(rest) :]
 
 
 @contextmanager
-def _room() -> Generator[None]:
+def room() -> Generator[None]:
+    """Raises SettingError for what goes wrong while a temporary file is written."""
     try:
         yield
     except OSError as error:

@@ -294,6 +294,8 @@ class HiddenLayer(TrainableLayer[F, Never]):
                 here.inv_std,
                 here.a,
             )
+            if self._is_training:
+                storage.warn_of_moments([k], stacklevel=4)
         run.activation_value(storage.activations[k], here.a, here.h)
         if self._dropout:
             self._drop(here.h)

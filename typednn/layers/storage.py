@@ -6,7 +6,8 @@ of parameters begins with the trainable ones; the running means and variances of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Generic, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -371,6 +372,17 @@ class Storage(Memory, Generic[F]):
             self.targets_view = read_only(self.targets)
         self.targets[...] = targets
         self.has_targets = True
+
+    def warn_of_moments(self, places: Iterable[int], stacklevel: int) -> None:
+        """Warns of running means and variances of layers that are not finite after a forward pass."""
+        for k in places if self.parameters.size > self.gradient.size else ():
+            if not np.isfinite(self.running_moments[k]).all():
+                warnings.warn(
+                    f"{self.layers[k].name}: the mean or variance of the batch is beyond {self.dtype}: its "
+                    "pre-activations are the biases alone, or NaN, and running_mean or running_variance is "
+                    "not finite from now on; scale the inputs",
+                    stacklevel=stacklevel,
+                )
 
     def make_views(self) -> None:
         layout, vector, gradient = self.layout, self.parameters, self.gradient

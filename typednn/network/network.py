@@ -240,6 +240,8 @@ class Network(Display, Generic[F_co, Y_co]):
         workspace.in_forward_pass = True
         workspace.complete_forward()
         storage.set_workspace(workspace)
+        if training:
+            storage.warn_of_moments(range(len(self.layers)), stacklevel=3)
         return ForwardPass(self._output, workspace)
 
     def predict(self, x: Samples[F_co]) -> Matrix[F_co]:

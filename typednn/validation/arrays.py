@@ -332,7 +332,7 @@ def _sum_of_squares(array: NDArray[np.generic]) -> float:
     """Sums the squares of all elements; the result is not finite if an element is not, or a square."""
     with np.errstate(all="ignore"):
         if array.dtype.itemsize in BLAS_ITEMSIZES and array.flags.c_contiguous:
-            vector = np.asarray(array).reshape(-1)  # a matrix of NumPy has no vectors
+            vector = np.asarray(array).reshape(-1)  # a matrix stays one, with rows and columns
             return float(vector.dot(vector))
         return float(np.square(array, dtype=np.float64).sum())
 

@@ -37,8 +37,7 @@ def divided(dtypes: tuple[str, ...], processes: int) -> list[list[Part]]:
 def warm_up(*dtypes: str) -> None:
     """Compiles everything for the dtypes, by default both, in a process for each core, four at most.
 
-    Raises:
-        CalledProcessError: one of the processes failed.
+    What a process has not compiled, because it was killed or failed, is compiled here.
     """
     first, *others = divided(dtypes or ("float32", "float64"), available_cores())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -49,9 +48,9 @@ def warm_up(*dtypes: str) -> None:
             arguments = [f"{name}:{dtype}" for name, dtype in chosen]
             processes.append(subprocess.Popen([*program, *arguments], env=environment))  # noqa: S603 (no input)
         _compile(first)
-        for process in processes:
+        for chosen, process in zip(others, processes, strict=True):
             if process.wait():
-                raise subprocess.CalledProcessError(process.returncode, process.args)
+                _compile(chosen)
     finally:
         for process in processes:  # after Ctrl-C, or where one has failed
             process.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -23,9 +24,10 @@ from typednn_kernels.losses import LossName
 import typednn
 from tests.conftest import PATHS, compiling_only, kernels_of
 from typednn import HiddenLayer, InputLayer, Network, OutputLayer, use_backend
-from typednn.cli import commands
+from typednn.cli import commands, tables
 from typednn.cli.main import main
 from typednn.files.models import save
+from typednn.formats.temporary import TemporaryCopy
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
@@ -673,6 +675,30 @@ def test_ctrl_c() -> None:
     assert errors == "typednn: interrupted\n"
     assert process.returncode == 130
     assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_that_end_the_process_leave_no_temporary_file(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, paths = getattr(signal, name), list[Path]()
+
+    def show(_: object) -> int:
+        copy = TemporaryCopy(iter([b"content"]))
+        paths.append(copy.path)
+        os.kill(os.getpid(), number)
+        return 0
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        monkeypatch.setattr(tables, "show", show)
+        assert main(["show", "model"]) == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    gc.collect()
+    assert not paths[0].exists()
 
 
 def test_heavy_packages_are_imported_when_they_are_needed() -> None:

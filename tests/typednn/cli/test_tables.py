@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,8 @@ def test_letters_of_several_bytes_where_the_predictions_are_long(
 
     found = capsys.readouterr().out.splitlines()
     assert [line[0] for line in found[1:]] == ["äöü€"[k % 4] for k in range(60)]
+
+    monkeypatch.setattr(tempfile, "tempdir", "no folder")
+    assert main(["predict", "model.safetensors", "t.csv"]) == 2
+    out, errors = capsys.readouterr()
+    assert (out, errors.partition(",")[0]) == ("", "typednn: expected room for a temporary file in no folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,13 +153,57 @@ def test_npy_and_idx_files_are_mapped(tmp_path: Path) -> None:
     assert len(history.loss) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 100, b"\x93NUMPY" + b"x" * 100, b"\0\0\x08\x01\0\0\0\x09ab"])
+NPY_HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1" + b"0" * 30 + b")}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x" * 100,
+        b"\x93NUMPY" + b"x" * 100,
+        b"\0\0\x08\x01\0\0\0\x09ab",
+        b"\x93NUMPY\1\0" + len(NPY_HEADER).to_bytes(2, "little") + NPY_HEADER,
+    ],
+)
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
 
     with pytest.raises(FileFormatError, match="file: expected"):
         mapped(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be truncated there")
+def test_a_file_that_is_truncated_while_it_is_read(tmp_path: Path) -> None:
+    x, y = rows(4000)
+    np.save(tmp_path / "x.npy", x)
+    blocks = shuffled_blocks((mapped(tmp_path / "x.npy"), y), block=100, seed=0)
+    read = iter(blocks)
+    next(read)
+
+    os.truncate(tmp_path / "x.npy", 1000)
+
+    with pytest.raises(DataError, match=r"x\.npy has been truncated since it was mapped, to 1000 bytes"):
+        list(read)
+
+
+def test_row_groups_that_cannot_be_read(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, text = tmp_path / "table.parquet", tmp_path / "text.parquet"
+    x = np.random.default_rng(0).normal(size=20_000)
+    parquet.write_table(pyarrow.table({"x": x, "y": x}), path, row_group_size=1000)
+    parquet.write_table(pyarrow.table({"x": ["one", "two"], "y": [1, 2]}), text)
+
+    content = bytearray(path.read_bytes())
+    content[10_000:100_000] = bytes(90_000)
+    path.write_bytes(content)
+
+    for file in (path, text):
+        with pytest.raises(
+            FileFormatError, match=rf"{file.name}: expected numbers in row group \d+ of \['x'\]"
+        ):
+            list(shuffled_blocks(parquet_rows(file, ["x"], "y"), seed=0))
 
 
 def test_row_groups_of_parquet_are_blocks(tmp_path: Path) -> None:

@@ -53,6 +53,19 @@ def test_a_record_may_lie_in_two_chunks(
     assert table["y"].tolist() == [record[2] or None for record in records]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_of_names_may_be_longer_than_the_sample(tmp_path: Path, end: str) -> None:
+    names = [f"{k}".rjust(200, "x") for k in range(2000)]
+    path = tmp_path / "data.csv"
+    path.write_bytes((",".join(names) + end + ",".join(map(str, range(2000))) + end).encode())
+    assert path.stat().st_size > dialects.SAMPLE_BYTES
+
+    table = read_data(path).table
+
+    assert table.names == tuple(names)
+    assert [column[0] for column in table.columns[:-1]] == list(range(1999))
+
+
 @pytest.mark.parametrize("size", CHUNKS)
 def test_a_column_may_turn_to_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(delimited, "SOME_ROWS", 8)

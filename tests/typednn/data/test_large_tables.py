@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import os
 import shutil
 import tempfile
 import zipfile
@@ -224,3 +225,33 @@ def test_features_need_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(SettingError, match=r"expected 0\.\d GB of room .* TMPDIR names another folder"):
         train(data, Settings(epochs=1))
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("change", ["fewer", "more"])
+def test_a_file_that_changes_between_its_readings(tmp_path: Path, change: str) -> None:
+    path = written(tmp_path, california_like(), "csv")
+    data = read_data(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-9] if change == "fewer" else [*lines, lines[-1]]))
+
+    with pytest.raises(DataError, match=r"expected [\d,]+ rows, as when it was read first, found [\d,]+"):
+        train(data, Settings(epochs=1))
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_room_that_ends_while_features_are_written(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    data = read_data(written(tmp_path, california_like(), "csv"))
+    limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(SettingError, match="expected room for a temporary file in"):
+            train(data, Settings(epochs=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)

@@ -30,7 +30,8 @@ from typednn import (
     load,
     save,
 )
-from typednn.data.opening import MAX_LINE, MAX_RATIO
+from typednn.data.dialects import MAX_COLUMNS
+from typednn.data.opening import CHUNK_BYTES, MAX_LINE, MAX_RATIO
 from typednn.data.reading import read_data
 from typednn.formats.safetensors import open_tensors, tensor_bytes, tensor_entries
 
@@ -232,6 +233,10 @@ HOSTILE_DATA: dict[str, Callable[[], bytes]] = {
     "header deep": lambda: npz(b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000),
     "many members": many_members,
     "CSV by LZMA": lambda: zipped("a,b\n1,2\n", zipfile.ZIP_LZMA),
+    "names without an end": lambda: b"," * (MAX_LINE + 1),
+    "values without an end": lambda: b"a,b\n1,2\n" + b"," * (MAX_LINE + 4 * CHUNK_BYTES),
+    "blanks without an end": lambda: b"a b\n1 2\n3" + b" " * (MAX_LINE + 4 * CHUNK_BYTES) + b"\n",
+    "too many names": lambda: b"," * MAX_COLUMNS + b"\n1\n",
     "IDX of 4 GB": lambda: b"\0\0\x08\x03" + struct.pack(">3I", 65535, 255, 255) + bytes(99),
     "IDX beyond all": lambda: b"\0\0\x08\x08" + b"\xff" * 32,
 }

@@ -366,6 +366,29 @@ def test_the_loop_that_people_have_written_for_years() -> None:
 
 
 @pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.usefixtures("path")
+def test_moments_of_a_batch_that_are_not_finite_earn_a_warning(dtype: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(dtype)
+    layers: list[Any] = [InputLayer(3), HiddenLayer(4, normalization="batch"), OutputLayer(1)]
+    network = Network(layers, dtype, seed=0)
+    network.forward(x, training=True)
+    network.forward(x * np.sqrt(np.finfo(dtype).max))  # which predicts
+    warning = r"layer 1, HiddenLayer\(4, .*\): the mean or variance of the batch is beyond " + dtype.__name__
+
+    with pytest.warns(UserWarning, match=warning) as whole:
+        network.forward(x * np.sqrt(np.finfo(dtype).max), training=True)
+    layers[1].running_mean[...], layers[1].running_variance[...] = 0, 1
+    layers[0].training = True
+    layers[0].put_values(x * np.sqrt(np.finfo(dtype).max))
+    layers[0].forward()
+    with pytest.warns(UserWarning, match=warning) as one:
+        layers[1].forward()
+
+    assert [each.filename for each in (*whole, *one)] == [__file__, __file__]
+    assert not np.isfinite(layers[1].running_variance).all()
+
+
 def test_a_batch_is_the_mean_of_its_samples() -> None:
     case = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 7)
     ann = ann_of(case)

@@ -33,8 +33,11 @@ def test_two_processes_have_a_dtype_each() -> None:
     ]
 
 
+@pytest.mark.parametrize("status", [0, 1, -9])
 @pytest.mark.parametrize("cores", [1, 4])
-def test_one_core_starts_no_process(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_core_starts_no_process_and_what_a_process_leaves_is_compiled(
+    cores: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled: list[str] = []
     started: list[list[str]] = []
 
@@ -42,14 +45,12 @@ def test_one_core_starts_no_process(cores: int, monkeypatch: pytest.MonkeyPatch)
         compiled.append(str(dtype))
 
     class Process:
-        returncode = 0
-
         def __init__(self, arguments: list[str], **_: Any) -> None:
             self.args = arguments
             started.append(arguments[3:])
 
         def wait(self) -> int:
-            return self.returncode
+            return status
 
         def terminate(self) -> None:
             pass
@@ -61,7 +62,7 @@ def test_one_core_starts_no_process(cores: int, monkeypatch: pytest.MonkeyPatch)
     warmup.warm_up()
 
     assert len(started) == cores - 1
-    assert len(compiled) + sum(map(len, started)) == 4
+    assert len(compiled) + (sum(map(len, started)) if status == 0 else 0) == 4
 
 
 def test_ctrl_c_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 from collections.abc import Callable
 from ctypes import CDLL, c_void_p, cast
 from threading import Lock, Thread, Timer, current_thread, main_thread, stack_size
@@ -46,6 +47,16 @@ REDELIVERY_S = 0.05
 """Seconds after which an interrupt is delivered again."""
 
 
+def _keep_subnormals() -> None:
+    """Has this thread know subnormal numbers, such as constants of formulas.
+
+    On Linux a thread begins with the control register of the one that has started it, which may be a kernel
+    that takes them for 0. FE_DFL_ENV, the address -1, is what a program begins with.
+    """
+    if sys.platform == "linux" and hasattr(C_LIBRARY, "fesetenv"):
+        C_LIBRARY.fesetenv(c_void_p(-1))
+
+
 class _Large(Thread, Generic[R]):
     """A thread with the stack that a compiler takes; it keeps what a function returned or raised."""
 
@@ -57,6 +68,7 @@ class _Large(Thread, Generic[R]):
 
     def run(self) -> None:
         """Calls the function."""
+        _keep_subnormals()
         try:
             self.results.append(self.function())
         except BaseException as error:  # noqa: BLE001 (the thread that waits raises it)

@@ -10,7 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.conftest import compiling_only
-from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer, Steps, use_threads
+from typednn import (
+    SGD,
+    Adam,
+    HiddenLayer,
+    InputLayer,
+    Network,
+    OutputLayer,
+    Steps,
+    register_activation,
+    use_threads,
+)
 
 pytestmark = [
     compiling_only,
@@ -57,3 +67,21 @@ def test_the_rest_of_the_program_has_subnormal_numbers(threads: int) -> None:
         network.fit(x, x[:, :1], epochs=2, optimizer=Adam(1e-3), progress=False)
 
     assert (np.full(9, np.finfo(np.float64).tiny) / 2 > 0).all()
+
+
+def test_a_formula_that_is_compiled_in_the_middle_of_a_training_has_its_subnormal_constants() -> None:
+    small, large = 5.1e-39, 1e38
+    activation = register_activation(
+        "with a subnormal constant",
+        lambda x: x * small * large + x,
+        lambda x, _: 0 * x + (1 + small * large),
+    )
+    layers = [InputLayer(4), HiddenLayer(8, activation), OutputLayer(1)]
+    network: Network[np.float32] = Network(layers, np.float32, seed=0)
+    x = np.random.default_rng(0).random((64, 4)).astype(np.float32)
+    network.fit(x, x[:, :1], epochs=1, batch_size=16, learning_rate=1e-30, progress=False)
+
+    network.forward(x)
+
+    layer = network.layers[1]
+    np.testing.assert_allclose(layer.activations, 1.51 * layer.pre_activations, rtol=1e-4)
