@@ -265,7 +265,7 @@ def test_float32_stays_float32(code_of_float32: dict[str, str]) -> None:
         assert re.search(r"\bfloat\b", code_of_float32[name]), name
     for name, code in code_of_float32.items():
         doubles = {line.strip() for line in code.splitlines() if re.search(r"\bdouble\b", line)}
-        if name in {"affine_block", "normalize", "normalize_rows"}:  # epsilon and momentum are doubles
+        if name in {"normalized_block", "normalize", "normalize_rows"}:  # epsilon and momentum are doubles
             doubles = {line for line in doubles if "x double>" in line}
         # Learning rates and limits come from Python as doubles; that is no arithmetic.
         assert all("PyFloat_AsDouble" in line or "fptrunc double" in line for line in doubles), (
