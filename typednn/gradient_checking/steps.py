@@ -34,11 +34,13 @@ class StepGradient(NamedTuple):
         samples: the samples whose mean loss it belongs to.
         gradient: the gradient; NaN where the step does not change a parameter.
         rounding: what the recovery adds to the rounding errors.
+        made: whether the step was made; it is not where the loss, or the bound of the step, is not finite.
     """
 
     samples: slice
     gradient: Vector[np.float64]
     rounding: float
+    made: bool = True
 
 
 def gradients_of_layers(
@@ -126,7 +128,7 @@ class _Step(Generic[F]):
         self.run.train_batches(
             parameters, layout, self.key, self.loss, epoch, optimizer, work.vectors, gradient
         )
-        return StepGradient(slice(None), self._recovered(parameters), self.rounding)
+        return self._recovered(slice(None), parameters, epoch)
 
     def of_sample(self, x: Matrix[F], t: Matrix[F], k: int) -> StepGradient:
         """Recovers the gradient of the loss of sample k, of which the kernel makes a step."""
@@ -135,7 +137,7 @@ class _Step(Generic[F]):
         work = new_workspace(layout, 1, x.dtype)
         rate = x.dtype.type(self.rate)
         self.run.train_online(parameters, layout, self.loss, epoch, rate, work.vectors)
-        return StepGradient(slice(k, k + 1), self._recovered(parameters), self.rounding)
+        return self._recovered(slice(k, k + 1), parameters, epoch)
 
     def _epoch(
         self, x: Matrix[F], t: Matrix[F], order: np.ndarray[tuple[int], np.dtype[np.int64]], size: int
@@ -143,10 +145,10 @@ class _Step(Generic[F]):
         none = read_only(np.empty(0, x.dtype))
         return Epoch(x, t, none, read_only(order), size, np.empty(len(order), x.dtype))
 
-    def _recovered(self, parameters: Vector[F]) -> Vector[np.float64]:
+    def _recovered(self, samples: slice, parameters: Vector[F], epoch: Epoch[F]) -> StepGradient:
         before = self.storage.trainable
         result: Vector[np.float64] = np.full(len(before), np.nan)
         for start, stop in self.state.trainable_ranges:
             change = before[start:stop].astype(np.float64) - parameters[start:stop]
             result[start:stop] = np.nan_to_num(change / self.rate, nan=np.inf)
-        return result
+        return StepGradient(samples, result, self.rounding, made=bool(np.isfinite(epoch.losses).all()))

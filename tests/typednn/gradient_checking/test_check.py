@@ -23,7 +23,7 @@ from typednn import (
     gradcheck,
     use_backend,
 )
-from typednn.gradient_checking import STEP
+from typednn.gradient_checking.numerical import STEP
 
 CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 
@@ -31,12 +31,14 @@ CASE = problem((3, 4, 2), ("none", "tanh", "softmax"), "MSE", 5)
 @pytest.fixture(autouse=True)
 def only_the_paths_under_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """With TYPEDNN_BACKEND=numpy the tests compile nothing."""
-    module = import_module("typednn.gradient_checking")
 
     def implementations(_dtype: Any) -> dict[str, Any]:
         return {path: kernels_of(path) for path in PATHS}
 
-    monkeypatch.setattr(module, "implementations", implementations)
+    for module in ("check", "numerical"):
+        monkeypatch.setattr(
+            import_module(f"typednn.gradient_checking.{module}"), "implementations", implementations
+        )
 
 
 @pytest.mark.once_per("hidden", "output", "loss")
@@ -323,3 +325,110 @@ def test_a_kink_within_two_steps_of_a_difference_is_no_mistake(aside: float) -> 
     output.W, output.Bias = np.ones((1, 1)), np.zeros((1, 1))
 
     assert gradcheck(network, np.ones((1, 1)), np.full((1, 1), 5.0)).passed
+
+
+def test_units_whose_kinks_coincide_raise_no_alarm() -> None:
+    """Without input and bias each unit is at a kink, and a step moves some to one side, some to the other."""
+    x, y = np.zeros((2, 1)), np.array([[3.0], [-1.0]])
+    layers = [InputLayer(1), HiddenLayer(1, "leaky_relu"), HiddenLayer(2, "leaky_relu"), OutputLayer(1)]
+    network = Network(layers, seed=0)
+    _, first, second, last = network.layers
+    first.W, second.W, last.W = np.ones((1, 1)), np.array([[1.0], [-1.0]]), np.array([[1.0, -1.0]])
+
+    report = gradcheck(network, x, y)
+
+    shown = network.forward(x).backward(y)[first].dLdBias
+    assert shown[0, 0] == pytest.approx(-2 * 0.2 * (0.2 + 0.2))  # the one-sided ones are -2.4 and -0.48
+    assert report.passed, report
+    assert report.checks[1].at_kink == 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("factor", [-1.0, 1.001, 0.0, np.nan])
+def test_kinks_of_other_parameters_hide_no_mistake(
+    path: str, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last layer has no kink, and those below have all of theirs at 0."""
+    kernels = kernels_of(path)
+    backward = kernels.backward
+
+    def wrong(*arguments: Any) -> None:
+        backward(*arguments)
+        arguments[-1][-1] *= factor
+
+    monkeypatch.setattr(kernels, "backward", wrong)
+    network = Network([InputLayer(2), HiddenLayer(4, "relu"), OutputLayer(1)], np.float32, seed=0)
+    report = gradcheck(network, np.zeros((3, 2), np.float32), np.ones((3, 1), np.float32))
+
+    assert [check.passed for check in report.checks] == [True, True, True, False]
+
+
+def test_a_saturated_unit_below_dropout_raises_no_alarm() -> None:
+    """y (1 - y) of sigmoid loses its digits where y is rounded to nearly 1."""
+    for seed in range(10):
+        layers = [InputLayer(1), HiddenLayer(3, "sigmoid", dropout=0.3), OutputLayer(1)]
+        network = Network(layers, np.float32, seed)
+        hidden = network.layers[1]
+        hidden.W, hidden.Bias = np.ones((3, 1), np.float32), np.array([[0.0, 0.1, 0.2]])
+        x, y = np.full((1, 1), 13.25, np.float32), np.ones((1, 1), np.float32)
+
+        report = gradcheck(network, x, y, training=True)
+
+        assert report.passed, report
+
+
+def test_equal_outputs_of_softmax_raise_no_alarm() -> None:
+    """Rounding makes no two outputs larger than 1/2: they add up to 1."""
+    network = Network([InputLayer(1), OutputLayer(2, "softmax", "focal")], np.float32, seed=0)
+    network.layers[1].W = np.zeros((2, 1), np.float32)
+    x, y = np.ones((3, 1), np.float32), np.array([[1, 0], [0, 0], [1, 0]], np.float32)
+
+    report = gradcheck(network, x, y)
+
+    assert report.passed, report
+    assert not any(check.undecided for check in report.checks)
+
+
+def test_values_beyond_the_dtype_are_said_to_be() -> None:
+    layers = [InputLayer(1), HiddenLayer(2, "exponential"), OutputLayer(1)]
+    network = Network(layers, np.float32, seed=0)
+    network.layers[1].W = np.ones((2, 1), np.float32)
+    x, y = np.full((1, 1), 80, np.float32), np.zeros((1, 1), np.float32)
+
+    report = gradcheck(network, x, y)
+
+    assert report.beyond_dtype
+    assert not report.passed
+    remark = (
+        "values are beyond float32, so that no step can be made: scale samples or weights, or take float64"
+    )
+    assert remark in str(report)
+    assert not gradcheck(network.astype(np.float64), x.astype(float), y.astype(float)).beyond_dtype
+
+
+def test_a_loss_that_grows_within_a_step_raises_no_alarm() -> None:
+    """The loss is 1e-7, and 1e42 a step aside: what rounding leaves of the difference says nothing."""
+    layers = [InputLayer(1), HiddenLayer(2, "exponential"), OutputLayer(1)]
+    network = Network(layers, np.float32, seed=0)
+    _, hidden, output = network.layers
+    hidden.W, output.W = np.array([[60.0], [-40.0]]), np.array([[0.0, 1e14]])
+
+    report = gradcheck(network, np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
+
+    assert report.passed, report
+
+
+def test_a_step_that_is_refused_is_no_wrong_step() -> None:
+    """The gradient is finite, and its bound, the norm of all deltas times that of all inputs, is not."""
+    layers = [InputLayer(1), HiddenLayer(2, "exponential"), OutputLayer(1)]
+    network = Network(layers, np.float32, seed=0)
+    _, hidden, output = network.layers
+    hidden.W, output.W = np.array([[80.0], [-60.0]]), np.array([[0.0, 1e26]])
+    x, y = np.ones((1, 1), np.float32), np.array([[-2.5e3]], np.float32)
+
+    report = gradcheck(network, x, y)
+
+    assert np.isfinite(network.forward(x).backward(y).vector).all()
+    assert report.passed, report
+    assert report.beyond_dtype
+    assert [check.steps is not None for check in report.checks] == [True] * 4  # those of the layers
