@@ -28,9 +28,9 @@ from typednn.cli.output import (
 )
 from typednn.cli.settings import settings_of, toml_of
 from typednn.data.columns import numbers_in, written_in
-from typednn.data.dialects import Dialect
 from typednn.data.large_tables import number_places
 from typednn.data.model import Model
+from typednn.data.readers.dialects import Dialect
 from typednn.data.reading import Data, every_place, read_data, read_tables
 from typednn.data.table import Table
 from typednn.data.targets import Classes
@@ -175,7 +175,9 @@ def evaluate(options: Options) -> int:
         labels=labels,
         dialect=settings.dialect,
     )
-    tables = [data.table] if data.whole is None else data.whole.tables(model.preprocessing, data.targets)
+    tables = (
+        data.table.chunks() if data.whole is None else data.whole.tables(model.preprocessing, data.targets)
+    )
     measures = measure(model, tables, data.targets)
     if options.report is not None:
         from typednn.cli.report import evaluation_report

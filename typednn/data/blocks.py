@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from typednn.data.idx_files import idx_layout
+from typednn.data.readers.idx_files import MAX_HEADER, idx_layout
 from typednn.errors import DataError, FileFormatError, MissingExtraError, SettingError, ShapeError
 from typednn.formats.atomic import PathLike
 from typednn.initializers import Seed, generator
@@ -163,7 +163,7 @@ def mapped(path: PathLike) -> NDArray[Any]:
     """
     check_path("mapped: path", path)
     with Path(path).open("rb") as file:
-        start, size = file.read(4 + 4 * 8), file.seek(0, 2)
+        start, size = file.read(MAX_HEADER), file.seek(0, 2)
     if start.startswith(NPY):
         try:
             return cast("NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))

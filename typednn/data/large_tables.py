@@ -1,7 +1,7 @@
 """Tables larger than memory: a random sample of the rows, and all rows as features in files.
 
 The file is read twice, in chunks. The first time a sample is taken, by which columns are chosen, transforms
-fitted and models measured. The second time all other rows are transformed, and written to a temporary folder
+fitted and models measured. The second time all other rows are transformed, and written to temporary files
 as the arrays of a training, of which blocks are read in random order.
 """
 
@@ -11,8 +11,7 @@ import shutil
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +22,7 @@ from typednn.data.preprocessing import Preprocessing
 from typednn.data.table import Column, Table
 from typednn.data.targets import Classes, numbers_of
 from typednn.errors import DataError, SettingError
-from typednn.formats.temporary import available_memory, write_all
+from typednn.formats.temporary import available_memory, nameless_file, write_all
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,30 +101,29 @@ class Whole:
         target = preprocessing.target
         outputs = 1 if isinstance(target, Classes) else len(target.mean)
         needed = shape[0] * (4 * width + (8 if isinstance(target, Classes) else 4 * outputs))
-        with TemporaryDirectory(prefix="typednn-") as folder:
-            free = shutil.disk_usage(folder).free
-            if needed > free:
-                raise SettingError(
-                    f"{self.file.head.source}: expected {needed / 1e9:.1f} GB of room for its features in "
-                    f"{folder}, found {free / 1e9:.1f} GB; TMPDIR names another folder"
-                )
-            paths = Path(folder, "x"), Path(folder, "y")
-            count = 0
-            with paths[0].open("wb", buffering=0) as x, paths[1].open("wb", buffering=0) as y:
-                for inputs, targets in self._transformed(preprocessing, left_out):
-                    write_all(x, inputs.data)
-                    write_all(y, targets.data)
-                    count += len(inputs)
+        folder = gettempdir()
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise SettingError(
+                f"{self.file.head.source}: expected {needed / 1e9:.1f} GB of room for its features in "
+                f"{folder}, found {free / 1e9:.1f} GB; TMPDIR names another folder"
+            )
+        count = 0
+        with nameless_file() as x, nameless_file() as y:
+            for inputs, targets in self._transformed(preprocessing, left_out):
+                write_all(x, inputs.data)
+                write_all(y, targets.data)
+                count += len(inputs)
             if count != shape[0]:
                 raise DataError(
                     f"{self.file.head.source}: expected {self.count:,} rows, as when it was read first, "
                     f"found {count + len(left_out):,}; it has changed since"
                 )
-            features = np.memmap(paths[0], np.float32, "r", shape=shape)
+            features = np.memmap(x, np.float32, "r", shape=shape)
             if isinstance(target, Classes):
-                yield features, np.memmap(paths[1], np.int64, "r", shape=shape[:1])
+                yield features, np.memmap(y, np.int64, "r", shape=shape[:1])
             else:
-                yield features, np.memmap(paths[1], np.float32, "r", shape=(shape[0], outputs))
+                yield features, np.memmap(y, np.float32, "r", shape=(shape[0], outputs))
 
     def tables(self, preprocessing: Preprocessing, targets: Sequence[str]) -> Iterator[Table]:
         """Yields all rows, a chunk at a time, for a model that has this preprocessing.

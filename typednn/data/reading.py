@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from typednn.data.arrow_files import ArrowFile
-from typednn.data.delimited import ChooseText, Delimited
-from typednn.data.dialects import Dialect
-from typednn.data.idx_files import check_labels, idx_array, labels_path
 from typednn.data.large_tables import Whole, sample_rows, sampled, tables
-from typednn.data.numpy_files import npy_array, npz_arrays
-from typednn.data.opening import Source, open_source
+from typednn.data.readers.arrow_files import ArrowFile
+from typednn.data.readers.delimited import ChooseText, Delimited
+from typednn.data.readers.dialects import Dialect
+from typednn.data.readers.idx_files import check_labels, idx_array, labels_path
+from typednn.data.readers.numpy_files import npy_array, npz_arrays
+from typednn.data.readers.opening import Source, open_source
 from typednn.data.table import Table, as_column, matrix_table
 from typednn.errors import DataError, FileFormatError, SettingError, ShapeError
 
@@ -90,8 +90,8 @@ def read_data(
             raise FileFormatError(f"{source.shown}: expected the arrays 'x' and 'y', found only 'x'")
         return _with_targets(_samples(arrays["x"], source), arrays["y"], f"{source.shown}: y")
     if source.format == "idx":
-        images, place = idx_array(source.read(), source.shown), labels or labels_path(path)
-        y = check_labels(idx_array(open_source(place).read(), str(place)), str(place))
+        images, place = idx_array(source.buffer(), source.shown), labels or labels_path(path)
+        y = check_labels(idx_array(open_source(place).buffer(), str(place)), str(place))
         return _with_targets(_samples(images, source), y, str(place), labels=True)
 
     def chosen(table: Table) -> list[int]:
@@ -134,11 +134,11 @@ def read_tables(
     """
     source = open_source(path)
     if source.format == "npz":
-        yield _samples(npz_arrays(source, ("x",))["x"], source)
+        yield from _samples(npz_arrays(source, ("x",))["x"], source).chunks()
     elif source.format == "idx":
-        yield _samples(idx_array(source.read(), source.shown), source)
+        yield from _samples(idx_array(source.buffer(), source.shown), source).chunks()
     elif source.format == "npy":
-        yield matrix_table(npy_array(source), source.shown)
+        yield from matrix_table(npy_array(source), source.shown).chunks()
     else:
         file = _opened(source, dialect, lambda head: {*every_place(head)} - {*numbers(head)})
         yield from tables(file, numbers(file.head), used(file.head))

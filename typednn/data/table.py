@@ -6,8 +6,8 @@ or objects that are text, with None for what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Protocol, TypeAlias, TypeGuard, cast, runtime_checkable
 
@@ -18,6 +18,9 @@ from typednn.errors import ArrayTypeError, DataError, ShapeError, UnknownNameErr
 from typednn.validation.arrays import ArrayExport
 
 Column: TypeAlias = NDArray[np.generic]
+
+CHUNK_VALUES = 2**20
+"""The number of values that are read or transformed at a time."""
 
 MAX_NAMES = 8
 """The number of names that a message lists."""
@@ -96,6 +99,13 @@ class Table:
             self.pixels,
             line=None if line is None else lambda row: line(start + int(numbers[row])),
         )
+
+    def chunks(self) -> Iterator[Table]:
+        """Yields the rows, some at a time, as views."""
+        rows = max(1, CHUNK_VALUES // len(self.names))
+        for first in range(0, len(self), rows):
+            columns = tuple(column[first : first + rows] for column in self.columns)
+            yield replace(self, columns=columns, first=self.first + first)
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import tempfile
@@ -18,8 +19,13 @@ from typednn import Model, load, use_backend
 from typednn.cli.main import main
 from typednn.cli.measures import measure
 from typednn.cli.tables import predictions
-from typednn.data import arrow_files, delimited, large_tables
+from typednn.data import large_tables
+from typednn.data import table as tables
+from typednn.data.preprocessing import Preprocessing
+from typednn.data.readers import arrow_files, delimited
 from typednn.data.reading import read_data
+from typednn.data.table import Table
+from typednn.formats import temporary
 
 pl = pytest.importorskip("polars")
 
@@ -41,7 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "CHUNK_BYTES", 5_000)
-    monkeypatch.setattr(arrow_files, "CHUNK_VALUES", 1_000)
+    for module in (arrow_files, tables):
+        monkeypatch.setattr(module, "CHUNK_VALUES", 1_000)
 
 
 def trained(name: str, epochs: str = "3") -> tuple[Model, Any]:
@@ -109,6 +116,42 @@ def test_measures_of_a_table_larger_than_memory_are_those_of_all_rows(
     count = f"{len(data.table):,} samples"
     assert count in capsys.readouterr().out
     assert count in Path("report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("name", ["d.npz", "packed.npz", "d-images.idx", "d-images.idx.gz", "d.npy"])
+def test_arrays_larger_than_memory_are_read_in_chunks(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (700, 3, 4), np.uint8)
+    y = x.reshape(700, 12).argmax(axis=1).astype(np.uint8) // 6
+    np.savez("d.npz", x=x, y=y)
+    np.savez_compressed("packed.npz", x=x, y=np.asfortranarray(y))
+    np.save("d.npy", np.concatenate([x.reshape(700, 12), y.reshape(-1, 1)], axis=1).T.copy().T)
+    Path("d-images.idx").write_bytes(bytes([0, 0, 8, 3, 0, 0, 2, 188, 0, 0, 0, 3, 0, 0, 0, 4]) + x.tobytes())
+    Path("d-images.idx.gz").write_bytes(gzip.compress(Path("d-images.idx").read_bytes()))
+    Path("d-labels.idx").write_bytes(bytes([0, 0, 8, 1, 0, 0, 2, 188]) + y.tobytes())
+    assert main(["train", name, "--epochs", "1"]) == 0
+    model, data = load("model.safetensors", Model), read_data(Path(name))
+    expected = list(predictions(model, data.table))
+    measures = measure(model, [data.table], data.targets).as_json()
+    sizes = list[int]()
+    applied = Preprocessing.apply
+
+    def apply(self: Preprocessing, rows: Table, *arguments: Any) -> Any:
+        sizes.append(len(rows))
+        return applied(self, rows, *arguments)
+
+    monkeypatch.setattr(Preprocessing, "apply", apply)
+    monkeypatch.setattr(temporary, "available_memory", lambda: 80)
+    capsys.readouterr()
+
+    assert main(["predict", "model.safetensors", name]) == 0
+    assert_alike(list(csv.reader(io.StringIO(capsys.readouterr().out))), expected)
+    assert main(["evaluate", "model.safetensors", name, "--json"]) == 0
+    assert flat(json.loads(capsys.readouterr().out)) == pytest.approx(flat(measures), rel=1e-3)
+    assert sum(sizes) == 2 * 700
+    assert max(sizes) <= 83
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from typednn import DataError, FileFormatError, SettingError, ShapeError, TypednnError, UnknownNameError
-from typednn.data.dialects import Dialect
+from typednn.data.readers.dialects import Dialect
 from typednn.data.reading import Data, read_data, read_tables
 
 PLAIN = "a,b,kind\n1,2.5,cat\n-3,4e2,dog\n"
@@ -297,7 +297,7 @@ WRONG_NPZ: dict[str, tuple[bytes, type[TypednnError], str]] = {
     "exabytes said": (
         forged("(1000000000, 1000000000)"),
         FileFormatError,
-        "expected 8000000000000000128 bytes",
+        "fewer than 281474976710656 elements",
     ),
     "negative shape": (forged("(-1, -8)"), FileFormatError, DAMAGED),
     "empty member": (bomb(), FileFormatError, DAMAGED),

@@ -30,8 +30,8 @@ from typednn import (
     load,
     save,
 )
-from typednn.data.dialects import MAX_COLUMNS
-from typednn.data.opening import CHUNK_BYTES, MAX_LINE, MAX_RATIO
+from typednn.data.readers.dialects import MAX_COLUMNS, Dialect, find_layout
+from typednn.data.readers.opening import CHUNK_BYTES, MAX_LINE, MAX_RATIO
 from typednn.data.reading import read_data
 from typednn.formats.safetensors import open_tensors, tensor_bytes, tensor_entries
 
@@ -233,10 +233,6 @@ HOSTILE_DATA: dict[str, Callable[[], bytes]] = {
     "header deep": lambda: npz(b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000),
     "many members": many_members,
     "CSV by LZMA": lambda: zipped("a,b\n1,2\n", zipfile.ZIP_LZMA),
-    "names without an end": lambda: b"," * (MAX_LINE + 1),
-    "values without an end": lambda: b"a,b\n1,2\n" + b"," * (MAX_LINE + 4 * CHUNK_BYTES),
-    "blanks without an end": lambda: b"a b\n1 2\n3" + b" " * (MAX_LINE + 4 * CHUNK_BYTES) + b"\n",
-    "too many names": lambda: b"," * MAX_COLUMNS + b"\n1\n",
     "IDX of 4 GB": lambda: b"\0\0\x08\x03" + struct.pack(">3I", 65535, 255, 255) + bytes(99),
     "IDX beyond all": lambda: b"\0\0\x08\x08" + b"\xff" * 32,
 }
@@ -249,6 +245,37 @@ def test_data(name: str, tmp_path: Path) -> None:
     (tmp_path / "labels-data").write_bytes(b"\0\0\x08\x01\0\0\0\x01\0")
     with pytest.raises(FileFormatError, match="images-data"):
         read_data(path)
+
+
+LONG_LINE = "expected lines of values, found one that does not end within 16 MiB"
+BEYOND: dict[str, tuple[Callable[[], bytes], str]] = {
+    "names without an end": (lambda: b"," * (MAX_LINE + 1), f"{LONG_LINE}$"),
+    "values": (lambda: b"a,b\n1,2\n" + b"," * (MAX_LINE + 4 * CHUNK_BYTES), f"{LONG_LINE}, before the byte"),
+    "blanks": (
+        lambda: b"a b\n1 2\n3" + b" " * (MAX_LINE + 4 * CHUNK_BYTES) + b"\n",
+        f"{LONG_LINE}, before the byte",
+    ),
+    "too many names": (
+        lambda: b"," * MAX_COLUMNS + b"\n1\n",
+        "expected at most 131072 columns, found 131073",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_limits_of_text(name: str, tmp_path: Path) -> None:
+    content, message = BEYOND[name]
+    path = tmp_path / "data.csv"
+    path.write_bytes(content())
+
+    with pytest.raises(FileFormatError, match=f"data.csv: {message}"):
+        read_data(path)
+
+
+def test_as_many_columns_as_are_allowed() -> None:
+    start = b",".join(b"%d" % k for k in range(MAX_COLUMNS)) + b"\n"
+
+    assert len(find_layout(start, Dialect(), "data.csv").names) == MAX_COLUMNS
 
 
 def test_no_more_is_unpacked_than_an_idx_file_says_that_it_has(tmp_path: Path) -> None:

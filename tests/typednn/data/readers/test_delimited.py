@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from typednn import FileFormatError
-from typednn.data import delimited, dialects
-from typednn.data.dialects import Dialect
+from typednn.data.readers import delimited, dialects, packing
+from typednn.data.readers.dialects import Dialect
 from typednn.data.reading import Data, read_data
 
 ROWS = 120
@@ -68,7 +69,7 @@ def test_the_line_of_names_may_be_longer_than_the_sample(tmp_path: Path, end: st
 
 @pytest.mark.parametrize("size", CHUNKS)
 def test_a_column_may_turn_to_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(delimited, "SOME_ROWS", 8)
+    monkeypatch.setattr(packing, "SOME_ROWS", 8)
     text = lines(broken=False).replace("14.000", "x").replace("12.000", "NA")
 
     table = read(tmp_path, text, size, monkeypatch).table
@@ -170,3 +171,86 @@ def test_numbers_turn_to_text_within_a_chunk_that_is_read_slowly(
     table = read(tmp_path, text, size, monkeypatch).table
     assert table["x"].tolist() == words
     assert table["y"].tolist() == [k / 8 for k in range(len(words))]
+
+
+def test_lines_of_a_chunk_whose_quotes_do_not_match_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "MAX_LINE", 30_000)
+    rest = '3,"' + "\n" * 1500 + '"\n'
+    start = "a,b\n1,2\n" + "1,2\n" * 20
+
+    assert len(read(tmp_path, f"{start}{rest}5,6\n", 64, monkeypatch).table) == 23
+    with pytest.raises(FileFormatError, match=r"found one that does not end within 16 MiB$"):
+        read(tmp_path, f"{start}{rest}{',' * 31_000}\n", 64, monkeypatch)
+
+
+def test_lines_among_which_an_open_quote_is_closed_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "MAX_LINE", 1000)
+    monkeypatch.setattr(delimited, "CHUNK_BYTES", 4)
+
+    def chunks(lines: int) -> list[bytes | None]:
+        return list(delimited._chunks(io.BytesIO(b'1,"a\n' + b"b" * 99 + b"\n" * lines + b'"\n'), "t.csv"))
+
+    assert chunks(1) == [b'1,"a\n' + b"b" * 99 + b'\n"\n']
+    assert chunks(900) == [b'1,"a\n' + b"b" * 99 + b"\n" * 900 + b'"\n']
+    assert chunks(990) == [None]
+
+
+def gap_words(late: str = "8") -> str:
+    """Numbers with `NA`, numbers with exponents and `NA` of which a later one is given, and a class."""
+    pairs = [("NA" if k % 5 == 1 else k / 4, "NA" if k % 7 == 2 else f"{k}e-05") for k in range(ROWS)]
+    pairs[100] = ("", late)
+    return "a,b,y\n" + "".join(f"{a},{b},0{k % 3}\n" for k, (a, b) in enumerate(pairs))
+
+
+@pytest.mark.parametrize("size", CHUNKS)
+def test_words_for_missing_numbers_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    table = read(tmp_path, gap_words(), size, monkeypatch).table
+
+    a = np.array([np.nan if k % 5 == 1 or k == 100 else k / 4 for k in range(ROWS)])
+    b = np.array([np.nan if k % 7 == 2 else k * 1e-5 for k in range(ROWS)])
+    b[100] = 8
+    np.testing.assert_array_equal(table["a"], a)
+    np.testing.assert_allclose(table["b"].astype(float), b, rtol=1e-15)
+    assert table["y"].tolist() == [f"0{k % 3}" for k in range(ROWS)]
+
+
+@pytest.mark.parametrize("late", ["08", "+08", "-01.5", "x", "?"])
+@pytest.mark.parametrize("size", CHUNKS)
+def test_later_codes_make_text_of_numbers_with_missing_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, late: str
+) -> None:
+    table = read(tmp_path, gap_words(late), size, monkeypatch).table
+
+    if late == "?":
+        assert table["b"].dtype == np.float64
+        assert np.isnan(table["b"][100])
+    else:
+        assert table["b"].tolist() == [
+            late if k == 100 else "NA" if k % 7 == 2 else f"{k}e-05" for k in range(ROWS)
+        ]
+    assert table["a"].dtype == np.float64
+
+
+def test_a_word_for_missing_numbers_is_known_after_the_first_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    as_numbers = packing.as_numbers
+
+    def counted(words: Any, as_text: bool) -> Any | None:
+        calls.append(len(words))
+        return as_numbers(words, as_text)
+
+    monkeypatch.setattr(delimited, "as_numbers", counted)
+    text = gap_words()
+    for k in range(3):  # codes among the classes are not told from codes among numbers
+        text = text.replace(f",0{k}\n", f",c{k}\n")
+
+    read(tmp_path, text, 256, monkeypatch)
+
+    assert len(calls) == 2
+    assert sum(calls) < ROWS

@@ -13,10 +13,10 @@ from math import isnan
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from typednn.data.columns import MISSING_WORDS, number_of
-from typednn.data.dialects import (
+from typednn.data.inspection import is_code
+from typednn.data.readers.dialects import (
     DECIMAL_COMMA,
     LONG_LINE,
     Dialect,
@@ -26,8 +26,8 @@ from typednn.data.dialects import (
     line_ends,
     start_of,
 )
-from typednn.data.inspection import is_code
-from typednn.data.opening import MAX_LINE, Source
+from typednn.data.readers.opening import MAX_LINE, Source
+from typednn.data.readers.packing import as_numbers, as_values, joined, packed, stripped
 from typednn.data.table import Column, Table
 from typednn.errors import DataError, FileFormatError, MissingExtraError
 
@@ -40,6 +40,9 @@ ChooseText = Callable[[Table], Collection[int]]
 CHUNK_BYTES = 2**22
 """The number of bytes that are read at a time."""
 
+CACHE_BYTES = 2**16
+"""The number of bytes that are looked through at a time, so that what is made of them stays in the cache."""
+
 CHUNK_RECORDS = 2**16
 """The number of records that are read at a time where polars cannot read them."""
 
@@ -49,12 +52,6 @@ MAX_QUOTED_LINES = 1000
 
 SOME_RECORDS = 100
 """The number of records by which it is decided what polars reads as numbers; it is corrected later."""
-
-SOME_ROWS = 10_000
-"""The number of rows that tell whether most words of a column differ."""
-
-SOME_NUMBERS = 64
-"""The number of rows that tell whether a column may have whole numbers only."""
 
 T = TypeVar("T")
 
@@ -96,11 +93,13 @@ class Delimited:
         self._text = frozenset(as_text(self.head))
         self._starts = [Start(0, 0)]
         self._some_read = False
-        some = layout.sample[:SOME_RECORDS]
+        some, count = layout.sample[:SOME_RECORDS], len(layout.names)
         self._are_numbers = [
-            k not in self._text and all(_is_plain_number(record[k]) for record in some if k < len(record))
-            for k in range(len(self._layout.names))
+            k not in self._text
+            and _are_plain_numbers([record[k] for record in some if k < len(record)], last=k == count - 1)
+            for k in range(count)
         ]
+        self._missing: dict[int, str] = {}  # of columns of numbers, but the last: a word for missing ones
 
     def table(self) -> Table:
         """Reads the whole file.
@@ -209,10 +208,14 @@ class Delimited:
         """Reads text by polars, numbers as numbers if all are; None if it cannot, or values are missing."""
         import polars as pl
 
-        layout, numbers = self._layout, self._are_numbers
+        layout, numbers, missing = self._layout, self._are_numbers, self._missing
         names = [str(k) for k in range(len(layout.names))]
-        for as_numbers in [numbers, [False] * len(names)] if any(numbers) else [numbers]:
-            kinds = [pl.Float64 if number else pl.String for number in as_numbers]
+        ways = [numbers, [False] * len(names)] if any(numbers) else [numbers]
+        if missing:  # their columns are read as text where there may be codes, such as 01
+            ways.insert(1, [is_number and k not in missing for k, is_number in enumerate(numbers)])
+            ways = ways[_has_codes(text) :]
+        for are_numbers in ways:
+            kinds = [pl.Float64 if number else pl.String for number in are_numbers]
             schema = dict(zip(names, kinds, strict=True))
             try:
                 frame = pl.read_csv(
@@ -221,6 +224,7 @@ class Delimited:
                     schema=schema,
                     separator="\t" if rewritten else layout.delimiter,
                     comment_prefix="#" if layout.commented and not rewritten else None,
+                    null_values={names[k]: word for k, word in missing.items() if are_numbers[k]},
                     decimal_comma=layout.decimal == "," and not rewritten,
                 )
             except pl.exceptions.NoDataError:
@@ -229,7 +233,7 @@ class Delimited:
                 continue
             if not rewritten and frame.to_series(-1).null_count() and not self._is_even(text, len(frame)):
                 return None
-            return frame if as_numbers is numbers else self._with_numbers(frame)
+            return self._with_numbers(frame)
         return None
 
     def _is_even(self, text: bytes, rows: int) -> bool:
@@ -240,15 +244,20 @@ class Delimited:
         return plain and short and count > 1 and text.count(delimiter) == rows * (count - 1)
 
     def _with_numbers(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Makes numbers of the text in columns of numbers, such as `NA`."""
-        turned = False
-        for k, is_number in enumerate(self._are_numbers):
-            if is_number:
-                numbers = _numbers_in(_words(frame.to_series(k), self._layout.decimal), False)
+        """Makes numbers of the text in columns of numbers, such as `NA`, which is known in later chunks."""
+        import polars as pl
+
+        turned, last = False, len(self._are_numbers) - 1
+        for k, words in enumerate(frame.get_columns()):
+            if self._are_numbers[k] and words.dtype == pl.String:
+                numbers = as_numbers(stripped(words, self._layout.decimal), False)
                 if numbers is None:
                     self._are_numbers[k], turned = False, True
-                else:
-                    frame = frame.replace_column(k, numbers.alias(str(k)))
+                    continue
+                missing = words.filter(numbers.is_null()).drop_nulls()
+                if len(missing) and k < last:  # nulls in the last tell of short lines
+                    self._missing.setdefault(k, missing[0])
+                frame = frame.replace_column(k, numbers.alias(str(k)))
         if turned and self._some_read:
             raise TurnsToTextError
         return frame
@@ -297,151 +306,28 @@ def _count(text: bytes, what: bytes) -> int:
     return text.count(what) if what[:1] in text else 0
 
 
+def _are_plain_numbers(fields: Sequence[str], *, last: bool) -> bool:
+    """Tells whether all are numbers, or nothing; among numbers of other columns than the last, also `NA`."""
+    plain = {field for field in set(fields) if _is_plain_number(field)}
+    others = {field.lower() for field in fields if field not in plain}
+    return not others or (not last and any(plain) and others <= MISSING_WORDS)
+
+
 def _is_plain_number(field: str) -> bool:
     number = number_of(field)
     return field == "" or (number is not None and not isnan(number) and not is_code(field.lstrip("+-")))
 
 
-def as_values(series: pl.Series | Words, as_text: bool, decimal: str, *, words_stay: bool = False) -> Column:
-    """Makes a column of what polars has read: numbers if all values are, else text.
-
-    Args:
-        series: what polars has read, or its words as numbers.
-        as_text: whether whole numbers are kept as they are written.
-        decimal: the decimal sign.
-        words_stay: whether all text is.
-    """
-    import polars as pl
-
-    if isinstance(series, pl.Series) and series.dtype != pl.String:
-        column: Column = series.to_numpy()
-        return column
-    coded = Words.of(series) if isinstance(series, pl.Series) else series
-    words = _words(coded.different, decimal)
-    numbers = None if words_stay else _numbers_in(words, as_text)
-    found: Column = (
-        np.array([word or None for word in words.to_list()], object)
-        if numbers is None
-        else numbers.to_numpy()
-    )
-    return found if coded.codes is None else found[coded.codes]
-
-
-def _words(series: pl.Series, decimal: str) -> pl.Series:
-    """Returns text without spaces around it, with decimal points in numbers."""
-    words = series.str.strip_chars(" \t\r")
-    if decimal == ",":
-        words = words.str.replace(
-            "^" + DECIMAL_COMMA.pattern.replace(r"\d+,\d+", r"(\d+),(\d+)") + "$", "$1.$2"
-        )
-    return words
-
-
-def _numbers_in(words: pl.Series, as_text: bool) -> pl.Series | None:
-    """Returns the numbers of a column, null where one is missing; None if it is text, or kept as written."""
-    import polars as pl
-
-    numbers = words.cast(pl.Float64, strict=False)
-    gaps = numbers.is_null() | numbers.is_nan()
-    if gaps.all() or (as_text and (numbers == numbers.floor()).all()):  # perhaps names of classes
-        return None
-    gap_words = words.filter(gaps).unique().to_list()
-    if any(word is not None and word.lower() not in MISSING_WORDS for word in gap_words):
-        return None
-    return None if words.str.contains(r"^[+-]?0\d").any() else numbers.set(gaps, None)
-
-
-class Words(NamedTuple):
-    """The words of a column, of which rows that have one word share it.
-
-    Attributes:
-        different: the words; where most are different, those of all rows.
-        codes: the place of the word of each row, `(n_samples,)`; None where all rows have their own.
-    """
-
-    different: pl.Series
-    codes: NDArray[np.uint32] | None
-
-    @classmethod
-    def of(cls, series: pl.Series) -> Words:
-        """Returns the words of text; missing ones are empty."""
-        series = series.fill_null("")
-        if not _has_few_words(series):
-            return cls(series, None)
-        different = series.unique()
-        return cls(different, _codes(series, different))
-
-
-def _has_few_words(series: pl.Series) -> bool:
-    """Tells whether words occur more than once each, by the first rows."""
-    return series.head(SOME_ROWS).n_unique() <= min(len(series), SOME_ROWS) / 2
-
-
-def _codes(series: pl.Series, different: pl.Series) -> NDArray[np.uint32]:
-    import polars as pl
-
-    codes: NDArray[np.uint32] = series.cast(pl.Enum(different)).to_physical().to_numpy()
-    return codes
-
-
-def packed(frame: pl.DataFrame) -> list[pl.Series]:
-    """Returns the columns of a chunk, float64 or text, packed where that takes less memory.
-
-    A field of one digit and a comma has two bytes, its number as float64 has eight, and a word sixteen and
-    more. Packed, whole numbers take the bytes that they need, and words a number each.
-    """
-    import polars as pl
-
-    return [
-        _packed_words(each) if each.dtype == pl.String else _packed_numbers(each)
-        for each in frame.get_columns()
-    ]
-
-
-def _packed_words(series: pl.Series) -> pl.Series:
-    import polars as pl
-
-    if not _has_few_words(series):
-        return series
-    series = series.fill_null("")
-    return series.cast(pl.Enum(series.unique()))
-
-
-def _packed_numbers(series: pl.Series) -> pl.Series:
-    import polars as pl
-
-    some = series.head(SOME_NUMBERS)
-    if not (some == some.floor()).all():
-        return series
-    low, high = series.min(), series.max()
-    if not (isinstance(low, float) and isinstance(high, float)):
-        return series
-    for dtype, limit in ((pl.Int8, 2**7), (pl.Int16, 2**15), (pl.Int32, 2**31)):
-        if -limit <= low and high < limit:
-            whole = series.cast(dtype, strict=False)
-            is_same = whole.null_count() == series.null_count() and bool((whole == series).all())
-            return whole if is_same else series
-    return series
-
-
-def joined(parts: Sequence[pl.Series]) -> pl.Series | Words:
-    """Returns a column of its packed chunks: numbers or text, or its words."""
-    import polars as pl
-
-    places: dict[str, int] = {}
-    codes: list[NDArray[np.uint32]] = []
-    for part in parts:
-        if isinstance(part.dtype, pl.Enum):
-            words: list[str] = part.dtype.categories.to_list()
-            own = np.array([places.setdefault(word, len(places)) for word in words], np.uint32)
-            codes.append(own[part.to_physical().to_numpy()])
-    if len(codes) == len(parts):
-        return Words(pl.Series(list(places), dtype=pl.String), np.concatenate(codes))
-    if any(isinstance(part.dtype, pl.Enum | pl.String) for part in parts):
-        return pl.concat([part.cast(pl.String) for part in parts])
-    kinds = (pl.Float64, pl.Int32, pl.Int16, pl.Int8)
-    widest = next(kind for kind in kinds if any(part.dtype == kind for part in parts))
-    return pl.concat([part.cast(widest) for part in parts])
+def _has_codes(text: bytes) -> bool:
+    """Tells whether there may be a code, such as 01: a 0 before a digit, not after a digit or a point."""
+    some = np.frombuffer(b",," + text + b",", np.uint8)
+    for k in range(0, len(text), CACHE_BYTES):
+        at = some[k : k + CACHE_BYTES + 3]
+        before, after = at[1:-2] - ord("."), at[3:] - ord("0")  # what is smaller becomes large
+        places = np.flatnonzero((at[2:-1] == ord("0")) & (after < 10) & (before > 11))
+        if not np.isin(at[places], list(b"eE")).all():  # exponents, as in 1e-05, are no codes
+            return True
+    return False
 
 
 class Records:

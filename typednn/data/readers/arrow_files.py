@@ -6,16 +6,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from typednn.data.delimited import as_values
-from typednn.data.opening import Source
-from typednn.data.table import Column, Table, as_column, checked_table
+from typednn.data.readers.opening import Source
+from typednn.data.readers.packing import as_values
+from typednn.data.table import CHUNK_VALUES, Column, Table, as_column, checked_table
 from typednn.errors import FileFormatError, MissingExtraError
+from typednn.formats.temporary import TemporaryCopy
 
 if TYPE_CHECKING:
     import polars as pl
-
-CHUNK_VALUES = 2**20
-"""The number of values that are read at a time where a file is larger than memory."""
 
 T = TypeVar("T")
 
@@ -42,9 +40,11 @@ class ArrowFile:
                 "pyarrow.feather.write_feather writes version 2"
             )
         self._source = source
-        content = source.file if source.content is None else source.content
+        content = source.content.file if isinstance(source.content, TemporaryCopy) else source.content
         with self._damage():
-            self._frame = (pl.scan_parquet if source.format == "parquet" else pl.scan_ipc)(content)
+            self._frame = (pl.scan_parquet if source.format == "parquet" else pl.scan_ipc)(
+                content or source.path
+            )
             names = tuple(self._frame.collect_schema().names())
         self.head: Table = Table(names, (), source.shown)
 

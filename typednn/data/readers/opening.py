@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import sys
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
-from typednn.data.idx_files import IDX, idx_size
+from typednn.data.readers.idx_files import IDX, idx_size
 from typednn.errors import FileFormatError, TypednnError
 from typednn.formats.temporary import TemporaryCopy, kept
 
@@ -61,33 +62,30 @@ class Source:
         path: the file, `-` for the standard input.
         format: its format.
         compressed: whether it is compressed by gzip or zip.
-        content: the bytes, decompressed; None where they are in a file.
-        copy: a temporary file that has them; None where `path` is to be read itself.
+        content: the bytes, decompressed, in memory or a temporary file; None where `path` has them.
     """
 
     path: Path
     format: Format
     compressed: bool = False
-    content: bytes | None = None
-    copy: TemporaryCopy | None = None
+    content: bytes | TemporaryCopy | None = None
 
     @property
     def shown(self) -> str:
         """What messages call the file."""
         return "the standard input" if self.path == STDIN else str(self.path)
 
-    @property
-    def file(self) -> Path:
-        """The file that has the bytes, if they are not in memory."""
-        return self.path if self.copy is None else self.copy.path
-
     def open(self) -> IO[bytes]:
         """Opens the bytes."""
-        return self.file.open("rb") if self.content is None else io.BytesIO(self.content)
+        if self.content is None:
+            return self.path.open("rb")
+        return BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open()
 
     def size(self) -> int:
         """Returns the number of bytes."""
-        return self.file.stat().st_size if self.content is None else len(self.content)
+        if self.content is None:
+            return self.path.stat().st_size
+        return len(self.content) if isinstance(self.content, bytes) else self.content.size()
 
     def start(self, size: int) -> bytes:
         """Returns the first bytes."""
@@ -97,23 +95,22 @@ class Source:
     def parts(self) -> Iterator[bytes]:
         """Yields all bytes, some at a time."""
         with self.open() as file:
-            yield from _parts(file)
+            yield from parts_of(file)
 
-    def read(self) -> bytes:
-        """Returns all bytes."""
-        return self.file.read_bytes() if self.content is None else self.content
+    def buffer(self) -> bytes | mmap:
+        """Returns all bytes; what is in a file is mapped into memory, and read when it is used."""
+        if isinstance(self.content, bytes):
+            return self.content
+        with self.path.open("rb") if self.content is None else nullcontext(self.content.file) as file:
+            return mmap(file.fileno(), 0, access=ACCESS_READ) if self.size() else b""
 
     def holding(self, parts: Iterator[bytes]) -> Source:
         """Returns the same source with other bytes."""
-        held = kept(parts)
-        return (
-            replace(self, content=held, copy=None)
-            if isinstance(held, bytes)
-            else replace(self, content=None, copy=held)
-        )
+        return replace(self, content=kept(parts))
 
 
-def _parts(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def parts_of(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """Yields all bytes of a file, some at a time."""
     while part := file.read(CHUNK_BYTES):
         yield part
 
@@ -128,7 +125,7 @@ def open_source(path: Path) -> Source:
         SettingError: there is no room for a temporary file.
     """
     if path == STDIN:
-        return _unpacked(Source(path, "csv").holding(_parts(sys.stdin.buffer)))
+        return _unpacked(Source(path, "csv").holding(parts_of(sys.stdin.buffer)))
     if not path.is_file():
         raise FileFormatError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
     try:
@@ -184,10 +181,13 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, packed: int) -> Iterator[
         )
     yield start
     if format_of(start) == "idx":
-        yield read_up_to(file, idx_size(start) + 1 - len(start))
+        rest = idx_size(start) + 1 - len(start)
+        while rest > 0 and (part := file.read(min(CHUNK_BYTES, rest))):
+            rest -= len(part)
+            yield part
         return
     size, values = len(start), _values_in(start) if len(start) > MAX_RATIO * packed else 0
-    for part in _parts(file):
+    for part in parts_of(file):
         size += len(part)
         if size > MAX_RATIO * packed:
             values += _values_in(part)
@@ -205,17 +205,6 @@ def _values_in(text: bytes) -> int:
     ends = dense.count(b"\n") - 2 * dense.count(b"\n\n") - dense.count(b"\n#")
     spaces = dense.count(b" ") - 2 * dense.count(b"  ")
     return ends + spaces + sum(dense.count(each) for each in (b",", b";", b"\t", b"|"))
-
-
-def read_up_to(file: IO[bytes] | gzip.GzipFile, size: int) -> bytes:
-    """Reads up to `size` bytes, and allocates no more than there are."""
-    content = bytearray()
-    while len(content) < size:
-        chunk = file.read(min(CHUNK_BYTES, size - len(content)))
-        if not chunk:
-            break
-        content += chunk
-    return bytes(content)
 
 
 def open_archive(file: IO[bytes], shown: str) -> zipfile.ZipFile:

@@ -6,6 +6,7 @@ Sizes that a file claims are compared with its number of bytes before memory is 
 from __future__ import annotations
 
 from math import prod
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 MAX_DIMENSIONS = 8
 MAX_ELEMENTS = 1 << 48
 """The largest number of dimensions, and a number that no product of lengths other than 0 reaches."""
+MAX_HEADER = 4 + 4 * MAX_DIMENSIONS
+"""The largest number of bytes before the elements."""
 
 
 def is_possible(shape: tuple[int, ...]) -> bool:
@@ -35,17 +38,17 @@ def idx_size(start: bytes) -> int:
     return len(start) if header is None else header[2] + prod(header[1]) * header[0].itemsize
 
 
-def idx_array(content: bytes, shown: str) -> NDArray[np.generic]:
+def idx_array(content: bytes | mmap, shown: str) -> NDArray[np.generic]:
     """Reads the array of an IDX file, of any shape.
 
     Args:
-        content: the bytes of the file.
+        content: the bytes of the file, which are not copied.
         shown: what messages call it.
 
     Raises:
         FileFormatError: the file is truncated, or none.
     """
-    dtype, shape, offset = idx_layout(content, len(content), shown)
+    dtype, shape, offset = idx_layout(content[:MAX_HEADER], len(content), shown)
     return np.frombuffer(content, dtype, offset=offset).reshape(shape)
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import reprlib
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from math import prod
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from typednn.data.idx_files import MAX_DIMENSIONS, MAX_ELEMENTS, is_possible
-from typednn.data.opening import MAX_COMPRESSION, PACKED, Source, open_archive
+from typednn.data.readers.idx_files import MAX_DIMENSIONS, MAX_ELEMENTS, is_possible
+from typednn.data.readers.opening import MAX_COMPRESSION, PACKED, Source, open_archive, parts_of
 from typednn.data.table import listed
-from typednn.errors import FileFormatError
+from typednn.errors import FileFormatError, TypednnError
 
 MAX_CHARACTER = 0x10FFFF
 NO_ARCHIVE = "a truncated, damaged or foreign archive"
@@ -39,7 +38,7 @@ def npz_arrays(source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.g
         for name in names:
             member = members.get(f"{name}.npy")
             if member is not None:
-                arrays[name] = _member(archive, member, name, source.shown)
+                arrays[name] = _member(archive, member, name, source)
     if names[0] not in arrays:
         found = listed([key.removesuffix(".npy") for key in members]) or "none"
         wanted = " and ".join(map(repr, names))
@@ -47,44 +46,46 @@ def npz_arrays(source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.g
     return arrays
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, shown: str) -> NDArray[np.generic]:
+def _member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, source: Source
+) -> NDArray[np.generic]:
     """Reads a member of an archive, whose sizes are compared before memory is allocated."""
     if member.compress_type not in PACKED:
         raise FileFormatError(
-            f"{shown}: expected {name!r} as numpy.savez packs it, found another compression"
+            f"{source.shown}: expected {name!r} as numpy.savez packs it, found another compression"
         )
     with archive.open(member) as file:
-        size, shape = _claims(file, repr(name), shown)
+        size = _claims(file, repr(name), source.shown).size
     if size != member.file_size or size > MAX_COMPRESSION * member.compress_size + 64:
         raise FileFormatError(
-            f"{shown}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
+            f"{source.shown}: expected {size} bytes for {name!r}, found {member.file_size}, packed in "
             f"{member.compress_size}"
         )
-    _check_shape(shape, repr(name), shown)
     with archive.open(member) as file:
-        return _checked(npy.read_array(file, allow_pickle=False), repr(name), shown)
+        return _array(source.holding(parts_of(file)), repr(name))
 
 
 def npy_array(source: Source) -> NDArray[np.generic]:
-    """Reads the array of an .npy file; one that is not compressed is mapped into memory.
+    """Reads the array of an .npy file; one that is not in memory is mapped.
 
     Raises:
         FileFormatError: the file is damaged, or holds objects.
     """
     with _one_error(f"{source.shown}: expected an .npy file of numpy.save, found a truncated or damaged one"):
-        if source.content is None:
-            with source.file.open("rb") as file:
-                _, shape = _claims(file, "the array", source.shown)
-            _check_shape(shape, "the array", source.shown)
-            mapped: NDArray[np.generic] = np.load(source.file, mmap_mode="r", allow_pickle=False)
-            return _checked(mapped, "the array", source.shown)
-        buffer = io.BytesIO(source.content)
-        size, shape = _claims(buffer, "the array", source.shown)
-        if size != len(source.content):
-            raise ValueError
-        _check_shape(shape, "the array", source.shown)
-        buffer.seek(0)
-        return _checked(npy.read_array(buffer, allow_pickle=False), "the array", source.shown)
+        return _array(source, "the array")
+
+
+def _array(source: Source, name: str) -> NDArray[np.generic]:
+    """Returns the array of the bytes of an .npy file, read-only, without a copy."""
+    with source.open() as file:
+        claims = _claims(file, name, source.shown)
+    if claims.size != source.size():
+        raise ValueError
+    order: Literal["F", "C"] = "F" if claims.is_fortran else "C"
+    array: NDArray[np.generic] = np.ndarray(
+        claims.shape, claims.dtype, source.buffer(), claims.offset, order=order
+    )
+    return _checked(array, name, source.shown)
 
 
 @contextmanager
@@ -92,18 +93,32 @@ def _one_error(message: str) -> Generator[None]:
     """Raises FileFormatError for whatever zipfile and NumPy raise for what is damaged or foreign."""
     try:
         yield
-    except (FileFormatError, MemoryError):
+    except (TypednnError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 (they raise many kinds)
         raise FileFormatError(message) from None
 
 
-def _claims(file: IO[bytes], name: str, shown: str) -> tuple[int, tuple[int, ...]]:
-    """Reads the header of an array, and returns the size of the file and the shape that it claims."""
+class _Claims(NamedTuple):
+    """What the header of an array claims, and where its elements begin."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the file."""
+        return self.offset + prod(self.shape) * self.dtype.itemsize
+
+
+def _claims(file: IO[bytes], name: str, shown: str) -> _Claims:
+    """Reads the header of an array."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
-        shape, _, dtype = read(file)
+        shape, is_fortran, dtype = read(file)
     except MemoryError:  # of Python's parser, for brackets in brackets
         raise ValueError from None
     kinds = {dtype[field].kind for field in dtype.names} if dtype.names else {dtype.kind}
@@ -112,15 +127,12 @@ def _claims(file: IO[bytes], name: str, shown: str) -> tuple[int, tuple[int, ...
             f"{shown}: expected numbers or text in {name}, found {dtype}; arrays of objects are "
             "not read, since they can run code"
         )
-    return file.tell() + prod(shape) * dtype.itemsize, shape
-
-
-def _check_shape(shape: tuple[int, ...], name: str, shown: str) -> None:
     if not is_possible(shape):
         raise FileFormatError(
             f"{shown}: expected {name} to have at most {MAX_DIMENSIONS} dimensions and fewer than "
             f"{MAX_ELEMENTS} elements, found the shape {reprlib.repr(shape)}"
         )
+    return _Claims(shape, is_fortran, dtype, file.tell())
 
 
 def _checked(array: NDArray[np.generic], name: str, shown: str) -> NDArray[np.generic]:

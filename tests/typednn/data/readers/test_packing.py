@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from typednn.data import delimited
+from typednn.data.readers import delimited
 from typednn.data.reading import read_data
 
 pl = pytest.importorskip("polars")
 
-from typednn.data.delimited import Words, joined, packed  # noqa: E402 (it needs polars)
+from typednn.data.readers.packing import Words, joined, packed  # noqa: E402 (it needs polars)
 
 WORDS = {
     "letters": ["a", "b", "c"] * 400,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from typednn.data.columns import MISSING_WORDS, number_of
-from typednn.data.opening import MAX_LINE, Source
+from typednn.data.readers.opening import MAX_LINE, Source
 from typednn.errors import DataError, FileFormatError
 
 DELIMITERS = "\t;|,"
