@@ -154,6 +154,13 @@ def sweeps(count: int) -> list[list[str]]:
         add("ProcessPoolExecutor", pool)
     if find_spec("loky") is not None:
         add("loky", import_module("loky").get_reusable_executor(2))
+    if find_spec("distributed") is not None:
+        distributed = import_module("distributed")
+        with (
+            distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            add("Dask", client.get_executor(pure=False))  # equal jobs are jobs of their own
     return rows
 
 

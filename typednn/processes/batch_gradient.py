@@ -8,11 +8,11 @@ is therefore made here, layer by layer. Which units are dropped depends on the p
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic
 
 import numpy as np
 from typednn_kernels.activations import NONE
-from typednn_kernels.arrays import F, Layout, Matrix, Order, Vector
+from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.layout import (
     ACTIVATION,
     DROPOUT,
@@ -32,46 +32,31 @@ from typednn_kernels.normalizations import NONE as UNNORMALIZED
 
 from typednn.backends import kernels
 from typednn.layers import OutputLayer
+from typednn.layers.storage import TOTALS
 from typednn.layers.workspace import new_vector
+from typednn.processes.batch_parts import COLUMNS, BatchPart
 from typednn.processes.ranks import FLAGS, Ranks
 from typednn.training.trainer import Trainer
-
-TOTALS = 2
-"""The number of elements after the gradient: the sum of the losses, and the number of samples."""
-
-
-class BatchPart(NamedTuple, Generic[F]):
-    """The samples of a batch that a rank has.
-
-    Attributes:
-        x, t, sample_weights: samples, targets and weights, as the kernels take them; weights may be `(0,)`.
-        places: the place of each sample in the batch, `(n,)`; None where all follow those of lower ranks.
-        size: the number of samples of all ranks; None where it is not known yet.
-        is_last: whether all ranks know that the epoch ends with this batch.
-    """
-
-    x: Matrix[F]
-    t: Matrix[F]
-    sample_weights: Vector[F]
-    places: Order | None
-    size: int | None
-    is_last: bool
 
 
 class BatchGradient(Generic[F]):
     """Computes gradients of batches of which each rank has some samples.
 
-    The kernels write the gradient to the vector that the ranks add up, and the step reads it there. Two such
-    vectors take turns, so that the gradient of a step is there while the next, which is not made where a rank
-    stops, is computed.
+    The kernels write the gradient to the vector that the ranks add up, which is that of the layers, and the
+    step reads it there. Where the gradient of a step is needed while the next is computed, which may not be
+    made, two vectors take turns.
 
     Attributes:
+        keeps_last: whether it is needed: where a rank may stop after a step, or batches may end.
+        moved: the largest number of samples that are moved before a step of the epoch.
         gradient: that of the last step, `(n_parameters,)`.
         losses: the losses of the samples of this rank, each times its weight.
         loss: the sum of the losses of all ranks.
         count: the number of samples of all ranks.
     """
 
+    keeps_last: bool
+    moved: int
     gradient: Vector[F]
     losses: Vector[F]
     loss: float
@@ -81,6 +66,7 @@ class BatchGradient(Generic[F]):
         self._output, self._storage, self._trainer = output, output._storage, trainer
         self._ranks, self._streams = ranks, streams
         self._layout: Layout | None = None
+        self.keeps_last, self.moved, self._planned = True, 0, 0
         self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
         self._running: list[tuple[Matrix[F], Matrix[F]]] = []
         self._vectors: list[Vector[F]] = []
@@ -88,21 +74,29 @@ class BatchGradient(Generic[F]):
     def prepare(self) -> None:
         """Plans the exchanges of a step, with the settings that layers have now; the first is expected."""
         trainer, ranks = self._trainer, self._ranks
-        if trainer.layout is not self._storage.layout:
-            trainer._take_settings()
-        if self._layout is not trainer.layout:
-            self._layout = layout = trainer.layout
+        trainer.take_settings()
+        if self._layout is not trainer.layout or self._planned != self.moved:
+            self._layout, self._planned = trainer.layout, self.moved
+            layout = trainer.layout
             batch_layers = np.flatnonzero((layout[:, NORMALIZATION] == BATCH) & (layout[:, FROZEN] == 0))
             self._drops = bool(layout[:, DROPOUT].any())
             self._by_layers = self._drops or len(batch_layers) > 0
             lengths = layout[batch_layers, LENGTH].tolist()
             self._plan: list[int] = [ranks.size] if self._streams and self._by_layers else []
+            if self.moved:
+                self._plan.append(self.moved * self.moved_width)
             self._plan += [ranks.size * (1 + 2 * n) for n in lengths] + [2 * n for n in reversed(lengths)]
         if not self._vectors:
-            size, dtype = self._storage.gradient.size + TOTALS + FLAGS, self._storage.dtype
-            self._vectors = [new_vector(size, dtype) for _ in range(2)]
-            self.gradient = self._vectors[1][: -TOTALS - FLAGS]
+            summed = self._storage.summed
+            self._vectors = [summed, *([new_vector(len(summed), summed.dtype)] if self.keeps_last else [])]
+            self.gradient = self._vectors[-1][:-TOTALS]
         self._expect(0)
+
+    @property
+    def moved_width(self) -> int:
+        """The number of elements of a sample that is moved."""
+        layout = self._storage.layout
+        return int(layout[0, LENGTH] + layout[-1, LENGTH]) + COLUMNS
 
     def _expect(self, place: int) -> None:
         """Says that the next exchange is that at a place of the plan, after which comes the gradient."""
@@ -123,23 +117,21 @@ class BatchGradient(Generic[F]):
             ProcessError: another rank has failed.
         """
         self.prepare()
-        storage, trainer, ranks = self._storage, self._trainer, self._ranks
+        storage, trainer = self._storage, self._trainer
         self._stop = stop
-        n, dtype = len(part.x), storage.dtype
         key = trainer.key + trainer.optimizer_state.step if self._drops else 0
-        if self._streams and self._by_layers:
-            counts = self._values
-            counts[ranks.rank] = n
-            if not self._add_up() or not counts.any():
-                return False
-            before, size = int(counts[: ranks.rank].sum()), int(counts.sum())
-            part = part._replace(places=np.arange(before, before + n), size=size)
+        balanced = self._balanced(part)
+        if balanced is None:
+            return False
+        part = balanced
+        n, dtype = len(part.x), storage.dtype
         if n > trainer._room:
             trainer.workspace = storage.new_workspace(n)
         trainer.workspace.resize_batch(n)
         trainer.workspace.key, trainer.last_batch = key, n
         self.losses, self._running = np.empty(n, dtype), []
-        gradient, totals = self._vectors[0][: -TOTALS - FLAGS], self._vectors[0][-TOTALS - FLAGS : -FLAGS]
+        gradient, totals = self._vectors[0][:-TOTALS], self._vectors[0][-TOTALS:-FLAGS]
+        storage.has_gradient = [False] * len(storage.layers)  # computed again if the step is not made
         if self._by_layers:
             if not self._forward(part, key):
                 return False
@@ -161,6 +153,25 @@ class BatchGradient(Generic[F]):
         self._expect(0)
         return True
 
+    def _balanced(self, part: BatchPart[F]) -> BatchPart[F] | None:
+        """Makes the exchange before a pass: samples that are moved, or the sizes of the parts of a stream.
+
+        Returns:
+            The part that this rank computes with; None where no rank has samples, or one wants to stop.
+        """
+        rank, values = self._ranks.rank, self._values
+        if part.moves is not None and self.moved:
+            table: Matrix[np.float64] = values.reshape(self.moved, -1)
+            part.give(part.moves, table)
+            return part.balanced(part.moves, table) if self._add_up() else None
+        if not (self._streams and self._by_layers):
+            return part
+        n = values[rank] = len(part.x)
+        if not self._add_up() or not values.any():
+            return None
+        before = int(values[:rank].sum())
+        return part._replace(places=np.arange(before, before + n), size=int(values.sum()))
+
     def apply(self) -> bool:
         """Makes the step of the gradient, unless it is not finite; returns whether it did."""
         finite = isfinite(self.loss) and all(np.isfinite(new).all() for _, new in self._running)
@@ -173,7 +184,8 @@ class BatchGradient(Generic[F]):
     def show(self) -> None:
         """Makes the layers show this rank's part of the last step, and the gradients of the batch."""
         self._trainer.show()
-        self._trainer.gradient[...] = self.gradient
+        if self._vectors[-1] is not self._storage.summed:
+            self._storage.gradient[...] = self.gradient
         self._storage.has_gradient = [True] * len(self._storage.layers)
 
     def _add_up(self) -> bool:
@@ -236,7 +248,7 @@ class BatchGradient(Generic[F]):
                     )
                 run.activation_value(int(row[ACTIVATION]), here.a, here.h)
             if n and row[DROPOUT]:
-                kept = np.ones((int(places[-1]) + 1, len(bias)), storage.dtype)
+                kept = np.ones((int(places.max()) + 1, len(bias)), storage.dtype)
                 run.apply_dropout(key, k, int(row[DROPOUT]), kept)
                 self._masks[k] = kept.take(places, 0)
                 here.h[...] *= self._masks[k]

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic
 
 import numpy as np
-from typednn_kernels.arrays import F, Vector
+from typednn_kernels.arrays import F, Order, Vector
 
 from typednn.errors import DataError, DivergenceError
 from typednn.layers import OutputLayer
 from typednn.names import MetricName
 from typednn.parallel import check_interrupt
 from typednn.plotting.progress import Bar
-from typednn.processes.batch_gradient import BatchGradient, BatchPart
+from typednn.processes.batch_gradient import BatchGradient
+from typednn.processes.batch_parts import MOVED_PARAMETERS, BatchPart, Moves, moves_of
 from typednn.processes.ranks import Part, Ranks, digest
 from typednn.training.batches import ArraySource, BatchSource
 from typednn.training.callbacks import CallbackLike
@@ -22,6 +23,7 @@ from typednn.training.history import History
 from typednn.training.metrics import MetricFunction
 from typednn.training.samples import CheckedSamples
 from typednn.training.trainer import Trainer
+from typednn.training.watched_epochs import Evaluation
 
 
 class SharedFit(Fit[F], Generic[F]):
@@ -89,6 +91,7 @@ class SharedFit(Fit[F], Generic[F]):
         """
         super().begin()
         self.stopped = self.ranks.agree(self.stopped)
+        self.gradient.keeps_last = self.ranks.agree(bool(self.each_step)) or self.part is None
         self.ranks.check_same({**self.settings, **self._state()})
 
     def _state(self) -> dict[str, object]:
@@ -128,8 +131,9 @@ class SharedFit(Fit[F], Generic[F]):
         """Trains an epoch."""
         self.step, self.total, self.count = 0, 0.0, 0
         own = 0.0
+        parts = self._parts()
         self.gradient.prepare()
-        for part in self._parts():
+        for part in parts:
             if not self.gradient.compute(part, self.stopped):
                 break
             if part.is_last:
@@ -166,16 +170,33 @@ class SharedFit(Fit[F], Generic[F]):
             self.first_loss = gradient.loss / gradient.count
 
     def _parts(self) -> Iterator[BatchPart[F]]:
-        """Yields this rank's part of each batch of an epoch."""
+        """Returns this rank's parts of the batches of an epoch; says how many samples are moved at most."""
         if isinstance(self.source, BatchSource):
             assert self.part is None
-            yield from self._parts_of_batches(self.source)
-            return
-        samples, size, part, trainer = self.source.samples, self.batch_size, self.part, self.trainer
+            return self._parts_of_batches(self.source)
+        part, size, trainer, count = self.part, self.batch_size, self.trainer, self.ranks.size
         assert size is not None
         assert part is not None
         trainer.batch_size = size
-        local = trainer.order(part.total, 1, self.source.shuffled) - part.first
+        order = trainer.order(part.total, 1, self.source.shuffled)
+        batches = -(-part.total // size)
+        moves: Sequence[Moves | None] = [None] * batches
+        if count > 1 and self.storage.gradient.size >= MOVED_PARAMETERS:
+            owners = np.searchsorted(part.firsts, order, "right") - 1
+            owners += np.arange(part.total) // size * count
+            counts = np.bincount(owners, minlength=batches * count).reshape(batches, count)
+            moved, moves = moves_of(counts, self.rank)
+            few = moved * self.gradient.moved_width <= self.storage.gradient.size
+            self.gradient.moved = moved if few else 0
+        return self._parts_of_order(self.source.samples, order - part.first, moves)
+
+    def _parts_of_order(
+        self, samples: CheckedSamples[F], local: Order, moves: Sequence[Moves | None]
+    ) -> Iterator[BatchPart[F]]:
+        """Yields the parts of batches in an order of all samples, counted from the first of this rank."""
+        part, size = self.part, self.batch_size
+        assert size is not None
+        assert part is not None
         mine = np.flatnonzero((local >= 0) & (local < part.size))
         starts = np.arange(0, part.total, size)
         bounds = [*np.searchsorted(mine, starts).tolist(), len(mine)]
@@ -189,6 +210,7 @@ class SharedFit(Fit[F], Generic[F]):
                 places - start,
                 min(size, part.total - start),
                 start + size >= part.total,
+                moves[k],
             )
 
     def _parts_of_batches(self, source: BatchSource[F]) -> Iterator[BatchPart[F]]:
@@ -206,21 +228,23 @@ class SharedFit(Fit[F], Generic[F]):
 
     def _call_after_epoch(self, bar: Bar) -> None:
         super()._call_after_epoch(bar)
-        self._agree()
+        if self.ended < self.epochs:  # else `run` does it, after the last callbacks
+            self._agree()
 
-    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
+    def _evaluate(self, evaluation: Evaluation[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of the samples of all ranks."""
+        samples = evaluation.samples
         part = self.held_part if samples is self.held_out else self.part
         assert part is not None
         weighted, y, dtype = self.weighted[samples is self.held_out], samples.y, self.storage.dtype
         width, columns = self.output.length, y.shape[1] if y.ndim == 2 else 1
         if not self.measure.names:
             total = self.ranks.expect(1, np.dtype(np.float64))
-            total[...] = self._losses_and_outputs(samples)[0].sum(dtype=np.float64)
+            total[...] = evaluation.total_loss()
             self.ranks.add_up()
             return float(total[0]) / part.total, {}
         rows, mine = self.ranks.expect_rows(part, 1 + width + columns + weighted)
-        losses, outputs = self._losses_and_outputs(samples)
+        losses, outputs = evaluation.losses_and_outputs()
         mine[:, 0], mine[:, 1 : 1 + width] = losses, outputs
         mine[:, 1 + width : 1 + width + columns] = y.reshape(-1, columns)
         if weighted:

@@ -36,11 +36,12 @@ COLUMNS = 4096
 
 
 class Part(NamedTuple):
-    """The part of a rank in samples of all ranks: `size` of `total`, from `first` on."""
+    """The part of a rank in samples of all: `size` of `total`, from `first` on; where each begins."""
 
     first: int
     size: int
     total: int
+    firsts: tuple[int, ...]
 
 
 class Ranks:
@@ -117,8 +118,12 @@ class Ranks:
         table = self._next[:-FLAGS].reshape(self.size, 2)
         table[self.rank] = counts = samples, held_out
         self.add_up()
-        firsts, totals = table[: self.rank].sum(axis=0), table.sum(axis=0)
-        parts = (Part(*map(int, each)) for each in zip(firsts, counts, totals, strict=True))
+        ends = table.cumsum(axis=0).astype(np.int64)
+        firsts = np.concatenate([np.zeros((1, 2), np.int64), ends[:-1]])
+        parts = (
+            Part(begin[self.rank], count, stop[-1], tuple(begin))
+            for begin, count, stop in zip(firsts.T.tolist(), counts, ends.T.tolist(), strict=True)
+        )
         return next(parts), next(parts)
 
     def expect_rows(self, part: Part, width: int) -> tuple[Matrix[np.float64], Matrix[np.float64]]:

@@ -25,6 +25,7 @@ from typednn import (
     SettingError,
 )
 from typednn.processes import Processes, averaged
+from typednn.processes import fit as shared_fit
 from typednn.processes.ranks import Ranks, digest
 
 SIZE = 3
@@ -55,13 +56,14 @@ class FailsIn:
 
 
 @pytest.mark.parametrize("hidden", [{}, {"normalization": "batch", "dropout": 0.2}], ids=["plain", "batch"])
-@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize(("average", "moved"), [(False, False), (False, True), (True, False)])
 @pytest.mark.parametrize(
     ("method", "calls"), [("on_begin", 1), ("on_batch", 3), ("on_batch", 4), ("on_epoch", 2), ("on_end", 1)]
 )
 def test_a_rank_that_raises_ends_all_with_its_message(
-    method: str, calls: int, average: bool, hidden: Any
+    method: str, calls: int, average: bool, moved: bool, hidden: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shared_fit, "MOVED_PARAMETERS", 0 if moved else 1 << 20)
     x, labels, _ = data(np.float64)
 
     def job(rank: ThreadRank) -> Any:

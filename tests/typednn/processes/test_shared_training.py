@@ -40,6 +40,7 @@ from typednn import (
     Steps,
 )
 from typednn.processes import averaged
+from typednn.processes import fit as shared_fit
 
 TOLERANCES = {np.float32: 1e-6, np.float64: 1e-13}
 """How far parameters and losses may be from those of one process after 60 steps, absolutely or relatively."""
@@ -136,15 +137,29 @@ def rows_of(rank: ThreadRank | None, count: int) -> slice:
 @pytest.mark.parametrize("hidden", LAYERS.values(), ids=list(LAYERS))
 @by_dtype
 @pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("moved", [True, False])
 @both_paths
 def test_ranks_give_the_result_of_one_process(
-    size: int, dtype: Dtype, hidden: dict[str, Any], optimizer: Optimizer
+    size: int,
+    dtype: Dtype,
+    hidden: dict[str, Any],
+    optimizer: Optimizer,
+    moved: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    x, labels, _ = data(dtype)
+    monkeypatch.setattr(shared_fit, "MOVED_PARAMETERS", 0 if moved else 1 << 20)
+    x, labels, weights = data(dtype)
 
     def train(mine: Network[Any], rank: Any) -> None:
         rows = rows_of(rank, SAMPLES)
-        mine.fit(x[rows], labels[rows], epochs=EPOCHS, batch_size=BATCH, optimizer=optimizer, processes=rank)
+        mine.fit(
+            *(x[rows], labels[rows]),
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            optimizer=optimizer,
+            sample_weight=weights[rows] if size == 4 else None,
+            processes=rank,
+        )
 
     check(size, dtype, lambda: network(dtype, **hidden), train)
 
@@ -236,6 +251,24 @@ def test_there_is_one_sum_a_step_and_one_more_each_way_for_batch_normalisation(h
     )
 
     assert many - few == (-(-SAMPLES // BATCH) - 1) * (1 + 2 * 2 * bool(hidden))
+
+
+def test_samples_are_moved_unless_they_are_more_numbers_than_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_fit, "MOVED_PARAMETERS", 0)
+    x, labels, _ = data(np.float64)
+
+    def sums(rank: ThreadRank, batch_size: int) -> int:
+        rows = rows_of(rank, SAMPLES)
+        network(np.float64).fit(
+            x[rows], labels[rows], batch_size=batch_size, epochs=1, shuffle=False, processes=rank
+        )
+        return rank.sums
+
+    few, many = (results(2, partial(sums, batch_size=batch_size))[0] for batch_size in (SAMPLES, BATCH))
+
+    assert many - few == 2 * -(-SAMPLES // BATCH) - 1
 
 
 @both_paths

@@ -8,8 +8,8 @@ copied to a buffer first, and B^T always is. So is a block of A, which is read o
 Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34 (3),
 sections 4 and 5; blocks and strides are named as in BLIS: Van Zee & van de Geijn (2015), ACM TOMS 41 (3).
 
-Each element of C is a sum of products in their order, KC of them at a time. So its bits do not depend on the
-ranges of rows and columns into which C is divided.
+Each element of C is a sum of products in their order, about KC of them at a time. So its bits do not depend
+on the ranges of rows and columns into which C is divided.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 MR = GEMM_MR_ROWS[REGISTERS]
 KC = GEMM_B_PANEL_BYTES // (GEMM_NR_VECTORS * VECTOR_BYTES)
 """Products that are summed before they are added to C: a panel of B (KC, NR) fits the first-level cache."""
+
+REST = KC // 8
+"""The largest number of products left over that are summed with the KC before them: a pass less over C."""
 
 
 class MatrixOperand(NamedTuple, Generic[F]):
@@ -101,7 +104,7 @@ class _Gemm(NamedTuple):
 
 
 class _Macrokernel(NamedTuple):
-    """The arguments of C (m, n) = base + alpha A (m, k) op(B) (k, n), where k <= KC.
+    """The arguments of C (m, n) = base + alpha A (m, k) op(B) (k, n), where k <= KC + REST.
 
     BLIS's strides: `rs_` and `cs_` of rows and columns, `ps_` of packed panels, in elements. `packed` has
     room for `nc` columns of B.
@@ -151,8 +154,8 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
     """Writes the loops over blocks of MC rows and KC products."""
     builder, module, one, g = code.builder, code.builder.module, INDEX(1), _Gemm(*values)
     mc, panel_rows = GEMM_A_BLOCK_BYTES // (KC * code.itemsize), _panel_rows(code)
-    nr = GEMM_NR_VECTORS * code.lanes
-    panel = code.alloca(nr * KC)
+    nr, depth = GEMM_NR_VECTORS * code.lanes, KC + REST
+    panel = code.alloca(nr * depth)
     zeros = llvm.GlobalVariable(
         module, llvm.ArrayType(code.real, GEMM_NR_VECTORS * code.lanes), f"typednn.zeros.{code.real}"
     )
@@ -172,21 +175,23 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
     # Without memory for more, A stays where it is, and B is packed panel by panel: the results are the same.
     before = builder.block
     with builder.if_then(builder.or_(pack_a, pack_b)):
-        memory = allocate(builder, INDEX((mc * KC + GEMM_B_BLOCK_PANELS * nr * KC) * code.itemsize))
+        memory = allocate(builder, INDEX((mc + GEMM_B_BLOCK_PANELS * nr) * depth * code.itemsize))
         inside = builder.block
     packed = builder.phi(POINTER)
     packed.add_incoming(NULL, before)
     packed.add_incoming(memory, inside)
     has_memory = builder.icmp_unsigned("!=", packed, NULL)
     pack_a = builder.and_(pack_a, has_memory)
-    packed_b = builder.select(has_memory, code.at(packed, mc * KC), panel)
+    packed_b = builder.select(has_memory, code.at(packed, mc * depth), panel)
     nc = builder.select(has_memory, INDEX(GEMM_B_BLOCK_PANELS * nr), INDEX(nr))
+    stop = builder.sub(g.k, code.smaller(builder.sub(g.k, one), REST))
 
     def rows_block(i: llvm.Value) -> None:
         m = code.smaller(builder.sub(g.m, i), mc)
 
         def products_block(p: llvm.Value) -> None:
-            k = code.smaller(builder.sub(g.k, p), KC)
+            k = builder.sub(g.k, p)
+            k = builder.select(builder.icmp_signed("<", builder.add(p, INDEX(KC)), stop), INDEX(KC), k)
             a, c = code.at(g.a, (i, rs_a), (p, cs_a)), code.at(g.c, (i, g.ldc))
 
             def pack_panel(r: llvm.Value) -> None:
@@ -218,7 +223,7 @@ def _write_gemm(code: SimdBuilder, *values: llvm.Value) -> None:
             )
             builder.call(macrokernel, arguments)
 
-        code.repeat(0, g.k, KC, products_block)
+        code.repeat(0, stop, KC, products_block)
 
     code.repeat(0, g.m, mc, rows_block)
     release(builder, packed)

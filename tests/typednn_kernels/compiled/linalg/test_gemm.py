@@ -148,14 +148,17 @@ def assert_product(kernel: Callable[..., None], name: str, m: int, n: int, k: in
 
 def sizes() -> Iterator[tuple[int, int, int]]:
     """Every tail, from one to two tiles and one more; what is copied; several blocks."""
-    tile, panel, depth = 16, tuning.GEMM_NR_VECTORS * 16, gemm.KC
+    tile, panel, depth, rest = 16, tuning.GEMM_NR_VECTORS * 16, gemm.KC, gemm.REST
     yield from ((m, n, 5) for m in range(1, 2 * tile + 2) for n in (2, 19))
     yield from ((9, n, 7) for n in range(1, 2 * panel + 2))
     yield from ((3, 17, k) for k in (*range(1, 2 * 16 + 2), depth - 1, depth, depth + 1, 2 * depth + 5))
+    yield from ((3, 17, k) for k in (depth + rest, depth + rest + 1, 2 * depth + rest, 2 * depth + rest + 1))
     yield from [(1, 1, 1), (67, 131, 75), (130, 64, 128), (66, 200, 2 * depth + 1)]
     yield from [
         (61, tuning.GEMM_PACK_A_MIN_COLUMNS, 140),
         (tuning.GEMM_A_BLOCK_BYTES // (8 * depth) + 5, tuning.GEMM_PACK_A_MIN_COLUMNS + 3, depth + 9),
+        (tuning.GEMM_A_BLOCK_BYTES // (4 * depth) + 5, tuning.GEMM_PACK_A_MIN_COLUMNS + 3, depth + rest),
+        (67, tuning.GEMM_PACK_A_MIN_COLUMNS, depth + rest + 1),
     ]
 
 
@@ -207,7 +210,7 @@ def test_large_products(name: str, dtype: Any) -> None:
 @by_dtype
 @by_name
 def test_a_range_has_the_bits_of_the_whole(name: str, dtype: Any) -> None:
-    x, y, bias = operands(name, 61, tuning.GEMM_PACK_A_MIN_COLUMNS + 45, gemm.KC + 22, dtype)
+    x, y, bias = operands(name, 61, tuning.GEMM_PACK_A_MIN_COLUMNS + 45, gemm.KC + gemm.REST + 6, dtype)
 
     whole = computed(KERNELS[name], name, x, y, bias)
     above = computed(KERNELS[name], name, x[:13], y, bias)
