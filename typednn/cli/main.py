@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _ended_by_signals() -> Generator[None]:
-    """Has signals that would end the process raise SystemExit, so that temporary files are removed."""
+    """Has signals that would end the process raise SystemExit, so that drafts of files are removed."""
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from io import FileIO
+from io import BufferedReader, FileIO, RawIOBase
 from itertools import chain
 from pathlib import Path
-from tempfile import gettempdir, mkstemp
+from tempfile import TemporaryFile, gettempdir
+from typing import TYPE_CHECKING
 from weakref import finalize
 
+from typing_extensions import override
+
 from typednn.errors import SettingError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 ROOT = Path("/")
 
@@ -20,10 +26,10 @@ KEPT_FRACTION = 8
 
 
 class TemporaryCopy:
-    """A temporary file, which is removed with this object.
+    """Bytes in a temporary file without a name: the system removes it with this object or with the process.
 
     Attributes:
-        path: where it is.
+        file: the file, whose position is that of the last reading.
 
     Args:
         parts: its content.
@@ -33,17 +39,61 @@ class TemporaryCopy:
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
-        with room():
-            descriptor, name = mkstemp(prefix="typednn-")
-        self.path: Path = Path(name)
-        finalize(self, self.path.unlink, missing_ok=True)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            for part in parts:
-                write_all(file, memoryview(part))
+        self.file: FileIO = nameless_file()
+        finalize(self, self.file.close)
+        for part in parts:
+            write_all(self.file, memoryview(part))
+
+    def open(self) -> BufferedReader:
+        """Opens the bytes, once more each time."""
+        return BufferedReader(_Reader(self.file))
+
+    def size(self) -> int:
+        """Returns the number of bytes."""
+        return self.file.seek(0, os.SEEK_END)
+
+
+class _Reader(RawIOBase):
+    """Reads a file from a position of its own."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file, self._position = file, 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_CUR:
+            offset, whence = self._position + offset, os.SEEK_SET
+        self._position = self._file.seek(offset, whence)
+        return self._position
+
+    @override
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._file.seek(self._position)
+        count = self._file.readinto(buffer)
+        self._position += count
+        return count
+
+
+def nameless_file() -> FileIO:
+    """Returns a new temporary file without a name and a buffer, to write and read.
+
+    Raises:
+        SettingError: none can be made.
+    """
+    with room():
+        return TemporaryFile(prefix="typednn-", buffering=0)
 
 
 def write_all(file: FileIO, content: memoryview) -> None:
-    """Writes bytes to a temporary file that is opened without a buffer.
+    """Writes bytes to a temporary file without a buffer.
 
     Raises:
         SettingError: there is no room for them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import json
 import os
@@ -27,7 +26,7 @@ from typednn import HiddenLayer, InputLayer, Network, OutputLayer, use_backend
 from typednn.cli import commands, tables
 from typednn.cli.main import main
 from typednn.files.models import save
-from typednn.formats.temporary import TemporaryCopy
+from typednn.formats.atomic import write_file
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
@@ -679,15 +678,19 @@ def test_ctrl_c() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_signals_that_end_the_process_leave_no_temporary_file(
-    name: str, monkeypatch: pytest.MonkeyPatch
+def test_signals_that_end_the_process_leave_no_draft(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number, paths = getattr(signal, name), list[Path]()
+    number, drafts = getattr(signal, name), list[Path]()
+
+    def parts() -> Iterator[bytes]:
+        yield b"content"
+        drafts.extend(tmp_path.iterdir())
+        os.kill(os.getpid(), number)
+        yield b"more"
 
     def show(_: object) -> int:
-        copy = TemporaryCopy(iter([b"content"]))
-        paths.append(copy.path)
-        os.kill(os.getpid(), number)
+        write_file(tmp_path / "file", parts())
         return 0
 
     before = signal.signal(number, signal.SIG_DFL)
@@ -697,8 +700,8 @@ def test_signals_that_end_the_process_leave_no_temporary_file(
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)
-    gc.collect()
-    assert not paths[0].exists()
+    assert len(drafts) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_heavy_packages_are_imported_when_they_are_needed() -> None:
