@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Sequence
 from math import log
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,16 @@ from typednn.training.callbacks import CallbackLike
 from typednn.training.metrics import weighted_mean
 from typednn.validation.arrays import above, class_indices
 
-ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+
+class LabelWeights(Protocol):
+    """A dict of weights by label. The labels may be of any type, which the keys of `Mapping` could not."""
+
+    def items(self) -> ItemsView[object, float]:
+        """Returns labels and weights."""
+        ...
+
+
+ClassWeight: TypeAlias = Literal["balanced"] | LabelWeights | None
 KINDS = ("binary", "multiclass", "multilabel-indicator")
 """scikit-learn's names of the kinds of targets that a classifier takes."""
 

@@ -37,8 +37,8 @@ class PenaltyTrainer(Trainer[Real]):
         """Sets the factors of the next steps."""
         self._factors, self._first = factors, self.optimizer_state.step
 
-    def _optimizer_steps(self, steps: int) -> OptimizerSteps[Real]:
-        found, first = super()._optimizer_steps(steps), self.optimizer_state.step - self._first
+    def next_steps(self, steps: int) -> OptimizerSteps[Real]:
+        found, first = super().next_steps(steps), self.optimizer_state.step - self._first
         if self._factors is None:
             return found
         coefficients = found.coefficients.copy()

@@ -11,8 +11,8 @@ from typednn_kernels.arrays import Matrix, Order, Vector
 from typednn_kernels.losses import LOSSES
 
 from typednn.network.network import AnyNetwork
-from typednn.training.fit import EVALUATION_CHUNK
 from typednn.training.samples import CheckedSamples, Index, Rows
+from typednn.training.watched_epochs import EVALUATION_CHUNK
 from typednn.validation.arrays import check_range, one_hot, read_only
 
 Real: TypeAlias = np.float32 | np.float64

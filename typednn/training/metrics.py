@@ -183,6 +183,7 @@ class Metric(NamedTuple):
         of: what the outputs must stand for: classes, exclusive classes (three or more), or any numbers.
         higher: whether a higher value is better.
         description: the function of scikit-learn, for people.
+        needs_scikit_learn: whether that function is called.
     """
 
     name: MetricName
@@ -190,6 +191,7 @@ class Metric(NamedTuple):
     of: Literal["classes", "exclusive classes", "numbers"]
     higher: bool
     description: str
+    needs_scikit_learn: bool = False
 
 
 def _accuracy(results: Results) -> float:
@@ -282,13 +284,19 @@ METRICS = (
         True,
         "accuracy_score: the fraction of samples that are classified correctly",
     ),
-    Metric("top_3_accuracy", _top_accuracy(3), "exclusive classes", True, "top_k_accuracy_score, k = 3"),
-    Metric("top_5_accuracy", _top_accuracy(5), "exclusive classes", True, "top_k_accuracy_score, k = 5"),
-    Metric("f1", _f1, "classes", True, "f1_score; the mean over classes or outputs, if several (macro)"),
-    Metric("auc", _auc, "classes", True, "roc_auc_score; the mean over classes, each against the rest"),
+    Metric(
+        "top_3_accuracy", _top_accuracy(3), "exclusive classes", True, "top_k_accuracy_score, k = 3", True
+    ),
+    Metric(
+        "top_5_accuracy", _top_accuracy(5), "exclusive classes", True, "top_k_accuracy_score, k = 5", True
+    ),
+    Metric(
+        "f1", _f1, "classes", True, "f1_score; the mean over classes or outputs, if several (macro)", True
+    ),
+    Metric("auc", _auc, "classes", True, "roc_auc_score; the mean over classes, each against the rest", True),
     Metric("mse", _mse, "numbers", False, "mean_squared_error"),
     Metric("mae", _mae, "numbers", False, "mean_absolute_error"),
-    Metric("r2", _r2, "numbers", True, "r2_score, the mean over outputs"),
+    Metric("r2", _r2, "numbers", True, "r2_score, the mean over outputs", True),
 )
 
 BY_NAME = {row.name: row for row in METRICS}
@@ -307,7 +315,7 @@ class Measure:
         SettingError: a metric needs classes, and the network does not predict classes; or it compares
             numbers, and the outputs are logarithms; or a function has no name of its own, or other parameters
             than a metric.
-        MissingExtraError: scikit-learn is not installed.
+        MissingExtraError: a metric calls scikit-learn, which is not installed.
     """
 
     names: tuple[str, ...]
@@ -347,7 +355,7 @@ class Measure:
                 raise SettingError(
                     f"the metric {name!r} is of exclusive classes, which {self._what} does not tell apart"
                 )
-        if self._named:
+        if any(BY_NAME[name].needs_scikit_learn for name in self._named):
             try:
                 import_module("sklearn.metrics")
             except ImportError:

@@ -14,7 +14,7 @@ from tests.oracles.problems import problem
 from tests.typednn.building import network_of
 from typednn import InputLayer, MissingExtraError, Network, OutputLayer, SettingError, UnknownNameError
 from typednn.names import MetricName
-from typednn.training.metrics import METRICS, CurveName, Measure, higher_is_better
+from typednn.training.metrics import METRICS, CurveName, Measure, Metric, higher_is_better
 
 pytest.importorskip("sklearn")
 
@@ -178,12 +178,22 @@ def test_unknown_metrics() -> None:
         network_of(case).fit(case.x, case.t, metrics=metrics)
 
 
-def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+OWN = ("accuracy", "mse", "mae")
+"""The metrics that are computed without scikit-learn."""
+
+
+@pytest.mark.parametrize("row", METRICS, ids=[row.name for row in METRICS])
+def test_without_scikit_learn(row: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    y = np.eye(6)
 
-    with pytest.raises(MissingExtraError, match=r"scikit-learn: pip install 'typednn\[metrics\]'"):
-        Measure(["mse"], "none", LOSSES[CODES["MSE"]], 1)
+    if row.name in OWN:
+        loss = LOSSES[CODES["crossentropy"]]
+        assert Measure([row.name], "softmax", loss, 6)(y, y) == {row.name: float(row.higher)}
+    else:
+        with pytest.raises(MissingExtraError, match=r"scikit-learn: pip install 'typednn\[metrics\]'"):
+            Measure([row.name], "softmax", LOSSES[CODES["crossentropy"]], 6)
     assert Measure([], "none", LOSSES[CODES["MSE"]], 1)(np.zeros(3), np.zeros((3, 1))) == {}
 
 

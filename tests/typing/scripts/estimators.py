@@ -25,15 +25,25 @@ assert_type(classifier.network_, AnyNetwork)
 assert_type(classifier.history_, History)
 assert_type(classifier.get_params(), dict[str, object])
 
-regressor = MLPRegressor("squared_error", 8, solver="lbfgs", max_iter=500, tol=0.1)
-assert_type(regressor.fit(x.tolist(), x[:, 1].tolist()), MLPRegressor)
-assert_type(regressor.predict(x), NDArray[np.float32 | np.float64])
-
 
 def build(inputs: int, outputs: int) -> list[Layer]:
     """Returns the layers of a network."""
     return [InputLayer(inputs), HiddenLayer(8, "gelu"), OutputLayer(outputs, "softmax", "crossentropy")]
 
+
+for weighted in (
+    MLPClassifier(class_weight={"no": 1.0, "yes": 2.5}),
+    MLPClassifier(class_weight={0: 1.0, 1: 2}),
+    MLPClassifier(class_weight={np.int64(0): 1.0, np.int64(1): 2.5}),
+    MLPClassifier(class_weight={False: 1.0, True: 2.5}),
+    MLPClassifier(class_weight="balanced"),
+    NetworkClassifier(build, class_weight=dict(zip(["no", "yes"], [1.0, 2.5], strict=True))),
+):
+    assert_type(weighted, MLPClassifier | NetworkClassifier)
+
+regressor = MLPRegressor("squared_error", 8, solver="lbfgs", max_iter=500, tol=0.1)
+assert_type(regressor.fit(x.tolist(), x[:, 1].tolist()), MLPRegressor)
+assert_type(regressor.predict(x), NDArray[np.float32 | np.float64])
 
 network_classifier = NetworkClassifier(build, solver="lbfgs", tol=0.1)
 assert_type(network_classifier.fit(x, labels), NetworkClassifier)
