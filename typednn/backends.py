@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TypeAlias, cast
 
 import numpy as np
-from typednn_kernels import plain
 from typednn_kernels.interface import Kernels
 
 from typednn import names
@@ -134,7 +133,7 @@ class use_backend:
 
 def implementations(dtype: np.dtype[np.floating]) -> dict[BackendName, Kernels]:
     """All kernels that work here, for arrays of a dtype; NumPy's alone where TYPEDNN_BACKEND says so."""
-    found: dict[BackendName, Kernels] = {"numpy": plain}
+    found: dict[BackendName, Kernels] = {"numpy": _plain(dtype)}
     if _wanted() == "numba" and not isinstance(compiled := _compiled(), Exception):
         found["numba"] = compiled(dtype)
     return found
@@ -152,6 +151,8 @@ def _wanted() -> BackendName:
 
 
 def _plain(_dtype: np.dtype[np.floating]) -> Kernels:
+    from typednn_kernels import plain
+
     return plain
 
 
@@ -267,9 +268,9 @@ def _import() -> KernelsFor:
 def _after_failure(error: Exception) -> Kernels:
     """Switches to NumPy for the rest of the process, since a kernel cannot be compiled."""
     _failures.append(error)
-    _activate("numpy")
+    kernels_for = _activate("numpy")
     _warn(_failures[0])
-    return plain
+    return kernels_for(np.dtype(np.float64))
 
 
 def _warn(error: Exception) -> None:

@@ -42,7 +42,7 @@ ROUNDING = 16
 """The rounding error of a value, in units of eps (|value| + 1)."""
 
 KINK = 0.75
-"""The ratio of second differences above which there is a kink; see `gradient_checking.KINK`."""
+"""The ratio of second differences above which there is a kink; see `gradient_checking.numerical.KINK`."""
 
 GRID: NDArray[np.float64] = np.concatenate(
     [np.arange(-10, 10, 0.0009), [-1000, -300, -80, -30, 30, 80, 300, 1000]]

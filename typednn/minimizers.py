@@ -29,9 +29,9 @@ from typednn.layers.workspace import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
-from typednn.training.fit import EVALUATION_CHUNK
 from typednn.training.optimizer_state import trainable_ranges
 from typednn.training.samples import CheckedSamples, ClassWeights, format_of
+from typednn.training.watched_epochs import EVALUATION_CHUNK
 from typednn.validation.arrays import Samples, Targets, Weights, Y_co
 from typednn.validation.settings import check_count, check_positive
 

@@ -170,6 +170,24 @@ class Kernels(Protocol):
         """
         ...
 
+    def evaluate(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        loss: int,
+        x: Matrix[F],
+        t: Matrix[F],
+        sample_weights: Vector[F],
+        workspace: Workspace[F],
+        losses: Vector[F],
+    ) -> None:
+        """Writes the loss of each sample to `losses` (B,), as in inference.
+
+        x is `(B, n_inputs)`, t is `(B, n_outputs)`; B is 1 at least. Each loss is multiplied by the weight of
+        its sample, unless `sample_weights` is `(0,)`. Writes `a` and `h` of the workspace, where those of the
+        input layer need not be written.
+        """
+
     def backward(
         self,
         parameters: Vector[F],
@@ -262,6 +280,13 @@ class Kernels(Protocol):
         """Makes one step with a gradient, if its norm, and that times the learning rate, is finite.
 
         Writes `parameters` and the states of the optimizer, or nothing. Returns whether the step was made.
+        """
+        ...
+
+    def sum_losses(self, losses: Vector[F]) -> float:
+        """Returns the sum of at most `losses.MAX_SUMMED` losses, in double precision.
+
+        It is that of `numpy.add.reduce`, to the bit, which takes five times as long for few of them.
         """
         ...
 

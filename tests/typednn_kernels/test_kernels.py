@@ -522,6 +522,37 @@ def workspaces(case: Problem, samples: int, spare: int = 0) -> SimpleNamespace:
     )
 
 
+@by_dtype
+def test_sums_of_losses_are_those_of_numpy(kernels: Any, dtype: Any) -> None:
+    for count in (*range(26), 127, loss_table.MAX_SUMMED):
+        losses = np.random.default_rng(count).lognormal(0, 3, count).astype(dtype)
+
+        assert kernels.sum_losses(frozen(losses)) == float(np.add.reduce(losses, dtype=np.float64))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@by_dtype
+@by_batch
+def test_evaluation(kernels: Any, samples: int, dtype: Any, weighted: bool) -> None:
+    case = problem((3, 5, 4, 3), ("none", "relu", "tanh", "softmax"), "crossentropy", samples, dtype)
+    work, losses = workspaces(case, samples, spare=3), unwritten(samples, dtype)
+    factors: NDArray[Any] = np.linspace(0.5, 2, samples if weighted else 0).astype(dtype)
+    expected, inputs, targets = unwritten(samples, dtype), frozen(case.x), frozen(case.t)
+
+    kernels.forward(work.parameters, work.layout, INFERENCE, inputs, work.flat)
+    a, y = (block(each, work.layout, 3, samples) for each in work.flat[:2])
+    kernels.loss_value(LOSS_CODES["crossentropy"], ACTIVATION_CODES["softmax"], a, y, targets, expected)
+    shown = y.copy()
+    y[...] = np.nan
+    kernels.evaluate(
+        *(work.parameters, work.layout, LOSS_CODES["crossentropy"], inputs, targets),
+        *(factors, work.flat, losses),
+    )
+
+    np.testing.assert_array_equal(losses, expected * factors if weighted else expected)
+    np.testing.assert_array_equal(y, shown)
+
+
 @pytest.mark.once_per("hidden", "output", "loss")
 @by_dtype
 @by_batch

@@ -39,6 +39,7 @@ from typednn_kernels.layout import (
     weights,
     workspace_size,
 )
+from typednn_kernels.losses import MAX_SUMMED
 from typednn_kernels.normalizations import Settings as Normalization
 from typednn_kernels.normalizations import settings_of
 
@@ -49,6 +50,9 @@ from typednn.validation.arrays import read_only
 
 Settings: TypeAlias = "tuple[int, str, str, float, bool, bool]"
 """Length, activation, normalisation, dropout of a layer, whether it is trainable, and has weights."""
+
+TOTALS = 4
+"""The number of elements after the gradient: loss, samples, processes that stop and that have failed."""
 
 KEPT_BYTES, KEPT_SAMPLES, KEPT_MEMORIES = 1 << 20, 256, 8
 """A network keeps memory for predictions of up to `KEPT_SAMPLES` samples: about `KEPT_BYTES` bytes, or what
@@ -95,6 +99,11 @@ def _code_of(name: str) -> int:
     return code
 
 
+def total_of(losses: Vector[F]) -> float:
+    """Computes the bits of `Storage.total_loss` in NumPy, which compiles nothing."""
+    return float(np.add.reduce(losses, dtype=np.float64))
+
+
 class Storage(Memory, Generic[F]):
     """The memory that a sequence of attached layers shares.
 
@@ -107,6 +116,7 @@ class Storage(Memory, Generic[F]):
         parameters: all parameters, then running means and variances.
         trainable: a view of the parameters that are trained alone, `(n_parameters,)`.
         gradient: memory for the gradient with respect to `trainable`.
+        summed: the gradient, and room for `TOTALS` sums that processes add up with it.
         unit_count, sample_elements, fixed_elements: elements of `h` for each sample; of `a` for each sample,
             and besides.
         no_weights: an empty vector, for samples without weights.
@@ -228,7 +238,9 @@ class Storage(Memory, Generic[F]):
 
     def _allocate(self) -> None:
         """Allocates the memory of samples, targets and gradients."""
-        self.gradient: Vector[F] = new_vector(parameter_count(self.layout), self.dtype)
+        count = parameter_count(self.layout)
+        self.summed: Vector[F] = new_vector(count + TOTALS, self.dtype)
+        self.gradient: Vector[F] = self.summed[:count]
         self.has_gradient: list[bool] = [False] * len(self.layers)
         self.kept_memory: list[Vector[F]] = []
         self.no_weights: Vector[F] = np.empty(0, self.dtype)
@@ -316,6 +328,10 @@ class Storage(Memory, Generic[F]):
                 dLda=[read_only(each.dLda.T) for each in blocks],
             )
         return workspace.arguments
+
+    def total_loss(self, losses: Vector[F]) -> float:
+        """Computes the sum of the losses of samples in float64, with the same bits on both paths."""
+        return self.running.kernels.sum_losses(losses) if len(losses) <= MAX_SUMMED else total_of(losses)
 
     def backward_to_inputs(self, workspace: Workspace[F]) -> None:
         """Computes the gradient with respect to the samples, from the deltas of the first layer above."""

@@ -9,16 +9,13 @@ from typing import Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from typednn_kernels.arrays import F, Matrix, Vector
-from typednn_kernels.dropout import INFERENCE
+from typednn_kernels.arrays import F, Vector
 from typednn_kernels.losses import LOSSES
 from typednn_kernels.normalizations import BATCH, settings_of
-from typednn_kernels.operands import Epoch
 
 from typednn.errors import DataError, SettingError
 from typednn.layers import AnyLayer, NormalizationLayer, OutputLayer
-from typednn.layers.storage import Storage
-from typednn.layers.workspace import Workspace
+from typednn.layers.storage import Storage, total_of
 from typednn.names import MetricName
 from typednn.plotting.progress import Bar
 from typednn.training.batches import ArraySource, BatchSource
@@ -28,6 +25,7 @@ from typednn.training.metrics import Measure, MetricFunction
 from typednn.training.optimizer_state import ASSIGNED_RATE, OPTIONAL
 from typednn.training.samples import CheckedSamples
 from typednn.training.trainer import NonFiniteStepError, Trainer
+from typednn.training.watched_epochs import Evaluation, ShortEpoch, short_epoch
 from typednn.validation.settings import check_count, check_sequence
 
 LARGE_FEATURE = 1e4
@@ -39,9 +37,6 @@ SEEN_FEATURES = 1 << 18
 GROWN_LOSS = 1e6
 """A loss of this many times that of the first step earns a warning."""
 
-EVALUATION_CHUNK = 1024
-"""The number of samples that are evaluated at a time, so that activations take little memory."""
-
 
 class Fit(Run, Generic[F]):
     """A training, from its first step to its last.
@@ -49,12 +44,14 @@ class Fit(Run, Generic[F]):
     Attributes:
         trainer: what makes the steps.
         batch_size: the samples per step, or None where each batch of the source is a step.
-        trained: the training samples, where metrics of them are to be computed.
+        trained: the training samples, where metrics of them may be computed.
         held_out: the validation samples.
+        evaluations: what evaluates training and validation samples after an epoch, where it is done.
         callbacks: the callbacks in the order of their calls, those with `comes_last` after the others.
         on_epoch: a function that is called with the history before the callbacks.
+        looks_at_losses: whether something is to be computed of the losses or outputs after each epoch.
         ended: the number of epochs that have ended, with all that follows an epoch.
-        short_epoch: what the trainer takes to train one more epoch, if that is a single, short call.
+        short_epoch: what trains one more epoch, if that is a single, short call.
     """
 
     epochs: int
@@ -112,27 +109,24 @@ class Fit(Run, Generic[F]):
         self.curves: tuple[str, ...] = (*(names if trained is not None else names[:1]),)
         if held_out is not None:
             self.curves += tuple(f"{VALIDATION}{name}" for name in names)
+        self.evaluations: tuple[Evaluation[F] | None, Evaluation[F] | None] = (
+            Evaluation(output, trained) if trained is not None and self.measure.names else None,
+            Evaluation(output, held_out) if held_out is not None else None,
+        )
+        self.looks_at_losses: bool = self.evaluations != (None, None) or trainer.optimizer_state.observes
         self.step = 0
         self.stopped, self.ended = False, 0
         self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.step_losses = self.losses
         self.total, self.count = 0.0, 0
         self.first_loss: float | None = None
-        self.short_epoch: Epoch[F] | None = None
-        self._evaluation_workspace: Workspace[F] | None = None
+        self.short_epoch: ShortEpoch[F] | None = None
 
     @property
     def random(self) -> np.random.Generator:
         """The generator of the network, whose state a checkpoint stores."""
         assert self.storage.random is not None
         return self.storage.random
-
-    @property
-    def evaluation_workspace(self) -> Workspace[F]:
-        """The workspace in which samples are evaluated."""
-        if self._evaluation_workspace is None:
-            self._evaluation_workspace = self.storage.new_workspace(EVALUATION_CHUNK)
-        return self._evaluation_workspace
 
     @property
     def layers(self) -> tuple[AnyLayer[np.float32] | AnyLayer[np.float64], ...]:
@@ -152,7 +146,7 @@ class Fit(Run, Generic[F]):
     @property
     def step_loss(self) -> float:
         """The mean loss of the samples of the last step."""
-        return _mean(self.step_losses) if len(self.step_losses) else nan
+        return self._mean(self.step_losses) if len(self.step_losses) else nan
 
     @property
     def learning_rate(self) -> float:
@@ -198,9 +192,8 @@ class Fit(Run, Generic[F]):
     @property
     def is_watched(self) -> bool:
         """Whether something happens between epochs, so that each is a call of its own."""
-        metrics = self.trained is not None and bool(self.measure.names)
-        looks = self.held_out is not None or self.on_epoch is not None or metrics
-        return looks or bool(self.each_epoch or self.each_step) or self.trainer.optimizer_state.observes
+        looks = self.looks_at_losses or self.on_epoch is not None
+        return looks or bool(self.each_epoch or self.each_step)
 
     def _epochs_at_once(self) -> int:
         if isinstance(self.source, BatchSource):
@@ -214,7 +207,7 @@ class Fit(Run, Generic[F]):
             return
         self._train_in_chunks(epochs, bar)
         if isinstance(self.source, ArraySource) and self.is_watched and not self.each_step:
-            self.short_epoch = self.trainer.short_epoch(self.source.samples)
+            self.short_epoch = short_epoch(self.trainer, self.source.samples, self.source.shuffled)
 
     def _train_in_chunks(self, epochs: int, bar: Bar) -> None:
         self.step, self.total, self.count = 0, 0.0, 0
@@ -230,7 +223,7 @@ class Fit(Run, Generic[F]):
             try:
                 for done in trainer.run(samples, order, losses, max_steps):
                     if self.first_loss is None:
-                        self.first_loss = _mean(losses[: min(size, done)])
+                        self.first_loss = self._mean(losses[: min(size, done)])
                     in_epoch = (done - 1) % n + 1
                     self.step = before - (-in_epoch // size)
                     self.step_losses = losses[done - (in_epoch - 1) % size - 1 : done]
@@ -248,22 +241,22 @@ class Fit(Run, Generic[F]):
                 self._record_losses(losses[: trainer.done], n, epochs)
                 raise
             self._record_losses(losses, n, epochs)
-            self.total += float(np.add.reduce(losses[:done], dtype=np.float64))
+            self.total += total_of(losses[:done])
             self.count += done
             if self.stopped:
                 break
         trainer.show()
 
-    def _train_short_epoch(self, epoch: Epoch[F], bar: Bar) -> None:
+    def _train_short_epoch(self, epoch: ShortEpoch[F], bar: Bar) -> None:
         """Trains an epoch of a single call, as all but the first are then."""
         try:
-            self.trainer.train_epoch(epoch, self.source.shuffled)
+            self.total = epoch.train()
         except NonFiniteStepError as bad:
             step = bad.sample // epoch.batch_size + 1
             raise bad.divergence(self.storage, self.ended + 1, step) from None
-        self.step_losses = epoch.losses[-self.trainer.last_batch :]
-        self.total, self.count = float(np.add.reduce(epoch.losses, dtype=np.float64)), epoch.length
-        bar.show(self.epoch, self.count)
+        self.step_losses, self.count = epoch.step_losses, epoch.length
+        if bar.may_appear:
+            bar.show(self.epoch, self.count)
 
     def _record_losses(self, losses: Vector[F], n: int, epochs: int) -> None:
         """Appends the losses of the epochs that ended to the history, if there was more than one to train."""
@@ -273,19 +266,24 @@ class Fit(Run, Generic[F]):
             self.history.loss.extend(means.tolist())
             self.ended = self.epoch
             if self.first_loss is None:
-                self.first_loss = _mean(losses[: min(self.batch_size or n, n)])
+                self.first_loss = self._mean(losses[: min(self.batch_size or n, n)])
             self._warn_of_growth(float(means[(means > max(GROWN_LOSS * self.first_loss, 1)).argmax()]), 8)
 
     def _record(self) -> None:
+        loss = self.total / self.count
+        if loss > 1:
+            self._warn_of_growth(loss)
+        if not self.looks_at_losses:
+            self.history.loss.append(loss)
+            return
+        trained, held_out = self.evaluations
         metrics: dict[str, float] = {}
         held_metrics: dict[str, float] = {}
         held_loss = None
-        if self.trained is not None and self.measure.names:
-            _, metrics = self._evaluate(self.trained)
-        if self.held_out is not None:
-            held_loss, held_metrics = self._evaluate(self.held_out)
-        loss = self.total / self.count
-        self._warn_of_growth(loss)
+        if trained is not None:
+            _, metrics = self._evaluate(trained)
+        if held_out is not None:
+            held_loss, held_metrics = self._evaluate(held_out)
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
         self.history._append(loss, held_loss, metrics, held_metrics)
 
@@ -303,33 +301,22 @@ class Fit(Run, Generic[F]):
             self.first_loss = 0.0
 
     def _call_after_epoch(self, bar: Bar) -> None:
-        bar.show_epoch(self.epoch, self.history.last)
+        if bar.may_appear:
+            bar.show_epoch(self.epoch, self.history.last)
         if self.on_epoch is not None:
             self.on_epoch(self.history)
         for callback in self.each_epoch:
             callback.on_epoch(self)
 
-    def _evaluate(self, samples: CheckedSamples[F]) -> tuple[float, dict[str, float]]:
+    def _evaluate(self, evaluation: Evaluation[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
-        losses, outputs = self._losses_and_outputs(samples)
-        return _mean(losses), self.measure(samples.y, outputs, samples.weights)
+        if not self.measure.names:
+            return evaluation.total_loss() / evaluation.count, {}
+        losses, outputs = evaluation.losses_and_outputs()
+        return self._mean(losses), self.measure(evaluation.samples.y, outputs, evaluation.samples.weights)
 
-    def _losses_and_outputs(self, samples: CheckedSamples[F]) -> tuple[Vector[F], Matrix[F]]:
-        """Computes losses, each times its weight, and, if there are metrics, the outputs of some samples."""
-        storage, workspace = self.storage, self.evaluation_workspace
-        losses: Vector[F] = np.empty(len(samples), storage.dtype)
-        rows = len(samples) if self.measure.names else 0
-        outputs: Matrix[F] = np.empty((rows, self.output.length), storage.dtype)
-        for x, t, chunk in samples.chunks(EVALUATION_CHUNK):
-            workspace.resize_batch(len(x))
-            run = storage.running.kernels
-            run.forward(storage.parameters, storage.layout, INFERENCE, x, workspace.vectors)
-            self.output._sample_losses(workspace, t, losses[chunk])
-            if self.measure.names:
-                outputs[chunk] = workspace.output
-        if len(samples.weights):
-            losses *= samples.weights
-        return losses, outputs
+    def _mean(self, losses: Vector[F]) -> float:
+        return total_of(losses) / len(losses)
 
     def state(self) -> RunState:
         """Returns copies of the state of the training."""
@@ -396,10 +383,6 @@ class Fit(Run, Generic[F]):
             (f"callbacks.{kind}.{kinds[:k].count(kind)}", callback)
             for k, (kind, callback) in enumerate(zip(kinds, self.callbacks, strict=True))
         ]
-
-
-def _mean(losses: Vector[F]) -> float:
-    return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
 
 
 def _largest_feature(storage: Storage[F]) -> float:

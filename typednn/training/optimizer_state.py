@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Ranges
 from typednn_kernels.layout import BIASES, LENGTH, WEIGHTS
 from typednn_kernels.normalizations import settings_of
+from typednn_kernels.operands import OptimizerSteps
 from typednn_kernels.update_rules import CODES
 
 from typednn.errors import SettingError, ShapeError
@@ -74,13 +75,15 @@ class OptimizerState(Generic[F]):
     key: int | None
     constant_sgd_rate: F | None
     may_divide_by_zero: bool
+    _repeated: OptimizerSteps[F]
+    _repeated_for: range
 
     def __init__(self, storage: Storage[F], optimizer: Optimizer) -> None:
         self.dtype, self.optimizer, self.given = storage.dtype, optimizer, optimizer
         self.rule = CODES[optimizer.rule]
         self.step, self.key = 0, None
         self._ahead: Matrix[F] = np.empty((0, 0), storage.dtype)
-        self._ahead_from = 0
+        self._ahead_from, self._are_alike = 0, False
         rate = optimizer.learning_rate
         self.schedule_state = rate.start if isinstance(rate, Schedule) else ()
         self._assigned = False
@@ -98,6 +101,7 @@ class OptimizerState(Generic[F]):
         if known is None or known[0] is not storage.layout:
             known = storage.trained = storage.layout, *trainable_ranges(storage)
         self.trainable_ranges, self.penalties = known[1], known[2].copy()
+        self._repeated_for = range(0)
         whole = [[0, storage.gradient.size]]
         self._whole = self.trainable_ranges.tolist() == whole and not any(self.penalties.tolist()[0])
         self.constant_sgd_rate = self._constant_sgd_rate()
@@ -123,7 +127,8 @@ class OptimizerState(Generic[F]):
         except SettingError:
             self.optimizer = before
             raise
-        self._assigned, self._ahead = True, self._ahead[:0]
+        self._assigned = True
+        self._forget_coefficients()
         self.constant_sgd_rate = self._constant_sgd_rate()
 
     def coefficients(self, steps: int) -> Matrix[F]:
@@ -135,7 +140,22 @@ class OptimizerState(Generic[F]):
         if not 0 <= start <= len(self._ahead) - steps:
             count = max(steps, min(2 * len(self._ahead), MAX_STEPS_AHEAD))
             self._ahead, self._ahead_from, start = self._coefficients(count), self.step, 0
+            self._are_alike = bool((self._ahead == self._ahead[0]).all())
         return self._ahead[start : start + steps]
+
+    def next_steps(self, steps: int) -> OptimizerSteps[F]:
+        """Returns what the kernels need for the next steps.
+
+        While the coefficients of all steps are the same, so is the result: it costs as much as a small step.
+        """
+        if self.step in self._repeated_for and len(self._repeated.coefficients) == steps:
+            return self._repeated
+        rows, ranges, penalties = self.coefficients(steps), self.trainable_ranges, self.penalties
+        found = OptimizerSteps(self.rule, rows, ranges, penalties, self.states)
+        if self._are_alike and len(self._ahead):
+            last = self._ahead_from + len(self._ahead) - steps
+            self._repeated, self._repeated_for = found, range(self._ahead_from, last + 1)
+        return found
 
     @property
     def observes(self) -> bool:
@@ -184,12 +204,16 @@ class OptimizerState(Generic[F]):
         if ASSIGNED_RATE in state:
             self.learning_rate = float(state[ASSIGNED_RATE])
         elif self._assigned:
-            self.optimizer, self._assigned, self._ahead = self.given, False, self._ahead[:0]
+            self.optimizer, self._assigned = self.given, False
+            self._forget_coefficients()
             self.constant_sgd_rate = self._constant_sgd_rate()
         self.step = step
         self.key = int(state[KEY]) if KEY in state else None
         self.states[...] = state["states"]
         self.schedule_state = tuple(float(number) for number in state["schedule"].tolist())
+
+    def _forget_coefficients(self) -> None:
+        self._ahead, self._repeated_for = self._ahead[:0], range(0)
 
     def _constant_sgd_rate(self) -> F | None:
         rate, optimizer = self.optimizer.learning_rate, self.optimizer

@@ -224,7 +224,7 @@ class Steps(Generic[F_co, Y_co]):
         batch = self._prepared(x, y) if sample_weight is None else None
         if batch is not None and trainer.try_step(batch):
             count, losses = batch.batch_size, batch.losses
-            return float(losses[0] if count == 1 else np.add.reduce(losses, dtype=np.float64) / count)
+            return float(losses[0]) if count == 1 else trainer.storage.total_loss(losses) / count
         samples = self._samples(x, y, sample_weight)
         count = len(samples)
         losses = np.empty(count, self._output._storage.dtype)

@@ -108,14 +108,16 @@ class Trainer(Generic[F]):
         self._ordered = 0
         self.chunk, self.done = max(1, int(8e7 / (storage.parameters.size + 40_000))), 0  # 50 ms on NumPy
 
-    def _take_settings(self) -> None:
-        """Takes up what layers are set to: dropout, penalties, and whether they are trainable."""
-        self.optimizer_state.take_settings(self.storage)
-        self._take_layout()
+    def take_settings(self) -> None:
+        """Takes up changed settings of layers: dropout, penalties, and whether they are trainable."""
+        if self.layout is not self.storage.layout:
+            self.optimizer_state.take_settings(self.storage)
+            self._take_layout()
 
     def _take_layout(self) -> None:
         self.layout = self.workspace.layout = self.storage.layout
-        self._drops, self._only_dense = self.storage.drops, self.storage.only_dense
+        self.drops: bool = self.storage.drops
+        self._only_dense = self.storage.only_dense
 
     @property
     def key(self) -> int:
@@ -221,16 +223,11 @@ class Trainer(Generic[F]):
         It is `train` with less around it. A step that is not finite is to be repeated by `train`, which finds
         out why; so is each of an optimiser that may divide by 0.
         """
-        storage, state, size = self.storage, self.optimizer_state, batch.batch_size
-        if self.layout is not storage.layout:
-            self._take_settings()
+        state, size = self.optimizer_state, batch.batch_size
+        self.take_settings()
         self.resize(size)
-        made, key = False, self.key + state.step if self._drops else 0
-        rate = (
-            state.constant_sgd_rate
-            if size == 1 and self._only_dense and not len(batch.sample_weights)
-            else None
-        )
+        made, key = False, self.key + state.step if self.drops else 0
+        rate = self._online_rate(batch)
         if rate is not None:
             made = self._makes_online(batch, rate)
         elif not state.may_divide_by_zero:
@@ -244,12 +241,11 @@ class Trainer(Generic[F]):
 
     def apply(self, gradient: Vector[F]) -> bool:
         """Makes the step of a gradient `(n_parameters,)`, unless it is not finite; returns whether it did."""
-        if self.layout is not self.storage.layout:
-            self._take_settings()
+        self.take_settings()
         parameters, state = self.storage.parameters, self.optimizer_state
         checked = state.may_divide_by_zero
         saved = (parameters.copy(), state.states.copy()) if checked else None
-        made = kernels(self.storage.dtype).apply_gradient(parameters, gradient, self._optimizer_steps(1))
+        made = kernels(self.storage.dtype).apply_gradient(parameters, gradient, self.next_steps(1))
         if saved is not None and made and not _all_finite(parameters):
             parameters[...], state.states[...] = saved
             made = False
@@ -265,43 +261,20 @@ class Trainer(Generic[F]):
         workspace.complete_backward()
         self.storage.set_workspace(workspace)
 
-    def short_epoch(self, samples: CheckedSamples[F]) -> Epoch[F] | None:
-        """Returns what trains one more epoch after another, if that is a call of less than half a chunk."""
-        n = len(samples)
-        if 2 * n >= min(self.chunk, samples.max_chunk) or samples.unchecked:
-            return None
-        x, t, sample_weights, order = samples.take(self._order[:n])
-        losses: Vector[F] = np.empty(n, self.storage.dtype)
-        return Epoch(x, t, sample_weights, order, self.batch_size, losses, n)
-
-    def train_epoch(self, epoch: Epoch[F], shuffled: bool) -> None:
-        """Trains a short epoch, in an order of its own if it is `shuffled`, and shows it; otherwise as `run`.
-
-        Raises:
-            NonFiniteStepError, WiringError: as `run`.
-        """
-        if shuffled:
-            self._shuffle(epoch.length, epoch.order)
-        self._make_steps(epoch, 0)
-        self.show()
-        check_interrupt()
-
     def _train(self, samples: CheckedSamples[F], order: Order, losses: Vector[F], before: int) -> None:
         """Trains one chunk, given the number of samples trained `before`."""
         x, t, sample_weights, indices = samples.take(order)
-        self._make_steps(Epoch(x, t, sample_weights, indices, self.batch_size, losses, len(samples)), before)
+        self.make_steps(Epoch(x, t, sample_weights, indices, self.batch_size, losses, len(samples)), before)
 
-    def _make_steps(self, epoch: Epoch[F], before: int) -> None:
+    def make_steps(self, epoch: Epoch[F], before: int) -> None:
         """Makes the steps of one call, given the number of samples trained `before`."""
-        if self.layout is not self.storage.layout:  # somebody has changed a setting
-            self._take_settings()
+        self.take_settings()
         state, count, n, size = self.optimizer_state, len(epoch.order), epoch.length, epoch.batch_size
-        key = self.key + state.step if self._drops else 0
-        steps = _count_steps(count, n, size)
+        key = self.key + state.step if self.drops else 0
+        steps = count_steps(count, n, size)
         self.last_batch = (count - 1) % n % size + 1
         self.workspace.key = key + steps - 1
-        online = size == 1 and self._only_dense and not len(epoch.sample_weights)
-        online_rate = state.constant_sgd_rate if online else None
+        online_rate = self._online_rate(epoch)
         first_step, done = state.step, 0
         epoch.losses.fill(nan)
         try:
@@ -312,15 +285,30 @@ class Trainer(Generic[F]):
             else:
                 done = self._train_batches(epoch, key, steps)
         except KeyboardInterrupt:  # which compiled code lets wait until it has ended
-            done = _count_finite(epoch.losses)
+            done = count_finite(epoch.losses)
             raise
         finally:
-            steps, self.done = steps if done == count else _count_steps(done, n, size), before + done
+            steps, self.done = steps if done == count else count_steps(done, n, size), before + done
             state.step = first_step + steps
         if done < count:
-            batch = epoch.order[done : min(done + size, done - done % n + n)]
-            self.workspace.key = key + steps
-            raise NonFiniteStepError(before + done, *self._locate_nonfinite(epoch.x[batch], epoch.t[batch]))
+            raise self.nonfinite_step(epoch, before, done, key + steps)
+
+    def nonfinite_step(self, epoch: Epoch[F], before: int, done: int, key: int) -> NonFiniteStepError:
+        """Returns the error for the step after `done` samples of a call, given its key."""
+        n = epoch.length
+        batch = epoch.order[done : min(done + epoch.batch_size, done - done % n + n)]
+        self.workspace.key = key
+        return NonFiniteStepError(before + done, *self._locate_nonfinite(epoch.x[batch], epoch.t[batch]))
+
+    def takes_batches(self, epoch: Epoch[F]) -> bool:
+        """Says whether the kernel `train_batches` makes the steps, and finds those that are not finite."""
+        return not self.optimizer_state.may_divide_by_zero and self._online_rate(epoch) is None
+
+    def _online_rate(self, epoch: Epoch[F]) -> F | None:
+        """Returns the learning rate of plain gradient descent with single samples, if that is to be done."""
+        if epoch.batch_size != 1 or not self._only_dense or len(epoch.sample_weights):
+            return None
+        return self.optimizer_state.constant_sgd_rate
 
     def _train_online(self, epoch: Epoch[F], learning_rate: F) -> int:
         """Trains sample by sample; returns the number of steps before the first that is not finite.
@@ -372,7 +360,7 @@ class Trainer(Generic[F]):
             rows = slice(first * size, last * size)
             part = epoch._replace(order=epoch.order[rows], losses=epoch.losses[rows])
             state.step = before + first
-            steps = _count_steps(len(part.order), part.length, size)
+            steps = count_steps(len(part.order), part.length, size)
             if self._train_batches(part, key + first, steps) == len(part.order) and _all_finite(parameters):
                 return True
             parameters[...], state.states[...] = saved
@@ -392,17 +380,15 @@ class Trainer(Generic[F]):
             key,
             self.loss,
             epoch,
-            self._optimizer_steps(steps),
+            self.next_steps(steps),
             self.workspace.vectors,
             self.gradient,
         )
-        return len(epoch.order) if isfinite(epoch.losses[-1]) else _count_finite(epoch.losses)
+        return len(epoch.order) if isfinite(epoch.losses[-1]) else count_finite(epoch.losses)
 
-    def _optimizer_steps(self, steps: int) -> OptimizerSteps[F]:
+    def next_steps(self, steps: int) -> OptimizerSteps[F]:
         """Returns what the kernels need for the next steps."""
-        state = self.optimizer_state
-        ranges, penalties = state.trainable_ranges, state.penalties
-        return OptimizerSteps(state.rule, state.coefficients(steps), ranges, penalties, state.states)
+        return self.optimizer_state.next_steps(steps)
 
     def _locate_nonfinite(self, x: Matrix[F], t: Matrix[F]) -> tuple[int, str]:
         """Repeats a step that is not finite; returns the layer and the quantity where that begins.
@@ -436,7 +422,7 @@ class Trainer(Generic[F]):
         return next((k, what) for k, what, finite in suspects if not finite)
 
 
-def _count_steps(samples: int, length: int, batch_size: int) -> int:
+def count_steps(samples: int, length: int, batch_size: int) -> int:
     """Counts the steps with some samples, of epochs of a length."""
     epochs, rest = divmod(samples, length)
     return epochs * -(-length // batch_size) + -(-rest // batch_size)
@@ -457,7 +443,7 @@ def _count_good(good: Callable[[int, int], bool], count: int) -> int:
     return done
 
 
-def _count_finite(losses: Vector[F]) -> int:
+def count_finite(losses: Vector[F]) -> int:
     """Counts the losses before the first that is not finite."""
     if _all_finite(losses):
         return len(losses)

@@ -3,6 +3,7 @@
 from typednn_kernels.compiled._codegen.function_tables import start_threads_for_first_calls
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call
+from typednn_kernels.compiled.network.evaluation import evaluate, sum_losses
 from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.network.order import shuffle
@@ -37,6 +38,7 @@ __all__ = [
     "apply_gradient",
     "backpropagate",
     "backward",
+    "evaluate",
     "forward",
     "gradient_from_outputs",
     "hidden_layer_backward",
@@ -52,6 +54,7 @@ __all__ = [
     "predict",
     "shuffle",
     "softmax_jacobian",
+    "sum_losses",
     "sum_samples",
     "train_batches",
     "train_online",

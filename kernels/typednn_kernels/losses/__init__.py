@@ -37,6 +37,9 @@ LossName: TypeAlias = Literal[RegressionLossName, BinaryLossName, ClassLossName]
 """The targets of a regression loss are real numbers; those of the others say to which class a sample belongs,
 and may be integers."""
 
+MAX_SUMMED = 128
+"""The number of losses of which a sum has the bits of NumPy's without its recursion."""
+
 TargetKind: TypeAlias = Literal["numbers", "signs", "probabilities", "classes"]
 """What the targets of a loss are.
 

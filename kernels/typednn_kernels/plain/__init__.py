@@ -17,12 +17,13 @@ if TYPE_CHECKING:
         softmax_jacobian,
     )
     from typednn_kernels.plain.dense import affine, backpropagate, outer, sum_samples
-    from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta
+    from typednn_kernels.plain.loss import loss_derivative, loss_value, output_delta, sum_losses
     from typednn_kernels.plain.normalization import apply_dropout, normalization_backward, normalize
     from typednn_kernels.plain.optimizer_step import apply_gradient
     from typednn_kernels.plain.order import shuffle
     from typednn_kernels.plain.passes import (
         backward,
+        evaluate,
         forward,
         gradient_from_outputs,
         loss_and_gradient,
@@ -58,6 +59,7 @@ else:
     apply_dropout = _silent(normalization.apply_dropout)
     backpropagate = _silent(dense.backpropagate)
     backward = _silent(passes.backward)
+    evaluate = _silent(passes.evaluate)
     forward = _silent(passes.forward)
     gradient_from_outputs = _silent(passes.gradient_from_outputs)
     hidden_layer_backward = _silent(single_layer.hidden_layer_backward)
@@ -73,6 +75,7 @@ else:
     predict = _silent(passes.predict)
     shuffle = order.shuffle
     softmax_jacobian = _silent(activation.softmax_jacobian)
+    sum_losses = _silent(loss.sum_losses)
     sum_samples = _silent(dense.sum_samples)
     train_batches = _silent(passes.train_batches)
     train_online = _silent(passes.train_online)
@@ -87,6 +90,7 @@ __all__ = [
     "apply_gradient",
     "backpropagate",
     "backward",
+    "evaluate",
     "forward",
     "gradient_from_outputs",
     "hidden_layer_backward",
@@ -102,6 +106,7 @@ __all__ = [
     "predict",
     "shuffle",
     "softmax_jacobian",
+    "sum_losses",
     "sum_samples",
     "train_batches",
     "train_online",

@@ -65,6 +65,11 @@ def loss_value(
         losses /= y.shape[1]
 
 
+def sum_losses(losses: Vector[F]) -> float:
+    """Computes the sum of some losses."""
+    return float(np.add.reduce(losses, dtype=np.float64))
+
+
 def has_short_step(loss: int, activation: int, n: int) -> bool:
     """Says whether `ShortStep` computes a loss, one of the library's, of an activation of n units."""
     if loss >= BUILT_IN or softmax_rows.has_rows(loss, activation, n):

@@ -45,6 +45,25 @@ def predict(
     return fit
 
 
+def evaluate(
+    parameters: Vector[F],
+    layout: Layout,
+    loss: int,
+    x: Matrix[F],
+    t: Matrix[F],
+    sample_weights: Vector[F],
+    workspace: Workspace[F],
+    losses: Vector[F],
+) -> None:
+    """Computes the loss of each sample, (B,), from samples x (B, n_inputs) and targets t (B, n_outputs)."""
+    views = Pass(parameters, layout, workspace, len(x))
+    views.forward(INFERENCE, x)
+    output = views.layers[-1]
+    loss_value(loss, output.activation, output.a, output.h, t, losses)
+    if len(sample_weights):
+        losses *= sample_weights
+
+
 def backward(
     parameters: Vector[F],
     layout: Layout,

@@ -30,8 +30,10 @@ from typednn import (
     gradient_descent_epoch,
     gradient_descent_threshold,
 )
+from typednn.layers.storage import Storage
 from typednn.training.fit import Fit
 from typednn.training.trainer import Trainer
+from typednn.training.watched_epochs import ShortEpoch
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 both_paths = pytest.mark.usefixtures("path")
@@ -226,6 +228,39 @@ def test_an_interrupt_keeps_the_epochs_that_were_trained(monkeypatch: pytest.Mon
     assert everything(net) == everything(reference)
     assert steps.count == 120
     assert net.layers[1].activations.tobytes() == reference.layers[1].activations.tobytes()
+
+
+@pytest.mark.parametrize("when", ["before the steps", "after the steps"])
+@both_paths
+def test_an_interrupt_of_a_watched_epoch_counts_the_steps_that_were_made(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, reference = network(np.float64), network(np.float64)
+    steps, train = Steps(net, Adam()), ShortEpoch[Any].train
+
+    def interrupted(epoch: ShortEpoch[Any]) -> float:
+        if net.history.loss[3:]:
+            monkeypatch.setattr(*places[when], _raise_interrupt)
+        return train(epoch)
+
+    places: dict[str, tuple[object, str]] = {
+        "before the steps": (Trainer, "next_steps"),
+        "after the steps": (Storage, "total_loss"),
+    }
+    monkeypatch.setattr(ShortEpoch, "train", interrupted)
+    with monkeypatch.context(), pytest.raises(KeyboardInterrupt):
+        net.fit(*data(), epochs=9, batch_size=4, optimizer=steps, callbacks=[Watch()])
+    monkeypatch.undo()
+    epochs = 4 if when == "before the steps" else 5
+    expected = reference.fit(*data(), epochs=epochs, batch_size=4, optimizer=Adam(), callbacks=[Watch()])
+
+    assert net.history.loss == expected.loss[:4]
+    assert everything(net) == everything(reference)
+    assert steps.count == 3 * epochs
+
+
+def _raise_interrupt(*_arguments: Any) -> None:
+    raise KeyboardInterrupt
 
 
 @by_dtype

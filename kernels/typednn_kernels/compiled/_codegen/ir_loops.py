@@ -71,13 +71,18 @@ class DefaultCase(Protocol):
 
 
 def elementwise(
-    *formulas: Formula | None, outs: int = 1, indexed: bool = False, default_case: DefaultCase | None = None
+    *formulas: Formula | None,
+    outs: int = 1,
+    indexed: bool = False,
+    default_case: DefaultCase | None = None,
+    real: type[IRValue] = IRValue,
 ) -> Loop:
     """Returns a loop `(code, n, *arguments, out)`: out[i] = formulas[code](arguments[i]), i < n.
 
     Arguments are arrays and scalars, or tuples of them. `out` may be one of them, but not overlap them
     otherwise. With several `outs` a formula returns a tuple; a formula with fewer results than `outs` writes
     only the first outs. If `indexed`, the formulas get i before the arguments, as an integer of 32 bits.
+    `real` is what the compiled formulas are called with.
     """
 
     def python(code: int, n: int, *arrays: Values) -> None:
@@ -95,7 +100,7 @@ def elementwise(
         code, n, packed = values
         operands = unpack_operands(context, builder, signature.args[2], packed)
         arguments: list[Operand | Index] = [*[Index(builder)] * indexed, *operands[:-outs]]
-        _write_loops(builder, formulas, code, n, arguments, operands[-outs:])
+        _write_loops(builder, formulas, code, n, arguments, operands[-outs:], real)
         _write_default_case(builder, code, formulas, default_case, n, operands)
         return context.get_dummy_value()
 
@@ -112,10 +117,11 @@ def _write_loops(
     n: llvm.Value,
     arguments: Sequence[Operand | Index],
     outs: Sequence[Operand],
+    real: type[IRValue] = IRValue,
 ) -> None:
     for formula in switch_cases(builder, code, formulas):
         for i in _independent_steps(builder, n):
-            results = emit_all(formula, builder, [each.at(i) for each in arguments])
+            results = emit_all(formula, builder, [each.at(i) for each in arguments], real)
             for out, result in zip(outs, results, strict=False):
                 builder.store(result, out.pointer(i))
 

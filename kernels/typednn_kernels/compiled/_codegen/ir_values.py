@@ -17,8 +17,8 @@ and argument reductions depend on their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -53,6 +53,8 @@ class IRValue(NDArrayOperatorsMixin):
     """A value that exists when the machine code runs: a float, a signed integer, a condition, or a vector."""
 
     signed = True
+    replaced: ClassVar[Mapping[str, Callable[..., Number]]] = {}
+    """What is written in place of `INSTRUCTIONS`, by name."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder: ir.IRBuilder = builder
@@ -68,10 +70,26 @@ class IRValue(NDArrayOperatorsMixin):
         return type(self)(self.builder, value)
 
     def peer(self, number: IRValue | float) -> IRValue:
-        """Returns an operand as an IR value; a Python scalar takes the type of this value."""
-        if isinstance(number, IRValue):
+        """Returns an operand as an IR value; a Python scalar takes the type of this value.
+
+        A single value is broadcast to the lanes of a vector.
+        """
+        kind = self.value.type
+        if not isinstance(number, IRValue):
+            return self.like(constant(kind, float(number) if self.is_real else int(number)))
+        if not isinstance(kind, ir.VectorType) or isinstance(number.value.type, ir.VectorType):
             return number
-        return self.like(constant(self.value.type, float(number) if self.is_real else int(number)))
+        return number.broadcast(kind.count)
+
+    def broadcast(self, lanes: int) -> IRValue:
+        """Returns a vector with a single value in all lanes."""
+        kind = ir.VectorType(self.value.type, lanes)
+        nothing, first = (
+            ir.Constant(kind, ir.Undefined),
+            ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes),
+        )
+        single = self.builder.insert_element(nothing, self.value, INT32(0))
+        return self.like(self.builder.shuffle_vector(single, nothing, first))
 
     def bits(self) -> IRValue:
         """Reads the bits of a float as an integer, or those of an integer as a float."""
@@ -86,7 +104,9 @@ class IRValue(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, _method: str, *inputs: IRValue | float) -> Number:
         """Writes the instructions of an operator or function."""
-        return INSTRUCTIONS[ufunc.__name__](*(self.peer(each) for each in inputs))
+        write = self.replaced.get(ufunc.__name__) or INSTRUCTIONS[ufunc.__name__]
+        widest = _widest(inputs, self)
+        return write(*(widest.peer(each) for each in inputs))
 
     def __array_function__(
         self,
@@ -99,13 +119,21 @@ class IRValue(NDArrayOperatorsMixin):
         if function is not np.where:
             raise TypeError(f"{function.__name__} is not a word for formulas")
         condition, x, y = args
-        typed = x if isinstance(x, IRValue) else y if isinstance(y, IRValue) else self._constant(x)
+        typed = self._constant(x) if not isinstance(x, IRValue) else x
+        typed = _widest((x, y), typed)
         return typed.like(self.builder.select(condition.value, typed.peer(x).value, typed.peer(y).value))
 
     def _constant(self, number: float) -> IRValue:
         """Wraps a NumPy scalar."""
         kind = FLOAT32 if np.result_type(number) == np.float32 else FLOAT64
         return self.like(constant(like_type(self.value.type, kind), float(number)))
+
+
+def _widest(operands: Sequence[IRValue | float], otherwise: IRValue) -> IRValue:
+    """Returns the first vector among some operands; without one the first IR value, or `otherwise`."""
+    values = [each for each in operands if isinstance(each, IRValue)]
+    vectors = [each for each in values if isinstance(each.value.type, ir.VectorType)]
+    return [*vectors, *values, otherwise][0]
 
 
 class UnsignedIRValue(IRValue):
@@ -176,10 +204,13 @@ def emit(formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Seque
 
 
 def emit_all(
-    formula: Callable[..., Number], builder: ir.IRBuilder, arguments: Sequence[ir.Value]
+    formula: Callable[..., Number],
+    builder: ir.IRBuilder,
+    arguments: Sequence[ir.Value],
+    real: type[IRValue] = IRValue,
 ) -> list[ir.Value]:
-    """Writes a formula that may return several results, and returns them."""
-    operands = [(UnsignedIRValue if each.type == INT32 else IRValue)(builder, each) for each in arguments]
+    """Writes a formula that may return several results, and returns them; floats become values of `real`."""
+    operands = [(UnsignedIRValue if each.type == INT32 else real)(builder, each) for each in arguments]
     results = formula(*operands)
     return [operands[0].peer(each).value for each in (results if isinstance(results, tuple) else [results])]
 

@@ -45,7 +45,7 @@ MAX_ROW_BYTES = SHORT_ROW_REGISTERS * VECTOR_BYTES if CPU_FEATURES.get("avx") el
 
 
 class Row(Protocol):
-    """The reductions of a row that a formula may use; their result is in all lanes."""
+    """The reductions of a row that a formula may use; what is computed of them alone is computed once."""
 
     def largest(self, x: Number) -> Number:
         """Returns the maximum; where an element is NaN, any element or NaN."""
@@ -104,11 +104,21 @@ class RowLanes(VectorLanes):
         self.left = code.builder.sub(n, INDEX(self.starts[-1]))
         self.last = code.mask(self.left, code.lanes)
 
+    def largest(self, x: Number) -> Number:
+        return self.first(super().largest(x))
+
+    def total(self, x: Number) -> Number:
+        return self.first(super().total(x))
+
+    def firsts(self, x: Number) -> llvm.Value:
+        single: llvm.Value = x.broadcast(1).value
+        return single
+
     def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
-        """Loads row s of an array, or broadcasts a scalar to all lanes."""
+        """Loads row s of an array, or takes a scalar as it is."""
         code, vectors = self.code, len(self.starts)
         if operand.type != POINTER:
-            return IRValue(code.builder, code.splat(operand, llvm.VectorType(code.real, self.width)))
+            return IRValue(code.builder, operand)
         masks = [*[None] * (vectors - 1), self.last]
         slices = [
             code.load(code.at(operand, (s, self.stride), start), mask=mask)
@@ -117,7 +127,7 @@ class RowLanes(VectorLanes):
         nothing = [llvm.Constant(code.vector, None)] * (self.width // code.lanes - vectors)
         return IRValue(code.builder, code.joined([*slices, *nothing], code.lanes))
 
-    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
+    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0, *, exact: bool = False) -> None:
         """Stores row s of an array."""
         code, value = self.code, result.value
         *whole, last = [
@@ -129,7 +139,7 @@ class RowLanes(VectorLanes):
         ]
         for each in whole:
             code.store(*each)
-        code.store_some(*last, self.left)
+        code.store_some(*last, self.left, exact=exact)
 
 
 class BlockLanes(VectorLanes):
@@ -150,31 +160,36 @@ class BlockLanes(VectorLanes):
         return x.like(value)
 
     def argument(self, operand: llvm.Value, s: IndexLike = 0) -> IRValue:
-        """Loads the rows of an array from row s on, or broadcasts a scalar to all lanes."""
+        """Loads the rows of an array from row s on, or takes a scalar as it is."""
         code, kind = self.code, llvm.VectorType(self.code.real, self.width)
         if operand.type != POINTER:
-            kind = llvm.VectorType(code.real, self.width * self.count)
-            return IRValue(code.builder, code.splat(operand, kind))
+            return IRValue(code.builder, operand)
         place = code.at(operand, (s, self.n))
         rows = [code.load(code.at(place, (r, self.n)), kind, self.of_row) for r in range(self.count)]
         return IRValue(code.builder, code.joined(rows, self.width))
 
-    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0) -> None:
+    def store(self, result: Number, out: llvm.Value, s: IndexLike = 0, *, exact: bool = False) -> None:
         """Stores rows of an array from row s on."""
         code, place = self.code, self.code.at(out, (s, self.n))
         for r in range(self.count):
             row = code.shuffled(result.value, result.value, range(r * self.width, (r + 1) * self.width))
-            code.store_some(row, code.at(place, (r, self.n)), self.n)
+            code.store_some(row, code.at(place, (r, self.n)), self.n, exact=exact)
 
 
 def by_short_row(
-    name: str, formula: Callable[..., Number], *, numbers: bool = False, in_blocks: bool = True
+    name: str,
+    formula: Callable[..., Number],
+    *,
+    numbers: bool = False,
+    in_blocks: bool = True,
+    in_place: bool = False,
 ) -> Callable[..., None]:
     """Returns a function `(samples, n, *arguments, out)`: out = formula(row, *arguments) for each row of n.
 
     Arguments are flat arrays (samples, n) and scalars; `out` is an array of rows, too, which may be one of
     them; if the formula has one result for each row (`numbers`), it is (samples,). Rows must be short. With
-    `in_blocks` several of them are computed at a time, which is faster and takes longer to compile.
+    `in_blocks` several of them are computed at a time, which is faster and takes longer to compile. If `out`
+    is usually one of the arguments (`in_place`), the loads of a row do not wait for the stores of the last.
     """
 
     def python(samples: int, n: int, *arrays: Values) -> None:
@@ -182,7 +197,9 @@ def by_short_row(
         with np.errstate(all="ignore"):
             out[...] = formula(Rows(), *arguments)
 
-    return emitted_function(name, _writing(formula, numbers=numbers, in_blocks=in_blocks), python)
+    return emitted_function(
+        name, _writing(formula, numbers=numbers, in_blocks=in_blocks, exact=in_place), python
+    )
 
 
 def emitted_function(
@@ -325,7 +342,12 @@ def _call(
 
 
 def _writing(
-    formula: Callable[..., Number], *, numbers: bool, most: int = SHORT_ROW_REGISTERS, in_blocks: bool = False
+    formula: Callable[..., Number],
+    *,
+    numbers: bool,
+    most: int = SHORT_ROW_REGISTERS,
+    in_blocks: bool = False,
+    exact: bool = False,
 ) -> Callable[..., None]:
     """Returns a function that writes the LLVM of a formula; rows are computed one by one, or `in_blocks`."""
 
@@ -338,7 +360,7 @@ def _writing(
                 if numbers:
                     code.store(lanes.firsts(result), code.at(out, s))
                 else:
-                    lanes.store(result, out, s)
+                    lanes.store(result, out, s, exact=exact)
 
             code.repeat(start, stop, lanes.count, compute)
 

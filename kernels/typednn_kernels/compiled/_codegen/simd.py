@@ -134,12 +134,15 @@ class SimdBuilder:
             size, kind = INT32(self.itemsize), self.kind_of(value)
             self.call("llvm.masked.store", kind, ".p0", llvm.VoidType(), value, pointer, size, mask)
 
-    def store_some(self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value) -> None:
+    def store_some(
+        self, value: llvm.Value, pointer: llvm.Value, count: llvm.Value, *, exact: bool = False
+    ) -> None:
         """Stores the first `count` elements of a vector.
 
-        Where a masked store takes longer, it stores halves, quarters and so on.
+        Where a masked store takes longer, it stores halves, quarters and so on. They are also `exact`: a load
+        from where the other elements would lie waits for a masked store.
         """
-        if HAS_MASKED_VECTORS:
+        if HAS_MASKED_VECTORS and not exact:
             self.store(value, pointer, self.mask(count, self.kind_of(value).count))
             return
         whole = INDEX(self.kind_of(value).count)

@@ -157,4 +157,4 @@ def softmax_delta(row: Row, y: Number, t: Number, divisor: Number) -> Number:
 short_sum_terms: Callable[..., None] = by_short_vector("terms", TERMS, sums=True)
 short_sum_stable_terms: Callable[..., None] = by_short_vector("stable_terms", STABLE_TERMS, sums=True)
 cross_entropies: Callable[..., None] = by_short_row("cross_entropy", _cross_entropy, numbers=True)
-softmax_deltas: Callable[..., None] = by_short_row("softmax_delta", softmax_delta)
+softmax_deltas: Callable[..., None] = by_short_row("softmax_delta", softmax_delta, in_place=True)

@@ -22,7 +22,7 @@ if numba.config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 jit = import_module("typednn_kernels.compiled._codegen.jit")
 loops = import_module("typednn_kernels.compiled._codegen.ir_loops")
-import_module("typednn_kernels.compiled.math.functions")
+functions = import_module("typednn_kernels.compiled.math.functions")
 
 Function = Callable[[Any], Any]
 
@@ -411,6 +411,28 @@ def test_float64_against_long_double(name: str) -> None:
     error, place = worst(name, FUNCTIONS[name], np.float64, np.longdouble)
 
     assert error <= LIMITS[name], f"{name}({place!r}) is off by {error}"
+
+
+newton_sqrt = loops.elementwise(functions.newton_sqrt)
+
+
+def roots_of(x: NDArray[Any], result: NDArray[Any]) -> None:
+    newton_sqrt(0, x.size, x, result)
+
+
+roots = jit.inline(roots_of)
+
+
+def test_newton_sqrt_of_zero_and_normal_numbers() -> None:
+    x = np.concatenate([abs(each) for each in ranges(np.float64)])
+    x = np.append(x[(x >= np.finfo(np.float64).tiny) & (x < np.inf)], [0.0, -1.0, -1e-300, np.nan])
+    result = np.empty_like(x)
+
+    roots(x, result)
+    with np.errstate(invalid="ignore"):
+        rounded = np.sqrt(x)
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(rounded))
+    assert np.nanmax(abs(result - rounded) / np.spacing(rounded)) <= 1
 
 
 @by_name

@@ -98,6 +98,8 @@ def operands(name: str, layout: NDArray[Any]) -> dict[str, Any]:
         "learning_rate": 0.1,
         "workspace": Workspace(*(filled((n,)) for n in (size, units, units, size))),
         "gradient": gradient,
+        "sample_weights": filled((B,)),
+        "losses": filled((B,)),
     }
     names = list(inspect.signature(getattr(Kernels, name)).parameters)[1:]
     return {each: everything[each] for each in names}
@@ -105,9 +107,10 @@ def operands(name: str, layout: NDArray[Any]) -> dict[str, Any]:
 
 def with_wrong_arrays(given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The arguments, each time with one array that is too short or lies elsewhere."""
-    for name in given.keys() & {"parameters", "gradient", "x", "t"}:
+    any_number = {("x", 0), ("t", 0)} if "losses" not in given else set[tuple[str, int]]()
+    for name in given.keys() & {"parameters", "gradient", "x", "t", "sample_weights", "losses"}:
         for axis in range(given[name].ndim if name != "parameters" else 1):
-            if (name, axis) not in {("x", 0), ("t", 0)}:  # any number of samples is right
+            if (name, axis) not in any_number:
                 yield f"{name} {axis}", {**given, name: np.delete(given[name], 0, axis)}
     for row, column, value in (1, WEIGHTS, 1 << 40), (1, WEIGHTS, -9), (1, LENGTH, 1 << 40), (2, LENGTH, 0):
         layout = given["layout"].copy()
@@ -137,7 +140,7 @@ def with_wrong_arrays(given: dict[str, Any]) -> Iterator[tuple[str, dict[str, An
         yield "states", {**given, "optimizer": given["optimizer"]._replace(states=states)}
 
 
-@pytest.mark.parametrize("name", ["forward", "backward", "train_batches", "train_online"])
+@pytest.mark.parametrize("name", ["forward", "evaluate", "backward", "train_batches", "train_online"])
 @pytest.mark.parametrize("tiny", [False, True])
 def test_networks(name: str, tiny: bool) -> None:
     kernel = getattr(kernels_of("numba"), name)

@@ -32,6 +32,7 @@ from tests.conftest import ENTRY_POINTS
 pytest.importorskip("numba", reason="numba does not work here", exc_type=ImportError)
 compiled = ENTRY_POINTS
 products = import_module("typednn_kernels.compiled.linalg.gemm")
+DEPTH = products.KC + products.REST
 shares = import_module("typednn_kernels.compiled.network.partition")
 
 ACTIVATIONS = [ACTIVATION_CODES[name] for name in ("none", "relu", "tanh", "softmax")]
@@ -237,7 +238,7 @@ def test_a_clipped_step_has_the_norm_of_its_bound_and_the_same_bits_for_any_numb
 @pytest.mark.parametrize(
     ("rule", "among", "batch_size", "clip_norm"),
     [
-        *(("sgd", "all", batch_size, np.inf) for batch_size in (61, products.KC, products.KC + 1)),
+        *(("sgd", "all", batch_size, np.inf) for batch_size in (61, DEPTH, DEPTH + 1)),
         ("sgd", "all", 61, 0.1),
         *(("sgd", among, 61, np.inf) for among in ("two segments", "some", "penalty", "clipped", "decay")),
         ("adam", "all", 61, np.inf),

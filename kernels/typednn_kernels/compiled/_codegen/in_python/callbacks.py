@@ -57,6 +57,8 @@ def callback_in_python(function: Callable[..., object], signature: Signature) ->
             with_large_stack(compute)
         except KeyboardInterrupt:
             deliver_again()
+        except RuntimeError:  # there is no thread to be had: here, where the stack may be small
+            compute()
         return 0
 
     callback = ctypes.CFUNCTYPE(ctypes.c_int32, *map(_ctype, prototype.args))(call)

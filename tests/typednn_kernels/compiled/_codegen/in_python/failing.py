@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import numpy as np
+import pytest
 
 import typednn
 from typednn import SGD, Adam, HiddenLayer, InputLayer, Network, OutputLayer, Steps, backends
@@ -31,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "many samples": {"samples": 5000, "batch_size": 5000},
     "few rows of large layers": {"lengths": (64, 2048), "samples": 16, "predicts": True},
     "squares that overflow": {"scale": True, "optimizer": SGD(1e-30), "output": (4, "none", "mae")},
+    "no thread to be had": {"without_threads": True},
     "a given gradient": {"gradient": 0.25, "optimizer": Adam(1e-3, clip_norm=1e-3)},
 }
 asked: set[str] = set()
@@ -69,6 +72,24 @@ def trained(dtype: Any, case: dict[str, Any]) -> list[float]:
     return [*history.loss, *map(float, (*before, *after, *network.predict(x[:1])[0])), *sums]
 
 
+def without_threads(dtype: Any, case: dict[str, Any]) -> list[float]:
+    """What a network comes to in a thread that can start no others."""
+    numbers: list[float] = []
+
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Thread, "start", refuse)
+            numbers.extend(trained(dtype, case))
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+    return numbers
+
+
 def outcome(dtype: Any, case: dict[str, Any]) -> dict[str, Any]:
     """What a network comes to on both paths."""
     with typednn.use_backend("numpy"):
@@ -79,7 +100,7 @@ def outcome(dtype: Any, case: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "x holds features")
-        numbers = trained(dtype, case)
+        numbers = without_threads(dtype, case) if "without_threads" in case else trained(dtype, case)
     said = [str(each.message) for each in caught]
     return {"numbers": numbers, "expected": expected, "said": said, "backend": typednn.backend()}
 
