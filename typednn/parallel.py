@@ -132,9 +132,9 @@ def in_parallel(
     KeyboardInterrupt in all trainings, and then here.
 
     With an executor, jobs run where it runs them: in processes (`ProcessPoolExecutor`, loky), or on other
-    machines (Dask's `client.get_executor()`, `mpi4py.futures.MPIPoolExecutor`), each with one thread. There a
-    network is a copy, so that a job must be a function that makes, trains and returns it. Ctrl-C cancels the
-    jobs that have not begun.
+    machines (Dask's `client.get_executor(pure=False)`, `mpi4py.futures.MPIPoolExecutor`), each with one
+    thread. There a network is a copy, so that a job must be a function that makes, trains and returns it.
+    Ctrl-C cancels the jobs that have not begun.
 
     A bar on a terminal shows how many jobs have ended.
 

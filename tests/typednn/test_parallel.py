@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from threadpoolctl import threadpool_info, threadpool_limits
 from typednn_kernels.thread_limit import THREADS, available_cores
 
@@ -176,9 +177,13 @@ def test_threads_of_blas_follow() -> None:
         assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
 
 
-def test_threadpoolctl_reads_and_sets_our_threads() -> None:
+def test_threadpoolctl_reads_and_sets_our_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     register_with_threadpoolctl()
-    register_with_threadpoolctl()
+    registered: list[object] = []
+    with monkeypatch.context() as context:
+        context.setattr(threadpoolctl, "register", registered.append)
+        register_with_threadpoolctl()
+    assert registered == [], "once is enough: its list would grow"
 
     def shown() -> list[str | int]:
         return [row["num_threads"] for row in threadpool_info() if row["user_api"] == "typednn"]

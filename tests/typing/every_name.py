@@ -642,6 +642,7 @@ def gradient_report(report: GradientReport) -> None:
     assert_type(report.checks, tuple[GradientCheck, ...])
     assert_type(report.dtype, str)
     assert_type(report.all_zero, bool)
+    assert_type(report.beyond_dtype, bool)
     assert_type(report.remarks, list[str])
     assert_type(report.passed, bool)
 

@@ -18,7 +18,7 @@ from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 
 from typednn import names
-from typednn.data.dialects import Dialect
+from typednn.data.readers.dialects import Dialect
 from typednn.data.targets import Task
 from typednn.errors import FileFormatError, SettingError, UnknownNameError
 from typednn.formats.json_values import is_list

@@ -8,7 +8,14 @@ from typing import Literal, Never, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
-from typednn_kernels.activations import ActivationName, CustomActivation, OutputActivationName
+from typednn_kernels.activations import (
+    ACTIVATIONS,
+    BUILT_IN,
+    ActivationName,
+    CustomActivation,
+    OutputActivationName,
+)
+from typednn_kernels.activations import CODES as ACTIVATION_CODES
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import CODES as LOSS_CODES
 from typednn_kernels.losses import (
@@ -73,7 +80,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
 
     Warns:
         UserWarning: the loss is of classes, and the activation is not softmax, or log_softmax for nll; or the
-            loss is of independent probabilities, and the activation is log_softmax.
+            loss is of independent probabilities, or of rates (poisson), and the outputs may be no such.
     """
 
     last = True
@@ -153,15 +160,10 @@ class OutputLayer(TrainableLayer[F, Y_co]):
     ) -> None:
         super().__init__(length, names.output_activation(outputfn), weights, biases, l1, l2)
         self._lossfnname: LossName | CustomLoss = names.loss(lossfn)
-        targets = LOSSES[LOSS_CODES[self.lossfnname]].targets
-        if targets == "classes":
+        if LOSSES[LOSS_CODES[self.lossfnname]].targets == "classes":
             self._check_classes()
-        elif targets == "probabilities" and self.actname == "log_softmax":
-            warnings.warn(
-                f"{self!r} cannot tell classes apart: {self.lossfnname} is of probabilities, and logarithms "
-                "lie below 0; use 'sigmoid', or 'nll' of logarithms",
-                stacklevel=2,
-            )
+        else:
+            self._check_range()
         self._allocate()
 
     @property
@@ -199,6 +201,29 @@ class OutputLayer(TrainableLayer[F, Y_co]):
                 "'bincrossentropy' for classes that occur together"
             )
         warnings.warn(f"{self!r} cannot tell classes apart: {why}", stacklevel=3)
+
+    def _check_range(self) -> None:
+        """Warns where outputs may lie outside of the range for which the loss is defined.
+
+        That of outputs whose activation has parameters, or is registered by a user, is not known.
+        """
+        code = ACTIVATION_CODES.get(self.actname)
+        if code is None or code >= BUILT_IN:
+            return
+        activation, loss = ACTIVATIONS[code], LOSSES[LOSS_CODES[self.lossfnname]]
+        if loss.targets == "probabilities" and not 0 <= activation.minimum <= activation.maximum <= 1:
+            why = (
+                f"{loss.name} is of probabilities, and outputs of {self.actname!r} below 0 or above 1 are "
+                "clipped, with a gradient of 0; use 'sigmoid', also where other libraries have logits"
+            )
+        elif loss.name == "poisson" and activation.minimum < 0:
+            why = (
+                f"poisson is of rates, and falls without end where outputs of {self.actname!r} do; use "
+                "'exponential', also where other libraries have logarithms of rates"
+            )
+        else:
+            return
+        warnings.warn(f"{self!r} has outputs that its loss is not defined for: {why}", stacklevel=3)
 
     @property
     def _loss_code(self) -> int:
@@ -256,7 +281,7 @@ class OutputLayer(TrainableLayer[F, Y_co]):
         """Computes the mean loss of the samples in a workspace, given their targets `(B, n)`."""
         losses: Vector[F] = np.empty(len(t), t.dtype)
         self._sample_losses(workspace, t, losses)
-        return mean_loss(losses)
+        return self._storage.total_loss(losses) / len(losses)
 
     def _sample_losses(self, workspace: Workspace[F], t: Matrix[F], losses: Vector[F]) -> None:
         """Computes the loss of each sample in a workspace, given their targets `(B, n)`."""
@@ -337,9 +362,3 @@ class OutputLayer(TrainableLayer[F, Y_co]):
                 f"{self.name}: set_actual was given {len(t)} samples, put_values {workspace.samples}"
             )
         return t
-
-
-def mean_loss(losses: Vector[F]) -> float:
-    """Computes the mean of the losses of samples in float64."""
-    total: np.float64 = np.add.reduce(losses, dtype=np.float64)
-    return float(total) / len(losses)

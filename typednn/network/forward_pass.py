@@ -13,7 +13,6 @@ from typednn.errors import NotReadyError, SettingError, ShapeError, WiringError
 from typednn.formats.atomic import PathLike
 from typednn.layers import Layer, OutputLayer
 from typednn.layers.base import transposed
-from typednn.layers.output import mean_loss
 from typednn.layers.storage import Storage
 from typednn.layers.workspace import Workspace
 from typednn.training.samples import format_of
@@ -82,7 +81,7 @@ class Gradients(Generic[F]):
         """
         if not len(self._losses):
             raise NotReadyError("Gradients: backward(dLdy=...) knows no loss; backward(y) does")
-        return mean_loss(self._losses)
+        return self._storage.total_loss(self._losses) / len(self._losses)
 
     if not TYPE_CHECKING:
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy, deepcopy
-from typing import Generic, Self, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, cast, overload
 
 import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
@@ -33,13 +33,10 @@ from typednn.network.predictor import Predictor, compiled_predictor
 from typednn.network.wiring import D, Layers, members_of, output_of
 from typednn.plotting.display import Display, PictureBlock, TableBlock
 from typednn.plotting.progress import Bar
-from typednn.processes.arguments import fit_arrays, fit_stream
-from typednn.processes.groups import Processes
-from typednn.processes.ranks import Ranks
 from typednn.tables import aligned
 from typednn.training.batches import ArraySource, BatchSource
 from typednn.training.callbacks import CallbackLike
-from typednn.training.fit import EVALUATION_CHUNK, Fit
+from typednn.training.fit import Fit
 from typednn.training.history import History
 from typednn.training.metrics import Evaluation, Measure, MetricFunction, evaluation
 from typednn.training.optimizers import Optimizer
@@ -47,6 +44,7 @@ from typednn.training.samples import Batch, ClassWeights, ValidationData, format
 from typednn.training.schedules import Schedule
 from typednn.training.steps import Steps, trainer_of
 from typednn.training.trainer import BATCH_SIZE
+from typednn.training.watched_epochs import EVALUATION_CHUNK
 from typednn.validation.arrays import (
     AnyTargets,
     ClassTargets,
@@ -62,6 +60,9 @@ from typednn.validation.arrays import (
     is_plain,
 )
 from typednn.validation.settings import check_bool, check_count, check_sequence
+
+if TYPE_CHECKING:
+    from typednn.processes.groups import Processes
 
 
 class Network(Display, Generic[F_co, Y_co]):
@@ -476,6 +477,9 @@ class Network(Display, Generic[F_co, Y_co]):
             ProcessError: another of several processes has raised an exception.
         """
         if processes is not None:
+            from typednn.processes.arguments import fit_arrays
+            from typednn.processes.ranks import Ranks
+
             with Ranks(processes) as ranks:
                 training = fit_arrays(
                     *(ranks, processes, self._output, x, y),
@@ -604,6 +608,9 @@ class Network(Display, Generic[F_co, Y_co]):
             Exception: as `fit`, and what the iterable raises.
         """
         if processes is not None:
+            from typednn.processes.arguments import fit_stream
+            from typednn.processes.ranks import Ranks
+
             with Ranks(processes) as ranks:
                 training = fit_stream(
                     *(ranks, processes, self._output, batches),

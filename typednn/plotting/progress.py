@@ -93,6 +93,9 @@ class Bar:
         length: the number of samples of an epoch, if it is known.
         wanted: whether there may be a bar.
         unit: the name of what is counted.
+
+    Attributes:
+        may_appear: whether there may be one, now or later.
     """
 
     epochs: int
@@ -104,8 +107,8 @@ class Bar:
 
     def __init__(self, epochs: int, length: int | None, wanted: bool, unit: str = "epoch") -> None:
         self.epochs, self.length, self.unit, self.text = epochs, length, unit, ""
-        visible = wanted and on_terminal() and in_main_thread()
-        self.next_update = perf_counter() + DELAY_S if visible else inf
+        self.may_appear: bool = wanted and on_terminal() and in_main_thread()
+        self.next_update = perf_counter() + DELAY_S if self.may_appear else inf
         self.stack = ExitStack()
         self.move_to: Callable[[float], None] | None = None
 

@@ -28,6 +28,7 @@ from typednn import (
     DataError,
     HiddenLayer,
     InputLayer,
+    LeakyReLU,
     Network,
     NotReadyError,
     OutputLayer,
@@ -316,8 +317,47 @@ def test_outputs_that_do_not_sum_to_1_are_warned_of_once(output: Any, loss: Any)
     assert warning.filename == __file__
 
 
+OF_PROBABILITIES = ("bincrossentropy", "focal")
+
+
+@pytest.mark.parametrize("loss", [*OF_PROBABILITIES, "poisson"])
+@pytest.mark.parametrize("output", ["none", "tanh", "leaky_relu", "softplus", "exponential", "relu6"])
+def test_outputs_for_which_the_loss_is_not_defined_are_warned_of_once(output: Any, loss: Any) -> None:
+    """The values of y are clipped there, and the gradient is 0; poisson falls without end."""
+    if loss == "poisson" and output in {"softplus", "exponential", "relu6"}:
+        pytest.skip("rates are 0 or more")
+    remedy = "exponential" if loss == "poisson" else "sigmoid"
+    with pytest.warns(UserWarning, match=f"'{output}', '{loss}'.* not defined for: .*'{remedy}'") as caught:
+        network = Network([InputLayer(1), OutputLayer(1, output, loss)], seed=0)
+
+    [warning] = caught
+    assert warning.filename == __file__
+    last = network.layers[1]
+    last.W, last.Bias = np.ones((1, 1)), np.zeros((1, 1))
+    gradients = network.forward(np.array([[3.0]])).backward(np.array([[0.0]]))
+    np.testing.assert_allclose(last.dLda, last.dLdy * last.dyda)
+    if loss != "poisson" and output != "tanh":
+        assert gradients.vector.tolist() == [0, 0]
+        p = 1 - 1e-7
+        value = -np.log1p(-p) * (1 if loss == "bincrossentropy" else p**2)
+        assert network.loss(np.array([[3.0]]), np.array([[0.0]])) == pytest.approx(value, rel=1e-6)
+
+
+def test_an_output_activation_with_parameters_may_be_new() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert OutputLayer(2, LeakyReLU(0.0271828), "bincrossentropy").actname == "leaky_relu(0.0271828)"
+
+
 def test_outputs_that_fit_the_loss_are_not_warned_of() -> None:
-    fitting: tuple[Any, ...] = ("softmax", "crossentropy"), ("softmax", "kl_divergence"), ("none", "MSE")
+    fitting: list[Any] = [
+        *(("softmax", "crossentropy"), ("softmax", "kl_divergence"), ("none", "MSE"), ("none", "hinge")),
+        *((output, loss) for output in ("sigmoid", "softmax", "hard_sigmoid") for loss in OF_PROBABILITIES),
+        *(
+            (output, "poisson")
+            for output in ("exponential", "softplus", "relu", "relu6", "sigmoid", "softmax")
+        ),
+    ]
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -77,7 +77,7 @@ def test_other_losses_and_places_are_named() -> None:
         UserWarning, match="crossentropy is of probabilities of classes; use 'softmax', or 'nll'"
     ):
         OutputLayer(2, "log_softmax", "crossentropy")
-    with pytest.warns(UserWarning, match="'focal'.* apart: focal is of probabilities, and logarithms"):
+    with pytest.warns(UserWarning, match="'focal'.* not defined for: focal is of probabilities"):
         OutputLayer(2, "log_softmax", "focal")
     hidden: Any = "log_softmax"
     with pytest.raises(UnknownNameError):

@@ -33,7 +33,7 @@ from typednn import (
     UnknownNameError,
     WiringError,
 )
-from typednn.training.fit import EVALUATION_CHUNK
+from typednn.training.watched_epochs import EVALUATION_CHUNK
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 all_pairs = pytest.mark.parametrize(("output", "loss"), PAIRS)

@@ -99,7 +99,8 @@ def choose_kernels(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> No
     def implementations(_dtype: np.dtype[Any]) -> dict[str, Any]:
         return found
 
-    monkeypatch.setattr("typednn.gradient_checking.implementations", implementations)
+    for module in ("check", "numerical"):
+        monkeypatch.setattr(f"typednn.gradient_checking.{module}.implementations", implementations)
 
 
 @pytest.mark.once_per("name", "dropout", "training", "samples")

@@ -7,10 +7,10 @@ import numpy as np
 
 from typednn import (
     ActivationName,
+    AnyLayer,
     AnyNetwork,
     HiddenLayer,
     InputLayer,
-    Layer,
     LossName,
     Network,
     OutputActivationName,
@@ -34,9 +34,9 @@ class Config:
     weights: WeightInitializerName = "he"
 
 
-def layers_of(config: Config) -> list[Layer]:
+def layers_of(config: Config) -> list[AnyLayer]:
     """Builds the layers by appending."""
-    layers: list[Layer] = [InputLayer(4)]
+    layers: list[AnyLayer] = [InputLayer(4)]
     layers += [HiddenLayer(size, config.hidden, weights=config.weights) for size in config.sizes]
     layers.append(OutputLayer(3, config.output, config.loss))
     return layers
