@@ -15,6 +15,7 @@ import numpy as np
 from typednn_kernels.interface import Kernels
 
 from typednn import names
+from typednn.attributes import KnownAttributes
 from typednn.names import BackendName
 
 KernelsFor: TypeAlias = Callable[[np.dtype[np.floating]], Kernels]
@@ -96,7 +97,7 @@ def backend() -> BackendName:
     return _name
 
 
-class use_backend:
+class use_backend(KnownAttributes):
     """Switches to other kernels, for the rest of the program or for a `with` block.
 
     Both kinds work on the same arrays, so a network can go on on the other path. The switch holds for
@@ -111,11 +112,13 @@ class use_backend:
     numpy
     """
 
+    previous: BackendName
+
     def __init__(self, name: BackendName) -> None:
         wanted = names.backend(name)
         if wanted == "numba":
             require_numba()
-        self.previous: BackendName = backend()
+        self.previous = backend()
         _activate(wanted)
 
     def __enter__(self) -> None:

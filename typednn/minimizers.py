@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Generic, get_args
 
@@ -29,6 +28,7 @@ from typednn.layers.workspace import Workspace
 from typednn.names import GradientMethodName, MinimizerName
 from typednn.network.network import Network, check_network
 from typednn.parallel import check_interrupt
+from typednn.records import Record
 from typednn.training.optimizer_state import trainable_ranges
 from typednn.training.samples import CheckedSamples, ClassWeights, format_of
 from typednn.training.watched_epochs import EVALUATION_CHUNK
@@ -38,8 +38,7 @@ from typednn.validation.settings import check_count, check_positive
 GRADIENT_METHODS: tuple[str, ...] = get_args(GradientMethodName)
 
 
-@dataclass(frozen=True, slots=True)
-class Minimum:
+class Minimum(Record):
     """The result of a minimisation; the network has the parameters of the minimum.
 
     Attributes:

@@ -25,6 +25,7 @@ from typednn_kernels.losses import LOSSES, CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 from typednn_kernels.normalizations import name_of as normalization_of
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import UnknownNameError
 from typednn.initializers import BiasInitializerName, WeightInitializerName
 
@@ -73,7 +74,7 @@ MinimizerName: TypeAlias = Literal[GradientMethodName, ValueMethodName]
 N = TypeVar("N", bound=str)
 
 
-class Names(Generic[N]):
+class Names(KnownAttributes, Generic[N]):
     """The names of one kind; calling it with a string checks that it is one of them.
 
     Attributes:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typednn_kernels.thread_limit import THREADS, available_cores
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import SettingError
 from typednn.plotting.progress import Bar
 from typednn.validation.settings import check_count, check_sequence
@@ -55,7 +56,7 @@ def threads() -> int:
     return THREADS.value
 
 
-class use_threads:
+class use_threads(KnownAttributes):
     """Limits the threads of the kernels and of BLAS, for the rest of the program or for a `with` block.
 
     There are never more threads than cores, and small arrays, batches and layers run in one thread in any
@@ -72,9 +73,11 @@ class use_threads:
     1
     """
 
+    previous: int
+
     def __init__(self, count: int) -> None:
         check_count("threads", count, 1)
-        self.previous: int = _limits[0]
+        self.previous = _limits[0]
         _choose(int(count))
 
     def __enter__(self) -> None:

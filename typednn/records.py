@@ -10,6 +10,8 @@ from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from inspect import Parameter, Signature, signature
 from typing import ClassVar, dataclass_transform
 
+from typednn.attributes import no_attribute
+
 
 class _OfFields:
     """A descriptor that gives `inspect` the signature of a class of records; their objects have none."""
@@ -67,7 +69,9 @@ class Record:
         """Checks the fields."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Raises FrozenInstanceError."""
+        """Raises FrozenInstanceError, or AttributeError where there is no such field."""
+        if name not in self._defaults:
+            raise AttributeError(no_attribute(type(self), name))
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __delattr__(self, name: str) -> None:

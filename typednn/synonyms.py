@@ -83,6 +83,25 @@ _OPTIMIZERS = {
     **dict.fromkeys(("adamax", "adadelta", "radam", "adafactor", "sparseadam"), ""),
     **dict.fromkeys(("lamb", "asgd", "muon", "amsgrad"), ""),
 }
+_ATTRIBUTES = {
+    **dict.fromkeys(("lr", "eta", "alpha", "learningrateinit", "learningrate"), "learning_rate"),
+    **dict.fromkeys(("weight", "weights", "kernel", "coef", "coefs"), "W"),
+    **dict.fromkeys(("bias", "biases", "intercept", "intercepts"), "Bias"),
+    **dict.fromkeys(("gamma", "scale"), "Gain"),
+    **dict.fromkeys(("units", "size", "outfeatures", "nunits"), "length"),
+    **dict.fromkeys(("activation", "actfn", "actfun", "activationfunction"), "actname"),
+    **dict.fromkeys(("rate", "droprate", "dropoutrate", "p"), "dropout"),
+    **dict.fromkeys(("loss", "lossfn", "lossfunction", "criterion"), "lossfnname"),
+    **dict.fromkeys(("requiresgrad", "requiresgradient"), "trainable"),
+    **dict.fromkeys(("grad", "weightgrad"), "dLdW"),
+    **dict.fromkeys(("kernelregularizer",), "l2"),
+    **dict.fromkeys(("tol", "tolerance", "threshold"), "min_delta"),
+    **dict.fromkeys(("niternochange", "wait"), "patience"),
+    **dict.fromkeys(("betas", "beta1"), "beta_1"),
+    **dict.fromkeys(("eps",), "epsilon"),
+    **dict.fromkeys(("filepath", "filename", "file"), "path"),
+    **dict.fromkeys(("frozen", "verbose", "mode", "baseline", "device", "name"), ""),
+}
 _MINIMIZERS = {"lbfgs": "L-BFGS-B", "newton": "Newton-CG"}
 
 SYNONYMS: dict[str, dict[str, str]] = {
@@ -94,6 +113,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "normalisation": _NORMALIZATIONS,
     "optimizer": _OPTIMIZERS,
     "minimizer": _MINIMIZERS,
+    "attribute": _ATTRIBUTES,
 }
 """By the last word of the kind: simplified names of theirs, and ours, perhaps with what it needs beside it.
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+from typednn.attributes import KnownAttributes
 from typednn.data.readers.idx_files import MAX_HEADER, idx_layout
 from typednn.errors import DataError, FileFormatError, MissingExtraError, SettingError, ShapeError
 from typednn.formats.atomic import PathLike
@@ -191,7 +192,7 @@ def parquet_rows(path: PathLike, features: Sequence[str], target: str, dtype: ty
     return ParquetRows(Path(path), features, target, np.dtype(dtype))
 
 
-class ShuffledBlocks:
+class ShuffledBlocks(KnownAttributes):
     """Batches of blocks in random order, for `fit_batches`; `shuffled_blocks` makes them."""
 
     def __init__(self, rows: Rows, block: int, key: int) -> None:

@@ -27,7 +27,7 @@ LARGEST_TARGET = 1e150
 """The largest number that is learnt: sums of squares of such numbers are finite."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scale:
     """The mean and standard deviation of columns, by which they are standardised.
 
@@ -50,7 +50,7 @@ class Scale:
         return restored
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Classes:
     """The classes of a target.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from typednn_kernels import plain
@@ -17,6 +17,7 @@ from typednn.gradient_checking.steps import gradients_of_layers, gradients_of_st
 from typednn.names import BackendName
 from typednn.network.network import Network, check_network
 from typednn.plotting.display import Display, TableBlock
+from typednn.records import Record
 from typednn.tables import aligned
 from typednn.validation.arrays import Samples, Targets, Y_co
 from typednn.validation.settings import check_bool
@@ -31,8 +32,7 @@ error, estimated from two step sizes, is added."""
 OTHERS_SAY_MORE = "so that this says little: other samples or weights say more"
 
 
-@dataclass(frozen=True, slots=True)
-class GradientCheck:
+class GradientCheck(Record):
     """The largest deviations of the gradient of a layer's W, Bias or Gain, in units of the tolerance.
 
     Attributes:
@@ -64,8 +64,7 @@ class GradientCheck:
         return all(each is None or each <= 1 for each in (self.numpy, self.numba, self.paths, self.steps))
 
 
-@dataclass(frozen=True, slots=True)
-class GradientReport(Display):
+class GradientReport(Record, Display):
     """The result of `gradcheck`, which prints as a table.
 
     Attributes:

@@ -14,6 +14,7 @@ from typednn_kernels.layout import PREVIOUS
 from typednn_kernels.losses import CustomLoss, LossName
 from typednn_kernels.normalizations import NormalizationName, NormalizationWithSettings
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import DataError, NotReadyError, SettingError, WiringError
 from typednn.initializers import BiasInitializerName, Seed, WeightInitializerName
 from typednn.layers.storage import Storage
@@ -40,7 +41,7 @@ else:
             )
 
 
-class Layer(Restored, Display, Generic[F, Y_co]):
+class Layer(KnownAttributes, Restored, Display, Generic[F, Y_co]):
     """A layer: a length, an activation, neighbours, and the results of a forward pass.
 
     In the layer API a network is a plain list, and a type checker cannot know which kind of layer `ANN[i]`

@@ -55,7 +55,7 @@ class Restored:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         for name, value in state.items():
-            setattr(self, name, value)
+            object.__setattr__(self, name, value)
 
 
 class Memory(Restored):

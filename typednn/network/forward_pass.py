@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LayerGradients(Generic[F]):
     """Gradients of the batch's mean loss with respect to one layer of `n` units, `n_prev` before it.
 
@@ -63,6 +63,10 @@ class Gradients(Generic[F]):
     >>> gradients[network.layers[1]].dLdW.shape, gradients.vector.shape
     ((3, 2), (13,))
     """
+
+    __slots__ = ("__weakref__", "_losses", "_storage", "_workspace", "vector")
+
+    vector: Vector[F]
 
     def __init__(
         self, storage: Storage[F], workspace: Workspace[F], vector: Vector[F], losses: Vector[F]
@@ -158,6 +162,8 @@ class InputGradients(Gradients[F]):
     (4, 2)
     """
 
+    __slots__ = ()
+
     @property
     def dLdx(self) -> Matrix[F]:
         """The gradient with respect to the samples x, `(n_samples, n_features)`; a read-only view."""
@@ -166,6 +172,8 @@ class InputGradients(Gradients[F]):
 
 class ForwardPass(Generic[F, Y_co]):
     """The activations of a network for some samples; `Network.forward` returns it."""
+
+    __slots__ = ("__weakref__", "_output", "_workspace")
 
     def __init__(self, output: OutputLayer[F], workspace: Workspace[F]) -> None:
         self._output = output

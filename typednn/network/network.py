@@ -21,6 +21,7 @@ import numpy as np
 from typednn_kernels.arrays import Matrix, Vector
 from typednn_kernels.losses import LOSSES
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import ArrayTypeError, SettingError, WiringError
 from typednn.initializers import Seed, generator
 from typednn.layers import AnyLayer, Layer, OutputLayer, TrainableLayer
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from typednn.processes.groups import Processes
 
 
-class Network(Display, Generic[F_co, Y_co]):
+class Network(KnownAttributes, Display, Generic[F_co, Y_co]):
     """A feed-forward network.
 
     Args:

@@ -11,6 +11,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import prediction_size
 
+from typednn.attributes import KnownAttributes
 from typednn.backends import kernels, require_numba
 from typednn.errors import ArrayTypeError, ShapeError, WiringError
 from typednn.layers.storage import Storage
@@ -25,7 +26,7 @@ def compiled_predictor(storage: Storage[F]) -> Callable[[Vector[F]], Vector[F]]:
     return predictor_of(storage.parameters, storage.layout, prediction_size(storage.layout, 1))
 
 
-class Predictor(Generic[F]):
+class Predictor(KnownAttributes, Generic[F]):
     """Predicts one sample at a time with little overhead; `Network.predictor` returns it.
 
     Each call uses the present weights of the network, on the backend that was active when the predictor was

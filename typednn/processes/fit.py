@@ -37,15 +37,16 @@ class SharedFit(Fit[F], Generic[F]):
         settings: what must be the same on all ranks, by name.
     """
 
+    __slots__ = ("gradient", "held_part", "part", "ranks", "settings", "weighted")
+
     ranks: Ranks
     part: Part | None
     held_part: Part
     weighted: tuple[bool, bool]
     settings: dict[str, object]
-    rank: int
     gradient: BatchGradient[F]
     stopped: bool
-    step: int
+    _step: int
     total: float
     count: int
     step_losses: Vector[F]
@@ -75,8 +76,12 @@ class SharedFit(Fit[F], Generic[F]):
         )
         self.ranks, self.part, self.held_part, self.settings = ranks, part, held_part, settings
         self.weighted = weighted
-        self.rank = ranks.rank
         self.gradient = BatchGradient(output, trainer, ranks, part is None)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+        return self.ranks.rank
 
     @property
     def is_watched(self) -> bool:
@@ -129,7 +134,7 @@ class SharedFit(Fit[F], Generic[F]):
 
     def _train_epochs(self, epochs: int, bar: Bar) -> None:
         """Trains an epoch."""
-        self.step, self.total, self.count = 0, 0.0, 0
+        self._step, self.total, self.count = 0, 0.0, 0
         own = 0.0
         parts = self._parts()
         self.gradient.prepare()
@@ -157,13 +162,13 @@ class SharedFit(Fit[F], Generic[F]):
         gradient = self.gradient
         if not gradient.apply():
             raise DivergenceError(
-                f"training diverged at step {self.step + 1} of epoch {self.ended + 1}: losses, running "
+                f"training diverged at step {self._step + 1} of epoch {self.ended + 1}: losses, running "
                 "moments or gradients of the whole batch are not finite; the network is as it was before "
                 "this step. A smaller learning rate helps",
                 self.ended + 1,
-                self.step + 1,
+                self._step + 1,
             )
-        self.step += 1
+        self._step += 1
         self.count += gradient.count
         self.step_losses = np.full(1, gradient.loss / gradient.count, self.storage.dtype)
         if self.first_loss is None:
@@ -219,16 +224,16 @@ class SharedFit(Fit[F], Generic[F]):
         for samples in source.epoch(self.ended):
             rows = slice(len(samples))
             weights = samples.weights
-            is_last = self.step + 1 == source.steps
+            is_last = self._step + 1 == source.steps
             yield BatchPart(samples.x.take(rows), samples.t.take(rows), weights, None, None, is_last)
         lengths, dtype = (source.format.inputs, source.format.outputs), self.storage.dtype
         x, t = (np.empty((0, n), dtype) for n in lengths)
-        while source.steps is None or self.step < source.steps:
-            yield BatchPart(x, t, self.storage.no_weights, None, None, self.step + 1 == source.steps)
+        while source.steps is None or self._step < source.steps:
+            yield BatchPart(x, t, self.storage.no_weights, None, None, self._step + 1 == source.steps)
 
     def _call_after_epoch(self, bar: Bar) -> None:
         super()._call_after_epoch(bar)
-        if self.ended < self.epochs:  # else `run` does it, after the last callbacks
+        if self.ended < self._epochs:  # else `run` does it, after the last callbacks
             self._agree()
 
     def _evaluate(self, evaluation: Evaluation[F]) -> tuple[float, dict[str, float]]:
@@ -259,7 +264,9 @@ class SharedFit(Fit[F], Generic[F]):
 class AveragedFit(SharedFit[F]):
     """A training in which each rank makes steps of its own, and all are averaged after each epoch."""
 
-    step: int
+    __slots__ = ()
+
+    _step: int
     total: float
     count: int
 
@@ -267,7 +274,7 @@ class AveragedFit(SharedFit[F]):
         """Trains an epoch of this rank's samples, and averages."""
         state, parameters = self.trainer.optimizer_state, self.storage.parameters
         before = state.step
-        self.step, self.total, self.count = 0, 0.0, 0
+        self._step, self.total, self.count = 0, 0.0, 0
         size = parameters.size + state.states.size
         vector = self.ranks.expect(size + 3, np.dtype(np.float64))
         if isinstance(self.source, BatchSource):
@@ -277,7 +284,7 @@ class AveragedFit(SharedFit[F]):
         vector[: parameters.size] = parameters
         vector[parameters.size : size] = state.states.reshape(-1)
         vector *= self.count
-        vector[size:] = self.count, self.total, self.step
+        vector[size:] = self.count, self.total, self._step
         self.ranks.add_up()
         self.count, self.total = int(vector[size]), float(vector[size + 1])
         vector[:size] /= self.count

@@ -7,6 +7,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import MissingExtraError, SettingError
 
 CHUNK_BYTES = 1 << 22
@@ -33,7 +34,7 @@ class Processes(Protocol):
         """
 
 
-class Averaged:
+class Averaged(KnownAttributes):
     """Processes that train by themselves and average after each epoch: see `averaged`.
 
     Attributes:

@@ -320,7 +320,7 @@ class Estimator(BaseEstimator, ABC):
         )
         training.passes, training.stopping = passes, stopping
         training.penalty = Penalty(self._penalty, self._trainer, size) if self._penalty else None
-        training.history = self.network_._history = self.history_
+        training._history = self.network_._history = self.history_
         self.n_iter_ = 0
         self._run(training, stopping)
 

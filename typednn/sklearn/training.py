@@ -26,11 +26,13 @@ class Training(Fit[Real]):
         penalty: the penalty of the weights, or None.
     """
 
+    __slots__ = ("passes", "penalty", "stopping")
+
     passes: Passes
     stopping: Stopping
     penalty: Penalty | None
     ended: int
-    step: int
+    _step: int
     step_losses: Vector[Real]
     total: float
     count: int
@@ -44,12 +46,12 @@ class Training(Fit[Real]):
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
         self.ended, first_step = self.epoch, self.global_step
         try:
-            while self.ended < self.epochs and not self.stopped:
+            while self.ended < self._epochs and not self.stopped:
                 self._train_epochs(self._epochs_at_once(), bar)
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
-            self.history._truncate(self.ended)
+            self._history._truncate(self.ended)
             if self.global_step > first_step:
                 self.trainer.show()
             for callback in self.callbacks:
@@ -63,7 +65,7 @@ class Training(Fit[Real]):
         return looks or self.trainer.optimizer_state.observes or not self.passes.may_be_joined
 
     def _epochs_at_once(self) -> int:
-        count = min(self.epochs - self.ended, self.stopping.epochs_to_come)
+        count = min(self._epochs - self.ended, self.stopping.epochs_to_come)
         if count <= 1 or self.is_watched:
             return 1
         if self.penalty is not None:
@@ -79,7 +81,7 @@ class Training(Fit[Real]):
         trainer.resize(size)
         if penalty is not None:
             penalty.set_totals(passes.totals, epochs)
-        self.step = done = first = 0
+        self._step = done = first = 0
         try:
             while first < len(order):
                 stop, began = len(order), self.global_step
@@ -107,7 +109,7 @@ class Training(Fit[Real]):
 
     def _call_after_steps(self, losses: Vector[Real]) -> None:
         size, in_epoch = self.passes.batch_size, (len(losses) - 1) % self.passes.count + 1
-        self.step = -(-in_epoch // size)
+        self._step = -(-in_epoch // size)
         self.step_losses = losses[len(losses) - (in_epoch - 1) % size - 1 :]
         for callback in self.each_step:
             self.trainer.show()

@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typednn_kernels.arrays import F, Matrix, Vector
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import DataError, SettingError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.layers import AnyLayer
@@ -88,21 +89,39 @@ def check_state(state: RunState) -> None:
 
 
 class Run(ABC):
-    """A running training, as callbacks see it.
+    """A running training, as callbacks see it."""
 
-    Attributes:
-        history: the history of the epochs that have ended.
-        epochs: the number of epochs that were asked for.
-        step: the number of steps made in this epoch.
-        curves: the names of the curves that the history gets.
-        rank: the number of this process, 0 where there is one only. That of number 0 writes files.
-    """
+    __slots__ = ("__weakref__", "_curves", "_epochs", "_history", "_step")
 
-    rank: int = 0
-    history: History
-    epochs: int
-    step: int
-    curves: tuple[str, ...]
+    _history: History
+    _epochs: int
+    _step: int
+    _curves: tuple[str, ...]
+
+    @property
+    def history(self) -> History:
+        """The history of the epochs that have ended."""
+        return self._history
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that were asked for."""
+        return self._epochs
+
+    @property
+    def step(self) -> int:
+        """The number of steps made in this epoch."""
+        return self._step
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The names of the curves that the history gets."""
+        return self._curves
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, 0 where there is one only. That of number 0 writes files."""
+        return 0
 
     @property
     @abstractmethod
@@ -117,7 +136,7 @@ class Run(ABC):
     @property
     def epoch(self) -> int:
         """The number of epochs that have ended."""
-        return len(self.history.loss)
+        return len(self._history.loss)
 
     @property
     @abstractmethod
@@ -177,7 +196,7 @@ class CallbackLike(Protocol):
         """Called after the last epoch."""
 
 
-class Callback:
+class Callback(KnownAttributes):
     """The base class of callbacks: a subclass overrides the methods that it needs; the others cost nothing.
 
     >>> class Report(Callback):
@@ -223,10 +242,6 @@ class EarlyStopping(Callback):
             epoch at the end, also where an exception such as KeyboardInterrupt ends the training. (In Keras
             the default is False.)
 
-    Attributes:
-        best_epoch: the epoch of the best value, counted from 1; 0 before the first.
-        best: the best value.
-
     Raises:
         SettingError: a setting is outside its range.
 
@@ -242,8 +257,7 @@ class EarlyStopping(Callback):
     min_delta: float
     patience: int
     restore_best_weights: bool
-    best_epoch: int
-    best: float
+    _best: tuple[int, float, NDArray[np.generic] | None]
 
     def __init__(
         self,
@@ -259,13 +273,22 @@ class EarlyStopping(Callback):
         self.min_delta, self.patience, self.restore_best_weights = min_delta, patience, restore_best_weights
         self._check_settings()
         self._rising = higher_is_better(monitor)
-        self.best_epoch, self.best = 0, -inf if self._rising else inf
-        self._parameters: NDArray[np.generic] | None = None
+        self._best = 0, -inf if self._rising else inf, None
 
     @property
     def monitor(self) -> CurveName:
         """The name of the curve, which is read-only, as is whether it should rise."""
         return self._monitor
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best value, counted from 1; 0 before the first."""
+        return self._best[0]
+
+    @property
+    def best(self) -> float:
+        """The best value; infinite before the first."""
+        return self._best[1]
 
     def _check_settings(self) -> None:
         check_count("EarlyStopping: patience", self.patience, 0)
@@ -285,46 +308,49 @@ class EarlyStopping(Callback):
             if self.monitor.startswith("val") and "validation_loss" not in run.curves:
                 error.add_note("Only with validation_data or validation_split has it validation_loss.")
             raise error
-        self.best_epoch, self.best, self._parameters = 0, -inf if self._rising else inf, None
+        self._best = 0, -inf if self._rising else inf, None
 
     def on_epoch(self, run: Run) -> None:
         """Compares the last value with the best; NaN is never better."""
         value = run.history.curve(self.monitor)[-1]
-        gain = value - self.best if self._rising else self.best - value
+        best = self._best[1]
+        gain = value - best if self._rising else best - value
         if gain > self.min_delta:
-            self.best_epoch, self.best = run.epoch, value
-            if self.restore_best_weights:
-                self._parameters = run.parameters.copy()
+            self._best = run.epoch, value, run.parameters.copy() if self.restore_best_weights else None
         self._stop_if_late(run)
 
     def on_end(self, run: Run) -> None:
         """Restores the parameters of the best epoch."""
-        if self._parameters is not None:
-            run.parameters[...] = self._parameters
+        self._give_best(run)
 
     def on_exception(self, run: Run, error: BaseException) -> None:
         """Restores the parameters of the best epoch, and adds a note about it to the exception."""
-        if self._parameters is not None:
-            run.parameters[...] = self._parameters
+        if self._give_best(run):
             error.add_note(f"EarlyStopping has given the network the parameters of epoch {self.best_epoch}")
 
     def state(self) -> Arrays:
         """Returns the best epoch, its value and its parameters."""
-        arrays: dict[str, NDArray[np.generic]] = {"best": np.array([self.best_epoch, self.best])}
-        if self._parameters is not None:
-            arrays["parameters"] = self._parameters
-        return arrays
+        epoch, value, parameters = self._best
+        arrays: dict[str, NDArray[np.generic]] = {"best": np.array([epoch, value])}
+        return arrays if parameters is None else arrays | {"parameters": parameters}
 
     def restore(self, state: Arrays, run: Run) -> None:
         """Restores the state, and ends a training that had ended already."""
-        epoch, self.best = map(float, state["best"])
-        self.best_epoch = int(epoch)
-        if self.restore_best_weights and self.best_epoch:
+        epoch, value = map(float, state["best"])
+        parameters = None
+        if self.restore_best_weights and int(epoch):
             parameters = state["parameters"].reshape(run.parameters.shape)
             if not np.isfinite(parameters).all():
                 raise ValueError("the best parameters are not finite")
-            self._parameters = parameters
+        self._best = int(epoch), value, parameters
         self._stop_if_late(run)
+
+    def _give_best(self, run: Run) -> bool:
+        """Gives the network the parameters of the best epoch, if they are kept, and tells whether they are."""
+        parameters = self._best[2]
+        if parameters is not None:
+            run.parameters[...] = parameters
+        return parameters is not None
 
     def _stop_if_late(self, run: Run) -> None:
         if run.epoch - self.best_epoch >= max(1, self.patience):
@@ -345,8 +371,10 @@ class GradientNorms(Callback):
     (5, 2)
     """
 
+    norms: list[list[float]]
+
     def __init__(self) -> None:
-        self.norms: list[list[float]] = []
+        self.norms = []
         self._sums: Vector[np.float64] = np.zeros(0)
 
     def on_begin(self, run: Run) -> None:

@@ -54,9 +54,12 @@ class Fit(Run, Generic[F]):
         short_epoch: what trains one more epoch, if that is a single, short call.
     """
 
-    epochs: int
-    history: History
-    step: int
+    __slots__ = (
+        *("batch_size", "callbacks", "count", "each_epoch", "each_step", "ended", "evaluations"),
+        *("first_loss", "held_out", "looks_at_losses", "losses", "measure", "on_epoch", "output"),
+        *("short_epoch", "source", "step_losses", "stopped", "storage", "total", "trained", "trainer"),
+    )
+
     output: OutputLayer[F]
     storage: Storage[F]
     trainer: Trainer[F]
@@ -95,26 +98,26 @@ class Fit(Run, Generic[F]):
             raise SettingError(f"on_epoch must be a function that takes the history, not {on_epoch!r}")
         storage, loss = output._storage, output._loss_code
         self.output, self.storage, self.source, self.batch_size = output, storage, source, batch_size
-        self.trained, self.held_out, self.epochs = trained, held_out, int(epochs)
+        self.trained, self.held_out, self._epochs = trained, held_out, int(epochs)
         self.trainer = trainer
         self.measure = Measure(metrics, output.actname, LOSSES[loss], output.length)
         for samples in (trained, held_out):
             if samples:
                 self.measure.check(samples.y)
         self.callbacks = sorted(_checked(callbacks), key=lambda callback: callback.comes_last)
-        self.on_epoch, self.history = on_epoch, History()
+        self.on_epoch, self._history = on_epoch, History()
         self.each_step = [one for one in self.callbacks if type(one).on_batch is not Callback.on_batch]
         self.each_epoch = [one for one in self.callbacks if type(one).on_epoch is not Callback.on_epoch]
         names = ("loss", *self.measure.names)
-        self.curves: tuple[str, ...] = (*(names if trained is not None else names[:1]),)
+        self._curves = (*(names if trained is not None else names[:1]),)
         if held_out is not None:
-            self.curves += tuple(f"{VALIDATION}{name}" for name in names)
+            self._curves += tuple(f"{VALIDATION}{name}" for name in names)
         self.evaluations: tuple[Evaluation[F] | None, Evaluation[F] | None] = (
             Evaluation(output, trained) if trained is not None and self.measure.names else None,
             Evaluation(output, held_out) if held_out is not None else None,
         )
         self.looks_at_losses: bool = self.evaluations != (None, None) or trainer.optimizer_state.observes
-        self.step = 0
+        self._step = 0
         self.stopped, self.ended = False, 0
         self.losses: Vector[F] = np.empty(0, storage.dtype)
         self.step_losses = self.losses
@@ -172,7 +175,7 @@ class Fit(Run, Generic[F]):
         """Trains; an exception leaves layers and history as after the last step and epoch that ended."""
         self.ended, first_step, watched = self.epoch, self.global_step, self.is_watched
         try:
-            while self.ended < self.epochs and not self.stopped:
+            while self.ended < self._epochs and not self.stopped:
                 epochs = 1 if watched else self._epochs_at_once()
                 self._train_epochs(epochs, bar)
                 if epochs == 1:
@@ -182,7 +185,7 @@ class Fit(Run, Generic[F]):
             for callback in self.callbacks:
                 callback.on_end(self)
         except BaseException as error:
-            self.history._truncate(self.ended)
+            self._history._truncate(self.ended)
             if self.global_step > first_step:
                 self.trainer.show()
             for callback in self.callbacks:
@@ -198,7 +201,7 @@ class Fit(Run, Generic[F]):
     def _epochs_at_once(self) -> int:
         if isinstance(self.source, BatchSource):
             return 1
-        return min(self.trainer.epochs_at_once(self.source.samples), self.epochs - self.ended)
+        return min(self.trainer.epochs_at_once(self.source.samples), self._epochs - self.ended)
 
     def _train_epochs(self, epochs: int, bar: Bar) -> None:
         """Trains some epochs; of several, the losses are recorded at once."""
@@ -210,11 +213,11 @@ class Fit(Run, Generic[F]):
             self.short_epoch = short_epoch(self.trainer, self.source.samples, self.source.shuffled)
 
     def _train_in_chunks(self, epochs: int, bar: Bar) -> None:
-        self.step, self.total, self.count = 0, 0.0, 0
+        self._step, self.total, self.count = 0, 0.0, 0
         trainer, max_steps = self.trainer, 1 if self.each_step else None
         for samples in self.source.epoch(self.ended):
             n = len(samples)
-            size, before, done = min(self.batch_size or n, n), self.step, 0
+            size, before, done = min(self.batch_size or n, n), self._step, 0
             trainer.resize(size)
             order = trainer.order(n, epochs, self.source.shuffled)
             if len(self.losses) < len(order):
@@ -225,7 +228,7 @@ class Fit(Run, Generic[F]):
                     if self.first_loss is None:
                         self.first_loss = self._mean(losses[: min(size, done)])
                     in_epoch = (done - 1) % n + 1
-                    self.step = before - (-in_epoch // size)
+                    self._step = before - (-in_epoch // size)
                     self.step_losses = losses[done - (in_epoch - 1) % size - 1 : done]
                     bar.show(self.ended + (done - 1) // n, self.count + in_epoch)
                     for callback in self.each_step:
@@ -263,7 +266,7 @@ class Fit(Run, Generic[F]):
         ended = len(losses) // n
         if epochs > 1 and ended:
             means = losses[: ended * n].reshape(ended, n).sum(axis=1, dtype=np.float64) / n
-            self.history.loss.extend(means.tolist())
+            self._history.loss.extend(means.tolist())
             self.ended = self.epoch
             if self.first_loss is None:
                 self.first_loss = self._mean(losses[: min(self.batch_size or n, n)])
@@ -274,7 +277,7 @@ class Fit(Run, Generic[F]):
         if loss > 1:
             self._warn_of_growth(loss)
         if not self.looks_at_losses:
-            self.history.loss.append(loss)
+            self._history.loss.append(loss)
             return
         trained, held_out = self.evaluations
         metrics: dict[str, float] = {}
@@ -285,7 +288,7 @@ class Fit(Run, Generic[F]):
         if held_out is not None:
             held_loss, held_metrics = self._evaluate(held_out)
         self.trainer.optimizer_state.observe(loss if held_loss is None else held_loss)
-        self.history._append(loss, held_loss, metrics, held_metrics)
+        self._history._append(loss, held_loss, metrics, held_metrics)
 
     def _warn_of_growth(self, loss: float, stacklevel: int = 6) -> None:
         """Warns once where the loss of an epoch is a million times that of the first step, and above 1.
@@ -302,9 +305,9 @@ class Fit(Run, Generic[F]):
 
     def _call_after_epoch(self, bar: Bar) -> None:
         if bar.may_appear:
-            bar.show_epoch(self.epoch, self.history.last)
+            bar.show_epoch(self.epoch, self._history.last)
         if self.on_epoch is not None:
-            self.on_epoch(self.history)
+            self.on_epoch(self._history)
         for callback in self.each_epoch:
             callback.on_epoch(self)
 
@@ -324,7 +327,7 @@ class Fit(Run, Generic[F]):
 
         arrays: dict[str, NDArray[np.generic]] = {"parameters": self.storage.parameters.copy()}
         arrays |= _under(OPTIMIZER, self.trainer.optimizer_state.state())
-        arrays |= _under("history", {name: np.array(curve) for name, curve in self.history.curves().items()})
+        arrays |= _under("history", {name: np.array(curve) for name, curve in self._history.curves().items()})
         for name, callback in self._named_callbacks():
             arrays |= _under(name, {each: array.copy() for each, array in callback.state().items()})
         return RunState(arrays, state_as_json(self.random))
@@ -357,8 +360,8 @@ class Fit(Run, Generic[F]):
             raise DataError(f"expected {OPTIMIZER}.{ASSIGNED_RATE} to be float64 (), found {_kind(rate)}")
         history = History.of({name: array.tolist() for name, array in curves.items()}, self.measure.functions)
         random = state_from_json(self.random, state.random)
-        before = History.of(self.history.curves())
-        self.history._assign(history)
+        before = History.of(self._history.curves())
+        self._history._assign(history)
         changed: list[tuple[Callback, dict[str, object]]] = []
         try:
             for name, callback in self._named_callbacks():
@@ -367,7 +370,7 @@ class Fit(Run, Generic[F]):
                     callback.restore({each: array.copy() for each, array in arrays.items()}, self)
             self.trainer.optimizer_state.restore(_below(OPTIMIZER, saved))
         except Exception as error:  # noqa: BLE001 (whatever a callback raises)
-            self.history._assign(before)
+            self._history._assign(before)
             self.stopped = False
             for callback, attributes in changed:
                 vars(callback).clear()
@@ -415,6 +418,8 @@ def _warn_of_large_features(samples: CheckedSamples[F], limit: float) -> None:
 
 class _Adapted(Callback):
     """An object that has the methods of a callback but is not of the class."""
+
+    callback: CallbackLike
 
     def __init__(self, callback: CallbackLike) -> None:
         self.callback = callback

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import DataError, UnknownNameError
 from typednn.formats.atomic import PathLike
 from typednn.plotting.display import Display, PictureBlock, TableBlock
@@ -23,7 +24,7 @@ VALIDATION = "validation_"
 
 
 @dataclass(slots=True)
-class History(Display):
+class History(KnownAttributes, Display):
     """The losses and metrics of a training, by epoch.
 
     Attributes:

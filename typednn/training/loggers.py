@@ -48,9 +48,12 @@ class LogEpochs(EpochLogger):
         SettingError: the logger is none of `logging`, or the level is no integer of 0 or more.
     """
 
+    logger: logging.Logger
+    level: int
+
     def __init__(self, logger: logging.Logger | None = None, level: int = logging.INFO) -> None:
-        self.logger: logging.Logger = logging.getLogger("typednn") if logger is None else logger
-        self.level: int = level
+        self.logger = logging.getLogger("typednn") if logger is None else logger
+        self.level = level
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -86,9 +89,11 @@ class CSVLogger(EpochLogger):
         OSError: the file cannot be written.
     """
 
+    path: Path
+
     def __init__(self, path: PathLike) -> None:
         check_path("CSVLogger: path", path)
-        self.path: Path = Path(path)
+        self.path = Path(path)
         self._file: TextIO | None = None
 
     def on_begin(self, run: Run) -> None:
@@ -132,9 +137,11 @@ class TensorboardLogger(EpochLogger):
         SettingError: the folder is no path.
     """
 
+    folder: str
+
     def __init__(self, folder: PathLike) -> None:
         check_path("TensorboardLogger: folder", folder)
-        self.folder: str = os.fspath(folder)
+        self.folder = os.fspath(folder)
         self._writer: _SummaryWriter | None = None
 
     def on_begin(self, run: Run) -> None:

@@ -31,6 +31,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.losses import LOSSES
 from typednn_kernels.operands import Epoch
 
+from typednn.attributes import KnownAttributes
 from typednn.errors import ArrayTypeError, DataError, DivergenceError, SettingError, ShapeError, WiringError
 from typednn.layers import OutputLayer
 from typednn.names import OptimizerName
@@ -131,7 +132,7 @@ class _Buffers(Generic[F]):
         return bool(np.add.reduce(self._targets, axis=None) == len(labels))
 
 
-class Steps(Generic[F_co, Y_co]):
+class Steps(KnownAttributes, Generic[F_co, Y_co]):
     """Makes training steps one at a time, with an optimiser whose state goes on from step to step.
 
     A call of `train` makes the step that `Network.fit` makes for the batch, to the bit. With
