@@ -30,8 +30,8 @@ class _Every:
 class KnownAttributes:
     """A class whose objects have the public attributes that its body states, and no others.
 
-    These are its properties, and the names that are annotated there. A class that users derive from it works as
-    any class of Python does.
+    These are its properties, and the names that are annotated there. A class that users derive from it works
+    as any class of Python does.
     """
 
     __slots__ = ()

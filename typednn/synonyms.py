@@ -94,11 +94,11 @@ _ATTRIBUTES = {
     **dict.fromkeys(("loss", "lossfn", "lossfunction", "criterion"), "lossfnname"),
     **dict.fromkeys(("requiresgrad", "requiresgradient"), "trainable"),
     **dict.fromkeys(("grad", "weightgrad"), "dLdW"),
-    **dict.fromkeys(("kernelregularizer",), "l2"),
+    "kernelregularizer": "l2",
     **dict.fromkeys(("tol", "tolerance", "threshold"), "min_delta"),
     **dict.fromkeys(("niternochange", "wait"), "patience"),
     **dict.fromkeys(("betas", "beta1"), "beta_1"),
-    **dict.fromkeys(("eps",), "epsilon"),
+    "eps": "epsilon",
     **dict.fromkeys(("filepath", "filename", "file"), "path"),
     **dict.fromkeys(("frozen", "verbose", "mode", "baseline", "device", "name"), ""),
 }

@@ -95,7 +95,11 @@ def test_an_invented_attribute_is_refused(name: str) -> None:
         ("HiddenLayer", "bias", "HiddenLayer has no attribute 'bias': did you mean 'Bias'?"),
         ("HiddenLayer", "kernel", "HiddenLayer has no attribute 'kernel': did you mean 'W'?"),
         ("HiddenLayer", "requires_grad", "no attribute 'requires_grad': did you mean 'trainable'?"),
-        ("HiddenLayer", "weights", "HiddenLayer has no attribute 'weights'; it is an argument of HiddenLayer"),
+        (
+            "HiddenLayer",
+            "weights",
+            "no attribute 'weights'; it is an argument of HiddenLayer",
+        ),
         ("OutputLayer", "loss_fn", "OutputLayer has no attribute 'loss_fn': did you mean 'lossfnname'?"),
         ("Network", "trainabel", "Network has no attribute 'trainabel': did you mean 'trainable'?"),
         ("Network", "batch_size", "'batch_size'; it is an argument of fit and fit_batches"),

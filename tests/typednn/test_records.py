@@ -32,8 +32,13 @@ EXAMPLES: dict[str, object] = {
     "boundaries": (10,),
     "values": (0.5, 0.1),
     "metrics": {"mae": 0.5},
-    **{"objective": 0.5, "iterations": 3, "evaluations": 4, "success": True, "message": ""},
-    **{"checks": (), "dtype": "float64"},
+    "objective": 0.5,
+    "iterations": 3,
+    "evaluations": 4,
+    "success": True,
+    "message": "",
+    "checks": (),
+    "dtype": "float64",
 }
 by_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 

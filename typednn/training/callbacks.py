@@ -346,7 +346,7 @@ class EarlyStopping(Callback):
         self._stop_if_late(run)
 
     def _give_best(self, run: Run) -> bool:
-        """Gives the network the parameters of the best epoch, if they are kept, and tells whether they are."""
+        """Gives the network the parameters of the best epoch, and tells whether they are kept."""
         parameters = self._best[2]
         if parameters is not None:
             run.parameters[...] = parameters
