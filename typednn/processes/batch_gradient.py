@@ -43,11 +43,10 @@ class BatchGradient(Generic[F]):
     """Computes gradients of batches of which each rank has some samples.
 
     The kernels write the gradient to the vector that the ranks add up, which is that of the layers, and the
-    step reads it there. Where the gradient of a step is needed while the next is computed, which may not be
-    made, two vectors take turns.
+    step reads it there, or one that processes lend, whose last gradient is copied to that of the layers. Where
+    the gradient of a step is needed while the next is computed, which may not be made, two vectors take turns.
 
     Attributes:
-        keeps_last: whether it is needed: where a rank may stop after a step, or batches may end.
         moved: the largest number of samples that are moved before a step of the epoch.
         gradient: that of the last step, `(n_parameters,)`.
         losses: the losses of the samples of this rank, each times its weight.
@@ -55,7 +54,6 @@ class BatchGradient(Generic[F]):
         count: the number of samples of all ranks.
     """
 
-    keeps_last: bool
     moved: int
     gradient: Vector[F]
     losses: Vector[F]
@@ -66,10 +64,22 @@ class BatchGradient(Generic[F]):
         self._output, self._storage, self._trainer = output, output._storage, trainer
         self._ranks, self._streams = ranks, streams
         self._layout: Layout | None = None
-        self.keeps_last, self.moved, self._planned = True, 0, 0
+        self.moved, self._planned = 0, 0
         self.losses, self.loss, self.count = output._storage.no_weights, 0.0, 0
         self._running: list[tuple[Matrix[F], Matrix[F]]] = []
         self._vectors: list[Vector[F]] = []
+
+    def allocate(self, keeps_last: bool) -> None:
+        """Allocates what is added up; all ranks call it directly after another exchange.
+
+        Args:
+            keeps_last: whether the last gradient is needed: where a rank may stop after a step, or batches
+                may end.
+        """
+        summed = self._storage.summed
+        vectors = [summed, *([new_vector(len(summed), summed.dtype)] if keeps_last else [])]
+        self._vectors = [self._ranks.lent(each) for each in vectors]
+        self.gradient = self._vectors[-1][:-TOTALS]
 
     def prepare(self) -> None:
         """Plans the exchanges of a step, with the settings that layers have now; the first is expected."""
@@ -86,10 +96,6 @@ class BatchGradient(Generic[F]):
             if self.moved:
                 self._plan.append(self.moved * self.moved_width)
             self._plan += [ranks.size * (1 + 2 * n) for n in lengths] + [2 * n for n in reversed(lengths)]
-        if not self._vectors:
-            summed = self._storage.summed
-            self._vectors = [summed, *([new_vector(len(summed), summed.dtype)] if self.keeps_last else [])]
-            self.gradient = self._vectors[-1][:-TOTALS]
         self._expect(0)
 
     @property

@@ -96,8 +96,9 @@ class SharedFit(Fit[F], Generic[F]):
         """
         super().begin()
         self.stopped = self.ranks.agree(self.stopped)
-        self.gradient.keeps_last = self.ranks.agree(bool(self.each_step)) or self.part is None
+        keeps_last = self.ranks.agree(bool(self.each_step)) or self.part is None
         self.ranks.check_same({**self.settings, **self._state()})
+        self.gradient.allocate(keeps_last)
 
     def _state(self) -> dict[str, object]:
         """Returns what the training has come to, by name."""

@@ -17,7 +17,7 @@ from typednn_kernels.arrays import F, Matrix, Vector
 
 from typednn.errors import ProcessError, SettingError
 from typednn.layers.workspace import new_vector
-from typednn.processes.groups import Processes, check_processes
+from typednn.processes.groups import Lender, Processes, check_processes
 
 STOP, FAILED = -2, -1
 """The places of the two counts in each vector."""
@@ -72,13 +72,24 @@ class Ranks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Tells the other ranks of an exception, unless all know it."""
-        if error is None or self._ended:
-            return
-        self._next[...] = 0
-        self._next[FAILED] = 1
-        self._add(self._next)
-        self._messages(f"{type(error).__name__}: {error}")
+        """Tells the other ranks of an exception, unless all know it; gives back what processes have lent."""
+        if error is not None and not self._ended:
+            self._next[...] = 0
+            self._next[FAILED] = 1
+            self._add(self._next)
+            self._messages(f"{type(error).__name__}: {error}")
+        if isinstance(self._processes, Lender):
+            self._processes.take_back()
+
+    def lent(self, vector: Vector[F]) -> Vector[F]:
+        """Returns a vector of the same size whose sums take less time, if processes lend one; else the same.
+
+        It is lent until the end of the training. All ranks call it directly after another exchange.
+        """
+        if not isinstance(self._processes, Lender):
+            return vector
+        lent = self._processes.lend(len(vector), vector.dtype)
+        return vector if lent is None else lent
 
     def expect(self, size: int, dtype: np.dtype[F]) -> Vector[F]:
         """Returns zeros for the values of the next exchange, `(size,)`, to be written before `add_up`."""
