@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
-from typednn.data.readers.opening import MAX_COMPRESSION, Source
+from typednn.data.readers.opening import MAX_COMPRESSION, MAX_LINE, MAX_RATIO, Source
 from typednn.data.readers.packing import as_values
 from typednn.data.table import CHUNK_VALUES, Column, Table, as_column, checked_table
 from typednn.errors import ArrayTypeError, FileFormatError, MissingExtraError, TypednnError
@@ -28,6 +28,10 @@ Rows = TypeVar("Rows", bound="pa.RecordBatch | pa.Table")
 MANY_VALUES = 2**20
 """Files of more values have at most `MAX_COMPRESSION` values for each byte, as compressed arrays do: a few
 bytes can say that one value is repeated billions of times."""
+
+WORD_BYTES = 256
+"""Words that codes stand for have at most this number of bytes on average, beside `MAX_RATIO` times those of
+the file and `MAX_LINE`."""
 
 MAX_REASON = 300
 """The number of characters of pyarrow's reasons that messages quote."""
@@ -129,8 +133,34 @@ class ArrowFile:
             if name in self._other:
                 yield pl.repeat(None, len(column), dtype=pl.Null, eager=True).alias(name)
                 continue
-            series = pl.Series(name, column)
-            yield series.cast(pl.String) if isinstance(series.dtype, pl.Categorical | pl.Enum) else series
+            yield pl.Series(name, self._decoded(name, column))
+
+    def _decoded(self, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        """Returns a column whose values are themselves in place of codes.
+
+        Raises:
+            FileFormatError: its words would take far more memory than the file.
+        """
+        import pyarrow as pa
+        from pyarrow import compute
+
+        if not pa.types.is_dictionary(column.type):
+            return column
+        kind = column.type.value_type
+        is_text = not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind))
+        room = MAX_LINE + MAX_RATIO * self._source.size() + WORD_BYTES * len(column)
+        parts = list[pa.Array]()
+        for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+            values = chunk.dictionary.cast(pa.large_string()) if is_text else chunk.dictionary
+            if is_text:
+                room -= compute.sum(compute.binary_length(values).take(chunk.indices)).as_py() or 0
+            if room < 0:
+                raise FileFormatError(
+                    f"{self._source.shown}: column {name!r}: expected words of {WORD_BYTES} bytes, or a larger "
+                    "file, found long words that few bytes repeat; if it is in order, write it as CSV"
+                )
+            parts.append(values.take(chunk.indices))
+        return pa.chunked_array(parts, pa.large_string() if is_text else kind)
 
     @contextmanager
     def _damage(self) -> Generator[None]:
@@ -144,10 +174,19 @@ class ArrowFile:
 
 
 def open_parquet(content: pa.NativeFile) -> ParquetFile:
-    """Opens a Parquet file."""
+    """Opens a Parquet file, whose text is read as codes: few bytes can repeat a long word very often."""
     from pyarrow.parquet import ParquetFile
 
-    return ParquetFile(content, pre_buffer=False)
+    words = _words_of(ParquetFile(content, pre_buffer=False).schema_arrow)
+    return ParquetFile(content, pre_buffer=False, read_dictionary=words)
+
+
+def _words_of(schema: pa.Schema) -> list[str]:
+    """Returns the names of the columns of text."""
+    from pyarrow import types
+
+    text = types.is_string, types.is_large_string, types.is_string_view
+    return [each.name for each in schema if any(is_text(each.type) for is_text in text)]
 
 
 def rows_of_groups(file: ParquetFile) -> list[int]:

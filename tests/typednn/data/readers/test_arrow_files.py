@@ -95,7 +95,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path, write: Write) -> None:
     write(path, pa.table({"grün": [1.5, 2.5], "y": [1, 2]}))
     path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xfe"))
 
-    with pytest.raises(FileFormatError, match="table: expected a complete .* file, found a damaged one: "):
+    with pytest.raises(FileFormatError, match=r"table: expected a complete .* file, found a damaged one: "):
         read_data(path)
     if write is write_parquet:
         with pytest.raises(FileFormatError, match="table: expected a Parquet file: "):
@@ -116,6 +116,40 @@ def test_more_rows_than_a_file_can_have(tmp_path: Path) -> None:
             match=rf"{path.name}: expected at most 1032 values for each byte of the file, found \d+ rows",
         ):
             read_data(path)
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("write", [write_arrow, write_parquet])
+def test_long_words_in_many_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, large: bool
+) -> None:
+    """A megabyte or less has a word of a megabyte in each of a thousand rows."""
+    path, words = tmp_path / "table", pa.array(["one", "1" * 2**20])
+    codes = pa.DictionaryArray.from_arrays(pa.array(np.ones(1000, np.int8)), words)
+    write(path, pa.table({"a": np.arange(1000), "b": codes}))
+    if large:
+        monkeypatch.setattr(large_tables, "available_memory", lambda: 10)
+
+    with pytest.raises(FileFormatError, match="table: column 'b': expected words of 256 bytes, or a larger"):
+        read_data(path)
+
+
+def test_words_as_codes(tmp_path: Path) -> None:
+    """All kinds of codes, chunks with words of their own, and missing ones, by a code or by a word."""
+    chunks = [
+        pa.DictionaryArray.from_arrays(pa.array(places, pa.uint16()), pa.array(words, pa.string()))
+        for places, words in (([0, 1, None], ["x", "y"]), ([1, 0], ["x", None]), ([], []), ([0], ["z"]))
+    ]
+    numbers = pa.array([7, None, 8, 7, 7, 7]).dictionary_encode()
+    table = pa.table({"a": pa.chunked_array(chunks), "b": numbers, "c": ["p", None, "q", "p", "", "p"]})
+    write_parquet(tmp_path / "parquet", table)
+    write_arrow(tmp_path / "arrow", table.unify_dictionaries())
+
+    for name in ("parquet", "arrow"):
+        [found] = read_tables(tmp_path / name)
+        assert found["a"].tolist() == ["x", "y", None, None, "x", "z"]
+        np.testing.assert_array_equal(found["b"], [7, np.nan, 8, 7, 7, 7])
+        assert found["c"].tolist() == ["p", None, "q", "p", None, "p"]
 
 
 def test_many_rows_of_one_value_beside_others(tmp_path: Path) -> None:
