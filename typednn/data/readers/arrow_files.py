@@ -156,8 +156,8 @@ class ArrowFile:
                 room -= compute.sum(compute.binary_length(values).take(chunk.indices)).as_py() or 0
             if room < 0:
                 raise FileFormatError(
-                    f"{self._source.shown}: column {name!r}: expected words of {WORD_BYTES} bytes, or a larger "
-                    "file, found long words that few bytes repeat; if it is in order, write it as CSV"
+                    f"{self._source.shown}: column {name!r}: expected words of {WORD_BYTES} bytes, or a "
+                    "larger file, found long words that few bytes repeat; if it is in order, write it as CSV"
                 )
             parts.append(values.take(chunk.indices))
         return pa.chunked_array(parts, pa.large_string() if is_text else kind)
@@ -222,7 +222,8 @@ class _Batches:
         content = _in_memory(source)
         self._file = ipc.open_file(content)
         self.schema: pa.Schema = self._file.schema
-        one_column = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=[0]))
+        fields = [0] if self.schema.names else []  # one is enough to count rows
+        one_column = ipc.open_file(content, options=ipc.IpcReadOptions(included_fields=fields))
         self.counts: list[int] = [
             one_column.get_batch(k).num_rows for k in range(one_column.num_record_batches)
         ]
