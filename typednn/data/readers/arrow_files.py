@@ -274,6 +274,8 @@ def damage_of_arrow(shown: str, expected: str, *others: type[BaseException]) -> 
     """Raises FileFormatError for what pyarrow, or others, raise about a damaged file."""
     import pyarrow as pa
 
+    usual = pa.ArrowException, OSError, RuntimeError, TypeError, ValueError, LookupError
+    kinds: tuple[type[BaseException], ...] = *usual, *others
     try:
         yield
     except TypednnError:
@@ -282,7 +284,7 @@ def damage_of_arrow(shown: str, expected: str, *others: type[BaseException]) -> 
         raise FileFormatError(
             f"{shown}: expected a table that memory has room for, found none: {_reason(error)}"
         ) from None
-    except (pa.ArrowException, OSError, RuntimeError, TypeError, ValueError, LookupError, *others) as error:
+    except kinds as error:
         raise FileFormatError(f"{shown}: {expected}: {_reason(error)}") from None
 
 
