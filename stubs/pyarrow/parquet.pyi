@@ -1,11 +1,22 @@
-from os import PathLike
-from typing import Any
+from collections.abc import Iterator
+
+from pyarrow import NativeFile, RecordBatch, Schema, Table
+
+class RowGroupMetaData:
+    num_rows: int
+
+class FileMetaData:
+    def row_group(self, i: int) -> RowGroupMetaData: ...
 
 class ParquetFile:
-    schema_arrow: Any
-    metadata: Any
+    schema_arrow: Schema
+    metadata: FileMetaData
     num_row_groups: int
-    def __init__(self, source: PathLike[str]) -> None: ...
-    def read_row_group(self, i: int, columns: list[str]) -> Any: ...
+    def __init__(
+        self, source: NativeFile, *, pre_buffer: bool, read_dictionary: list[str] | None = None
+    ) -> None: ...
+    def iter_batches(self, batch_size: int) -> Iterator[RecordBatch]: ...
+    def read(self) -> Table: ...
+    def read_row_group(self, i: int, columns: list[str]) -> Table: ...
 
 def write_table(table: object, where: object) -> None: ...

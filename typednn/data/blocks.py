@@ -13,8 +13,9 @@ array([-1.,  3.])
 from __future__ import annotations
 
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -23,6 +24,13 @@ from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from typednn.attributes import KnownAttributes
+from typednn.data.readers.arrow_files import (
+    check_rows,
+    damage_of_arrow,
+    open_parquet,
+    rows_of_groups,
+    validated,
+)
 from typednn.data.readers.idx_files import MAX_HEADER, idx_layout
 from typednn.errors import DataError, FileFormatError, MissingExtraError, SettingError, ShapeError
 from typednn.formats.atomic import PathLike
@@ -112,47 +120,43 @@ class ParquetRows:
 
     def __init__(self, path: Path, features: Sequence[str], target: str, dtype: np.dtype[Any]) -> None:
         try:
-            from pyarrow.parquet import ParquetFile
+            import pyarrow as pa
         except ImportError:
             raise MissingExtraError("pyarrow", "reading row groups of a Parquet file", "parquet") from None
         self.path: Path = path
         self.features: list[str] = list(features)
         self.target: str = target
         self.dtype: np.dtype[Any] = dtype
-        try:
-            self._file = ParquetFile(path)
-        except Exception as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise FileFormatError(f"{path}: expected a Parquet file: {error}") from None
-        names: list[str] = self._file.schema_arrow.names
+        content = pa.OSFile(str(path))
+        with damage_of_arrow(str(path), "expected a Parquet file"):
+            self._file = open_parquet(content)
+            names: list[str] = self._file.schema_arrow.names
+            counts = rows_of_groups(self._file)
         if missing := [name for name in [*features, target] if name not in names]:
             raise FileFormatError(f"{path}: expected the columns {missing}, found {names}")
-        self.groups: list[int] = [0]
-        for k in range(self._file.num_row_groups):
-            self.groups.append(self.groups[-1] + int(self._file.metadata.row_group(k).num_rows))
+        check_rows(counts, len(names), path.stat().st_size, str(path))
+        self.groups: list[int] = [0, *accumulate(counts)]
 
     def bounds(self, block: int) -> Sequence[int]:  # noqa: ARG002 (as others have it)
         """Returns where row groups begin, and where the last one ends."""
-        return self.groups
+        return list(dict.fromkeys(self.groups))
 
-    def read(self, first: int, last: int) -> Arrays:  # noqa: ARG002 (as others have it)
+    def read(self, first: int, last: int) -> Arrays:
         """Reads a row group.
 
         Raises:
             FileFormatError: it is damaged, or a feature is no number.
         """
-        group = self.groups.index(first)
-        try:
-            table = self._file.read_row_group(group, columns=[*self.features, self.target])
+        group = bisect_right(self.groups, first) - 1  # groups without rows begin there, too
+        expected = f"expected numbers in row group {group} of {self.features}"
+        with damage_of_arrow(str(self.path), expected):
+            table = validated(self._file.read_row_group(group, columns=[*self.features, self.target]))
+            if table.num_rows != last - first:
+                raise ValueError(f"{table.num_rows} rows, not {last - first}")
             x = np.empty((table.num_rows, len(self.features)), self.dtype)
             for k, name in enumerate(self.features):
                 x[:, k] = table[name].to_numpy()
             return x, table[self.target].to_numpy()
-        except (OSError, TypeError, ValueError, RuntimeError) as error:  # pyarrow's derive from these
-            raise FileFormatError(
-                f"{self.path}: expected numbers in row group {group} of {self.features}: {error}"
-            ) from None
 
 
 def mapped(path: PathLike) -> NDArray[Any]:
@@ -233,8 +237,8 @@ class ShuffledBlocks(KnownAttributes):
     def _read(self, number: int, k: int) -> Arrays:
         """Reads a block, and shuffles its rows."""
         first, last = self._blocks[k]
-        order = np.random.default_rng([self._key, number, k]).permutation(last - first)
         parts = self._rows.read(first, last)
+        order = np.random.default_rng([self._key, number, k]).permutation(last - first)
         taken = tuple(np.asarray(part).take(order, 0) for part in parts)
         for part in parts:
             _release(part)

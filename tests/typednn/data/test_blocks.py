@@ -206,6 +206,19 @@ def test_row_groups_that_cannot_be_read(tmp_path: Path) -> None:
             list(shuffled_blocks(parquet_rows(file, ["x"], "y"), seed=0))
 
 
+def test_row_groups_without_rows_are_left_out(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]})
+    with parquet.ParquetWriter(tmp_path / "table", table.schema) as file:
+        for first, count in ((0, 0), (0, 2), (2, 0), (2, 1), (3, 0)):
+            file.write_table(table.slice(first, count))
+
+    blocks = list(shuffled_blocks(parquet_rows(tmp_path / "table", ["x"], "y"), seed=0))
+
+    assert sorted(sorted(y.tolist()) for _, y in blocks) == [[1, 2], [3]]
+    assert all((x[:, 0] == y).all() for x, y in blocks)
+
+
 def test_row_groups_of_parquet_are_blocks(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     x, y = rows(50)
