@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels import plain
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
 from typednn_kernels.operands import Epoch, Workspace
@@ -543,7 +544,7 @@ def test_an_epoch_is_shuffled_trained_and_summed(
         work, order, losses = workspaces(case, 4), np.arange(samples)[::-1].copy(), unwritten(samples, dtype)
         network = work.parameters, work.layout
         if not whole and order_key >= 0:
-            kernels.shuffle(order_key, 5, 0, samples, order)
+            plain.shuffle(order_key, 5, 0, samples, order)
         epoch = Epoch(frozen(case.x), frozen(case.t), frozen(np.empty(0, dtype)), order, 4, losses)
         rest = LOSS_CODES["MSE"], epoch, descent(0.5, samples, work.parameters), work.flat, work.gradient
         if whole:

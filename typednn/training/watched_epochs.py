@@ -171,7 +171,7 @@ class Evaluation(Generic[F]):
         return self._storage.total_loss(self.losses)
 
     def outputs(self) -> Matrix[F]:
-        """Computes the losses and the outputs `(n_samples, n_outputs)`, which the next evaluation overwrites."""
+        """Computes losses and outputs, `(n_samples, n_outputs)`, which the next evaluation overwrites."""
         if self._outputs is None:
             self._outputs = np.empty((self.count, self._output.length), self._storage.dtype)
         self._evaluate(self._outputs)

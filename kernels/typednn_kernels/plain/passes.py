@@ -233,7 +233,7 @@ def train_epoch(
     workspace: Workspace[F],
     gradient: Vector[F],
 ) -> float:
-    """Trains an epoch in an order of its own, and returns the sum of its losses; see `Kernels.train_epoch`."""
+    """Trains an epoch in an order of its own; see `Kernels.train_epoch`."""
     if order_key >= 0:
         shuffle(order_key, step, 0, len(epoch.order), epoch.order)
     epoch.losses.fill(nan)

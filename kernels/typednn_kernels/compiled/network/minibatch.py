@@ -198,7 +198,7 @@ def train_epoch(
     workspace: Workspace[F],
     gradient: Vector[F],
 ) -> float:
-    """Trains an epoch in an order of its own, and returns the sum of its losses; see `Kernels.train_epoch`."""
+    """Trains an epoch in an order of its own; see `Kernels.train_epoch`."""
     count = epoch.order.size
     require(0 < count == epoch.losses.size)
     if order_key >= 0:
