@@ -198,10 +198,8 @@ class Metric(NamedTuple):
 
 def _accuracy(results: Results) -> float:
     # scikit-learn's function takes half a millisecond, as much as an epoch of a small network.
-    correct: NDArray[np.bool_] = results.true_classes == results.predicted_classes
-    if correct.ndim == 2:  # several classes of a sample, all of which must be right
-        correct = correct.all(axis=1)
-    return weighted_mean(correct, results.weights)
+    correct = results.true_classes == results.predicted_classes
+    return weighted_mean(correct if correct.ndim == 1 else correct.all(axis=1), results.weights)
 
 
 def _top_accuracy(k: int) -> Callable[[Results], float]:
