@@ -274,6 +274,26 @@ class Kernels(Protocol):
         update needed it.
         """
 
+    def train_epoch(
+        self,
+        parameters: Vector[F],
+        layout: Layout,
+        order_key: int,
+        step: int,
+        key: int,
+        loss: int,
+        epoch: Epoch[F],
+        optimizer: OptimizerSteps[F],
+        workspace: Workspace[F],
+        gradient: Vector[F],
+    ) -> float:
+        """Does what `shuffle` and `train_batches` do for a single epoch; returns the sum of the losses.
+
+        The order is that of the key of the training and of the epoch's first `step`, or with an `order_key`
+        of -1 the one that the epoch has. The sum is that of `sum_losses`; NaN for more than it takes.
+        """
+        ...
+
     def apply_gradient(
         self, parameters: Vector[F], gradient: Vector[F], optimizer: OptimizerSteps[F]
     ) -> bool:

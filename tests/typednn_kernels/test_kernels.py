@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from typednn_kernels import activations as activation_table
 from typednn_kernels import losses as loss_table
+from typednn_kernels import plain
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import block, layout_of, unit_count, weights
 from typednn_kernels.operands import Epoch, Workspace
@@ -528,6 +529,32 @@ def test_sums_of_losses_are_those_of_numpy(kernels: Any, dtype: Any) -> None:
         losses = np.random.default_rng(count).lognormal(0, 3, count).astype(dtype)
 
         assert kernels.sum_losses(frozen(losses)) == float(np.add.reduce(losses, dtype=np.float64))
+
+
+@by_dtype
+@pytest.mark.parametrize("order_key", [-1, 11])
+@pytest.mark.parametrize("samples", [7, 130])
+def test_an_epoch_is_shuffled_trained_and_summed(
+    kernels: Any, samples: int, order_key: int, dtype: Any
+) -> None:
+    """All in one call, with the bits of a call for each; of many samples the sum is left out."""
+    made = []
+    for whole in (False, True):
+        case = problem((3, 4, 2), ("none", "sigmoid", "tanh"), "MSE", samples, dtype)
+        work, order, losses = workspaces(case, 4), np.arange(samples)[::-1].copy(), unwritten(samples, dtype)
+        network = work.parameters, work.layout
+        if not whole and order_key >= 0:
+            plain.shuffle(order_key, 5, 0, samples, order)
+        epoch = Epoch(frozen(case.x), frozen(case.t), frozen(np.empty(0, dtype)), order, 4, losses)
+        rest = LOSS_CODES["MSE"], epoch, descent(0.5, samples, work.parameters), work.flat, work.gradient
+        if whole:
+            total = kernels.train_epoch(*network, order_key, 5, 0, *rest)
+        else:
+            kernels.train_batches(*network, 0, *rest)
+            total = kernels.sum_losses(losses) if samples == 7 else np.nan
+        made.append((order.tolist(), losses.tobytes(), work.parameters.tobytes(), repr(float(total))))
+
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -250,8 +250,7 @@ class SharedFit(Fit[F], Generic[F]):
             self.ranks.add_up()
             return float(total[0]) / part.total, {}
         rows, mine = self.ranks.expect_rows(part, 1 + width + columns + weighted)
-        losses, outputs = evaluation.losses_and_outputs()
-        mine[:, 0], mine[:, 1 : 1 + width] = losses, outputs
+        mine[:, 1 : 1 + width], mine[:, 0] = evaluation.outputs(), evaluation.losses
         mine[:, 1 + width : 1 + width + columns] = y.reshape(-1, columns)
         if weighted:
             mine[:, -1] = samples.weights

@@ -113,8 +113,8 @@ class Fit(Run, Generic[F]):
         if held_out is not None:
             self._curves += tuple(f"{VALIDATION}{name}" for name in names)
         self.evaluations: tuple[Evaluation[F] | None, Evaluation[F] | None] = (
-            Evaluation(output, trained) if trained is not None and self.measure.names else None,
-            Evaluation(output, held_out) if held_out is not None else None,
+            Evaluation(output, trained, self.measure) if trained is not None and self.measure.names else None,
+            Evaluation(output, held_out, self.measure) if held_out is not None else None,
         )
         self.looks_at_losses: bool = self.evaluations != (None, None) or trainer.optimizer_state.observes
         self._step = 0
@@ -313,10 +313,7 @@ class Fit(Run, Generic[F]):
 
     def _evaluate(self, evaluation: Evaluation[F]) -> tuple[float, dict[str, float]]:
         """Computes the mean loss and the metrics of some samples."""
-        if not self.measure.names:
-            return evaluation.total_loss() / evaluation.count, {}
-        losses, outputs = evaluation.losses_and_outputs()
-        return self._mean(losses), self.measure(evaluation.samples.y, outputs, evaluation.samples.weights)
+        return evaluation.loss_and_metrics()
 
     def _mean(self, losses: Vector[F]) -> float:
         return total_of(losses) / len(losses)

@@ -122,8 +122,10 @@ def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64
 
 
 def weighted_mean(correct: NDArray[np.bool_], w: Vector[np.float64] | None) -> float:
-    """Computes the fraction that is correct; NaN where all weights are 0."""
-    return float(correct.mean() if w is None else np.average(correct, weights=w) if w.any() else np.nan)
+    """Computes the fraction of some samples that is correct; NaN where all weights are 0."""
+    if w is None:
+        return np.count_nonzero(correct) / len(correct)  # mean() takes longer
+    return float(np.average(correct, weights=w) if w.any() else np.nan)
 
 
 def _weighted_r2(outputs: Matrix[F], t: Matrix[F], w: Vector[np.float64]) -> float:
@@ -344,6 +346,7 @@ class Measure:
         self.several = loss.targets == "classes" or of_classes
         self.several |= self.one_hot_numbers and outputs > 1
         self.exclusive = self.several and outputs > 2
+        self._classes_of = class_indices if self.several or outputs == 1 else above
         self._what = f"a network with {outputs} outputs, {activation} and {loss.name}"
         for name in self._named:
             if BY_NAME[name].of == "numbers" and loss.targets == "classes" and activation == "log_softmax":
@@ -385,28 +388,41 @@ class Measure:
         Raises:
             SettingError: a function returns something other than a number.
         """
+        return self.of(targets, weights)(outputs)
+
+    def of(
+        self, targets: NDArray[np.generic], weights: Vector[F] | None = None
+    ) -> Callable[[Outputs], dict[str, float]]:
+        """Returns what computes the metrics of outputs as a call does, again and again for these targets.
+
+        Their classes are found once, which takes as long as those of the outputs.
+        """
         w = None if weights is None or not len(weights) else weights.astype(np.float64)
-        measured = self._measured(targets, outputs, w)
-        for name, function in self.functions.items():
-            arguments = {"sample_weight": w} if "sample_weight" in signature(function).parameters else {}
-            value = function(targets, outputs, **arguments)
-            if np.ndim(value) or not np.isreal(value):
-                raise SettingError(f"the metric {name!r} must return a number, not {value!r}")
-            measured[name] = float(value)
+        true = self._classes_of(targets, self.boundary) if self._needs_classes else NO_CLASSES
+        weightless = w is not None and not w.any()
+        weighted = {
+            name for name, each in self.functions.items() if "sample_weight" in signature(each).parameters
+        }
+
+        def measured(outputs: Outputs) -> dict[str, float]:
+            if weightless:
+                values = dict.fromkeys(map(str, self._named), np.nan)
+            else:
+                predicted = self._classes_of(outputs, self.boundary) if self._needs_classes else NO_CLASSES
+                values = self._named_values(Results(targets, outputs, true, predicted, self.exclusive, w))
+            for name, function in self.functions.items():
+                settings = {"sample_weight": None if w is None else w.copy()} if name in weighted else {}
+                value = function(targets, outputs, **settings)
+                if np.ndim(value) or not np.isreal(value):
+                    raise SettingError(f"the metric {name!r} must return a number, not {value!r}")
+                values[name] = float(value)
+            return values
+
         return measured
 
-    def _measured(
-        self, targets: NDArray[np.generic], outputs: Outputs, w: Vector[np.float64] | None
-    ) -> dict[str, float]:
-        if not self._named:
-            return {}
-        if w is not None and not w.any():
-            return dict.fromkeys(map(str, self._named), np.nan)
-        true = predicted = NO_CLASSES
-        if self._needs_classes:
-            classes_of = class_indices if self.several or outputs.shape[1] == 1 else above
-            true, predicted = classes_of(targets, self.boundary), classes_of(outputs, self.boundary)
-        results = Results(targets, outputs, true, predicted, self.exclusive, w)
+    def _named_values(self, results: Results) -> dict[str, float]:
+        if self._named == ("accuracy",):  # which computes nothing of the outputs but their order
+            return {"accuracy": _accuracy(results)}
         with np.errstate(over="ignore", invalid="ignore"):
             return {name: BY_NAME[name].value(results) for name in self._named}
 

@@ -11,10 +11,13 @@ from typing import Generic, TypeAlias
 import numpy as np
 from typednn_kernels.arrays import F, Matrix, Vector
 from typednn_kernels.layout import block
+from typednn_kernels.losses import MAX_SUMMED
 from typednn_kernels.operands import Epoch, Workspace
 
 from typednn.layers import OutputLayer
+from typednn.layers.storage import total_of
 from typednn.parallel import check_interrupt
+from typednn.training.metrics import Measure
 from typednn.training.samples import CheckedSamples
 from typednn.training.trainer import Trainer, count_finite, count_steps
 
@@ -39,7 +42,9 @@ class ShortEpoch(Generic[F]):
     step_losses: Vector[F]
 
     def __init__(self, trainer: Trainer[F], epoch: Epoch[F], shuffled: bool) -> None:
-        self._trainer, self._epoch, self._shuffled = trainer, epoch, shuffled
+        self._trainer, self._epoch, self._storage = trainer, epoch, trainer.storage
+        self._state, self._workspace = trainer.optimizer_state, trainer.workspace
+        self._order_key = trainer.key if shuffled else -1
         self.length, self.batch_size = n, size = epoch.length, epoch.batch_size
         self._steps, self._last_batch = count_steps(n, n, size), (n - 1) % size + 1
         self.step_losses = epoch.losses[n - self._last_batch :]
@@ -49,7 +54,7 @@ class ShortEpoch(Generic[F]):
         """Notes what decides how the steps are made, which a callback may change."""
         trainer = self._trainer
         trainer.take_settings()
-        self._layout, self._optimizer = trainer.layout, trainer.optimizer_state.optimizer
+        self._layout, self._optimizer = trainer.layout, self._state.optimizer
         self._takes_batches, self._drops = trainer.takes_batches(self._epoch), trainer.drops
 
     def train(self) -> float:
@@ -61,16 +66,15 @@ class ShortEpoch(Generic[F]):
         Raises:
             NonFiniteStepError, WiringError: as `Trainer.run`.
         """
-        trainer, epoch = self._trainer, self._epoch
-        storage, state = trainer.storage, trainer.optimizer_state
-        run = storage.running.kernels
-        if self._shuffled:
-            run.shuffle(trainer.key, state.step, self._steps, self.length, epoch.order)
+        trainer, epoch, storage, state = self._trainer, self._epoch, self._storage, self._state
         if storage.layout is not self._layout or state.optimizer is not self._optimizer:
             self._look_at_settings()
         if self._takes_batches:
             total = self._train_batches()
         else:
+            if self._order_key >= 0:
+                run = storage.running.kernels
+                run.shuffle(self._order_key, state.step, self._steps, self.length, epoch.order)
             trainer.make_steps(epoch, 0)
             total = storage.total_loss(epoch.losses)
         trainer.show()
@@ -79,24 +83,26 @@ class ShortEpoch(Generic[F]):
 
     def _train_batches(self) -> float:
         """Makes steps as `Trainer.make_steps` does with batches, and returns the sum of the losses."""
-        trainer, epoch, steps, total = self._trainer, self._epoch, self._steps, nan
-        storage, state, workspace = trainer.storage, trainer.optimizer_state, trainer.workspace
-        run, losses, first = storage.running.kernels, epoch.losses, state.step
+        trainer, epoch, storage, state = self._trainer, self._epoch, self._storage, self._state
+        workspace, losses, steps, first, total = self._workspace, epoch.losses, self._steps, state.step, nan
         key = trainer.key + first if self._drops else 0
         trainer.last_batch, workspace.key = self._last_batch, key + steps - 1
-        losses.fill(nan)
+        losses[0] = nan  # which says that no step has been made
         try:
-            run.train_batches(
+            total = storage.running.kernels.train_epoch(
                 storage.parameters,
                 self._layout,
+                self._order_key,
+                first,
                 key,
                 trainer.loss,
                 epoch,
-                trainer.next_steps(steps),
+                state.next_steps(steps),
                 workspace.vectors,
                 trainer.gradient,
             )
-            total = storage.total_loss(losses)
+            if self.length > MAX_SUMMED:
+                total = total_of(losses)
         finally:
             done = self.length if isfinite(total) else count_finite(losses)  # the sum may overflow
             if done < self.length:
@@ -126,55 +132,60 @@ class Evaluation(Generic[F]):
     Args:
         output: the output layer of the network.
         samples: the samples.
+        measure: computes the metrics.
 
     Attributes:
         count: the number of samples.
+        losses: the loss of each sample, times its weight, `(n_samples,)`, of the last evaluation.
     """
 
     samples: CheckedSamples[F]
     count: int
+    losses: Vector[F]
 
-    def __init__(self, output: OutputLayer[F], samples: CheckedSamples[F]) -> None:
+    def __init__(self, output: OutputLayer[F], samples: CheckedSamples[F], measure: Measure) -> None:
         self._output, self._storage, self.samples, self.count = output, output._storage, samples, len(samples)
         workspace = self._storage.new_workspace(min(self.count, EVALUATION_CHUNK))
         a, h, x, t = workspace.a, workspace.h, samples.x.whole, samples.t.whole
         self._workspace = Workspace(a, h, h, a)  # an evaluation does not look at the last two
-        self._losses: Vector[F] = np.empty(self.count, self._storage.dtype)
+        self.losses = np.empty(self.count, self._storage.dtype)
         self._whole: Operands[F] | None = None
+        self._outputs: Matrix[F] | None = None
         if 0 < self.count <= EVALUATION_CHUNK and x is not None and t is not None and not samples.unchecked:
-            self._whole = x, t, samples.weights, self._workspace, self._losses
+            self._whole = x, t, samples.weights, self._workspace, self.losses
+            self._outputs = workspace.output
+        self._measured = measure.of(samples.y, samples.weights) if measure.names else None
+        self._copies = bool(measure.functions)
+
+    def loss_and_metrics(self) -> tuple[float, dict[str, float]]:
+        """Computes the mean loss of all samples, each times its weight, and the metrics."""
+        if self._measured is None:
+            return self.total_loss() / self.count, {}
+        outputs = self.outputs()
+        metrics = self._measured(outputs.copy() if self._copies else outputs)  # which users may keep
+        return self._storage.total_loss(self.losses) / self.count, metrics
 
     def total_loss(self) -> float:
         """Computes the sum of the losses of all samples, each times its weight."""
-        whole, storage = self._whole, self._storage
-        if whole is None:
-            self._evaluate(None)
-        else:
-            evaluate, loss = storage.running.kernels.evaluate, self._output._loss_code
-            evaluate(storage.parameters, storage.layout, loss, *whole)
-        return storage.total_loss(self._losses)
+        self._evaluate(None)
+        return self._storage.total_loss(self.losses)
 
-    def losses_and_outputs(self) -> tuple[Vector[F], Matrix[F]]:
-        """Computes the loss of each sample, times its weight, and the outputs, both new arrays."""
-        outputs: Matrix[F] = np.empty((self.count, self._output.length), self._storage.dtype)
-        self._evaluate(outputs)
-        return self._losses.copy(), outputs
+    def outputs(self) -> Matrix[F]:
+        """Computes losses and outputs, `(n_samples, n_outputs)`, which the next evaluation overwrites."""
+        if self._outputs is None:
+            self._outputs = np.empty((self.count, self._output.length), self._storage.dtype)
+        self._evaluate(self._outputs)
+        return self._outputs
 
     def _evaluate(self, outputs: Matrix[F] | None) -> None:
-        """Evaluates samples chunk by chunk."""
-        samples, storage, loss, workspace = (
-            self.samples,
-            self._storage,
-            self._output._loss_code,
-            self._workspace,
-        )
-        run, parameters, layout, weights = (
-            storage.running.kernels,
-            storage.parameters,
-            storage.layout,
-            samples.weights,
-        )
+        """Evaluates all samples by one call to the kernels, or chunk by chunk."""
+        storage, loss = self._storage, self._output._loss_code
+        evaluate, parameters, layout = storage.running.kernels.evaluate, storage.parameters, storage.layout
+        if self._whole is not None:
+            evaluate(parameters, layout, loss, *self._whole)
+            return
+        samples, workspace = self.samples, self._workspace
         for x, t, chunk in samples.chunks(EVALUATION_CHUNK) if self.count else ():
-            run.evaluate(parameters, layout, loss, x, t, weights[chunk], workspace, self._losses[chunk])
+            evaluate(parameters, layout, loss, x, t, samples.weights[chunk], workspace, self.losses[chunk])
             if outputs is not None:
                 outputs[chunk] = block(workspace.h, layout, len(layout) - 1, len(t))

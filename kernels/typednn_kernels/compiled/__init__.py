@@ -4,7 +4,7 @@ from typednn_kernels.compiled._codegen.function_tables import start_threads_for_
 from typednn_kernels.compiled.linalg.dense import affine, backpropagate, outer, sum_samples
 from typednn_kernels.compiled.math import functions as functions  # what formulas may call
 from typednn_kernels.compiled.network.evaluation import evaluate, sum_losses
-from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches
+from typednn_kernels.compiled.network.minibatch import apply_gradient, train_batches, train_epoch
 from typednn_kernels.compiled.network.online import train_online
 from typednn_kernels.compiled.network.order import shuffle
 from typednn_kernels.compiled.network.single_layer import (
@@ -57,6 +57,7 @@ __all__ = [
     "sum_losses",
     "sum_samples",
     "train_batches",
+    "train_epoch",
     "train_online",
     "try_copy_sample",
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         loss_and_gradient,
         predict,
         train_batches,
+        train_epoch,
         train_online,
     )
     from typednn_kernels.plain.single_layer import (
@@ -78,6 +79,7 @@ else:
     sum_losses = _silent(loss.sum_losses)
     sum_samples = _silent(dense.sum_samples)
     train_batches = _silent(passes.train_batches)
+    train_epoch = _silent(passes.train_epoch)
     train_online = _silent(passes.train_online)
     try_copy_sample = _silent(single_layer.try_copy_sample)
 
@@ -109,6 +111,7 @@ __all__ = [
     "sum_losses",
     "sum_samples",
     "train_batches",
+    "train_epoch",
     "train_online",
     "try_copy_sample",
 ]

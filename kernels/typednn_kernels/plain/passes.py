@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Matrix, Vector
 from typednn_kernels.dropout import INFERENCE
 from typednn_kernels.layout import LENGTH, block, unit_count
+from typednn_kernels.losses import MAX_SUMMED
 from typednn_kernels.operands import Epoch, OptimizerSteps, Workspace
 from typednn_kernels.plain.activation import CACHE_CHUNK_ELEMENTS, activation_backward
 from typednn_kernels.plain.loss import (
@@ -19,9 +20,11 @@ from typednn_kernels.plain.loss import (
     loss_value,
     output_delta,
     output_delta_if_shown,
+    sum_losses,
 )
 from typednn_kernels.plain.network_pass import Backward, Pass
 from typednn_kernels.plain.optimizer_step import Update
+from typednn_kernels.plain.order import shuffle
 from typednn_kernels.update_rules import FIRST, SGD, coefficient_rows
 
 
@@ -216,3 +219,23 @@ def train_batches(
             running[...] = saved
             break
         update.apply(step)
+
+
+def train_epoch(
+    parameters: Vector[F],
+    layout: Layout,
+    order_key: int,
+    step: int,
+    key: int,
+    loss: int,
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
+    gradient: Vector[F],
+) -> float:
+    """Trains an epoch in an order of its own; see `Kernels.train_epoch`."""
+    if order_key >= 0:
+        shuffle(order_key, step, 0, len(epoch.order), epoch.order)
+    epoch.losses.fill(nan)
+    train_batches(parameters, layout, key, loss, epoch, optimizer, workspace, gradient)
+    return sum_losses(epoch.losses) if len(epoch.losses) <= MAX_SUMMED else nan

@@ -30,8 +30,9 @@ from typednn import (
     gradient_descent_epoch,
     gradient_descent_threshold,
 )
-from typednn.layers.storage import Storage
+from typednn.backends import kernels
 from typednn.training.fit import Fit
+from typednn.training.optimizer_state import OptimizerState
 from typednn.training.trainer import Trainer
 from typednn.training.watched_epochs import ShortEpoch
 
@@ -240,12 +241,19 @@ def test_an_interrupt_of_a_watched_epoch_counts_the_steps_that_were_made(
 
     def interrupted(epoch: ShortEpoch[Any]) -> float:
         if net.history.loss[3:]:
-            monkeypatch.setattr(*places[when], _raise_interrupt)
+            monkeypatch.setattr(*places[when])
         return train(epoch)
 
-    places: dict[str, tuple[object, str]] = {
-        "before the steps": (Trainer, "next_steps"),
-        "after the steps": (Storage, "total_loss"),
+    run = kernels(np.dtype(np.float64))
+    train_epoch: Any = run.train_epoch
+
+    def trained_then_interrupted(*arguments: Any) -> None:
+        train_epoch(*arguments)
+        raise KeyboardInterrupt
+
+    places: dict[str, tuple[object, str, Any]] = {
+        "before the steps": (OptimizerState, "next_steps", _raise_interrupt),
+        "after the steps": (run, "train_epoch", trained_then_interrupted),
     }
     monkeypatch.setattr(ShortEpoch, "train", interrupted)
     with monkeypatch.context(), pytest.raises(KeyboardInterrupt):

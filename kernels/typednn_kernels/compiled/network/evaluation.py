@@ -55,11 +55,10 @@ def evaluate(
     weigh_rows(losses, sample_weights, 1)
 
 
-@exported
-def sum_losses(losses: Vector[F]) -> float:
+@inline
+def sum_of_losses(losses: Vector[F]) -> float:
     """Computes the sum of at most `MAX_SUMMED` losses as NumPy does, which adds eight sums up."""
     n = losses.size
-    require(n <= MAX_SUMMED)
     whole, total = n - n % 8, 0.0
     if n >= 8:
         s0, s1, s2, s3 = double(losses, 0), double(losses, 1), double(losses, 2), double(losses, 3)
@@ -77,3 +76,10 @@ def sum_losses(losses: Vector[F]) -> float:
     for i in range(whole, n):
         total += double(losses, i)
     return total
+
+
+@exported
+def sum_losses(losses: Vector[F]) -> float:
+    """Computes the sum of at most `MAX_SUMMED` losses; see `Kernels.sum_losses`."""
+    require(losses.size <= MAX_SUMMED)
+    return sum_of_losses(losses)

@@ -15,9 +15,10 @@ import numpy as np
 
 from typednn_kernels.arrays import F, Layout, Vector
 from typednn_kernels.compiled._codegen.array_views import scratch, slice_of
-from typednn_kernels.compiled._codegen.jit import exported, noinline, on_demand, require
+from typednn_kernels.compiled._codegen.jit import exported, inline, noinline, on_demand, require
 from typednn_kernels.compiled._codegen.tuning import GRAIN_ELEMENTS
 from typednn_kernels.compiled.linalg.dense import copy, dot, scale_of_squares
+from typednn_kernels.compiled.network.evaluation import sum_of_losses
 from typednn_kernels.compiled.network.fitting import (
     epoch_fits,
     gradient_fits,
@@ -31,6 +32,7 @@ from typednn_kernels.compiled.network.minibatch_step import (
     gradient_thread,
     output_delta_thread,
 )
+from typednn_kernels.compiled.network.order import draw_orders
 from typednn_kernels.compiled.network.partition import (
     batch_num_threads,
     is_divided_by_units,
@@ -56,6 +58,7 @@ from typednn_kernels.compiled.parallel.subnormals import flush_subnormals, resto
 from typednn_kernels.compiled.parallel.team import barrier, parallel_region
 from typednn_kernels.compiled.parallel.thread_pool import parallel_for
 from typednn_kernels.layout import LENGTH
+from typednn_kernels.losses import MAX_SUMMED
 from typednn_kernels.operands import Epoch, OptimizerSteps, Thread, Workspace
 from typednn_kernels.update_rules import CLIP_NORM, FIRST
 
@@ -142,6 +145,31 @@ def batch_train_thread(
 parallel_batch_train: Callable[..., None] = parallel_region(batch_train_thread)
 
 
+@inline
+def make_steps(
+    parameters: Vector[F],
+    layout: Layout,
+    key: int,
+    loss: int,
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
+    gradient: Vector[F],
+) -> None:
+    """Makes a step for each batch of the epoch, by all threads."""
+    require(
+        network_fits(parameters, layout, min(epoch.batch_size, epoch.order.size), workspace)
+        and gradient_fits(parameters, layout, gradient)
+        and epoch_fits(layout, epoch)
+        and optimizer_fits(gradient, epoch, optimizer)
+    )
+    num_threads = batch_num_threads(layout, gradient.size, epoch.batch_size, epoch.order.size)
+    squares = scratch(gradient)
+    parallel_batch_train(
+        num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares
+    )
+
+
 @exported
 def train_batches(
     parameters: Vector[F],
@@ -154,17 +182,31 @@ def train_batches(
     gradient: Vector[F],
 ) -> None:
     """Makes a step for each batch of the epoch; see `Kernels.train_batches`."""
-    require(
-        network_fits(parameters, layout, min(epoch.batch_size, epoch.order.size), workspace)
-        and gradient_fits(parameters, layout, gradient)
-        and epoch_fits(layout, epoch)
-        and optimizer_fits(gradient, epoch, optimizer)
-    )
-    num_threads = batch_num_threads(layout, gradient.size, epoch.batch_size, epoch.order.size)
-    squares = scratch(gradient)
-    parallel_batch_train(
-        num_threads, parameters, layout, key, loss, epoch, optimizer, workspace, gradient, squares
-    )
+    make_steps(parameters, layout, key, loss, epoch, optimizer, workspace, gradient)
+
+
+@exported
+def train_epoch(
+    parameters: Vector[F],
+    layout: Layout,
+    order_key: int,
+    step: int,
+    key: int,
+    loss: int,
+    epoch: Epoch[F],
+    optimizer: OptimizerSteps[F],
+    workspace: Workspace[F],
+    gradient: Vector[F],
+) -> float:
+    """Trains an epoch in an order of its own; see `Kernels.train_epoch`."""
+    count = epoch.order.size
+    require(0 < count == epoch.losses.size)
+    if order_key >= 0:
+        draw_orders(order_key, step, 0, count, epoch.order)
+    for i in range(count):
+        epoch.losses[i] = nan
+    make_steps(parameters, layout, key, loss, epoch, optimizer, workspace, gradient)
+    return sum_of_losses(epoch.losses) if count <= MAX_SUMMED else nan
 
 
 @on_demand

@@ -15,9 +15,9 @@ mixed: Callable[[np.uint64], np.uint64] = inline(shuffling.mixed)
 below: Callable[[np.uint64, np.uint64], np.uint64] = inline(shuffling.below)
 
 
-@exported
-def shuffle(key: int, first: int, increment: int, length: int, order: Order) -> None:
-    """Draws the order of the samples of some epochs; see `Kernels.shuffle`."""
+@inline
+def draw_orders(key: int, first: int, increment: int, length: int, order: Order) -> None:
+    """Draws the order of the samples of some epochs."""
     base = mixed(np.uint64(key))
     for epoch in range(order.size // length):
         seed, start = mixed(base + np.uint64(first + epoch * increment)), epoch * length
@@ -27,3 +27,9 @@ def shuffle(key: int, first: int, increment: int, length: int, order: Order) -> 
             word = mixed(seed + np.uint64(i) * GOLDEN_RATIO)
             j = start + np.int64(below(word, np.uint64(i + 1)))
             order[start + i], order[j] = order[j], order[start + i]
+
+
+@exported
+def shuffle(key: int, first: int, increment: int, length: int, order: Order) -> None:
+    """Draws the order of the samples of some epochs; see `Kernels.shuffle`."""
+    draw_orders(key, first, increment, length, order)

@@ -98,6 +98,8 @@ def operands(name: str, layout: NDArray[Any]) -> dict[str, Any]:
         "learning_rate": 0.1,
         "workspace": Workspace(*(filled((n,)) for n in (size, units, units, size))),
         "gradient": gradient,
+        "order_key": -1,
+        "step": 0,
         "sample_weights": filled((B,)),
         "losses": filled((B,)),
     }
@@ -140,7 +142,9 @@ def with_wrong_arrays(given: dict[str, Any]) -> Iterator[tuple[str, dict[str, An
         yield "states", {**given, "optimizer": given["optimizer"]._replace(states=states)}
 
 
-@pytest.mark.parametrize("name", ["forward", "evaluate", "backward", "train_batches", "train_online"])
+@pytest.mark.parametrize(
+    "name", ["forward", "evaluate", "backward", "train_batches", "train_epoch", "train_online"]
+)
 @pytest.mark.parametrize("tiny", [False, True])
 def test_networks(name: str, tiny: bool) -> None:
     kernel = getattr(kernels_of("numba"), name)
