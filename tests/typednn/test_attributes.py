@@ -245,7 +245,7 @@ def test_a_name_is_private_where_it_begins_with_an_underscore() -> None:
 def test_results_are_frozen() -> None:
     for kind in (Evaluation, GradientReport, Minimum):
         thing = one_of_each()[kind.__name__]
-        for name in vars(thing):
+        for name in kind.__match_args__:
             with pytest.raises(AttributeError, match=f"cannot assign to field '{name}'"):
                 setattr(thing, name, None)
     history: Any = History()

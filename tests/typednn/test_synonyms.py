@@ -6,7 +6,20 @@ from typing import Any, get_args
 
 import pytest
 
-from typednn import ActivationName, History, LossName, OutputActivationName, UnknownNameError, names
+from typednn import (
+    ActivationName,
+    Adam,
+    Checkpoint,
+    EarlyStopping,
+    HiddenLayer,
+    History,
+    LossName,
+    OutputActivationName,
+    OutputLayer,
+    Steps,
+    UnknownNameError,
+    names,
+)
 from typednn.initializers import BIAS_INITIALIZERS, WEIGHT_INITIALIZERS
 from typednn.names import Names
 from typednn.synonyms import SYNONYMS
@@ -157,6 +170,10 @@ def test_every_synonym_is_a_name_of_ours() -> None:
         "normalisation": names.normalization.known,
         "optimizer": names.optimizer.known,
         "minimizer": names.minimizer.known,
+        "attribute": [
+            *(each for kind in (HiddenLayer, OutputLayer, EarlyStopping, Steps) for each in dir(kind)),
+            *(*Adam.__match_args__, *EarlyStopping.__annotations__, *Checkpoint.__annotations__),
+        ],
     }
 
     for kind, synonyms in SYNONYMS.items():
