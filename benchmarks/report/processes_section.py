@@ -96,8 +96,10 @@ def measure(place: int) -> None:
     use_threads(1)
 
     def add_up() -> None:
+        lent = ranks.lend(len(vector), vector.dtype)
         for _ in range(steps):
-            ranks.add_up(vector)
+            ranks.add_up(vector if lent is None else lent)
+        ranks.take_back()
 
     def fit(rows: slice, processes: Processes | None) -> Callable[[], object]:
         return partial(

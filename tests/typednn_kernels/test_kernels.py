@@ -538,7 +538,7 @@ def test_an_epoch_is_shuffled_trained_and_summed(
     kernels: Any, samples: int, order_key: int, dtype: Any
 ) -> None:
     """All in one call, with the bits of a call for each; of many samples the sum is left out."""
-    made = []
+    made: list[tuple[object, ...]] = []
     for whole in (False, True):
         case = problem((3, 4, 2), ("none", "sigmoid", "tanh"), "MSE", samples, dtype)
         work, order, losses = workspaces(case, 4), np.arange(samples)[::-1].copy(), unwritten(samples, dtype)

@@ -42,9 +42,10 @@ from typednn.training.trainer import Trainer
 class BatchGradient(Generic[F]):
     """Computes gradients of batches of which each rank has some samples.
 
-    The kernels write the gradient to the vector that the ranks add up, which is that of the layers, and the
-    step reads it there, or one that processes lend, whose last gradient is copied to that of the layers. Where
-    the gradient of a step is needed while the next is computed, which may not be made, two vectors take turns.
+    The kernels write the gradient to the vector that the ranks add up, and the step reads it there. It is
+    that of the layers, or one that processes lend, whose last gradient is copied to that of the layers.
+    Where the gradient of a step is needed while the next, which may not be made, is computed, two vectors
+    take turns.
 
     Attributes:
         moved: the largest number of samples that are moved before a step of the epoch.

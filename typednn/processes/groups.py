@@ -38,7 +38,7 @@ class Processes(Protocol):
 
 @runtime_checkable
 class Lender(Protocol):
-    """What processes may have, besides: memory in which sums take less time, as that of ranks on one machine."""
+    """What processes may have, besides: memory in which sums take less time, as ranks of one machine have."""
 
     def lend(self, size: int, dtype: np.dtype[F], /) -> Vector[F] | None:
         """Returns a vector `(size,)` with any values, to be given to `add_up`, or None where there is none.

@@ -24,11 +24,11 @@ CHUNK_BYTES = 1 << 18
 PAGE_BYTES = 1 << 12
 """The memory of each rank begins at a multiple of it."""
 
-SHARED_FOLDER = "/dev/shm"
+SHARED_FOLDER = "/dev/shm"  # noqa: S108 (nothing is written there by name)
 """Where Linux keeps shared memory. A process that writes to more than there is room for is ended."""
 
 
-class Memory(NamedTuple):
+class Shared(NamedTuple):
     """Memory that ranks share: the window of MPI, and the bytes of each rank."""
 
     window: Win
@@ -44,8 +44,8 @@ class SharedMemory:
 
     def __init__(self, comm: Comm) -> None:
         self._comm = comm
-        self._free: list[Memory] = []
-        self._lent: dict[int, tuple[Vector[Any], Memory, list[Vector[Any]]]] = {}
+        self._free: list[Shared] = []
+        self._lent: dict[int, tuple[Vector[Any], Shared, list[Vector[Any]]]] = {}
 
     def lend(self, size: int, dtype: np.dtype[F]) -> Vector[F] | None:
         """Returns a vector `(size,)` with any values, or None where it would not pay, or there is no room."""
@@ -91,19 +91,21 @@ class SharedMemory:
         memory.window.Fence()
         return True
 
-    def _allocate(self, count: int) -> Memory | None:
+    def _allocate(self, count: int) -> Shared | None:
         """Allocates bytes for each rank, or none where ranks are on several machines, or memory is short."""
         from mpi4py import MPI
 
         comm = self._comm
+        if not isinstance(comm, MPI.Intracomm):
+            return None
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
         fits = node.Get_size() == comm.Get_size() and _free_bytes() > 2 * count * comm.Get_size()
         node.Free()
         if not comm.allreduce(fits, MPI.LAND):
             return None
         window = MPI.Win.Allocate_shared(count, 1, comm=comm)
-        buffers = [window.Shared_query(rank)[0] for rank in range(comm.Get_size())]
-        return Memory(window, [np.frombuffer(each, np.uint8, count) for each in buffers])
+        parts = [window.Shared_query(rank)[0].cast("B") for rank in range(comm.Get_size())]
+        return Shared(window, [np.frombuffer(each, np.uint8, count) for each in parts])
 
 
 def _free_bytes() -> int:

@@ -60,6 +60,22 @@ def test_mpi_gives_the_result_of_one_process(size: int) -> None:
 
 
 @with_mpi
+@pytest.mark.parametrize(
+    ("size", "memory", "said"),
+    [
+        (2, "shared", "lent"),
+        pytest.param(3, "shared", "lent", marks=pytest.mark.full("starts processes")),
+        pytest.param(2, "full", "not lent", marks=pytest.mark.full("starts processes")),
+    ],
+)
+def test_sums_in_shared_memory_give_the_same_result(size: int, memory: str, said: str) -> None:
+    done = run(size, *TRAINING, memory)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == said
+
+
+@with_mpi
 @pytest.mark.full("starts processes")
 def test_a_rank_that_raises_ends_mpiexec_with_its_message() -> None:
     done = run(2, *TRAINING, "fail")
