@@ -27,6 +27,7 @@ from benchmarks.report.targets import number
 from benchmarks.settings import Settings
 from typednn import in_parallel, use_threads
 from typednn.processes import Processes, mpi
+from typednn.processes.groups import Lender
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ROOT = Path(__file__).parents[2]
@@ -96,10 +97,11 @@ def measure(place: int) -> None:
     use_threads(1)
 
     def add_up() -> None:
-        lent = ranks.lend(len(vector), vector.dtype)
+        lent = ranks.lend(len(vector), vector.dtype) if isinstance(ranks, Lender) else None
         for _ in range(steps):
             ranks.add_up(vector if lent is None else lent)
-        ranks.take_back()
+        if isinstance(ranks, Lender):
+            ranks.take_back()
 
     def fit(rows: slice, processes: Processes | None) -> Callable[[], object]:
         return partial(
