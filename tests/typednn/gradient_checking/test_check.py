@@ -443,11 +443,11 @@ def test_a_saturated_output_whose_rounding_errors_cancel_by_chance_raises_no_ala
         HiddenLayer(2, "relu"),
         OutputLayer(1, "tanh", "huber"),
     ]
-    network = Network(layers, np.float32, seed=317)
+    network: Any = Network(layers, np.float32, seed=317)
     _, normalized, hidden, output = network.layers
-    normalized.Bias = np.zeros(1)
-    hidden.W, hidden.Bias = np.array([[0.5], [0.0]]), np.array([6.0, 1.0])
-    output.W, output.Bias = np.array([[0.5, 0.0]]), np.array([6.0])
+    normalized.Bias = np.zeros((1, 1))
+    hidden.W, hidden.Bias = np.array([[0.5], [0.0]]), np.array([[6.0, 1.0]])
+    output.W, output.Bias = np.array([[0.5, 0.0]]), np.array([[6.0]])
     x = np.array([[-1, 1, 0, 1, 1, 3, 3, 1, -1, -1, 0, 1, -1, -1, 3]], np.float32).T
     y = np.array([[1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0]], np.float32).T
 
@@ -464,9 +464,9 @@ def test_inputs_so_large_that_a_step_saturates_raise_no_alarm(dtype: Any) -> Non
     _, hidden, output = network.layers
     hidden.W, hidden.Bias, output.W, output.Bias = (
         np.full((1, 1), 55),
-        np.zeros(1),
         np.zeros((1, 1)),
-        np.zeros(1),
+        np.zeros((1, 1)),
+        np.zeros((1, 1)),
     )
     x, y = np.ones((1, 1), dtype), np.ones((1, 1), dtype)
 
