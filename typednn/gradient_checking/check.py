@@ -218,6 +218,9 @@ def _check(
             entry = float(gradients[name][index])
             found = derivative.deviation(entry, tolerance)
             if found > 1:
+                finer = reference.derivative(int(index), reference.finer_step(int(index)))
+                found = min(found, finer.deviation(entry, tolerance))
+            if found > 1:
                 found = derivative.deviation(entry, tolerance + reference.kinks_within_steps(int(index)))
             deviations.append(found)
         return float(np.max(deviations))

@@ -36,6 +36,13 @@ from typednn.layers.workspace import Workspace, new_workspace
 STEP = 2.0**-17
 """The step of the differences, times max(1, |parameter|); near the cube root of float64's precision."""
 
+FINER = 2.0**-4
+"""The steps of a second opinion, relative to the first: kinks of second derivatives that several units have
+within the steps, on both sides, are unlikely within both."""
+
+MOVED = 2.0**-10
+"""The largest change of a pre-activation by a finer step, relative to max(1, |pre-activation|)."""
+
 ROUNDING = 16
 """The tolerance for rounding: a multiple of how much the gradient changes when parameters and activations
 change by a relative eps, and of eps times the largest element. To it comes eps times the sum of the absolute
@@ -214,16 +221,32 @@ class Reference:
         Terms may cancel, and what is left of their rounding is not small beside a gradient that is almost 0.
         So may those of a derivative, such as y (1 - y) of sigmoid: to it comes its change with a relative y.
         """
-        problem, layout = self.problem, self.problem.layout
-        problem.gradient(plain, self.parameters)
-        deltas = block(problem.workspace.dLda, layout, len(layout) - 1, len(problem.x))
+        terms = self._output_terms()
+        problem = self.problem
+        problem.forward(plain, self.parameters)
 
         def passed_back(k: int, terms: Matrix[np.float64]) -> Matrix[np.float64]:
             derivative = self._activation_derivative(k, problem.workspace.a)
             changed = self._activation_derivative(k, problem.workspace.a, ROOT_EPS)
             return terms * (np.abs(derivative) + np.abs(changed - derivative) / ROOT_EPS)
 
-        return self._sums(np.abs(deltas), passed_back)
+        return self._sums(terms, passed_back)
+
+    def _output_terms(self) -> Matrix[np.float64]:
+        """Computes the sum of the absolute values of the terms of dLda of the output layer, (B, n).
+
+        They are dLda and, without kinks, its change with a relative y: those of y - t and y (1 - y) cancel.
+        """
+        problem = self.problem
+        problem.gradient(plain, self.parameters)
+        here = problem.workspace.blocks[-1]
+        deltas, dLdy, y = here.dLda.copy(), np.abs(here.dLdh), here.h.copy()
+        here.h[...] *= 1 + ROOT_EPS
+        problem.backward(plain, self.parameters)
+        change: Matrix[np.float64] = np.abs(here.dLda - deltas) / ROOT_EPS
+        smooth = change <= CURVATURE * np.maximum(1.0, np.abs(y)) * np.maximum(1.0, dLdy)
+        change[~smooth] = 0.0  # NaN as well
+        return np.abs(deltas) + change
 
     def _kinks(self, low: Vector[np.float64], high: Vector[np.float64]) -> Vector[np.float64]:
         """Computes how much each element of the gradient may change at kinks between two pre-activations.
@@ -316,11 +339,11 @@ class Reference:
             plain.apply_dropout(problem.key, k, dropped, derivative)
         return derivative
 
-    def derivative(self, index: int) -> Derivative:
+    def derivative(self, index: int, step: float | None = None) -> Derivative:
         """Computes the derivative with respect to one parameter, from one and two steps to either side."""
-        step = self._step(index)
+        step = step or self._step(index)
         far_left, left, right, far_right = (
-            self.problem.loss_of_activations() for _ in self._displaced(index)
+            self.problem.loss_of_activations() for _ in self._displaced(index, step)
         )
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         gap, far_gap = left + right - 2 * self.value, (far_left + far_right - 2 * self.value) / 2
@@ -338,7 +361,7 @@ class Reference:
     def kinks_within_steps(self, index: int) -> float:
         """Computes how much an element of the gradient may change at kinks within the steps to its sides."""
         low, high = self.low, self.high
-        for _ in self._displaced(index):
+        for _ in self._displaced(index, self._step(index)):
             a = self.problem.workspace.a
             low, high = np.minimum(low, a), np.maximum(high, a)
         return float(self._kinks(low, high)[index])
@@ -346,9 +369,19 @@ class Reference:
     def _step(self, index: int) -> float:
         return STEP * max(1.0, abs(float(self.parameters[index])))
 
-    def _displaced(self, index: int) -> Iterator[None]:
+    def finer_step(self, index: int) -> float:
+        """Computes a step by which no pre-activation changes much, as it may where inputs are very large."""
+        here, step = self._pre_activations(), FINER * self._step(index)
+        moved = 0.0
+        for _ in self._displaced(index, step):
+            apart = np.abs(self.problem.workspace.a - here) / np.maximum(1.0, np.abs(here))
+            moved = max(moved, float(apart.max()))
+        least = ROOT_EPS * FINER * abs(float(self.parameters[index]))  # so that rounding errors stay small
+        return max(least, step * min(1.0, MOVED / moved)) if 0 < moved < np.inf else step
+
+    def _displaced(self, index: int, step: float) -> Iterator[None]:
         """Computes the activations two and one steps left of a parameter, then one and two steps right."""
-        here, step = float(self.parameters[index]), self._step(index)
+        here = float(self.parameters[index])
         for distance in (-2, -1, 1, 2):
             self.parameters[index] = here + distance * step
             self.problem.forward(plain, self.parameters)

@@ -376,7 +376,8 @@ def pair_delta(pair: int) -> Callable[[Values, Values], Values]:
     def delta(a: Values, t: Values) -> Values:
         p = logarithms(a)
         by_y, by_log_y, by_log_z = loss.partials(p, t)
-        return (by_y * p.y + by_log_y) * p.log_y_derivative + by_log_z * p.log_z_derivative
+        through_y = where(by_y == 0, by_y, by_y * p.y)  # y may be infinite
+        return (through_y + by_log_y) * p.log_y_derivative + by_log_z * p.log_z_derivative
 
     return delta
 
@@ -407,8 +408,8 @@ def pair_derivative(pair: int) -> Callable[[Values, Values, Values], Values]:
 
 
 def _over(x: Values, y: Values) -> Values:
-    """Computes x / y, and 0 for 0 / 0."""
-    return where(x == 0, 0 * y, x / y)
+    """Computes x / y, and 0 where x is 0, whatever y is; but NaN where y is NaN."""
+    return where(x == 0, unless_nan(y, 0), x / y)
 
 
 def _rows_of(pair: int) -> tuple[Callable[[Values], Logarithms], OfLogarithms]:

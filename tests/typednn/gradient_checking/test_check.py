@@ -19,6 +19,7 @@ from typednn import (
     HiddenLayer,
     InputLayer,
     Network,
+    NormalizationLayer,
     OutputLayer,
     gradcheck,
     use_backend,
@@ -432,3 +433,51 @@ def test_a_step_that_is_refused_is_no_wrong_step() -> None:
     assert report.passed, report
     assert report.beyond_dtype
     assert [check.steps is not None for check in report.checks] == [True] * 4  # those of the layers
+
+
+def test_a_saturated_output_whose_rounding_errors_cancel_by_chance_raises_no_alarm() -> None:
+    """1 - y y of tanh loses its digits in all samples alike, and errors that are drawn cancel."""
+    layers = [
+        InputLayer(1),
+        NormalizationLayer(1, "batch", "hard_tanh"),
+        HiddenLayer(2, "relu"),
+        OutputLayer(1, "tanh", "huber"),
+    ]
+    network: Any = Network(layers, np.float32, seed=317)
+    _, normalized, hidden, output = network.layers
+    normalized.Bias = np.zeros((1, 1))
+    hidden.W, hidden.Bias = np.array([[0.5], [0.0]]), np.array([[6.0, 1.0]])
+    output.W, output.Bias = np.array([[0.5, 0.0]]), np.array([[6.0]])
+    x = np.array([[-1, 1, 0, 1, 1, 3, 3, 1, -1, -1, 0, 1, -1, -1, 3]], np.float32).T
+    y = np.array([[1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0]], np.float32).T
+
+    report = gradcheck(network, x, y)
+
+    assert report.passed, report
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+def test_inputs_so_large_that_a_step_saturates_raise_no_alarm(dtype: Any) -> None:
+    """A step of 1e-5 changes the output by 1e19, where the loss does not change any more."""
+    layers = [InputLayer(1), HiddenLayer(1, "exponential"), OutputLayer(1, "softsign", "hinge")]
+    network: Network[Any] = Network(layers, dtype, seed=0)
+    _, hidden, output = network.layers
+    hidden.W, hidden.Bias, output.W, output.Bias = (
+        np.full((1, 1), 55),
+        np.zeros((1, 1)),
+        np.zeros((1, 1)),
+        np.zeros((1, 1)),
+    )
+    x, y = np.ones((1, 1), dtype), np.ones((1, 1), dtype)
+
+    assert gradcheck(network, x, y).passed
+
+
+@pytest.mark.parametrize("aside", [0.05, 0.1, 0.19, 0.4])
+def test_kinks_of_second_derivatives_on_both_sides_are_no_mistake(aside: float) -> None:
+    """The loss bends at 0 to one side, and at a part of a step to the other: their parts cancel."""
+    network = Network([InputLayer(1), OutputLayer(1, "none", "huber")], seed=0)
+    network.layers[1].W, network.layers[1].Bias = np.zeros((1, 1)), np.zeros((1, 1))
+    x, y = np.array([[1.0], [-1.0]]), np.array([[1.0], [1 + aside * STEP]])
+
+    assert gradcheck(network, x, y).passed

@@ -270,6 +270,21 @@ def test_no_finite_pre_activation_has_a_dead_gradient(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence"])
+def test_an_output_that_is_infinite_has_the_gradient_of_its_logarithm(
+    loss: str, dtype: Any, path: str
+) -> None:
+    """exp(1e4) is beyond any dtype, and its logarithm is 1e4."""
+    layer = passed([1e4, 1.0], [0.25, 0.75], "exponential", loss, dtype)
+
+    entropy = 0.25 * np.log(0.25) + 0.75 * np.log(0.75) if loss == "kl_divergence" else 0
+    np.testing.assert_allclose(layer.loss(), entropy - 0.25e4 - 0.75, rtol=1e-6)
+    np.testing.assert_allclose(layer.dLda[:, 0], [-0.25, -0.75], rtol=1e-6)
+    np.testing.assert_allclose(layer.dLdy[:, 0], [0, -0.75 / np.e], rtol=1e-6)
+    assert passed([1e4], [0.0], "exponential", "poisson", dtype).dLdy[0, 0] == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", ["crossentropy", "kl_divergence", "poisson"])
 def test_softmax_that_is_certain_shows_its_derivatives(loss: str, dtype: Any, path: str) -> None:
     """At (17, 0), y = 1 / (1 + e^-17) and 1 / (1 + e^17); dLdy is -t / y, for poisson (1 - t / y) / 2."""
