@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.machine import Limits
 from benchmarks.networks import BATCHES, Architecture, Task
@@ -96,13 +97,6 @@ def measure(place: int) -> None:
     vector = np.zeros(len(task.parameters), np.float32)
     use_threads(1)
 
-    def add_up() -> None:
-        lent = ranks.lend(len(vector), vector.dtype) if isinstance(ranks, Lender) else None
-        for _ in range(steps):
-            ranks.add_up(vector if lent is None else lent)
-        if isinstance(ranks, Lender):
-            ranks.take_back()
-
     def fit(rows: slice, processes: Processes | None) -> Callable[[], object]:
         return partial(
             network(task).fit,
@@ -114,7 +108,10 @@ def measure(place: int) -> None:
         )
 
     alone = {"fit": fit(slice(None), None), "one": fit(slice(None), mpi(MPI.COMM_SELF))}
-    together: dict[str, Callable[[], object]] = {"two": fit(mine, ranks), "sum": add_up}
+    together: dict[str, Callable[[], object]] = {
+        "two": fit(mine, ranks),
+        "sum": partial(add_up, ranks, vector, steps),
+    }
     if find_spec("torch") is not None:
         from benchmarks.peers.ddp import DDPTrainer
         from benchmarks.peers.torch import TorchTrainer
@@ -140,6 +137,15 @@ def measure(place: int) -> None:
     runs = [{name: time(name, train) for name, train in (alone | together).items()} for _ in range(REPEATS)]
     if ranks.rank == 0:
         print(json.dumps({name: min(run[name] for run in runs) for name in runs[0]}))
+
+
+def add_up(ranks: Processes, vector: NDArray[np.float32], times: int) -> None:
+    """Adds up a vector, in memory that the processes lend if they do."""
+    lent = ranks.lend(len(vector), vector.dtype) if isinstance(ranks, Lender) else None
+    for _ in range(times):
+        ranks.add_up(vector if lent is None else lent)
+    if isinstance(ranks, Lender):
+        ranks.take_back()
 
 
 def sweeps(count: int) -> list[list[str]]:
