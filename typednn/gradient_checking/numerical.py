@@ -186,13 +186,16 @@ class Reference:
     def _rounded_range(
         self, problem: Problem[F], parameters: Vector[F]
     ) -> tuple[Vector[np.float64], Vector[np.float64]]:
-        """Computes the least and largest pre-activations of the paths, and of float64."""
+        """Computes the least and largest pre-activations of the paths, and of float64.
+
+        Training counts subnormal numbers as 0, where an activation may have a kink.
+        """
         exact = self._pre_activations()
         made = [exact]
         for run in implementations(parameters.dtype).values():
             problem.forward(run, parameters.copy())
             made.append(problem.workspace.a.astype(np.float64))
-        return np.minimum.reduce(made), np.maximum.reduce(made)
+        return np.minimum.reduce(made) - self.tiny, np.maximum.reduce(made) + self.tiny
 
     def _pre_activations(self) -> Vector[np.float64]:
         self.problem.forward(plain, self.parameters)

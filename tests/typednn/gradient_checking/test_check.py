@@ -481,3 +481,14 @@ def test_kinks_of_second_derivatives_on_both_sides_are_no_mistake(aside: float) 
     x, y = np.array([[1.0], [-1.0]]), np.array([[1.0], [1 + aside * STEP]])
 
     assert gradcheck(network, x, y).passed
+
+
+@pytest.mark.parametrize(("dtype", "subnormal"), [(np.float32, 1e-40), (np.float64, 1e-310)])
+def test_subnormal_pre_activations_beside_a_kink_are_no_mistake(dtype: Any, subnormal: float) -> None:
+    """Steps count them as 0, where the derivative of relu is 0; the layers do not, and it is 1."""
+    network: Network[Any] = Network([InputLayer(1), HiddenLayer(2, "relu"), OutputLayer(1)], dtype, seed=0)
+    network.layers[1].W, network.layers[1].Bias = np.ones((2, 1)), np.zeros((1, 2))
+
+    report = gradcheck(network, np.full((3, 1), subnormal, dtype), np.ones((3, 1), dtype))
+
+    assert report.passed, report
