@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from io import BufferedReader, FileIO, RawIOBase
@@ -12,9 +13,12 @@ from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 from weakref import finalize
 
-from typing_extensions import override
-
 from typednn.errors import SettingError
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -246,15 +246,12 @@ def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[b
     if all(numbers):
         return False, "the first line holds values, no names: the columns are called column 1, column 2, …"
     columns = [[record[k] for record in others if k < len(record)] for k in range(len(first))]
-    numeric = [
-        any(field.lower() not in MISSING_WORDS for field in column)
-        and all(number_of(field) is not None for field in column)
-        for column in columns
-    ]
-    if any(is_numeric and not number for is_numeric, number in zip(numeric, numbers, strict=True)):
+    if any(not number and _has_numbers(column) for number, column in zip(numbers, columns, strict=True)):
         return True, None
     again = next((k for k, column in enumerate(columns) if first[k] and first[k] in column), None)
-    beside = next((k for k, number in enumerate(numbers) if number and numeric[k] and first[k]), None)
+    beside = next(
+        (k for k, number in enumerate(numbers) if number and first[k] and _has_numbers(columns[k])), None
+    )
     if again is not None or beside is not None or len(set(first)) < len(first):
         found = first[again if again is not None else beside if beside is not None else 0]
         return False, (
@@ -262,6 +259,13 @@ def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[b
             "column 2, …; --header says otherwise"
         )
     return True, None
+
+
+def _has_numbers(column: Sequence[str]) -> bool:
+    """Tells whether all fields are numbers or missing, and not all are missing."""
+    return all(number_of(field) is not None for field in column) and any(
+        field.lower() not in MISSING_WORDS for field in column
+    )
 
 
 def _names(first: Sequence[str], shown: str) -> tuple[str, ...]:
