@@ -91,7 +91,7 @@ def test_an_invented_attribute_is_refused(name: str) -> None:
     ("name", "wrong", "message"),
     [
         ("HiddenLayer", "dropuot", "HiddenLayer has no attribute 'dropuot': did you mean 'dropout'?"),
-        ("HiddenLayer", "lenght", "HiddenLayer has no attribute 'lenght': did you mean 'length'?"),
+        ("HiddenLayer", "lengtth", "HiddenLayer has no attribute 'lengtth': did you mean 'length'?"),
         ("HiddenLayer", "bias", "HiddenLayer has no attribute 'bias': did you mean 'Bias'?"),
         ("HiddenLayer", "kernel", "HiddenLayer has no attribute 'kernel': did you mean 'W'?"),
         ("HiddenLayer", "requires_grad", "no attribute 'requires_grad': did you mean 'trainable'?"),
@@ -110,7 +110,7 @@ def test_an_invented_attribute_is_refused(name: str) -> None:
         ("Adam", "beta1", "Adam has no attribute 'beta1': did you mean 'beta_1'?"),
         ("CosineDecay", "decay_step", "'decay_step': did you mean 'decay_steps'?"),
         ("History", "losss", "History has no attribute 'losss': did you mean 'loss'?"),
-        ("GradientReport", "pased", "GradientReport has no attribute 'pased': did you mean 'passed'?"),
+        ("GradientReport", "passsed", "GradientReport has no attribute 'passsed': did you mean 'passed'?"),
     ],
 )
 def test_the_message_names_the_nearest_that_there_is(name: str, wrong: str, message: str) -> None:
