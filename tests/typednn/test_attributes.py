@@ -110,7 +110,7 @@ def test_an_invented_attribute_is_refused(name: str) -> None:
         ("Adam", "beta1", "Adam has no attribute 'beta1': did you mean 'beta_1'?"),
         ("CosineDecay", "decay_step", "'decay_step': did you mean 'decay_steps'?"),
         ("History", "losss", "History has no attribute 'losss': did you mean 'loss'?"),
-        ("GradientReport", "passsed", "GradientReport has no attribute 'passsed': did you mean 'passed'?"),
+        ("GradientReport", "passedd", "GradientReport has no attribute 'passedd': did you mean 'passed'?"),
     ],
 )
 def test_the_message_names_the_nearest_that_there_is(name: str, wrong: str, message: str) -> None:
