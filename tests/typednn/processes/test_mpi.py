@@ -77,8 +77,9 @@ def test_sums_in_shared_memory_give_the_same_result(size: int, memory: str, said
 
 @with_mpi
 @pytest.mark.full("starts processes")
-def test_a_rank_that_raises_ends_mpiexec_with_its_message() -> None:
-    done = run(2, *TRAINING, "fail")
+@pytest.mark.parametrize("what", ["fail", "fail sharing memory"])
+def test_a_rank_that_raises_ends_mpiexec_with_its_message(what: str) -> None:
+    done = run(2, *TRAINING, what)
 
     assert done.returncode != 0
     assert "OSError: the disk of rank 1 is full" in done.stderr
