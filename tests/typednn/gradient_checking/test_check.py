@@ -489,6 +489,8 @@ def test_subnormal_pre_activations_beside_a_kink_are_no_mistake(dtype: Any, subn
     network: Network[Any] = Network([InputLayer(1), HiddenLayer(2, "relu"), OutputLayer(1)], dtype, seed=0)
     network.layers[1].W, network.layers[1].Bias = np.ones((2, 1)), np.zeros((1, 2))
 
-    report = gradcheck(network, np.full((3, 1), subnormal, dtype), np.ones((3, 1), dtype))
+    x, y = np.full((3, 1), subnormal).astype(dtype), np.ones((3, 1)).astype(dtype)
+
+    report = gradcheck(network, x, y)
 
     assert report.passed, report
