@@ -124,7 +124,7 @@ def _from_first_target(outputs: Outputs, t: Outputs) -> tuple[NDArray[np.float64
 def weighted_mean(correct: NDArray[np.bool_], w: Vector[np.float64] | None) -> float:
     """Computes the fraction of some samples that is correct; NaN where all weights are 0."""
     if w is None:
-        return np.count_nonzero(correct) / len(correct)  # mean() takes longer
+        return float(np.count_nonzero(correct)) / len(correct)  # mean() takes longer
     return float(np.average(correct, weights=w) if w.any() else np.nan)
 
 
